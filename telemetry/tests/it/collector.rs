@@ -1,7 +1,7 @@
 //! A collector for tests: it decodes what it gets by the definitions of OpenTelemetry, and answers
 //! as a test says.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,6 +13,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 
 /// A test that waits longer has failed.
@@ -63,6 +65,16 @@ impl Request {
         let scopes = resources.iter().flat_map(|resource| &resource.scope_spans);
         scopes.map(|scope| scope.spans.len()).sum()
     }
+}
+
+/// Attributes, with numbers as texts.
+pub(crate) fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+    let text = |pair: &KeyValue| match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{other:?}"),
+    };
+    pairs.iter().map(|pair| (pair.key.clone(), text(pair))).collect()
 }
 
 /// A collector, whose threads end with the connections.

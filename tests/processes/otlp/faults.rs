@@ -1,56 +1,14 @@
-//! Collectors that are away, slow or broken: services continue, and the end of a node is in time.
+//! Nodes that do not run send nothing, and the settings of the program are checked. `pressed` has
+//! collectors that are away, silent or broken.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use mycelium::testing::ServiceTest;
-use mycelium::{BuildError, Execution, OtlpTraces, Report};
+use mycelium::{BuildError, Execution, OtlpTraces};
 use mycelium_tokio::Tokio;
 
-use super::collector::{Collector, Reply};
-use super::nodes::exporter;
 use super::services::pipeline;
-
-const MESSAGES: usize = 2000;
-
-async fn run(traces: OtlpTraces) -> Report {
-    let node = pipeline("main", MESSAGES).otlp(traces).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap()
-}
-
-/// Each span that was recorded was exported or dropped, and counted once.
-fn all_counted(report: &Report) -> [u64; 3] {
-    let line = exporter(report);
-    let counts = ["exported", "dropped_full", "dropped_failed"].map(|name| line.value(name));
-    assert_eq!(counts.iter().sum::<u64>(), 4 * MESSAGES as u64);
-    counts
-}
-
-#[tokio::test]
-async fn a_collector_that_is_away_does_not_hold_up_services_or_the_end() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let report = run(OtlpTraces::new(&format!("http://{address}"))).await;
-    let [exported, full, failed] = all_counted(&report);
-    assert!(exported == 0 && full > 0 && failed > 0);
-}
-
-#[tokio::test]
-async fn a_collector_that_accepts_and_is_silent_holds_up_the_end_for_its_time_only() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let flush = Duration::from_millis(100);
-    let report = run(OtlpTraces::new(&url).timeout(Duration::from_secs(3600)).flush(flush)).await;
-    assert_eq!(all_counted(&report)[0], 0);
-}
-
-#[tokio::test]
-async fn a_collector_that_closes_connections_gets_the_spans_again() {
-    let collector = Collector::new([Reply::Close, Reply::TakeAndClose]);
-    let report = run(OtlpTraces::new(&collector.url()).queue(1 << 16)).await;
-    assert!(collector.has_answered());
-    assert_eq!(all_counted(&report)[1..], [0, 0]);
-    assert_eq!(exporter(&report).value("errors"), 1);
-}
 
 #[tokio::test]
 async fn a_node_that_does_not_start_sends_nothing_and_leaves_nothing() {

@@ -12,10 +12,9 @@ use mycelium_tokio::Tokio;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
-use super::collector::{Collector, Reply, Request, answer};
+use super::collector::{Collector, Request, texts};
 use super::faults::assert_nobody_connected;
 use super::services::{TRACES, pipeline};
-use super::trees::texts;
 use crate::executors::on_each_executor;
 
 /// The last value of each counter that the collector has got, by its name and its labels.
@@ -128,29 +127,6 @@ async fn a_topology_names_the_collector_and_the_headers() {
     let starts = sums(&requests).into_iter().filter(|((name, _), _)| name.ends_with("_starts"));
     let services: Vec<_> = starts.map(|((_, labels), _)| labels[3].clone()).collect();
     assert!(services.len() == 3 && services.contains(&"other".to_owned()), "{services:?}");
-}
-
-#[tokio::test]
-async fn a_collector_that_refuses_metrics_is_counted() {
-    let collector = Collector::new([answer("404 Not Found", b"")]);
-    let metrics = OtlpMetrics::new(&collector.url());
-    let node = pipeline("main", 10).otlp_metrics(metrics).build().unwrap();
-    let report = node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    let line = pusher(&report);
-    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [0, 0, 1]);
-    assert!(line.value("points") == 0 && line.value("points_refused") > 0);
-}
-
-#[tokio::test]
-async fn a_collector_that_is_silent_holds_up_the_end_for_its_time_only() {
-    let collector = Collector::new([Reply::Never]);
-    let hour = Duration::from_secs(3600);
-    let metrics = OtlpMetrics::new(&collector.url()).timeout(hour);
-    let metrics = metrics.flush(Duration::from_millis(100));
-    let node = pipeline("main", 10).otlp_metrics(metrics).build().unwrap();
-    let report = node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    let line = pusher(&report);
-    assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [0, 1, 0]);
 }
 
 #[tokio::test]

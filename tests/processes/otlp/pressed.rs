@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::collector::{Collector, Reply, answer};
+use super::collector::{Collector, Reply, answer, texts};
 use super::stages::{Ended, MESSAGES, Stages};
 use crate::loopback::host;
 
@@ -215,7 +215,7 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
         for metric in metrics.filter(|metric| metric.name == "mycelium_messages_sent") {
             let Some(Data::Sum(sum)) = metric.data else { panic!("a counter") };
             for point in sum.data_points {
-                let labels = super::trees::texts(&point.attributes);
+                let labels = texts(&point.attributes);
                 if labels["node"] == "one-scraped" {
                     let Some(Value::AsInt(value)) = point.value else { panic!("a number") };
                     sent += value.cast_unsigned();

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use super::collector::Request;
+use super::collector::{Request, texts};
 use super::services::TRACES;
 
 /// A span with the attributes of its resource.
@@ -29,15 +27,6 @@ pub(crate) fn found(requests: &[Request]) -> Vec<Found> {
         spans.map(move |span| Found { span, resource: resource.clone() })
     });
     spans.collect()
-}
-
-pub(crate) fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |pair: &KeyValue| match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        other => panic!("{other:?}"),
-    };
-    pairs.iter().map(|pair| (pair.key.clone(), text(pair))).collect()
 }
 
 /// Checks the traces of the pipeline: each of them goes through all services, and the parent of

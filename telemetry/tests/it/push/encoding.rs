@@ -9,7 +9,6 @@ use mycelium_telemetry::metrics::{Collector as Families, LABEL_SETS};
 use mycelium_telemetry::push::OtlpMetrics;
 use mycelium_transports::counters::{CounterValue, GaugeValue, LinkValue, PublisherValue, Region};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -17,7 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use super::faults::{Node, Running};
-use crate::collector::{Collector, Request};
+use crate::collector::{Collector, Request, texts};
 use crate::python::printed;
 
 const START: u64 = 1_700_000_000_000_000_005;
@@ -44,15 +43,6 @@ fn received(region: &Arc<Region>) -> Request {
     let settings = settings.namespace("bandit").header("authorization", "Bearer abc");
     Running::start(settings, region).end();
     collector.request()
-}
-
-fn texts(pairs: &[KeyValue]) -> BTreeMap<&str, String> {
-    let text = |pair: &KeyValue| match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
-        Any::StringValue(text) => text.clone(),
-        Any::IntValue(number) => number.to_string(),
-        other => panic!("{other:?}"),
-    };
-    pairs.iter().map(|pair| (pair.key.as_str(), text(pair))).collect()
 }
 
 fn metrics(request: &Request) -> Vec<Metric> {
@@ -101,7 +91,7 @@ fn counters_are_cumulative_monotonic_sums_and_gauges_have_no_start() {
     assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (START, START));
     assert_eq!((number(point), point.flags), (7, 0));
     let expected = [("node", "main"), ("publisher", "Feed"), ("topic", "swaps")];
-    let expected = expected.map(|(key, value)| (key, value.to_owned()));
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(texts(&point.attributes), BTreeMap::from(expected));
     assert_eq!(metric(&metrics, "mycelium_link_sent_bytes").unit, "By");
     // A sum is an `int64` there.
@@ -144,8 +134,8 @@ fn histograms_have_explicit_bounds_and_their_least_and_greatest_values() {
 fn as_text(metrics: &[Metric]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     let mut add = |name: &str, labels: &[KeyValue], bound: Option<String>, value: String| {
-        let labels =
-            labels.iter().map(|pair| (pair.key.as_str(), texts(labels)[&*pair.key].clone()));
+        let texts = texts(labels);
+        let labels = labels.iter().map(|pair| (&*pair.key, texts[&pair.key].clone()));
         let labels = labels.chain(bound.map(|bound| ("le", bound)));
         let labels: Vec<_> = labels.map(|(key, value)| format!("{key}=\"{value}\"")).collect();
         assert!(lines.insert(format!("{name}{{{}}} {value}", labels.join(","))), "{name} is once");

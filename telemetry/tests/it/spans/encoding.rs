@@ -6,13 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use mycelium_core::TraceContext;
 use mycelium_telemetry::spans::OtlpTraces;
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as Kind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::faults::Running;
-use crate::collector::{Collector, Request};
+use crate::collector::{Collector, Request, texts};
 use crate::python::printed;
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
@@ -42,15 +40,6 @@ fn received() -> Request {
     collector.request()
 }
 
-fn attributes(pairs: &[KeyValue]) -> BTreeMap<&str, String> {
-    let text = |value: &Option<AnyValue>| match value.as_ref().unwrap().value.as_ref().unwrap() {
-        Value::StringValue(text) => text.clone(),
-        Value::IntValue(number) => number.to_string(),
-        other => panic!("{other:?}"),
-    };
-    pairs.iter().map(|pair| (pair.key.as_str(), text(&pair.value))).collect()
-}
-
 #[test]
 fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
     let request = received();
@@ -59,7 +48,7 @@ fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
     assert_eq!(request.header("authorization"), "Bearer abc");
     let [feed, sum] = request.spans().resource_spans.try_into().unwrap();
     for (service, resource) in [("Feed", &feed), ("Sum", &sum)] {
-        let attributes = attributes(&resource.resource.as_ref().unwrap().attributes);
+        let attributes = texts(&resource.resource.as_ref().unwrap().attributes);
         assert_eq!(attributes["service.name"], service);
         assert_eq!(attributes["service.namespace"], "bandit");
         assert_eq!(attributes["service.instance.id"], "00000000-0000-4000-8000-000000000007");
@@ -91,8 +80,8 @@ fn spans_have_the_ids_times_and_attributes_that_opentelemetry_defines() {
             ("mycelium.publisher", "Feed"),
             ("mycelium.sequence", sequence),
         ];
-        let expected = expected.map(|(key, value)| (key, value.to_owned()));
-        assert_eq!(attributes(&span.attributes), BTreeMap::from(expected));
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(texts(&span.attributes), BTreeMap::from(expected));
     }
 }
 
