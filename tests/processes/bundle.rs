@@ -16,13 +16,14 @@ mod restarts;
 mod roles;
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, pipe};
+use std::iter;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mycelium::Restart;
-use mycelium_bundle::{Bundle, BundleEvent, Member};
+use mycelium_bundle::{Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than any step takes, and shorter than the time limit of the tests.
@@ -95,6 +96,8 @@ struct Speaking {
     events: Receiver<BundleEvent>,
 }
 
+type Running = JoinHandle<Result<BundleReport, BundleError>>;
+
 fn speaking() -> Speaking {
     let (reader, writer) = pipe().unwrap();
     let (sender, events) = channel();
@@ -115,6 +118,18 @@ impl Speaking {
         };
         let member = Member::new(name, command).restart(SOON);
         feeders.iter().fold(member, |member, feeder| member.ends_after(feeder))
+    }
+
+    /// Runs the bundle on another thread. The members that are added later are made by the rest.
+    fn run(&mut self) -> (BundleHandle, Running) {
+        let bundle = std::mem::take(&mut self.bundle);
+        (bundle.handle(), thread::spawn(|| bundle.run()))
+    }
+
+    /// Waits until an event of a member has this beginning.
+    fn wait_for(&self, event: &str) {
+        let mut events = iter::from_fn(|| self.events.recv_timeout(PATIENCE).ok());
+        assert!(events.any(|next| next.to_string().starts_with(event)), "{event}");
     }
 
     fn with(mut self, role: &'static str, name: &'static str, feeders: &[&str]) -> Speaking {

@@ -2,24 +2,14 @@
 
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mycelium_bundle::{
-    BundleError, BundleEvent, BundleHandle, BundleReport, Change, ChangeError, Member,
-    MemberOutcome, MemberPhase,
+    BundleError, BundleEvent, BundleHandle, Change, ChangeError, Member, MemberOutcome, MemberPhase,
 };
 use rustix::process::Signal;
 
-use crate::bundle::{PATIENCE, Speaking, kill, speaking};
-
-type Running = JoinHandle<Result<BundleReport, BundleError>>;
-
-/// Runs the bundle on another thread. The members that are added later are made by the rest.
-fn run(speaking: &mut Speaking) -> (BundleHandle, Running) {
-    let bundle = std::mem::take(&mut speaking.bundle);
-    (bundle.handle(), thread::spawn(|| bundle.run()))
-}
+use crate::bundle::{PATIENCE, kill, speaking};
 
 /// The name, phase and starts of each member.
 fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
@@ -27,20 +17,10 @@ fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
     members.map(|status| (status.name, status.phase, status.starts)).collect()
 }
 
-/// Waits until an event of a member has this beginning.
-fn wait_for(speaking: &Speaking, event: &str) {
-    loop {
-        let next = speaking.events.recv_timeout(PATIENCE).expect("the event comes");
-        if next.to_string().starts_with(event) {
-            return;
-        }
-    }
-}
-
 #[test]
 fn members_come_and_go_while_others_run() {
     let mut bundle = speaking().with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     assert_eq!(bundle.said.next(), "source waits");
     let source = handle.pid("source").unwrap();
     handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
@@ -49,7 +29,7 @@ fn members_come_and_go_while_others_run() {
     assert_eq!(phases(&handle), [running_once("source"), running_once("sink")]);
     handle.remove("sink").unwrap();
     assert_eq!(bundle.said.next(), "sink ends");
-    wait_for(&bundle, "sink: exited");
+    bundle.wait_for("sink: exited");
     // The name is free again.
     handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
     assert_eq!(bundle.said.next(), "sink waits");
@@ -70,7 +50,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
         .with("wait", "sink", &["middle"])
         .with("wait", "middle", &["source"])
         .with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<3>();
     let middle = handle.pid("middle").unwrap();
     let replaced = ["sink", "source"].map(|name| bundle.member("wait", name, &[]));
@@ -99,7 +79,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
 #[test]
 fn one_change_that_does_not_fit_refuses_all() {
     let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     let before = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
     let member = |name: &'static str| Member::new(name, || Command::new("/nowhere"));
@@ -166,12 +146,12 @@ fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
         &[],
     );
     bundle.bundle = bundle.bundle.deadline(Duration::from_millis(50));
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<3>();
     let odd = bundle.member("wait", "odd", &[]);
     handle.change([Change::Remove("sink".into()), Change::Replace(odd)]).unwrap();
-    wait_for(&bundle, "sink: did not end and was killed");
-    wait_for(&bundle, "odd: started");
+    bundle.wait_for("sink: did not end and was killed");
+    bundle.wait_for("odd: started");
     let names = phases(&handle).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
     assert_eq!(names, ["source", "odd"]);
     bundle.said.sorted::<2>();
@@ -183,7 +163,7 @@ fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
 fn a_replaced_member_that_loses_messages_ends_the_bundle() {
     let mut bundle =
         speaking().with("wait", "source", &[]).with("undelivered-at-the-end", "sink", &["source"]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.replace(bundle.member("wait", "sink", &["source"])).unwrap();
     let error = running.join().unwrap().unwrap_err();
@@ -197,9 +177,9 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
         mycelium::Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..crate::bundle::SOON };
     let failing = bundle.member("fail", "failing", &[]).restart(slow);
     bundle.bundle = bundle.bundle.member(failing);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
-    wait_for(&bundle, "failing: will be restarted");
+    bundle.wait_for("failing: will be restarted");
     let failing = handle.members().into_iter().find(|member| member.name == "failing").unwrap();
     assert_eq!((failing.phase, failing.pid), (MemberPhase::Waiting, None));
     assert_eq!(failing.last_exit.unwrap().code(), Some(3));
@@ -213,7 +193,7 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
 #[test]
 fn the_removal_of_the_last_member_ends_the_bundle() {
     let mut bundle = speaking().with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     assert_eq!(bundle.said.next(), "source waits");
     handle.remove("source").unwrap();
     let report = running.join().unwrap().unwrap();
@@ -229,7 +209,7 @@ fn place_of(events: &[String], start: &str) -> usize {
 #[test]
 fn added_and_replaced_members_end_in_their_new_order() {
     let mut bundle = speaking().with("wait", "replaced", &[]).with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.add(bundle.member("wait", "added", &["source"])).unwrap();
     assert_eq!(bundle.said.next(), "added waits");
@@ -248,11 +228,11 @@ fn added_and_replaced_members_end_in_their_new_order() {
 #[test]
 fn members_stay_without_the_feeder_that_was_removed() {
     let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.remove("source").unwrap();
     assert_eq!(bundle.said.next(), "source ends");
-    wait_for(&bundle, "source: exited");
+    bundle.wait_for("source: exited");
     // It fits together without it.
     handle.change([]).unwrap();
     assert!(!handle.is_ending());
@@ -265,10 +245,10 @@ fn members_stay_without_the_feeder_that_was_removed() {
 #[test]
 fn a_member_that_fails_during_a_change_starts_again_at_once() {
     let mut bundle = speaking().with("hang", "slow", &[]).with("wait", "other", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.replace(bundle.member("wait", "slow", &[])).unwrap();
-    wait_for(&bundle, "slow: was sent SIGTERM");
+    bundle.wait_for("slow: was sent SIGTERM");
     kill(handle.pid("other").unwrap(), Signal::KILL);
     assert_eq!(bundle.said.next(), "other waits");
     kill(handle.pid("slow").unwrap(), Signal::KILL);
@@ -280,7 +260,7 @@ fn a_member_that_fails_during_a_change_starts_again_at_once() {
 #[test]
 fn members_are_told_who_is_gone_and_who_is_back() {
     let mut bundle = speaking().with("hear", "ear", &[]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     let hears = |line: &str| while bundle.said.next() != format!("ear {line}") {};
     hears("hears");
     for round in 0..2 {
@@ -314,29 +294,14 @@ fn members_are_told_who_is_gone_and_who_is_back() {
 }
 
 #[test]
-fn a_bundle_that_was_stopped_is_ending_while_its_members_end() {
-    let mut bundle = speaking().with("hang", "slow", &[]);
-    bundle.bundle = bundle.bundle.deadline(PATIENCE * 60);
-    let (handle, running) = run(&mut bundle);
-    assert_eq!(bundle.said.next(), "slow hangs");
-    assert!(!handle.is_ending());
-    handle.stop_within(Duration::from_millis(50));
-    wait_for(&bundle, "slow: was sent SIGTERM");
-    assert!(handle.is_ending());
-    wait_for(&bundle, "slow: did not end and was killed");
-    let error = running.join().unwrap().unwrap_err();
-    assert!(matches!(&error, BundleError::Killed { members } if members == &["slow"]), "{error}");
-}
-
-#[test]
 fn a_stop_during_a_change_starts_nothing_new() {
     let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &["source"]);
-    let (handle, running) = run(&mut bundle);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     let [source, sink] = ["source", "sink"].map(|name| bundle.member("wait", name, &[]));
     handle.change([Change::Replace(source), Change::Replace(sink)]).unwrap();
     assert_eq!(bundle.said.next(), "source ends");
-    wait_for(&bundle, "sink: was sent SIGTERM");
+    bundle.wait_for("sink: was sent SIGTERM");
     handle.stop();
     let sink = handle.pid("sink").unwrap();
     kill(sink, Signal::KILL);

@@ -7,18 +7,18 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use mycelium_bundle::{
-    Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
+    BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
 };
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::bundle::pipeline::{COUNT, DIRECTORY, DOES};
-use crate::bundle::{PATIENCE, SOON, Said, kill, program, speaking};
+use crate::bundle::{PATIENCE, Running, SOON, Said, Speaking, kill, program, speaking};
 
 /// A source, a middle and a sink, with a directory of their own.
 struct Pipeline {
     handle: BundleHandle,
-    running: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    running: Option<Running>,
     events: Receiver<BundleEvent>,
     said: Said,
     directory: PathBuf,
@@ -62,10 +62,9 @@ impl Pipeline {
                 None => member,
             });
         }
-        let (handle, bundle) = (speaking.bundle.handle(), speaking.bundle);
-        let running = Some(std::thread::spawn(|| bundle.run()));
-        let (events, said) = (speaking.events, speaking.said);
-        Pipeline { handle, running, events, said, directory }
+        let (handle, running) = speaking.run();
+        let Speaking { events, said, .. } = speaking;
+        Pipeline { handle, running: Some(running), events, said, directory }
     }
 
     fn signal(&self, member: &str, signal: Signal) {
@@ -200,21 +199,9 @@ fn what_a_stopped_member_could_not_deliver_ends_the_bundle_with_an_error() {
 }
 
 #[test]
-fn a_member_that_could_not_deliver_is_not_started_again() {
-    let bundle = speaking().with("wait", "sink", &["source"]).with("undelivered", "source", &[]);
-    let error = bundle.bundle.run().unwrap_err();
-    assert!(matches!(&error, BundleError::Undelivered { member } if member == "source"), "{error}");
-    drop(bundle.writer);
-    bundle.said.rest();
-    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "source");
-    assert_eq!(bundle.events.iter().filter(started).count(), 1);
-}
-
-#[test]
 fn a_failure_while_the_bundle_ends_is_its_error() {
-    let bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
-    let handle = bundle.bundle.handle();
-    let running = std::thread::spawn(|| bundle.bundle.run());
+    let mut bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
@@ -222,14 +209,4 @@ fn a_failure_while_the_bundle_ends_is_its_error() {
         error.to_string(),
         "member `sink` failed while the bundle ended: exit status: 5 [M0406]"
     );
-}
-
-#[test]
-fn names_that_no_line_can_hold_are_refused_before_anything_runs() {
-    for name in ["", "two words", "line\nbreak", &"n".repeat(63)] {
-        let member = Member::new(name, || unreachable!("nothing is started"));
-        let error = Bundle::new().member(member).run().unwrap_err();
-        assert!(matches!(&error, BundleError::Name { member } if member == name), "{error}");
-        assert!(!error.to_string().contains('\n'), "{error}");
-    }
 }

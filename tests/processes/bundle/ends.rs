@@ -12,13 +12,12 @@ use crate::bundle::{PATIENCE, speaking};
 #[test]
 fn sources_end_first() {
     // Added in another order, to show that this order does not matter.
-    let bundle = speaking()
+    let mut bundle = speaking()
         .with("wait", "sink", &["left", "right"])
         .with("wait", "left", &["source"])
         .with("wait", "right", &["source"])
         .with("wait", "source", &[]);
-    let handle = bundle.bundle.handle();
-    let running = std::thread::spawn(|| bundle.bundle.run());
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<4>();
     handle.stop();
     let report = running.join().unwrap().unwrap();
@@ -42,9 +41,8 @@ fn sources_end_first() {
 
 #[test]
 fn members_in_a_circle_end_together() {
-    let bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
-    let handle = bundle.bundle.handle();
-    let running = std::thread::spawn(|| bundle.bundle.run());
+    let mut bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
+    let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
     handle.stop();
     running.join().unwrap().unwrap();
@@ -53,11 +51,14 @@ fn members_in_a_circle_end_together() {
 
 #[test]
 fn a_member_that_misses_the_deadline_is_killed_and_named() {
-    let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
-    let handle = bundle.bundle.handle();
-    let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());
+    let mut bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
+    bundle.bundle = bundle.bundle.deadline(PATIENCE * 60);
+    let (handle, running) = bundle.run();
     assert_eq!(bundle.said.sorted(), ["sink waits", "source hangs"]);
-    handle.stop();
+    assert!(!handle.is_ending());
+    handle.stop_within(Duration::from_secs(2));
+    bundle.wait_for("source: was sent SIGTERM");
+    assert!(handle.is_ending());
     let error = running.join().unwrap().unwrap_err();
     assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
     assert_eq!(error.to_string(), "members did not end and were killed: source [M0408]");

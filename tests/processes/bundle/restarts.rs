@@ -26,10 +26,9 @@ fn a_bundle_ends_when_its_members_have_completed() {
 
 #[test]
 fn a_member_that_is_killed_runs_again_as_another_process() {
-    let bundle = speaking().with("wait", "source", &[]);
-    let handle = bundle.bundle.handle();
-    assert_eq!(handle.pid("source"), None);
-    let running = std::thread::spawn(|| bundle.bundle.run());
+    let mut bundle = speaking().with("wait", "source", &[]);
+    assert_eq!(bundle.bundle.handle().pid("source"), None);
+    let (handle, running) = bundle.run();
     assert_eq!(bundle.said.next(), "source waits");
     let first = handle.pid("source").unwrap();
     kill(first, Signal::KILL);
@@ -71,14 +70,20 @@ fn too_many_failures_end_all() {
 }
 
 #[test]
-fn a_member_that_refuses_is_not_started_again() {
-    let bundle = speaking().with("wait", "source", &[]).with("refuse", "sink", &["source"]);
-    let error = bundle.bundle.run().unwrap_err();
-    assert!(matches!(&error, BundleError::Refused { member } if member == "sink"), "{error}");
-    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "sink");
-    assert_eq!(bundle.events.iter().filter(started).count(), 1);
-    drop(bundle.writer);
-    bundle.said.rest();
+fn a_member_that_refuses_or_could_not_deliver_is_not_started_again() {
+    for role in ["refuse", "undelivered"] {
+        let bundle = speaking().with("wait", "source", &[]).with(role, "sink", &["source"]);
+        let member = match bundle.bundle.run().unwrap_err() {
+            BundleError::Refused { member } if role == "refuse" => member,
+            BundleError::Undelivered { member } if role == "undelivered" => member,
+            other => panic!("{other}"),
+        };
+        assert_eq!(member, "sink");
+        let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "sink");
+        assert_eq!(bundle.events.iter().filter(started).count(), 1);
+        drop(bundle.writer);
+        bundle.said.rest();
+    }
 }
 
 #[test]
