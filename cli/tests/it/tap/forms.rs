@@ -1,14 +1,17 @@
 //! The forms of output.
 
-use super::process::Place;
+use super::process::{NodeProcess, Place};
 
-const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
+fn one_node() -> (Place, NodeProcess) {
+    let place = Place::new();
+    place.write("[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n");
+    let node = place.node("feed");
+    (place, node)
+}
 
 /// The output for a message with all types.
 fn all_types(args: &[&str]) -> String {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let mut node = place.node("feed");
+    let (place, mut node) = one_node();
     let mut tap = place.tapping(&[&["all-types", "--count", "1"], args].concat());
     let begin = match args.last() {
         Some(&"csv") => "time,node",
@@ -97,9 +100,7 @@ fn fields_and_conditions_choose_what_is_printed() {
     ];
     all_types(&conditions.map(|condition| ["--where", condition]).concat());
 
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let mut node = place.node("feed");
+    let (place, mut node) = one_node();
     let mut tap = place.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
     tap.until("begins at #0");
     node.emit(100);
@@ -111,9 +112,7 @@ fn fields_and_conditions_choose_what_is_printed() {
 
 #[test]
 fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let mut node = place.node("feed");
+    let (place, mut node) = one_node();
     node.emit(3);
     let (code, output, errors) = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
     assert_eq!((code, &*errors), (0, "3 messages, 0 gaps, 0 missed\n"), "{output}");
@@ -126,9 +125,7 @@ fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
 
 #[test]
 fn the_output_may_be_closed() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let mut node = place.node("feed");
+    let (place, mut node) = one_node();
     let mut tap = place.tapping(&["swaps"]);
     tap.until("begins at #0");
     tap.close_output();

@@ -61,21 +61,34 @@ impl Account {
     }
 }
 
-/// A publisher without another reader, and a tool that has begun to read.
-fn tapped(place: &Place) -> (NodeProcess, Tapping, Account) {
+/// A publisher without another reader.
+fn alone() -> (Place, NodeProcess) {
+    let place = Place::new();
     place.write(ALONE);
     let node = place.node("feed");
+    (place, node)
+}
+
+/// A tool that has begun to read.
+fn begun(place: &Place) -> Tapping {
+    let mut tap = place.tapping(&["swaps"]);
+    tap.until("begins at #");
+    tap
+}
+
+/// As `alone`, and a tool that has begun to read.
+fn tapped() -> (Place, NodeProcess, Tapping, Account) {
+    let (place, node) = alone();
     let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
     let mut account = Account::default();
     account.add(&tap.until("began"));
-    (node, tap, account)
+    (place, node, tap, account)
 }
 
 #[test]
 fn printed_and_missed_messages_are_those_that_were_sent() {
     const COUNT: u64 = 300_000;
-    let place = Place::new();
-    let (mut node, mut tap, mut account) = tapped(&place);
+    let (_place, mut node, mut tap, mut account) = tapped();
     node.send(&format!("emit {COUNT}"));
     account.until(&mut tap, COUNT);
     node.until("emitted ");
@@ -93,8 +106,7 @@ fn printed_and_missed_messages_are_those_that_were_sent() {
 fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_gap_is_exact() {
     // The pipe has room for some thousand lines.
     for (is_stopped, count) in [(true, 1_000_000), (false, 200_000)] {
-        let place = Place::new();
-        let (mut node, mut tap, mut account) = tapped(&place);
+        let (_place, mut node, mut tap, mut account) = tapped();
         if is_stopped {
             kill(tap.id(), Signal::STOP);
         }
@@ -108,12 +120,9 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
 
 #[test]
 fn an_interrupt_prints_the_summary() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     for signal in [Signal::INT, Signal::TERM] {
-        let mut tap = place.tapping(&["swaps"]);
-        tap.until("begins at #");
+        let mut tap = begun(&place);
         node.emit(2);
         tap.until("size=");
         tap.until("size=");
@@ -125,12 +134,9 @@ fn an_interrupt_prints_the_summary() {
 
 #[test]
 fn a_signal_ends_a_tool_whose_output_nobody_reads() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     for signal in [Signal::INT, Signal::TERM] {
-        let mut tap = place.tapping(&["swaps"]);
-        tap.until("begins at #");
+        let tap = begun(&place);
         // The pipe has room for some thousand lines.
         node.emit(200_000);
         kill(tap.id(), signal);
@@ -142,9 +148,7 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
 
 #[test]
 fn a_signal_ends_a_tool_whose_errors_nobody_reads() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     for signal in [Signal::INT, Signal::TERM] {
         let (_reader, errors) = full_pipe();
         let mut tap = place.tapping_to(&["swaps", "--count", "2"], errors);
@@ -159,9 +163,7 @@ fn a_signal_ends_a_tool_whose_errors_nobody_reads() {
 
 #[test]
 fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     for signal in [Signal::INT, Signal::TERM] {
         let (reader, writer) = std::io::pipe().unwrap();
         let mut tap = place.tap(&["swaps"]);
@@ -197,9 +199,7 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
 
 #[test]
 fn a_second_signal_ends_the_tool_at_once() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     let mut ended = || {
         let (_reader, errors) = full_pipe();
         let mut tap = place.tapping_to(&["swaps"], errors);
@@ -223,8 +223,7 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_
         [(true, 0), (true, 20_000), (true, 200_000), (false, 20_000), (false, 200_000)]
     {
         let mut node = place.node("feed");
-        let mut tap = place.tapping(&["swaps"]);
-        tap.until("begins at #");
+        let tap = begun(&place);
         if is_stopped {
             kill(tap.id(), Signal::STOP);
         }
@@ -235,9 +234,7 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_
 
 #[test]
 fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
-    let place = Place::new();
-    place.write(ALONE);
-    let mut node = place.node("feed");
+    let (place, mut node) = alone();
     let mut killed = place.tapping(&["swaps"]);
     killed.until("begins at #0");
     killed.child.kill().unwrap();

@@ -7,8 +7,7 @@ use crate::common::kill;
 
 #[test]
 fn up_status_and_down() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let world = World::of(&[("feed", "wait"), ("store", "wait")]);
     let status = world.run(&["status", "app.toml"]);
     assert_eq!((status.code, status.out.as_str()), (Some(3), ""));
     assert_eq!(status.err, "error: nothing of `app.toml` runs\n");
@@ -91,8 +90,7 @@ fn up_returns_after_the_change() {
 
 #[test]
 fn nodes_that_complete_at_once_are_no_failure() {
-    let world = World::new();
-    world.nodes(&[("feed", "complete"), ("store", "complete")], "");
+    let world = World::of(&[("feed", "complete"), ("store", "complete")]);
     for _ in 0..10 {
         world.up_and_ready();
         // A bundle ends when its nodes have completed.
@@ -102,8 +100,7 @@ fn nodes_that_complete_at_once_are_no_failure() {
 
 #[test]
 fn a_suspended_node_is_not_ready() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    let world = World::of(&[("feed", "wait")]);
     world.up();
     let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
     kill(pid, Signal::STOP);

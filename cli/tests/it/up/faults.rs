@@ -13,8 +13,7 @@ use crate::common::{Ended, kill};
 
 #[test]
 fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "refuse")], "");
+    let world = World::of(&[("feed", "wait"), ("store", "refuse")]);
     let ended = world.run(&["up", "app.toml"]);
     assert_eq!(ended.code, Some(1));
     assert!(
@@ -34,8 +33,7 @@ fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
 
 #[test]
 fn a_node_that_prints_without_end_does_not_fill_the_disk() {
-    let world = World::new();
-    world.nodes(&[("feed", "flood")], "");
+    let world = World::of(&[("feed", "flood")]);
     world.up();
     let size = |name: &str| {
         world.bundle().and_then(|bundle| Some(fs::metadata(bundle.join(name)).ok()?.len()))
@@ -48,8 +46,7 @@ fn a_node_that_prints_without_end_does_not_fill_the_disk() {
 
 #[test]
 fn a_node_that_crashes_again_and_again_is_named() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "crash")], "");
+    let world = World::of(&[("feed", "wait"), ("store", "crash")]);
     let ended = world.run(&["up", "app.toml"]);
     assert_eq!(ended.code, Some(1));
     assert!(
@@ -65,10 +62,7 @@ fn a_node_that_crashes_again_and_again_is_named() {
 
 #[test]
 fn a_killed_node_starts_again() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
-    world.up();
-    let before = world.until_they_wait(&["feed", "store"]);
+    let (world, before) = World::waiting(&[("feed", "wait"), ("store", "wait")]);
     kill(u32::try_from(before["store"].pid).unwrap(), Signal::KILL);
     let after = world.until(|after| after["store"].restarts == 1 && after["store"].pid > 0);
     assert_eq!(after["feed"], before["feed"]);
@@ -79,10 +73,7 @@ fn a_killed_node_starts_again() {
 
 #[test]
 fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
-    world.up();
-    let before = world.until_they_wait(&["feed", "store"]);
+    let (world, before) = World::waiting(&[("feed", "wait"), ("store", "wait")]);
     kill(world.launcher(), Signal::KILL);
     assert_eq!(world.up(), ["feed: started", "store: started"]);
     let after = world.until_they_wait(&["feed", "store"]);
@@ -153,8 +144,7 @@ fn nodes_that_outlive_a_killed_launcher_are_shown() {
 
 #[test]
 fn a_directory_that_others_may_write_to_is_not_used() {
-    let world = World::new();
-    world.nodes(&[("store", "refuse")], "");
+    let world = World::of(&[("store", "refuse")]);
     assert_eq!(world.run(&["up", "app.toml"]).code, Some(1));
     world.until_nothing_runs();
     // Its note of processes could name any process of this user.
@@ -199,8 +189,7 @@ fn a_bundle_that_has_not_started_is_not_up() {
 
 #[test]
 fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let world = World::of(&[("feed", "wait"), ("store", "wait")]);
     for _ in 0..3 {
         let mut client = world.tool(&["up", "app.toml"]).stdout(Stdio::null()).spawn().unwrap();
         std::thread::yield_now();
@@ -214,8 +203,7 @@ fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
 
 #[test]
 fn two_at_once_are_one_bundle() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait"), ("store", "wait")], "");
+    let world = World::of(&[("feed", "wait"), ("store", "wait")]);
     let start = || {
         let mut tool = world.tool(&["up", "app.toml", "--no-wait"]);
         tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -235,10 +223,7 @@ fn two_at_once_are_one_bundle() {
 
 #[test]
 fn a_broken_file_changes_nothing() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
-    world.up();
-    let before = world.until_they_wait(&["feed"]);
+    let (world, before) = World::waiting(&[("feed", "wait")]);
     let file = world.file();
     let broken = [
         (1, "[node.feed\n".to_owned(), "app.toml:1:11: "),
@@ -289,10 +274,7 @@ fn a_broken_file_starts_nothing() {
 
 #[test]
 fn lost_messages_are_an_error_of_down() {
-    let world = World::new();
-    world.nodes(&[("feed", "lose")], "");
-    world.up();
-    world.until_they_wait(&["feed"]);
+    let (world, _) = World::waiting(&[("feed", "lose")]);
     let ended = world.run(&["down", "app.toml"]);
     assert_eq!(ended.code, Some(1));
     assert!(
@@ -305,10 +287,7 @@ fn lost_messages_are_an_error_of_down() {
 
 #[test]
 fn a_node_that_hangs_is_killed_at_the_deadline() {
-    let world = World::new();
-    world.nodes(&[("feed", "hang")], "");
-    world.up();
-    world.until_they_wait(&["feed"]);
+    let (world, _) = World::waiting(&[("feed", "hang")]);
     let ended = world.run(&["down", "app.toml", "--timeout", "50ms"]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.err, "error: members did not end and were killed: feed [M0408]\n");
@@ -317,10 +296,7 @@ fn a_node_that_hangs_is_killed_at_the_deadline() {
 
 #[test]
 fn a_launcher_that_does_not_respond_is_an_error() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
-    world.up();
-    let before = world.until_they_wait(&["feed"]);
+    let (world, before) = World::waiting(&[("feed", "wait")]);
     let launcher = world.launcher();
     kill(launcher, Signal::STOP);
     // A change that is not made, either.
@@ -346,10 +322,7 @@ fn a_launcher_that_does_not_respond_is_an_error() {
 
 #[test]
 fn hostile_peers_hold_up_nobody() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
-    world.up();
-    world.until_they_wait(&["feed"]);
+    let (world, _) = World::waiting(&[("feed", "wait")]);
     let socket = world.bundle().unwrap().join("control");
     let connect = || UnixStream::connect(&socket).unwrap();
     // More than the launcher serves at once, none of which says anything; and some that do.

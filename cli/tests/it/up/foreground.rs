@@ -63,8 +63,7 @@ fn a_manager_is_notified() {
 
 #[test]
 fn a_bundle_in_the_foreground_is_reached_as_any_other() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    let world = World::of(&[("feed", "wait")]);
     let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
     let mut tool = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Its nodes have its output.
@@ -116,8 +115,7 @@ fn output_that_nobody_reads_holds_up_nothing() {
 
 #[test]
 fn a_failure_in_the_foreground_is_its_exit_code() {
-    let world = World::new();
-    world.nodes(&[("feed", "refuse")], "");
+    let world = World::of(&[("feed", "refuse")]);
     let ended = world.run(&["up", "app.toml", "--foreground"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.ends_with("see its own output [M0404]\n"), "{}", ended.err);
@@ -169,8 +167,7 @@ fn a_hangup_before_the_nodes_start_ends_it_in_order() {
 
 #[test]
 fn output_that_is_closed_hides_no_failure() {
-    let world = World::new();
-    world.nodes(&[("feed", "refuse")], "");
+    let world = World::of(&[("feed", "refuse")]);
     let run = |verb| {
         let (output, into) = std::io::pipe().unwrap();
         drop(output);

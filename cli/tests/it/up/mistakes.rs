@@ -12,8 +12,7 @@ fn error(world: &World, arguments: &[&str]) -> String {
 
 #[test]
 fn each_mistake_has_a_message() {
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    let world = World::of(&[("feed", "wait")]);
     let time = "expected a number and a unit, such as `250ms` or `5s`";
     let wrong = |option: &str| format!("error: invalid value 'soon' for '--{option}': {time}");
     let mistakes: [(&[&str], String); 13] = [

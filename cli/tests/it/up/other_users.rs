@@ -67,8 +67,7 @@ fn a_launcher_of_another_user_is_not_asked() {
     if !geteuid().is_root() {
         return eprintln!("skipped: only root can run processes of other users");
     }
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    let world = World::of(&[("feed", "wait")]);
     world.up();
     let socket = world.bundle().unwrap().join("control");
     let launchers = socket.with_extension("launcher");
@@ -96,8 +95,7 @@ fn a_directory_that_another_user_has_made_is_refused() {
     if !geteuid().is_root() {
         return eprintln!("skipped: only root can give a directory to another user");
     }
-    let world = World::new();
-    world.nodes(&[("feed", "wait")], "");
+    let world = World::of(&[("feed", "wait")]);
     let taken = world.runtime().join("mycelium-0-up-mine");
     fs::DirBuilder::new().mode(0o700).create(&taken).unwrap();
     chown(&taken, Some(OTHER), None).unwrap();

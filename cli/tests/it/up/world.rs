@@ -36,6 +36,23 @@ impl World {
         world
     }
 
+    /// With a file with these nodes, each with its role.
+    pub(crate) fn of(nodes: &[(&str, &str)]) -> World {
+        let world = World::new();
+        world.nodes(nodes, "");
+        world
+    }
+
+    /// As `of`: the nodes run and wait.
+    #[track_caller]
+    pub(crate) fn waiting(nodes: &[(&str, &str)]) -> (World, BTreeMap<String, Shown>) {
+        let world = World::of(nodes);
+        world.up();
+        let names: Vec<_> = nodes.iter().map(|(node, _)| *node).collect();
+        let status = world.until_they_wait(&names);
+        (world, status)
+    }
+
     pub(crate) fn runtime(&self) -> PathBuf {
         self.directory.path().join("run")
     }
