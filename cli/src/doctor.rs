@@ -122,25 +122,25 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, level: Level, found: impl Into<String>) -> Finding {
+    fn new(level: Level, found: impl Into<String>) -> Finding {
         let (meaning, fix) = (String::new(), String::new());
-        Finding { check, level, found: found.into(), meaning, fix }
+        Finding { check: "", level, found: found.into(), meaning, fix }
     }
 
-    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding::new(check, Level::Ok, found)
+    fn ok(found: impl Into<String>) -> Finding {
+        Finding::new(Level::Ok, found)
     }
 
-    fn note(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding::new(check, Level::Note, found)
+    fn note(found: impl Into<String>) -> Finding {
+        Finding::new(Level::Note, found)
     }
 
-    fn problem(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding::new(check, Level::Problem, found)
+    fn problem(found: impl Into<String>) -> Finding {
+        Finding::new(Level::Problem, found)
     }
 
-    fn unknown(check: &'static str, file: &str) -> Finding {
-        Finding::note(check, "unknown").means(format!("`{file}` is missing or has another form"))
+    fn unknown(file: &str) -> Finding {
+        Finding::note("unknown").means(format!("`{file}` is missing or has another form"))
     }
 
     fn means(self, meaning: impl Into<String>) -> Finding {
@@ -169,27 +169,29 @@ const SLOW_CLOCKS: [&str; 5] =
 
 /// Checks a machine, and whether it has what a topology needs.
 fn all(machine: &Machine, needs: Option<&Needs>, runtime: Option<PathBuf>) -> Vec<Finding> {
-    let mut findings = vec![
-        kernel(machine),
-        shared_memory(machine),
-        runtime_directory(machine, runtime),
-        descriptors(machine, needs),
-        locked_memory(machine, needs),
-        io_uring(machine, needs),
-        cores(machine),
-        pinned(machine, needs),
-        isolated(machine),
-        siblings(machine),
-        governor(machine),
-        turbo(machine),
-        clock(machine),
-        memory(machine, needs),
-        huge_pages(machine, needs),
-        transparent(machine),
-        real_time(machine, needs),
+    let findings = [
+        ("kernel", kernel(machine)),
+        ("shared memory", shared_memory(machine)),
+        ("runtime directory", runtime_directory(machine, runtime)),
+        ("descriptors", descriptors(machine, needs)),
+        ("locked memory", locked_memory(machine, needs)),
+        ("io_uring", io_uring(machine, needs)),
+        ("cores", cores(machine)),
+        ("pinned services", pinned(machine, needs)),
+        ("isolated cores", isolated(machine)),
+        ("SMT siblings", siblings(machine)),
+        ("CPU governor", governor(machine)),
+        ("turbo", turbo(machine)),
+        ("clock", clock(machine)),
+        ("memory", memory(machine, needs)),
+        ("huge pages", huge_pages(machine, needs)),
+        ("transparent huge pages", transparent(machine)),
+        ("real-time class", real_time(machine, needs)),
+        ("CPU quota", cpu_quota(machine)),
+        ("memory limit", memory_limit(machine)),
+        ("task limit", task_limit(machine)),
     ];
-    findings.extend(container(machine));
-    findings
+    findings.map(|(check, finding)| Finding { check, ..finding }).into()
 }
 
 fn kernel(machine: &Machine) -> Finding {
@@ -201,9 +203,9 @@ fn kernel(machine: &Machine) -> Finding {
         Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
     });
     let Some((release, version)) = release.zip(version) else {
-        return Finding::unknown("kernel", file);
+        return Finding::unknown(file);
     };
-    let finding = |level| Finding::new("kernel", level, release.escape_debug().to_string());
+    let finding = |level| Finding::new(level, release.escape_debug().to_string());
     match version {
         (..5, _) | (5, ..10) => finding(Level::Problem)
             .means("shared memory and the control sockets need Linux 5.10")
@@ -215,15 +217,14 @@ fn kernel(machine: &Machine) -> Finding {
 }
 
 fn shared_memory(machine: &Machine) -> Finding {
-    let check = "shared memory";
     if !machine.is_real() {
-        return Finding::note(check, "unknown").means("it was not tried");
+        return Finding::note("unknown").means("it was not tried");
     }
     let tried = Mapping::create(512, "mycelium-doctor", false)
         .and_then(|(_, file)| Mapping::attach(file, 512, false));
     match tried {
-        Ok(_) => Finding::ok(check, "a sealed memfd was made and mapped"),
-        Err(error) => Finding::problem(check, format!("{error} [{}]", error.code()))
+        Ok(_) => Finding::ok("a sealed memfd was made and mapped"),
+        Err(error) => Finding::problem(format!("{error} [{}]", error.code()))
             .means("links between processes cannot use shared memory")
             .fix(
                 "allow memfd_create and fcntl in the container's seccomp profile, or write \
@@ -233,9 +234,8 @@ fn shared_memory(machine: &Machine) -> Finding {
 }
 
 fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
-    let check = "runtime directory";
-    let Some(user) = machine.user() else { return Finding::unknown(check, "/proc/self/status") };
-    let note = |found: String| Finding::note(check, found);
+    let Some(user) = machine.user() else { return Finding::unknown("/proc/self/status") };
+    let note = |found: String| Finding::note(found);
     let Some(path) = runtime else {
         return note("`XDG_RUNTIME_DIR` is not set".to_owned())
             .means("sockets of nodes are made in the directory for temporary files")
@@ -249,7 +249,7 @@ fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
     };
     let length = path.as_os_str().len().saturating_add(SOCKET);
     if owner != user || mode & 0o022 != 0 {
-        return Finding::problem(check, format!("`{shown}` has mode {mode:04o} and owner {owner}"))
+        return Finding::problem(format!("`{shown}` has mode {mode:04o} and owner {owner}"))
             .means("other users could replace sockets, so nodes do not listen there")
             .fix(format!("sudo chown {user} {shown} && chmod 700 {shown}"));
     }
@@ -258,35 +258,33 @@ fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
             .means(format!("the path of a socket has at most {LONGEST_PATH} bytes"))
             .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
     }
-    Finding::ok(check, format!("`{shown}`, mode {mode:04o}"))
+    Finding::ok(format!("`{shown}`, mode {mode:04o}"))
 }
 
 fn descriptors(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "descriptors";
     let Some((soft, hard)) = machine.limit("Max open files") else {
-        return Finding::unknown(check, "/proc/self/limits");
+        return Finding::unknown("/proc/self/limits");
     };
     let needed = needs.map_or(1024, Needs::descriptors);
     let found = format!("{}, {} at most", count(soft), count(hard));
     if soft >= needed {
-        return Finding::ok(check, found);
+        return Finding::ok(found);
     }
     let level = if needs.is_some() { Level::Problem } else { Level::Note };
-    Finding::new(check, level, found)
+    Finding::new(level, found)
         .means(format!("a node takes up to {needed}: sockets, and regions of shared memory"))
         .fix(format!("ulimit -n {}", needed.next_power_of_two()))
 }
 
 fn locked_memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "locked memory";
     let Some((soft, _)) = machine.limit("Max locked memory") else {
-        return Finding::unknown(check, "/proc/self/limits");
+        return Finding::unknown("/proc/self/limits");
     };
     let found = size(soft);
     if soft >= LOCKED {
-        return Finding::ok(check, found);
+        return Finding::ok(found);
     }
-    Finding::new(check, of_glommio(needs), found)
+    Finding::new(of_glommio(needs), found)
         .means(format!("glommio does not start with less than {}", size(LOCKED)))
         .fix("ulimit -l 512, or LimitMEMLOCK=512K in the unit of systemd")
 }
@@ -300,10 +298,8 @@ fn of_glommio(needs: Option<&Needs>) -> Level {
 }
 
 fn io_uring(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let (check, file) = ("io_uring", "/proc/sys/kernel/io_uring_disabled");
-    let not = |found: String| {
-        Finding::new(check, of_glommio(needs), found).means("only glommio needs it")
-    };
+    let file = "/proc/sys/kernel/io_uring_disabled";
+    let not = |found: String| Finding::new(of_glommio(needs), found).means("only glommio needs it");
     let state = match machine.number(file) {
         Some(2) => Some("turned off"),
         Some(1) => Some("turned off for most users"),
@@ -314,44 +310,42 @@ fn io_uring(machine: &Machine, needs: Option<&Needs>) -> Finding {
         return not(state.to_owned()).fix("sudo sysctl kernel.io_uring_disabled=0");
     }
     if !machine.is_real() {
-        return Finding::note(check, "unknown").means("it was not tried");
+        return Finding::note("unknown").means("it was not tried");
     }
     match io_uring::IoUring::new(8) {
-        Ok(_) => Finding::ok(check, "a ring was made"),
+        Ok(_) => Finding::ok("a ring was made"),
         Err(error) => not(format!("no ring was made: {error}"))
             .fix("allow io_uring_setup in the container's seccomp profile"),
     }
 }
 
 fn cores(machine: &Machine) -> Finding {
-    let check = "cores";
     let Some(allowed) = machine.allowed_cores() else {
-        return Finding::unknown(check, "/proc/self/status");
+        return Finding::unknown("/proc/self/status");
     };
     let online = machine.cores("/sys/devices/system/cpu/online");
     match online {
         Some(online) if !online.is_subset(&allowed) => {
             let found = format!("{} of {}", list(&allowed), list(&online));
-            Finding::note(check, found)
+            Finding::note(found)
                 .means("services can be pinned to these only: a cpuset or an affinity is set")
         }
-        Some(_) => Finding::ok(check, list(&allowed)),
-        None => Finding::ok(check, list(&allowed)).means("the cores of the machine are unknown"),
+        Some(_) => Finding::ok(list(&allowed)),
+        None => Finding::ok(list(&allowed)).means("the cores of the machine are unknown"),
     }
 }
 
 fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "pinned services";
     let Some(needs) = needs else {
-        return Finding::ok(check, "none: no topology is given");
+        return Finding::ok("none: no topology is given");
     };
     let Some(allowed) = machine.allowed_cores() else {
-        return Finding::unknown(check, "/proc/self/status");
+        return Finding::unknown("/proc/self/status");
     };
     let mut wrong = needs.pinned.iter().filter(|(_, cores)| !cores.is_subset(&allowed));
     if let Some((service, cores)) = wrong.next() {
         let missing: BTreeSet<_> = cores.difference(&allowed).copied().collect();
-        return Finding::problem(check, format!("`{service}` on cores {}", list(cores)))
+        return Finding::problem(format!("`{service}` on cores {}", list(cores)))
             .means(format!(
                 "this process may not use {}: the service does not start",
                 list(&missing)
@@ -361,124 +355,117 @@ fn pinned(machine: &Machine, needs: Option<&Needs>) -> Finding {
                 list(&allowed)
             ));
     }
-    Finding::ok(check, needs.pinned.len().to_string())
+    Finding::ok(needs.pinned.len().to_string())
 }
 
 fn isolated(machine: &Machine) -> Finding {
-    let (check, file) = ("isolated cores", "/sys/devices/system/cpu/isolated");
+    let file = "/sys/devices/system/cpu/isolated";
     if let Some(cores) = machine.cores(file) {
-        return Finding::ok(check, list(&cores))
+        return Finding::ok(list(&cores))
             .means("the scheduler puts no other work there: pin services to them");
     }
     if machine.is_empty(file) {
-        return Finding::ok(check, "none")
+        return Finding::ok("none")
             .means("for the steadiest latency boot with `isolcpus=` and pin services there");
     }
-    Finding::unknown(check, file)
+    Finding::unknown(file)
 }
 
 fn siblings(machine: &Machine) -> Finding {
-    let (check, file) = ("SMT siblings", "/sys/devices/system/cpu/smt/active");
+    let file = "/sys/devices/system/cpu/smt/active";
     match machine.number(file) {
-        Some(0) => Finding::ok(check, "off"),
-        Some(1) => Finding::note(check, "on")
+        Some(0) => Finding::ok("off"),
+        Some(1) => Finding::note("on")
             .means("two cores share one set of units: a busy sibling slows a pinned service")
             .fix("echo off | sudo tee /sys/devices/system/cpu/smt/control"),
-        _ => Finding::unknown(check, file),
+        _ => Finding::unknown(file),
     }
 }
 
 fn governor(machine: &Machine) -> Finding {
-    let check = "CPU governor";
     let of = |core: &usize| {
         machine.text(&format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"))
     };
     let allowed = machine.allowed_cores().unwrap_or_default();
     let governors: BTreeSet<String> = allowed.iter().filter_map(of).collect();
     if governors.is_empty() || !governors.iter().all(|it| GOVERNORS.contains(&&**it)) {
-        return Finding::unknown(check, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+        return Finding::unknown("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     }
     let found = governors.iter().cloned().collect::<Vec<_>>().join(", ");
     if governors.iter().all(|governor| governor == "performance") {
-        return Finding::ok(check, found);
+        return Finding::ok(found);
     }
-    Finding::note(check, found)
+    Finding::note(found)
         .means("cores change their clock rate, so the first messages after a pause are slower")
         .fix("sudo cpupower frequency-set -g performance")
 }
 
 fn turbo(machine: &Machine) -> Finding {
-    let check = "turbo";
     let off = machine.number("/sys/devices/system/cpu/intel_pstate/no_turbo");
     let on = machine.number("/sys/devices/system/cpu/cpufreq/boost");
     match (off, on) {
-        (Some(1), _) | (None, Some(0)) => Finding::ok(check, "off"),
+        (Some(1), _) | (None, Some(0)) => Finding::ok("off"),
         (Some(0), _) | (None, Some(1)) => {
-            Finding::ok(check, "on").means("the clock rate depends on the work of other cores")
+            Finding::ok("on").means("the clock rate depends on the work of other cores")
         }
-        _ => Finding::unknown(check, "/sys/devices/system/cpu/cpufreq/boost"),
+        _ => Finding::unknown("/sys/devices/system/cpu/cpufreq/boost"),
     }
 }
 
 fn clock(machine: &Machine) -> Finding {
-    let check = "clock";
     let file = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     match machine.text(file).as_deref() {
-        Some(source) if FAST_CLOCKS.contains(&source) => Finding::ok(check, source),
-        Some(source) if SLOW_CLOCKS.contains(&source) => Finding::note(check, source)
+        Some(source) if FAST_CLOCKS.contains(&source) => Finding::ok(source),
+        Some(source) if SLOW_CLOCKS.contains(&source) => Finding::note(source)
             .means("to read the clock is a system call")
             .fix("boot with `tsc=reliable`, if the machine has an invariant TSC"),
-        _ => Finding::unknown(check, file),
+        _ => Finding::unknown(file),
     }
 }
 
 fn memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "memory";
     let Some(available) = machine.memory("MemAvailable") else {
-        return Finding::unknown(check, "/proc/meminfo");
+        return Finding::unknown("/proc/meminfo");
     };
     let found = format!("{} available", size(available));
     match needs {
-        Some(needs) if needs.memory > available => Finding::note(check, found)
+        Some(needs) if needs.memory > available => Finding::note(found)
             .means(format!("the nodes may take {} for rings, all together", size(needs.memory)))
             .fix("lower `memory` of the nodes, or `capacity` of topics"),
-        _ => Finding::ok(check, found),
+        _ => Finding::ok(found),
     }
 }
 
 fn huge_pages(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "huge pages";
     let (total, free) = (machine.memory("HugePages_Total"), machine.memory("HugePages_Free"));
     let Some((total, free)) = total.zip(free) else {
-        return Finding::unknown(check, "/proc/meminfo");
+        return Finding::unknown("/proc/meminfo");
     };
     let found = format!("{free} free of {total}");
     match needs.and_then(|needs| needs.huge_pages.first()) {
-        Some(node) if free == 0 => Finding::problem(check, found)
+        Some(node) if free == 0 => Finding::problem(found)
             .means(format!("node `{node}` has `huge_pages`, and does not start without them"))
             .fix("sudo sysctl vm.nr_hugepages=128"),
-        _ => Finding::ok(check, found),
+        _ => Finding::ok(found),
     }
 }
 
 fn transparent(machine: &Machine) -> Finding {
-    let check = "transparent huge pages";
     let file = "/sys/kernel/mm/transparent_hugepage/enabled";
     let text = machine.text(file);
     let chosen = text.as_deref().and_then(|text| text.split_once('[')?.1.split_once(']'));
     match chosen {
-        Some(("always", _)) => Finding::note(check, "always")
+        Some(("always", _)) => Finding::note("always")
             .means("the kernel may stop a process while it joins pages")
             .fix("echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"),
-        Some((chosen @ ("madvise" | "never"), _)) => Finding::ok(check, chosen),
-        _ => Finding::unknown(check, file),
+        Some((chosen @ ("madvise" | "never"), _)) => Finding::ok(chosen),
+        _ => Finding::unknown(file),
     }
 }
 
 fn real_time(machine: &Machine, needs: Option<&Needs>) -> Finding {
-    let check = "real-time class";
     let Some((soft, _)) = machine.limit("Max realtime priority") else {
-        return Finding::unknown(check, "/proc/self/limits");
+        return Finding::unknown("/proc/self/limits");
     };
     let may = machine.has_capability(CAP_SYS_NICE);
     let found = match may {
@@ -489,49 +476,50 @@ fn real_time(machine: &Machine, needs: Option<&Needs>) -> Finding {
     let asked = needs.and_then(|needs| needs.fifo.iter().max_by_key(|(_, priority)| *priority));
     match asked {
         Some((service, priority)) if may != Some(true) && *priority > soft => {
-            Finding::problem(check, found)
+            Finding::problem(found)
                 .means(format!("service `{service}` has `class = \"fifo({priority})\"`"))
                 .fix(format!(
                     "ulimit -r {priority}, LimitRTPRIO={priority} in the unit of systemd, \
                               or `if_refused = \"warn\"`"
                 ))
         }
-        _ => Finding::ok(check, found),
+        _ => Finding::ok(found),
     }
 }
 
-fn container(machine: &Machine) -> Vec<Finding> {
-    let mut findings = Vec::new();
+fn cpu_quota(machine: &Machine) -> Finding {
     let quota = machine.of_group("cpu.max", ("cpu", "cpu.cfs_quota_us"));
-    let quota = quota.as_deref().and_then(|text| text.split_whitespace().next());
-    findings.push(match quota {
-        Some("max" | "-1") => Finding::ok("CPU quota", "none"),
+    match quota.as_deref().and_then(|text| text.split_whitespace().next()) {
+        Some("max" | "-1") => Finding::ok("none"),
         Some(quota) if quota.parse::<u64>().is_ok() => {
-            Finding::note("CPU quota", format!("{quota} µs in each period"))
+            Finding::note(format!("{quota} µs in each period"))
                 .means("a service that spins uses it up, and then waits until the period ends")
                 .fix("remove the limit of the container (`cpu.max`), or give it whole cores")
         }
-        _ => Finding::unknown("CPU quota", "/sys/fs/cgroup/cpu.max"),
-    });
-    let memory = machine.of_group("memory.max", ("memory", "memory.limit_in_bytes"));
-    findings.push(match memory.as_deref().map(|text| (text, text.parse::<u64>())) {
-        Some(("max", _)) => Finding::ok("memory limit", "none"),
+        _ => Finding::unknown("/sys/fs/cgroup/cpu.max"),
+    }
+}
+
+fn memory_limit(machine: &Machine) -> Finding {
+    let limit = machine.limit_of_group("memory.max", ("memory", "memory.limit_in_bytes"));
+    match limit {
         // Version 1 has the largest number of pages.
-        Some((_, Ok(bytes))) if bytes > 1 << 60 => Finding::ok("memory limit", "none"),
-        Some((_, Ok(bytes))) => Finding::ok("memory limit", size(bytes))
+        Some(limit) if limit > 1 << 60 => Finding::ok("none"),
+        Some(limit) => Finding::ok(size(limit))
             .means("rings in shared memory count as memory of the container"),
-        _ => Finding::unknown("memory limit", "/sys/fs/cgroup/memory.max"),
-    });
-    let tasks = machine.of_group("pids.max", ("pids", "pids.max"));
-    findings.push(match tasks.as_deref().map(|text| (text, text.parse::<u64>())) {
-        Some(("max", _)) => Finding::ok("task limit", "none"),
-        Some((_, Ok(tasks))) if tasks >= 256 => Finding::ok("task limit", count(tasks)),
-        Some((_, Ok(tasks))) => Finding::note("task limit", count(tasks))
+        None => Finding::unknown("/sys/fs/cgroup/memory.max"),
+    }
+}
+
+fn task_limit(machine: &Machine) -> Finding {
+    match machine.limit_of_group("pids.max", ("pids", "pids.max")) {
+        Some(u64::MAX) => Finding::ok("none"),
+        Some(tasks) if tasks >= 256 => Finding::ok(count(tasks)),
+        Some(tasks) => Finding::note(count(tasks))
             .means("threads and processes of all nodes count")
             .fix("raise `pids.max` of the container"),
-        _ => Finding::unknown("task limit", "/sys/fs/cgroup/pids.max"),
-    });
-    findings
+        None => Finding::unknown("/sys/fs/cgroup/pids.max"),
+    }
 }
 
 fn count(number: u64) -> String {

@@ -106,23 +106,13 @@ fn launch(
     if manner != Manner::Detached {
         end_at_signals(place.clone(), board.clone(), ends_at_hangup).map_err(system)?;
     }
-    let refused = match first {
-        None => None,
-        Some(request) => match control.up(&request) {
-            Ok(_) if board.is_stopping() => {
-                finish(place, &board, None);
-                return Ok(());
-            }
-            Ok(changes) => {
-                changes.iter().for_each(|it| printer.line(&it.to_string()));
-                None
-            }
-            Err(failure) => Some(failure),
-        },
-    };
-    if let Some(failure) = refused {
-        finish(place, &board, None);
-        return Err(failure);
+    if let Some(request) = first {
+        let changed = control.up(&request);
+        if changed.is_err() || board.is_stopping() {
+            finish(place, &board, None);
+            return changed.map(|_| ());
+        }
+        changed?.iter().for_each(|it| printer.line(&it.to_string()));
     }
     let members = loop {
         match members.recv_timeout(FIRST) {

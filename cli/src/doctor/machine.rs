@@ -113,6 +113,14 @@ impl Machine {
         Some((metadata.uid(), metadata.mode() & 0o7777))
     }
 
+    /// A limit of the control group of the process: `max` is the largest number.
+    pub(super) fn limit_of_group(&self, name: &str, old: (&str, &str)) -> Option<u64> {
+        match &*self.of_group(name, old)? {
+            "max" => Some(u64::MAX),
+            number => number.parse().ok(),
+        }
+    }
+
     /// A value of the control group of the process, by its name in version 2, or else by its
     /// controller and name in version 1.
     pub(super) fn of_group(&self, name: &str, (controller, old): (&str, &str)) -> Option<String> {

@@ -12,7 +12,7 @@ use ratatui::crossterm::terminal::size;
 use rustix::io::Errno;
 use rustix::termios::tcgetattr;
 
-use super::state::{Key, Next, State};
+use super::state::{Next, State};
 use super::view::{Colours, draw, page};
 use crate::clock::{Waits, Wake};
 use crate::exit::Failure;
@@ -25,7 +25,7 @@ const LARGEST: u32 = 1 << 22;
 #[derive(Debug)]
 enum Input {
     /// A key.
-    Key(Key),
+    Key(KeyCode),
     /// Its size has changed.
     Resized,
     /// The terminal is gone, or Ctrl-C was typed.
@@ -147,22 +147,12 @@ fn read_keys(sender: Sender<Option<Input>>) -> Result<(), Failure> {
 
 fn input_of(key: KeyEvent) -> Option<Input> {
     let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-    let key = match key.code {
-        KeyCode::Char('c' | 'd') if is_control => return Some(Input::Ended),
-        KeyCode::Char('l') if is_control => return Some(Input::Resized),
-        KeyCode::Char(_) if is_control => return None,
-        KeyCode::Char(c) => Key::Char(c),
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::PageUp => Key::PageUp,
-        KeyCode::PageDown => Key::PageDown,
-        KeyCode::Home => Key::First,
-        KeyCode::End => Key::Last,
-        KeyCode::Tab | KeyCode::BackTab | KeyCode::Left | KeyCode::Right => Key::Toggle,
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::Esc => Key::Escape,
-        _ => return None,
-    };
-    Some(Input::Key(key))
+    match key.code {
+        KeyCode::Char('c' | 'd') if is_control => Some(Input::Ended),
+        KeyCode::Char('l') if is_control => Some(Input::Resized),
+        KeyCode::Char(_) if is_control => None,
+        // Keys without a meaning here would end the input of the filter.
+        KeyCode::F(_) | KeyCode::Insert | KeyCode::Delete | KeyCode::Null => None,
+        code => Some(Input::Key(code)),
+    }
 }

@@ -1,7 +1,9 @@
-//! What `top` shows and how its keys change that. Knows no terminal.
+//! What `top` shows and how keys change that. Knows no terminal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+use ratatui::crossterm::event::KeyCode;
 
 use crate::live::model::{Input, Link, Node, Output, ProcessState};
 use crate::live::sample::{Change, Sample};
@@ -68,33 +70,6 @@ impl Order {
             Order::Drops => Order::Name,
         }
     }
-}
-
-/// A key that means something to the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// To the row before.
-    Up,
-    /// To the next row.
-    Down,
-    /// Up by many rows.
-    PageUp,
-    /// Down by many rows.
-    PageDown,
-    /// To the first row.
-    First,
-    /// To the last row.
-    Last,
-    /// Hides the rows of a node, or shows them.
-    Toggle,
-    /// A character.
-    Char(char),
-    /// Deletes the last character.
-    Backspace,
-    /// Ends the input.
-    Enter,
-    /// Leaves what is open.
-    Escape,
 }
 
 /// Whether `top` continues.
@@ -200,12 +175,12 @@ impl State {
     }
 
     /// Applies a key. `page` is the number of rows that are visible.
-    pub fn key(&mut self, key: Key, page: usize) -> Next {
+    pub fn key(&mut self, key: KeyCode, page: usize) -> Next {
         if self.is_typing {
             match key {
-                Key::Char(c) => self.filter.push(c),
-                Key::Backspace => drop(self.filter.pop()),
-                Key::Escape => {
+                KeyCode::Char(c) => self.filter.push(c),
+                KeyCode::Backspace => drop(self.filter.pop()),
+                KeyCode::Esc => {
                     self.filter.clear();
                     self.is_typing = false;
                 }
@@ -216,27 +191,29 @@ impl State {
         let rows = self.rows().len();
         let selected = self.selected(rows);
         self.selected = match key {
-            Key::Up | Key::Char('k') => selected.saturating_sub(1),
-            Key::Down | Key::Char('j') => selected + 1,
-            Key::PageUp => selected.saturating_sub(page),
-            Key::PageDown => selected.saturating_add(page),
-            Key::First | Key::Char('g') => 0,
-            Key::Last | Key::Char('G') => rows,
+            KeyCode::Up | KeyCode::Char('k') => selected.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => selected + 1,
+            KeyCode::PageUp => selected.saturating_sub(page),
+            KeyCode::PageDown => selected.saturating_add(page),
+            KeyCode::Home | KeyCode::Char('g') => 0,
+            KeyCode::End | KeyCode::Char('G') => rows,
             _ => selected,
         };
         self.selected = self.selected(rows);
         match key {
-            Key::Toggle | Key::Enter => self.toggle(),
-            Key::Char('q') => return Next::Quit,
-            Key::Escape if self.shows_help => self.shows_help = false,
-            Key::Escape if !self.filter.is_empty() => self.filter.clear(),
-            Key::Escape => return Next::Quit,
-            Key::Char('?' | 'h') => self.shows_help = !self.shows_help,
-            Key::Char('/') => self.is_typing = true,
-            Key::Char('s') => self.order = self.order.next(),
-            Key::Char(' ' | 'p') => self.is_paused = !self.is_paused,
-            Key::Char('+') => self.interval = (self.interval * 2).min(INTERVALS[1]),
-            Key::Char('-') => self.interval = (self.interval / 2).max(INTERVALS[0]),
+            KeyCode::Enter | KeyCode::Tab | KeyCode::BackTab | KeyCode::Left | KeyCode::Right => {
+                self.toggle()
+            }
+            KeyCode::Char('q') => return Next::Quit,
+            KeyCode::Esc if self.shows_help => self.shows_help = false,
+            KeyCode::Esc if !self.filter.is_empty() => self.filter.clear(),
+            KeyCode::Esc => return Next::Quit,
+            KeyCode::Char('?' | 'h') => self.shows_help = !self.shows_help,
+            KeyCode::Char('/') => self.is_typing = true,
+            KeyCode::Char('s') => self.order = self.order.next(),
+            KeyCode::Char(' ' | 'p') => self.is_paused = !self.is_paused,
+            KeyCode::Char('+') => self.interval = (self.interval * 2).min(INTERVALS[1]),
+            KeyCode::Char('-') => self.interval = (self.interval / 2).max(INTERVALS[0]),
             _ => {}
         }
         Next::Draw
