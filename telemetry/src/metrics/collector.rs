@@ -53,6 +53,8 @@ pub struct Collector {
     /// The sets of label values that have series of their own, by kind of lines or family.
     admitted: HashMap<Cow<'static, str>, HashSet<Labels>>,
     others: Others,
+    /// The number of sets over the limit in the present snapshot, by kind of lines or family.
+    over_limit: BTreeMap<Cow<'static, str>, usize>,
     /// The counters that were shown, by family.
     shown: HashMap<Cow<'static, str>, Shown>,
 }
@@ -76,16 +78,16 @@ impl Collector {
     pub fn with_most(most: usize) -> Collector {
         let most = most.max(1);
         let others = Others { most, topics: HashSet::new() };
-        Collector { most, admitted: HashMap::new(), others, shown: HashMap::new() }
+        let (admitted, over_limit, shown) = (HashMap::new(), BTreeMap::new(), HashMap::new());
+        Collector { most, admitted, others, over_limit, shown }
     }
 
     /// The families of a snapshot, which is later than those before.
     pub fn collect(&mut self, snapshot: &Snapshot) -> Vec<Family> {
         let mut families = Families::new(&snapshot.node);
-        let mut over_limit = BTreeMap::new();
         for kind in Kind::ALL {
             let sets = values_of(kind, snapshot);
-            let sets = self.limited(Cow::Borrowed(kind.name()), sets, &mut over_limit);
+            let sets = self.limited(Cow::Borrowed(kind.name()), sets);
             for (labels, values) in &sets {
                 families.add_values(kind, labels, values);
             }
@@ -95,23 +97,23 @@ impl Collector {
                 _ => {}
             }
         }
-        self.add_latencies(&mut families, snapshot, &mut over_limit);
-        self.add_rings(&mut families, snapshot, &mut over_limit);
-        self.add_health(&mut families, snapshot, &mut over_limit);
+        self.add_latencies(&mut families, snapshot);
+        self.add_rings(&mut families, snapshot);
+        self.add_health(&mut families, snapshot);
         let taken = families.sample_names();
         let user::Own { families: own, left_out } = user::families(&snapshot.readings, taken);
         for (family, sets) in own {
-            let sets = self.limited(family.name.clone(), sets.into_sets(), &mut over_limit);
+            let sets = self.limited(family.name.clone(), sets.into_sets());
             let samples = sets.into_iter().map(|(labels, value)| families.sample(labels, value));
             let samples = samples.collect();
             families.all.push(Family { samples, ..family });
         }
         let none = || Labels::new([]);
         families.add(derived::UNSEEN, none(), SampleValue::Counter(snapshot.unseen));
-        families.add(derived::LEFT_OUT, none(), SampleValue::Gauge(as_gauge(left_out)));
-        for (group, count) in over_limit {
+        families.add(derived::LEFT_OUT, none(), gauge(left_out));
+        for (group, count) in std::mem::take(&mut self.over_limit) {
             let labels = Labels::new([(Cow::Borrowed("group"), group.into_owned())]);
-            families.add(derived::OVER_LIMIT, labels, SampleValue::Gauge(as_gauge(count)));
+            families.add(derived::OVER_LIMIT, labels, gauge(count));
         }
         let Families { node, all: mut families, .. } = families;
         self.keep_counters(&node, &mut families);
@@ -123,7 +125,6 @@ impl Collector {
         &mut self,
         group: Cow<'static, str>,
         sets: Vec<(Labels, V)>,
-        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
     ) -> Vec<(Labels, V)> {
         let admitted = self.admitted.entry(group.clone()).or_default();
         let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), Sets::default());
@@ -145,77 +146,58 @@ impl Collector {
             rest.add(other, value);
         }
         if folded > 0 {
-            over_limit.insert(group, folded);
+            self.over_limit.insert(group, folded);
         }
         shown.extend(rest.into_sets());
         shown
     }
 
-    fn add_latencies(
-        &mut self,
-        families: &mut Families,
-        snapshot: &Snapshot,
-        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
-    ) {
+    fn add_latencies(&mut self, families: &mut Families, snapshot: &Snapshot) {
         let mut sets = Sets::default();
         for Latency { topic, reader, nanoseconds, ahead, .. } in Latency::of(&snapshot.readings) {
             let pairs = [("topic", &*topic), ("reader", &*reader)];
             let labels = Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), named(value))));
             let buckets = Box::new(user::buckets(&nanoseconds, NANOSECONDS));
-            let both = [SampleValue::Histogram(buckets), SampleValue::Counter(ahead)];
-            sets.add(labels, Latencies(both));
+            sets.add(labels, [SampleValue::Histogram(buckets), SampleValue::Counter(ahead)]);
         }
-        for (labels, Latencies([latencies, negative])) in
-            self.limited(Cow::Borrowed("latency"), sets.into_sets(), over_limit)
+        for (labels, [latencies, negative]) in
+            self.limited(Cow::Borrowed("latency"), sets.into_sets())
         {
             families.add(derived::LATENCY, labels.clone(), latencies);
             families.add(derived::LATENCY_NEGATIVE, labels, negative);
         }
     }
 
-    fn add_rings(
-        &mut self,
-        families: &mut Families,
-        snapshot: &Snapshot,
-        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
-    ) {
+    fn add_rings(&mut self, families: &mut Families, snapshot: &Snapshot) {
         let mut rings = Sets::default();
         for Ring { topic, publisher, depth, high_water, capacity, .. } in &snapshot.rings {
             let pairs = [("topic", topic), ("publisher", publisher)];
             let labels = pairs.map(|(key, value)| (Cow::Borrowed(key), value.clone()));
-            let sizes = [*depth, *high_water, *capacity].map(as_gauge);
-            rings.add(Labels::new(labels), Sizes(sizes));
+            let sizes = [*depth, *high_water, *capacity].map(gauge);
+            rings.add(Labels::new(labels), sizes);
         }
-        for (labels, Sizes(sizes)) in
-            self.limited(Cow::Borrowed("ring"), rings.into_sets(), over_limit)
-        {
+        for (labels, sizes) in self.limited(Cow::Borrowed("ring"), rings.into_sets()) {
             let families_of =
                 [derived::RING_DEPTH, derived::RING_HIGH_WATER, derived::RING_CAPACITY];
             for (family, size) in families_of.into_iter().zip(sizes) {
-                families.add(family, labels.clone(), SampleValue::Gauge(size));
+                families.add(family, labels.clone(), size);
             }
         }
         let depths = depths(snapshot);
-        for (labels, depth) in self.limited(Cow::Borrowed("depth"), depths, over_limit) {
-            families.add(derived::SUBSCRIPTION_DEPTH, labels, SampleValue::Gauge(depth.0[0]));
+        for (labels, depth) in self.limited(Cow::Borrowed("depth"), depths) {
+            families.add(derived::SUBSCRIPTION_DEPTH, labels, depth);
         }
     }
 
-    fn add_health(
-        &mut self,
-        families: &mut Families,
-        snapshot: &Snapshot,
-        over_limit: &mut BTreeMap<Cow<'static, str>, usize>,
-    ) {
+    fn add_health(&mut self, families: &mut Families, snapshot: &Snapshot) {
         let state = |state| (Cow::Borrowed("state"), String::from(state));
         let (mut services, mut supervisors) = (Sets::default(), Sets::default());
         for reading in &snapshot.health {
-            let is = |name: &str| i64::from(name == reading.state);
+            let is = |name: &str| gauge(u8::from(name == reading.state));
             let (sets, key, name) = match &reading.of {
                 HealthOf::Node => {
                     STATES.iter().for_each(|name| {
-                        let (labels, value) = (Labels::new([state(*name)]), is(name));
-                        families.add(derived::HEALTH, labels, SampleValue::Gauge(value));
+                        families.add(derived::HEALTH, Labels::new([state(*name)]), is(name));
                     });
                     continue;
                 }
@@ -223,18 +205,18 @@ impl Collector {
                 HealthOf::Supervisor(name) => (&mut supervisors, "supervisor", name),
             };
             let labels = Labels::new([(Cow::Borrowed(key), name.clone())]);
-            sets.add(labels, Sizes(STATES.map(is)));
+            sets.add(labels, STATES.map(is));
         }
         let groups = [
             ("service health", services, derived::SERVICE_HEALTH),
             ("supervisor health", supervisors, derived::SUPERVISOR_HEALTH),
         ];
         for (group, sets, family) in groups {
-            let limited = self.limited(Cow::Borrowed(group), sets.into_sets(), over_limit);
-            for (labels, Sizes(counts)) in limited {
+            let limited = self.limited(Cow::Borrowed(group), sets.into_sets());
+            for (labels, counts) in limited {
                 for (name, count) in STATES.iter().zip(counts) {
                     let labels = Labels::new(labels.pairs.iter().cloned().chain([state(*name)]));
-                    families.add(family, labels, SampleValue::Gauge(count));
+                    families.add(family, labels, count);
                 }
             }
         }
@@ -325,24 +307,6 @@ impl Families {
     }
 }
 
-/// A histogram, and the number of messages in it whose latency is negative.
-struct Latencies([SampleValue; 2]);
-
-impl Add for Latencies {
-    fn add(&mut self, other: &Latencies) {
-        self.0.iter_mut().zip(&other.0).for_each(|(value, other)| value.add(other));
-    }
-}
-
-/// Sizes of rings, or numbers of services by state.
-struct Sizes<const N: usize>([i64; N]);
-
-impl<const N: usize> Add for Sizes<N> {
-    fn add(&mut self, other: &Sizes<N>) {
-        self.0.iter_mut().zip(other.0).for_each(|(size, other)| *size = size.saturating_add(other));
-    }
-}
-
 /// The values of all lines of one kind with the same labels.
 struct Values {
     kind: Kind,
@@ -402,7 +366,7 @@ fn named(value: &str) -> String {
 
 /// The number of messages that each present reader of each publisher has not taken: what the
 /// publisher has sent since the reader joined, without what the reader has counted.
-fn depths(snapshot: &Snapshot) -> Vec<(Labels, Sizes<1>)> {
+fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
     let of_kind = |kind| snapshot.readings.iter().filter(move |reading| reading.kind == kind);
     let sent: HashMap<&str, u64> =
         of_kind(Kind::Publisher).map(|it| (&*it.label, it.value("sent"))).collect();
@@ -419,8 +383,8 @@ fn depths(snapshot: &Snapshot) -> Vec<(Labels, Sizes<1>)> {
             let done = done.iter().chain(&left).map(|name| edge.value(name));
             let done = done.fold(edge.value("joined_at"), u64::saturating_add);
             // The two lines are read one after the other.
-            let depth = as_gauge(sent.saturating_sub(done));
-            sets.add(labels_of(edge, labels(Kind::Edge)), Sizes([depth]));
+            let depth = gauge(sent.saturating_sub(done));
+            sets.add(labels_of(edge, labels(Kind::Edge)), depth);
         }
     }
     sets.into_sets()
@@ -431,6 +395,6 @@ fn cut(label: &str) -> &str {
     &label[..label.floor_char_boundary(LONGEST)]
 }
 
-fn as_gauge<N: TryInto<i64>>(count: N) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
+fn gauge<N: TryInto<i64>>(count: N) -> SampleValue {
+    SampleValue::Gauge(count.try_into().unwrap_or(i64::MAX))
 }

@@ -119,25 +119,6 @@ pub enum SampleValue {
     Histogram(Box<Buckets>),
 }
 
-impl SampleValue {
-    /// Adds another one of the same kind.
-    pub(super) fn add(&mut self, other: &SampleValue) {
-        match (self, other) {
-            (SampleValue::Counter(count), SampleValue::Counter(other)) => {
-                *count = count.wrapping_add(*other);
-            }
-            (SampleValue::Gauge(value), SampleValue::Gauge(other)) => {
-                *value = value.saturating_add(*other);
-            }
-            (SampleValue::Histogram(all), SampleValue::Histogram(other)) => all.add(other),
-            (
-                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
-                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
-            ) => {}
-        }
-    }
-}
-
 /// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1, so that a `u64` has 65
 /// of them, the same ones in each histogram and at each moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +169,7 @@ impl Buckets {
         self.range
     }
 
-    fn add(&mut self, other: &Buckets) {
+    pub(super) fn add(&mut self, other: &Buckets) {
         for (count, other) in self.counts.iter_mut().zip(other.counts) {
             *count = count.wrapping_add(other);
         }

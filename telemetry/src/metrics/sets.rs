@@ -61,13 +61,31 @@ impl Others {
     }
 }
 
-/// Values that can be added up.
+/// Values of the same kind, which can be added up.
 pub(super) trait Add {
     fn add(&mut self, other: &Self);
 }
 
 impl Add for SampleValue {
     fn add(&mut self, other: &SampleValue) {
-        SampleValue::add(self, other);
+        match (self, other) {
+            (SampleValue::Counter(count), SampleValue::Counter(other)) => {
+                *count = count.wrapping_add(*other);
+            }
+            (SampleValue::Gauge(value), SampleValue::Gauge(other)) => {
+                *value = value.saturating_add(*other);
+            }
+            (SampleValue::Histogram(all), SampleValue::Histogram(other)) => all.add(other),
+            (
+                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
+                SampleValue::Counter(_) | SampleValue::Gauge(_) | SampleValue::Histogram(_),
+            ) => {}
+        }
+    }
+}
+
+impl<const N: usize> Add for [SampleValue; N] {
+    fn add(&mut self, other: &[SampleValue; N]) {
+        self.iter_mut().zip(other).for_each(|(value, other)| value.add(other));
     }
 }
