@@ -23,7 +23,6 @@ use mycelium_core::ring::PushError;
 use mycelium_core::wait::WaitStrategy;
 
 use plan::{every_plan, nothing_is_lost};
-use scheduler::Scheduler;
 use wakers::{Count, blocking, now};
 
 macro_rules! for_each_ring {
@@ -48,23 +47,6 @@ macro_rules! for_each_ring {
                 assert!(matches!(now(sender.reserve()), Poll::Ready(Err(SendError(())))));
                 let many = now(sender.send_many(&mut [String::new()].into_iter()));
                 assert_eq!(many, Poll::Ready(Err(SendError(0))));
-            }
-
-            #[test]
-            fn a_batch_longer_than_the_channel_goes_through() {
-                let (mut sender, mut receiver) = $ring::bounded(2).unwrap();
-                let mut all = Vec::new();
-                let mut scheduler = Scheduler::default();
-                let count = if cfg!(miri) { 20 } else { 100 };
-                scheduler.spawn(async move {
-                    assert_eq!(sender.send_many(&mut (0..count)).await, Ok(count));
-                });
-                scheduler.spawn(async {
-                    while receiver.recv_many(&mut all, 7).await > 0 {}
-                });
-                assert_eq!(scheduler.run(0), 0);
-                drop(scheduler);
-                assert!(all.into_iter().eq(0..count));
             }
 
             #[test]

@@ -286,21 +286,6 @@ fn borrowed_slots_serve_one_ring_after_another() {
     assert_eq!(InSlice::in_slots(&mut slots[..3]).err(), Some(CapacityError::Invalid { given: 3 }));
 }
 
-#[cfg(feature = "alloc")]
-#[test]
-fn an_impossible_capacity_is_an_error() {
-    use mycelium_core::ring::mpmc::Boxed;
-    assert_eq!(Boxed::<u8>::with_capacity(0).err(), Some(CapacityError::Invalid { given: 0 }));
-    assert_eq!(
-        Boxed::<u64>::with_capacity(CapacityError::MOST).err(),
-        Some(CapacityError::Memory { given: CapacityError::MOST })
-    );
-    let ring = Arc::new(Boxed::with_capacity(2).unwrap());
-    let mut producer = Mpmc::producer(ring.clone());
-    assert_eq!(producer.try_push(1), Ok(()));
-    assert_eq!(Mpmc::consumer(ring).try_pop(), Ok(1));
-}
-
 /// Counts its drops, and panics at one of them.
 struct Fragile<'a> {
     drops: &'a Cell<usize>,

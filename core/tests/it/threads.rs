@@ -1,5 +1,5 @@
-//! Ends that move between threads, and a reader that sleeps, for all rings. Short runs, for Miri
-//! (with many seeds), ThreadSanitizer and AddressSanitizer; the `stress` example has long ones.
+//! Ends of rings that move between threads. Short runs, for Miri (with many seeds), ThreadSanitizer
+//! and AddressSanitizer; the `stress` example has long ones.
 
 // The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
@@ -9,12 +9,9 @@ use std::{
     thread::{self, yield_now},
 };
 
-use mycelium_core::{
-    doorbell::{Doorbell, announce},
-    ring::{
-        spsc::{self, Spsc},
-        stamped,
-    },
+use mycelium_core::ring::{
+    spsc::{self, Spsc},
+    stamped,
 };
 
 const COUNT: usize = if cfg!(miri) { 40 } else { 20_000 };
@@ -66,52 +63,4 @@ macro_rules! handed_over {
 handed_over! {
     spsc_ends_are_handed_over_between_threads: spsc,
     stamped_ends_are_handed_over_between_threads: stamped
-}
-
-/// A reader that finds nothing sleeps at a doorbell, and no wake is lost.
-#[test]
-fn a_reader_sleeps_and_is_woken_between_threads() {
-    let ring = stamped::Inline::<usize, 4>::new();
-    let bell = Doorbell::new();
-    let (mut writer, mut reader) = (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
-    thread::scope(|scope| {
-        let bell = &bell;
-        scope.spawn(move || {
-            for number in 0..COUNT {
-                while writer.try_push(number).is_err() {
-                    yield_now();
-                }
-                announce();
-                bell.ring();
-            }
-        });
-        let waker = waker_of_this_thread();
-        for number in 0..COUNT {
-            let item = loop {
-                if let Ok(item) = reader.try_pop() {
-                    break item;
-                }
-                bell.park(&waker);
-                if let Ok(item) = reader.try_pop() {
-                    bell.unpark();
-                    break item;
-                }
-                // A lost wake hangs here.
-                thread::park();
-            };
-            assert_eq!(item, number);
-        }
-    });
-}
-
-fn waker_of_this_thread() -> std::task::Waker {
-    struct Unpark(thread::Thread);
-
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    std::sync::Arc::new(Unpark(thread::current())).into()
 }

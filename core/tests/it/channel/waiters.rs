@@ -35,50 +35,6 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
     assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
 }
 
-/// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled,
-/// both items are received.
-#[test]
-fn a_late_permit_wakes_all_waiters_behind_it() {
-    let (mut early, mut one) = several::bounded(4).unwrap();
-    let mut late = early.clone();
-    let mut other = one.clone();
-    for gives_back in [false, true] {
-        let (first, first_waker) = flag();
-        let (second, second_waker) = flag();
-        let (mut first_context, mut second_context) =
-            (Context::from_waker(&first_waker), Context::from_waker(&second_waker));
-        let mut first_recv = Box::pin(one.recv());
-        let mut second_recv = Box::pin(other.recv());
-        let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
-        late.try_send(2).unwrap();
-        late.try_send(3).unwrap();
-        assert!(first_recv.as_mut().poll(&mut first_context).is_pending());
-        assert!(second_recv.as_mut().poll(&mut second_context).is_pending());
-        if gives_back {
-            drop(permit)
-        } else {
-            permit.send(1)
-        }
-        let mut got = Vec::new();
-        // Each woken receiver gets its turn, and passes the wake on.
-        for _ in 0..2 {
-            if first.0.swap(false, Relaxed)
-                && let Poll::Ready(item) = first_recv.as_mut().poll(&mut first_context)
-            {
-                got.extend(item);
-            }
-            if second.0.swap(false, Relaxed)
-                && let Poll::Ready(item) = second_recv.as_mut().poll(&mut second_context)
-            {
-                got.extend(item);
-            }
-        }
-        assert_eq!(got, if gives_back { [2, 3] } else { [1, 2] });
-        drop((first_recv, second_recv));
-        while one.try_recv().is_ok() {}
-    }
-}
-
 #[test]
 fn a_static_channel_limits_its_ends() {
     static CHANNEL: several::Inline<u8, 4, 2, 1> = several::Inline::new();
