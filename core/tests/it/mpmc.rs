@@ -451,7 +451,8 @@ fn ends_may_go_to_other_threads() {
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
     let write = |writer, side: &Side<'_>| {
-        let (mut producer, mut number) = (Mpmc::producer(&ring), 0);
+        // After an aborted grant the same item is pushed alone: all slots may be those of the grant.
+        let (mut producer, mut number, mut aborted) = (Mpmc::producer(&ring), 0, None);
         let mut push = || {
             let (before, count) = (number, (number % 5).min(each - number).min(N));
             match number % 3 {
@@ -459,7 +460,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                     let items = [[writer, number], [writer, number + 1]];
                     number += producer.push_slice(&items[..2.min(each - number)]).unwrap_or(0);
                 }
-                1 if count > 0 => {
+                1 if count > 0 && aborted != Some(number) => {
                     let mut grant = producer.grant(count).ok()?;
                     for index in 0..(count - 1).max(1) {
                         grant.push([writer, number + index]).unwrap();
@@ -470,6 +471,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                         number += grant.commit();
                     } else {
                         drop(grant);
+                        aborted = Some(number);
                         number += usize::from(producer.try_push([writer, number]).is_ok());
                     }
                 }
