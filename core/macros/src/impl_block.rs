@@ -55,13 +55,7 @@ impl Head {
     }
 }
 
-/// An item of an impl block.
-pub(crate) enum BlockItem {
-    Method(BlockMethod),
-    /// The tokens of another item: to its semicolon, or its block.
-    Other(TokenStream),
-}
-
+/// A method of an impl block.
 pub(crate) struct BlockMethod {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
@@ -69,17 +63,8 @@ pub(crate) struct BlockMethod {
     pub(crate) body: Group,
 }
 
-impl BlockItem {
-    pub(crate) fn parse(content: ParseStream<'_>) -> Result<BlockItem> {
-        match parse_method(content) {
-            Some(method) => Ok(BlockItem::Method(method)),
-            None => parse_other(content).map(BlockItem::Other),
-        }
-    }
-}
-
 /// The next item, if it is a method.
-fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
+pub(crate) fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
     let item = content.fork();
     let attributes = item.call(Attribute::parse_outer).ok()?;
     let visibility = item.parse().ok()?;
@@ -89,7 +74,8 @@ fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
     Some(BlockMethod { attributes, visibility, signature, body })
 }
 
-fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
+/// The tokens of an item that is no method: to its semicolon, or its block.
+pub(crate) fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
     let mut item = TokenStream::new();
     while !content.is_empty() {
         let token: TokenTree = content.parse()?;

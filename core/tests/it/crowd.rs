@@ -80,7 +80,7 @@ impl Side<'_> {
                     }
                     return done;
                 }
-                None if attempts < Side::SPINS => std::hint::spin_loop(),
+                None if attempts < Side::SPINS => {}
                 None => {
                     if attempts > Side::SPINS {
                         assert!(!self.sides.failed.load(Relaxed), "another thread has failed");

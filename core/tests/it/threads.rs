@@ -25,39 +25,49 @@ macro_rules! handed_over {
         fn $name() {
             let ring = $layout::Inline::<Box<usize>, 4>::new();
             let (pushed, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let push = || loop {
-                if let Some(mut end) = Spsc::producer(&ring) {
-                    let next = pushed.load(Relaxed);
-                    if next == COUNT {
-                        return;
-                    }
-                    if end.try_push(Box::new(next)).is_ok() {
-                        pushed.store(next + 1, Relaxed);
-                    }
+            let push = || {
+                let mut end = Spsc::producer(&ring)?;
+                let next = pushed.load(Relaxed);
+                if next < COUNT {
+                    end.try_push(Box::new(next)).ok()?;
+                    pushed.store(next + 1, Relaxed);
                 }
-                yield_now();
+                Some(next < COUNT)
             };
-            let take = || loop {
-                if let Some(mut end) = Spsc::consumer(&ring) {
-                    let next = taken.load(Relaxed);
-                    if next == COUNT {
-                        return;
-                    }
-                    if let Ok(item) = end.try_pop() {
-                        assert_eq!(*item, next);
-                        taken.store(next + 1, Relaxed);
-                    }
+            let take = || {
+                let mut end = Spsc::consumer(&ring)?;
+                let next = taken.load(Relaxed);
+                if next < COUNT {
+                    assert_eq!(*end.try_pop().ok()?, next);
+                    taken.store(next + 1, Relaxed);
                 }
-                yield_now();
+                Some(next < COUNT)
             };
             thread::scope(|scope| {
                 for _ in 0..2 {
-                    scope.spawn(push);
-                    scope.spawn(take);
+                    scope.spawn(|| turns(push));
+                    scope.spawn(|| turns(take));
                 }
             });
         }
     )*};
+}
+
+/// Takes turns until one returns false. Outside Miri, a thread does not yield after each of them:
+/// it would wait for the time slices of everything else on the machine.
+fn turns(turn: impl Fn() -> Option<bool>) {
+    let mut failed = 0;
+    loop {
+        match turn() {
+            Some(true) => failed = 0,
+            Some(false) => return,
+            None => failed += 1,
+        }
+        if cfg!(miri) || failed > 1000 {
+            failed = 0;
+            yield_now();
+        }
+    }
 }
 
 handed_over! {

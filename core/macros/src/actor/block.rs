@@ -7,7 +7,7 @@ use syn::{
     Attribute, Error, FnArg, GenericArgument, PathArguments, Result, ReturnType, Signature, Type,
 };
 
-use crate::impl_block::{BlockItem, BlockMethod, Head};
+use crate::impl_block::{BlockMethod, Head, parse_method, parse_other};
 
 /// An impl block of an actor.
 pub(super) struct ActorImpl {
@@ -69,9 +69,9 @@ impl Parse for ActorImpl {
             error: None,
         };
         while !content.is_empty() {
-            match BlockItem::parse(&content)? {
-                BlockItem::Method(method) => actor.add(method),
-                BlockItem::Other(item) => actor.items.extend(item),
+            match parse_method(&content) {
+                Some(method) => actor.add(method),
+                None => actor.items.extend(parse_other(&content)?),
             }
         }
         Ok(actor)

@@ -5,7 +5,7 @@ use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::{Result, Signature};
 
-use crate::impl_block::{BlockItem, BlockMethod, Head};
+use crate::impl_block::{BlockMethod, Head, parse_method, parse_other};
 
 /// An impl block of a service.
 pub(super) struct ServiceImpl {
@@ -25,16 +25,16 @@ impl Parse for ServiceImpl {
         let (head, content) = Head::parse(input, "service", "MyService")?;
         let (mut run, mut others) = (None, TokenStream::new());
         while !content.is_empty() {
-            match BlockItem::parse(&content)? {
-                BlockItem::Method(BlockMethod { signature, body, .. })
+            match parse_method(&content) {
+                Some(BlockMethod { signature, body, .. })
                     if signature.ident == "run" && run.is_none() =>
                 {
                     run = Some(Run { signature, body: body.stream() });
                 }
-                BlockItem::Method(BlockMethod { attributes, visibility, signature, body }) => {
+                Some(BlockMethod { attributes, visibility, signature, body }) => {
                     others.extend(quote!(#(#attributes)* #visibility #signature #body));
                 }
-                BlockItem::Other(item) => others.extend(item),
+                None => others.extend(parse_other(&content)?),
             }
         }
         Ok(ServiceImpl { head, run, others })
