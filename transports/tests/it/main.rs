@@ -5,6 +5,6 @@ mod counters;
 mod local;
 mod memory;
 mod remote_publisher;
-mod test_dir;
+mod support;
 mod unix;
 mod untyped;

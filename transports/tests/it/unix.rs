@@ -4,17 +4,17 @@
 
 use std::error::Error;
 use std::fs::{self, Permissions};
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 
-use crate::test_dir::{Copied, STRANGER, TestDir};
+use crate::support::{Copied, Other, STRANGER, TestDir, role, say};
 
 /// A group that files of this process can be given to.
 fn own_group() -> u32 {
@@ -56,35 +56,26 @@ fn a_listener_without_a_lock_is_live_too() {
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }
 
-/// Another process of this test's program, which listens until it is killed.
-fn listener(dir: &TestDir, forks: bool) -> Child {
-    listens(Command::new(std::env::current_exe().unwrap()), dir, forks)
-}
+const LISTENS: &str = "unix::listens_until_it_is_killed";
 
-fn listens(mut program: Command, dir: &TestDir, forks: bool) -> Child {
-    let mut child = program
-        .args(["--exact", "unix::listens_until_it_is_killed", "--ignored", "--nocapture"])
-        .env("MYCELIUM_TEST_SOCKET", dir.socket())
-        .env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" })
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let said = lines.map_while(Result::ok).any(|line| line.contains("listening"));
-    assert!(said, "the other process listens");
-    child
+/// Another process, which listens until it is killed.
+fn listens(mut role: Command, dir: &TestDir, forks: bool) -> Other {
+    role.env("MYCELIUM_TEST_SOCKET", dir.socket());
+    role.env("MYCELIUM_TEST_CHILDREN", if forks { "1" } else { "0" });
+    let mut other = Other::start(role);
+    other.line("listening");
+    other
 }
 
 #[test]
 #[ignore = "a part of another test"]
-#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
 fn listens_until_it_is_killed() {
     let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
     let _bound = BoundSocket::at(path).unwrap();
     if std::env::var("MYCELIUM_TEST_CHILDREN").is_ok_and(|children| children == "1") {
         fork_a_sleeper();
     }
-    println!("listening");
+    say("listening", "");
     loop {
         std::thread::park();
     }
@@ -108,11 +99,10 @@ fn fork_a_sleeper() {
 #[test]
 fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
     let dir = TestDir::new("forked");
-    let mut child = listener(&dir, true);
+    let other = listens(role(LISTENS), &dir, true);
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    other.kill();
     UnixStream::connect(dir.socket()).expect("its child still has the socket");
     assert_eq!(connect(&dir.socket()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let bound = BoundSocket::at(dir.socket()).unwrap();
@@ -124,12 +114,11 @@ fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
 #[test]
 fn the_socket_of_a_dead_process_is_replaced() {
     let dir = TestDir::new("dead");
-    let mut child = listener(&dir, false);
+    let other = listens(role(LISTENS), &dir, false);
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 
-    child.kill().unwrap();
-    child.wait().unwrap();
+    other.kill();
     assert!(dir.socket().exists(), "it had no time to remove it");
     let bound = BoundSocket::at(dir.socket()).unwrap();
     connect(bound.path()).unwrap();
@@ -258,26 +247,19 @@ fn a_directory_above_that_is_closed_is_named() {
 
 /// Connects as another user, in another process, and reports the result.
 fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
-    let output = Copied::new(dir)
-        .command(user, group)
-        .args(["--exact", "unix::connects_and_says_how_it_went", "--ignored", "--nocapture"])
-        .env("MYCELIUM_TEST_SOCKET", dir.socket())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    said.lines().find_map(|line| line.split_once("result: ")).unwrap().1.to_owned()
+    let program = Copied::new(dir);
+    let mut role = program.role("unix::connects_and_says_how_it_went", user, group);
+    role.env("MYCELIUM_TEST_SOCKET", dir.socket());
+    Other::start(role).line("result")
 }
 
 #[test]
 #[ignore = "a part of another test"]
-#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
 fn connects_and_says_how_it_went() {
     let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
     let connected = connect(path.as_ref());
-    println!(
-        "\nresult: {}",
-        connected.map_or_else(|error| error.kind().to_string(), |_| "ok".into())
-    );
+    let result = connected.map_or_else(|error| error.kind().to_string(), |_| "ok".into());
+    say("result", &result);
 }
 
 #[test]
@@ -334,7 +316,7 @@ fn a_listener_of_another_user_is_refused() {
     }
     let dir = TestDir::new("other-users-listener");
     let program = Copied::new(&dir);
-    let mut other = listens(program.command(STRANGER, STRANGER), &dir, false);
+    let other = listens(program.role(LISTENS, STRANGER, STRANGER), &dir, false);
     let refusal = |path: &Path| {
         let error = connect(path).map(drop).expect_err("another user listens there");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
@@ -363,12 +345,11 @@ fn a_listener_of_another_user_is_refused() {
         panic!("the directory is closed by now")
     };
     assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
-    assert_eq!(found.process, Some(other.id()));
+    assert_eq!(found.process, Some(other.child.id()));
     let link = Symlink::new(&dir);
     let problem = of_directory(&link.0.join("node.sock"));
     assert!(problem.starts_with("is a symbolic link of user 0: expected"), "{problem}");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.kill();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use mycelium_transports::counters::{
 };
 use rustix::process::Signal;
 
-use crate::counters::roles::{LINES, MORE, Other};
+use crate::counters::roles::{LINES, MORE, other, signal, state};
 
 /// Waits for something that another process does.
 fn until(mut done: impl FnMut() -> bool) {
@@ -43,25 +43,25 @@ fn assert_spinning(regions: &mut [Attached], process: u32) {
 
 #[test]
 fn a_stopped_process_is_read() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    other.signal(Signal::STOP);
-    until(|| other.state() == "T");
-    let mut found = Attached::of_process(other.process()).unwrap();
-    assert_spinning(&mut found.regions, other.process());
-    assert_eq!(other.state(), "T", "it had no part in it");
+    let mut other = other("spins");
+    other.line("ready");
+    signal(&other, Signal::STOP);
+    until(|| state(&other) == "T");
+    let mut found = Attached::of_process(other.child.id()).unwrap();
+    assert_spinning(&mut found.regions, other.child.id());
+    assert_eq!(state(&other), "T", "it had no part in it");
     assert!(!found.regions[0].has_ended());
 }
 
 #[test]
 fn the_last_values_of_a_killed_process_are_read() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    let process = other.process();
+    let mut other = other("spins");
+    other.line("ready");
+    let process = other.child.id();
     let mut found = Attached::of_process(process).unwrap();
     // All segments are mapped now.
     assert_spinning(&mut found.regions, process);
-    other.signal(Signal::KILL);
+    signal(&other, Signal::KILL);
     until(|| found.regions.iter().all(Attached::has_ended));
     assert_spinning(&mut found.regions, process);
     // Whether or not its parent knows of its end.
@@ -69,51 +69,51 @@ fn the_last_values_of_a_killed_process_are_read() {
         let error = Attached::of_process(process).unwrap_err();
         assert!(matches!(error, AttachError::NoProcess { process: it } if it == process));
         assert_eq!(error.to_string(), format!("no process has the number {process} [M0360]"));
-        other.reap();
+        other.child.wait().unwrap();
     }
     assert_spinning(&mut found.regions, process);
 }
 
 #[test]
 fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    let mut found = Attached::of_process(other.process()).unwrap();
-    other.signal(Signal::KILL);
-    other.reap();
+    let mut other = other("spins");
+    other.line("ready");
+    let mut found = Attached::of_process(other.child.id()).unwrap();
+    signal(&other, Signal::KILL);
+    other.child.wait().unwrap();
     let view = found.regions[0].read().unwrap();
     assert_eq!((view.lines.len(), view.out_of_reach), (16, LINES - 16));
 }
 
 #[test]
 fn a_region_that_grows_is_read_as_it_grows() {
-    let mut other = Other::new("grows");
-    other.waits_for("ready");
-    let mut found = Attached::of_process(other.process()).unwrap();
+    let mut other = other("grows");
+    other.line("ready");
+    let mut found = Attached::of_process(other.child.id()).unwrap();
     let [region] = &mut found.regions[..] else { panic!("one region") };
     assert_lines(&region.read().unwrap(), 0..LINES);
     other.go_on();
-    other.waits_for("grown");
+    other.line("grown");
     assert_lines(&region.read().unwrap(), 0..LINES + MORE);
 }
 
 #[test]
 fn a_process_without_descriptors_counts_alone() {
-    let mut other = Other::new("runs_out_of_descriptors");
-    let error = other.waits_for("error:");
+    let mut other = other("runs_out_of_descriptors");
+    let error = other.line("error");
     assert!(error.starts_with("cannot make shared memory: Too many open files"), "{error}");
-    let mut found = Attached::of_process(other.process()).unwrap();
+    let mut found = Attached::of_process(other.child.id()).unwrap();
     let view = found.regions[0].read().unwrap();
     assert_eq!((view.lines.len(), view.out_of_reach), (16, 84));
 }
 
 #[test]
 fn all_processes_are_found() {
-    let mut others = [Other::new("grows"), Other::new("spins")];
-    others.iter_mut().for_each(|other| _ = other.waits_for("ready"));
+    let mut others = [other("grows"), other("spins")];
+    others.iter_mut().for_each(|other| _ = other.line("ready"));
     let found = Attached::of_all_processes().unwrap();
     let of = |process| found.regions.iter().filter(|it| it.process() == process).count();
-    assert_eq!(others.each_ref().map(|other| of(other.process())), [1, 2]);
+    assert_eq!(others.each_ref().map(|other| of(other.child.id())), [1, 2]);
     let mut ids: Vec<u64> = found.regions.iter().map(Attached::id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -124,7 +124,7 @@ fn all_processes_are_found() {
 fn nothing_is_left_of_a_thousand_readers() {
     let region = Region::shared(16).unwrap();
     let _line = region.line::<ServiceValue>("service=x");
-    Other::new("attaches_a_thousand_times").waits_for("the same");
+    other("attaches_a_thousand_times").line("the same");
 }
 
 #[test]
@@ -166,11 +166,11 @@ fn a_view_has_the_readings_of_its_region() {
 /// The layout in `docs/observability.md` is enough: this program was written from it.
 #[test]
 fn a_program_in_another_language_reads_the_same() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    other.signal(Signal::STOP);
+    let mut other = other("spins");
+    other.line("ready");
+    signal(&other, Signal::STOP);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
-    let output = Command::new("python3").arg(program).arg(other.process().to_string()).output();
+    let output = Command::new("python3").arg(program).arg(other.child.id().to_string()).output();
     let output = output.expect("this test needs python3 in the path, to run counters_reader.py");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = [(0, 0..LINES), (1, 7777..7778)].into_iter().flat_map(|(region, numbers)| {
@@ -188,9 +188,9 @@ fn a_program_in_another_language_reads_the_same() {
 
 #[test]
 fn the_owner_makes_no_system_call_for_a_reader() {
-    let mut other = Other::new("spins");
-    other.waits_for("ready");
-    let process = other.process();
+    let mut other = other("spins");
+    other.line("ready");
+    let process = other.child.id();
     let path = std::env::temp_dir().join(format!("mycelium-strace-{process}"));
     let strace = Command::new("strace")
         .args(["-f", "-p", &process.to_string(), "-o"])

@@ -1,10 +1,9 @@
 //! Other processes: this program again, with one of the ignored tests below.
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
-
 use mycelium_transports::counters::{Attached, Line, Region, ServiceValue};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
+
+use crate::support::{Other, role, say};
 
 /// Lines of the first region of [`spins`]: it has several segments.
 pub(crate) const LINES: u64 = 200;
@@ -12,74 +11,28 @@ pub(crate) const LINES: u64 = 200;
 pub(crate) const MORE: u64 = 300;
 const PARENT: &str = "MYCELIUM_TEST_PARENT";
 
-/// Another process of this program. Dropping it kills it.
-pub(crate) struct Other {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+/// Another process with a role of this file.
+pub(crate) fn other(name: &str) -> Other {
+    let mut command = role(&format!("counters::roles::{name}"));
+    command.env(PARENT, std::process::id().to_string());
+    Other::start(command)
 }
 
-impl Other {
-    pub(crate) fn new(role: &str) -> Other {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("counters::roles::{role}"), "--ignored", "--nocapture"])
-            .env(PARENT, std::process::id().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Other { child, lines }
-    }
-
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits until it has printed this, and returns the rest of the line.
-    pub(crate) fn waits_for(&mut self, word: &str) -> String {
-        let mut lines = self.lines.by_ref().map_while(Result::ok);
-        let rest = lines.find_map(|line| Some(line.split_once(word)?.1.trim().to_owned()));
-        rest.unwrap_or_else(|| panic!("it says `{word}`"))
-    }
-
-    /// Lets a role continue that waits for it.
-    pub(crate) fn go_on(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
-        rustix::process::kill_process(process, signal).unwrap();
-    }
-
-    /// Waits until the process has ended and nobody knows it any more.
-    pub(crate) fn reap(&mut self) {
-        self.child.wait().unwrap();
-    }
-
-    /// The state of the process: `R` runs, `T` is stopped, `Z` has ended.
-    pub(crate) fn state(&self) -> String {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let (_, rest) = stat.rsplit_once(") ").unwrap();
-        rest[..1].to_owned()
-    }
+pub(crate) fn signal(other: &Other, signal: Signal) {
+    let process = i32::try_from(other.child.id()).ok().and_then(Pid::from_raw).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
 }
 
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The state of a process: `R` runs, `T` is stopped, `Z` has ended.
+pub(crate) fn state(other: &Other) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.child.id())).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest[..1].to_owned()
 }
 
 /// Whether this is the other process: these tests do nothing in a run of all ignored ones.
 fn parent() -> Option<u32> {
     std::env::var(PARENT).ok()?.parse().ok()
-}
-
-#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
-fn say(text: &str) {
-    println!("\n{text}");
 }
 
 fn wait() {
@@ -105,7 +58,7 @@ fn spins() {
     let second = Region::shared(16).unwrap();
     let _first = lines(&first, 0..LINES);
     let _second = lines(&second, 7777..7778);
-    say("ready");
+    say("ready", "");
     loop {
         std::hint::spin_loop();
     }
@@ -118,10 +71,10 @@ fn grows() {
     let Some(_) = parent() else { return };
     let region = Region::shared(16).unwrap();
     let _first = lines(&region, 0..LINES);
-    say("ready");
+    say("ready", "");
     wait();
     let _more = lines(&region, LINES..LINES + MORE);
-    say("grown");
+    say("grown", "");
     wait();
 }
 
@@ -139,7 +92,7 @@ fn runs_out_of_descriptors() {
     let _more = lines(&region, 16..100);
     // It counts them itself.
     assert_eq!(region.read().len(), 100);
-    say(&format!("error: {error}"));
+    say("error", &error);
     wait();
 }
 
@@ -163,5 +116,5 @@ fn attaches_a_thousand_times() {
     }
     assert!(read >= 1000);
     assert_eq!((open(), maps()), before);
-    say("the same");
+    say("the same", "");
 }

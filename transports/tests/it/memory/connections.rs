@@ -13,7 +13,7 @@ use mycelium_transports::memory::{
 };
 
 use crate::memory::support::{Event, Events, Recorder, TOKEN};
-use crate::test_dir::TestDir;
+use crate::support::TestDir;
 
 /// Two control threads with one connection.
 pub(crate) struct Pair {

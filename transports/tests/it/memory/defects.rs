@@ -13,7 +13,7 @@ use mycelium_transports::memory::{
     ControlLimits, ControlThread, Mapping, MemoryError, cursor_region, data_region,
 };
 
-use crate::test_dir::TestDir;
+use crate::support::TestDir;
 
 const IDENTITY: RingIdentity = RingIdentity { epoch: 7, digest: [3; 16] };
 /// The words of a header: capacity, the bytes of a message, and the number of entries.

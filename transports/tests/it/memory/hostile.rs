@@ -20,7 +20,7 @@ use rustix::net::{
 };
 
 use crate::memory::support::{Event, Events, Recorder, TOKEN, open_files, until};
-use crate::test_dir::TestDir;
+use crate::support::TestDir;
 
 /// A peer that writes its packets itself.
 pub(crate) struct Raw(pub(crate) OwnedFd);

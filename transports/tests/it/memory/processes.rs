@@ -3,11 +3,10 @@
 //! Other processes are this program again, with one of the ignored tests below.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use mycelium_core::ring::region::Memory;
@@ -20,61 +19,19 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::memory::hostile::{self, Raw};
 use crate::memory::support::{Event, Events, Recorder, TOKEN, mappings_of, open_files, until};
-use crate::test_dir::{Copied, STRANGER, TestDir};
+use crate::support::{Copied, Other, STRANGER, TestDir, role, say};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
 
-/// Another process of this program. Dropping it kills it.
-struct Other {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Other {
-    fn command(program: &Path, role: &str, socket: &Path, old_system: bool) -> Command {
-        let mut command = Command::new(program);
-        command
-            .args(["--exact", &format!("memory::processes::{role}"), "--ignored", "--nocapture"])
-            .env(SOCKET, socket)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        if old_system {
-            command.env(OLD_SYSTEM, "1");
-        }
-        command
+/// Another process with a role of this file.
+fn other(name: &str, dir: &TestDir, old_system: bool) -> Other {
+    let mut command = role(&format!("memory::processes::{name}"));
+    command.env(SOCKET, dir.socket());
+    if old_system {
+        command.env(OLD_SYSTEM, "1");
     }
-
-    fn start(mut command: Command) -> Other {
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Other { child, lines }
-    }
-
-    fn new(role: &str, socket: &Path, old_system: bool) -> Other {
-        let program = std::env::current_exe().unwrap();
-        Other::start(Other::command(&program, role, socket, old_system))
-    }
-
-    /// Waits until it has printed `name: VALUE`.
-    fn line(&mut self, name: &str) -> String {
-        let mut lines = self.lines.by_ref().map_while(Result::ok);
-        let value =
-            lines.find_map(|line| Some(line.split_once(name)?.1.strip_prefix(": ")?.to_owned()));
-        value.unwrap_or_else(|| panic!("it says `{name}`"))
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    Other::start(command)
 }
 
 fn limits(old_system: bool) -> ControlLimits {
@@ -84,7 +41,7 @@ fn limits(old_system: bool) -> ControlLimits {
 }
 
 /// The socket of a role, and its limits.
-fn role() -> Option<(PathBuf, ControlLimits)> {
+fn own_role() -> Option<(PathBuf, ControlLimits)> {
     let socket = PathBuf::from(std::env::var_os(SOCKET)?);
     Some((socket, limits(std::env::var_os(OLD_SYSTEM).is_some())))
 }
@@ -93,11 +50,6 @@ fn role() -> Option<(PathBuf, ControlLimits)> {
 fn memory_of_role(socket: &Path) -> String {
     let directory = socket.parent().and_then(Path::file_name).unwrap();
     directory.to_string_lossy().into_owned()
-}
-
-#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
-fn say(name: &str, value: &str) {
-    println!("\n{name}: {value}");
 }
 
 fn wait_to_be_killed() -> ! {
@@ -134,7 +86,7 @@ impl Handler for Passing {
 #[test]
 #[ignore = "a part of another test"]
 fn connects() {
-    let Some((socket, limits)) = role() else { return };
+    let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("connects", limits).unwrap();
     let (recorder, events) = Recorder::new();
     let handler = Arc::new(Passing(recorder, memory_of_role(&socket)));
@@ -155,7 +107,7 @@ fn connects() {
 #[test]
 #[ignore = "a part of another test"]
 fn listens() {
-    let Some((socket, limits)) = role() else { return };
+    let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default().users([0, own_user()])).unwrap();
     let (recorder, events) = Recorder::new();
@@ -170,7 +122,7 @@ fn listens() {
 #[test]
 #[ignore = "a part of another test"]
 fn connects_with_a_child() {
-    let Some((socket, limits)) = role() else { return };
+    let Some((socket, limits)) = own_role() else { return };
     let raw = Raw::connect(&socket);
     raw.send(&hostile::hello(TOKEN, VERSION));
     if limits.assume_old_system {
@@ -206,7 +158,7 @@ fn the_death_of_a_peer_that_connected_is_noticed() {
         for _ in 0..5 {
             let dir = TestDir::new(&format!("kill-connected-{old_system}"));
             let (control, events) = expecting(&dir, old_system, Access::default());
-            let mut other = Other::new("connects", &dir.socket(), old_system);
+            let mut other = other("connects", &dir, old_system);
             let connection = events.connected();
             assert_eq!(connection.peer().process, Some(other.child.id()));
             assert_eq!(connection.peer().user, own_user());
@@ -231,7 +183,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
         let dir = TestDir::new(&format!("kill-listening-{old_system}"));
         let control = ControlThread::start("connecting", limits(old_system)).unwrap();
         for _ in 0..5 {
-            let mut other = Other::new("listens", &dir.socket(), old_system);
+            let mut other = other("listens", &dir, old_system);
             other.line("listens");
             let (recorder, events) = Recorder::new();
             let handler = Arc::new(Passing(recorder, "of-a-survivor".to_owned()));
@@ -264,7 +216,7 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
         control.listen(dir.socket(), Access::default()).unwrap();
         let (recorder, events) = Recorder::new();
         control.expect(TOKEN, None, recorder);
-        let mut other = Other::new("connects_with_a_child", &dir.socket(), old_system);
+        let mut other = other("connects_with_a_child", &dir, old_system);
         let _connection = events.connected();
         assert_eq!(other.line("child"), "has the socket");
         let input_of_child = other.child.stdin.take();
@@ -276,10 +228,10 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
 }
 
 /// A process of another user, and its program.
-fn other_user(role: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
+fn other_user(name: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
     let program = Copied::new(dir);
-    let mut command = Other::command(&program.0, role, &dir.socket(), false);
-    command.current_dir("/").uid(user).gid(user);
+    let mut command = program.role(&format!("memory::processes::{name}"), user, user);
+    command.env(SOCKET, dir.socket());
     (Other::start(command), program)
 }
 
@@ -345,7 +297,7 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
 #[test]
 fn nothing_is_left_in_a_process() {
     let dir = TestDir::new("nothing-left");
-    let mut other = Other::new("leaves_nothing", &dir.socket(), false);
+    let mut other = other("leaves_nothing", &dir, false);
     assert_eq!(other.line("left"), "nothing");
     assert!(other.child.wait().unwrap().success());
     let files: Vec<_> = fs::read_dir(&dir.0).unwrap().flatten().map(|file| file.path()).collect();
@@ -355,7 +307,7 @@ fn nothing_is_left_in_a_process() {
 #[test]
 #[ignore = "a part of another test"]
 fn leaves_nothing() {
-    let Some((socket, limits)) = role() else { return };
+    let Some((socket, limits)) = own_role() else { return };
     let round = || {
         let listening = ControlThread::start("listening", limits).unwrap();
         let connecting = ControlThread::start("connecting", limits).unwrap();
@@ -402,7 +354,7 @@ fn leaves_nothing() {
 #[test]
 fn exhausted_descriptors_end_nothing_else() {
     let dir = TestDir::new("exhausted");
-    let mut other = Other::new("has_no_descriptor_left", &dir.socket(), false);
+    let mut other = other("has_no_descriptor_left", &dir, false);
     other.line("listens");
     let first = Raw::connect(&dir.socket());
     first.send(&hostile::hello(TOKEN, VERSION));
@@ -416,14 +368,14 @@ fn exhausted_descriptors_end_nothing_else() {
     assert_eq!(other.line("descriptors"), "none");
     let second = Raw::connect(&dir.socket());
     second.send(&hostile::hello(TOKEN, VERSION));
-    writeln!(other.child.stdin.as_ref().unwrap(), "connected").unwrap();
+    other.go_on();
     assert_eq!(second.receive(), Some(hostile::WELCOME));
 }
 
 #[test]
 #[ignore = "a part of another test"]
 fn has_no_descriptor_left() {
-    let Some((socket, limits)) = role() else { return };
+    let Some((socket, limits)) = own_role() else { return };
     let limit = Rlimit { current: Some(64), maximum: Some(64) };
     rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
     let exhaust = || std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
@@ -460,7 +412,7 @@ fn has_no_descriptor_left() {
 #[test]
 fn memory_beyond_the_limit_of_files_is_refused() {
     let dir = TestDir::new("file-limit");
-    let mut other = Other::new("has_a_limit_of_files", &dir.socket(), false);
+    let mut other = other("has_a_limit_of_files", &dir, false);
     let refused = other.line("refused");
     assert!(refused.contains("cannot allocate 1048576 bytes of shared memory"), "{refused}");
     assert!(other.line("allocated").contains("65536"));
@@ -469,7 +421,7 @@ fn memory_beyond_the_limit_of_files_is_refused() {
 #[test]
 #[ignore = "a part of another test"]
 fn has_a_limit_of_files() {
-    if role().is_none() {
+    if own_role().is_none() {
         return;
     }
     let limit = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
