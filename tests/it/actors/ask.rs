@@ -1,4 +1,4 @@
-//! Requests to actors: before, during and after their end.
+//! Requests to actors: at a shutdown, and what their errors name.
 
 use std::time::Duration;
 

@@ -2,18 +2,43 @@
 //! each sender stays, and two actors of a key never run at a time.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use mycelium::channel::{Mpmc, Mpsc, Queue};
 use mycelium::{ActorContext, Actors, Keyed, KeyedTellError, RequestError, actor, message};
 use mycelium_tokio::{Tokio, TokioMpsc};
 
-use super::probe::{counted, cut};
+use super::probe::counted;
 
 const KEYS: u32 = 8;
 const SENDERS: u32 = 4;
+
+/// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
+/// dropped without a poll.
+pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let (mut future, mut polled) = (pin!(future), 0);
+    poll_fn(|context| {
+        if polled == polls {
+            return Poll::Ready(None);
+        }
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polled == polls => Poll::Ready(None),
+            Poll::Pending => {
+                // The next poll comes also without an event.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
 
 /// The state that outlives the actors of all keys.
 #[derive(Default)]

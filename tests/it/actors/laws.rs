@@ -22,7 +22,7 @@ use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
-use super::probe::cut;
+use super::keyed_storm::cut;
 use crate::subjects;
 
 /// Runs laws on all executors: each is a test.

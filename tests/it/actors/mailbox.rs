@@ -1,4 +1,4 @@
-//! Queues of mailboxes, those that are full, and what waits in them.
+//! Mailboxes with one sender.
 
 use std::task::{Context, Waker};
 use std::time::Duration;

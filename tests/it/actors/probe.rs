@@ -1,10 +1,7 @@
 //! An actor that does what a test says, and notes what has happened.
 
 use std::fmt::Display;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 
 use event_listener::Event;
 use mycelium::{
@@ -219,28 +216,6 @@ pub(crate) async fn settled(probe: &mut ActorRef<Probe>) {
     let gate = done.clone();
     probe.tell(job(move |_, _| Ok(gate.open()))).await.unwrap();
     done.wait().await;
-}
-
-/// The output of a future, or `None` if it is still pending at its k-th poll. At the 0th one it is
-/// dropped without a poll.
-pub(crate) async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let (mut future, mut polled) = (pin!(future), 0);
-    poll_fn(|context| {
-        if polled == polls {
-            return Poll::Ready(None);
-        }
-        polled += 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polled == polls => Poll::Ready(None),
-            Poll::Pending => {
-                // The next poll comes also without an event.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// A value of the counters of all probes.
