@@ -32,117 +32,6 @@ fn an_empty_file_says_nothing() {
 }
 
 #[test]
-fn errors_name_file_line_and_what_was_expected() {
-    assert_eq!(
-        error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 9 more"
-    );
-    assert_eq!(
-        error("[nodes.main]\n"),
-        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, service, supervisor, topic, subscription, link, legacy)"
-    );
-    assert!(
-        error("[\"a, b\"]\n")
-            .starts_with("t.toml:1:2: unknown key `a, b`: expected one of: host, ")
-    );
-    assert_eq!(
-        error("[subscription.\"A.b\"]\npolice = \"block\"\n"),
-        "t.toml:2:1: unknown key `police`: did you mean `policy`? (expected one of: policy, key, keys, start)"
-    );
-    assert_eq!(
-        error("[topic.swaps]\ncapacity = 1000\n"),
-        "t.toml:2:12: invalid capacity 1000: expected a power of two from 2 to 1073741824"
-    );
-    assert_eq!(
-        error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
-        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10)"
-    );
-    assert_eq!(
-        error("[subscription.\"A.b\"]\npolicy = \"drop_oldest\"\n"),
-        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10))"
-    );
-    assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
-        "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"
-    ));
-    assert!(
-        error("[node.main]\nmemory = \"lots\"\n").starts_with("t.toml:2:10: invalid size `lots`")
-    );
-    let expected = "expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`";
-    assert_eq!(
-        error("[node.main]\nmemory = -5\n"),
-        format!("t.toml:2:10: invalid size `-5`: {expected}")
-    );
-    assert_eq!(
-        error("[node.main]\nmemory = true\n"),
-        format!("t.toml:2:10: invalid size: {expected}")
-    );
-    assert_eq!(
-        error("[node.main]\nmemory = \"99999999999999 GiB\"\n"),
-        format!(
-            "t.toml:2:10: invalid size `99999999999999 GiB`: expected at most {} bytes",
-            usize::MAX
-        )
-    );
-    assert_eq!(
-        error("[node.main]\nshutdown = \"500000000000years\"\n").split(": ").next(),
-        Some("t.toml:2:12")
-    );
-    assert!(
-        error("[topic.a]\ncapacity = 4611686018427387904\n")
-            .starts_with("t.toml:2:12: invalid capacity")
-    );
-    assert!(error("[node.main\n").starts_with("t.toml:1:"));
-    for (text, place, section) in [
-        ("[[telemetry]]\nlabel_sets = 2\n", "1:3", "telemetry"),
-        ("[topic.a]\n[[topic.b]]\ncapacity = 2\n", "2:9", "topic.b"),
-    ] {
-        let expected = format!("expected `[{section}]`, with one pair of brackets");
-        assert_eq!(
-            error(text),
-            format!("t.toml:{place}: section `{section}` is a list: {expected}")
-        );
-    }
-    assert!(error("[topic.swaps]\n[topic.swaps]\n").starts_with("t.toml:2:"));
-}
-
-#[test]
-fn a_service_has_one_place() {
-    let twice = error("[node.main]\nservices = [\"A\", \"B\",\n  \"A\"]\n");
-    assert_eq!(
-        twice,
-        "t.toml:3:3: service `A` is placed twice: first in node `main`; expected one place for each service"
-    );
-    let two_owners = error("[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"A\"]\n");
-    assert_eq!(
-        two_owners,
-        "t.toml:4:13: service `A` is placed twice: first in node `a`; expected one place for each service"
-    );
-}
-
-#[test]
-fn names_that_the_program_does_not_have_are_errors() {
-    let topology = Topology::parse(
-        "t.toml",
-        "[node.main]\nservices = [\"A\"]\n[topic.x]\n[subscription.\"A.y\"]\n",
-    )
-    .unwrap();
-    let unknown = topology.place("main", &["B", "C"]).unwrap_err();
-    assert_eq!(without_code(unknown), "t.toml:2:13: unknown service `A`: expected one of: B, C");
-    let unknown = topology.place("other", &["A"]).unwrap_err();
-    assert_eq!(
-        without_code(unknown),
-        "t.toml: the file has no node `other`, which `Node::builder` names: expected one of: main"
-    );
-    let near = topology.check_subscriptions(&[("A", "x", false), ("B", "y", false)]).unwrap_err();
-    assert_eq!(
-        without_code(near),
-        "t.toml:4:15: unknown subscription `A.y`: did you mean `A.x`? (expected one of: A.x, B.y)"
-    );
-    assert_eq!(topology.check_topics(&["swaps"]).unwrap_err().line(), 3);
-    assert_eq!(topology.check_subscriptions(&[("A", "x", false)]).unwrap_err().line(), 4);
-}
-
-#[test]
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file.toml: cannot read the topology: "), "{missing}");
@@ -175,26 +64,6 @@ batch_messages = 7
 }
 
 #[test]
-fn links_that_make_no_sense_are_refused() {
-    assert_eq!(
-        error("[node.a]\n[node.b]\n[link.\"a-x\"]\n"),
-        "t.toml:3:7: unknown link `a-x`: did you mean `a-b`? (expected one of: a-b, default)"
-    );
-    assert_eq!(
-        error("[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]\n"),
-        "t.toml:4:7: link `b-a` is the same as `a-b`, which also has a section: merge the two"
-    );
-    assert_eq!(
-        error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),
-        "t.toml:4:10: invalid preset `fast`: expected one of: low-latency, balanced, high-throughput"
-    );
-    assert_eq!(
-        error("[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]\n"),
-        "t.toml:5:7: link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name"
-    );
-}
-
-#[test]
 fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
     let text = |all: &str, own: &str| {
         let all = format!("[node.a]\n[node.b]\n[link.default]\n{all}\n");
@@ -220,20 +89,6 @@ fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
     // A preset sets batches and the buffer, and not the transport.
     let preset = text(unix, "preset = \"low-latency\"");
     assert_eq!(preset.link("a", "b").memory, MemoryUse::Never);
-}
-
-#[test]
-fn an_unknown_transport_is_refused_with_the_known_ones() {
-    let refused = |value: &str| error(&format!("[link.default]\ntransport = {value}\n"));
-    assert_eq!(
-        refused("\"pigeon\""),
-        "t.toml:2:13: invalid transport `pigeon`: expected one of: shm, unix, tcp, tls"
-    );
-    assert_eq!(
-        refused("\"Unix\""),
-        "t.toml:2:13: invalid transport `Unix`: did you mean `unix`? (expected one of: shm, unix, tcp, tls)"
-    );
-    assert!(refused("7").starts_with("t.toml:2:13: invalid value, integer `7`: expected "));
 }
 
 #[test]
@@ -348,43 +203,6 @@ fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
 }
 
 #[test]
-fn options_of_a_subscription_that_make_no_sense_are_refused() {
-    for (text, expected) in [
-        (
-            "policy = \"sample(1/0)\"",
-            "t.toml:2:10: invalid policy `sample(1/0)`: expected a sample of one message in a number, such as `sample(1/10)`",
-        ),
-        (
-            "policy = \"sample\"",
-            "t.toml:2:10: invalid policy `sample`: expected a sample of one message in a number, such as `sample(1/10)`",
-        ),
-        (
-            "policy = \"drop-oldest\"\nkey = \"symbol\"",
-            "t.toml:3:7: `key` has no meaning with the policy `drop-oldest`: it needs `policy = \"latest\"`",
-        ),
-        (
-            "policy = \"latest\"\nkeys = 7",
-            "t.toml:3:8: `keys` has no meaning with the policy `latest`: it needs `policy = \"latest\"` and a `key`",
-        ),
-        (
-            "policy = \"latest\"\nkey = \"symbl\"",
-            "t.toml:3:7: unknown field `symbl` of `Tick`: expected one of: symbol, price",
-        ),
-        (
-            "policy = \"latest\"\nkey = \"symbol\"\nkeys = 0",
-            "t.toml:4:8: invalid number of keys 0: expected a number from 1 to 16777216",
-        ),
-        (
-            "start = \"oldest\"",
-            "t.toml:2:9: invalid start `oldest`: expected one of: next, oldest-retained",
-        ),
-    ] {
-        let refused = subscription(text, SubscribeOptions::default()).unwrap_err();
-        assert_eq!(refused, expected);
-    }
-}
-
-#[test]
 fn a_node_has_a_name_that_a_path_may_have() {
     // A peer reads the name in a frame, and a launcher writes it in a line.
     let [longest, long, letters] = ["n".repeat(62), "n".repeat(63), "ß".repeat(32)];
@@ -396,51 +214,6 @@ fn a_node_has_a_name_that_a_path_may_have() {
     for name in ["main", "a.b", "a-b_2", "größe", ".", &longest] {
         Topology::parse("t.toml", &format!("[node.\"{name}\"]\n")).unwrap();
     }
-}
-
-#[test]
-fn hosts_and_addresses_do_not_contradict_each_other() {
-    let hosts = "[host.one]\naddress = [\"10.0.0.1\", \"fd00::1\"]\n";
-    let with = |keys: &str| error(&format!("{hosts}[node.a]\n{keys}\n"));
-    assert_eq!(
-        with(""),
-        "t.toml:3:7: the file has hosts, and node `a` is on none of them: write, for example, \
-         `host = \"one\"`"
-    );
-    assert_eq!(with("host = \"two\""), "t.toml:4:8: unknown host `two`: expected one of: one");
-    let on_one = |keys: &str| with(&format!("host = \"one\"\n{keys}"));
-    assert_eq!(
-        on_one("port = 7400\naddress = \"a:1\""),
-        "t.toml:5:8: `address` has the ports of this node: remove `port`"
-    );
-    assert_eq!(
-        on_one("listen = \"0.0.0.0:7400\""),
-        "t.toml:5:10: `listen` needs an `address` or a `port`, by which other nodes find this one"
-    );
-    assert_eq!(on_one("port = 0"), "t.toml:5:8: invalid port 0: expected 1 to 65535");
-    assert_eq!(
-        on_one("address = \"10.0.0.1\""),
-        "t.toml:5:11: invalid address `10.0.0.1`: expected a host and a port, such as \
-         `10.0.0.1:7400`"
-    );
-    assert_eq!(
-        on_one("address = []"),
-        "t.toml:5:11: invalid address: expected a text such as \"10.0.0.1:7400\", or a list of them"
-    );
-    assert_eq!(
-        error("[node.a]\nport = 7400\n"),
-        "t.toml:2:8: `port` needs a `host`, which has the addresses; without one write `address = \
-         \"<host>:<port>\"`"
-    );
-    assert_eq!(
-        error("[host.one]\naddress = \"10.0.0.1:7400\"\n"),
-        "t.toml:2:11: invalid address `10.0.0.1:7400`: expected one without a port, such as \
-         `10.0.0.1` or `feed.example`; the port is a key of a node (`port`)"
-    );
-    assert_eq!(
-        error("[link.default]\ntrust = \"me\"\n"),
-        "t.toml:2:9: invalid trust `me`: expected one of: network, nobody"
-    );
 }
 
 #[test]

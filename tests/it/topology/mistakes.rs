@@ -11,6 +11,16 @@ fn what_is_not_toml() {
         ("[topic.a]\n[topic.a]", "2:8", "duplicate key"),
         ("[topic.a]\ncapacity = 2\ncapacity = 4", "3:1", "duplicate key"),
         (
+            "[topic.a]\n[[topic.b]]\ncapacity = 2",
+            "2:9",
+            "section `topic.b` is a list: expected `[topic.b]`, with one pair of brackets",
+        ),
+        (
+            "[node.a]\nshutdown = \"500000000000years\"",
+            "2:12",
+            "invalid duration `500000000000years`: expected at most a year",
+        ),
+        (
             "node = 7",
             "1:8",
             r#"invalid value, integer `7`: expected a table of keys and values, such as { key = "value" }"#,
