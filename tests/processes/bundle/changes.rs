@@ -190,16 +190,6 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     running.join().unwrap().unwrap();
 }
 
-#[test]
-fn the_removal_of_the_last_member_ends_the_bundle() {
-    let mut bundle = speaking().with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    assert_eq!(bundle.said.next(), "source waits");
-    handle.remove("source").unwrap();
-    let report = running.join().unwrap().unwrap();
-    assert!(report.members.is_empty() && !report.stopped);
-}
-
 /// The position of an event with this beginning.
 fn place_of(events: &[String], start: &str) -> usize {
     let place = events.iter().position(|event| event.starts_with(start));
@@ -223,23 +213,6 @@ fn added_and_replaced_members_end_in_their_new_order() {
         let exited = place_of(events, &format!("{feeder}: exited"));
         assert!(exited < place_of(events, &format!("{after}: was sent SIGTERM")), "{events:?}");
     }
-}
-
-#[test]
-fn members_stay_without_the_feeder_that_was_removed() {
-    let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
-    handle.remove("source").unwrap();
-    assert_eq!(bundle.said.next(), "source ends");
-    bundle.wait_for("source: exited");
-    // It fits together without it.
-    handle.change([]).unwrap();
-    assert!(!handle.is_ending());
-    handle.stop();
-    assert_eq!(bundle.said.next(), "sink ends");
-    running.join().unwrap().unwrap();
-    assert!(handle.is_ending());
 }
 
 #[test]
