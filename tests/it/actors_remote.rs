@@ -7,7 +7,7 @@ mod killed;
 mod outcomes;
 mod watched;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use mycelium::{
@@ -18,6 +18,8 @@ use mycelium_tokio::Tokio;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::loopback::host;
+use crate::numbers::within;
+use crate::support::Directory;
 
 #[message(topic = "deposits", id = 50, reply = Total)]
 #[derive(Debug)]
@@ -130,22 +132,6 @@ max_retry = "20ms"
     Topology::parse("remote.toml", &text).unwrap().in_directory(directory)
 }
 
-/// A directory for sockets, which is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let name = format!("mycelium-remote-{name}-{}", std::process::id());
-        Directory(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn start(name: &str, topology: &Topology) -> Running {
     let node = Node::builder(name).topology(topology.clone()).build().unwrap();
     node.start(Tokio::current().unwrap()).unwrap()
@@ -166,7 +152,7 @@ struct Pair {
 
 impl Pair {
     fn new(name: &str, transport: &str) -> Pair {
-        let directory = Directory::new(&format!("{name}-{transport}"));
+        let directory = Directory::new(&format!("remote-{name}-{transport}"));
         let topology = topology(transport, &directory.0);
         let (desk, vault) = (start("desk", &topology), start("vault", &topology));
         Pair { desk, vault, topology, _directory: directory }
@@ -202,10 +188,4 @@ type Kept = UnboundedReceiver<Asked<Deposit>>;
 fn soon() -> Restart {
     let backoff = Duration::from_millis(1);
     Restart { backoff, longest: backoff, ..Restart::default() }
-}
-
-const LONG: Duration = Duration::from_secs(60);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }

@@ -28,3 +28,25 @@ pub(crate) fn accounted(feed: &Reading) -> u64 {
         .iter()
         .sum()
 }
+
+/// Each request has one outcome, and so has each that was taken.
+#[cfg(feature = "signals")]
+pub(crate) fn requests(counters: &[Reading]) {
+    let outcomes = [
+        "replied",
+        "gone",
+        "refused",
+        "deadline",
+        "handler_failed",
+        "unreachable",
+        "shutting_down",
+        "cancelled",
+    ];
+    for line in counters.iter().filter(|line| line.kind == Kind::Requester) {
+        let sum: u64 = outcomes.iter().map(|name| line.value(name)).sum();
+        assert_eq!(line.value("requested"), sum, "{line:?}");
+    }
+    for line in counters.iter().filter(|line| line.kind == Kind::Responder) {
+        assert_eq!(line.value("taken"), line.value("replied") + line.value("failed"), "{line:?}");
+    }
+}

@@ -100,10 +100,10 @@ fn l11_two_types_of_one_id_are_refused_by_name() {
     let node = Node::builder("main").service(|| Feed(1)).service(|| OtherFeed).build();
     let error = node.unwrap_err();
     assert!(matches!(error, BuildError::DuplicateId { id: 1, .. }), "{error}");
-    let error = error.to_string();
-    assert!(
-        error.contains("`it::defects::Tick`") && error.contains("`it::defects::Other`"),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        "messages `it::defects::Tick` and `it::defects::Other` both have id 1: give one of them \
+         another id (`#[message(id = ..)]`) [M0003]"
     );
 }
 

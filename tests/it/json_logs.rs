@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use mycelium::{Context, Node, Result, Span, SpanSink, Topology, message, service};
 use mycelium_tokio::Tokio;
 use serde_json::Value;
 
 use crate::loopback::host;
+use crate::support::{Directory, Process, in_role};
 
 #[message(topic = "readings", id = 1)]
 struct Reading {
@@ -90,27 +91,17 @@ async fn process() {
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
 }
 
-/// Ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-fn child(node: &str, directory: &Path) -> Child {
+fn child(node: &str, directory: &Path) -> Process {
     let log = File::create(directory.join(format!("{node}.log"))).unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["json_logs::process", "--exact", "--nocapture"]);
-    command.env(NODE, node).env(DIRECTORY, directory).env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    let mut command = in_role("json_logs::process");
+    command.env(NODE, node).env(DIRECTORY, directory);
+    Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
 #[test]
 fn the_lines_of_a_trace_over_three_processes_have_its_id() {
-    let directory = std::env::temp_dir().join(format!("mycelium-logs-{}", std::process::id()));
+    let own = Directory::new("logs");
+    let directory = own.0.clone();
     DirBuilder::new().mode(0o700).create(&directory).unwrap();
     let (judge, siren) = (host(), host());
     // The alarm goes over TCP, and the reading through shared memory.
@@ -133,7 +124,7 @@ trust = "network"
     );
     std::fs::write(directory.join("nodes.toml"), topology).unwrap();
     let nodes = ["hall", "desk", "roof"];
-    for (node, mut child) in nodes.map(|node| (node, Process(child(node, &directory)))) {
+    for (node, mut child) in nodes.map(|node| (node, child(node, &directory))) {
         assert!(child.0.wait().unwrap().success(), "node {node}: {}", log(&directory, node));
     }
     let lines: Vec<BTreeMap<String, Value>> = nodes
@@ -161,7 +152,6 @@ trust = "network"
     // Nothing is handled then.
     let quiet = of("quiet").next().unwrap();
     assert!(!quiet.contains_key("trace_id") && quiet["node"] == "roof");
-    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 fn log(directory: &Path, node: &str) -> String {

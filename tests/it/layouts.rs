@@ -2,11 +2,12 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium::{LayoutMismatch, Message, Node, Running, StartError, Topology};
 use mycelium_tokio::Tokio;
+
+use crate::support::Directory;
 
 /// The services of a program, with its own `Order`.
 macro_rules! program {
@@ -73,16 +74,15 @@ max_retry = "20ms"
 "#;
 
 /// A directory for one test.
-struct Place(PathBuf);
+struct Place(Directory);
 
 impl Place {
     fn new(test: &str) -> Place {
-        let name = format!("mycelium-layouts-{test}-{}", std::process::id());
-        Place(std::env::temp_dir().join(name))
+        Place(Directory::new(&format!("layouts-{test}")))
     }
 
     fn topology(&self) -> Topology {
-        Topology::parse("layouts.toml", TOPOLOGY).unwrap().in_directory(&self.0)
+        Topology::parse("layouts.toml", TOPOLOGY).unwrap().in_directory(&self.0.0)
     }
 
     /// A node of the old program.
@@ -97,12 +97,6 @@ impl Place {
         let builder = Node::builder(name).topology(self.topology());
         let node = builder.service(|| new::Counter).service(|| new::Taker).build().unwrap();
         node.start(Tokio::current().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,57 +1,23 @@
 //! Limits follow from the topology, or are errors of `build` that name them.
 #![cfg(target_os = "linux")]
-#![cfg(all(feature = "signals", feature = "topology"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
-use mycelium::{BuildError, Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{BuildError, Node, Topology};
 use mycelium_transports::stream::STREAMS;
 
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
-}
-
-struct Counter(u64);
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.0 {
-            ctx.emit(Number { value }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Adds up all numbers, until the end.
-struct Adder(Sender<u64>);
-
-#[service(reads(Number))]
-impl Adder {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        let mut sum = 0;
-        while let Some(delivery) = numbers.recv().await {
-            match delivery {
-                Delivery::Msg(number) => sum += number.value,
-                Delivery::Gap(gap) => panic!("{gap}"),
-            }
-        }
-        self.0.send(sum)?;
-        Ok(())
-    }
-}
+use crate::numbers::{Counter, Taker};
 
 /// Two nodes, one of which reads from `publishers` services of the other.
 fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
     let names: Vec<_> = (0..publishers).map(|number| format!("Counter-{number}")).collect();
-    let text = format!("[node.far]\nservices = {names:?}\n[node.near]\nservices = [\"Adder\"]\n");
+    let text = format!("[node.far]\nservices = {names:?}\n[node.near]\nservices = [\"Taker\"]\n");
     let mut builder = Node::builder(node).topology(Topology::parse("crowd.toml", &text)?);
     for name in &names {
-        builder = builder.named_service(name, || Counter(1));
+        builder = builder.named_service(name, || Counter { count: 1, stays: false });
     }
-    builder.service(|| Adder(channel().0)).build()
+    builder.service(|| Taker(channel().0)).build()
 }
 
 #[test]

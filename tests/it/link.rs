@@ -1,4 +1,5 @@
-//! Links over real sockets: all messages arrive once and in order, although connections are lost.
+//! Links over real sockets: the end of a connection, polls that are cut short, and a process that
+//! was stopped.
 #![cfg(unix)]
 
 use std::future::{Future, poll_fn};

@@ -23,6 +23,8 @@ mod proxy;
 #[allow(dead_code, reason = "without links")]
 #[path = "../conformance/subjects.rs"]
 mod subjects;
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+mod support;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "topology"))]
 mod way;
 

@@ -1,10 +1,10 @@
-//! Nodes through their public interface, on each kind of tokio runtime: how services run and
-//! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
-//! services that fail, `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones,
-//! `node/batches.rs` batches, `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures
-//! that are dropped, `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the
-//! end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles, `node/requests.rs`
-//! requests and replies, `node/large.rs` messages of the largest size.
+//! Nodes through their public interface: how services run and exchange messages, and which programs
+//! are refused before anything runs. `node/faults.rs` tests services that fail,
+//! `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones, `node/batches.rs` batches,
+//! `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures that are dropped,
+//! `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the end, `node/pauses.rs`
+//! that of pauses, `node/circles.rs` that of circles, `node/requests.rs` requests and replies,
+//! `node/large.rs` messages of the largest size.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod backpressure;
@@ -23,15 +23,10 @@ mod supervision;
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{
-    BuildError, Context, Delivery, Node, Result, SubscribeError, Subscription, Topology, message,
-    service,
-};
+use mycelium::{BuildError, Context, Node, Result, SubscribeError, Subscription, message, service};
 use mycelium_tokio::Tokio;
 
-use services::{
-    Endless, Number, Source, Square, Squarer, conserved, pipeline, run, squares, start,
-};
+use services::{Endless, Number, Source, conserved, pipeline, run, squares, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_ends_when_its_source_has_on_many_threads() {
@@ -173,26 +168,6 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     let twice = Node::builder("main").service(|| Endless).service(|| Endless).build();
     assert!(matches!(twice, Err(BuildError::DuplicateService { name }) if name == "Endless"));
 
-    #[message(topic = "other", id = 1)]
-    struct SameId {
-        value: u32,
-    }
-    struct Emitter;
-    #[service(emits(SameId))]
-    impl Emitter {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            Ok(ctx.emit(SameId { value: 0 }).await?)
-        }
-    }
-    let same_id = Node::builder("main").service(|| Endless).service(|| Emitter).build();
-    let error = same_id.unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "messages `it::node::services::Number` and \
-         `it::node::what_does_not_fit_together_is_refused_before_anything_runs::SameId` both have \
-         id 1: give one of them another id (`#[message(id = ..)]`) [M0003]"
-    );
-
     #[message(topic = "numbers", id = 9)]
     struct SameTopic {
         value: u32,
@@ -207,15 +182,6 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     let same_topic = Node::builder("main").service(|| Endless).service(|| Confused).build();
     let error = same_topic.unwrap_err().to_string();
     assert!(error.contains("Number") && error.contains("SameTopic"), "{error}");
-
-    let small = Topology::parse("t.toml", "[node.main]\nmemory = \"1 KiB\"\n").unwrap();
-    let too_much = Node::builder("main").topology(small).service(|| Endless).build();
-    let error = too_much.unwrap_err().to_string();
-    assert!(
-        error.starts_with("t.toml:2:10: rings of node `main` take ")
-            && error.contains(" may take 1024, and topic `numbers` takes most: "),
-        "{error}"
-    );
 }
 
 /// What a program has if its crates use two versions of one: types of one path. Here those of two
@@ -261,41 +227,6 @@ fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
              one of them [M0003]"
         )
     );
-}
-
-#[tokio::test]
-async fn a_circle_must_drop_somewhere_and_then_ends_at_shutdown() {
-    let circle = |topology: &str| {
-        Node::builder("main")
-            .topology(Topology::parse("t.toml", topology).unwrap())
-            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
-            .service(|| Root)
-    };
-    let error = circle("").build().unwrap_err().to_string();
-    assert!(error.contains("Squarer -> squares -> Root -> numbers -> Squarer"), "{error}");
-    let running = start(circle("[subscription.\"Root.squares\"]\npolicy = \"drop-oldest\"\n"));
-    while running.counters().iter().all(|line| line.value("sent") < 1000) {
-        tokio::task::yield_now().await;
-    }
-    running.shutdown();
-    running.join().await.unwrap();
-}
-
-/// The opposite direction: forms a circle with `Squarer`.
-struct Root;
-
-#[service(reads(Square), emits(Number))]
-impl Root {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        ctx.emit(Number { value: 1 }).await?;
-        while let Some(delivery) = squares.recv().await {
-            if let Delivery::Msg(_) = delivery {
-                ctx.emit(Number { value: 2 }).await?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 mod letters;
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker, within};
+use crate::support::Directory;
 
 /// Publishes one message, and then ignores the shutdown.
 struct Deaf;
@@ -82,22 +82,21 @@ max_retry = "20ms"
 
 /// The two nodes, and their directory.
 struct Pair {
-    directory: PathBuf,
+    directory: Directory,
     taken: Sender<u64>,
 }
 
 impl Pair {
     fn new(name: &str) -> (Pair, Receiver<u64>) {
-        let name = format!("mycelium-nodes-{name}-{}", std::process::id());
         let (taken, received) = channel();
-        (Pair { directory: std::env::temp_dir().join(name), taken }, received)
+        (Pair { directory: Directory::new(&format!("nodes-{name}")), taken }, received)
     }
 
     fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Result<Node, BuildError> {
         let topology = Topology::parse("pair.toml", text)?;
         let taken = self.taken.clone();
         Node::builder(name)
-            .topology(topology.in_directory(&self.directory))
+            .topology(topology.in_directory(&self.directory.0))
             .service(move || Counter { count, stays })
             .service(move || Taker(taken.clone()))
             .service(|| Deaf)
@@ -110,13 +109,6 @@ impl Pair {
 
     fn start(&self, name: &str, count: u64, stays: bool) -> Running {
         self.node(TOPOLOGY, name, count, stays).unwrap().start(Tokio::current().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        // The locks of sockets stay.
-        _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -136,7 +128,7 @@ async fn either_node_may_start_first_and_the_end_reaches_the_other() {
         within(first.join()).await.unwrap();
         within(second.join()).await.unwrap();
         assert!(received.try_iter().eq(0..10_000));
-        assert!(!pair.directory.join("far.sock").exists(), "nothing is left behind");
+        assert!(!pair.directory.0.join("far.sock").exists(), "nothing is left behind");
     }
 }
 
@@ -306,7 +298,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
         let start = |name| {
             let topology = Topology::parse("pair.toml", &text).unwrap();
             let node = Node::builder(name)
-                .topology(topology.in_directory(&pair.directory))
+                .topology(topology.in_directory(&pair.directory.0))
                 .service(move || Counter { count, stays: false })
                 .service(move || Few(few));
             node.build().unwrap().start(Tokio::current().unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! Requests between two nodes, on each executor and over each carrier: each has one outcome, which
+//! Requests between two nodes, over each carrier: each has one outcome, which
 //! says whether a service may have had it, and none is taken twice. `requests/killed.rs` kills the
 //! process that answers, `requests/interrupted.rs` interrupts its links.
 #![cfg(target_os = "linux")]
@@ -7,19 +7,19 @@
 mod interrupted;
 mod killed;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use mycelium::counters::{Kind, Reading};
 use mycelium::{Asked, Context, Node, RequestError, Result, Taken, Topology, message, service};
-use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
+pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;
+use crate::support::Directory;
 
 #[message(topic = "doubles", id = 40, reply = Double)]
 #[derive(Debug, PartialEq)]
@@ -130,22 +130,6 @@ max_retry = "20ms"
     Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
 }
 
-/// A directory for sockets, which is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let name = format!("mycelium-requests-{name}-{}", std::process::id());
-        Directory(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What a caller of these values gets.
 type Outcomes = Receiver<(u64, Result<Double, RequestError<Ask>>)>;
 
@@ -170,74 +154,29 @@ fn node(
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn lines(counters: &[Reading], kind: Kind) -> impl Iterator<Item = &Reading> {
-    counters.iter().filter(move |line| line.kind == kind)
-}
-
-/// Each request has one outcome.
-fn conserved(counters: &[Reading]) {
-    let outcomes = [
-        "replied",
-        "gone",
-        "refused",
-        "deadline",
-        "handler_failed",
-        "unreachable",
-        "shutting_down",
-        "cancelled",
-    ];
-    for line in lines(counters, Kind::Requester) {
-        let sum: u64 = outcomes.iter().map(|name| line.value(name)).sum();
-        assert_eq!(line.value("requested"), sum, "{line:?}");
-    }
-    for line in lines(counters, Kind::Responder) {
-        assert_eq!(line.value("taken"), line.value("replied") + line.value("failed"), "{line:?}");
-    }
-}
-
-/// All requests are answered, many at a time, and both nodes end by themselves.
-async fn answered(executor: impl Executor + Clone, transport: &str, name: &str) {
-    let directory = Directory::new(&format!("{name}-{transport}"));
-    let topology = topology(transport, &directory.0);
-    let (desk, outcomes, _) = node("desk", &topology, 0..500, 40, LONG);
-    let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-    let desk = desk.start(executor.clone()).unwrap();
-    let oracle = oracle.start(executor).unwrap();
-    let (desk, oracle) = join(desk.join(), oracle.join()).await;
-    conserved(&desk.unwrap().counters);
-    conserved(&oracle.unwrap().counters);
-    for (value, outcome) in outcomes.try_iter() {
-        assert_eq!(outcome, Ok(double(value)));
-    }
-    assert_eq!(taken.load(Ordering::Relaxed), 500);
-}
-
+/// Many at a time, and both nodes end by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_are_answered_over_each_carrier_on_tokio() {
+async fn requests_are_answered_over_each_carrier() {
     for transport in ["unix", "shm", "tcp"] {
-        answered(Tokio::current().unwrap(), transport, "tokio").await;
-    }
-}
-
-#[test]
-fn requests_are_answered_over_each_carrier_on_smol() {
-    for transport in ["unix", "shm", "tcp"] {
-        mycelium_smol::run(1, |smol| answered(smol, transport, "smol")).unwrap();
-    }
-}
-
-#[test]
-fn requests_are_answered_over_each_carrier_on_glommio() {
-    for transport in ["unix", "shm", "tcp"] {
-        let settings = mycelium_glommio::Settings::default();
-        let body = |glommio| answered(glommio, transport, "glommio");
-        mycelium_glommio::run(&settings, body).unwrap();
+        let directory = Directory::new(&format!("requests-{transport}"));
+        let topology = topology(transport, &directory.0);
+        let (desk, outcomes, _) = node("desk", &topology, 0..500, 40, LONG);
+        let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
+        let desk = desk.start(Tokio::current().unwrap()).unwrap();
+        let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+        let (desk, oracle) = join(desk.join(), oracle.join()).await;
+        conserved(&desk.unwrap().counters);
+        conserved(&oracle.unwrap().counters);
+        for (value, outcome) in outcomes.try_iter() {
+            assert_eq!(outcome, Ok(double(value)));
+        }
+        assert_eq!(taken.load(Ordering::Relaxed), 500);
     }
 }
 
 #[tokio::test]
 async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
-    let directory = Directory::new("failure");
+    let directory = Directory::new("requests-failure");
     let topology = topology("unix", &directory.0);
     let (desk, outcomes, _) = node("desk", &topology, [1, FAIL, 2, END, 3], 1, LONG);
     let (oracle, _, _) = node("oracle", &topology, [], 1, LONG);
@@ -255,7 +194,7 @@ async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
 
 #[tokio::test]
 async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_deadline() {
-    let directory = Directory::new("before");
+    let directory = Directory::new("requests-before");
     let topology = topology("unix", &directory.0);
     let short = Duration::from_millis(100);
     let (desk, outcomes, _) = node("desk", &topology, 0..40, 20, short);
@@ -286,7 +225,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
 
 #[tokio::test]
 async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others() {
-    let directory = Directory::new("kept");
+    let directory = Directory::new("requests-kept");
     let topology = topology("shm", &directory.0);
     // 8 calls are open at most: each of these would hold a place for ever.
     let values = (0..30).map(|_| KEEP).chain([1, 2, 3]);
@@ -343,7 +282,7 @@ impl Dropper {
 #[tokio::test]
 async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nodes() {
     for transport in ["unix", "shm"] {
-        let directory = Directory::new(&format!("dropped-{transport}"));
+        let directory = Directory::new(&format!("requests-dropped-{transport}"));
         let topology = topology(transport, &directory.0);
         let taken = Arc::new(AtomicU64::new(0));
         let start = |name: &str| {
@@ -375,7 +314,7 @@ impl Idle {
 
 #[tokio::test]
 async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
-    let directory = Directory::new("reject");
+    let directory = Directory::new("requests-reject");
     let text = "[node.desk]\nservices = [\"Caller\"]\n[node.oracle]\nservices = [\"Idle\"]\n\
                 [topic.doubles]\ncapacity = 4\n[subscription.\"Idle.doubles\"]\n\
                 policy = \"reject\"\n[node.other]\nservices = [\"Second\"]\n";

@@ -11,18 +11,18 @@ use mycelium::{Node, Running, StartError, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::numbers::{Counter, Taker, within};
+use crate::support::Directory;
 
 /// A directory for one test.
-struct TestDir(PathBuf);
+struct TestDir(Directory);
 
 impl TestDir {
     fn new(test: &str) -> TestDir {
-        let name = format!("mycelium-sockets-{test}-{}", std::process::id());
-        TestDir(std::env::temp_dir().join(name))
+        TestDir(Directory::new(&format!("sockets-{test}")))
     }
 
     fn socket(&self) -> PathBuf {
-        self.0.join("far.sock")
+        self.0.0.join("far.sock")
     }
 
     /// One of two nodes; `keys` are keys of the one that listens.
@@ -31,7 +31,7 @@ impl TestDir {
             "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
              [link.default]\nretry = \"1ms\"\nmax_retry = \"20ms\"\n"
         );
-        let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0);
+        let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0.0);
         let builder =
             Node::builder(name).topology(topology).service(|| Counter { count: 1, stays: true });
         builder.service(move || Taker(taken.clone())).build().unwrap()
@@ -39,12 +39,6 @@ impl TestDir {
 
     fn start(&self, keys: &str) -> Result<Running, StartError> {
         self.node("far", keys, channel().0).start(Tokio::current().unwrap())
-    }
-}
-
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -61,7 +55,7 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
     ] {
         let dir = TestDir::new("users");
         let far = dir.start(keys).unwrap();
-        assert_eq!((mode(&dir.0), mode(&dir.socket())), (directory, socket), "{keys}");
+        assert_eq!((mode(&dir.0.0), mode(&dir.socket())), (directory, socket), "{keys}");
         let has_sent = || far.counters().iter().any(|line| line.value("sent") > 0);
         while !has_sent() {
             tokio::task::yield_now().await;
@@ -75,13 +69,13 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
 #[tokio::test]
 async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
     let dir = TestDir::new("closed");
-    fs::create_dir(&dir.0).unwrap();
-    fs::set_permissions(&dir.0, Permissions::from_mode(0o700)).unwrap();
-    let socket = dir.0.join("run").join("far.sock");
+    fs::create_dir(&dir.0.0).unwrap();
+    fs::set_permissions(&dir.0.0, Permissions::from_mode(0o700)).unwrap();
+    let socket = dir.0.0.join("run").join("far.sock");
     let keys = format!("users = [0, 65534]\nsocket = {socket:?}");
     let error = dir.start(&keys).unwrap_err();
     let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
-    assert_eq!((&**node, directory, *user), ("far", &dir.0, Some(65534)));
+    assert_eq!((&**node, directory, *user), ("far", &dir.0.0, Some(65534)));
     let text = error.to_string();
     assert!(text.starts_with("sockets.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
     assert!(text.contains("`Topology::in_directory`"), "{text}");
@@ -92,7 +86,7 @@ async fn a_vanished_socket_is_restored_and_readers_connect() {
     let dir = TestDir::new("vanished");
     let far = dir.start("").unwrap();
     let remove: [&dyn Fn(); 2] =
-        [&|| fs::remove_file(dir.socket()).unwrap(), &|| fs::remove_dir_all(&dir.0).unwrap()];
+        [&|| fs::remove_file(dir.socket()).unwrap(), &|| fs::remove_dir_all(&dir.0.0).unwrap()];
     for remove in remove {
         remove();
         within(async {

@@ -250,7 +250,7 @@ async fn a_node_that_shuts_down_finishes_its_requests() {
 
 #[tokio::test]
 async fn a_node_that_is_not_connected_is_unreachable() {
-    let directory = Directory::new("alone");
+    let directory = Directory::new("remote-alone");
     let topology = topology("unix", &directory.0);
     let desk = start("desk", &topology);
     let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();

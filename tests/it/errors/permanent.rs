@@ -46,26 +46,6 @@ async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
     (ended, restarts.load(Ordering::Relaxed))
 }
 
-#[tokio::test]
-async fn a_second_subscribe_ends_the_service_at_once() {
-    struct Reader;
-    #[service(reads(Tick))]
-    impl Reader {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let _first = ctx.subscribe::<Tick>()?;
-            let _second = ctx.subscribe::<Tick>()?;
-            Ok(())
-        }
-    }
-    let (ended, restarts) = run_with(Node::builder("main").service(|| Reader)).await;
-    assert_eq!(
-        ended.unwrap_err(),
-        "service `Reader` failed permanently: subscription `Reader.ticks` is taken: \
-         call `subscribe` once and keep its result, or drop that before you subscribe again [M0210]"
-    );
-    assert_eq!(restarts, 0);
-}
-
 /// A task of the earlier run may drop its handle at any moment, so another try may succeed.
 #[tokio::test]
 async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::exchange::harness::{
     Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, connect, end, frame, hear, hello,
     over_each_carrier, say, subscribe, take, until, within,
 };
+use crate::support::{Process, in_role};
 
 over_each_carrier! {
     #[tokio::test]
@@ -42,23 +43,11 @@ const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 const GATING: u8 = 0;
 const REJECTING: u8 = 2;
 
-/// A process that runs another part of this file until it is dropped.
-struct Part(Child);
-
-impl Part {
-    fn run(part: &str, place: &Place) -> Part {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "exchange::admission::part", "--nocapture", "--test-threads=1"]);
-        command.env(PART, part).env(PLACE, place.to_string());
-        Part(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
+/// A process that runs another part of this file.
+fn run_part(part: &str, place: &Place) -> Process {
+    let mut command = in_role("exchange::admission::part");
+    command.env(PART, part).env(PLACE, place.to_string());
+    Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
 }
 
 /// Runs in a child: does nothing in the test itself.
@@ -251,7 +240,7 @@ async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
 async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
     for part in ["serve", "cram"] {
         let dir = TestDir::over(carrier, "admission-descriptors");
-        let _part = Part::run(part, dir.place());
+        let _part = run_part(part, dir.place());
         until("it listens", || dir.place().is_served()).await;
         let mut open = Vec::new();
         for me in 0..100 {
@@ -266,7 +255,7 @@ async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
 /// The system refuses another one from then on, even if nobody connects: nobody needs its place.
 async fn a_connection_that_takes_the_last_descriptor_is_served(carrier: Carrier) {
     let dir = TestDir::over(carrier, "admission-last");
-    let _part = Part::run("cram", dir.place());
+    let _part = run_part("cram", dir.place());
     until("it listens", || dir.place().is_served()).await;
     let (endpoint, side) = (dir.place().endpoint(), Side::new("here", 1, 8));
     let mut open = Vec::new();
@@ -283,7 +272,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections(carrier: Carrier)
         let dir = TestDir::over(carrier, "admission-crowd");
         let there = Side::new("there", 1, 8);
         let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
-        let crowd = Part::run(part, dir.place());
+        let crowd = run_part(part, dir.place());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();
         for boot in 0..5 {

@@ -12,34 +12,6 @@ use tokio::sync::Semaphore;
 
 use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, end, take, within};
 
-#[tokio::test]
-async fn messages_and_the_end_of_a_topic_arrive() {
-    const COUNT: u64 = 100_000;
-    let dir = TestDir::new("exchange-plain");
-    let (there, here) = Side::pair(1024, 256);
-    let mut reader = here.reader();
-    // The reader starts first.
-    let reading = here.read("there", &dir.socket(), Policy::Block);
-    tokio::task::yield_now().await;
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    let mut publisher = there.publisher();
-    let control = there.control.clone();
-    let writing = tokio::spawn(async move {
-        for value in 0..COUNT {
-            publisher.emit(Number { value }).await.unwrap();
-        }
-        drop(publisher);
-        control.drain();
-        control.ended().await;
-        control.stop();
-    });
-    take(&mut reader, 0..COUNT).await;
-    assert_eq!(within("the end", reader.recv()).await, None);
-    for task in [writing, reading, serving] {
-        within("all is done", task).await.unwrap();
-    }
-}
-
 /// No timer and no frame of the peer helps: both are late.
 #[tokio::test]
 async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {

@@ -24,9 +24,13 @@ struct Life {
 
 impl Life {
     fn begin(boot: u64, dir: &TestDir) -> Life {
+        Life::of(boot, dir, Policy::Block)
+    }
+
+    fn of(boot: u64, dir: &TestDir, policy: Policy) -> Life {
         let side = Side::new("here", boot, 64);
-        let reader = side.reader();
-        let link = side.read("there", &dir.socket(), Policy::Block);
+        let reader = side.numbers.subscribe("reader", policy).unwrap();
+        let link = side.read("there", &dir.socket(), policy);
         Life { side, reader, link }
     }
 
@@ -63,9 +67,13 @@ struct Scene {
 impl Scene {
     /// A publisher that has sent `count` numbers.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
+        Scene::of(name, Policy::Block, redelivery, count)
+    }
+
+    fn of(name: &str, policy: Policy, redelivery: Redelivery, count: u64) -> Scene {
         let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let mut server = there.server_for("here", Policy::Block);
+        let mut server = there.server_for("here", policy);
         server.redeliver("numbers", redelivery);
         let server = Arc::new(server);
         there.serve(server.clone(), &dir.socket());
@@ -330,18 +338,9 @@ async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
 /// The next observer gets a gap for messages that the previous one had not received.
 #[tokio::test]
 async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
-    let dir = TestDir::new("deaths-observer");
-    let there = Side::new("there", 1, 64);
-    let server = Arc::new(there.server_for("here", Policy::DropOldest));
-    there.serve(server.clone(), &dir.socket());
-    let mut publisher = there.publisher();
-    let begin = |boot| {
-        let side = Side::new("here", boot, 64);
-        let reader = side.numbers.subscribe("reader", Policy::DropOldest).unwrap();
-        let link = side.read("there", &dir.socket(), Policy::DropOldest);
-        Life { side, reader, link }
-    };
-    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let Scene { dir, there, server, mut publisher } =
+        Scene::of("deaths-observer", Policy::DropOldest, Redelivery::default(), 20);
+    let begin = |boot| Life::of(boot, &dir, Policy::DropOldest);
     let mut first = begin(2);
     for value in 0..5 {
         assert_eq!(first.next().await, (value, false));
@@ -364,17 +363,9 @@ async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
 /// for, are in the gap that its next process gets.
 #[tokio::test]
 async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
-    let dir = TestDir::new("deaths-newest");
-    let there = Side::new("there", 1, 64);
-    let server = Arc::new(there.server_for("here", Policy::DropNewest));
-    there.serve(server.clone(), &dir.socket());
-    let mut publisher = there.publisher();
-    let begin = |boot| {
-        let side = Side::new("here", boot, 64);
-        let reader = side.numbers.subscribe("reader", Policy::DropNewest).unwrap();
-        let link = side.read("there", &dir.socket(), Policy::DropNewest);
-        Life { side, reader, link }
-    };
+    let Scene { dir, there, server, mut publisher } =
+        Scene::of("deaths-newest", Policy::DropNewest, Redelivery::default(), 0);
+    let begin = |boot| Life::of(boot, &dir, Policy::DropNewest);
     let mut first = begin(2);
     for sent in (0..300).step_by(20) {
         (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());

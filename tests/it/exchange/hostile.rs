@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::exchange::harness::{
     Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, end, frame, hello, over_each_carrier,
     subscribe, until, within,
 };
+use crate::support::{Process, in_role};
 
 over_each_carrier! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,16 +40,6 @@ const OBSERVING: u8 = 1;
 struct Wide {
     value: u64,
     rest: u64,
-}
-
-/// The process of the hostile peers, until this is dropped.
-struct Hostile(Child);
-
-impl Drop for Hostile {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
 }
 
 /// Runs in a child: does nothing in the test itself.
@@ -192,10 +183,9 @@ async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
         }));
     }
     within("both have met", there.control.ready()).await;
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "exchange::hostile::peers", "--nocapture", "--test-threads=1"]);
+    let mut command = in_role("exchange::hostile::peers");
     command.env(PLACE, dir.place().to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut hostile = Hostile(command.spawn().unwrap());
+    let mut hostile = Process(command.spawn().unwrap());
     until("they come", || there.notices.total() > 100).await;
 
     let (mut numbers, mut count) = (there.publisher(), 0);

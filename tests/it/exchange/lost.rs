@@ -9,7 +9,7 @@ use mycelium_transports::counters::Kind;
 use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
-use crate::exchange::accounts::{FATES, fates};
+use crate::exchange::accounts::fates;
 use crate::exchange::harness::{Number, Side, TestDir, Wire, take, until, within};
 
 #[tokio::test]
@@ -90,39 +90,6 @@ fn publish_during<M: Message + Send>(
 /// A side that reconnects at once, so that each cut loses something.
 fn eager(side: &mut Side) {
     side.config.retry.first = Duration::from_millis(2);
-}
-
-/// Whenever the connection is lost, all messages arrive once and in order, and both sides account
-/// for them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn repeated_connection_losses_lose_and_double_nothing() {
-    let dir = TestDir::new("lost-cuts");
-    let (there, mut here) = Side::pair(64, 16);
-    eager(&mut here);
-    let server = Arc::new(there.server_for("here", Policy::Block));
-    let mut reader = here.reader();
-    let wire = Wire::new();
-    there.serve(server.clone(), &dir.socket());
-    here.read_over(&wire, &dir.socket(), Policy::Block);
-    let publisher = there.publisher();
-    // Half of the bytes are lost.
-    let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
-    let cutting = cut_often(wire, limit);
-    let writing = publish_during(cutting, publisher, (5_000, 20), |value| Number { value });
-    let mut next = 0;
-    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
-        let Delivery::Msg(number) = delivery else { panic!("{delivery:?} instead of {next}") };
-        assert_eq!((number.value, number.sequence()), (next, next));
-        next += 1;
-    }
-    let count = writing.await.unwrap();
-    assert_eq!(next, count);
-    until("all has arrived", || server.progress() == count).await;
-    for side in [&there, &here] {
-        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0, 0, 0]);
-        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
-        assert_eq!(sent, count);
-    }
 }
 
 #[message(topic = "numbers", id = 2)]

@@ -7,8 +7,7 @@ use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, connect, end, hear, hello, over_each_carrier, say, subscribe,
-    take, within,
+    Carrier, Number, Side, TestDir, connect, end, hear, hello, over_each_carrier, say, take, within,
 };
 
 over_each_carrier! {
@@ -141,24 +140,5 @@ async fn names_are_escaped_where_they_are_shown() {
     drop(stranger);
     there.notices.until("down", "`x\\nall is lost`").await;
     assert!(there.notices.all(|words| !words.contains(char::is_control)));
-    end(&[&there], [serving]).await;
-}
-
-/// An unannounced reader that observes is served, and blocks no publisher.
-#[tokio::test]
-async fn an_unannounced_reader_may_observe() {
-    let dir = TestDir::new("names-watch");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
-    let mut stranger = calls_itself(&dir, "stranger").await;
-    say(&mut stranger, &subscribe::<Number>(1, 1)).await;
-    there.notices.until("up", "stranger").await;
-    let mut publisher = there.publisher();
-    for value in 0..1000 {
-        within("there is room", publisher.emit(Number { value })).await.unwrap();
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(there.link("stranger", "refused"), 0);
-    assert!(there.link("stranger", "sent") > 0);
     end(&[&there], [serving]).await;
 }

@@ -5,50 +5,39 @@ use std::future::pending;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::endpoint::unix::{Access, BoundSocket, own_user};
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{Number, Side, TestDir, end, take, until};
+use crate::support::Process;
 
 const OTHER: u32 = 65534;
 
 /// A process of another user that listens in place of the node `there`, and publishes five numbers.
-struct Forger(Child);
-
-impl Forger {
-    fn start(dir: &TestDir) -> Forger {
-        // It may not reach the directory that tests are built in. A process that starts in another
-        // test must not inherit a descriptor that writes to the program.
-        let program = dir.path().with_extension("exe");
-        let copied =
-            Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
-        assert!(copied.unwrap().success());
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        let role = "exchange::other_users::listens_in_place_of_a_node";
-        let mut child = Command::new(&program)
-            .args(["--exact", role, "--ignored", "--nocapture"])
-            .env("MYCELIUM_TEST_SOCKET", dir.socket())
-            .current_dir("/")
-            .uid(OTHER)
-            .gid(OTHER)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        fs::remove_file(&program).unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.contains("listening")));
-        Forger(child)
-    }
-}
-
-impl Drop for Forger {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
+fn forger(dir: &TestDir) -> Process {
+    // It may not reach the directory that tests are built in. A process that starts in another
+    // test must not inherit a descriptor that writes to the program.
+    let program = dir.path().with_extension("exe");
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let role = "exchange::other_users::listens_in_place_of_a_node";
+    let mut child = Command::new(&program)
+        .args(["--exact", role, "--ignored", "--nocapture"])
+        .env("MYCELIUM_TEST_SOCKET", dir.socket())
+        .current_dir("/")
+        .uid(OTHER)
+        .gid(OTHER)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fs::remove_file(&program).unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("listening")));
+    Process(child)
 }
 
 #[tokio::test]
@@ -73,7 +62,7 @@ async fn a_process_of_another_user_does_not_speak_for_a_publisher() {
         return eprintln!("skipped: only root can run processes of other users");
     }
     let dir = TestDir::new("other-user");
-    let _forger = Forger::start(&dir);
+    let _forger = forger(&dir);
     let here = Side::new("here", 2, 8);
     let reader = here.reader();
     let reading = here.read("there", dir.place(), Policy::Block);
@@ -95,7 +84,7 @@ async fn an_owner_speaks_for_its_node() {
         return eprintln!("skipped: only root can run processes of other users");
     }
     let dir = TestDir::new("owner");
-    let _owner = Forger::start(&dir);
+    let _owner = forger(&dir);
     let here = Side::new("here", 2, 8);
     let mut reader = here.reader();
     let mut client = here.client("there", dir.place(), vec![here.interest(Policy::Block)]);

@@ -89,39 +89,25 @@ fn failing() -> (Diary, Sender<()>, Node) {
     (diary, fail, node)
 }
 
-async fn a_failing_service_backs_off(executor: Arc<dyn Executor>) {
+#[tokio::test]
+async fn a_failing_service_backs_off() {
+    let executor = Tokio::current().unwrap();
     let (diary, fail, node) = failing();
     let running = node.start(executor.clone()).unwrap();
-    until(&*executor, &running, Health::is_ready).await;
+    until(&executor, &running, Health::is_ready).await;
     fail.send(()).unwrap();
-    until(&*executor, &running, |health| health.node() == HealthState::BackingOff).await;
+    until(&executor, &running, |health| health.node() == HealthState::BackingOff).await;
     let health = running.health();
     assert_eq!(health.service("Fails"), Some(HealthState::BackingOff));
     assert!(matches!(&*health.causes(), [HealthCause::BacksOff { service }] if service == "Fails"));
     assert!(!health.is_ready() && health.is_live());
-    until(&*executor, &running, Health::is_ready).await;
+    until(&executor, &running, Health::is_ready).await;
     running.shutdown();
     running.join().await.unwrap();
     let expected = ["starting to ready", "ready to backing-off", "backing-off to ready"];
     assert_eq!(diary.of("Fails"), [&expected[..], &["ready to stopped"]].concat());
     assert_eq!(diary.of("node"), [&expected[..], &["ready to stopped"]].concat());
     assert_eq!(diary.0.lock().unwrap().1.node(), HealthState::Stopped);
-}
-
-#[test]
-fn a_failing_service_backs_off_on_each_executor() {
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio
-        .block_on(async { a_failing_service_backs_off(Arc::new(Tokio::current().unwrap())).await });
-    mycelium_smol::run(1, async |smol| a_failing_service_backs_off(Arc::new(smol)).await).unwrap();
-    #[cfg(target_os = "linux")]
-    {
-        use mycelium_glommio::{Glommio, Settings};
-        mycelium_glommio::run(&Settings::default(), async |glommio: Glommio| {
-            a_failing_service_backs_off(Arc::new(glommio)).await;
-        })
-        .unwrap();
-    }
 }
 
 /// Emits until the node shuts down.

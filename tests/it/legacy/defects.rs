@@ -11,6 +11,7 @@ use mycelium::{LegacyCodec, Node, Topology};
 use crate::legacy::harness::{
     Client, Floor, ORDER, SWAP, Swap, Taker, counter, frame, hex, run, until, words,
 };
+use crate::support::Directory;
 
 const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -161,8 +162,8 @@ fn l8_a_client_that_has_left_can_come_back_to_its_place() {
 /// Any local user could connect, and a second instance took the socket of the first.
 #[test]
 fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
-    let directory = std::env::temp_dir().join(format!("mycelium-legacy-{}", std::process::id()));
-    let socket = directory.join("floor.sock");
+    let directory = Directory::new("legacy");
+    let socket = directory.0.join("floor.sock");
     let text = format!(
         "[legacy.floor]\nsocket = \"{}\"\nwire = \"plain\"\n[legacy.floor.types]\n11 = \"swaps\"\n",
         socket.display()
@@ -204,5 +205,4 @@ fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
         assert_eq!(taken.recv().unwrap(), (3, 4));
     });
     assert!(!socket.exists());
-    _ = fs::remove_dir_all(directory);
 }

@@ -9,12 +9,12 @@ use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, Reverse, SWAP, Swap, TEXT, Text, counter, frame, words,
 };
 use crate::loopback::host;
+use crate::support::Directory;
 
 /// The listener is in one node, the service in another: links carry the topics of clients.
 #[test]
 fn clients_reach_services_of_other_nodes() {
-    let directory =
-        std::env::temp_dir().join(format!("mycelium-legacy-nodes-{}", std::process::id()));
+    let directory = Directory::new("legacy-nodes");
     let address = format!("{}:7401", host());
     let text = format!(
         r#"
@@ -32,7 +32,7 @@ wire = "plain"
 "#
     );
     let build = |name: &str| {
-        let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory);
+        let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
         let builder = Node::builder(name).topology(topology).service(|| Broker);
         let builder = builder.legacy(LegacyCodec::<Swap>::same_bytes());
         builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap()
@@ -57,7 +57,6 @@ wire = "plain"
         (1000, 1000)
     );
     runtime.block_on(desk.join()).unwrap();
-    _ = std::fs::remove_dir_all(&directory);
 }
 
 /// Names and IPv6 addresses were refused.

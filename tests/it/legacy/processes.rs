@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words,
 };
+use crate::support::{Directory, in_role};
 
 /// The topology of the other process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
@@ -27,18 +28,10 @@ const SILENT: usize = 200;
 
 const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// This test binary in a role.
-fn program(role: &str) -> Command {
-    let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", &format!("legacy::processes::{role}"), "--ignored", "--nocapture"]);
-    program.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
-    program.stdin(Stdio::piped());
-    program
-}
-
 fn broker_process(floor: &Floor, descriptors: u64) -> Child {
-    let mut program = program("the_process_of_a_broker");
+    let mut program = in_role("legacy::processes::the_process_of_a_broker");
     program.env(TOPOLOGY, &floor.text).env(DESCRIPTORS, descriptors.to_string());
+    program.stdin(Stdio::piped());
     program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -47,8 +40,13 @@ struct SilentClients(Child);
 
 impl SilentClients {
     fn of(address: &str) -> SilentClients {
-        let mut program = program("the_process_of_silent_clients");
-        let process = program.env(ADDRESS, address).stdout(Stdio::piped()).spawn().unwrap();
+        let mut program = in_role("legacy::processes::the_process_of_silent_clients");
+        let process = program
+            .env(ADDRESS, address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut process = SilentClients(process);
         let lines = BufReader::new(process.0.stdout.as_mut().unwrap()).lines();
         let is_ready = |line: std::io::Result<String>| line.unwrap().contains("all are connected");
@@ -266,8 +264,8 @@ fn strangers_silent_legacy_clients_keep_nobody_out() {
 /// process give way before a client of another one that only receives.
 #[test]
 fn strangers_silent_legacy_clients_evict_each_other_first() {
-    let directory = env::temp_dir().join(format!("mycelium-silent-{}", std::process::id()));
-    let socket = directory.join("floor.sock");
+    let directory = Directory::new("silent");
+    let socket = directory.0.join("floor.sock");
     let mut floor = Floor::of_broker("\"plain\"", "connections = 8");
     let listen = format!("listen = \"{}\"", floor.address);
     floor.text = floor.text.replace(&listen, &format!("socket = \"{}\"", socket.display()));
@@ -293,7 +291,6 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
     // One of the silent ones for each connection without a place.
     assert_eq!(counter(&report.counters, "evicted"), 2 + SILENT as u64 - 8);
     assert_eq!(counter(&report.counters, "rejected"), 0);
-    _ = std::fs::remove_dir_all(directory);
 }
 
 /// Silent clients took all descriptors, and no other one was accepted.

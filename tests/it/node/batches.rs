@@ -1,12 +1,10 @@
-//! Batches of services: what a shutdown and a failure leave of them.
+//! Batches of services: what a shutdown leaves of them.
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{
-    Context, DeadLetter, Delivery, Error, Node, Policy, Refusal, Result, Topology, message, service,
-};
+use mycelium::{Context, Delivery, Node, Policy, Refusal, Result, Topology, message, service};
 
-use super::services::{conserved, run};
+use super::services::conserved;
 
 #[message(topic = "readings", id = 41)]
 #[derive(Debug, PartialEq)]
@@ -16,82 +14,6 @@ struct Reading {
 
 fn readings(range: std::ops::Range<u64>) -> Vec<Reading> {
     range.map(|value| Reading { value }).collect()
-}
-
-/// Emits this number of readings, seven at a time.
-struct Source(u64);
-
-#[service(emits(Reading as out))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for first in (0..self.0).step_by(7) {
-            let batch = readings(first..(first + 7).min(self.0));
-            ctx.emit_batch_on(Self::out, &batch).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Receives batches of up to ten. A batch with reading 13 fails.
-struct Store(Sender<(usize, u64, bool)>);
-
-#[service(reads(Reading))]
-impl Store {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut readings = ctx.subscribe::<Reading>()?;
-        let mut batch = Vec::new();
-        while readings.recv_many(&mut batch, 10).await > 0 {
-            let count = batch.len();
-            let is_unlucky = |delivery: &Delivery<Reading>| matches!(delivery, Delivery::Msg(reading) if reading.value == 13);
-            if batch.iter().any(is_unlucky) {
-                batch.clear();
-                return Err(Error::msg("unlucky"));
-            }
-            for delivery in batch.drain(..) {
-                let Delivery::Msg(reading) = delivery else { panic!("{delivery:?}") };
-                self.0.send((count, reading.value, reading.redelivered()))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Counts dead letters.
-struct Letters(Sender<u64>);
-
-#[service(reads(DeadLetter))]
-impl Letters {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut letters = ctx.subscribe::<DeadLetter>()?;
-        while let Some(delivery) = letters.recv().await {
-            self.0.send(delivery.message().map_or(99, |letter| letter.sequence))?;
-        }
-        Ok(())
-    }
-}
-
-fn topology() -> Topology {
-    let text = "[topic.readings]\ncapacity = 64\n[service.Store]\nbackoff = \"1ms\"\n\
-                [service.Source.ports]\nout = \"readings\"";
-    Topology::parse("test.toml", text).unwrap()
-}
-
-#[tokio::test]
-async fn a_batch_that_fails_comes_one_by_one_and_only_its_poison_is_a_dead_letter() {
-    let ((sender, stored), (taken, letters)) = (channel(), channel());
-    let builder = Node::builder("main").topology(topology());
-    let builder = builder.service(|| Source(1000)).service(move || Store(sender.clone()));
-    let report = run(builder.service(move || Letters(taken.clone()))).await;
-    let stored: Vec<_> = stored.try_iter().collect();
-    let values: Vec<u64> = stored.iter().map(|(_, value, _)| *value).collect();
-    assert_eq!(values, (0..1000).filter(|value| *value != 13).collect::<Vec<_>>());
-    assert!(stored.iter().any(|(count, ..)| *count == 10), "batches are full");
-    // The second batch had 10 to 19.
-    let again: Vec<_> = stored.iter().filter(|(.., again)| *again).collect();
-    assert!(again.iter().all(|(count, ..)| *count == 1), "one at a time: {again:?}");
-    assert!(again.len() < 10 && again.iter().all(|(_, value, _)| value.abs_diff(13) < 10));
-    assert_eq!(letters.try_iter().collect::<Vec<_>>(), [13]);
-    conserved(&report.counters);
 }
 
 #[tokio::test]

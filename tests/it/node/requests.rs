@@ -17,6 +17,8 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 
+use crate::conserved::requests as conserved;
+
 #[message(topic = "doubles", id = 40, reply = Double)]
 #[derive(Debug, PartialEq)]
 struct Ask {
@@ -99,29 +101,6 @@ async fn end(running: Running) -> Report {
 
 fn line(counters: &[Reading], kind: Kind) -> &Reading {
     counters.iter().find(|line| line.kind == kind).unwrap()
-}
-
-/// Each request has one outcome, and each request that was taken as well.
-fn conserved(counters: &[Reading]) {
-    let requester = line(counters, Kind::Requester);
-    let outcomes = [
-        "replied",
-        "gone",
-        "refused",
-        "deadline",
-        "handler_failed",
-        "unreachable",
-        "shutting_down",
-        "cancelled",
-    ];
-    let outcomes: u64 = outcomes.iter().map(|name| requester.value(name)).sum();
-    assert_eq!(requester.value("requested"), outcomes, "{requester:?}");
-    let responder = line(counters, Kind::Responder);
-    assert_eq!(
-        responder.value("taken"),
-        responder.value("replied") + responder.value("failed"),
-        "{responder:?}"
-    );
 }
 
 /// Polls a future once.

@@ -130,7 +130,7 @@ fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Buil
     let text = text.replace("services = [\"Counter\"]", services);
     let (topology, taken) = (quick(&text), pair.taken.clone());
     Node::builder("far")
-        .topology(topology.in_directory(&pair.directory))
+        .topology(topology.in_directory(&pair.directory.0))
         .service(move || Counter { count: 20, stays })
         .service(move || Taker(taken.clone()))
         .service(|| Hapless)
@@ -194,7 +194,7 @@ async fn an_alert_sender_ends_after_the_other_services() {
     let start = |name| {
         let (taken, sender) = (pair.taken.clone(), sender.clone());
         let node = Node::builder(name)
-            .topology(quick(&text).in_directory(&pair.directory))
+            .topology(quick(&text).in_directory(&pair.directory.0))
             .service(|| Counter { count: 20, stays: false })
             .service(move || Taker(taken.clone()))
             .service(|| Hapless)
@@ -268,7 +268,7 @@ async fn a_reader_of_its_own_dead_letters_keeps_running() {
     let start = |name| {
         let (taken, sender) = (pair.taken.clone(), sender.clone());
         let node = Node::builder(name)
-            .topology(quick(&text).in_directory(&pair.directory))
+            .topology(quick(&text).in_directory(&pair.directory.0))
             .service(move || Careful(sender.clone()))
             .service(|| Hapless)
             .service(move || Taker(taken.clone()));

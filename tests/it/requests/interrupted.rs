@@ -4,8 +4,9 @@
 use mycelium::Running;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::killed::{self, Killed, Stays};
+use super::killed::{self, Stays};
 use super::*;
+use crate::numbers::within;
 use crate::proxy::Proxy;
 
 /// Hands on all requests.
@@ -31,7 +32,7 @@ struct Way {
 
 impl Way {
     fn new(name: &str) -> Way {
-        let directory = Directory::new(name);
+        let directory = Directory::new(&format!("requests-{name}"));
         std::fs::create_dir_all(&directory.0).unwrap();
         let [desk, oracle] = [0, 1].map(|_| {
             let (own, proxy) = (format!("{}:7400", host()), format!("{}:7400", host()));
@@ -77,10 +78,6 @@ silence = "200ms"
     fn heal(&self) {
         self.proxies.iter().for_each(Proxy::heal);
     }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }
 
 async fn next(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
@@ -200,12 +197,12 @@ async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     let (sent, _) = unbounded_channel();
     let desk = way.start("desk", &sent);
     let mut requester = desk.requester::<Ask>("test").unwrap();
-    let first = Killed::start_of("requests::killed::process", &way.directory.0, &way.text);
+    let first = killed::start_of(&way.text, &way.directory.0);
     assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
     let lost = requester.request(ask(1)).within(2 * LONG);
     assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
-    first.kill();
-    let _second = Killed::start_of("requests::killed::process", &way.directory.0, &way.text);
+    drop(first);
+    let _second = killed::start_of(&way.text, &way.directory.0);
     // One that left before the end of the connection was known was for the first process.
     while let Err(error) = within(requester.request(ask(4)).within(2 * LONG)).await {
         assert_eq!(error, LOST);

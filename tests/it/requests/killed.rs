@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::{Ask, Directory, ask, conserved, double, topology};
+use super::{Ask, ask, conserved, double, topology};
+use crate::support::{Directory, Process, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
 const TRANSPORT: &str = "MYCELIUM_REQUESTS_TRANSPORT";
@@ -104,53 +105,32 @@ impl Stays {
     }
 }
 
-pub(super) struct Killed(Child);
-
-impl Killed {
-    fn start(test: &str, directory: &Path, transport: &str, is_small: bool) -> Killed {
-        let is_small = is_small.to_string();
-        Killed::spawn(test, directory, &[(TRANSPORT, transport), (SMALL, &is_small)])
-    }
-
-    /// With the text of its topology.
-    pub(super) fn start_of(test: &str, directory: &Path, text: &str) -> Killed {
-        Killed::spawn(test, directory, &[(TEXT, text)])
-    }
-
-    fn spawn(test: &str, directory: &Path, variables: &[(&str, &str)]) -> Killed {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args([test, "--exact", "--nocapture"])
-            .env(NODE, directory)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Killed(child.unwrap())
-    }
-
-    /// `SIGSTOP`: the process keeps its connections.
-    fn stop(&self) {
-        let id = Pid::from_child(&self.0);
-        kill_process(id, Signal::STOP).unwrap();
-        // Each thread stops when it next enters or leaves the kernel: until then it may answer.
-        retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
-    }
-
-    pub(super) fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// The process that answers, with this topology.
+fn start(transport: &str, is_small: bool, directory: &Path) -> Process {
+    let mut command = in_role("requests::killed::process");
+    command.env(NODE, directory).env(TRANSPORT, transport).env(SMALL, is_small.to_string());
+    spawn(&mut command)
 }
 
-impl Drop for Killed {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
+/// With the text of its topology.
+pub(super) fn start_of(text: &str, directory: &Path) -> Process {
+    spawn(in_role("requests::killed::process").env(NODE, directory).env(TEXT, text))
+}
+
+fn spawn(command: &mut Command) -> Process {
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+/// `SIGSTOP`: the process keeps its connections.
+fn stop(process: &Process) {
+    let id = Pid::from_child(&process.0);
+    kill_process(id, Signal::STOP).unwrap();
+    // Each thread stops when it next enters or leaves the kernel: until then it may answer.
+    retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
 }
 
 async fn kills(transport: &str) {
-    let directory = Directory::new(&format!("killed-{transport}"));
+    let directory = Directory::new(&format!("requests-killed-{transport}"));
     let topology: Topology = topology(transport, &directory.0);
     let node = Node::builder("desk")
         .topology(topology)
@@ -165,7 +145,7 @@ async fn kills(transport: &str) {
     };
     let mut answered = Vec::new();
     for _ in 0..5 {
-        let oracle = Killed::start("requests::killed::process", &directory.0, transport, false);
+        let oracle = start(transport, false, &directory.0);
         // Those that came while nobody answered wait for this process.
         for _ in 0..20 {
             let value = even();
@@ -177,7 +157,7 @@ async fn kills(transport: &str) {
         let kept = requester.request(ask(value + 1));
         assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
         answered.push(value);
-        oracle.kill();
+        drop(oracle);
         assert_eq!(
             kept.await,
             Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
@@ -239,16 +219,16 @@ window = "1 KiB"
 
 /// Requests that are cancelled fill the ring of calls: each of them is a call and its cancel.
 async fn stops_the_answerer(transport: &str) {
-    let directory = Directory::new(&format!("stopped-{transport}"));
+    let directory = Directory::new(&format!("requests-stopped-{transport}"));
     let node = Node::builder("desk")
         .topology(small(transport, &directory.0))
         .named_service("Caller", || Stays)
         .named_service("Answerer", || super::Answerer(Default::default()));
     let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let oracle = Killed::start("requests::killed::process", &directory.0, transport, true);
+    let oracle = start(transport, true, &directory.0);
     assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
-    oracle.stop();
+    stop(&oracle);
     let open = requester.request(ask(4));
     let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
     loop {
@@ -325,13 +305,14 @@ fn flood() {
 }
 
 async fn floods(transport: &str) {
-    let directory = Directory::new(&format!("flood-{transport}"));
+    let directory = Directory::new(&format!("requests-flood-{transport}"));
     let node = Node::builder("oracle")
         .topology(small(transport, &directory.0))
         .named_service("Caller", || NeverRun)
         .named_service("Answerer", || super::Answerer(Default::default()));
     let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    let desk = Killed::start("requests::killed::flood", &directory.0, transport, true);
+    let mut flood = in_role("requests::killed::flood");
+    let desk = spawn(flood.env(NODE, &directory.0).env(TRANSPORT, transport));
     // Requests of this node are answered all the time, also when all answers wait.
     let mut requester = running.requester::<Ask>("test").unwrap();
     let has_room = || {
@@ -348,7 +329,7 @@ async fn floods(transport: &str) {
     drop(requester);
     running.shutdown();
     conserved(&running.join().await.unwrap().counters);
-    desk.kill();
+    drop(desk);
 }
 
 #[tokio::test]

@@ -33,7 +33,6 @@ fn on_each(law: fn(Arc<dyn Executor>) -> mycelium_executor::LocalFuture<()>) {
 }
 
 laws! {
-    children_start_in_their_order
     one_for_one_restarts_only_the_child_that_failed
     one_for_all_stops_the_last_one_first_and_starts_the_first_one_first
     rest_for_one_restarts_those_after_the_child_that_failed
@@ -63,14 +62,6 @@ async fn start_three(strategy: Strategy, executor: Arc<dyn Executor>) -> Crew {
 #[expect(clippy::module_inception, reason = "the macro names them by it")]
 mod laws {
     use super::*;
-
-    pub(super) async fn children_start_in_their_order(executor: Arc<dyn Executor>) {
-        for strategy in Strategy::ALL {
-            let crew = start_three(strategy, executor.clone()).await;
-            assert!(crew.diary.is_empty());
-            crew.end().await.unwrap();
-        }
-    }
 
     pub(super) async fn one_for_one_restarts_only_the_child_that_failed(
         executor: Arc<dyn Executor>,

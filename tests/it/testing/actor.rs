@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 use mycelium::channel::Spsc;
 use mycelium::testing::{TestActor, TestActors};
 use mycelium::{
-    ActorContext, ActorEnd, ActorRef, Error, Gone, OnError, RequestError, Restart, Result,
-    Strategy, TellError, actor, message,
+    ActorContext, ActorEnd, ActorRef, Error, Gone, OnError, RequestError, Result, TellError, actor,
+    message,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -279,24 +279,6 @@ fn a_mailbox_with_one_sender_has_one_reference_also_as_a_mock() {
     assert!(panic_of(|| drop(mock.reference())).contains("no reference to `one`"));
     only.try_tell(Do::Add(1)).unwrap();
     assert_eq!(mock.receive(), Some(Do::Add(1)));
-}
-
-#[test]
-fn supervisors_restart_actors_of_a_test() {
-    let set = TestActors::new().supervised();
-    let restart = Restart { limit: 1, ..Restart::default() };
-    let supervisor = set.actors().supervisor("all", Strategy::OneForAll, restart);
-    let one = supervisor.actor(Adder::default).name("one").spawn().unwrap();
-    let mut other = supervisor.actor(Adder::default).name("other").spawn().unwrap();
-    set.run();
-    other.try_tell(Do::Panic).unwrap();
-    set.advance(SECOND);
-    assert_eq!(set.failures().len(), 1);
-    assert!(!one.is_gone());
-    other.try_tell(Do::Panic).unwrap();
-    set.advance(SECOND);
-    assert!(one.is_gone() && other.is_gone());
-    assert_eq!(set.shutdown(SECOND), []);
 }
 
 /// Each run of a test is like the one before, random pauses included.

@@ -1,4 +1,4 @@
-//! Subscriptions and publishers that are made before the start, on several executors.
+//! Subscriptions and publishers that are made before the start.
 
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -63,20 +63,9 @@ async fn both(executor: impl Executor + Clone) {
     a_publisher_feeds_services(executor).await;
 }
 
-#[tokio::test]
-async fn on_tokio() {
-    both(Tokio::current().unwrap()).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_tokio_with_threads() {
     both(Tokio::current().unwrap()).await;
-}
-
-#[cfg(unix)]
-#[test]
-fn on_smol() {
-    mycelium_smol::run(2, both).unwrap();
 }
 
 #[cfg(unix)]

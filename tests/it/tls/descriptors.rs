@@ -2,15 +2,16 @@
 //! node can neither accept all connections nor read its certificates again.
 
 use std::env;
-use std::io::{Read, stdin};
+use std::io::{BufRead, BufReader, Read, stdin};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::certificates::Certificates;
+use crate::support::in_role;
 use crate::tls::pair::{NONE, PORT, Pair, two_hosts};
 
 /// The topology of the other process.
@@ -20,7 +21,10 @@ const SPARE: u64 = 16;
 /// Connections at a time, and how often they are all made.
 const CROWD: usize = 100;
 const WAVES: usize = 10;
+/// The line with which the other process says that it opens no more.
+const LIMITED: &str = "limited";
 
+#[expect(clippy::print_stdout, reason = "the test waits for the line")]
 #[test]
 #[ignore = "not a test: the program that the tests start"]
 fn the_process_of_a_node() {
@@ -31,6 +35,7 @@ fn the_process_of_a_node() {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(open + SPARE), maximum }).unwrap();
+    println!("{LIMITED}");
     // Until the test closes it.
     stdin().read_to_end(&mut Vec::new()).unwrap();
     far.shutdown();
@@ -44,16 +49,13 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
     let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
     let address = there.trim_start_matches("address = ").trim_matches('"');
-    let mut program = Command::new(env::current_exe().unwrap());
-    program.args([
-        "--exact",
-        "tls::descriptors::the_process_of_a_node",
-        "--ignored",
-        "--nocapture",
-    ]);
-    program.env(TOPOLOGY, &text).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
-    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut program = in_role("tls::descriptors::the_process_of_a_node");
+    program.env(TOPOLOGY, &text);
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = program.spawn().unwrap();
+    // Connections that it accepts before would raise its limit.
+    let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with(LIMITED)));
     let connect = || loop {
         match TcpStream::connect((address, PORT)) {
             Ok(stream) => break stream,

@@ -18,9 +18,10 @@ use mycelium_transports::local::{Delivery, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::loopback::host;
+use crate::support::Directory;
 
 pub(crate) use notices::Notices;
-pub(crate) use place::{Carrier, Place, Socket, over_each_carrier};
+pub(crate) use place::{Carrier, Place, Socket, over_each_carrier, over_plain_carriers};
 pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
@@ -43,7 +44,7 @@ pub(crate) struct Tick {
 
 /// A directory for one test, removed on drop, and the place where its server listens.
 pub(crate) struct TestDir {
-    path: PathBuf,
+    directory: Directory,
     place: Place,
 }
 
@@ -53,23 +54,24 @@ impl TestDir {
     }
 
     pub(crate) fn over(carrier: Carrier, name: &str) -> TestDir {
-        let name = format!("mycelium-{carrier:?}-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        _ = std::fs::remove_dir_all(&path);
+        let directory = Directory::new(&format!("{carrier:?}-{name}"));
+        let path = &directory.0;
+        // A test may use a name again.
+        _ = std::fs::remove_dir_all(path);
         let place = match carrier {
             Carrier::Unix => Place::Unix(path.join("node.sock")),
             Carrier::Tcp => Place::Tcp(format!("{}:7400", host())),
             #[cfg(feature = "tls")]
             Carrier::Tls => {
-                tls::write_files(&path);
+                tls::write_files(path);
                 Place::Tls(format!("{}:7400", host()), path.clone())
             }
         };
-        TestDir { path, place }
+        TestDir { directory, place }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.directory.0
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -78,13 +80,7 @@ impl TestDir {
 
     /// The place of a directory over Unix sockets.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path.join("node.sock")
-    }
-}
-
-impl Drop for TestDir {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.path);
+        self.directory.0.join("node.sock")
     }
 }
 

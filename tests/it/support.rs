@@ -1,0 +1,39 @@
+//! A directory and a process that do not survive a test.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+/// A directory for the files of a test, which makes it if it needs it. Removed on drop.
+pub(crate) struct Directory(pub(crate) PathBuf);
+
+impl Directory {
+    /// No other test may have this name.
+    pub(crate) fn new(name: &str) -> Directory {
+        let name = format!("mycelium-{name}-{}", std::process::id());
+        Directory(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// This program, as a child in which this test alone runs and plays a role.
+pub(crate) fn in_role(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--include-ignored"]);
+    command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// A child that is killed on drop.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
