@@ -129,7 +129,7 @@ impl Topology {
         topology.check_actors()?;
         topology.check_hosts()?;
         topology.check_links()?;
-        topology.check_features(&features::own_features())?;
+        topology.check_own_features()?;
         topology.check_tls()?;
         topology.check_telemetry()?;
         topology.check_legacy()?;
