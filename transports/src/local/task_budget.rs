@@ -443,8 +443,11 @@ impl ReaderDoorbells {
         self.refresh();
         if self.has_ready_bits {
             // At the readers that do not check this publisher in any case.
-            let bits = self.readers.iter().filter_map(|reader| reader.ready.as_ref());
-            if bits.fold(false, |has_set, bit| bit.set() || has_set) {
+            let mut has_set = false;
+            for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
+                has_set |= bit.set();
+            }
+            if has_set {
                 announce();
             }
         }
