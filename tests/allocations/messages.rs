@@ -14,7 +14,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 #[cfg(feature = "metrics")]
 use mycelium::counters::Latency;
-use mycelium::{Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service};
+use mycelium::{
+    Builder, Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service,
+};
 use mycelium_tokio::Tokio;
 
 use crate::allocations;
@@ -126,48 +128,31 @@ impl BatchExchange {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn batches_allocate_nothing() {
-    let (sender, allocations) = sync_channel(1);
-    let node = Node::builder("main")
-        .service(|| BatchFeed)
-        .service(move || BatchExchange(sender.clone()))
-        .build()
-        .unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
-    assert_eq!(allocations.recv().unwrap(), 0);
+fn pipeline(sender: &SyncSender<u64>) -> Builder {
+    let sender = sender.clone();
+    let node = Node::builder("main").service(|| Feed).service(|| Strategy);
+    node.service(move || Exchange(sender.clone()))
 }
 
+fn batches(sender: &SyncSender<u64>) -> Builder {
+    let sender = sender.clone();
+    Node::builder("main").service(|| BatchFeed).service(move || BatchExchange(sender.clone()))
+}
+
+/// Also if both topics have handlers: `orders` those of single emits, and then of batches.
 // Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
 #[tokio::test(start_paused = true)]
 async fn p1_emitted_and_received_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
-    let node = Node::builder("main")
-        .service(|| Feed)
-        .service(|| Strategy)
-        .service(move || Exchange(sender.clone()))
-        .build()
-        .unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
-    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
-}
-
-/// Both topics have handlers: `orders` those of single emits, and then of batches.
-#[tokio::test(start_paused = true)]
-async fn messages_with_fast_handlers_allocate_nothing() {
-    let (sender, allocations) = sync_channel(2);
-    let (exchange, batches) = (sender.clone(), sender);
-    let ticks =
-        |tick: &Tick| (tick.rest[0] == tick.number).then_some(()).ok_or_else(|| Error::msg("torn"));
-    let nodes = [
-        Node::builder("main")
-            .service(|| Feed)
-            .service(|| Strategy)
-            .service(move || Exchange(exchange.clone())),
-        Node::builder("main").service(|| BatchFeed).service(move || BatchExchange(batches.clone())),
-    ];
-    for node in nodes {
-        let node = node.fast_handler("ticks", ticks).fast_handler("orders", |_: &Order| Ok(()));
+    let handled = |node: Builder| {
+        let is_whole = |tick: &Tick| tick.rest[0] == tick.number;
+        let ticks =
+            move |tick: &Tick| is_whole(tick).then_some(()).ok_or_else(|| Error::msg("torn"));
+        node.fast_handler("ticks", ticks).fast_handler("orders", |_: &Order| Ok(()))
+    };
+    for node in
+        [pipeline(&sender), batches(&sender), handled(pipeline(&sender)), handled(batches(&sender))]
+    {
         node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
         assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
     }
@@ -177,10 +162,7 @@ async fn messages_with_fast_handlers_allocate_nothing() {
 #[cfg(feature = "metrics")]
 async fn measured_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
-    let node = Node::builder("main")
-        .service(|| Feed)
-        .service(|| Strategy)
-        .service(move || Exchange(sender.clone()))
+    let node = pipeline(&sender)
         .latency_sample("ticks", 1.0)
         .latency_sample("orders", 0.01)
         .build()
@@ -196,12 +178,7 @@ async fn measured_messages_allocate_nothing() {
 #[cfg(feature = "metrics")]
 async fn measured_batches_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
-    let node = Node::builder("main")
-        .service(|| BatchFeed)
-        .service(move || BatchExchange(sender.clone()))
-        .latency_sample("orders", 0.5)
-        .build()
-        .unwrap();
+    let node = batches(&sender).latency_sample("orders", 0.5).build().unwrap();
     node.run(Tokio::current().unwrap()).await.unwrap();
     assert_eq!(allocations.recv().unwrap(), 0);
 }

@@ -48,40 +48,6 @@ async fn the_actor_of_a_key_is_made_on_first_use_and_found_again() {
     assert_eq!(format!("{keyed:?}"), "Keyed(3 of Probe)");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_uses_at_the_same_time_make_one_actor_a_key() {
-    const KEYS: u32 = 200;
-    const TASKS: u32 = 16;
-
-    let actors = actors();
-    let made = Arc::new(Mutex::new(BTreeMap::<u32, u32>::new()));
-    let counted = made.clone();
-    let keyed = actors
-        .keyed(move |key: &u32| {
-            *counted.lock().unwrap().entry(*key).or_default() += 1;
-            probe(&Seen::default())()
-        })
-        .build()
-        .unwrap();
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|_| {
-            let keyed = keyed.clone();
-            tokio::spawn(async move {
-                for key in 0..KEYS {
-                    keyed.tell(&key, Number(1)).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(keyed.count(), KEYS as usize);
-    assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
-    let made = made.lock().unwrap();
-    assert!(made.len() == KEYS as usize && made.values().all(|count| *count == 1), "{made:?}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
     let (actors, seen) = (actors(), Seen::default());
@@ -148,26 +114,6 @@ async fn a_full_mailbox_of_a_key_waits_refuses_or_drops() {
         let two = if when_full == WhenFull::Wait { " 2" } else { "" };
         assert_eq!(seen.take(), format!("started waited 1{two} stopped"), "{when_full:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stop_makes_dead_mail_and_the_next_use_makes_another_actor() {
-    let (actors, seen) = (actors(), Seen::default());
-    let dead = Arc::new(Mutex::new(Vec::<Number>::new()));
-    let letters = dead.clone();
-    actors.on_dead_mail(move |mail| letters.lock().unwrap().push(*mail.message().unwrap()));
-    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
-    keyed.tell(&1, Number(1)).await.unwrap();
-    let (id, ended) = keyed.get(&1).map(|one| (one.id(), one.ended())).unwrap();
-    assert!(keyed.stop(&1));
-    assert_eq!(ended.await, ActorEnd::Stopped);
-    assert_eq!(*dead.lock().unwrap(), [Number(1)]);
-    assert_eq!((keyed.count(), keyed.find(&1).is_none()), (0, true));
-    keyed.tell(&1, Number(2)).await.unwrap();
-    let mut other = keyed.get(&1).unwrap();
-    assert_ne!(other.id(), id);
-    settled(&mut other).await;
-    assert_eq!(seen.take(), "started stopped started 2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -233,13 +233,6 @@ async fn send<Q: Queue>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn passivations_lose_nothing_on_one_thread() {
-    storm::<Mpsc>(300, false, None).await;
-    storm::<Mpmc>(100, false, None).await;
-    storm::<TokioMpsc>(100, false, None).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn passivations_by_the_clock_lose_nothing() {
     storm::<Mpsc>(300, false, Some(Duration::from_millis(4))).await;
 }
@@ -253,11 +246,6 @@ async fn passivations_lose_nothing_on_two_threads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stops_and_passivations_conserve_messages_on_two_threads() {
-    storm::<Mpsc>(300, true, None).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn stops_and_passivations_conserve_messages_on_one_thread() {
     storm::<Mpsc>(300, true, None).await;
 }
 

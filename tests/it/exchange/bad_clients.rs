@@ -1,5 +1,6 @@
 //! A server with a thousand bad clients: the good ones lose nothing. Over TLS, `hostile` has them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use futures_util::io::AsyncWriteExt;
@@ -9,13 +10,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::exchange::harness::{
-    Carrier, Notices, Number, PATIENCE, Place, Side, TestDir, Tick, connect, end, frame, hear,
-    hello, over_plain_carriers, say, subscribe, until,
+    Carrier, Notices, Number, PATIENCE, Place, Side, TestDir, Tick, Wire, connect, end, frame,
+    hear, hello, over_plain_carriers, say, subscribe, take, until, within,
 };
 
 over_plain_carriers! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     good_clients_lose_nothing_beside_a_thousand_bad_ones;
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    garbage_disturbs_no_reader;
 }
 
 const STRANGERS: usize = 1000;
@@ -186,4 +189,47 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones(carrier: Carrier) 
     let kinds = STRANGERS / KINDS;
     assert_eq!(there.notices.count("rejected", "another process with this name"), kinds);
     end(&[&there], [serving]).await;
+}
+
+/// Random bytes on any number of connections affect no reader.
+async fn garbage_disturbs_no_reader(carrier: Carrier) {
+    let dir = TestDir::over(carrier, "limits-garbage");
+    let (there, here) = Side::pair(16, 16);
+    let mut reader = here.reader();
+    there.serve(there.server_for("here", Policy::Block), dir.place());
+    here.read("there", dir.place(), Policy::Block);
+    within("they have met", there.control.ready()).await;
+    // The bytes of a good reader, to be changed. They are the same over each carrier.
+    let aside = TestDir::new("limits-garbage-aside");
+    let own = Side::new("there", 4, 8);
+    own.serve(own.server_for("other", Policy::Block), &aside.socket());
+    let other = Side::new("other", 3, 8);
+    let wire = Wire::new();
+    other.read_over(&wire, &aside.socket(), Policy::Block);
+    within("the other reader is served", other.control.ready()).await;
+    other.control.drain();
+    within("it has gone", other.control.ended()).await;
+    let proper = wire.said();
+    assert!(proper.len() > 200, "{}", proper.len());
+    let mut publisher = there.publisher();
+    let mut random = fastrand::Rng::with_seed(7);
+    for value in 0..2000 {
+        let mut bytes = proper.clone();
+        for _ in 0..random.usize(..4) {
+            let index = random.usize(..bytes.len());
+            bytes[index] = random.u8(..);
+        }
+        if random.usize(..3) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        if random.usize(..5) == 0 {
+            bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
+        }
+        let mut socket = dir.place().open().unwrap();
+        _ = socket.write(&bytes);
+        within("room", publisher.emit(Number { value })).await.unwrap();
+        take(&mut reader, value..value + 1).await;
+    }
+    until("all have gone", || there.notices.count("down", "") >= 1900).await;
+    assert_eq!(here.notices.count("down", ""), 0);
 }

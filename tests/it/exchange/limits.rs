@@ -1,6 +1,5 @@
 //! Limits hold, and a peer that exceeds them harms no other.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Side, Socket, TestDir, Wire, connect, end, hear, hello,
-    over_each_carrier, say, take, until, within,
+    Carrier, Number, PATIENCE, Side, Socket, TestDir, connect, end, hear, hello, over_each_carrier,
+    say, until, within,
 };
 
 over_each_carrier! {
@@ -20,8 +19,6 @@ over_each_carrier! {
     pending_handshakes_are_limited;
     #[tokio::test]
     connections_are_limited_and_rejections_are_reported;
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    garbage_disturbs_no_reader;
 }
 
 #[tokio::test]
@@ -190,47 +187,4 @@ async fn a_peer_name_cannot_forge_counter_labels() {
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
         assert!(["publisher", "server"].contains(&line.label("role")), "{line:?}");
     }
-}
-
-/// Random bytes on any number of connections affect no reader.
-async fn garbage_disturbs_no_reader(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "limits-garbage");
-    let (there, here) = Side::pair(16, 16);
-    let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), dir.place());
-    here.read("there", dir.place(), Policy::Block);
-    within("they have met", there.control.ready()).await;
-    // The bytes of a good reader, to be changed. They are the same over each carrier.
-    let aside = TestDir::new("limits-garbage-aside");
-    let own = Side::new("there", 4, 8);
-    own.serve(own.server_for("other", Policy::Block), &aside.socket());
-    let other = Side::new("other", 3, 8);
-    let wire = Wire::new();
-    other.read_over(&wire, &aside.socket(), Policy::Block);
-    within("the other reader is served", other.control.ready()).await;
-    other.control.drain();
-    within("it has gone", other.control.ended()).await;
-    let proper = wire.said();
-    assert!(proper.len() > 200, "{}", proper.len());
-    let mut publisher = there.publisher();
-    let mut random = fastrand::Rng::with_seed(7);
-    for value in 0..2000 {
-        let mut bytes = proper.clone();
-        for _ in 0..random.usize(..4) {
-            let index = random.usize(..bytes.len());
-            bytes[index] = random.u8(..);
-        }
-        if random.usize(..3) == 0 {
-            bytes.truncate(random.usize(..bytes.len()));
-        }
-        if random.usize(..5) == 0 {
-            bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
-        }
-        let mut socket = dir.place().open().unwrap();
-        _ = socket.write(&bytes);
-        within("room", publisher.emit(Number { value })).await.unwrap();
-        take(&mut reader, value..value + 1).await;
-    }
-    until("all have gone", || there.notices.count("down", "") >= 1900).await;
-    assert_eq!(here.notices.count("down", ""), 0);
 }

@@ -153,8 +153,8 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
         let mut full = 0;
         while full < 1000 {
             if rest.is_empty() {
-                rest = words(SWAP, sent, 0);
-                sent += 1;
+                rest = (sent..sent + 1000).flat_map(|number| words(SWAP, number, 0)).collect();
+                sent += 1000;
             }
             match std::io::Write::write(&mut stream, &rest) {
                 Ok(count) => {
