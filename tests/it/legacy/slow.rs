@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 
 use mycelium::{Context, LegacyCodec, Node, Outcome, Result, Topology, service};
 use mycelium_tokio::Tokio;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::sync::Notify;
 
 use crate::legacy::harness::{
@@ -148,6 +149,8 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
     let (_, report) = run(node, move |_| {
         let client = floor.connect();
         client.0.set_nonblocking(true).unwrap();
+        // The system would keep megabytes for it.
+        set_socket_send_buffer_size(&client.0, 1 << 16).unwrap();
         // Until the buffers of both sides are full.
         let (mut stream, mut sent, mut rest) = (&client.0, 0_u64, Vec::new());
         let mut full = 0;
