@@ -403,6 +403,48 @@ async fn an_observer_gets_or_misses_each_message_once_when_control_connections_a
     all(worlds).await;
 }
 
+/// A reader forgets a publisher that has ended, once it has read all of it. The publisher's node may
+/// not know yet that it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are_cut() {
+    const PUBLISHERS: u64 = 300;
+    const EACH: u64 = 30;
+    let worlds = (0..4).map(|world| async move {
+        let name = format!("moves-uncontrolled-short-{world}");
+        let world = World::new::<Number>(&name, 128);
+        let mut reader = world.here.reader::<Number>();
+        let _lasting = world.there.publisher::<Number>();
+        world.connect();
+        world.until_moved(1).await;
+        let topic = world.there.topic.clone();
+        let emitting = tokio::spawn(async move {
+            for epoch in 0..PUBLISHERS {
+                let publisher = topic.publisher::<Number>("short", 100 + epoch).unwrap();
+                let first = epoch * EACH;
+                drop(emit(publisher, first..first + EACH).await.unwrap());
+            }
+        });
+        let mut received = vec![0; PUBLISHERS as usize];
+        let mut until_cut = fastrand::u64(0..EACH);
+        for _ in 0..PUBLISHERS * EACH {
+            if until_cut == 0 {
+                world.cut_memory();
+                until_cut = fastrand::u64(1..100 * EACH);
+            }
+            until_cut -= 1;
+            let Number { number } = *next(&mut reader).await;
+            let found = &mut received[(number / EACH) as usize];
+            assert_eq!(number % EACH, *found, "{name}: of publisher {}", number / EACH);
+            *found += 1;
+            if number.is_multiple_of(64) {
+                reader.done();
+            }
+        }
+        emitting.await.unwrap();
+    });
+    all(worlds).await;
+}
+
 const MESSAGES: u64 = 600;
 
 /// When connections are cut, and which: those of control, those of the link, or both.

@@ -324,7 +324,7 @@ impl ClientSession {
         self.lost_memory.clear();
         for place in &mut self.streams {
             let is_lost = |it: &mut IncomingStream| it.has_lost_memory() && !it.leave_memory(link);
-            if let Some(stream) = place.take_if(is_lost) {
+            if let Some(stream) = place.take_if(is_lost).filter(|it| !it.is_whole_in_memory()) {
                 lose(&mut self.topics, stream);
             }
         }

@@ -22,7 +22,9 @@ pub(super) struct IncomingStream {
     publisher: RemotePublisher,
     /// The rest of the stream, which subscriptions read in memory.
     mapped: Option<MappedPublisher>,
-    /// What subscriptions read before that: the control connection with its memory was lost.
+    /// The memory is lost, and has the rest of the stream: it is confirmed over the link.
+    has_left: bool,
+    /// What subscriptions read before, in an earlier memory that is lost.
     before: Option<(RemotePublisher, MappedPublisher)>,
     /// How many messages the peer may still send.
     credit: usize,
@@ -54,6 +56,7 @@ impl IncomingStream {
             interest,
             publisher,
             mapped: None,
+            has_left: false,
             before: None,
             credit,
             has_signaled: false,
@@ -67,9 +70,21 @@ impl IncomingStream {
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
-        let is_read = self.mapped.as_ref().is_none_or(MappedPublisher::is_read);
+        let is_read = |it: &MappedPublisher| it.is_read() && (it.is_whole() || !it.is_gone());
+        let is_read = self.mapped.as_ref().is_none_or(is_read);
         // As of the last report: readers may have taken more since.
-        self.ended && self.before.is_none() && is_read && self.done == self.publisher.next()
+        self.ended && self.before.is_none() && is_read && self.done == self.next()
+    }
+
+    /// The sequence after the last message that is confirmed over the link.
+    fn next(&self) -> u64 {
+        let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
+        in_memory.map_or_else(|| self.publisher.next(), MappedPublisher::next)
+    }
+
+    /// Whether it has ended, and subscriptions have all of it in memory.
+    pub(super) fn is_whole_in_memory(&self) -> bool {
+        self.ended && self.mapped.as_ref().is_some_and(MappedPublisher::is_whole)
     }
 
     /// The end of the messages in memory, if the stream has moved there.
@@ -112,18 +127,26 @@ impl IncomingStream {
 
     /// Whether subscriptions read it in memory, and the control connection with it has ended.
     pub(super) fn has_lost_memory(&self) -> bool {
-        self.mapped.as_ref().is_some_and(MappedPublisher::is_gone)
+        !self.has_left && self.mapped.as_ref().is_some_and(MappedPublisher::is_gone)
     }
 
-    /// After its memory is lost: the stream continues over the link. Returns false if it is lost:
-    /// the publisher's process has died, or this one cannot continue.
+    /// After its memory is lost: the stream continues over the link. Returns false if it does not:
+    /// the publisher's process has died, the link knows it no more because it has ended, or this
+    /// process has no room for it.
     pub(super) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
         let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
             return false;
         };
         // Any number, if the peer is hostile.
         let next = mapped.next().max(self.publisher.next());
-        _ = link.leave_memory(self.id, next, false);
+        if link.leave_memory(self.id, next, false).is_err() {
+            return false;
+        }
+        if self.is_whole_in_memory() {
+            // The peer says once more that it has ended.
+            (self.has_left, self.ended) = (true, false);
+            return true;
+        }
         let Ok(publisher) = mapped.continue_on_link(next) else { return false };
         let earlier = std::mem::replace(&mut self.publisher, publisher);
         self.before = self.mapped.take().map(|mapped| (earlier, mapped));
@@ -216,7 +239,7 @@ impl IncomingStream {
     /// The stream was lost. What else the publisher has sent is unknown, unless it had ended.
     pub(super) fn lose(self) {
         match self.mapped {
-            Some(mapped) if !self.ended => mapped.lose(),
+            Some(mapped) if !self.ended || !mapped.is_whole() => mapped.lose(),
             None if !self.ended => self.publisher.lose(),
             Some(_) | None => {}
         }
@@ -249,10 +272,12 @@ impl IncomingStream {
         }
     }
 
-    /// The first message that subscriptions still need of what they read before; `None` if they
-    /// need none.
+    /// The first message that subscriptions still need of what they read in memory that is lost,
+    /// and before that; `None` if they need none.
     fn done_before(&self, at_shutdown: &impl Fn() -> bool) -> Option<u64> {
-        let (link, memory) = self.before.as_ref()?;
+        let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
+        let before = self.before.as_ref().map(|(link, memory)| (link, memory));
+        let (link, memory) = before.or(in_memory.map(|memory| (&self.publisher, memory)))?;
         let on_link = link.done(at_shutdown).filter(|done| *done < link.next());
         on_link.or_else(|| memory.needed(at_shutdown))
     }
@@ -274,14 +299,16 @@ impl IncomingStream {
             self.has_signaled = self.ended || link.signal_demand(now, self.id).is_ok();
         }
         self.done = match (self.done_before(at_shutdown), self.publisher.done(at_shutdown)) {
-            (Some(done), _) | (None, Some(done)) => done,
+            (Some(done), _) => done,
+            (None, _) if self.has_left => self.next(),
+            (None, Some(done)) => done,
             // No reader is left that could take the rest, or none has subscribed before the end.
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
         // A stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
-        let open = self.publisher.next() - self.done;
+        let open = self.next() - self.done;
         // Confirmations that the peer gets in time anyway need no wake, unless the ring fills up.
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)

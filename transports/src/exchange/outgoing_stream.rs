@@ -164,7 +164,7 @@ fn say_in_memory(
     }
     if !stream.state.connection.ended && stream.next_item() == EgressItem::Closed {
         link.end_moved_stream(now, id, stream.next())?;
-        stream.state.connection.ended = true;
+        (stream.state.connection.ended, stream.state.has_said_end) = (true, true);
     }
     Ok(())
 }

@@ -139,6 +139,7 @@ pub(super) struct ServedTopic {
     at_stream_limit: bool,
     /// No stream moves to memory.
     is_on_socket: bool,
+    redelivery: Redelivery,
 }
 
 /// The answer to a reader that resumes a stream which does not exist any more.
@@ -152,12 +153,14 @@ enum ResumeAnswer {
 
 impl ServedTopic {
     /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
-    /// resume. `is_on_socket`: none of its streams moves to memory.
+    /// resume. `is_on_socket`: none of its streams moves to memory. `redelivery`: what happens to
+    /// messages that the reader may have had.
     pub(super) fn new(
         export: ExportId,
         mut egress: TopicEgress,
         resumes: u16,
         is_on_socket: bool,
+        redelivery: Redelivery,
     ) -> ServedTopic {
         for stream in egress.reader.streams() {
             stream.state.history.sent(stream.next());
@@ -168,7 +171,8 @@ impl ServedTopic {
             }
         }
         let answers = Vec::new();
-        ServedTopic { export, egress, resumes, answers, at_stream_limit: false, is_on_socket }
+        let at_stream_limit = false;
+        ServedTopic { export, egress, resumes, answers, at_stream_limit, is_on_socket, redelivery }
     }
 
     /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
@@ -196,16 +200,10 @@ impl ServedTopic {
     }
 
     /// The reader has the messages of a stream before `next`, confirmed or not.
-    pub(super) fn resume(
-        &mut self,
-        epoch: u64,
-        next: u64,
-        has_moved: bool,
-        redelivery: Redelivery,
-    ) {
+    pub(super) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
         self.resumes = self.resumes.saturating_sub(1);
         let waited_for = self.egress.reader.policy().is_gating();
-        let is_new = self.egress.is_new;
+        let (is_new, redelivery) = (self.egress.is_new, self.redelivery);
         let mut streams = self.egress.reader.streams().iter_mut();
         let mut known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.as_mut().filter(|_| is_new) {
@@ -230,10 +228,7 @@ impl ServedTopic {
                 stream.state.memory = MemoryStep::Start;
             }
             if has_moved && !stream.has_moved() {
-                // The reader may have had all messages.
-                let kept = stream.kept();
-                stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
-                stream.rewind(kept);
+                begin_again(stream, redelivery, waited_for);
                 return self.answers.push(ResumeAnswer::Unknown(epoch));
             }
             stream.state.connection.resume_at = Some(next);
@@ -319,7 +314,18 @@ impl ServedTopic {
         mut memory: Option<&mut OutgoingMemory>,
     ) -> Sent {
         let (mut sent, mut index, mut full) = (Sent::default(), 0, false);
+        let waited_for = self.egress.reader.policy().is_gating();
         while let Some(stream) = self.egress.reader.streams().get_mut(index) {
+            if stream.has_moved() && !stream.state.connection.is_known() {
+                stream.move_back();
+                if stream.state.has_said_end {
+                    // The reader forgets a stream that has ended once it has read all of it.
+                    stream.release(stream.next());
+                    self.egress.remove(index);
+                    continue;
+                }
+                begin_again(stream, self.redelivery, waited_for);
+            }
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
                 // The link would refuse it as it refused the one before. A resumed stream has its
@@ -355,6 +361,15 @@ impl ServedTopic {
         }
         sent
     }
+}
+
+/// The process of the reader has lost a stream of which it may have had all messages.
+fn begin_again(stream: &mut EgressStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
+    let kept = stream.kept();
+    stream.state.history.sent(stream.next());
+    stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
+    stream.rewind(kept);
+    stream.state.memory = MemoryStep::Start;
 }
 
 impl ResumeAnswer {

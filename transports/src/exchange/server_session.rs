@@ -276,7 +276,10 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
                         // If it is gone already, the peer has unsubscribed.
                         _ = link.accept(export);
                         let on_socket = self.server.is_on_socket(topic);
-                        self.topics.push(ServedTopic::new(export, egress, resumes, on_socket));
+                        let redelivery = self.server.redelivery(topic);
+                        let served =
+                            ServedTopic::new(export, egress, resumes, on_socket, redelivery);
+                        self.topics.push(served);
                     }
                     Err((reason, digest)) => {
                         if let Some(peer) = &self.peer {
@@ -289,8 +292,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             Event::Resume { export, epoch, next, has_moved } => {
                 let served = self.topics.iter_mut().find(|served| served.export == export);
                 if let Some(served) = served {
-                    let redelivery = self.server.redelivery(served.egress.topic());
-                    served.resume(epoch, next, has_moved, redelivery);
+                    served.resume(epoch, next, has_moved);
                 }
             }
             Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),

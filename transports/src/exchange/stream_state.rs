@@ -21,6 +21,8 @@ pub(super) struct StreamState {
     pub(super) history: DeliveryHistory,
     /// How far it is on its way to memory.
     pub(super) memory: MemoryStep,
+    /// The end of its messages in memory was sent.
+    pub(super) has_said_end: bool,
 }
 
 /// How far a stream was sent on this connection.
@@ -88,6 +90,11 @@ impl ConnectionProgress {
     /// progress.
     pub(super) fn has_confirmed_all(&self) -> bool {
         self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
+    }
+
+    /// Whether the peer has named the stream on this connection, or it was opened.
+    pub(super) fn is_known(&self) -> bool {
+        self.stream.is_some() || self.resume_at.is_some()
     }
 
     /// Whether no message and no gap is sent in part.

@@ -377,6 +377,13 @@ impl MappedPublisher {
         self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
     }
 
+    /// Whether no message follows those that subscriptions read there: the publisher has ended.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let ring = &self.state.ring;
+        ring.is_closed() && ring.tail() as u64 == self.next()
+    }
+
     /// Whether the publisher's process has died.
     #[must_use]
     pub fn is_lost(&self) -> bool {

@@ -254,12 +254,14 @@ impl Topic {
         })
     }
 
-    /// Adds a publisher, with an edge to each present subscription.
+    /// Adds a publisher, with an edge to each present subscription. `continues`: one that these
+    /// read elsewhere before.
     pub(super) fn add_publisher(
         &self,
         name: &str,
         epoch: u64,
         origin: Origin,
+        continues: bool,
     ) -> Result<Arc<PublisherState>, TopicError> {
         let mut members = self.members();
         if origin.is_local() {
@@ -272,7 +274,7 @@ impl Topic {
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
             let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
             let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
-            if members.unread.len() >= most {
+            if members.unread.len() >= most && !continues {
                 return Err(TopicError::Unread { topic: self.name.clone(), most });
             }
         }

@@ -60,7 +60,7 @@ impl Writer {
         origin: Origin,
         line: Option<Arc<Line<PublisherValue>>>,
     ) -> Result<Writer, TopicError> {
-        let state = topic.add_publisher(name, epoch, origin)?;
+        let state = topic.add_publisher(name, epoch, origin, line.is_some())?;
         let stall = match topic.on_stall() {
             OnStall::EvictAfter(limit) if state.evictions.are_possible() => {
                 Some(Box::new(StallLimit::new(limit)))
