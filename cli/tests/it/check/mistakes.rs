@@ -22,7 +22,7 @@ fn mistakes_in_topologies() {
             "[topic.swaps]\ncapacity = 1000\n",
             "t.toml:6:12: invalid capacity 1000: expected a power of two from 2 to 1073741824",
         ),
-        ("[topic.swaps]\ncapacity = 4194304\n", "t.toml:6:12: rings of node `main` take 5380"),
+        ("[topic.swaps]\ncapacity = 4194304\n", "t.toml:6:12: rings of node `main` take 4709"),
         (
             "[topic.signals]\nreaders = [\"main\"]\n",
             "t.toml:6:12: node `writer` reads topic `signals`, but is not on this list: add `writer` to `readers`",
