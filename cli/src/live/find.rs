@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -295,7 +295,13 @@ pub fn process_state(process: u32) -> ProcessState {
 
 /// The processes that listen in a directory: those that have the locks of the sockets there.
 fn listening_in(directory: &Path) -> Result<Vec<u32>, Failure> {
-    let failed = |path: &Path, error| Failure::Usage(format!("{}: {error}", path.display()));
+    let failed = |path: &Path, error: io::Error| {
+        let text = format!("{}: {error}", path.display());
+        match error.kind() {
+            ErrorKind::PermissionDenied => Failure::Unavailable(text),
+            _ => Failure::Usage(text),
+        }
+    };
     let mut locks = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| failed(directory, error))? {
         let path = entry.map_err(|error| failed(directory, error))?.path();

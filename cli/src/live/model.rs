@@ -278,11 +278,12 @@ impl Node {
             add(&mut input.redelivered, count(line, "redelivered"));
             add(&mut input.evicted, count(line, "evicted"));
             add(&mut input.gaps, count(line, "gaps"));
-            // The total of replaced lines is of members that have ended.
-            if line.label("epoch").is_empty() {
+            let is_of_ended = line.label("epoch").is_empty();
+            let Some(sent) = sent.get(&ring_of(line)).filter(|_| !is_of_ended) else {
+                // The publisher's line was replaced, as its readers' lines are: it has ended.
+                add(&mut input.offered, done);
                 continue;
-            }
-            let Some(sent) = sent.get(&ring_of(line)) else { continue };
+            };
             let offered = sent.saturating_sub(count(line, "joined_at"));
             add(&mut input.offered, offered);
             add(&mut input.depth, offered.saturating_sub(done));
@@ -342,16 +343,17 @@ mod tests {
             ["a", "b"].map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch}")));
         publishers[0].set(PublisherValue::Sent, 100);
         publishers[1].set(PublisherValue::Sent, 10);
-        let edges: [Line<EdgeValue>; 2] = ["a", "b"]
+        let edges: [Line<EdgeValue>; 3] = ["a", "b", "replaced"]
             .map(|epoch| region.line(&format!("topic=t publisher=P epoch={epoch} reader=R")));
         edges[0].set(EdgeValue::JoinedAt, 40);
         edges[0].set(EdgeValue::Taken, 50);
         edges[0].set(EdgeValue::Overwritten, 3);
         edges[1].set(EdgeValue::Taken, 9);
         edges[1].set(EdgeValue::Sampled, 1);
+        edges[2].set(EdgeValue::Taken, 5);
         let node = node_of(&region);
         let input = &node.inputs[&("t".into(), "P".into(), "R".into())];
-        assert_eq!((input.offered, input.taken, input.done, input.depth), (70, 59, 63, 7));
+        assert_eq!((input.offered, input.taken, input.done, input.depth), (75, 64, 68, 7));
         assert_eq!((input.drops(), input.losses()), (4, 3));
         let output = &node.outputs[&("t".into(), "P".into())];
         assert_eq!((output.sent, output.depth), (110, 7));
