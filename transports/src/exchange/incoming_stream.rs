@@ -82,6 +82,11 @@ impl IncomingStream {
         in_memory.map_or_else(|| self.publisher.next(), MappedPublisher::next)
     }
 
+    /// Whether its end has arrived, and subscriptions have all messages before it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.ended && (!self.has_lost_memory() || self.is_whole_in_memory())
+    }
+
     /// Whether it has ended, and subscriptions have all of it in memory.
     pub(super) fn is_whole_in_memory(&self) -> bool {
         self.ended && self.mapped.as_ref().is_some_and(MappedPublisher::is_whole)

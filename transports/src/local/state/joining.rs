@@ -207,6 +207,7 @@ impl Edge {
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
     pub(in crate::local) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
+        let has_read_all = self.gone_at() == Some(self.consumer.cursor());
         let Edge { publisher, consumer, gates, .. } = self;
         subscriber.leave(&publisher);
         if let Some(pump) = publisher.origin.pump() {
@@ -216,6 +217,9 @@ impl Edge {
         // After `leave`: another reader may get the ring's entry as soon as it is free.
         if gates && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);
+        } else if has_read_all {
+            // The publisher may still read its position, and has more messages for it elsewhere.
+            consumer.leave_in_place();
         } else {
             drop(consumer);
         }

@@ -527,6 +527,9 @@ fn readers_of_a_publisher_whose_connection_is_lost_continue_with_the_link() {
         reader.done();
         assert_eq!(mapped.needed(|| false), None, "{policy:?}");
         assert_eq!(remote.done(|| false), Some(9), "{policy:?}");
+        stream.end().update(false);
+        let kept = [0, 8][usize::from(policy == Policy::DropOldest)];
+        assert_eq!(stream.end().kept(), kept, "{policy:?}: the publisher does not know yet");
     }
 }
 
