@@ -365,7 +365,7 @@ impl MappedOrigin {
     }
 
     pub(super) fn set_gone(&self, end: usize) {
-        self.end.get_or_init(|| end);
+        self.line.follow(PublisherValue::Sent, *self.end.get_or_init(|| end));
         self.is_gone.store(true, Ordering::Release);
     }
 
