@@ -214,7 +214,7 @@ impl ClientSession {
             let stream = place.take_if(|stream| stream.interest == interest);
             // A topic ends when all of its messages are confirmed: no message is lost then, unless
             // the peer has found so although this side does not have them.
-            let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || !it.is_whole();
+            let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
             if let Some(stream) = stream.filter(is_lost) {
                 lose(&mut self.topics, stream);
             }

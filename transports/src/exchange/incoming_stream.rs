@@ -82,9 +82,10 @@ impl IncomingStream {
         in_memory.map_or_else(|| self.publisher.next(), MappedPublisher::next)
     }
 
-    /// Whether its end has arrived, and subscriptions have all messages before it.
-    pub(super) fn is_whole(&self) -> bool {
-        self.ended && (!self.has_lost_memory() || self.is_whole_in_memory())
+    /// Whether messages that were in memory, or follow those there, have not arrived.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let is_waiting = || self.before.is_some() && !self.ended;
+        self.mapped.as_ref().map_or_else(is_waiting, |mapped| !mapped.is_whole())
     }
 
     /// Whether it has ended, and subscriptions have all of it in memory.
