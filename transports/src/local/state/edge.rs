@@ -64,7 +64,9 @@ impl Edge {
     pub(in crate::local) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
-                numbering.leave(known.sequence(self.consumer.cursor()), self.publisher.ring.tail())
+                // The tail is stored once a run: the reader may be past it.
+                let (next, unread) = (self.consumer.cursor(), self.consumer.depth());
+                numbering.leave(known.sequence(next), next.wrapping_add(unread))
             }
             (Origin::Pumped(pump), _) => self.consumer.depth() as u64 + pump.leave_unmoved(),
             (Origin::Local | Origin::Mapped(_), _) | (Origin::Remote(_), None) => {
