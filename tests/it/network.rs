@@ -124,12 +124,6 @@ async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_of_two_hosts_are_joined_by_tcp_on_tokio() {
-    let text = two_hosts(&format!("port = {PORT}"), "");
-    within(arrives("tokio", text, Tokio::current().unwrap())).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
     let text = two_hosts(&format!("port = {PORT}"), beside);

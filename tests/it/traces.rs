@@ -148,14 +148,6 @@ fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
 }
 
 #[tokio::test]
-async fn a_trace_goes_through_the_services_of_a_node() {
-    let spans = Spans::default();
-    let node = node("main", &Topology::default(), 1.0, &spans);
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    check_traces(&spans.take(), SWAPS);
-}
-
-#[tokio::test]
 async fn a_topic_without_traces_ends_them() {
     let spans = Spans::default();
     let topology = Topology::parse("t.toml", "[topic.swaps]\ntrace = false").unwrap();

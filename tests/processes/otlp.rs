@@ -1,6 +1,6 @@
 //! Traces and metrics of nodes at a collector: a real server over HTTP, which decodes them by the
-//! official definitions. In one node, on each executor, over processes and carriers, and with
-//! collectors that are away or broken.
+//! official definitions. In one node, on each executor, over two nodes, and with collectors that are
+//! away or broken.
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "otlp", feature = "signals", feature = "topology"))]
 
@@ -9,11 +9,14 @@
 mod collector;
 mod errors;
 mod faults;
+#[cfg(all(feature = "prometheus", feature = "tracing"))]
+#[allow(dead_code, reason = "the tests of one thread use all of it")]
+#[path = "../it/lines.rs"]
+mod lines;
 mod metrics;
 mod nodes;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]
 mod pressed;
-mod processes;
 mod services;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]
 mod stages;

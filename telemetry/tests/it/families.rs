@@ -116,25 +116,6 @@ fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     assert_eq!(names, BTreeSet::from(["p0", "p1", "p2", OTHER]));
 }
 
-#[test]
-fn thousands_of_names_of_peers_are_at_most_a_thousand_series() {
-    let region = Region::new(64);
-    let lines: Vec<_> = (0..20_000)
-        .map(|number| {
-            let line = region.line(&format!("topic=swaps publisher=evil-{number} epoch=1"));
-            line.set(PublisherValue::Sent, 1);
-            line
-        })
-        .collect();
-    let mut collector = Collector::new();
-    for _ in 0..2 {
-        let families = collector.collect(&snapshot(&region));
-        let sent = counts(&families, "mycelium_messages_sent", "publisher");
-        assert_eq!(sent.len(), 1_001);
-        assert_eq!(sent.iter().map(|(_, count)| count).sum::<u64>(), lines.len() as u64);
-    }
-}
-
 /// Publishers and readers that come and go: a line that is replaced keeps its share of each sum,
 /// and no series goes back.
 #[test]

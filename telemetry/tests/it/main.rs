@@ -7,6 +7,5 @@ mod endpoint;
 mod families;
 mod names;
 mod push;
-mod python;
 mod recording;
 mod spans;

@@ -151,33 +151,6 @@ async fn a_node_that_drains_is_alive_and_not_ready() {
     running.join().await.unwrap();
 }
 
-/// Publishers that a peer, or a program, names without a limit.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_without_a_limit_are_one_series() {
-    let (builder, _) = builder(0);
-    let executor = Tokio::current().unwrap();
-    let node = builder.metrics_label_sets(5).build().unwrap();
-    let mut tones = node.subscribe::<Tone>("audience", Policy::DropOldest).unwrap();
-    let running = node.start(executor).unwrap();
-    for number in 0..200 {
-        let name = format!("evil\" {number}\n# HELP x");
-        let mut publisher = running.publisher::<Tone>(&name).unwrap();
-        publisher.try_emit(Tone { number }).unwrap();
-    }
-    assert!(tones.recv().await.is_some());
-    let address = address(&running);
-    let scraped = tokio::task::spawn_blocking(move || scrape(address)).await.unwrap();
-    let sent: Vec<_> = scraped
-        .iter()
-        .filter(|(name, _)| name.starts_with("mycelium_messages_sent_total"))
-        .collect();
-    assert_eq!(sent.len(), 6, "{sent:?}");
-    let other = "mycelium_messages_sent_total{node=\"hall\",topic=\"tones\",publisher=\"other\"}";
-    assert!(scraped[other] >= 190.0, "{sent:?}");
-    running.shutdown();
-    running.join().await.unwrap();
-}
-
 /// Has nothing to do with the topic.
 struct Tuner;
 

@@ -77,25 +77,15 @@ async fn an_executor_that_ends_takes_the_endpoint_with_it() {
     let runtime = runtime.unwrap();
     let node = Node::builder("hall").service(|| Idle).listen_metrics(own_address(3));
     let node = node.build().unwrap();
-    let running = runtime.handle().block_on_in_thread(node);
+    let handle = runtime.handle().clone();
+    let start = move || handle.block_on(async { node.start(Tokio::current().unwrap()) });
+    let running = std::thread::spawn(start).join().unwrap().unwrap();
     let address = address(&running);
     runtime.shutdown_background();
     running.join().await.unwrap_err();
     // The thread ends soon after the node.
     while !is_free(address) {
         tokio::task::yield_now().await;
-    }
-}
-
-trait BlockOnInThread {
-    fn block_on_in_thread(&self, node: Node) -> mycelium::Running;
-}
-
-impl BlockOnInThread for tokio::runtime::Handle {
-    fn block_on_in_thread(&self, node: Node) -> mycelium::Running {
-        let handle = self.clone();
-        let start = move || handle.block_on(async { node.start(Tokio::current().unwrap()) });
-        std::thread::spawn(start).join().unwrap().unwrap()
     }
 }
 

@@ -5,35 +5,23 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use mycelium::testing::ServiceTest;
-use mycelium::{BuildError, Execution, OtlpTraces};
+use mycelium::{BuildError, Execution, OtlpMetrics, OtlpTraces};
 use mycelium_tokio::Tokio;
 
 use super::services::pipeline;
 
 #[tokio::test]
-async fn a_node_that_does_not_start_sends_nothing_and_leaves_nothing() {
+async fn a_node_that_does_not_run_sends_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let traces = OtlpTraces::new(&format!("http://{address}"));
+    let url = format!("http://{}", listener.local_addr().unwrap());
     let builder =
-        pipeline("main", 1).otlp(traces).execution("Work", Execution::pinned([usize::MAX]));
-    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
-    drop(pipeline("main", 1).otlp(OtlpTraces::new(&format!("http://{address}"))).build().unwrap());
-    assert_nobody_connected(&listener);
-}
-
-#[test]
-fn a_service_test_sends_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let traces = OtlpTraces::new(&format!("http://{address}"));
-    let mut test = ServiceTest::of(pipeline("main", 3).otlp(traces));
+        || pipeline("main", 3).otlp(OtlpTraces::new(&url)).otlp_metrics(OtlpMetrics::new(&url));
+    let pinned = builder().execution("Work", Execution::pinned([usize::MAX]));
+    pinned.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
+    drop(builder().build().unwrap());
+    let mut test = ServiceTest::of(builder());
     test.run();
     test.finish().unwrap();
-    assert_nobody_connected(&listener);
-}
-
-pub(crate) fn assert_nobody_connected(listener: &TcpListener) {
     let probe = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (_, peer) = listener.accept().unwrap();
     assert_eq!(peer, probe.local_addr().unwrap(), "the first connection is that of the test");

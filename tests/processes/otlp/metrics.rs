@@ -1,19 +1,16 @@
 //! Metrics of nodes that are pushed to a collector.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::testing::ServiceTest;
-use mycelium::{BuildError, Execution, OtlpMetrics, OtlpTraces, Report, Topology};
+use mycelium::{BuildError, OtlpMetrics, OtlpTraces, Report, Topology};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
 use super::collector::{Collector, Request, texts};
-use super::faults::assert_nobody_connected;
 use super::services::{TRACES, pipeline};
 use crate::executors::on_each_executor;
 
@@ -127,20 +124,6 @@ async fn a_topology_names_the_collector_and_the_headers() {
     let starts = sums(&requests).into_iter().filter(|((name, _), _)| name.ends_with("_starts"));
     let services: Vec<_> = starts.map(|((_, labels), _)| labels[3].clone()).collect();
     assert!(services.len() == 3 && services.contains(&"other".to_owned()), "{services:?}");
-}
-
-#[tokio::test]
-async fn a_node_that_does_not_run_pushes_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let metrics = || OtlpMetrics::new(&format!("http://{}", listener.local_addr().unwrap()));
-    let builder = pipeline("main", 1).otlp_metrics(metrics());
-    let builder = builder.execution("Work", Execution::pinned([usize::MAX]));
-    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
-    drop(pipeline("main", 1).otlp_metrics(metrics()).build().unwrap());
-    let mut test = ServiceTest::of(pipeline("main", 3).otlp_metrics(metrics()));
-    test.run();
-    test.finish().unwrap();
-    assert_nobody_connected(&listener);
 }
 
 #[test]

@@ -3,11 +3,10 @@
 //! pause, and names have no limit; a peer sends traces with invalid ids.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -15,58 +14,25 @@ use mycelium::counters::Kind;
 use mycelium::{OtlpMetrics, OtlpTraces, TraceContext, message};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::collector::{Collector, Reply, answer, texts};
+use super::lines::Lines;
 use super::stages::{Ended, MESSAGES, Stages};
 use crate::loopback::host;
 
-/// The warnings of all nodes of this process, a line each.
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
+/// The log lines of all nodes of this process.
+static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).expect("the first");
+    lines
+});
 
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
-    }
-}
-
-impl Subscriber for &'static Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-fn warnings() -> &'static Warnings {
-    static WARNINGS: OnceLock<Warnings> = OnceLock::new();
-    static IS_SET: OnceLock<()> = OnceLock::new();
-    let warnings = WARNINGS.get_or_init(Warnings::default);
-    IS_SET.get_or_init(|| tracing::subscriber::set_global_default(warnings).expect("the first"));
-    warnings
-}
-
-/// The warnings of one node about one signal.
+/// The lines of one node about one signal.
 fn about(node: &str, signal: &str) -> Vec<String> {
+    static ALL: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let node = format!("node=\"{node}\" ");
-    let lines = warnings().0.lock().unwrap();
+    let mut lines = ALL.lock().unwrap();
+    lines.extend(LINES.take());
     lines.iter().filter(|it| it.contains(&node) && it.contains(signal)).cloned().collect()
 }
 
@@ -79,7 +45,7 @@ fn at(url: &str) -> (OtlpTraces, OtlpMetrics) {
 
 /// Runs the pipeline with this collector.
 async fn with_collector(name: &'static str, url: &str) -> [Ended; 2] {
-    warnings();
+    LazyLock::force(&LINES);
     let (traces, metrics) = at(url);
     let both = Stages::new(name)
         .start(|builder| builder.otlp(traces.clone()).otlp_metrics(metrics.clone()));
@@ -309,6 +275,6 @@ async fn messages_arrive_while_a_peer_sends_traces_with_invalid_ids() {
         let found = spans.iter().filter(|found| found.resource["service.name"] == service);
         found.filter(|found| found.span.trace_id == [MARK; ID]).count() as u64
     };
-    assert_eq!(of_trace("Clean"), MESSAGES);
-    assert_eq!((of_trace("Enrich"), of_trace("Sink")), (MESSAGES - invalid, MESSAGES - invalid));
+    assert_eq!(of_trace("Work"), MESSAGES);
+    assert_eq!((of_trace("Store"), of_trace("Audit")), (MESSAGES - invalid, MESSAGES - invalid));
 }

@@ -1,12 +1,15 @@
-//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`.
+//! A pipeline of services: `Feed` ─▶ `Work` ─▶ `Store` ─▶ `Audit`, which keeps what it takes.
 
-use mycelium::{Builder, Context, Node, Result, message, service};
+use std::sync::{Arc, Mutex};
+
+use mycelium::{Builder, Context, EmitOptions, Node, Result, TraceContext, message, service};
+use tokio::sync::Notify;
 
 /// How many messages `Feed` emits: each begins a trace.
 pub(crate) const TRACES: usize = 3;
 
 #[message(topic = "ticks", id = 1)]
-struct Tick {
+pub(crate) struct Tick {
     number: u64,
 }
 
@@ -20,13 +23,28 @@ struct Record {
     number: u64,
 }
 
-struct Feed(usize);
+/// Emits this many messages, with this trace if there is one. Its last message waits for the test,
+/// if that wants it.
+#[derive(Clone, Default)]
+pub(crate) struct Feed {
+    pub(crate) messages: u64,
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) may_end: Option<Arc<Notify>>,
+}
 
 #[service(emits(Tick))]
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..self.0 as u64 {
-            ctx.emit(Tick { number }).await?;
+        for number in 0..self.messages {
+            if number == self.messages - 1
+                && let Some(may_end) = &self.may_end
+            {
+                may_end.notified().await;
+            }
+            match self.trace {
+                None => ctx.emit(Tick { number }).await?,
+                trace => ctx.emit_with(Tick { number }, EmitOptions::new().trace(trace)).await?,
+            }
         }
         Ok(())
     }
@@ -60,14 +78,14 @@ impl Store {
     }
 }
 
-struct Audit;
+struct Audit(Arc<Mutex<Vec<u64>>>);
 
 #[service(reads(Record))]
 impl Audit {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut records = ctx.subscribe::<Record>()?;
         while let Some(delivery) = records.recv().await {
-            ctx.info("recorded", delivery.message().expect("no gap").number);
+            self.0.lock().unwrap().push(delivery.message().expect("no gap").number);
         }
         Ok(())
     }
@@ -75,9 +93,15 @@ impl Audit {
 
 /// A node with all of them, where the topology does not say otherwise.
 pub(crate) fn pipeline(node: &str, messages: usize) -> Builder {
+    let feed = Feed { messages: messages as u64, ..Feed::default() };
+    pipeline_of(node, feed, Arc::default())
+}
+
+/// As `pipeline`, with this feed. The numbers that arrive are in `taken`.
+pub(crate) fn pipeline_of(node: &str, feed: Feed, taken: Arc<Mutex<Vec<u64>>>) -> Builder {
     Node::builder(node)
-        .service(move || Feed(messages))
+        .service(move || feed.clone())
         .service(|| Work)
         .service(|| Store)
-        .service(|| Audit)
+        .service(move || Audit(taken.clone()))
 }

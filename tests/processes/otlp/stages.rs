@@ -1,95 +1,18 @@
-//! A pipeline over two nodes: `Source` ─▶ `Clean` in `one`, a link, `Enrich` ─▶ `Sink` in `two`.
-//! The sink keeps what it takes, in its order.
+//! The pipeline over two nodes: `Feed` ─▶ `Work` in `one`, a link, `Store` ─▶ `Audit` in `two`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
 use mycelium::counters::{Kind, Reading};
-use mycelium::{
-    Builder, Context, EmitOptions, Node, Report, Result, Running, Span, SpanSink, Topology,
-    TraceContext, message, service,
-};
+use mycelium::{Builder, Report, Running, Span, SpanSink, Topology, TraceContext};
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
+use super::services::{Feed, pipeline_of};
+
 /// How many messages the source emits.
 pub(crate) const MESSAGES: u64 = 3000;
-
-#[message(topic = "raw", id = 11)]
-struct Raw {
-    number: u64,
-}
-
-#[message(topic = "clean", id = 12)]
-struct Cleaned {
-    number: u64,
-}
-
-#[message(topic = "done", id = 13)]
-struct Enriched {
-    number: u64,
-}
-
-/// Emits with this trace, if there is one. Its last message waits for the test.
-struct Source(Option<TraceContext>, Arc<Notify>);
-
-#[service(emits(Raw))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..MESSAGES {
-            if number == MESSAGES - 1 {
-                self.1.notified().await;
-            }
-            match self.0 {
-                None => ctx.emit(Raw { number }).await?,
-                trace => ctx.emit_with(Raw { number }, EmitOptions::new().trace(trace)).await?,
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Clean;
-
-#[service(reads(Raw), emits(Cleaned))]
-impl Clean {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut raw = ctx.subscribe::<Raw>()?;
-        while let Some(delivery) = raw.recv().await {
-            let number = delivery.message().expect("no gap").number;
-            ctx.emit(Cleaned { number }).await?;
-        }
-        Ok(())
-    }
-}
-
-struct Enrich;
-
-#[service(reads(Cleaned), emits(Enriched))]
-impl Enrich {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut cleaned = ctx.subscribe::<Cleaned>()?;
-        while let Some(delivery) = cleaned.recv().await {
-            let number = delivery.message().expect("no gap").number;
-            ctx.emit(Enriched { number }).await?;
-        }
-        Ok(())
-    }
-}
-
-struct Sink(Arc<Mutex<Vec<u64>>>);
-
-#[service(reads(Enriched))]
-impl Sink {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut enriched = ctx.subscribe::<Enriched>()?;
-        while let Some(delivery) = enriched.recv().await {
-            self.0.lock().unwrap().push(delivery.message().expect("no gap").number);
-        }
-        Ok(())
-    }
-}
 
 /// Counts the spans that the node made. The exporter gets the same ones.
 #[derive(Clone, Debug, Default)]
@@ -150,21 +73,17 @@ impl Stages {
         let text = format!(
             "[link.default]\ntransport = \"{transport}\"\nretry = \"1ms\"\n\
              max_retry = \"20ms\"\n\
-             [node.one-{name}]\nservices = [\"Source\", \"Clean\"]\n{text}\n\
-             [node.two-{name}]\nservices = [\"Enrich\", \"Sink\"]\n"
+             [node.one-{name}]\nservices = [\"Feed\", \"Work\"]\n{text}\n\
+             [node.two-{name}]\nservices = [\"Store\", \"Audit\"]\n"
         );
         let taken = Arc::<Mutex<Vec<u64>>>::default();
         let spans = [Made::default(), Made::default()];
         let may_end = Arc::<Notify>::default();
         let start = |node: &str, spans: &Made| {
             let topology = Topology::parse("stages.toml", &text).unwrap();
-            let (taken, may_end) = (taken.clone(), may_end.clone());
-            let builder = Node::builder(&format!("{node}-{name}"))
+            let feed = Feed { messages: MESSAGES, trace, may_end: Some(may_end.clone()) };
+            let builder = pipeline_of(&format!("{node}-{name}"), feed, taken.clone())
                 .topology(topology.in_directory(&directory))
-                .service(move || Source(trace, may_end.clone()))
-                .service(|| Clean)
-                .service(|| Enrich)
-                .service(move || Sink(taken.clone()))
                 .traces(1.0, spans.clone());
             more(builder).build().unwrap().start(Tokio::current().unwrap()).unwrap()
         };

@@ -291,20 +291,3 @@ fn an_end_without_time_sends_nothing() {
     let outcome = Script { settings, ..script(taken) }.run();
     assert_eq!(outcome.times(), [10, 20, 30].map(seconds));
 }
-
-#[test]
-fn settings_are_checked() {
-    let new = || OtlpMetrics::new("http://127.0.0.1:4318");
-    let error = |settings| Pusher::new(settings).unwrap_err().to_string();
-    assert_eq!(
-        error(new().interval(Duration::from_millis(999))),
-        "invalid interval 999ms between pushes of metrics: expected 1 s or more"
-    );
-    assert_eq!(
-        error(new().timeout(Duration::ZERO)),
-        "invalid timeout of a request with metrics: expected more than 0 s"
-    );
-    assert!(error(new().to("https://a.example:443")).contains("requests are sent without TLS"));
-    assert!(error(new().header("host", "x")).starts_with("invalid header `host`"));
-    assert!(error(OtlpMetrics::new("localhost")).contains("expected `http://`"));
-}

@@ -1,4 +1,4 @@
-//! What a collector gets, read by the official definitions: those of Rust, and those of Python.
+//! What a collector gets, read by the official definitions.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,7 +11,6 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::faults::Running;
 use crate::collector::{Collector, Request, texts};
-use crate::python::printed;
 
 /// A message that was sent by `Feed`, and its handling by `Sum`, which failed.
 fn spans() -> [Span; 2] {
@@ -95,31 +94,4 @@ fn spans_before_1970_have_the_time_zero() {
     running.end();
     let request = collector.request().spans();
     assert_eq!(request.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano, 0);
-}
-
-/// Prints each span as a line.
-const PYTHON: &str = r#"
-import sys
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-request = ExportTraceServiceRequest.FromString(sys.stdin.buffer.read())
-for resource in request.resource_spans:
-    of = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
-    for scope in resource.scope_spans:
-        for span in scope.spans:
-            print(of["service.name"], span.name, span.kind, span.trace_id.hex(), span.span_id.hex(),
-                  span.parent_span_id.hex() or "-", span.end_time_unix_nano, span.status.code)
-"#;
-
-#[test]
-fn python_reads_the_same() {
-    let Some(printed) = printed(PYTHON, &received().body, "request.pb") else { return };
-    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    assert_eq!(
-        printed,
-        format!(
-            "Feed send ticks 4 {trace} 00f067aa0ba902b7 - 1700000000000000005 0\n\
-             Sum process ticks 5 {trace} 0707070707070707 00f067aa0ba902b7 1700000000000050005 2\n"
-        )
-    );
 }

@@ -125,21 +125,6 @@ fn errors_are_tried_again_or_counted() {
 }
 
 #[test]
-fn a_collector_that_is_away_is_not_waited_for_at_the_end() {
-    // The port is free: nobody listens.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let running = Running::start(settings(&format!("http://{address}")));
-    running.record(1000);
-    let (reading, notices) = running.end();
-    let [exported, full, failed, refused, batches] = counts(&reading);
-    assert_eq!((exported, refused, batches, full + failed), (0, 0, 0, 1000));
-    let told: u64 = notices.iter().map(Notice::dropped).sum();
-    assert!(told == 1000 && notices.len() <= 2, "{notices:?}");
-    let error = notices.iter().find_map(|notice| notice.error.clone()).unwrap();
-    assert!(error.contains("refused"), "{error}");
-}
-
-#[test]
 fn a_host_without_an_address_is_an_error_like_others() {
     let running = Running::start(settings("http://no-such-host.invalid:4318"));
     running.record(2);
