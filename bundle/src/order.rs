@@ -54,26 +54,3 @@ pub(crate) fn stop_order(members: &[&Member]) -> Vec<Vec<usize>> {
     };
     all.clone().map(waits_for).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(name: &str, feeders: &[&str]) -> Member {
-        let member = Member::new(name, || unreachable!("no process is started"));
-        feeders.iter().fold(member, |member, feeder| member.ends_after(feeder))
-    }
-
-    #[test]
-    fn a_member_waits_for_all_before_it_but_not_within_a_circle() {
-        let members = [
-            member("sink", &["risk"]),
-            member("risk", &["orders", "source", "somebody-else"]),
-            member("orders", &["risk"]),
-            member("source", &[]),
-        ];
-        let members: Vec<_> = members.iter().collect();
-        assert_eq!(stop_order(&members), [vec![1, 2, 3], vec![3], vec![3], vec![]]);
-        assert!(matches!(check(&members), Err(BundleError::Unknown { .. })));
-    }
-}

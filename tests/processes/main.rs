@@ -14,7 +14,6 @@ mod bundle;
 mod crashes;
 mod killed;
 mod otlp;
-mod outside;
 mod overload;
 
 /// Whether this process runs one test alone. If not, runs this test alone in another process: it

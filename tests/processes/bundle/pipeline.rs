@@ -121,7 +121,7 @@ silence = "500ms"
 "#;
 
 /// Runs the node with this name, like `main` of a member, and returns the exit code.
-pub(crate) fn run(name: &'static str) -> u8 {
+pub(crate) fn run(name: &str) -> u8 {
     end_with_launcher(Duration::from_secs(30)).unwrap();
     tracing::subscriber::set_global_default(Ends).unwrap();
     let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());

@@ -25,11 +25,7 @@ fn enter() {
         "hear" => hear(),
         "launch" => launch("wait"),
         #[cfg(target_os = "linux")]
-        "source" => exit(crate::bundle::pipeline::run("source").into()),
-        #[cfg(target_os = "linux")]
-        "middle" => exit(crate::bundle::pipeline::run("middle").into()),
-        #[cfg(target_os = "linux")]
-        "sink" => exit(crate::bundle::pipeline::run("sink").into()),
+        "source" | "middle" | "sink" => exit(crate::bundle::pipeline::run(&role).into()),
         "undelivered" => exit(Bundle::UNDELIVERED.into()),
         "fail-at-the-end" => {
             wait_for_the_end();

@@ -45,25 +45,26 @@ pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
         backoff: Duration::from_millis(20),
         longest: Duration::from_millis(200),
     };
-    for member in MEMBERS {
-        let (place, lives) = (place.to_owned(), AtomicU64::new(0));
-        let command = move || {
-            let life = lives.fetch_add(1, Ordering::Relaxed);
-            let errors = File::create(errors(&place, member, life)).unwrap();
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "crashes::roles::enter", "--nocapture", "--test-threads=1"]);
-            command
-                .env(roles::ROLE, member)
-                .env(roles::LIFE, life.to_string())
-                .env(roles::PLACE, &place);
-            command.stdout(Stdio::null()).stderr(errors);
-            command
-        };
-        let feeders = STREAMS.iter().filter(|(_, _, reader, _)| *reader == member);
-        let starting = Member::new(member, command).restart(restart);
+    for name in MEMBERS {
+        let starting = member(place, name, "crashes::roles::enter").restart(restart);
+        let feeders = STREAMS.iter().filter(|(_, _, reader, _)| *reader == name);
         bundle = bundle.member(
             feeders.fold(starting, |starting, (publisher, ..)| starting.ends_after(publisher)),
         );
     }
     (bundle, events)
+}
+
+/// A process of this program, in which the test `enter` plays its role.
+pub(crate) fn member(place: &Path, name: &'static str, enter: &'static str) -> Member {
+    let (place, lives) = (place.to_owned(), AtomicU64::new(0));
+    Member::new(name, move || {
+        let life = lives.fetch_add(1, Ordering::Relaxed);
+        let errors = File::create(errors(&place, name, life)).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", enter, "--nocapture", "--test-threads=1"]);
+        command.env(roles::ROLE, name).env(roles::PLACE, &place);
+        command.env(roles::LIFE, life.to_string()).stdout(Stdio::null()).stderr(errors);
+        command
+    })
 }

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Stdio, abort};
+use std::process::abort;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::{Context, DeadLetter, Delivery, Node, Restart, Result, Topology, message, service};
-use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{Bundle, BundleEvent, MemberOutcome};
 use mycelium_tokio::Tokio;
 
-use super::launch::{PATIENCE, errors};
+use super::launch::{self, PATIENCE};
 use super::records::{Log, Record, file, read};
 use super::roles::{self, Me};
 
@@ -115,17 +114,8 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let (backoff, longest) = (Duration::from_millis(5), Duration::from_millis(20));
     let restart = Restart { limit: 10, window: PATIENCE, backoff, longest };
     for name in ["feed", "eater"] {
-        let (place, lives) = (place.clone(), AtomicU64::new(0));
-        let command = move || {
-            let life = lives.fetch_add(1, Ordering::Relaxed);
-            let errors = fs::File::create(errors(&place, name, life)).unwrap();
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "crashes::poison::enter", "--nocapture", "--test-threads=1"]);
-            command.env(roles::ROLE, name).env(roles::PLACE, &place);
-            command.env(roles::LIFE, life.to_string()).stdout(Stdio::null()).stderr(errors);
-            command
-        };
-        bundle = bundle.member(Member::new(name, command).restart(restart));
+        let member = launch::member(&place, name, "crashes::poison::enter");
+        bundle = bundle.member(member.restart(restart));
     }
     let report = bundle.run().unwrap();
     assert!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::end_with_launcher;
-use mycelium::{Context, Message, Node, Result, Topology, message, service};
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
@@ -43,7 +43,7 @@ delivery = "at-most-once"
 [topic.results]
 capacity = 64
 dead_letter_after = "never"
-[subscription."SinkTicks.ticks"]
+[subscription."SinkTicks.input"]
 policy = "drop-oldest"
 [link.default]
 keep_alive = "100ms"
@@ -58,37 +58,31 @@ window = "8KiB"
 /// takes 32 bytes of the window of 8 KiB.
 pub(crate) const SLOTS: u64 = 256;
 
-#[message(topic = "orders", id = 1)]
-struct Order {
+/// The topics, and the service that publishes each of them.
+static PUBLISHED: [(&str, &str); 4] =
+    [("orders", "Orders"), ("ticks", "Ticks"), ("notes", "Notes"), ("results", "Processor")];
+
+/// A message of any of the topics.
+#[message(topic = "items", id = 1)]
+struct Item {
     life: u64,
     number: u64,
     content: u64,
 }
 
-#[message(topic = "ticks", id = 2)]
-struct Tick {
-    life: u64,
-    number: u64,
-    content: u64,
-}
+impl Item {
+    /// The content has topic, start and number, so that messages cannot be confused.
+    fn new(topic: &str, life: u64, number: u64) -> Item {
+        let topic = PUBLISHED.iter().position(|(known, _)| *known == topic).unwrap() as u64;
+        let content = (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Item { life, number, content }
+    }
 
-#[message(topic = "notes", id = 4)]
-struct Note {
-    life: u64,
-    number: u64,
-    content: u64,
-}
-
-#[message(topic = "results", id = 3)]
-struct Outcome {
-    life: u64,
-    number: u64,
-    content: u64,
-}
-
-/// The content of the message with this number, so that messages cannot be confused.
-fn content(topic: u64, life: u64, number: u64) -> u64 {
-    (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// What a record has of it.
+    fn seen(&self, topic: &str) -> (u64, u64, bool) {
+        let Item { life, number, content } = *self;
+        (life, number, content == Item::new(topic, life, number).content)
+    }
 }
 
 /// This start of a member.
@@ -119,94 +113,75 @@ impl Me {
     }
 }
 
-/// A service that emits as fast as possible for a moment, and then pauses. Sometimes it waits until
-/// all messages are confirmed.
-macro_rules! source {
-    ($service:ident, $message:ident) => {
-        struct $service {
-            life: u64,
-            next: u64,
-            log: Arc<Log>,
-            mark: Arc<Marker>,
-        }
-
-        #[service(emits($message))]
-        impl $service {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                loop {
-                    let random = ctx.random();
-                    for _ in 0..random % 100 {
-                        let (life, number) = (self.life, self.next);
-                        let content = content($message::ID.into(), life, number);
-                        self.mark.is_at(Phase::Emit)?;
-                        ctx.emit($message { life, number, content }).await?;
-                        self.mark.is_at(Phase::Emitted)?;
-                        self.log.put(Record::Sent(number))?;
-                        self.next += 1;
-                        if ctx.is_shutting_down() {
-                            return Ok(());
-                        }
-                    }
-                    if random % 8 == 0 {
-                        self.mark.is_at(Phase::Confirming)?;
-                        ctx.confirmed().await;
-                        self.mark.confirmed(self.next)?;
-                        ctx.sleep(Duration::from_micros(random % 200)).await?;
-                    }
-                    self.mark.is_at(Phase::Rest)?;
-                    ctx.sleep(Duration::from_micros(random % 4000)).await?;
-                }
-            }
-        }
-    };
+/// Emits as fast as possible for a moment, and then pauses. Sometimes it waits until all messages
+/// are confirmed.
+struct Source {
+    topic: &'static str,
+    life: u64,
+    next: u64,
+    log: Arc<Log>,
+    mark: Arc<Marker>,
 }
 
-/// A service that receives, sometimes slowly. Sometimes it finishes a message before it receives
-/// the next one.
-macro_rules! sink {
-    ($service:ident, $message:ident) => {
-        struct $service {
-            log: Arc<Log>,
-            mark: Arc<Marker>,
-        }
-
-        #[service(reads($message))]
-        impl $service {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut messages = ctx.subscribe::<$message>()?;
-                loop {
-                    self.mark.is_at(Phase::Receive)?;
-                    let Some(delivery) = messages.recv().await else { break };
-                    self.mark.is_at(Phase::InFlight)?;
-                    self.log.delivery(&delivery, |message: &$message| {
-                        let $message { life, number, content: found } = *message;
-                        (life, number, found == content($message::ID.into(), life, number))
-                    })?;
-                    let random = ctx.random();
-                    if random % 2048 == 0 {
-                        // A shutdown ends the pause.
-                        let _ = ctx.sleep(Duration::from_millis(20)).await;
-                    }
-                    if random % 64 == 1 {
-                        messages.done();
-                        self.mark.is_at(Phase::Done)?;
-                        let _ = ctx.sleep(Duration::from_micros(random >> 8 & 0x3ff)).await;
-                    }
+#[service(emits(Item as output))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            let random = ctx.random();
+            for _ in 0..random % 100 {
+                let item = Item::new(self.topic, self.life, self.next);
+                self.mark.is_at(Phase::Emit)?;
+                ctx.emit_on(Self::output, item).await?;
+                self.mark.is_at(Phase::Emitted)?;
+                self.log.put(Record::Sent(self.next))?;
+                self.next += 1;
+                if ctx.is_shutting_down() {
+                    return Ok(());
                 }
-                self.log.put(Record::End)?;
-                Ok(())
             }
+            if random % 8 == 0 {
+                self.mark.is_at(Phase::Confirming)?;
+                ctx.confirmed().await;
+                self.mark.confirmed(self.next)?;
+                ctx.sleep(Duration::from_micros(random % 200)).await?;
+            }
+            self.mark.is_at(Phase::Rest)?;
+            ctx.sleep(Duration::from_micros(random % 4000)).await?;
         }
-    };
+    }
 }
 
-source!(Orders, Order);
-source!(Ticks, Tick);
-source!(Notes, Note);
-sink!(SinkOrders, Order);
-sink!(SinkTicks, Tick);
-sink!(SinkNotes, Note);
-sink!(SinkResults, Outcome);
+/// Receives, sometimes slowly. Sometimes it finishes a message before it receives the next one.
+struct Sink {
+    topic: &'static str,
+    log: Arc<Log>,
+    mark: Arc<Marker>,
+}
+
+#[service(reads(Item as input))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut messages = ctx.subscribe_on(Self::input)?;
+        loop {
+            self.mark.is_at(Phase::Receive)?;
+            let Some(delivery) = messages.recv().await else { break };
+            self.mark.is_at(Phase::InFlight)?;
+            self.log.delivery(&delivery, |item: &Item| item.seen(self.topic))?;
+            let random = ctx.random();
+            if random % 2048 == 0 {
+                // A shutdown ends the pause.
+                let _ = ctx.sleep(Duration::from_millis(20)).await;
+            }
+            if random % 64 == 1 {
+                messages.done();
+                self.mark.is_at(Phase::Done)?;
+                let _ = ctx.sleep(Duration::from_micros(random >> 8 & 0x3ff)).await;
+            }
+        }
+        self.log.put(Record::End)?;
+        Ok(())
+    }
+}
 
 /// Emits one result for each order.
 struct Processor {
@@ -218,27 +193,23 @@ struct Processor {
     mark: Arc<Marker>,
 }
 
-#[service(reads(Order), emits(Outcome))]
+#[service(reads(Item as input), emits(Item as output))]
 impl Processor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut orders = ctx.subscribe::<Order>()?;
+        let mut orders = ctx.subscribe_on(Self::input)?;
         loop {
             self.hand.is_at(Phase::Receive)?;
             let Some(delivery) = orders.recv().await else { break };
             self.hand.is_at(Phase::InFlight)?;
-            self.orders.delivery(&delivery, |order: &Order| {
-                let Order { life, number, content: found } = *order;
-                (life, number, found == content(Order::ID.into(), life, number))
-            })?;
+            self.orders.delivery(&delivery, |item: &Item| item.seen("orders"))?;
             if delivery.message().is_none() {
                 continue;
             }
-            let (life, number) = (self.life, self.next);
-            let content = content(Outcome::ID.into(), life, number);
+            let item = Item::new("results", self.life, self.next);
             self.mark.is_at(Phase::Emit)?;
-            ctx.emit(Outcome { life, number, content }).await?;
+            ctx.emit_on(Self::output, item).await?;
             self.mark.is_at(Phase::Emitted)?;
-            self.results.put(Record::Sent(number))?;
+            self.results.put(Record::Sent(self.next))?;
             self.next += 1;
             if ctx.random().is_multiple_of(256) && !ctx.is_shutting_down() {
                 self.mark.is_at(Phase::Confirming)?;
@@ -282,65 +253,44 @@ pub(crate) fn topology(place: &Path) -> PathBuf {
 async fn run(me: &Me) {
     let topology = Topology::load(topology(&me.place)).unwrap();
     let topology = topology.in_directory(sockets(&me.place));
-    let life = me.life;
-    let [orders, ticks, notes, results] =
-        ["orders", "ticks", "notes", "results"].map(|topic| me.log(topic));
     let executor = Tokio::current().unwrap();
     // Each node knows all services, and makes only its own.
-    let node = Node::builder(&me.member)
-        .topology(topology)
-        .service({
-            let (me, log) = (me.clone(), orders.clone());
-            move || {
-                let (log, mark) = (log.clone(), me.marker("orders", Role::Publisher));
-                Orders { life, next: 0, log, mark }
-            }
-        })
-        .service({
-            let (me, log) = (me.clone(), ticks.clone());
-            move || {
-                let (log, mark) = (log.clone(), me.marker("ticks", Role::Publisher));
-                Ticks { life, next: 0, log, mark }
-            }
-        })
-        .service({
-            let (me, log) = (me.clone(), notes.clone());
-            move || {
-                let (log, mark) = (log.clone(), me.marker("notes", Role::Publisher));
-                Notes { life, next: 0, log, mark }
-            }
-        })
-        .service({
-            let (me, orders, results) = (me.clone(), orders.clone(), results.clone());
-            move || {
-                let (orders, results) = (orders.clone(), results.clone());
-                let hand = me.marker("orders", Role::Reader);
-                let mark = me.marker("results", Role::Publisher);
-                Processor { life, next: 0, orders, results, hand, mark }
-            }
-        })
-        .service({
-            let (me, log) = (me.clone(), orders.clone());
-            move || SinkOrders { log: log.clone(), mark: me.marker("orders", Role::Reader) }
-        })
-        .service({
-            let (me, log) = (me.clone(), ticks.clone());
-            move || SinkTicks { log: log.clone(), mark: me.marker("ticks", Role::Reader) }
-        })
-        .service({
-            let (me, log) = (me.clone(), notes.clone());
-            move || SinkNotes { log: log.clone(), mark: me.marker("notes", Role::Reader) }
-        })
-        .service({
-            let (me, log) = (me.clone(), results.clone());
-            move || SinkResults { log: log.clone(), mark: me.marker("results", Role::Reader) }
-        });
+    let mut node = Node::builder(&me.member).topology(topology);
+    for &(topic, name) in &PUBLISHED[..3] {
+        let me = me.clone();
+        let source = move || {
+            let (log, mark) = (me.log(topic), me.marker(topic, Role::Publisher));
+            Source { topic, life: me.life, next: 0, log, mark }
+        };
+        node = node.named_service(name, source).bind(name, "output", topic);
+    }
+    let of_processor = me.clone();
+    let processor = move || {
+        let me = &of_processor;
+        let (orders, results) = (me.log("orders"), me.log("results"));
+        let hand = me.marker("orders", Role::Reader);
+        let mark = me.marker("results", Role::Publisher);
+        Processor { life: me.life, next: 0, orders, results, hand, mark }
+    };
+    node = node.service(processor);
+    node = node.bind("Processor", "input", "orders").bind("Processor", "output", "results");
+    for (name, topic) in [
+        ("SinkOrders", "orders"),
+        ("SinkTicks", "ticks"),
+        ("SinkNotes", "notes"),
+        ("SinkResults", "results"),
+    ] {
+        let me = me.clone();
+        let sink = move || Sink { topic, log: me.log(topic), mark: me.marker(topic, Role::Reader) };
+        node = node.named_service(name, sink).bind(name, "input", topic);
+    }
     let running = node.build().unwrap().start(executor.clone()).unwrap();
     let publishers = match &*me.member {
-        "source" => vec![(&orders, "orders"), (&ticks, "ticks"), (&notes, "notes")],
-        "processor" => vec![(&results, "results")],
-        _ => vec![],
+        "source" => &PUBLISHED[..3],
+        "processor" => &PUBLISHED[3..],
+        _ => &[],
     };
+    let publishers: Vec<_> = publishers.iter().map(|(topic, _)| (me.log(topic), *topic)).collect();
     for (log, topic) in &publishers {
         let counters = running.counters();
         let line = counters
