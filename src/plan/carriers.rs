@@ -253,25 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn links_of_one_machine_go_through_memory_unless_the_file_says_unix() {
-        let b = "link with node `b`: shared memory";
-        let c = "link with node `c`: shared memory";
-        assert_eq!(links("", None).unwrap(), [b, c]);
-        assert_eq!(links("[link.default]\ntransport = \"shm\"\n", None).unwrap(), [b, c]);
-        let unix = "[link.\"a-b\"]\ntransport = \"unix\"\n";
-        let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
-        assert_eq!(links(unix, None).unwrap(), [b, c]);
-    }
-
-    #[test]
-    fn the_section_of_a_link_wins_over_that_of_all() {
-        let keys = "[link.default]\ntransport = \"unix\"\n[link.\"b-a\"]\ntransport = \"shm\"\n";
-        let b = "link with node `b`: shared memory";
-        let c = "link with node `c`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
-        assert_eq!(links(keys, None).unwrap(), [b, c]);
-    }
-
-    #[test]
     fn without_memory_links_go_over_sockets_and_say_why() {
         let reason = Some("no memory here");
         let b = "link with node `b`: Unix socket: no memory here";

@@ -110,33 +110,3 @@ fn check_host(text: &str) -> Result<(), String> {
         "invalid address `{text}`: expected one without a port, such as `10.0.0.1` or `feed.example`{hint}"
     ))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_nodes_have_ports() {
-        for valid in ["10.0.0.1:1", "[::1]:7400", "feed.example:65535", "localhost:7400"] {
-            assert_eq!(check(valid), Ok(()), "{valid}");
-        }
-        for invalid in
-            ["", ":", "a", "10.0.0.1", "10.0.0.1:0", "a:70000", "a:x", "[a]:1", "::1:7400", "a b:1"]
-        {
-            assert!(check(invalid).is_err(), "{invalid}");
-        }
-        let error = check("::1").unwrap_err();
-        assert!(error.ends_with("`10.0.0.1:7400` (an IPv6 address is in brackets)"), "{error}");
-    }
-
-    #[test]
-    fn a_host_and_a_port_are_an_address() {
-        let addresses = ["10.0.0.1", "fd00::1", "feed.example"].map(str::to_owned).to_vec();
-        assert!(addresses.iter().all(|text| check_host(text).is_ok()));
-        let joined = HostAddresses(addresses).with_port(Port(7400));
-        assert_eq!(joined, ["10.0.0.1:7400", "[fd00::1]:7400", "feed.example:7400"]);
-        assert!(joined.iter().all(|text| check(text).is_ok()));
-        let error = check_host("10.0.0.1:7400").unwrap_err();
-        assert!(error.ends_with("the port is a key of a node (`port`)"), "{error}");
-    }
-}

@@ -14,6 +14,8 @@ use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
 
+use crate::support::idle_services;
+
 #[message(topic = "ticks", id = 1, pad)]
 pub(crate) struct Tick {
     price: u64,
@@ -47,21 +49,7 @@ pub(crate) struct Quote {
     number: u64,
 }
 
-macro_rules! services {
-    ($($name:ident($($ports:tt)*);)*) => {$(
-        pub(crate) struct $name;
-
-        #[service($($ports)*)]
-        impl $name {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                ctx.shutdown_requested().await;
-                Ok(())
-            }
-        }
-    )*};
-}
-
-services! {
+idle_services! {
     Feed(emits(Tick));
     Strategy(reads(Tick, Order as back), emits(Order as orders), requests(Quote));
     Desk(reads(Order as orders), emits(Order as done), answers(Quote));
@@ -327,7 +315,7 @@ fn programs_that_contradict_each_other() {
         pub(crate) struct Tick {
             pub(super) price: i64,
         }
-        services! { Feed(emits(Tick)); Screen(reads(Tick)); }
+        idle_services! { Feed(emits(Tick)); Screen(reads(Tick)); }
     }
     let newer = Node::builder("any").service(|| newer::Feed).service(|| newer::Screen).describe();
     let of = |node, program, description| NodeProgram { node, program, description };

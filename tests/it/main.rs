@@ -23,7 +23,8 @@ mod proxy;
 #[allow(dead_code, reason = "without links")]
 #[path = "../conformance/subjects.rs"]
 mod subjects;
-#[cfg(all(target_os = "linux", feature = "metrics"))]
+#[cfg(feature = "metrics")]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "for tests of Linux"))]
 mod support;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "topology"))]
 mod way;

@@ -1,4 +1,4 @@
-//! A directory and a process that do not survive a test.
+//! A directory and a process that do not survive a test, and services that do nothing.
 
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -37,3 +37,20 @@ impl Drop for Process {
         _ = self.0.wait();
     }
 }
+
+/// Services with these ports, which wait for the shutdown.
+macro_rules! idle_services {
+    ($($name:ident($($ports:tt)*);)*) => {$(
+        pub(crate) struct $name;
+
+        #[service($($ports)*)]
+        impl $name {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                ctx.shutdown_requested().await;
+                Ok(())
+            }
+        }
+    )*};
+}
+
+pub(crate) use idle_services;

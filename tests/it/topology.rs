@@ -16,14 +16,18 @@ mod schema;
 mod values;
 
 use std::fmt::Display;
+use std::fs;
+use std::path::PathBuf;
 
-use mycelium::{Code, Topology};
+use mycelium::{Code, Topology, TopologyError, TopologyFiles};
 
-/// Each file has the message behind it, without the place; the place is line and column.
-fn check(mistakes: &[(&str, &str, &str)]) {
-    for (text, place, message) in mistakes {
+use crate::support::Directory;
+
+/// Each file has its error behind it, from line and column on.
+fn check(mistakes: &[(&str, &str)]) {
+    for (text, expected) in mistakes {
         let error = without_code(Topology::parse("t.toml", text).expect_err(text));
-        assert_eq!(error, format!("t.toml:{place}: {message}"), "{text}");
+        assert_eq!(error, format!("t.toml:{expected}"), "{text}");
     }
 }
 
@@ -36,9 +40,49 @@ fn without_code(error: impl Display) -> String {
 }
 
 /// As `check`. Editors find these mistakes, too: the schema refuses each of the files.
-fn check_with_schema(mistakes: &[(&str, &str, &str)]) {
+fn check_with_schema(mistakes: &[(&str, &str)]) {
     check(mistakes);
-    for (text, ..) in mistakes {
+    for (text, _) in mistakes {
         assert!(!schema::accepts(text), "the schema accepts:\n{text}");
     }
+}
+
+/// A directory with files.
+struct Files(Directory);
+
+impl Files {
+    fn new(test: &str, files: &[(&str, &str)]) -> Files {
+        let directory = Files(Directory::new(&format!("files-{test}")));
+        files.iter().for_each(|(name, text)| directory.write(name, text));
+        directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn load(&self, name: &str) -> Result<Topology, TopologyError> {
+        self.load_of(name, &TopologyFiles::default())
+    }
+
+    /// From files whose texts were read before.
+    fn load_of(&self, name: &str, files: &TopologyFiles) -> Result<Topology, TopologyError> {
+        let options = Topology::options().environment(|name| (name == "ONE").then_some("one"));
+        options.files(files.clone()).load(self.path(name))
+    }
+
+    /// An error, without the directory.
+    fn text_of(&self, error: TopologyError) -> String {
+        without_code(error).replace(&format!("{}/", self.0.0.display()), "")
+    }
+}
+
+fn nodes(topology: Result<Topology, TopologyError>) -> Vec<String> {
+    topology.unwrap().nodes().map(str::to_owned).collect()
 }

@@ -156,14 +156,6 @@ async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
     assert!(expired.contains(" days ago; the authorities are those of "), "{expired}");
     let early = at("early", 4000, 4001);
     assert!(early.starts_with(&format!("{start} becomes valid in ")), "{early}");
-    let purpose = start_error("purpose", |files| {
-        let authority = Authority::new("test");
-        let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
-        files.write("ca.pem", &authority.pem());
-        files.write_pair("far", &authority.issue_as(params));
-    });
-    assert!(purpose.starts_with(start), "{purpose}");
 }
 
 /// The two have no authority in common. The files of `near` are replaced while both run.

@@ -1,31 +1,9 @@
 //! What a topology file may say about TLS.
 
-use mycelium::{Carrier, Topology};
+use mycelium::Carrier;
 
 use crate::certificates::Certificates;
 use crate::tls::pair::{Pair, two_hosts};
-
-fn error(text: &str) -> String {
-    Topology::parse("t.toml", text).unwrap_err().to_string()
-}
-
-#[test]
-fn all_files_are_named() {
-    assert_eq!(
-        error("[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"),
-        "t.toml:1:1: this section needs the key `authorities` [M0101]"
-    );
-    assert_eq!(
-        error("[tls]\ncertificate = \"a\"\nkey = \"a\"\nauthority = \"a\"\n"),
-        "t.toml:4:1: unknown key `authority`: did you mean `authorities`? (expected one of: \
-         certificate, key, authorities) [M0105]"
-    );
-    assert_eq!(
-        error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"tls\"\n"),
-        "t.toml:4:13: `transport = \"tls\"` needs a section `[tls]`, with the files \
-         `certificate`, `key` and `authorities` [M0114]"
-    );
-}
 
 #[test]
 fn a_node_has_tls_at_all_addresses_or_at_none() {

@@ -1,50 +1,16 @@
 //! Files that include others.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 #[cfg(unix)]
 use std::process::Command;
 
-use mycelium::{Problem, Topology, TopologyError};
+use mycelium::{Problem, Topology};
 
-use crate::topology::without_code;
+use crate::topology::{Files, nodes, without_code};
 
-/// A directory with files.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(test: &str, files: &[(&str, &str)]) -> Files {
-        let name = format!("mycelium-include-{test}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        for (name, text) in files {
-            let path = directory.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        Files(directory)
-    }
-
-    fn load(&self, name: &str) -> Result<Topology, TopologyError> {
-        Topology::options()
-            .environment(|name| (name == "ONE").then_some("one"))
-            .load(self.0.join(name))
-    }
-
-    /// The error of a file, without the directory.
-    fn error(&self, name: &str) -> String {
-        let error = without_code(self.load(name).expect_err(name));
-        error.replace(&format!("{}/", self.0.display()), "")
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn nodes(topology: &Topology) -> Vec<&str> {
-    topology.nodes().collect()
+/// The error of a file, without the directory.
+fn error_of(files: &Files, name: &str) -> String {
+    files.text_of(files.load(name).expect_err(name))
 }
 
 #[test]
@@ -62,7 +28,7 @@ fn sections_of_all_files_are_one_topology() {
             ("nodes/two.toml", "[node.c]\n[link.\"b-c\"]\ntransport = \"shm\"\n"),
         ],
     );
-    assert_eq!(nodes(&files.load("app.toml").unwrap()), ["a", "b", "c"]);
+    assert_eq!(nodes(files.load("app.toml")), ["a", "b", "c"]);
 }
 
 #[test]
@@ -73,10 +39,10 @@ fn the_including_file_takes_precedence_key_by_key() {
                on_stall = { evict_after = \"1s\" }\n";
     let files = Files::new("wins", &[("common.toml", common), ("app.toml", app)]);
     assert_eq!(
-        files.error("app.toml"),
+        error_of(&files, "app.toml"),
         "common.toml:6:12: invalid capacity 3: expected a power of two from 2 to 1073741824"
     );
-    fs::write(files.0.join("app.toml"), format!("{app}capacity = 4\n")).unwrap();
+    files.write("app.toml", format!("{app}capacity = 4\n"));
     files.load("app.toml").unwrap();
 }
 
@@ -91,19 +57,19 @@ fn two_files_that_do_not_include_each_other_must_not_set_the_same_key() {
         ],
     );
     assert_eq!(
-        files.error("app.toml"),
+        error_of(&files, "app.toml"),
         "two.toml:2:1: `link.default.silence` is also set at one.toml:3:1, and neither of the two \
          files includes the other: set it in one of them, or in a file that includes both"
     );
     // A file that includes both decides.
     let text = "include = [\"one.toml\", \"two.toml\"]\nlink.default.silence = \"15s\"\n";
-    fs::write(files.0.join("app.toml"), text).unwrap();
+    files.write("app.toml", text);
     files.load("app.toml").unwrap();
     // And so does one of the two if it includes the other, in any order.
     let text = "include = [\"one.toml\"]\n[link.default]\nsilence = \"30s\"\n";
-    fs::write(files.0.join("two.toml"), text).unwrap();
+    files.write("two.toml", text);
     for order in ["\"one.toml\", \"two.toml\"", "\"two.toml\", \"one.toml\""] {
-        fs::write(files.0.join("app.toml"), format!("include = [{order}]\n")).unwrap();
+        files.write("app.toml", format!("include = [{order}]\n"));
         files.load("app.toml").unwrap();
     }
 }
@@ -125,19 +91,21 @@ fn an_error_names_the_file_that_holds_the_mistake() {
     );
     let error = files.load("app.toml").unwrap_err();
     assert!(matches!(error.problem(), Problem::Duplicate { .. }));
-    assert_eq!((error.file(), error.line()), (&*files.0.join("sub/a.toml"), 3));
+    assert_eq!((error.file(), error.line()), (&*files.path("sub/a.toml"), 3));
     assert_eq!(
-        files.error("app.toml"),
+        error_of(&files, "app.toml"),
         "sub/a.toml:3:2: service `A` is placed twice: first in node `a`; expected one place for \
          each service"
     );
     assert_eq!(
-        files.error("key.toml"),
+        error_of(&files, "key.toml"),
         "sub/key.toml:1:1: unknown key `nodes`: did you mean `node`? (expected one of: host, tls, telemetry, bundle, node, \
          service, supervisor, topic, subscription, link, legacy)"
     );
-    assert!(files.error("toml.toml").starts_with("sub/toml.toml:2:"));
-    assert!(files.error("variable.toml").starts_with("sub/variable.toml:2:8: the environment has"));
+    assert!(error_of(&files, "toml.toml").starts_with("sub/toml.toml:2:"));
+    assert!(
+        error_of(&files, "variable.toml").starts_with("sub/variable.toml:2:8: the environment has")
+    );
 }
 
 #[test]
@@ -160,7 +128,6 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
         ("section.toml", "[node.a]\ninclude = [\"common.toml\"]\n"),
     ]);
     let files = Files::new("refused", &all);
-    let directory = files.0.display();
     let too_large =
         "a topology and the files that it includes may have 16 MiB, and these have more";
     let invalid = "invalid include: expected a list of files, such as [\"common.toml\"]";
@@ -177,8 +144,8 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
         ("empty.toml", format!("empty.toml:1:12: {invalid}")),
         ("section.toml", "section.toml:2:1: unknown key `include`: ".to_owned()),
     ] {
-        let error = files.error(name);
-        assert!(error.starts_with(&expected), "{directory}: {error}");
+        let error = error_of(&files, name);
+        assert!(error.starts_with(&expected), "{error}");
     }
 }
 
@@ -187,12 +154,15 @@ fn files_that_cannot_be_included_are_errors_with_the_place_of_the_include() {
 #[test]
 fn a_pipe_is_not_included_and_may_be_the_topology() {
     let files = Files::new("pipe", &[("app.toml", "# the root\ninclude = [\"pipe\"]\n")]);
-    let pipe = files.0.join("pipe");
+    let pipe = files.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    assert_eq!(files.error("app.toml"), "app.toml:2:12: cannot include `pipe`: it is not a file");
+    assert_eq!(
+        error_of(&files, "app.toml"),
+        "app.toml:2:12: cannot include `pipe`: it is not a file"
+    );
     // As a shell's `<(..)`: another process writes the text.
     let writer = std::thread::spawn(move || fs::write(pipe, "[node.a]\nservices = [\"A\"]\n"));
-    assert_eq!(nodes(&files.load("pipe").unwrap()), ["a"]);
+    assert_eq!(nodes(files.load("pipe")), ["a"]);
     writer.join().unwrap().unwrap();
 }
 
@@ -210,9 +180,8 @@ fn a_text_includes_no_file() {
 #[test]
 fn a_file_that_is_not_text_is_named() {
     let files = Files::new("bytes", &[]);
-    fs::create_dir_all(&files.0).unwrap();
-    fs::write(files.0.join("app.toml"), [b'#', 0xff]).unwrap();
+    files.write("app.toml", [b'#', 0xff]);
     let expected = "app.toml: cannot read the topology: its text is not UTF-8";
-    assert_eq!(files.error("app.toml"), expected);
-    assert_eq!(files.load("app.toml").unwrap_err().file(), Path::new(&files.0.join("app.toml")));
+    assert_eq!(error_of(&files, "app.toml"), expected);
+    assert_eq!(files.load("app.toml").unwrap_err().file(), files.path("app.toml"));
 }

@@ -2,91 +2,35 @@
 
 use std::rc::Rc;
 
-use mycelium::{Asked, Context, Execution, Node, Result, StartError, Topology, message, service};
+use mycelium::{Context, Execution, Node, Result, StartError, Topology, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::support::idle_services;
 use crate::topology::without_code;
 
 #[message(topic = "ticks", id = 1)]
-struct Tick {
+pub(crate) struct Tick {
     price: u64,
 }
 
 #[message(topic = "tocks", id = 2)]
-struct Tock {
+pub(crate) struct Tock {
     price: u64,
 }
 
 #[message(topic = "prices", id = 3, reply = Tick)]
-struct Ask {
+pub(crate) struct Ask {
     pair: u64,
 }
 
-struct Feed;
-
-#[service(emits(Tick))]
-impl Feed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit(Tick { price: 1 }).await?)
-    }
-}
-
-struct Sum;
-
-#[service(reads(Tick))]
-impl Sum {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        while ctx.subscribe::<Tick>()?.recv().await.is_some() {}
-        Ok(())
-    }
-}
-
-struct There;
-
-#[service(reads(Tick), emits(Tock))]
-impl There {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit(Tock { price: 1 }).await?)
-    }
-}
-
-struct Back;
-
-#[service(reads(Tock), emits(Tick))]
-impl Back {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit(Tick { price: 1 }).await?)
-    }
-}
-
-struct Merge;
-
-#[service(reads(Tick as left))]
-impl Merge {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        while ctx.subscribe_on(Self::left)?.recv().await.is_some() {}
-        Ok(())
-    }
-}
-
-struct Oracle;
-
-#[service(answers(Ask))]
-impl Oracle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        while let Some(Asked { .. }) = requests.recv().await {}
-        Ok(())
-    }
-}
-
-struct Asking;
-
-#[service(requests(Ask))]
-impl Asking {
-    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
+idle_services! {
+    Feed(emits(Tick));
+    Sum(reads(Tick));
+    There(reads(Tick), emits(Tock));
+    Back(reads(Tock), emits(Tick));
+    Merge(reads(Tick as left));
+    Oracle(answers(Ask));
+    Asking(requests(Ask));
 }
 
 struct Local(Rc<u64>);

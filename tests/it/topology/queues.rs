@@ -57,34 +57,36 @@ fn run(text: &'static str) -> Option<StartReport> {
     Some(report.unwrap())
 }
 
-fn executors(report: &StartReport) -> Vec<&str> {
-    report.placements.iter().map(|placement| &*placement.executor).collect()
-}
-
+/// The executor of each service, and what it has asked for.
 #[test]
-fn a_service_has_a_task_queue_with_its_shares_and_latency() {
-    let text = "[service.Feed]\nshares = 100\nlatency = \"250us\"\n[service.Sum]\nshares = 900\n";
-    let Some(report) = run(text) else { return };
-    let feed = "glommio, one thread, shares = 100, latency = \"250µs\"";
-    let sum = "glommio, one thread, shares = 900, latency = \"1ms\"";
-    assert_eq!(executors(&report), [feed, sum]);
-    let asked = report.placements[0].asked.to_string();
-    assert_eq!(asked, "run = \"shared\", shares = 100, latency = \"250µs\"");
-}
-
-#[test]
-fn services_without_keys_are_in_the_task_queue_of_their_node() {
-    let text = "[node.main]\nlatency = \"100us\"\nshares = 10\n[service.Sum]\nshares = 900\n";
-    let Some(report) = run(text) else { return };
-    let feed = "glommio, one thread, shares = 10, latency = \"100µs\"";
-    let sum = "glommio, one thread, shares = 900, latency = \"100µs\"";
-    assert_eq!(executors(&report), [feed, sum]);
-}
-
-#[test]
-fn a_service_on_a_thread_of_its_own_has_the_settings_there() {
-    let text = "[service.Sum]\nrun = \"dedicated\"\nlatency = \"250us\"\n";
-    let Some(report) = run(text) else { return };
-    assert_eq!(executors(&report), ["glommio, one thread", "glommio"]);
-    assert_eq!(report.placements[1].asked.to_string(), "run = \"dedicated\", latency = \"250µs\"");
+fn services_have_task_queues_with_their_shares_and_latency_or_those_of_their_node() {
+    for (text, executors, asked) in [
+        (
+            "[service.Feed]\nshares = 100\nlatency = \"250us\"\n[service.Sum]\nshares = 900\n",
+            [
+                ", one thread, shares = 100, latency = \"250µs\"",
+                ", one thread, shares = 900, latency = \"1ms\"",
+            ],
+            "run = \"shared\", shares = 900",
+        ),
+        (
+            "[node.main]\nlatency = \"100us\"\nshares = 10\n[service.Sum]\nshares = 900\n",
+            [
+                ", one thread, shares = 10, latency = \"100µs\"",
+                ", one thread, shares = 900, latency = \"100µs\"",
+            ],
+            "run = \"shared\", shares = 900",
+        ),
+        (
+            "[service.Sum]\nrun = \"dedicated\"\nlatency = \"250us\"\n",
+            [", one thread", ""],
+            "run = \"dedicated\", latency = \"250µs\"",
+        ),
+    ] {
+        let Some(report) = run(text) else { return };
+        let found = report.placements.iter().map(|placement| &*placement.executor);
+        let expected = executors.map(|executor| format!("glommio{executor}"));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{text}");
+        assert_eq!(report.placements[1].asked.to_string(), asked, "{text}");
+    }
 }
