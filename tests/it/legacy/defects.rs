@@ -4,24 +4,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::mpsc::channel;
-
-use mycelium::{LegacyCodec, Node, Topology};
 
 use crate::legacy::harness::{
-    Client, Floor, ORDER, SWAP, Swap, Taker, counter, frame, hex, run, until, words,
+    Client, Floor, ORDER, SWAP, counter, frame, hello, hex, run, until, words,
 };
 use crate::support::Directory;
-
-const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
-fn hello() -> Vec<u8> {
-    [hex("2000"), hex(DIGEST)].concat()
-}
-
-fn demanded() -> String {
-    format!("{{ digest = [\"{}\", \"{DIGEST}\"] }}", "ff".repeat(32))
-}
 
 /// A client got its own messages back, and every message of the bus.
 #[test]
@@ -49,7 +36,7 @@ fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
 /// The digest was not answered, only on one kind of socket, and half of a connection lived on.
 #[test]
 fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
-    let floor = Floor::of_broker(&demanded(), "");
+    let floor = Floor::of_digest("");
     let node = floor.broker();
     let (_, report) = run(node, move |running| {
         let mut wrong = floor.connect();
@@ -102,7 +89,7 @@ fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
 /// A handshake without a limit in time blocked all other clients, and the shutdown.
 #[test]
 fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
-    let floor = Floor::of_broker(&demanded(), "connections = 3\ntimeout = \"1h\"");
+    let floor = Floor::of_digest("connections = 3\ntimeout = \"1h\"");
     let node = floor.broker();
     let (silent, report) = run(node, move |running| {
         let mut silent: Vec<Client> = (0..3).map(|_| floor.connect()).collect();
@@ -168,17 +155,9 @@ fn a1_h12_a_socket_is_closed_to_others_and_is_not_taken_away() {
         "[legacy.floor]\nsocket = \"{}\"\nwire = \"plain\"\n[legacy.floor.types]\n11 = \"swaps\"\n",
         socket.display()
     );
-    let build = || {
-        let (sender, taken) = channel();
-        let node = Node::builder("main")
-            .topology(Topology::parse("t.toml", &text).unwrap())
-            .legacy(LegacyCodec::<Swap>::same_bytes())
-            .service(move || Taker(sender.clone()))
-            .build();
-        (node.unwrap(), taken)
-    };
-    let (node, taken) = build();
-    let (second, _) = build();
+    let floor = Floor { address: String::new(), text };
+    let (node, taken) = floor.taker();
+    let (second, _) = floor.taker();
     let path = socket.clone();
     run(node, move |_| {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -2,9 +2,9 @@
 
 use fourth_adapter::Threads;
 use mycelium_executor::Executor;
-use mycelium_tokio::Tokio;
 
-use crate::legacy::harness::{Floor, counter, hex, run_on};
+use crate::executors::on_each_executor;
+use crate::legacy::harness::{Floor, counter, frame, hello, hex, run_on};
 
 /// Type 11, 16 bytes: pool 7, price 1000. Then pool 8, price 2000.
 const SWAPS: &str = "0b00 10000000 0700000000000000 e803000000000000
@@ -12,21 +12,18 @@ const SWAPS: &str = "0b00 10000000 0700000000000000 e803000000000000
 /// The orders to them have type 12.
 const ORDERS: &str = "0c00 10000000 0700000000000000 e803000000000000
                       0c00 10000000 0800000000000000 d007000000000000";
-const HELLO: &str = "2000 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
 async fn serves(executor: impl Executor) {
-    let digest = &HELLO[5..];
-    let floor = Floor::of_broker(&format!("{{ digest = \"{digest}\" }}"), "");
+    let floor = Floor::of_digest("");
     let node = floor.broker();
     let clients = move |_: &mycelium::Running| {
         let mut client = floor.connect();
-        let sent = [hex(HELLO), hex(SWAPS)].concat();
+        let sent = [hello(), hex(SWAPS)].concat();
         // One byte at a time.
         sent.iter().for_each(|byte| client.send(&[*byte]));
         let mut received = Vec::new();
         for _ in 0..2 {
             let (type_id, payload) = client.frame().expect("the broker answers");
-            received.extend(crate::legacy::harness::frame(type_id, &payload));
+            received.extend(frame(type_id, &payload));
         }
         assert_eq!(received, hex(ORDERS));
         client
@@ -41,20 +38,8 @@ async fn serves(executor: impl Executor) {
 }
 
 #[test]
-fn clients_are_served_on_tokio() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { serves(Tokio::current().unwrap()).await });
-}
-
-#[test]
-fn clients_are_served_on_smol() {
-    mycelium_smol::run(1, serves).unwrap();
-}
-
-#[test]
-fn clients_are_served_on_glommio() {
-    let settings = mycelium_glommio::Settings::default();
-    mycelium_glommio::run(&settings, serves).unwrap();
+fn clients_are_served_on_each_executor() {
+    on_each_executor(async |executor, _| serves(executor).await);
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub(crate) struct Text {
     pub(crate) content: FixedStr<30>,
 }
 
+/// The digest of the clients' contract.
+pub(crate) const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
 /// Answers each swap by an order with the price as its amount.
 pub(crate) struct Broker;
 
@@ -130,6 +133,11 @@ impl Floor {
         let types = "11 = { topic = \"swaps\", clients = \"send\" }\n\
                      12 = { topic = \"orders\", clients = \"receive\" }";
         Floor::new(wire, keys, types)
+    }
+
+    /// As `of_broker`: clients begin with the digest.
+    pub(crate) fn of_digest(keys: &str) -> Floor {
+        Floor::of_broker(&format!("{{ digest = [\"{}\", \"{DIGEST}\"] }}", "ff".repeat(32)), keys)
     }
 
     /// Clients send swaps.
@@ -253,6 +261,11 @@ pub(crate) fn frame(type_id: u16, payload: &[u8]) -> Vec<u8> {
 /// The frame of two words.
 pub(crate) fn words(type_id: u16, first: u64, second: u64) -> Vec<u8> {
     frame(type_id, &[first.to_le_bytes(), second.to_le_bytes()].concat())
+}
+
+/// The first frame of a client that proves its contract.
+pub(crate) fn hello() -> Vec<u8> {
+    [hex("2000"), hex(DIGEST)].concat()
 }
 
 pub(crate) fn hex(text: &str) -> Vec<u8> {

@@ -27,28 +27,6 @@ fn a_frame_that_is_cut_off_anywhere_is_not_taken() {
     assert_eq!(counter(&report.counters, "received"), 1);
 }
 
-#[test]
-fn frames_in_one_segment_and_in_pieces_are_the_same() {
-    let floor = Floor::of_broker("\"plain\"", "");
-    let node = floor.broker();
-    let bytes: Vec<u8> = (0..200).flat_map(|number| words(SWAP, number, 3 * number)).collect();
-    run(node, move |_| {
-        for size in [1, 5, 21, 22, 23, 44, 1000, bytes.len()] {
-            let mut client = floor.connect();
-            let (mut sender, pieces) = (client.0.try_clone().unwrap(), bytes.clone());
-            let sending = std::thread::spawn(move || {
-                for piece in pieces.chunks(size) {
-                    std::io::Write::write_all(&mut sender, piece).unwrap();
-                }
-            });
-            for number in 0..200 {
-                assert_eq!(client.words(), Some((ORDER, number, 3 * number)), "{size} bytes");
-            }
-            sending.join().unwrap();
-        }
-    });
-}
-
 /// A claimed length was allocated, for each connection.
 #[test]
 fn a2_a_length_above_the_limit_ends_the_connection_at_once() {

@@ -8,12 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use mycelium::{LegacyCodec, Node, Topology};
 use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::legacy::harness::{
-    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, hex, run, words,
+    Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, words,
 };
 use crate::support::{Directory, in_role};
 
@@ -25,8 +24,6 @@ const DESCRIPTORS: &str = "MYCELIUM_TEST_DESCRIPTORS";
 /// The address to which a process of silent clients connects, and how often.
 const ADDRESS: &str = "MYCELIUM_TEST_ADDRESS";
 const SILENT: usize = 200;
-
-const DIGEST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 fn broker_process(floor: &Floor, descriptors: u64) -> Child {
     let mut program = in_role("legacy::processes::the_process_of_a_broker");
@@ -86,10 +83,7 @@ fn the_process_of_a_broker() {
     let descriptors = env::var(DESCRIPTORS).unwrap().parse().unwrap();
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).unwrap();
-    let topology = Topology::parse("t.toml", &env::var(TOPOLOGY).unwrap()).unwrap();
-    let builder = Node::builder("main").topology(topology).service(|| Broker);
-    let builder = builder.legacy(LegacyCodec::<Swap>::same_bytes());
-    let node = builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap();
+    let node = Floor { address: String::new(), text: env::var(TOPOLOGY).unwrap() }.broker();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -126,7 +120,7 @@ fn answered(client: &mut Client, number: u64) {
 
 #[test]
 fn a_client_in_python_sends_and_receives() {
-    let floor = Floor::of_broker(&format!("{{ digest = \"{DIGEST}\" }}"), "");
+    let floor = Floor::of_digest("");
     let node = floor.broker();
     let (output, report) = run(node, move |_| {
         let (host, port) = floor.address.split_once(':').unwrap();
@@ -183,8 +177,7 @@ fn a3_junk_is_logged_once_for_each_cause() {
 /// One line for each address hid all types but the first, and all digests.
 #[test]
 fn each_unknown_type_and_each_wrong_digest_is_named_once() {
-    let digest = format!("{{ digest = \"{DIGEST}\" }}");
-    let floor = Floor::of_broker(&digest, "");
+    let floor = Floor::of_digest("");
     let process = broker_process(&floor, 1024);
     for other in ["aa", "bb", "aa", "bb"] {
         let mut client = connect(&floor);
@@ -192,7 +185,7 @@ fn each_unknown_type_and_each_wrong_digest_is_named_once() {
         assert_eq!(client.frame(), None, "it is disconnected");
     }
     let mut client = connect(&floor);
-    client.send(&[hex("2000"), hex(DIGEST)].concat());
+    client.send(&hello());
     for round in 0..2 {
         for type_id in 100..1000 {
             client.send(&frame(type_id, b""));
@@ -215,13 +208,12 @@ fn each_unknown_type_and_each_wrong_digest_is_named_once() {
 /// An error of accept ended the endpoint, or made its task spin.
 #[test]
 fn h5_a_client_gets_in_when_descriptors_run_short() {
-    let digest = format!("{{ digest = \"{DIGEST}\" }}");
-    let floor = Floor::of_broker(&digest, "connections = 1000\ntimeout = \"1h\"");
+    let floor = Floor::of_digest("connections = 1000\ntimeout = \"1h\"");
     let process = broker_process(&floor, 40);
     let silent: Vec<_> = (0..100).map(|_| connect(&floor)).collect();
     for number in 0..10 {
         let mut client = connect(&floor);
-        client.send(&[hex("2000"), hex(DIGEST), words(SWAP, number, 2)].concat());
+        client.send(&[hello(), words(SWAP, number, 2)].concat());
         assert_eq!(client.words(), Some((ORDER, number, 2)));
     }
     drop(silent);

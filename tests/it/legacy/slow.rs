@@ -1,10 +1,9 @@
 //! Clients that do not read, topics that wait, and the end of a node.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use mycelium::{Context, LegacyCodec, Node, Outcome, Result, Topology, service};
+use mycelium::{Context, LegacyCodec, Outcome, Result, service};
 use mycelium_tokio::Tokio;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::sync::Notify;
@@ -12,7 +11,6 @@ use tokio::sync::Notify;
 use crate::legacy::harness::{
     BLOB, Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
 };
-use crate::loopback::host;
 
 /// More than the system keeps for a client that does not read.
 const BLOBS: u64 = 4000;
@@ -136,11 +134,7 @@ impl Waiting {
 
 #[test]
 fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
-    let floor = Floor::new(
-        "\"plain\"",
-        "payload = \"64 KiB\"",
-        "11 = { topic = \"swaps\", clients = \"send\" }",
-    );
+    let floor = Floor::of_taker("payload = \"64 KiB\"");
     let (sender, taken) = channel();
     let (go, waits) = (Arc::new(Notify::new()), sender);
     let told = go.clone();
@@ -244,23 +238,15 @@ impl Emitter {
 
 #[test]
 fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
-    let address = format!("{}:7401", host());
-    let text = format!(
-        "[legacy.floor]\nlisten = \"{address}\"\nwire = \"plain\"\n[legacy.floor.types]\n\
-         12 = {{ topic = \"orders\", clients = \"receive\" }}\n"
-    );
+    let types = "12 = { topic = \"orders\", clients = \"receive\" }";
+    let floor = Floor::new("\"plain\"", "", types);
     let go = Arc::new(Notify::new());
     let told = go.clone();
-    let node = Node::builder("main")
-        .topology(Topology::parse("t.toml", &text).unwrap())
-        .legacy(LegacyCodec::<Order>::same_bytes())
-        .service(move || Emitter(5000, told.clone()))
-        .build()
-        .unwrap();
+    let node = floor.builder().service(move || Emitter(5000, told.clone())).build().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    let mut client = Client::new(TcpStream::connect(&address).unwrap());
+    let mut client = floor.connect();
     until(&running, "connections", 1);
     go.notify_one();
     for pool in 0..5000 {
@@ -271,7 +257,7 @@ fn a_listener_that_only_sends_ends_with_its_topics_and_clients_get_all() {
     let report = runtime.block_on(running.join()).unwrap();
     assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
     // The address is free.
-    std::net::TcpListener::bind(&address).unwrap();
+    std::net::TcpListener::bind(&floor.address).unwrap();
 }
 
 /// Answers swaps after the shutdown has begun, and not at once.
