@@ -613,20 +613,3 @@ fn bytes(text: &str) -> Option<u64> {
     };
     number.parse::<u64>().ok()?.checked_mul(unit)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topology_says_what_it_needs() {
-        let text = "[node.a]\nservices = [\"A\"]\nexecutor = \"glommio\"\nmemory = \"64 MiB\"\n\
-                    huge_pages = true\n[node.b]\nservices = [\"B\"]\n[service.A]\n\
-                    run = \"pinned(1, 3)\"\nclass = \"fifo(50)\"\n[service.B]\nrun = \"shared\"\n";
-        let needs = Needs::of(&Topology::parse("t.toml", text).unwrap());
-        assert_eq!(needs.pinned, [("A".to_owned(), [1, 3].into())]);
-        assert_eq!(needs.fifo, [("A".to_owned(), 50)]);
-        assert_eq!((needs.glommio, needs.huge_pages), (vec!["a".into()], vec!["a".into()]));
-        assert_eq!((needs.memory, needs.nodes), ((64 << 20) + MEMORY, 2));
-    }
-}

@@ -286,16 +286,6 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked() {
-        for name in ["", "../up", "two words", &"n".repeat(33)] {
-            let error = Place::of_name(name).unwrap_err().to_string();
-            assert!(error.starts_with("invalid name of a bundle `"), "{error}");
-        }
-        let place = Place::of_name("trading_1").unwrap();
-        assert!(place.directory().to_string_lossy().ends_with("up-trading_1"));
-    }
-
-    #[test]
     fn a_directory_that_others_may_enter_is_refused() {
         let directory = std::env::temp_dir().join(format!("mycelium-open-{}", std::process::id()));
         DirBuilder::new().mode(0o700).create(&directory).unwrap();

@@ -174,18 +174,3 @@ pub(super) fn list(cores: &BTreeSet<usize>) -> String {
     });
     ranges.collect::<Vec<_>>().join(",")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cores_are_read_and_written() {
-        for text in ["0", "0-3", "0-3,8", "1,3,5-7"] {
-            assert_eq!(list(&cores_of(text).unwrap()), text);
-        }
-        for text in ["", "a", "3-1", "0-", "0-99999999", "0,,1", "\u{0}"] {
-            assert_eq!(cores_of(text), None, "{text:?}");
-        }
-    }
-}

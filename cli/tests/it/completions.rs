@@ -27,9 +27,3 @@ fn shells_read_the_scripts() {
     }
     assert_eq!(is_read("bash", b"if then"), Some(false), "this test finds errors");
 }
-
-#[test]
-fn an_unknown_shell_is_refused() {
-    let (code, error) = run(&["completions", "tcsh"]).expect_failure();
-    assert!(code == Some(2) && error.contains("[possible values: bash, "), "{error}");
-}

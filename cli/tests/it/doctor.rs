@@ -260,19 +260,11 @@ fn files_that_are_missing_or_garbage_are_unknown() {
 }
 
 #[test]
-fn this_machine_is_checked_and_mistakes_are_refused() {
+fn this_machine_is_checked() {
     let Ended { code, out: text, .. } = run(&["doctor"]);
     assert!([Some(0), Some(1)].contains(&code));
     for check in ["kernel", "shared memory", "descriptors", "clock", "CPU quota"] {
         assert!(text.contains(check), "{text}");
     }
     assert!(!text.contains('\x1b'), "no colours in a pipe");
-    for (arguments, expected) in [
-        (&["no/such.toml"][..], "error: no/such.toml: cannot read the topology: "),
-        (&["-o", "csv"], "error: invalid value 'csv' for '--output <FORM>'"),
-        (&["a.toml", "b.toml"], "error: unexpected argument 'b.toml' found"),
-    ] {
-        let (code, error) = run(&[&["doctor"], arguments].concat()).expect_failure();
-        assert!(code == Some(2) && error.starts_with(expected), "{error}");
-    }
 }

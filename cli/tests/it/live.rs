@@ -44,15 +44,6 @@ fn after_in(topology: &str, count: u64) -> (Process, String) {
     (node, pid)
 }
 
-#[test]
-fn hz_counts_what_the_publisher_counts() {
-    let (_node, pid) = after(100_000);
-    let rates = json(&["hz", "ticks", "--pid", &pid, "--for", "10ms"]);
-    let [rate] = rates.as_slice() else { panic!("{rates:?}") };
-    assert_eq!((&rate["sent"], &rate["messages"]), (&Value::from(100_000), &Value::from(0)));
-    assert_eq!((&rate["node"], &rate["publisher"]), (&Value::from("one"), &Value::from("Feed")));
-}
-
 /// While the publisher sends at full rate, the sum of all intervals and of those before is what
 /// it says at its end.
 #[test]
@@ -294,9 +285,8 @@ fn what_cannot_be_examined_is_an_error_that_names_it() {
     let none = std::env::temp_dir().join(format!("mycelium-none-{}", std::process::id()));
     let none = none.to_str().expect("UTF-8");
     let (_node, pid) = after(1);
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 5] = [
         (&["ls", "--pid", "4194305"], 3, "no process has the number 4194305 [M0360]\n"),
-        (&["ls", "--pid", "1x"], 2, "invalid value '1x' for '--pid <PID>'"),
         (
             &["ls", "--node", "nobody", "--pid", &pid],
             3,
@@ -308,17 +298,7 @@ fn what_cannot_be_examined_is_an_error_that_names_it() {
             3,
             "no node publishes topic `tick`: expected one of ticks, totals",
         ),
-        (&["hz", "--for", "soon"], 2, "expected a number and a unit, such as `250ms` or `5s`"),
-        (&["hz", "--interval", "0s"], 2, "expected a number and a unit"),
-        (
-            &["top", "--size", "10"],
-            2,
-            "expected a width and a height from 1 to 500, as in `100x30`",
-        ),
-        (&["top", "-o", "xml"], 2, "possible values: table, json, csv, svg"),
-        (&["check", "--max-drops", "3"], 2, "--live"),
         (&["check", "--live", "--node", "nobody", "--pid", &pid], 3, "no node `nobody` runs"),
-        (&["check", "--live", "-o", "svg"], 2, "`mycelium top -o svg` makes one"),
     ];
     for (arguments, code, text) in cases {
         let ended = run(arguments);

@@ -9,6 +9,7 @@ mod explain;
 mod live;
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;
+mod mistakes;
 mod tap;
 mod top;
 mod up;

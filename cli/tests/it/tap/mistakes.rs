@@ -23,37 +23,10 @@ fn mistakes_without_a_node() {
     let missing = place.path().join("missing");
     let missing = missing.to_str().unwrap();
     let none = format!("error: {missing}: No such file or directory (os error 2)");
-    let table: [(&[&str], &str); 12] = [
-        (&[], "error: the following required arguments were not provided:\n  <TOPIC>"),
-        (
-            &["swaps", "-o", "xml"],
-            "error: invalid value 'xml' for '--output <FORM>'\n  [possible values: text, json, csv]",
-        ),
-        (
-            &["swaps", "--for", "soon"],
-            "error: invalid value 'soon' for '--for <TIME>': expected a number and a unit, such as \
-             `250ms` or `5s`",
-        ),
-        (
-            &["swaps", "--for", "0s"],
-            "error: invalid value '0s' for '--for <TIME>': expected a number and a unit, such as \
-             `250ms` or `5s`",
-        ),
-        (
-            &["swaps", "--count", "0"],
-            "error: invalid value '0' for '--count <NUMBER>': 0 is not in 1..18446744073709551615",
-        ),
-        (
-            &["swaps", "--from", "begin"],
-            "error: invalid value 'begin' for '--from <MESSAGE>'\n  [possible values: next, oldest]",
-        ),
+    let table: [(&[&str], &str); 5] = [
         (
             &["swaps", "--where", "side"],
             "error: invalid `--where side`: expected a field and a value, such as `side=Buy`",
-        ),
-        (
-            &["swaps", "--as", "viewer"],
-            "error: the following required arguments were not provided:\n  --topology <FILE>",
         ),
         (
             &["swaps", "--topology", file, "--node", "feet"],
@@ -128,8 +101,6 @@ fn values_that_a_field_cannot_have() {
     let _node = place.node("feed");
     let table = [
         ("unsigned=abc", "field `unsigned` is a u64, which cannot be `abc`"),
-        ("unsigned=-1", "field `unsigned` is a u64, which cannot be `-1`"),
-        ("unsigned=", "field `unsigned` is a u64, which cannot be ``"),
         ("byte=256", "field `byte` is a u8, which cannot be `256`"),
         ("tiny=-129", "field `tiny` is an i8, which cannot be `-129`"),
         ("single=one", "field `single` is an f32, which cannot be `one`"),
@@ -147,21 +118,17 @@ fn values_that_a_field_cannot_have() {
             "pair=[1]",
             "field `pair` is an array of 2 items, such as `[1, 2]`, which cannot be `[1]`",
         ),
-        ("pair=1", "field `pair` is an array of 2 items, such as `[1, 2]`, which cannot be `1`"),
         (
             "amounts=[1, 2, 3]",
             "field `amounts` is a list of at most 2 items, such as `[1, 2]`, which cannot be `[1, 2, 3]`",
         ),
         ("paid=1e9", "field `paid` is an i128, which cannot be `1e9`"),
-        ("price=", "field `price` is a u256, which cannot be ``"),
-        ("price=-1", "field `price` is a u256, which cannot be `-1`"),
         (
             "price=115792089237316195423570985008687907853269984665640564039457584007913129639936",
             "field `price` is a u256, which cannot be \
              `115792089237316195423570985008687907853269984665640564039457584007913129639936`",
         ),
         ("order=7", "field `order` is a struct, such as `{a=1 b=2}`, which cannot be `7`"),
-        ("yes=<invalid bool: 7>", "field `yes` is a bool, which cannot be `<invalid bool: 7>`"),
     ];
     for (condition, problem) in table {
         let expected = format!("error: invalid `--where {condition}`: {problem}");

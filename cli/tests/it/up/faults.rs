@@ -32,6 +32,34 @@ fn a_node_that_refuses_to_start_ends_the_bundle_with_its_last_words() {
 }
 
 #[test]
+fn nodes_that_fail_are_named() {
+    for (role, arguments, expected) in [
+        ("crash", &["up", "app.toml"][..], "node `feed` fails again and again; the end of `"),
+        ("lose", &["down", "app.toml"], "member `feed` ended with messages that it could not"),
+        (
+            "hang",
+            &["down", "app.toml", "--timeout", "50ms"],
+            "members did not end and were killed: feed [M0408]\n",
+        ),
+    ] {
+        let world = World::of(&[("feed", role)]);
+        if role != "crash" {
+            world.up();
+            world.until_they_wait(&["feed"]);
+        }
+        let ended = world.run(arguments);
+        assert_eq!(ended.code, Some(1), "{role}: {}", ended.err);
+        assert!(ended.err.starts_with(&format!("error: {expected}")), "{role}: {}", ended.err);
+        if role == "crash" {
+            assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
+            // It ends with the error of the node, or before the node has failed again.
+            world.run(&["down", "app.toml"]);
+        }
+        world.down();
+    }
+}
+
+#[test]
 fn a_node_that_prints_without_end_does_not_fill_the_disk() {
     let world = World::of(&[("feed", "flood")]);
     world.up();
@@ -41,33 +69,6 @@ fn a_node_that_prints_without_end_does_not_fill_the_disk() {
     let limit = 16 << 20;
     world.until(|_| size("feed.log.old").is_some_and(|size| size == limit));
     world.until(|_| size("feed.log").is_some_and(|size| size < limit));
-    world.down();
-}
-
-#[test]
-fn a_node_that_crashes_again_and_again_is_named() {
-    let world = World::of(&[("feed", "wait"), ("store", "crash")]);
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.err.starts_with("error: node `store` fails again and again; the end of `"),
-        "{}",
-        ended.err
-    );
-    assert!(ended.err.contains("    the disk is full\n"), "{}", ended.err);
-    // It ends with the error of the node, or before the node has failed again.
-    world.run(&["down", "app.toml"]);
-    world.down();
-}
-
-#[test]
-fn a_killed_node_starts_again() {
-    let (world, before) = World::waiting(&[("feed", "wait"), ("store", "wait")]);
-    kill(u32::try_from(before["store"].pid).unwrap(), Signal::KILL);
-    let after = world.until(|after| after["store"].restarts == 1 && after["store"].pid > 0);
-    assert_eq!(after["feed"], before["feed"]);
-    assert!(world.run(&["status", "app.toml"]).out.contains("signal: 9 (SIGKILL)"));
-    world.until_they_wait(&["feed", "store"]);
     world.down();
 }
 
@@ -270,28 +271,6 @@ fn a_broken_file_starts_nothing() {
     assert_eq!(ended.code, Some(3));
     assert!(ended.err.ends_with("cannot run `/`: it is not a file\n"), "{}", ended.err);
     world.nothing_is_left();
-}
-
-#[test]
-fn lost_messages_are_an_error_of_down() {
-    let (world, _) = World::waiting(&[("feed", "lose")]);
-    let ended = world.run(&["down", "app.toml"]);
-    assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.err.starts_with("error: member `feed` ended with messages that it could not deliver"),
-        "{}",
-        ended.err
-    );
-    world.down();
-}
-
-#[test]
-fn a_node_that_hangs_is_killed_at_the_deadline() {
-    let (world, _) = World::waiting(&[("feed", "hang")]);
-    let ended = world.run(&["down", "app.toml", "--timeout", "50ms"]);
-    assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.err, "error: members did not end and were killed: feed [M0408]\n");
-    world.down();
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn crash(world: &World, node: &str) -> Shown {
         nodes[node].pid != before.pid && nodes[node].state == "ready"
     });
     assert_eq!(after[node].restarts, before.restarts + 1, "{}", world.logs());
+    assert!(world.run(&["status", "app.toml"]).out.contains("signal: 9 (SIGKILL)"));
     after[node].clone()
 }
 

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -124,45 +123,30 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
     world.down();
 }
 
-/// A world whose node describes itself when the gate opens, and not before. It has begun when the
-/// second path exists.
-fn gated() -> (World, PathBuf, PathBuf) {
-    let world = World::new();
-    let (gate, begun) = (world.file().with_file_name("gate"), world.file().with_file_name("begun"));
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let program = format!("echo > {}; cat {}", begun.display(), gate.display());
-    world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\"]\n"));
-    (world, gate, begun)
-}
-
 #[test]
 fn a_signal_before_the_nodes_start_ends_it_in_order() {
-    let (world, gate, begun) = gated();
-    let tool = world.tool(&["up", "app.toml", "--foreground"]).stdout(Stdio::null()).spawn();
-    let mut tool = tool.unwrap();
-    world.until(|_| begun.exists());
-    kill(tool.id(), Signal::TERM);
-    drop(File::options().write(true).open(&gate).unwrap());
-    assert!(tool.wait().unwrap().success());
-    assert_eq!(world.bundle(), None);
-    world.nothing_is_left();
-}
-
-#[test]
-fn a_hangup_before_the_nodes_start_ends_it_in_order() {
-    let (world, gate, begun) = gated();
-    let terminal = native_pty_system().openpty(PtySize::default()).unwrap();
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mycelium"));
-    command.args(["up", "app.toml", "--foreground"]);
-    command.cwd(world.file().parent().unwrap());
-    command.env("XDG_RUNTIME_DIR", world.runtime());
-    let mut tool = terminal.slave.spawn_command(command).unwrap();
-    world.until(|_| begun.exists());
-    kill(tool.process_id().unwrap(), Signal::HUP);
-    drop(File::options().write(true).open(&gate).unwrap());
-    assert!(tool.wait().unwrap().success());
-    assert_eq!(world.bundle(), None);
-    world.nothing_is_left();
+    for signal in [Signal::TERM, Signal::HUP] {
+        // The node describes itself when the gate opens, and not before.
+        let world = World::new();
+        let (gate, begun) =
+            (world.file().with_file_name("gate"), world.file().with_file_name("begun"));
+        assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        let program = format!("echo > {}; cat {}", begun.display(), gate.display());
+        world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\"]\n"));
+        // A hangup comes from a terminal.
+        let terminal = native_pty_system().openpty(PtySize::default()).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mycelium"));
+        command.args(["up", "app.toml", "--foreground"]);
+        command.cwd(world.file().parent().unwrap());
+        command.env("XDG_RUNTIME_DIR", world.runtime());
+        let mut tool = terminal.slave.spawn_command(command).unwrap();
+        world.until(|_| begun.exists());
+        kill(tool.process_id().unwrap(), signal);
+        drop(File::options().write(true).open(&gate).unwrap());
+        assert!(tool.wait().unwrap().success());
+        assert_eq!(world.bundle(), None);
+        world.nothing_is_left();
+    }
 }
 
 #[test]
