@@ -8,21 +8,9 @@ use mycelium_core::sync::lines::{Access, Kind, watch};
 
 use crate::caches::{Caches, Counts, LINE};
 
-/// A function that runs when a core is stopped.
-type Step = Box<dyn FnMut()>;
-
 struct State {
     caches: Caches,
     core: usize,
-    stop: Option<Stop>,
-}
-
-/// The access at which a core is stopped.
-struct Stop {
-    core: usize,
-    /// How many accesses the core makes before it.
-    after: usize,
-    step: Step,
 }
 
 thread_local! {
@@ -39,30 +27,19 @@ impl Machine {
     /// # Panics
     /// If this thread simulates one already.
     pub fn new(cores: usize, lines: usize) -> Machine {
-        let state = State { caches: Caches::new(cores, lines), core: 0, stop: None };
+        let state = State { caches: Caches::new(cores, lines), core: 0 };
         let before = STATE.replace(Some(state));
         assert!(before.is_none(), "this thread simulates a machine already");
         watch(Some(observe));
         Machine(PhantomData)
     }
 
-    /// Runs `call` on a core. Calls may be nested, as in a step of [`stop`](Machine::stop).
+    /// Runs `call` on a core.
     pub fn on<R>(core: usize, call: impl FnOnce() -> R) -> R {
         let before = with(|state| std::mem::replace(&mut state.core, core));
         let result = call();
         with(|state| state.core = before);
         result
-    }
-
-    /// Stops `core` once, after the next `after` accesses, and runs `step` there. An access to
-    /// several lines counts as one for each.
-    pub fn stop(core: usize, after: usize, step: Step) {
-        with(|state| state.stop = Some(Stop { core, after, step }));
-    }
-
-    /// The step of [`stop`](Machine::stop), if the core was not stopped.
-    pub fn not_stopped() -> Option<Step> {
-        with(|state| state.stop.take()).map(|stop| stop.step)
     }
 
     /// The requests of each core so far.
@@ -85,24 +62,9 @@ fn with<R>(run: impl FnOnce(&mut State) -> R) -> R {
 fn observe(access: Access) {
     let last = access.start + access.bytes.max(1) - 1;
     for line in access.start / LINE..=last / LINE {
-        if let Some(mut step) = with(State::stop_here) {
-            step();
-        }
         with(|state| match access.kind {
             Kind::Load | Kind::LoadAhead => state.caches.load(state.core, line),
             Kind::Store | Kind::StoreAhead => state.caches.store(state.core, line),
         });
-    }
-}
-
-impl State {
-    /// The step to run before the current access, if there is one.
-    fn stop_here(&mut self) -> Option<Step> {
-        let stop = self.stop.as_mut().filter(|stop| stop.core == self.core)?;
-        if stop.after > 0 {
-            stop.after -= 1;
-            return None;
-        }
-        self.stop.take().map(|stop| stop.step)
     }
 }

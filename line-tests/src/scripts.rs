@@ -3,11 +3,6 @@
 //!
 //! Each script first runs for two laps of the ring, and counts in the next two.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
-use mycelium_core::sync::lines::{Kind, report_all};
-
 use crate::caches::{CACHE_LINES, Counts};
 use crate::machine::Machine;
 use crate::place::at_offset;
@@ -28,9 +23,6 @@ pub enum Script {
     WaitsForRoom,
     /// The reader reads after each push, until it finds nothing.
     AtTheHeels,
-    /// The same as `AtTheHeels`, but the reader reads between two accesses of each push: the worst
-    /// of these places.
-    WithinAPush,
     /// A message through one ring, an answer through another one of the same kind; each side has
     /// found nothing before its message arrives.
     RoundTrip,
@@ -38,13 +30,8 @@ pub enum Script {
 
 impl Script {
     /// All scripts.
-    pub const ALL: [Script; 5] = [
-        Script::LapBehind,
-        Script::WaitsForRoom,
-        Script::AtTheHeels,
-        Script::WithinAPush,
-        Script::RoundTrip,
-    ];
+    pub const ALL: [Script; 4] =
+        [Script::LapBehind, Script::WaitsForRoom, Script::AtTheHeels, Script::RoundTrip];
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
@@ -52,7 +39,6 @@ impl Script {
             Script::LapBehind => "a lap behind",
             Script::WaitsForRoom => "waits for room",
             Script::AtTheHeels => "at the heels",
-            Script::WithinAPush => "within a push",
             Script::RoundTrip => "round trip",
         }
     }
@@ -81,44 +67,33 @@ impl Cost {
 }
 
 /// The cost of a message under a script; the worst over the offsets of memory.
-pub fn cost(make: &dyn Fn() -> Subject, script: Script) -> Cost {
-    worst(OFFSETS.into_iter().map(|offset| at_offset(offset, || cost_here(make, script))))
-}
-
-fn cost_here(make: &dyn Fn() -> Subject, script: Script) -> Cost {
-    match script {
-        Script::RoundTrip => round_trip(make),
-        // Until a push has no such access.
-        Script::WithinAPush => worst((0..).map_while(|stop| run(make, script, stop))),
-        _ => run(make, script, usize::MAX).expect("only pushes that are stopped end before"),
-    }
-}
-
-fn worst(costs: impl Iterator<Item = Cost>) -> Cost {
+pub fn cost(make: fn() -> Subject, script: Script) -> Cost {
+    let at = |offset| {
+        at_offset(offset, || match script {
+            Script::RoundTrip => round_trip(make),
+            _ => run(make, script),
+        })
+    };
+    let costs = OFFSETS.into_iter().map(at);
     costs.max_by(|a, b| a.partial_cmp(b).expect("numbers")).unwrap_or_default()
 }
 
-/// Runs a script, with pushes stopped before their access number `stop`. Returns `None` if a push
-/// has no such access.
-fn run(make: &dyn Fn() -> Subject, script: Script, stop: usize) -> Option<Cost> {
+fn run(make: fn() -> Subject, script: Script) -> Cost {
     let _machine = Machine::new(2, CACHE_LINES);
-    let mut play = Play { subject: make(), sent: 0, taken: Rc::default(), stopped: 0 };
-    play.two_laps(script, stop);
-    let (before, sent, stopped) = (Machine::counts(), play.sent, play.stopped);
-    play.two_laps(script, stop);
-    let messages = play.sent - sent;
-    let cost = Cost::since(&before, messages);
+    let mut play = Play { subject: make(), sent: 0, taken: 0 };
+    play.two_laps(script);
+    let (before, sent) = (Machine::counts(), play.sent);
+    play.two_laps(script);
+    let cost = Cost::since(&before, play.sent - sent);
     play.take(usize::MAX);
-    assert_eq!(play.taken.get(), play.sent, "pushed messages can be taken");
-    (script != Script::WithinAPush || play.stopped - stopped == messages).then_some(cost)
+    assert_eq!(play.taken, play.sent, "pushed messages can be taken");
+    cost
 }
 
 struct Play {
     subject: Subject,
     sent: usize,
-    taken: Rc<Cell<usize>>,
-    /// The pushes that were stopped.
-    stopped: usize,
+    taken: usize,
 }
 
 impl Play {
@@ -126,17 +101,11 @@ impl Play {
         self.sent += Machine::on(WRITER, || self.subject.writer.repeat(most));
     }
 
-    /// Takes messages; not a method that borrows, as it may be a step within a push.
-    fn taking(&self, most: usize) -> impl FnMut() + 'static {
-        let (reader, taken) = (self.subject.reader.clone(), self.taken.clone());
-        move || taken.set(taken.get() + Machine::on(READER, || reader.repeat(most)))
+    fn take(&mut self, most: usize) {
+        self.taken += Machine::on(READER, || self.subject.reader.repeat(most));
     }
 
-    fn take(&self, most: usize) {
-        self.taking(most)();
-    }
-
-    fn two_laps(&mut self, script: Script, stop: usize) {
+    fn two_laps(&mut self, script: Script) {
         let last = self.sent + 2 * self.subject.capacity;
         if let Script::LapBehind | Script::WaitsForRoom = script {
             self.push(usize::MAX);
@@ -155,41 +124,21 @@ impl Play {
                     self.push(1);
                     self.take(usize::MAX);
                 }
-                Script::WithinAPush => {
-                    Machine::stop(WRITER, stop, Box::new(self.taking(usize::MAX)));
-                    self.push(1);
-                    match Machine::not_stopped() {
-                        Some(mut step) => step(),
-                        None => self.stopped += 1,
-                    }
-                }
                 Script::RoundTrip => unreachable!("it takes two rings"),
             }
         }
     }
 }
 
-fn round_trip(make: &dyn Fn() -> Subject) -> Cost {
-    let (there, back) = (make(), make());
+fn round_trip(make: fn() -> Subject) -> Cost {
+    let (mut there, mut back) = (make(), make());
     let _machine = Machine::new(2, CACHE_LINES);
-    let at = |core, end: &End, most| assert_eq!(Machine::on(core, || end.repeat(most)), 1);
+    let at = |core, end: &mut End, most| assert_eq!(Machine::on(core, || end.repeat(most)), 1);
     trips(2 * there.capacity, || {
-        at(WRITER, &there.writer, 1);
-        at(READER, &there.reader, usize::MAX);
-        at(READER, &back.writer, 1);
-        at(WRITER, &back.reader, usize::MAX);
-    })
-}
-
-/// The cost of a round trip through one word, to which each side stores in turn.
-pub fn raw_round_trip() -> Cost {
-    let word = 0_usize;
-    let _machine = Machine::new(2, CACHE_LINES);
-    trips(1_000, || {
-        for core in [WRITER, READER] {
-            Machine::on(core, || report_all(Kind::Store, &word));
-            Machine::on(1 - core, || report_all(Kind::Load, &word));
-        }
+        at(WRITER, &mut there.writer, 1);
+        at(READER, &mut there.reader, usize::MAX);
+        at(READER, &mut back.writer, 1);
+        at(WRITER, &mut back.reader, usize::MAX);
     })
 }
 

@@ -7,9 +7,7 @@ use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::lines::{Access, Kind as Does, report, watch};
 use mycelium_line_tests::caches::LINE;
 use mycelium_line_tests::machine::Machine;
-use mycelium_line_tests::place::at_offset;
-use mycelium_line_tests::scripts::{Script, cost};
-use mycelium_line_tests::subjects::Kind;
+use mycelium_line_tests::subjects::ALL;
 
 thread_local! {
     static LOADED: Cell<usize> = const { Cell::new(0) };
@@ -33,12 +31,12 @@ fn moved(run: impl FnOnce()) -> (usize, usize) {
 
 #[test]
 fn every_byte_of_a_message_is_stored_and_loaded() {
-    for kind in Kind::ALL {
-        let (subject, name) = (kind.make(), kind.name());
+    for kind in ALL {
+        let (mut subject, name) = ((kind.make)(), kind.name);
         let whole = subject.capacity;
         let (_, stored) = moved(|| assert_eq!(subject.writer.repeat(usize::MAX), whole, "{name}"));
         let (loaded, _) = moved(|| assert_eq!(subject.reader.repeat(usize::MAX), whole, "{name}"));
-        let least = whole * kind.bytes();
+        let least = whole * kind.bytes;
         assert!(stored >= least, "{name}: {stored} of {least} bytes stored");
         assert!(loaded >= least, "{name}: {loaded} of {least} bytes loaded");
     }
@@ -66,22 +64,6 @@ fn batches_and_borrowed_items_are_seen() {
     assert!(moved(|| assert_eq!(items.iter().copied().sum::<u64>(), 45)).0 >= 48);
 }
 
-/// Each word and each piece of an item is a separate access, at which a script can stop the push.
-#[test]
-fn a_push_can_be_stopped_between_its_stores() {
-    for (kind, least) in [(Kind::Broadcast, 5), (Kind::Stamped, 5), (Kind::Spsc, 2)] {
-        let subject = kind.make();
-        let _machine = Machine::new(2, 128);
-        let stopped = (0..).take_while(|stop| {
-            Machine::stop(0, *stop, Box::new(|| {}));
-            assert_eq!(Machine::on(0, || subject.writer.repeat(1)), 1);
-            Machine::not_stopped().is_none()
-        });
-        let stops = stopped.count();
-        assert!(stops >= least, "{}: {stops}", kind.name());
-    }
-}
-
 #[test]
 fn prefetches_are_requests_and_an_access_over_two_lines_is_two() {
     let _machine = Machine::new(2, 8);
@@ -94,12 +76,4 @@ fn prefetches_are_requests_and_an_access_over_two_lines_is_two() {
     }
     Machine::on(0, || report(Does::Store, 3 * LINE - 8, 16));
     assert_eq!(Machine::counts()[0].owns, 3);
-}
-
-#[test]
-fn counts_do_not_depend_on_other_allocations() {
-    let count = || cost(&|| Kind::Broadcast.make(), Script::AtTheHeels);
-    let alone = count();
-    let _others: Vec<Vec<u8>> = (0..100).map(|size| at_offset(8, || vec![0; size])).collect();
-    assert_eq!(count(), alone);
 }
