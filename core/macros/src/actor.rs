@@ -15,14 +15,7 @@ use syn::{Error, Generics, Ident, Result, Type};
 use block::{ActorImpl, HandlerKind, Method, Returns};
 
 use crate::impl_block::Head;
-
-/// How the task of an actor may move.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TaskKind {
-    Send,
-    Local,
-    Unknown,
-}
+use crate::launch::{Life, TaskKind};
 
 /// The expansion, or the error and the unchanged block.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
@@ -82,7 +75,16 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     let unused = unused_arm(generics);
     let hooks = hooks(actor, &root);
     let impls = handler_impls(actor, &root);
-    let (launch, helper) = launch(kind, actor, &root)?;
+    let life = Life {
+        kind,
+        head: &actor.head,
+        of: |ty| quote!(::mycelium::__private::ActorLife<#ty, Q>),
+        run: format_ident!("run_actor"),
+        has_queue: true,
+        hint: "a generic actor says whether it may move between threads: \
+               `#[actor(send)]` or `#[actor(local)]`",
+    };
+    let (launch, helper) = life.launch()?;
     Ok(quote! {
         #definition
         #slots
@@ -357,55 +359,4 @@ fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         }
     });
     quote!(#(#impls)*)
-}
-
-/// How the task of an actor is made, and a function outside the impl for it.
-fn launch(
-    kind: TaskKind,
-    actor: &ActorImpl,
-    root: &TokenStream,
-) -> Result<(TokenStream, TokenStream)> {
-    let life = |ty: TokenStream| quote!(#root::ActorLife<#ty, Q>);
-    let (queue, own) = (quote!(Q: ::mycelium::channel::Queue), life(quote!(Self)));
-    let declared = match kind {
-        TaskKind::Send => Some((quote!(true), quote!(#root::Task::send))),
-        TaskKind::Local => Some((quote!(false), quote!(#root::Task::local))),
-        TaskKind::Unknown => None,
-    };
-    if let Some((is_send, task)) = declared {
-        let methods = quote! {
-            fn is_send() -> bool {
-                #is_send
-            }
-
-            fn launch<#queue>(life: #own) -> #root::Task {
-                #task(#root::run_actor(life))
-            }
-        };
-        return Ok((methods, TokenStream::new()));
-    }
-    if !actor.head.generics.params.is_empty() {
-        let message = "a generic actor says whether it may move between threads: \
-                       `#[actor(send)]` or `#[actor(local)]`";
-        return Err(Error::new_spanned(&actor.head.generics, message));
-    }
-    let methods = quote! {
-        fn is_send() -> bool {
-            use #root::{IsLocal as _, IsSend as _};
-            (&#root::FutureKind::of(life_of::<::mycelium::channel::Mpsc>)).is_send()
-        }
-
-        fn launch<#queue>(life: #own) -> #root::Task {
-            use #root::{LocalTask as _, SendTask as _};
-            (&#root::Launch::of(life_of::<Q>(life))).task()
-        }
-    };
-    let self_ty = &actor.head.self_ty;
-    let life = life(quote!(#self_ty));
-    let helper = quote! {
-        fn life_of<#queue>(life: #life) -> impl ::core::future::Future<Output = ()> + 'static {
-            #root::run_actor(life)
-        }
-    };
-    Ok((methods, helper))
 }

@@ -9,6 +9,7 @@ use syn::{Path, parse_quote};
 
 mod actor;
 mod impl_block;
+mod launch;
 mod message;
 mod routes;
 mod service;

@@ -9,15 +9,16 @@ mod block;
 mod tasks;
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{Error, FnArg, Index, Path, Result, ReturnType, Signature, Type};
 
-use arguments::{Port, ServiceArguments, TaskKind};
+use arguments::{Port, ServiceArguments};
 use block::{Run, ServiceImpl};
 use tasks::check_tasks;
 
 use crate::impl_block::Head;
+use crate::launch::Life;
 
 /// The expansion, or an error with what keeps it from causing others.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
@@ -100,7 +101,16 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     let name = service.head.name(KIND)?.unraw().to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
-    let LaunchTokens { methods, helper } = launch(arguments, service, &root)?;
+    let life = Life {
+        kind: arguments.task,
+        head: &service.head,
+        of: |ty| quote!(::std::boxed::Box<::mycelium::__private::Life<#ty>>),
+        run: format_ident!("supervise"),
+        has_queue: false,
+        hint: "a generic service says whether it may move between threads: \
+               `#[service(send, ..)]` or `#[service(local, ..)]`",
+    };
+    let (methods, helper) = life.launch()?;
     let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
     let (read_types, emit_types) = (types(reads), types(emits));
     let (read_keys, emit_keys) = (keys(reads), keys(emits));
@@ -280,63 +290,6 @@ fn constants(ports: &[Port], kind: &TokenStream) -> TokenStream {
         })
     });
     quote!(#(#named)*)
-}
-
-/// How the supervised service becomes a task: as the attribute says, or as the compiler finds out
-/// at the concrete type.
-fn launch(
-    arguments: &ServiceArguments,
-    service: &ServiceImpl,
-    root: &TokenStream,
-) -> Result<LaunchTokens> {
-    let declared = match arguments.task {
-        TaskKind::Send => Some((quote!(true), quote!(#root::Task::send))),
-        TaskKind::Local => Some((quote!(false), quote!(#root::Task::local))),
-        TaskKind::Unknown => None,
-    };
-    if let Some((is_send, task)) = declared {
-        let methods = quote! {
-            fn is_send() -> bool {
-                #is_send
-            }
-
-            fn launch(life: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
-                #task(#root::supervise(life))
-            }
-        };
-        return Ok(LaunchTokens { methods, helper: TokenStream::new() });
-    }
-    if !service.head.generics.params.is_empty() {
-        let message = "a generic service says whether it may move between threads: \
-                       `#[service(send, ..)]` or `#[service(local, ..)]`";
-        return Err(Error::new_spanned(&service.head.generics, message));
-    }
-    let self_ty = &service.head.self_ty;
-    let methods = quote! {
-        fn is_send() -> bool {
-            use #root::{IsLocal as _, IsSend as _};
-            (&#root::FutureKind::of(life_of)).is_send()
-        }
-
-        fn launch(life: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
-            use #root::{LocalTask as _, SendTask as _};
-            (&#root::Launch::of(life_of(life))).task()
-        }
-    };
-    // A function hides the future behind a type of which the compiler knows whether it is `Send`.
-    let helper = quote! {
-        fn life_of(
-            life: ::std::boxed::Box<#root::Life<#self_ty>>,
-        ) -> impl ::core::future::Future<Output = ()> + 'static {
-            #root::supervise(life)
-        }
-    };
-    Ok(LaunchTokens { methods, helper })
-}
-
-struct LaunchTokens {
-    methods: TokenStream,
-    helper: TokenStream,
 }
 
 fn check_run(service: &ServiceImpl) -> Result<()> {

@@ -5,6 +5,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Ident, LitStr, Path, Result, Token, parenthesized, token};
 
+use crate::launch::TaskKind;
+
 /// The arguments of the attribute.
 #[derive(Default)]
 pub(super) struct ServiceArguments {
@@ -19,14 +21,6 @@ pub(super) struct ServiceArguments {
 pub(super) struct Port {
     pub(super) message: Path,
     pub(super) name: Option<Ident>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(super) enum TaskKind {
-    #[default]
-    Unknown,
-    Send,
-    Local,
 }
 
 impl Parse for ServiceArguments {
