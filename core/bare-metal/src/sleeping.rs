@@ -23,7 +23,6 @@ use crate::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("sleeping::until_the_interrupt_pushes", pushed_by_the_interrupt),
-    ("sleeping::until_the_interrupt_takes", taken_by_the_interrupt),
     ("sleeping::both_push_and_nothing_is_lost", pushed_by_both),
     ("sleeping::readers_of_what_an_interrupt_publishes", published_by_the_interrupt),
 ];
@@ -92,52 +91,6 @@ fn pushed_by_the_interrupt() {
     assert_eq!(reader.try_pop(), Err(PopError::Empty));
     END.take().close();
     assert_eq!(reader.try_pop(), Err(PopError::Closed));
-}
-
-/// The program pushes and sleeps when the ring is full, the interrupt takes and rings.
-fn taken_by_the_interrupt() {
-    type End = spsc::Consumer<&'static spsc::Inline<usize, 4>>;
-    static RING: spsc::Inline<usize, 4> = spsc::Inline::new();
-    static BELL: Doorbell = Doorbell::new();
-    static WOKEN: Count = Count::new();
-    static END: Shared<End> = Shared::new();
-    static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-    fn step() {
-        END.with(|reader| {
-            for _ in 0..ticks::dice() % 6 {
-                let Ok(item) = reader.try_pop() else { break };
-                assert_eq!(item, TAKEN.load(SeqCst));
-                TAKEN.store(item + 1, SeqCst);
-            }
-            reader.flush();
-        });
-        announce();
-        BELL.ring();
-    }
-
-    END.put(Spsc::consumer(&RING).unwrap());
-    let mut writer = Spsc::producer(&RING).unwrap();
-    let waker = WOKEN.waker();
-    let mut sleeps = 0;
-    let preempted = ticks::during(step, || {
-        for item in 0..ITEMS {
-            while ticks::inside(|| writer.try_push(item)).is_err() {
-                let before = WOKEN.times();
-                ticks::inside(|| BELL.park(&waker));
-                if writer.room() > 0 {
-                    BELL.unpark();
-                    continue;
-                }
-                sleeps += 1;
-                sleep(&WOKEN, before, || RING.len() < RING.capacity());
-            }
-        }
-        while TAKEN.load(SeqCst) < ITEMS {
-            wfi();
-        }
-    });
-    assert!(preempted > 100 && sleeps > 100, "{preempted} interrupts inside, {sleeps} sleeps");
 }
 
 /// The interrupt and the program push into one ring, and both take from it.
