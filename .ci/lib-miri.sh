@@ -12,7 +12,7 @@ interpret() { cargo "+$NIGHTLY" miri test --target-dir "$TARGET/miri" "$@"; }
 # Natively `test` runs them.
 ORACLES=(behaves_like_the_model behave_like_the_model every_message_is_accounted_for)
 # Tests that take most of a minute each here.
-SLOW=(ends_stop_at_their_limit any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
+SLOW=(any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
 
 # Modules of the core's tests without a way to `unsafe` or to an ordering: frames and the link are
 # safe code on one thread.

@@ -1,13 +1,11 @@
 //! The items that pass through the rings, and the books about them: every item must be dropped
-//! once.
+//! once. And the dice of a thread.
 //!
 //! Each thread keeps its own books until it ends. Shared counters would order the operations of the
 //! threads, and hide an order that a ring lacks.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
-
-use crate::dice::scramble;
 
 /// An item of one writer.
 pub(crate) struct Item {
@@ -57,7 +55,7 @@ fn check(writer: usize, number: u64) -> u64 {
 }
 
 /// The most writers of a round.
-pub(crate) const WRITERS: usize = 8;
+pub(crate) const WRITERS: usize = 4;
 
 /// A set of numbers, as its size and a sum of hashes, which differs for different sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +93,7 @@ thread_local! {
 }
 
 /// The books of all threads that have ended.
-static ALL: Mutex<[Books; WRITERS]> = Mutex::new([EMPTY; WRITERS]);
-const EMPTY: Books = {
-    let none = Numbers { count: 0, sum: 0 };
-    Books { made: 0, gone: 0, pushed: none, taken: none, dropped: none }
-};
+static ALL: Mutex<Option<[Books; WRITERS]>> = Mutex::new(None);
 
 pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
     OWN.with_borrow_mut(|books| write(&mut books[writer]));
@@ -109,7 +103,7 @@ pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
 pub(crate) fn hand_in() {
     let own = OWN.take();
     let mut all = ALL.lock().expect("no thread panics here");
-    for (all, own) in all.iter_mut().zip(own) {
+    for (all, own) in all.get_or_insert_default().iter_mut().zip(own) {
         all.made += own.made;
         all.gone += own.gone;
         all.pushed.merge(own.pushed);
@@ -121,5 +115,31 @@ pub(crate) fn hand_in() {
 /// Takes the books of all threads.
 pub(crate) fn close_the_books() -> [Books; WRITERS] {
     hand_in();
-    std::mem::take(&mut *ALL.lock().expect("no thread panics here"))
+    ALL.lock().expect("no thread panics here").take().unwrap_or_default()
+}
+
+/// Pseudo-random numbers: splitmix64, by Sebastiano Vigna.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// The numbers of a seed and a number within it, for a round or a thread.
+    pub(crate) fn of(seed: u64, name: u64) -> Dice {
+        Dice(scramble(seed ^ scramble(name)))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        scramble(self.0)
+    }
+
+    /// Below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+fn scramble(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
 }

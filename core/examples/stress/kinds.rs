@@ -4,36 +4,33 @@ use std::sync::Arc;
 
 use mycelium_core::ring::{self, mpmc, spsc, stamped};
 
-/// A kind of ring, for items of any type.
+use crate::item::Item;
+
+/// A kind of ring.
 pub(crate) trait Kind: 'static {
     const NAME: &'static str;
     /// The most readers at a time.
     const READERS: usize;
 
-    type Ring<T: Send + 'static>: Clone + Send + Sync + 'static;
-    type Writer<T: Send + 'static>: ring::Producer<Item = T> + Send;
-    type Reader<T: Send + 'static>: ring::Consumer<Item = T> + Send;
+    type Ring: Clone + Send + Sync + 'static;
+    type Writer: ring::Producer<Item = Item> + Send;
+    type Reader: ring::Consumer<Item = Item> + Send;
 
-    fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T>;
+    fn ring(capacity: usize) -> Self::Ring;
 
     /// An end, unless all are taken or the ring is closed.
-    fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>>;
-    fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>>;
+    fn writer(ring: &Self::Ring) -> Option<Self::Writer>;
+    fn reader(ring: &Self::Ring) -> Option<Self::Reader>;
 
     /// Closes the side of the writers, if that is possible now.
-    fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool;
-
-    /// Closes the side of the readers, if that is possible now.
-    fn close_readers<T: Send + 'static>(_: &Self::Ring<T>) -> bool {
-        false
-    }
+    fn close(ring: &Self::Ring) -> bool;
 
     /// Fills up to `count` slots in place with the items of `next`, and shows them to the readers
     /// if `commit`. Returns how many slots it filled; 0 if `count` slots are not free now.
-    fn fill<T: Send + 'static>(
-        writer: &mut Self::Writer<T>,
+    fn fill(
+        writer: &mut Self::Writer,
         count: usize,
-        next: impl FnMut() -> Option<T>,
+        next: impl FnMut() -> Option<Item>,
         commit: bool,
     ) -> usize;
 }
@@ -64,34 +61,30 @@ macro_rules! pair {
         impl Kind for $kind {
             const NAME: &'static str = stringify!($layout);
             const READERS: usize = 1;
-            type Ring<T: Send + 'static> = Arc<$layout::Boxed<T>>;
-            type Writer<T: Send + 'static> = spsc::Producer<Self::Ring<T>>;
-            type Reader<T: Send + 'static> = spsc::Consumer<Self::Ring<T>>;
+            type Ring = Arc<$layout::Boxed<Item>>;
+            type Writer = spsc::Producer<Self::Ring>;
+            type Reader = spsc::Consumer<Self::Ring>;
 
-            fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T> {
+            fn ring(capacity: usize) -> Self::Ring {
                 Arc::new($layout::Boxed::with_capacity(capacity).expect("a power of two"))
             }
 
-            fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>> {
+            fn writer(ring: &Self::Ring) -> Option<Self::Writer> {
                 spsc::Spsc::producer(ring.clone())
             }
 
-            fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>> {
+            fn reader(ring: &Self::Ring) -> Option<Self::Reader> {
                 spsc::Spsc::consumer(ring.clone())
             }
 
-            fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
+            fn close(ring: &Self::Ring) -> bool {
                 Self::writer(ring).map(spsc::Producer::close).is_some()
             }
 
-            fn close_readers<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
-                Self::reader(ring).map(spsc::Consumer::close).is_some()
-            }
-
-            fn fill<T: Send + 'static>(
-                writer: &mut Self::Writer<T>,
+            fn fill(
+                writer: &mut Self::Writer,
                 count: usize,
-                mut next: impl FnMut() -> Option<T>,
+                mut next: impl FnMut() -> Option<Item>,
                 commit: bool,
             ) -> usize {
                 fill!(writer, count, next, commit)
@@ -109,31 +102,31 @@ pub(crate) struct Mpmc;
 impl Kind for Mpmc {
     const NAME: &'static str = "mpmc";
     const READERS: usize = usize::MAX;
-    type Ring<T: Send + 'static> = Arc<mpmc::Boxed<T>>;
-    type Writer<T: Send + 'static> = mpmc::Producer<Self::Ring<T>>;
-    type Reader<T: Send + 'static> = mpmc::Consumer<Self::Ring<T>>;
+    type Ring = Arc<mpmc::Boxed<Item>>;
+    type Writer = mpmc::Producer<Self::Ring>;
+    type Reader = mpmc::Consumer<Self::Ring>;
 
-    fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T> {
+    fn ring(capacity: usize) -> Self::Ring {
         Arc::new(mpmc::Boxed::with_capacity(capacity).expect("a power of two"))
     }
 
-    fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>> {
+    fn writer(ring: &Self::Ring) -> Option<Self::Writer> {
         (!ring.is_closed()).then(|| mpmc::Mpmc::producer(ring.clone()))
     }
 
-    fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>> {
+    fn reader(ring: &Self::Ring) -> Option<Self::Reader> {
         Some(mpmc::Mpmc::consumer(ring.clone()))
     }
 
-    fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
+    fn close(ring: &Self::Ring) -> bool {
         ring.close();
         true
     }
 
-    fn fill<T: Send + 'static>(
-        writer: &mut Self::Writer<T>,
+    fn fill(
+        writer: &mut Self::Writer,
         count: usize,
-        mut next: impl FnMut() -> Option<T>,
+        mut next: impl FnMut() -> Option<Item>,
         commit: bool,
     ) -> usize {
         fill!(writer, count, next, commit)

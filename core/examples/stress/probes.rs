@@ -1,14 +1,14 @@
-//! Probes: queues with a fault, which the stress must find, so that its checks are known to work.
+//! Probes: rings with a fault, which the stress must find, so that its checks are known to work.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
-use mycelium_core::ring::{self, PopError, PushError};
+use mycelium_core::ring::{self, PushError, mpmc};
 
-use crate::kinds::Kind;
+use crate::item::Item;
+use crate::kinds::{Kind, Mpmc};
 
-/// One operation in this many goes wrong.
-const SELDOM: u64 = 5_000;
+/// One item in this many goes wrong, and the ring stops after so many.
+const SELDOM: u64 = 500;
 
 pub(crate) const LOSES: u8 = 0;
 pub(crate) const LEAKS: u8 = 1;
@@ -18,27 +18,10 @@ pub(crate) const SHOWS_GHOSTS: u8 = 4;
 
 pub(crate) struct Faulty<const FAULT: u8>;
 
-pub(crate) struct Queue<T> {
-    items: VecDeque<T>,
-    capacity: usize,
-    closed: bool,
-    operations: u64,
-}
-
-pub(crate) struct End<T, const FAULT: u8>(Arc<Mutex<Queue<T>>>);
-
-impl<T, const FAULT: u8> End<T, FAULT> {
-    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        let mut queue = self.0.lock().expect("no thread panics here");
-        queue.operations += 1;
-        queue
-    }
-}
-
-impl<T> Queue<T> {
-    fn goes_wrong(&self) -> bool {
-        self.operations.is_multiple_of(SELDOM)
-    }
+/// A writer that makes the fault.
+pub(crate) struct Writer<const FAULT: u8> {
+    end: mpmc::Producer<Arc<mpmc::Boxed<Item>>>,
+    late: Option<Item>,
 }
 
 impl<const FAULT: u8> Kind for Faulty<FAULT> {
@@ -46,126 +29,73 @@ impl<const FAULT: u8> Kind for Faulty<FAULT> {
         ["probe-loses", "probe-leaks", "probe-reorders", "probe-stops", "probe-ghosts"]
             [FAULT as usize];
     const READERS: usize = usize::MAX;
-    type Ring<T: Send + 'static> = Arc<Mutex<Queue<T>>>;
-    type Writer<T: Send + 'static> = End<T, FAULT>;
-    type Reader<T: Send + 'static> = End<T, FAULT>;
+    type Ring = <Mpmc as Kind>::Ring;
+    type Writer = Writer<FAULT>;
+    type Reader = <Mpmc as Kind>::Reader;
 
-    fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T> {
-        let items = VecDeque::with_capacity(capacity);
-        Arc::new(Mutex::new(Queue { items, capacity, closed: false, operations: 0 }))
+    fn ring(capacity: usize) -> Self::Ring {
+        Mpmc::ring(capacity)
     }
 
-    fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>> {
-        let end = End(ring.clone());
-        (!ring::Producer::is_closed(&end)).then_some(end)
+    fn writer(ring: &Self::Ring) -> Option<Self::Writer> {
+        Some(Writer { end: Mpmc::writer(ring)?, late: None })
     }
 
-    fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>> {
-        Some(End(ring.clone()))
+    fn reader(ring: &Self::Ring) -> Option<Self::Reader> {
+        Mpmc::reader(ring)
     }
 
-    fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
-        ring.lock().expect("no thread panics here").closed = true;
-        true
+    fn close(ring: &Self::Ring) -> bool {
+        Mpmc::close(ring)
     }
 
-    fn fill<T: Send + 'static>(
-        writer: &mut Self::Writer<T>,
+    fn fill(
+        writer: &mut Self::Writer,
         count: usize,
-        mut next: impl FnMut() -> Option<T>,
+        next: impl FnMut() -> Option<Item>,
         commit: bool,
     ) -> usize {
-        let mut queue = writer.queue();
-        if queue.closed || queue.items.len() + count > queue.capacity {
-            return 0;
-        }
-        // `next` may panic: a poisoned lock would be another fault.
-        drop(queue);
-        let items: Vec<T> = std::iter::from_fn(&mut next).take(count).collect();
-        queue = writer.queue();
-        let filled = items.len();
-        if commit || FAULT == SHOWS_GHOSTS {
-            queue.items.extend(items);
-        }
-        filled
+        Mpmc::fill(&mut writer.end, count, next, commit || FAULT == SHOWS_GHOSTS)
     }
 }
 
-impl<T, const FAULT: u8> ring::Producer for End<T, FAULT> {
-    type Item = T;
+impl<const FAULT: u8> ring::Producer for Writer<FAULT> {
+    type Item = Item;
 
-    fn try_push(&mut self, item: T) -> Result<(), PushError<T>> {
-        let mut queue = self.queue();
-        if queue.closed {
-            return Err(PushError::Closed(item));
-        }
-        if queue.items.len() == queue.capacity {
-            return Err(PushError::Full(item));
+    fn try_push(&mut self, item: Item) -> Result<(), PushError<Item>> {
+        if self.end.is_closed() || ring::Producer::is_full(&mut self.end) {
+            return self.end.try_push(item);
         }
         match FAULT {
-            LOSES if queue.goes_wrong() => drop(item),
-            LEAKS if queue.goes_wrong() => std::mem::forget(item),
-            REORDERS if queue.operations.is_multiple_of(16) => queue.items.push_front(item),
-            STOPS if queue.operations > SELDOM => return Err(PushError::Full(item)),
-            _ => queue.items.push_back(item),
+            LOSES if item.number % SELDOM == 1 => drop(item),
+            LEAKS if item.number % SELDOM == 1 => std::mem::forget(item),
+            REORDERS if self.late.is_none() => self.late = Some(item),
+            STOPS if item.number > SELDOM => return Err(PushError::Full(item)),
+            _ => {
+                self.end.try_push(item)?;
+                self.late.take().map_or(Ok(()), |late| self.end.try_push(late))?;
+            }
         }
         Ok(())
     }
 
     fn is_full(&mut self) -> bool {
-        let queue = self.queue();
-        queue.items.len() == queue.capacity
+        ring::Producer::is_full(&mut self.end)
     }
 
     fn is_closed(&self) -> bool {
-        self.queue().closed
+        self.end.is_closed()
     }
 
     fn capacity(&self) -> usize {
-        self.queue().capacity
+        ring::Producer::capacity(&self.end)
     }
 
     fn len(&self) -> usize {
-        self.queue().items.len()
+        ring::Producer::len(&self.end)
     }
 
     fn close(self) {
-        self.queue().closed = true;
-    }
-}
-
-impl<T, const FAULT: u8> ring::Consumer for End<T, FAULT> {
-    type Item = T;
-
-    fn try_pop(&mut self) -> Result<T, PopError> {
-        let mut queue = self.queue();
-        let nothing = if queue.closed { PopError::Closed } else { PopError::Empty };
-        queue.items.pop_front().ok_or(nothing)
-    }
-
-    fn pop_many(&mut self, most: usize, mut take: impl FnMut(T)) -> Result<usize, PopError> {
-        let first = self.try_pop()?;
-        take(first);
-        for taken in 1..most {
-            let Ok(item) = self.try_pop() else { return Ok(taken) };
-            take(item);
-        }
-        Ok(most)
-    }
-
-    fn capacity(&self) -> usize {
-        self.queue().capacity
-    }
-
-    fn len(&self) -> usize {
-        self.queue().items.len()
-    }
-
-    fn refuse_pushes(&mut self) {
-        self.queue().closed = true;
-    }
-
-    fn close(self) {
-        self.queue().closed = true;
+        self.end.close();
     }
 }

@@ -8,35 +8,32 @@ use std::time::Duration;
 
 use mycelium_core::ring::{Consumer, PopError};
 
-use crate::dice::Dice;
-use crate::item::{Item, WRITERS, note};
+use crate::item::{Dice, Item, WRITERS, note};
 use crate::kinds::Kind;
-use crate::round::{Counts, Deliberate, Idle, Round, Side, broken};
+use crate::rounds::{Deliberate, Round, broken};
+use crate::sides::Side;
 use crate::watchdog;
 
 struct Reader<'a, K: Kind> {
     round: &'a Round<K>,
-    index: usize,
     dice: Dice,
-    idle: Idle,
+    side: Side<'a>,
     /// The lowest possible number of the next item of each writer, as far as this thread knows.
     expected: [u64; WRITERS],
     taken: u64,
-    counts: Counts,
 }
 
 /// All items were taken, and the ring is closed.
 struct Over;
 
-pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
-    let idle = Idle::of(&mut dice);
-    let counts = Counts::default();
-    let expected = [0; WRITERS];
-    let mut reader = Reader { round, index, dice, idle, expected, taken: 0, counts };
+pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
+    let (side, expected) = (round.sides.reader(), [0; WRITERS]);
+    let mut reader = Reader { round, dice, side, expected, taken: 0 };
+    let (mut retaken, mut panics) = (0, 0);
     let mut kept = None;
     loop {
         let Some(mut end) = kept.take().or_else(|| K::reader(&round.ring)) else {
-            if round.abandoned.load(SeqCst) || round.drained.load(SeqCst) {
+            if round.drained.load(SeqCst) {
                 break;
             }
             thread::yield_now();
@@ -47,31 +44,34 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
             let worked = reader.tenure(&mut end);
             (worked, end)
         }));
-        round.notify(Side::Writers);
+        // The other side looks again.
+        reader.side.until(|| Some(()));
         match worked {
-            Ok((Ok(()), end)) if reader.dice.once_in(2) => kept = Some(end),
+            Ok((Ok(()), end)) if reader.dice.below(2) == 0 => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
                 // The drop has shown its position.
-                round.notify(Side::Writers);
-                reader.counts.retaken += 1;
+                reader.side.until(|| Some(()));
+                retaken += 1;
             }
             Ok((Err(Over), _)) => {
+                // Another reader may have got `Empty` because this one was popping: the end of this
+                // side wakes it.
                 round.drained.store(true, SeqCst);
-                // Another reader may have got `Empty` because this one was popping.
-                round.notify(Side::Readers);
                 break;
             }
-            Err(panic) if panic.is::<Deliberate>() => reader.counts.panics += 1,
+            Err(panic) if panic.is::<Deliberate>() => panics += 1,
             Err(panic) => resume_unwind(panic),
         }
     }
-    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(reader.counts);
+    let mut counts = round.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.retaken += retaken;
+    counts.panics += panics;
 }
 
 impl<K: Kind> Reader<'_, K> {
     /// Some operations with one end.
-    fn tenure(&mut self, end: &mut K::Reader<Item>) -> Result<(), Over> {
+    fn tenure(&mut self, end: &mut K::Reader) -> Result<(), Over> {
         let round = self.round;
         // If there is one reader at a time, the next one continues exactly where this one stops.
         let mut handed_over = (K::READERS == 1)
@@ -79,7 +79,7 @@ impl<K: Kind> Reader<'_, K> {
         if let Some(expected) = &handed_over {
             self.expected = **expected;
         }
-        let panics = self.dice.once_in(16);
+        let panics = self.dice.below(16) == 0;
         let worked = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..self.dice.below(200) {
                 let found = match self.dice.below(64) {
@@ -92,11 +92,11 @@ impl<K: Kind> Reader<'_, K> {
                     _ => self.pop_many(end, panics),
                 };
                 // A check that finds nothing shows the items that were taken before.
-                self.round.notify(Side::Writers);
+                self.side.until(|| Some(()));
                 match found {
                     Ok(()) => {}
                     Err(PopError::Closed) => return Err(Over),
-                    Err(PopError::Empty) => self.wait(end),
+                    Err(PopError::Empty) => self.wait(end)?,
                 }
             }
             Ok(())
@@ -107,7 +107,7 @@ impl<K: Kind> Reader<'_, K> {
         worked.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    fn pop_many(&mut self, end: &mut K::Reader<Item>, panics: bool) -> Result<(), PopError> {
+    fn pop_many(&mut self, end: &mut K::Reader, panics: bool) -> Result<(), PopError> {
         let most = 1 + self.dice.below(40);
         let mut left = 1 + self.dice.below(most);
         end.pop_many(most, |item| {
@@ -121,22 +121,14 @@ impl<K: Kind> Reader<'_, K> {
         Ok(())
     }
 
-    fn wait(&mut self, end: &mut K::Reader<Item>) {
-        if !self.round.asleep {
-            return self.idle.wait();
-        }
-        self.counts.sleeps += 1;
-        let check = || {
-            end.try_pop().map_or_else(
-                |error| (error == PopError::Closed).then_some(None),
-                |item| Some(Some(item)),
-            )
-        };
-        let found = self.round.sleep(Side::Readers, self.index, check);
-        if let Some(Some(item)) = found {
-            self.accept(item);
-            self.round.notify(Side::Writers);
-        }
+    /// Sleeps until there is an item, or the end.
+    fn wait(&mut self, end: &mut K::Reader) -> Result<(), Over> {
+        let found = self.side.until(|| match end.try_pop() {
+            Ok(item) => Some(Ok(item)),
+            Err(PopError::Empty) => None,
+            Err(PopError::Closed) => Some(Err(Over)),
+        });
+        found.map(|item| self.accept(item))
     }
 
     fn accept(&mut self, item: Item) {

@@ -1,6 +1,8 @@
 //! Rounds: a number of threads on a ring of some size, each with random choices of its own, and an
 //! audit at the end.
 
+use std::fmt;
+use std::process::exit;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -9,12 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::dice::Dice;
-use crate::item::{Books, WRITERS, close_the_books, hand_in};
+use crate::item::{Books, Dice, WRITERS, close_the_books, hand_in};
 use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
-use crate::options::Options;
 use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
-use crate::round::{Bell, Counts, PLACE, Round, Side, broken, place};
+use crate::sides::Sides;
 use crate::{readers, watchdog, writers};
 
 /// The most slots of one claim: a reader that panics may lose this many items.
@@ -35,25 +35,67 @@ const PROBES: &[(&str, Run)] = &[
     (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
 ];
 
-/// Rounds on all chosen rings in turn until the time is over.
-pub(crate) fn run_all(options: &Options) -> Result<(), String> {
-    let chosen: Vec<_> = if options.ring.is_empty() {
-        KINDS.to_vec()
-    } else {
-        let all = KINDS.iter().chain(PROBES);
-        all.filter(|(name, _)| name.starts_with(&options.ring)).copied().collect()
-    };
-    if chosen.is_empty() {
-        return Err(format!("unknown ring `{}`", options.ring));
+/// The ring, the seed and the round, for error messages.
+static PLACE: Mutex<String> = Mutex::new(String::new());
+
+fn place() -> String {
+    PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Reports a failure. The threads may be in any state, so the process ends here.
+pub(crate) fn broken(what: &str) -> ! {
+    eprintln!("error: {}: {what}", place());
+    exit(1);
+}
+
+/// The payload of a panic on purpose, which is not printed.
+pub(crate) struct Deliberate;
+
+/// How often each thing happened.
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) rounds: u64,
+    pub(crate) items: u64,
+    pub(crate) retaken: u64,
+    pub(crate) panics: u64,
+    pub(crate) aborted: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.rounds += other.rounds;
+        self.items += other.items;
+        self.retaken += other.retaken;
+        self.panics += other.panics;
+        self.aborted += other.aborted;
     }
-    let seed = options.seed;
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { rounds, items, retaken, panics, aborted } = self;
+        write!(
+            f,
+            "{rounds} rounds, {items} items, {retaken} ends taken again, {panics} panics, \
+             {aborted} grants dropped"
+        )
+    }
+}
+
+/// Rounds on all chosen rings in turn until the time is over.
+pub(crate) fn run_all(ring: &str, seed: u64, time: Duration) -> Result<(), String> {
+    let all = KINDS.iter().chain(if ring.is_empty() { &[] } else { PROBES });
+    let chosen: Vec<_> = all.filter(|(name, _)| name.starts_with(ring)).collect();
+    if chosen.is_empty() {
+        return Err(format!("unknown ring `{ring}`"));
+    }
     println!("stress: seed {seed}");
-    let timeout = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
+    let timeout = if ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
     watchdog::start(Duration::from_secs(timeout), place);
     let mut all = vec![Counts::default(); chosen.len()];
     let began = Instant::now();
     let mut number = 0;
-    while began.elapsed() < options.time {
+    while began.elapsed() < time {
         for ((name, run), counts) in chosen.iter().zip(&mut all) {
             *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
                 format!("{name}, seed {seed}, round {number}");
@@ -63,40 +105,43 @@ pub(crate) fn run_all(options: &Options) -> Result<(), String> {
     }
     for ((name, _), counts) in chosen.iter().zip(&all) {
         println!("stress: {name}: {counts}");
-        if counts.rounds >= ENOUGH && counts.lacks_something() {
+        let happened = [counts.items, counts.retaken, counts.panics, counts.aborted];
+        if counts.rounds >= ENOUGH && happened.contains(&0) {
             return Err(format!("{name}: something never happened: {counts}"));
         }
     }
     Ok(())
 }
 
-/// How a round ends.
-#[derive(Clone, Copy, PartialEq)]
-enum Ending {
-    /// Writers push all their items, then the ring is closed, then readers take the rest.
-    Drained,
-    /// The writers' side is closed while all threads work.
-    Closed,
-    /// The readers' side is closed while all threads work, if the ring can do that.
-    Abandoned,
+/// The shared state of the threads of a round.
+pub(crate) struct Round<K: Kind> {
+    pub(crate) ring: K::Ring,
+    pub(crate) capacity: usize,
+    pub(crate) sides: Sides,
+    /// The ring is being closed: a writer that gets no end must not wait for one.
+    pub(crate) closing: AtomicBool,
+    /// A reader has seen the end.
+    pub(crate) drained: AtomicBool,
+    /// The number of the next item of each writer, if there is one reader at a time.
+    pub(crate) expected: Mutex<[u64; WRITERS]>,
+    /// Readers that panicked while they had items.
+    pub(crate) forsaken: AtomicU64,
+    pub(crate) counts: Mutex<Counts>,
 }
 
-/// One round.
+/// One round. Writers push all their items, or the ring is closed while all threads work; then
+/// readers take the rest.
 fn run<K: Kind>(seed: u64, number: u64) -> Counts {
     let mut dice = Dice::of(seed, number);
     let capacity = 2 << dice.below(8);
-    let (writers, readers) = (1 + dice.below(4), 1 + dice.below(4));
-    let ending = [Ending::Drained, Ending::Closed, Ending::Abandoned][dice.below(4) % 3];
-    let items = 500 + dice.below(20_000) as u64;
-    let bells = |count| (0..count).map(|_| Bell::default()).collect();
+    let (writers, readers) = (1 + dice.below(WRITERS), 1 + dice.below(4));
+    let (closes, items) = (dice.below(2) == 0, 500 + dice.below(20_000) as u64);
     let round = Round::<K> {
         ring: K::ring(capacity),
         capacity,
-        asleep: dice.once_in(2),
+        sides: Sides::waking_all(),
         closing: AtomicBool::new(false),
-        abandoned: AtomicBool::new(false),
         drained: AtomicBool::new(false),
-        bells: [bells(writers), bells(readers)],
         expected: Mutex::new([0; WRITERS]),
         forsaken: AtomicU64::new(0),
         counts: Mutex::new(Counts { rounds: 1, ..Counts::default() }),
@@ -106,64 +151,46 @@ fn run<K: Kind>(seed: u64, number: u64) -> Counts {
         for index in 0..readers {
             let dice = Dice::of(dice.next(), index as u64);
             scope.spawn(move || {
-                readers::run(round, index, dice);
+                readers::run(round, dice);
                 hand_in();
             });
         }
-        let writing: Vec<_> = (0..writers)
-            .map(|index| {
-                let dice = Dice::of(dice.next(), index as u64);
-                scope.spawn(move || {
-                    writers::run(round, index, items, dice);
-                    hand_in();
-                })
+        let writing = |index| {
+            let dice = Dice::of(dice.next(), index as u64);
+            scope.spawn(move || {
+                writers::run(round, index, items, dice);
+                hand_in();
             })
-            .collect();
-        if ending != Ending::Drained {
+        };
+        let writing: Vec<_> = (0..writers).map(writing).collect();
+        if closes {
             thread::sleep(Duration::from_micros(dice.below(3_000) as u64));
             round.closing.store(true, SeqCst);
-        }
-        match ending {
-            Ending::Drained => {}
-            Ending::Closed => {
-                while !K::close(&round.ring) {
-                    thread::yield_now();
-                }
-                round.notify(Side::Writers);
-                round.notify(Side::Readers);
+            while !K::close(&round.ring) {
+                thread::yield_now();
             }
-            Ending::Abandoned => {
-                // If that is impossible, the writers finish.
-                while !writing.iter().all(|writer| writer.is_finished()) {
-                    if K::close_readers(&round.ring) {
-                        round.abandoned.store(true, SeqCst);
-                        break;
-                    }
-                    thread::yield_now();
-                }
-                round.notify(Side::Writers);
-            }
+            // The end of a side wakes all threads.
+            drop(round.sides.writer());
         }
         for writer in writing {
             writer.join().expect("a writer panicked for real");
         }
         round.closing.store(true, SeqCst);
         K::close(&round.ring);
-        round.notify(Side::Readers);
+        drop(round.sides.writer());
     });
-    let Round { ring, abandoned, forsaken, counts, .. } = round;
-    let abandoned = abandoned.into_inner();
+    let Round { ring, forsaken, counts, .. } = round;
     drop(ring);
     let mut counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (writer, books) in close_the_books().iter().enumerate() {
-        audit::<K>(writer, books, abandoned, forsaken.load(Relaxed));
+        audit::<K>(writer, books, forsaken.load(Relaxed));
         counts.items += books.pushed.count;
     }
     counts
 }
 
 /// Checks the books of one writer.
-fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) {
+fn audit<K: Kind>(writer: usize, books: &Books, forsaken: u64) {
     let Books { made, gone, pushed, taken, dropped } = *books;
     if made != gone {
         let what = if made > gone { "were not dropped" } else { "were dropped twice" };
@@ -173,13 +200,7 @@ fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) 
         broken(&format!("writer {writer} pushed {pushed:?}, but dropped was {dropped:?}"));
     }
     let left = pushed.count.wrapping_sub(taken.count);
-    let may_be_left = if abandoned {
-        u64::MAX
-    } else if K::READERS == 1 {
-        0
-    } else {
-        forsaken * CLAIM
-    };
+    let may_be_left = if K::READERS == 1 { 0 } else { forsaken * CLAIM };
     if taken.count > pushed.count || left > may_be_left {
         broken(&format!("of {} items of writer {writer}, {left} were lost", pushed.count));
     }

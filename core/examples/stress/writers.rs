@@ -8,30 +8,30 @@ use std::time::Duration;
 
 use mycelium_core::ring::{Producer, PushError};
 
-use crate::dice::Dice;
-use crate::item::{Item, note};
+use crate::item::{Dice, Item, note};
 use crate::kinds::Kind;
-use crate::round::{Counts, Deliberate, Idle, Round, Side};
+use crate::rounds::{Deliberate, Round};
+use crate::sides::Side;
 use crate::watchdog;
 
 struct Writer<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    idle: Idle,
+    side: Side<'a>,
     /// The number of the next item, and of the last.
     next: u64,
     last: u64,
-    counts: Counts,
+    aborted: u64,
 }
 
 /// The ring was closed.
 struct Over;
 
-pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice: Dice) {
-    let idle = Idle::of(&mut dice);
-    let counts = Counts::default();
-    let mut writer = Writer { round, index, dice, idle, next: 0, last: items, counts };
+pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dice) {
+    let side = round.sides.writer();
+    let mut writer = Writer { round, index, dice, side, next: 0, last: items, aborted: 0 };
+    let (mut retaken, mut panics) = (0, 0);
     let mut kept = None;
     while writer.next < writer.last {
         let Some(mut end) = kept.take().or_else(|| K::writer(&round.ring)) else {
@@ -47,22 +47,26 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice:
             let worked = writer.tenure(&mut end);
             (worked, end)
         }));
-        round.notify(Side::Readers);
+        // The other side looks again.
+        writer.side.until(|| Some(()));
         match worked {
-            Ok((Ok(()), end)) if writer.dice.once_in(2) => kept = Some(end),
-            Ok((Ok(()), _)) => writer.counts.retaken += 1,
+            Ok((Ok(()), end)) if writer.dice.below(2) == 0 => kept = Some(end),
+            Ok((Ok(()), _)) => retaken += 1,
             Ok((Err(Over), _)) => break,
-            Err(panic) if panic.is::<Deliberate>() => writer.counts.panics += 1,
+            Err(panic) if panic.is::<Deliberate>() => panics += 1,
             Err(panic) => resume_unwind(panic),
         }
     }
     drop(kept);
-    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(writer.counts);
+    let mut counts = round.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.retaken += retaken;
+    counts.panics += panics;
+    counts.aborted += writer.aborted;
 }
 
 impl<K: Kind> Writer<'_, K> {
     /// Some operations with one end.
-    fn tenure(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
+    fn tenure(&mut self, end: &mut K::Writer) -> Result<(), Over> {
         for _ in 0..self.dice.below(200) {
             if self.next == self.last {
                 break;
@@ -74,53 +78,33 @@ impl<K: Kind> Writer<'_, K> {
                 62 => self.panic(end),
                 _ => thread::sleep(Duration::from_micros(self.dice.below(50) as u64)),
             }
-            self.round.notify(Side::Readers);
+            self.side.until(|| Some(()));
         }
         Ok(())
     }
 
-    fn push(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
-        let mut item = Item::new(self.index, self.next, false);
-        loop {
-            item = match end.try_push(item) {
-                Ok(()) => break,
-                Err(PushError::Full(item)) => item,
-                Err(PushError::Closed(mut item)) => {
-                    item.ghost = true;
-                    return Err(Over);
-                }
-            };
-            if !self.round.asleep {
-                self.idle.wait();
-                continue;
+    fn push(&mut self, end: &mut K::Writer) -> Result<(), Over> {
+        let mut item = Some(Item::new(self.index, self.next, false));
+        let pushed = self.side.until(|| match end.try_push(item.take()?) {
+            Ok(()) => Some(true),
+            Err(PushError::Full(refused)) => {
+                item = Some(refused);
+                None
             }
-            self.counts.sleeps += 1;
-            // The second check may push it, or be refused again.
-            let mut kept = Some(item);
-            self.round.sleep(Side::Writers, self.index, || {
-                match kept.take().map(|item| end.try_push(item)) {
-                    Some(Err(PushError::Full(item))) => {
-                        kept = Some(item);
-                        None
-                    }
-                    Some(Err(PushError::Closed(item))) => {
-                        kept = Some(item);
-                        Some(())
-                    }
-                    Some(Ok(())) | None => Some(()),
-                }
-            });
-            match kept {
-                Some(refused) => item = refused,
-                None => break,
+            Err(PushError::Closed(mut refused)) => {
+                refused.ghost = true;
+                Some(false)
             }
+        });
+        if !pushed {
+            return Err(Over);
         }
         self.pushed(1);
         Ok(())
     }
 
     /// A grant that is committed, perhaps with slots to spare.
-    fn push_many(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
+    fn push_many(&mut self, end: &mut K::Writer) -> Result<(), Over> {
         let (count, filled) = self.slots();
         let mut numbers = self.next..(self.next + filled as u64).min(self.last);
         let index = self.index;
@@ -131,16 +115,16 @@ impl<K: Kind> Writer<'_, K> {
         if pushed == 0 { self.push(end) } else { Ok(()) }
     }
 
-    fn abort(&mut self, end: &mut K::Writer<Item>) {
+    fn abort(&mut self, end: &mut K::Writer) {
         let (count, filled) = self.slots();
         let mut left = filled;
         let (index, number) = (self.index, self.next);
         K::fill(end, count, || take_one(&mut left).then(|| Item::new(index, number, true)), false);
-        self.counts.aborted += u64::from(left < filled);
+        self.aborted += u64::from(left < filled);
     }
 
     /// Panics while it holds a grant, if there is room for one.
-    fn panic(&mut self, end: &mut K::Writer<Item>) {
+    fn panic(&mut self, end: &mut K::Writer) {
         let (count, filled) = self.slots();
         let mut left = filled - 1;
         let (index, number) = (self.index, self.next);

@@ -1,21 +1,11 @@
 //! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
 //! that may borrow get them, and they stay until they are released.
 
-use std::collections::VecDeque;
-
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek};
-use proptest::prelude::*;
 
-use crate::cases::cases;
-use crate::crowd::Sides;
 use crate::pages::{WORD, memory, proxy};
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
-
-/// The words of a message. Their number depends on `number`, and each is different.
-fn content(number: usize, most: usize) -> Vec<usize> {
-    (0..number % (most + 1)).map(|index| number.wrapping_mul(31).wrapping_add(index)).collect()
-}
 
 fn bytes(words: &[usize]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
@@ -29,73 +19,6 @@ fn borrowed(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
         messages.release(most);
     }
     all
-}
-
-#[derive(Clone, Debug)]
-enum Operation {
-    Push,
-    Read { most: usize, release: usize },
-    Take,
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        4 => Just(Operation::Push),
-        3 => (1..6usize, 0..6usize).prop_map(|(most, release)| Operation::Read { most, release }),
-        1 => Just(Operation::Take),
-    ]
-}
-
-proptest! {
-    #![proptest_config(cases(256, 4))]
-
-    #[test]
-    fn borrowed_messages_are_those_that_were_pushed(operations in prop::collection::vec(operation(), 0..60)) {
-        const MOST: usize = 5;
-        let ring = Broadcast::boxed(Layout::up_to(4, MOST * WORD), 1).unwrap();
-        let mut writer = Broadcast::producer(&ring).unwrap();
-        let mut reader = Broadcast::gating(&ring).unwrap();
-        let (mut model, mut pushed, mut taken) = (VecDeque::new(), 0, 0);
-        for operation in operations {
-            match operation {
-                Operation::Push => {
-                    let words = content(pushed, MOST);
-                    let accepted = writer.try_push(&words, words.len() * WORD).is_ok();
-                    prop_assert_eq!(accepted, model.len() < 4);
-                    if accepted {
-                        model.push_back(bytes(&words));
-                        pushed += 1;
-                    }
-                }
-                Operation::Read { most, release } => {
-                    let Some(messages) = reader.read(most) else {
-                        prop_assert!(model.is_empty());
-                        continue;
-                    };
-                    prop_assert_eq!(messages.sequence(), taken);
-                    prop_assert_eq!(messages.count(), most.min(model.len()));
-                    prop_assert!(messages.iter().eq(model.iter().take(most)));
-                    prop_assert_eq!(messages.get(messages.count()), None);
-                    let released = release.min(messages.count());
-                    messages.release(release);
-                    model.drain(..released);
-                    taken += released;
-                }
-                Operation::Take => {
-                    let mut words = [0; MOST];
-                    match (reader.peek(&mut words), model.pop_front()) {
-                        (Peek::Message { sequence, length }, Some(expected)) => {
-                            prop_assert_eq!(sequence, taken);
-                            prop_assert_eq!(&bytes(&words)[..length], expected);
-                            prop_assert!(reader.advance());
-                            taken += 1;
-                        }
-                        (look, expected) => prop_assert!(look == Peek::Empty && expected.is_none()),
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Copies in and out take two words at a time if the processor can, or many.
@@ -129,18 +52,6 @@ fn messages_of_every_length_come_through() {
     }
 }
 
-#[test]
-fn a_peeked_message_is_not_passed_twice() {
-    let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    (1..4).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
-    assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
-    reader.read(1).unwrap().release(1);
-    assert!(!reader.advance(), "it was given back already");
-    assert_eq!(reader.read(1).unwrap().sequence(), 1);
-}
-
 /// They copy, and check whether the writer overwrote the slot meanwhile.
 #[test]
 fn observers_and_foreign_readers_borrow_nothing() {
@@ -150,8 +61,10 @@ fn observers_and_foreign_readers_borrow_nothing() {
     writer.try_push(&[1], WORD).unwrap();
     assert!(observer.read(1).is_none());
     assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
-    let observer = observer.retaining();
+    let mut observer = observer.retaining();
     assert_eq!((observer.ready(1), observer.borrow(0, 1)), (0, None));
+    (2..7).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
+    assert_eq!(observer.peek(&mut [0]), Peek::Gap { missed: 2 });
 
     let layout = Layout::exact(4, WORD);
     let (data, own) = memory(layout);
@@ -194,35 +107,4 @@ fn a_message_is_decoded_in_place() {
     writer.try_push(words.as_ref(), size_of::<Quote>()).unwrap();
     let messages = reader.read(1).unwrap();
     assert_eq!(mycelium_core::message::decode_ref::<Quote>(messages.get(0).unwrap()), Ok(&quote));
-}
-
-/// The other thread writes only to slots that were released.
-#[test]
-fn borrowed_messages_stay_while_the_writer_runs() {
-    let count = if cfg!(miri) { 200 } else { 200_000 };
-    let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    let sides = &Sides::waking_all();
-    std::thread::scope(|scope| {
-        let ring = &ring;
-        scope.spawn(move || {
-            let (side, mut writer) = (sides.writer(), Broadcast::producer(ring).unwrap());
-            for number in 0..count {
-                let words = [number, !number, number ^ 7];
-                side.until(|| writer.try_push(&words, 3 * WORD).ok());
-            }
-        });
-        let (side, mut next) = (sides.reader(), 0);
-        while next < count {
-            side.until(|| {
-                let messages = reader.read(5)?;
-                for message in messages.iter() {
-                    assert_eq!(message, bytes(&[next, !next, next ^ 7]));
-                    next += 1;
-                }
-                messages.release(5);
-                Some(())
-            });
-        }
-    });
 }

@@ -7,7 +7,7 @@ use mycelium_core::ring::broadcast::{
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::Sides;
+use crate::sides::Sides;
 
 const CAPACITY: usize = 4;
 const BYTES: usize = 2 * size_of::<usize>();
@@ -21,6 +21,8 @@ enum Operation {
     Abort,
     Peek(usize),
     Take(usize),
+    /// Borrows messages, and releases half of them.
+    Read(usize, usize),
     Latest(usize),
     JoinGating,
     JoinObserving,
@@ -37,6 +39,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Abort),
         2 => (0..6usize).prop_map(Operation::Peek),
         8 => (0..6usize).prop_map(Operation::Take),
+        4 => (0..6usize, 1..6usize).prop_map(|(index, most)| Operation::Read(index, most)),
         1 => (0..6usize).prop_map(Operation::Latest),
         2 => Just(Operation::JoinGating),
         2 => Just(Operation::JoinObserving),
@@ -206,6 +209,25 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                     model.move_to(model.cursor + 1);
                 }
             }
+            Operation::Read(index, most) => {
+                let Some((reader, model)) = readers.get_mut(index) else { continue };
+                let ready = if model.gating { most.min(published - model.cursor) } else { 0 };
+                if let Some(messages) = reader.read(most) {
+                    prop_assert_eq!((messages.sequence(), messages.count()), (model.cursor, ready));
+                    let expected = (model.cursor..).map(content).take(ready);
+                    let expected =
+                        expected.map(|[one, two]| [one.to_ne_bytes(), two.to_ne_bytes()].concat());
+                    prop_assert!(messages.iter().eq(expected));
+                    prop_assert_eq!(messages.get(ready), None);
+                    messages.release(most / 2);
+                    model.move_to(model.cursor + ready.min(most / 2));
+                } else {
+                    prop_assert_eq!(ready, 0);
+                    if model.gating {
+                        model.flush();
+                    }
+                }
+            }
             Operation::Latest(index) => {
                 if let Some((reader, model)) = readers.get_mut(index) {
                     let newest = published.saturating_sub(1).max(model.cursor);
@@ -348,22 +370,29 @@ fn a_refused_write_changes_nothing() {
     assert_eq!(words[0], 1);
 }
 
+/// Readers that copy, that borrow, and that retain, and one that observes.
 #[test]
-fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
+fn readers_on_threads_keep_order_and_the_counts_add_up() {
     let count: usize = if cfg!(miri) { 100 } else { 200_000 };
-    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
+    let ring = Broadcast::boxed(LAYOUT, 3).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
-    let readers = [Broadcast::gating(&ring).unwrap(), Broadcast::observing(&ring)];
+    let copying = [Broadcast::gating(&ring).unwrap(), Broadcast::observing(&ring)];
+    let mut borrowing = Broadcast::gating(&ring).unwrap();
+    let mut retaining = Broadcast::gating(&ring).unwrap().retaining();
     let sides = &Sides::waking_all();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let side = sides.writer();
-            for sequence in 0..count {
-                side.until(|| producer.try_push(&content(sequence), BYTES).ok());
+            let (side, mut next) = (sides.writer(), 0);
+            while next < count {
+                let items: Vec<_> = (next..count).take(next % 3).flat_map(content).collect();
+                next += side.until(|| match items.len() {
+                    0 => producer.try_push(&content(next), BYTES).map(|_| 1).ok(),
+                    _ => producer.push_items(&items, 2, 0).ok(),
+                });
             }
             producer.close();
         });
-        for (mut reader, gates) in readers.into_iter().zip([true, false]) {
+        for (mut reader, gates) in copying.into_iter().zip([true, false]) {
             scope.spawn(move || {
                 let (side, mut words) = (sides.reader(), [0; 2]);
                 let (mut taken, mut missed) = (0, 0);
@@ -382,6 +411,35 @@ fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
                     }
                 }
                 assert_eq!(taken + missed, count, "sent = taken + dropped");
+            });
+        }
+        scope.spawn(move || {
+            let (side, mut next) = (sides.reader(), 0);
+            while next < count {
+                side.until(|| {
+                    let messages = borrowing.read(3)?;
+                    for message in messages.iter() {
+                        let [one, two] = content(next).map(usize::to_ne_bytes);
+                        assert_eq!(message, [one, two].concat());
+                        next += 1;
+                    }
+                    messages.release(3);
+                    Some(())
+                });
+            }
+        });
+        let (side, mut next) = (sides.reader(), 0);
+        while next < count {
+            side.until(|| {
+                let ready = retaining.ready(CAPACITY);
+                retaining.pass(ready);
+                let [one, two] = retaining.borrow(next, ready).expect("it is kept");
+                for slot in one.chunks(3).chain(two.chunks(3)) {
+                    assert_eq!(slot[1..], content(next));
+                    next += 1;
+                }
+                retaining.release(next);
+                (ready > 0).then_some(())
             });
         }
     });

@@ -56,6 +56,15 @@ fn advance_needs_a_peeked_message() {
     reader.rewind(0);
     assert!(!reader.advance(), "after a rewind");
     assert_eq!(reader.cursor(), 0);
+
+    let released = ring(4);
+    let mut writer = Broadcast::producer(&released).unwrap();
+    let mut reader = Broadcast::gating(&released).unwrap();
+    push(&mut writer, 3);
+    reader.peek(&mut [0]);
+    reader.read(1).unwrap().release(1);
+    assert!(!reader.advance(), "it was given back already");
+    assert_eq!(reader.cursor(), 1);
 }
 
 #[test]

@@ -11,19 +11,19 @@ mod notified;
 mod plan;
 mod scheduler;
 mod waiters;
-mod wakers;
+pub(crate) mod wakers;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 
 use mycelium_core::channel::{SendError, mpmc as several};
 use mycelium_core::ring::PushError;
 use mycelium_core::wait::WaitStrategy;
 
 use plan::{every_plan, nothing_is_lost};
-use wakers::{Count, blocking, now};
+use wakers::{blocking, counter, now};
 
 macro_rules! for_each_ring {
     ($($ring:ident)*) => {$(
@@ -52,8 +52,7 @@ macro_rules! for_each_ring {
             #[test]
             fn a_spinning_end_asks_to_be_polled_again() {
                 let (_sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
-                let count = Arc::new(Count(AtomicUsize::new(0)));
-                let waker = Waker::from(count.clone());
+                let (count, waker) = counter();
                 let mut context = Context::from_waker(&waker);
                 receiver.set_wait_strategy(WaitStrategy::Spin);
                 let mut recv = pin!(receiver.recv());
@@ -66,8 +65,7 @@ macro_rules! for_each_ring {
             #[test]
             fn spin_then_park_does_both() {
                 let (mut sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
-                let count = Arc::new(Count(AtomicUsize::new(0)));
-                let waker = Waker::from(count.clone());
+                let (count, waker) = counter();
                 let mut context = Context::from_waker(&waker);
                 receiver.set_wait_strategy(WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS));
                 let mut recv = pin!(receiver.recv());

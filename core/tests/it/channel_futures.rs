@@ -1,14 +1,12 @@
 //! Receivers as streams, senders as sinks.
 
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use futures_util::{FutureExt, SinkExt, StreamExt, stream};
 use mycelium_core::channel::{SendError, mpmc, spsc};
 
-fn now<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
+use crate::channel::wakers::now;
 
 #[test]
 fn a_stream_ends_after_the_last_item() {

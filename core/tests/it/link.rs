@@ -3,8 +3,6 @@
 // A link has no `unsafe`: Miri would find nothing in the other files that these do not show it.
 
 #[cfg(not(miri))]
-mod crossing;
-#[cfg(not(miri))]
 mod damage;
 mod describe;
 mod document;
@@ -21,20 +19,18 @@ mod runs;
 
 use std::time::Duration;
 
+use mycelium_core::Digest;
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
     Batching, CloseReason, Config, Interest, LinkError, ReaderMode, ReaderStart, RejectReason,
     SendError,
 };
-use mycelium_core::{Digest, Envelope, TraceContext};
-use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, last_subscribed, name, open, reading, resubscribe, send, sequences, subscribe,
-    subscribed, swaps,
+    LEFT, MS, RIGHT, last_subscribed, name, open, reading, send, sequences, subscribe, subscribed,
+    swaps,
 };
 use crate::pair::{Pair, Received, config, control_frames};
-use crate::schema::Swap;
 
 #[test]
 fn both_sides_learn_the_name_of_the_other() {
@@ -42,24 +38,6 @@ fn both_sides_learn_the_name_of_the_other() {
     assert_eq!(pair.settled(LEFT), [Received::Up("right".into())]);
     assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
-}
-
-#[test]
-fn a_message_arrives_unchanged_with_its_extensions() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 8);
-    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
-    let envelope = Envelope { trace: Some(trace), correlation: Some(3), ..Envelope::default() };
-    let swap = Swap::golden();
-    let fixed = size_of::<Swap>() as u16;
-    pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
-    pair.deliver();
-    let news = pair.sides[RIGHT].take_events();
-    let [Received::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
-        panic!("one message, not {news:?}");
-    };
-    assert_eq!((*stream, *sequence, payload.as_slice()), (incoming, 100, swap.as_bytes()));
-    assert_eq!((found.trace, found.correlation), (envelope.trace, envelope.correlation));
 }
 
 #[test]
@@ -84,25 +62,6 @@ fn credit_limits_what_a_reader_gets() {
     pair.sides[RIGHT].link.grant(incoming, u32::MAX).unwrap();
     pair.pass(100 * MS);
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 8);
-}
-
-#[test]
-fn credit_is_sent_when_a_part_of_the_window_is_free() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 64);
-    for _ in 0..8 {
-        send(&mut pair, outgoing, 8).unwrap();
-        pair.pass(100 * MS);
-    }
-    let mut credit = |freed| {
-        pair.sides[RIGHT].link.grant(incoming, freed).unwrap();
-        pair.settle();
-        pair.sides[LEFT].link.credit(outgoing)
-    };
-    assert_eq!(credit(7), 0, "57 others are still to be taken");
-    assert_eq!(credit(1), 8);
-    assert_eq!(credit(2), 8);
-    assert_eq!(credit(20), 30);
 }
 
 #[test]
@@ -153,35 +112,6 @@ fn a_batch_is_sent_when_full_old_or_flushed() {
     send(&mut pair, outgoing, 1).unwrap();
     pair.deliver();
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
-}
-
-#[test]
-fn a_full_buffer_has_room_again_after_a_write() {
-    let mut pair = Pair::with(config("left"), config("right"), 2048);
-    let (outgoing, _) = reading(&mut pair, 1000);
-    let full = send(&mut pair, outgoing, 1000).unwrap_err();
-    assert!(matches!(full, SendError::Room { capacity: 2048, .. }), "{full}");
-    assert!(pair.write(LEFT, 100), "the buffer has bytes to write");
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.settle();
-    let sequences = sequences(&pair.sides[RIGHT].take_events());
-    let expected: Vec<u64> = (100..).take(sequences.len()).collect();
-    assert!(sequences.len() > 10 && sequences == expected, "{sequences:?}");
-}
-
-#[test]
-fn gaps_and_ends_arrive_in_order() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 64);
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.skip(pair.now, outgoing, 5, 9).unwrap();
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
-    let news = pair.settled(RIGHT);
-    assert_eq!(sequences(&news), [100, 106]);
-    assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
-    assert_eq!(news[3], Received::End { stream: incoming, next: 107 });
-    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
 #[test]
@@ -278,112 +208,41 @@ fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
 }
 
 #[test]
-fn an_end_precedes_the_reject_of_its_topic() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 8);
-    pair.reconnect();
-    let export = subscribed(&mut pair);
-    let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.end_stream(pair.now, outgoing), Err(SendError::Gone));
-    let again = link.open_stream(pair.now, export, name("feed"), 77, 100, 1024).unwrap();
-    link.end_stream(pair.now, again).unwrap();
-    link.reject(export, RejectReason::Ended, Digest([0; 16])).unwrap();
-    pair.sides[RIGHT].take_events();
-    let news = pair.settled(RIGHT);
-    let place = |found: fn(&Received) -> bool| news.iter().position(found);
-    assert!(news.contains(&Received::End { stream: incoming, next: 100 }), "{news:?}");
-    assert!(
-        place(|received| matches!(received, Received::End { .. }))
-            < place(|received| matches!(received, Received::Rejected(..)))
-    );
-}
-
-#[test]
-fn a_subscription_has_a_mode() {
-    for (mode, code) in
-        [(ReaderMode::Gating, 0), (ReaderMode::Observing, 1), (ReaderMode::Rejecting, 2)]
-    {
-        let mut pair = Pair::new();
-        pair.sides[RIGHT].link.subscribe(Interest { mode, ..swaps(8) }).unwrap();
-        pair.settle();
-        let received = control_frames(&pair.written[RIGHT]);
-        assert_eq!(received[&3][HEADER_LEN + 24], code);
-        let news = pair.sides[LEFT].take_events();
-        assert!(
-            matches!(news[1], Received::Subscribe { mode: found, .. } if found == mode),
-            "{news:?}"
-        );
-    }
-    // A mode of a later version counts as observing.
-    let mut pair = Pair::new();
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
-    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
-    pair.sides[LEFT].take_events();
-    pair.feed(LEFT, &subscribe);
-    let news = pair.sides[LEFT].take_events();
-    assert!(
-        matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
-        "{news:?}"
-    );
-}
-
-#[test]
-fn a_subscription_has_a_start() {
+fn a_subscription_has_a_mode_and_a_start() {
     let found = |pair: &mut Pair| {
         let news = pair.sides[LEFT].take_events();
-        let starts = news.into_iter().filter_map(|received| match received {
-            Received::Subscribe { start, .. } => Some(start),
+        let found = news.into_iter().find_map(|received| match received {
+            Received::Subscribe { mode, start, .. } => Some((mode, start)),
             _ => None,
         });
-        starts.collect::<Vec<_>>()
+        found.expect("a topic is subscribed")
     };
-    for (start, code) in [(ReaderStart::Next, 0), (ReaderStart::Oldest, 1)] {
+    let (next, oldest) = (ReaderStart::Next, ReaderStart::Oldest);
+    for (mode, start, codes) in [
+        (ReaderMode::Gating, next, [0, 0]),
+        (ReaderMode::Observing, oldest, [1, 1]),
+        (ReaderMode::Rejecting, oldest, [2, 1]),
+    ] {
         let mut pair = Pair::new();
         let link = &mut pair.sides[RIGHT].link;
-        let interest = link.subscribe(Interest { start, ..swaps(8) }).unwrap();
+        let interest = link.subscribe(Interest { mode, start, ..swaps(8) }).unwrap();
         pair.settle();
         assert!(pair.sides[RIGHT].link.peer_reads_starts());
-        let received = control_frames(&pair.written[RIGHT]);
-        assert_eq!(received[&3][HEADER_LEN + 25], code);
-        assert_eq!(found(&mut pair), [start]);
-        // It is the same on each connection, until this side has lost a stream.
+        let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
+        assert_eq!(subscribe[HEADER_LEN + 24..HEADER_LEN + 26], codes);
+        assert_eq!(found(&mut pair), (mode, start));
+        // The start is the same on each connection, until this side has lost a stream.
         pair.reconnect();
-        assert_eq!(found(&mut pair), [start]);
+        assert_eq!(found(&mut pair), (mode, start));
         pair.sides[RIGHT].link.start_at_next(interest).unwrap();
         pair.reconnect();
-        assert_eq!(found(&mut pair), [ReaderStart::Next]);
+        assert_eq!(found(&mut pair), (mode, next));
+        // A mode of a later version counts as observing, and a start as the next message.
+        subscribe[HEADER_LEN + 4] = 9;
+        subscribe[HEADER_LEN + 24..HEADER_LEN + 26].copy_from_slice(&[3, 2]);
+        pair.feed(LEFT, &subscribe);
+        assert_eq!(found(&mut pair), (ReaderMode::Observing, next));
     }
-    // A start of a later version counts as the next message.
-    let mut pair = Pair::new();
-    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
-    pair.settle();
-    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
-    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 25]) = (9, 2);
-    found(&mut pair);
-    pair.feed(LEFT, &subscribe);
-    assert_eq!(found(&mut pair), [ReaderStart::Next]);
-}
-
-#[test]
-fn an_unsubscribe_is_confirmed_after_the_last_message() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 8);
-    let interest =
-        pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(1) }).unwrap();
-    pair.settle();
-    send(&mut pair, outgoing, 4).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
-    pair.settle();
-    assert!(
-        pair.sides[RIGHT]
-            .take_events()
-            .contains(&Received::Unsubscribed { interest, discarded: 0 })
-    );
-    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Err(SendError::Gone));
 }
 
 #[test]
@@ -439,21 +298,4 @@ fn close_follows_all_messages_and_has_a_reason() {
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
     assert_eq!(sequences(&pair.settled(RIGHT)), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
-}
-
-#[test]
-fn resumes_may_follow_an_early_reject() {
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
-    pair.cut();
-    // A resume follows.
-    resubscribe(&mut pair);
-    let export = subscribed(&mut pair);
-    pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
-    assert!(pair.write(LEFT, usize::MAX));
-    pair.settle();
-    assert_eq!(pair.failed(), [None, None]);
-    assert_eq!(pair.sides[LEFT].take_events(), []);
-    let late = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 77, 100, 1024);
-    assert_eq!(late, Err(SendError::Gone));
 }

@@ -33,7 +33,6 @@ mod region;
 mod region_runs;
 #[cfg(feature = "alloc")]
 mod reply;
-mod retaining;
 mod ring_runs;
 mod spsc;
 mod spsc_modes;
@@ -43,9 +42,9 @@ mod wire;
 
 // What several of them use.
 mod cases;
-mod crowd;
 mod pages;
 #[cfg(target_endian = "little")]
 mod pair;
 #[cfg(target_endian = "little")]
 mod schema;
+mod sides;

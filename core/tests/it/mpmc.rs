@@ -11,13 +11,14 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::{Crowd, Side, Sides};
+use crate::sides::Sides;
 
 const CAPACITY: usize = 4;
 
@@ -36,7 +37,6 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
-    PushMany(usize),
     Pop,
     PopMany(usize),
     /// Requests slots, fills some of them, does the next few operations, then commits or drops the
@@ -52,8 +52,7 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        60 => Just(Operation::Push),
-        20 => (0..7usize).prop_map(Operation::PushMany),
+        80 => Just(Operation::Push),
         60 => Just(Operation::Pop),
         20 => (0..7usize).prop_map(Operation::PopMany),
         40 => (0..6usize, 0..6usize, 0..6usize, any::<bool>()).prop_map(
@@ -138,17 +137,6 @@ fn run(
                     Err(refused) => {
                         prop_assert_eq!(refused, (!model.closed, number));
                         prop_assert!(full || model.closed);
-                    }
-                }
-            }
-            // It has its own test, with items that are `Copy`.
-            Operation::PushMany(count) => {
-                for _ in 0..count.min(model.room()) {
-                    let number = model.next();
-                    let pushed = producer.try_push((number, alive.clone())).is_ok();
-                    prop_assert_eq!(pushed, !model.closed);
-                    if pushed {
-                        model.slots.push_back(State::Item(number));
                     }
                 }
             }
@@ -450,7 +438,9 @@ fn ends_may_go_to_other_threads() {
 /// writer's items in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
-    let write = |writer, side: &Side<'_>| {
+    let sides = &Sides::waking_one();
+    let write = |writer| {
+        let side = sides.writer();
         // After an aborted grant the same item is pushed alone: all slots may be those of the grant.
         let (mut producer, mut number, mut aborted) = (Mpmc::producer(&ring), 0, None);
         let mut push = || {
@@ -481,9 +471,45 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
         };
         while side.until(&mut push) < each {}
     };
-    let crowd = Crowd { writers, readers, each };
-    let follows = |last, number| number > last;
-    crowd.gather(write, || ring.close(), || Mpmc::consumer(&ring), follows);
+    let read = |batches| {
+        let (side, mut consumer, mut items) = (sides.reader(), Mpmc::consumer(&ring), Vec::new());
+        let mut take = || {
+            let taken = if batches {
+                consumer.pop_many(7, |item| items.push(item)).map(|_| ())
+            } else {
+                consumer.try_pop().map(|item| items.push(item))
+            };
+            match taken {
+                Ok(()) => Some(true),
+                Err(PopError::Empty) => None,
+                Err(PopError::Closed) => Some(false),
+            }
+        };
+        while side.until(&mut take) {}
+        items
+    };
+    let (write, read) = (&write, &read);
+    let taken: Vec<_> = thread::scope(|scope| {
+        let reading: Vec<_> =
+            (0..readers).map(|index| scope.spawn(move || read(index % 2 == 1))).collect();
+        thread::scope(|scope| {
+            (0..writers).for_each(|writer| _ = scope.spawn(move || write(writer)));
+        });
+        ring.close();
+        // The end of a side wakes all threads.
+        drop(sides.writer());
+        reading.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    for writer in 0..writers {
+        let mut all = Vec::new();
+        for items in &taken {
+            let start = all.len();
+            all.extend(items.iter().filter(|item| item[0] == writer).map(|item| item[1]));
+            assert!(all[start..].is_sorted(), "a writer's items are in order");
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..each), "a writer's items are lost or doubled");
+    }
     assert!(ring.high_water() <= N);
 }
 
@@ -495,42 +521,5 @@ fn nothing_is_lost_or_doubled_between_threads() {
     if !cfg!(miri) {
         threads::<16>(4, 1, each);
         threads::<64>(4, 4, each);
-    }
-}
-
-/// An accepted push is read before the end, although the ring is closed meanwhile.
-#[test]
-fn accepted_items_are_read_before_the_end_between_threads() {
-    for _ in 0..if cfg!(miri) { 1 } else { 300 } {
-        let ring = Inline::<usize, 8>::new();
-        let sides = &Sides::waking_one();
-        std::thread::scope(|scope| {
-            let mut producer = Mpmc::producer(&ring);
-            let writer = scope.spawn(move || {
-                let (side, mut pushed) = (sides.writer(), 0);
-                while side.until(|| match producer.try_push(pushed) {
-                    Ok(()) => Some(true),
-                    Err(PushError::Full(_)) => None,
-                    Err(PushError::Closed(_)) => Some(false),
-                }) {
-                    pushed += 1;
-                }
-                pushed
-            });
-            let (side, mut consumer) = (sides.reader(), Mpmc::consumer(&ring));
-            let mut popped = 0;
-            let mut pop = || match consumer.try_pop() {
-                Ok(_) => Some(true),
-                Err(PopError::Empty) => None,
-                Err(PopError::Closed) => Some(false),
-            };
-            while side.until(&mut pop) {
-                popped += 1;
-                if popped == 20 {
-                    ring.close();
-                }
-            }
-            assert_eq!(writer.join().unwrap(), popped);
-        });
     }
 }

@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use mycelium_core::doorbell::{Alarm, WakePath};
 use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{
-    Broadcast, HeapStorage, Layout, Peek, ReaderWords, Storage, Word, WriterWords,
-};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, Peek, Storage};
 use mycelium_core::ring::region::{
-    ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Kind,
-    Memory, RegionError, RingIdentity, cursor_words, data_words, words_at,
+    ALIGNMENT, CursorRegion, DataRegion, Field, ForeignCursors, ForeignData, ForeignRing, Import,
+    Kind, Memory, RegionError, RingIdentity, TopicStorage, cursor_words, data_words, words_at,
 };
 
 use crate::pages::{ENTRIES, IDENTITY, Pages, READERS, WORD, memory, proxy};
@@ -184,83 +182,6 @@ fn through_two_regions(layout: Layout) {
     assert_eq!(ours.high_water(), 4);
 }
 
-/// The readers of an evicted process get what is still there, never a torn message, and then learn
-/// that they were evicted.
-#[test]
-fn an_evicted_process_is_told() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let mut writer = Broadcast::producer(&ours).unwrap();
-    let first = proxy(&ours);
-    let theirs = data.theirs(&own, first.claim());
-    let mut readers = [(); 3].map(|()| Broadcast::gating(&theirs).unwrap());
-    assert!(Broadcast::gating(&theirs).is_none(), "three entries");
-    let mut observer = Broadcast::observing(&theirs);
-    let mut word = [0];
-    for number in 0..4 {
-        writer.try_push(&[number], WORD).unwrap();
-    }
-    assert!(!readers[0].is_evicted());
-    assert!(first.evict() && first.is_evicted() && !first.evict());
-    assert!(readers[0].is_evicted() && !readers[0].is_waiting());
-    // It gets what is there.
-    for number in 0..4 {
-        let message = Peek::Message { sequence: number, length: WORD };
-        assert_eq!((readers[0].peek(&mut word), word), (message, [number]));
-        readers[0].advance();
-    }
-    assert_eq!(readers[0].peek(&mut word), Peek::Evicted);
-    writer.try_push(&[4], WORD).unwrap();
-    assert_eq!(readers[0].peek(&mut word), Peek::Evicted, "from then on");
-    assert_eq!(readers[1].peek(&mut word), Peek::Evicted, "its message is gone");
-    assert_eq!(observer.peek(&mut word), Peek::Gap { missed: 1 });
-    // The entry is claimed again, for another process.
-    let entry = first.claim().entry;
-    drop(first);
-    let second = proxy(&ours);
-    assert_eq!(second.claim().entry, entry);
-    assert!(readers[2].is_evicted(), "the claim is another one");
-    assert_eq!(readers[2].peek(&mut word), Peek::Evicted);
-    drop(readers);
-    let theirs = data.theirs(&own, second.claim());
-    let mut reader = Broadcast::gating(&theirs).unwrap();
-    writer.try_push(&[5], WORD).unwrap();
-    assert!(matches!(reader.peek(&mut word), Peek::Message { sequence: 5, .. }));
-}
-
-/// A reader joins at a message that another one in a lower entry holds, which then leaves. An
-/// import sees one of them, at each point of its look at the entries.
-#[test]
-fn an_import_sees_a_reader_that_takes_over() {
-    for step in 0..=READERS {
-        let (data, own) = memory(SMALL);
-        let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-        let mut writer = Broadcast::producer(&ours).unwrap();
-        let proxy = proxy(&ours);
-        let theirs = data.theirs(&own, proxy.claim());
-        let mut holder = Broadcast::gating_from(&theirs, 0);
-        let mut reader = None;
-        for number in 0..3 {
-            writer.try_push(&[number], WORD).unwrap();
-        }
-        let mut take_over = || {
-            reader = Broadcast::gating_from(&theirs, 0);
-            drop(holder.take());
-        };
-        let entries = (0..READERS).map(|entry| {
-            if entry == step {
-                take_over();
-            }
-            theirs.storage().reader(entry).unwrap()
-        });
-        proxy.import(|| ReaderWords::slowest(entries, true));
-        assert_eq!(proxy.kept(), 0, "before entry {step}");
-        if let Some(mut reader) = reader {
-            assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
-        }
-    }
-}
-
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {
@@ -325,37 +246,6 @@ fn both_sides_are_rung_once_for_each_sleep() {
     assert!(theirs.storage().asleep(READERS).is_none());
 }
 
-/// Each word of the other process has each of some false values, while this side reads.
-#[test]
-fn false_values_of_a_writer_are_clamped() {
-    for layout in [Layout::up_to(4, WORD), SMALL.in_lines()] {
-        let (data, own) = memory(layout);
-        let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
-        let proxy = proxy(&ours);
-        let theirs = data.theirs(&own, proxy.claim());
-        let mut word = [0];
-        let (first, words) = (fields().len(), data_words(layout, ENTRIES).unwrap());
-        for index in (first..words).step_by(if cfg!(miri) { 60 } else { 1 }) {
-            for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
-                data.set(index, lie);
-                let gating = Broadcast::gating(&theirs).expect("an entry is free");
-                let from = Broadcast::gating_from(&theirs, lie).expect("an entry is free");
-                let observing = Broadcast::observing(&theirs);
-                for mut reader in [gating, from, observing] {
-                    for _ in 0..3 {
-                        if let Peek::Message { length, .. } = reader.peek(&mut word) {
-                            assert!(length <= WORD, "a length that no slot has");
-                        }
-                        reader.advance();
-                        reader.skip_to_latest();
-                        let _ = (reader.depth(), reader.is_waiting(), theirs.depth());
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// A writer may jump half of all sequences ahead, and then the other half: its observers get two
 /// gaps, each as large as the jump.
 #[test]
@@ -380,35 +270,6 @@ fn a_writer_that_jumps_makes_gaps() {
     }
 }
 
-/// And each word of a reading process. The position never moves backwards, or past the tail.
-#[test]
-fn false_values_of_a_reader_are_clamped() {
-    let (data, own) = memory(SMALL);
-    let ours = Broadcast::new(data.data(SMALL).unwrap(), SMALL).unwrap();
-    let mut writer = Broadcast::producer(&ours).unwrap();
-    let proxy = proxy(&ours);
-    let theirs = data.theirs(&own, proxy.claim());
-    let cursors = own.foreign_cursors(SMALL).unwrap();
-    let _readers = [(); READERS].map(|()| Broadcast::gating(&theirs).unwrap());
-    let first = fields().len();
-    let words = cursor_words(READERS).unwrap();
-    for index in (first..words).step_by(if cfg!(miri) { 32 } else { 1 }) {
-        for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 2, 3, 0] {
-            own.set(index, lie);
-            let before = proxy.kept();
-            for exact in [true, false] {
-                proxy.import(|| cursors.position(exact));
-                let _ = (cursors.gating(), cursors.rings(0, &Alarm::new()));
-            }
-            let moved = proxy.kept().wrapping_sub(before);
-            assert!(moved <= 4 && proxy.depth() <= 4, "it moved by {moved}");
-            // The ring is full, or the faulty process is passed: no other end is affected.
-            let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
-            assert!(pushed <= 4);
-        }
-    }
-}
-
 #[test]
 fn an_address_becomes_words() {
     let pages = Pages::new(data_words(SMALL, ENTRIES));
@@ -420,54 +281,16 @@ fn an_address_becomes_words() {
     assert!(ForeignData::attach(words, IDENTITY).is_ok());
 }
 
-/// A storage that is one of two kinds, as an application has it that does not know which.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one")]
-enum Either {
-    Here(HeapStorage),
-    There(ForeignRing<Arc<Pages>, Arc<Pages>>),
-}
+/// No other process reads the ring.
+struct Nobody;
 
-// SAFETY: parts of storages that stay.
-unsafe impl Storage for Either {
-    const FOREIGN: Option<bool> = None;
-
-    fn is_foreign(&self) -> bool {
-        matches!(self, Either::There(_))
-    }
-
-    fn slots(&self) -> &[Word] {
-        match self {
-            Either::Here(storage) => storage.slots(),
-            Either::There(storage) => storage.slots(),
-        }
-    }
-
-    fn writer(&self) -> &WriterWords {
-        match self {
-            Either::Here(storage) => storage.writer(),
-            Either::There(storage) => storage.writer(),
-        }
-    }
-
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        match self {
-            Either::Here(storage) => storage.reader(index),
-            Either::There(storage) => storage.reader(index),
-        }
-    }
-
-    fn is_evicted(&self, index: usize) -> bool {
-        match self {
-            Either::Here(storage) => storage.is_evicted(index),
-            Either::There(storage) => storage.is_evicted(index),
-        }
-    }
+impl Import for Nobody {
+    fn refresh(&self, _: bool, _: &mut dyn FnMut(Claim, Option<usize>)) {}
 }
 
 #[test]
 fn a_storage_may_be_foreign_by_its_value() {
-    let here = Either::Here(HeapStorage::new(SMALL, 1).unwrap());
+    let here = TopicStorage::<Arc<Pages>, Nobody>::Heap(HeapStorage::new(SMALL, 1).unwrap());
     let here = Broadcast::new(here, SMALL).unwrap();
     let mut writer = Broadcast::producer(&here).unwrap();
     let mut reader = Broadcast::gating(&here).unwrap();
@@ -480,7 +303,8 @@ fn a_storage_may_be_foreign_by_its_value() {
     let mut writer = Broadcast::producer(&ours).unwrap();
     writer.try_push(&[8], WORD).expect("before the other process attaches");
     let proxy = proxy(&ours);
-    let there = Either::There(data.foreign_ring(&own, proxy.claim()));
+    let there = data.foreign_ring(&own, proxy.claim());
+    let there = TopicStorage::<_, Nobody>::Foreign(there);
     let there = Broadcast::new(there, SMALL).unwrap().starting_at(9);
     assert!(Broadcast::producer(&there).is_none(), "its writer is in the other process");
     let mut reader = Broadcast::gating(&there).unwrap();

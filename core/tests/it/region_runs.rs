@@ -257,24 +257,6 @@ fn an_evicted_reader_never_gets_a_torn_message() {
     }
 }
 
-/// An import that is late moves only the entry of its own process, not of the next one there.
-#[test]
-fn a_position_of_an_earlier_process_counts_no_more() {
-    let ring = ring(Layout::exact(4, WORD), 0);
-    let mut writer = Broadcast::producer(ring.clone()).unwrap();
-    let (_, first) = attach(&ring);
-    let entry = first.claim().entry;
-    drop(first);
-    let (theirs, second) = attach(&ring);
-    assert_eq!(second.claim().entry, entry);
-    assert_eq!(ring.storage().attached.lock().unwrap().len(), 2, "the first is still imported");
-    let mut reader = Broadcast::gating(theirs).unwrap();
-    assert_eq!((0..8).filter(|_| push(&mut writer)).count(), 4, "the second one reads nothing");
-    assert_eq!(second.kept(), 0);
-    assert!(matches!(take(&mut reader, &mut [0]), Peek::Message { sequence: 0, .. }));
-    assert!(push(&mut writer));
-}
-
 /// Numbers that hit limits.
 fn number(seed: &mut usize) -> usize {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005_u64 as usize).wrapping_add(1_442_695_041);

@@ -2,36 +2,14 @@
 // The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::thread;
 
 use mycelium_core::channel::reply::{Outcome, ReplySlot, Replying};
 
-/// Counts wakes.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
-
-/// Unparks a thread.
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn counter() -> (Arc<Count>, Waker) {
-    let count = Arc::<Count>::default();
-    (count.clone(), count.into())
-}
+use crate::channel::wakers::{Unpark, counter};
 
 #[test]
 fn a_slot_is_opened_again_once_both_sides_are_gone() {

@@ -5,7 +5,6 @@ use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::Sides;
 
 const CAPACITY: usize = 8;
 const WORDS: usize = 3;
@@ -24,6 +23,7 @@ enum Operation {
     /// A percentage of the retained messages.
     Release(usize),
     Rewind(usize),
+    TakeRetained,
     Take,
     TakeMany(usize),
 }
@@ -36,6 +36,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (0..=CAPACITY).prop_map(Operation::Pass),
         3 => (0..=100usize).prop_map(Operation::Release),
         1 => (0..=100usize).prop_map(Operation::Rewind),
+        3 => Just(Operation::TakeRetained),
         5 => Just(Operation::Take),
         3 => (0..=CAPACITY).prop_map(Operation::TakeMany),
     ]
@@ -102,6 +103,16 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
                 cursor = part(kept, cursor, percent);
                 reader.rewind(at(cursor));
             }
+            Operation::TakeRetained => {
+                let mut words = [0; WORDS];
+                if let Peek::Message { sequence, .. } = reader.peek(&mut words) {
+                    prop_assert_eq!((sequence, words), (at(cursor), message(at(cursor))));
+                    prop_assert!(reader.advance());
+                    cursor += 1;
+                } else {
+                    prop_assert_eq!(cursor, pushed);
+                }
+            }
             Operation::TakeMany(count) => {
                 let mut words = [0; WORDS];
                 for ahead in 0..count {
@@ -135,8 +146,10 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
                 }
             }
         }
+        prop_assert_eq!((reader.kept(), reader.cursor()), (at(kept), at(cursor)));
         // All messages that are retained or ready can be borrowed, and no others.
         let count = pushed - kept;
+        prop_assert_eq!(reader.depth(), count);
         let [one, two] = reader.borrow(at(kept), count).expect("it is there");
         let slots: Vec<usize> = one.iter().chain(two).copied().collect();
         prop_assert_eq!(slots.len(), count * (1 + WORDS));
@@ -163,41 +176,6 @@ proptest! {
     }
 }
 
-/// A reader on another thread borrows each message unchanged while the writer continues.
-#[test]
-fn borrowed_slots_stay_while_the_writer_runs() {
-    const MESSAGES: usize = if cfg!(miri) { 60 } else { 20_000 };
-    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
-    let sides = &Sides::waking_all();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let (side, mut next) = (sides.writer(), 0);
-            while next < MESSAGES {
-                let count = (next % 5 + 1).min(MESSAGES - next);
-                let items: Vec<usize> = (next..next + count).flat_map(message).collect();
-                next += side.until(|| writer.push_items(&items, WORDS, 0).ok());
-            }
-        });
-        let (side, mut next) = (sides.reader(), 0);
-        while next < MESSAGES {
-            side.until(|| {
-                let ready = reader.ready(CAPACITY);
-                reader.pass(ready);
-                let [one, two] = reader.borrow(next, ready).expect("it is kept");
-                let slots = one.chunks(1 + WORDS).chain(two.chunks(1 + WORDS));
-                for (index, slot) in slots.enumerate() {
-                    assert_eq!(slot[1..], message(next + index));
-                }
-                next += ready;
-                reader.release(next);
-                (ready > 0).then_some(())
-            });
-        }
-    });
-}
-
 /// A message that was published stays, although the batch did not end.
 #[test]
 fn a_panic_within_a_batch_leaves_the_messages_before_it() {
@@ -216,4 +194,26 @@ fn a_panic_within_a_batch_leaves_the_messages_before_it() {
         assert_eq!(words, message(place));
         reader.advance();
     }
+}
+
+#[test]
+fn release_and_rewind_stay_between_the_positions() {
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
+    for _ in 0..3 {
+        writer.try_push(&message(0), BYTES).unwrap();
+        reader.peek(&mut [0; WORDS]);
+        reader.advance();
+    }
+    reader.release(4);
+    assert_eq!(reader.kept(), 0, "it has not been there");
+    reader.release(2);
+    reader.release(1);
+    assert_eq!(reader.kept(), 2, "released messages are gone");
+    reader.rewind(1);
+    reader.rewind(4);
+    assert_eq!(reader.cursor(), 3);
+    reader.rewind(2);
+    assert_eq!(reader.cursor(), 2);
 }

@@ -1,6 +1,6 @@
 //! The message of the examples in `docs/wire-format.md`, and buffers aligned like a link's.
 
-use mycelium_core::{FixedStr, FixedVec, message};
+use mycelium_core::{Digest, FixedStr, FixedVec, message};
 use zerocopy::IntoBytes;
 
 #[message]
@@ -36,6 +36,14 @@ impl Swap {
             fills: FixedVec::from_slice(&[7, 300]).unwrap(),
         }
     }
+}
+
+/// The 128-bit FNV-1a hash, as `docs/wire-format.md` defines the digest.
+pub(crate) fn fnv(bytes: &[u8]) -> Digest {
+    let step = |state: u128, byte: &u8| {
+        (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    };
+    Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
 }
 
 /// Bytes that start at a multiple of 8 and are not zero.

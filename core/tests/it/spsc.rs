@@ -12,7 +12,7 @@ use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::crowd::{Side, Sides};
+use crate::sides::{Side, Sides};
 
 const CAPACITY: usize = 16;
 /// Of 16 slots: an eighth.
@@ -288,47 +288,6 @@ macro_rules! laws {
                 .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
         }
 
-        /// One by one, in batches and in place by turns: an end continues without a check up to its
-        /// limit, with every combination of these.
-        #[test]
-        fn ends_stop_at_their_limit() {
-            for capacity in [2, 8, 128] {
-                let ring = $layout::Boxed::<u64>::with_capacity(capacity).unwrap();
-                let mut writer = Spsc::producer(&ring).unwrap();
-                let mut reader = Spsc::consumer(&ring).unwrap();
-                let (mut pushed, mut popped) = (0, 0);
-                for step in 0..300_usize {
-                    let batch = 1 + step * 7 % capacity;
-                    for _ in 0..step % 5 {
-                        pushed += u64::from(writer.try_push(pushed).is_ok());
-                    }
-                    let items: Vec<_> = (pushed..).take(batch).collect();
-                    pushed += writer.push_slice(&items).unwrap_or(0) as u64;
-                    for _ in 0..=capacity {
-                        pushed += u64::from(writer.try_push(pushed).is_ok());
-                    }
-                    assert!(pushed - popped <= capacity as u64, "an item was overwritten");
-                    for _ in 0..step % 3 {
-                        assert_eq!(reader.try_pop(), Ok(popped));
-                        popped += 1;
-                    }
-                    let taken = reader.pop_many(batch, |item| {
-                        assert_eq!(item, popped);
-                        popped += 1;
-                    });
-                    assert!(taken.is_ok_and(|taken| taken > 0) || pushed == popped);
-                    if step % 4 == 0 {
-                        while let Ok(item) = reader.try_pop() {
-                            assert_eq!(item, popped);
-                            popped += 1;
-                        }
-                        assert_eq!(popped, pushed);
-                    }
-                    reader.flush();
-                }
-            }
-        }
-
         #[test]
         fn released_items_are_dropped_once() {
             let value = Arc::new(());
@@ -389,27 +348,6 @@ mod index {
         assert_eq!(lent.as_slices(), (&[1][..], &[2, 3][..]));
         lent.release(2);
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
-    }
-
-    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may be popped twice.
-    #[test]
-    #[cfg(all(target_pointer_width = "32", not(miri)))]
-    fn no_item_is_popped_twice_after_half_of_all_positions() {
-        const BATCH: usize = 1 << 16;
-        let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
-        let mut writer = Spsc::producer(&ring).unwrap();
-        let mut reader = Spsc::consumer(&ring).unwrap();
-        let mut items = vec![7; BATCH];
-        writer.try_push(7).unwrap();
-        assert_eq!(reader.try_pop(), Ok(7));
-        reader.flush();
-        for _ in 0..usize::MAX / 2 / BATCH + 2 {
-            assert_eq!(writer.push_slice(&items), Ok(BATCH));
-            assert_eq!(reader.pop_slice(&mut items), Ok(BATCH));
-        }
-        assert_eq!(reader.try_pop(), Err(PopError::Empty));
-        assert_eq!(writer.push_slice(&items), Ok(BATCH));
-        assert_eq!(writer.try_push(8), Err(PushError::Full(8)));
     }
 }
 

@@ -4,12 +4,9 @@
 #![allow(clippy::disallowed_types)]
 
 use std::cell::Cell;
-use std::thread;
 
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::{PopError, PushError, stamped};
-
-use crate::crowd::{Side, Sides};
 
 /// Counts that it was dropped, and owns nothing: a second drop frees nothing, and a leak checker
 /// misses nothing.
@@ -117,105 +114,6 @@ macro_rules! laws {
             drop(writer);
             drop(ring);
             assert_eq!(drops.get(), 1);
-        }
-
-        #[test]
-        fn checks_are_skipped_by_count() {
-            let (mut writer, mut reader) = $layout::pair(1024).unwrap();
-            for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
-                reader.slipping(true);
-                // Each check that finds few items doubles the number of skipped checks.
-                for _ in 0..=short {
-                    reader.force_check();
-                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
-                }
-                writer.try_push(left_out).unwrap();
-                for _ in 0..left_out {
-                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
-                }
-                assert_eq!(reader.try_pop(), Ok(left_out));
-            }
-            reader.slipping(true);
-            // After a check that finds a line of items, no check is skipped.
-            (0..100).for_each(|item| writer.try_push(item).unwrap());
-            assert!((0..100).all(|item| reader.try_pop() == Ok(item)));
-            writer.try_push(7).unwrap();
-            reader.slipping(false);
-            assert_eq!(reader.try_pop(), Ok(7));
-        }
-
-        #[test]
-        fn checks_that_are_never_skipped() {
-            let (mut writer, mut reader) = $layout::pair(64).unwrap();
-            reader.slipping(true);
-            for item in 0..20 {
-                reader.force_check();
-                assert_eq!(reader.try_pop(), Err(PopError::Empty));
-                writer.try_push(item).unwrap();
-                assert_eq!((reader.len(), reader.is_empty()), (1, false));
-                assert_eq!(reader.try_pop(), Err(PopError::Empty));
-                match item % 3 {
-                    0 => reader.flush(),
-                    1 => reader.force_check(),
-                    _ => assert_eq!(reader.ready(), 1),
-                }
-                assert_eq!(reader.try_pop(), Ok(item));
-            }
-            assert_eq!(reader.try_pop(), Err(PopError::Empty));
-            writer.try_push(20).unwrap();
-            writer.close();
-            assert_eq!(reader.try_pop(), Ok(20), "the ring is closed");
-            assert_eq!(reader.try_pop(), Err(PopError::Closed));
-        }
-
-        #[test]
-        fn a_slipping_reader_gets_all_between_threads() {
-            let count: u64 = if cfg!(miri) { 100 } else { 100_000 };
-            let (mut writer, mut reader) = $layout::pair(16).unwrap();
-            reader.slipping(true);
-            let sides = &Sides::waking_one();
-            thread::scope(|scope| {
-                scope.spawn(move || {
-                    let side = sides.writer();
-                    for number in 0..count {
-                        side.until(|| writer.try_push([number, !number]).ok());
-                    }
-                    writer.close();
-                });
-                let (side, mut next, mut empty) = (sides.reader(), 0, 0);
-                let mut receive = || {
-                    let received = reader.pop_many(1 + next as usize % 5, |item| {
-                        assert_eq!(item, [next, !next]);
-                        next += 1;
-                    });
-                    match received {
-                        Ok(_) => empty = 0,
-                        Err(PopError::Empty) => {
-                            empty += 1;
-                            if empty > Side::SPINS {
-                                // It parks: its next check must not be skipped.
-                                reader.force_check();
-                            }
-                            return None;
-                        }
-                        Err(PopError::Closed) => return Some(false),
-                    }
-                    Some(true)
-                };
-                while side.until(&mut receive) {}
-                assert_eq!(next, count);
-            });
-        }
-
-        #[test]
-        fn slices_tell_full_from_closed() {
-            let (mut writer, reader) = $layout::pair(4).unwrap();
-            assert_eq!(writer.push_slice(&[]), Ok(0));
-            assert_eq!(writer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
-            assert_eq!(writer.push_slice(&[]), Ok(0));
-            assert_eq!(writer.push_slice(&[5]), Err(PushError::Full(())));
-            reader.close();
-            assert_eq!(writer.push_slice(&[5]), Err(PushError::Closed(())));
         }
     };
 }

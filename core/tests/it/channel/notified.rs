@@ -8,13 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use mycelium_core::channel::{
-    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped,
-};
-use mycelium_core::doorbell::Doorbell;
-use mycelium_core::ring::{self, Consumer, PopError};
+use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
+use mycelium_core::ring::{Consumer, PopError};
 
-use super::wakers::{flag, now};
+use super::wakers::now;
 
 /// Calls a check when it is woken, and counts.
 struct Checks {
@@ -154,86 +151,6 @@ fn the_channel_is_closed_when_senders_are_notified() {
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(receiver);
     assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
-}
-
-#[test]
-fn all_receivers_are_notified_when_the_last_sender_goes() {
-    let (sender, mut one) = mpmc::bounded::<u32>(2).unwrap();
-    let mut other = one.clone();
-    let woken = [flag(), flag()];
-    let mut waits = [Box::pin(one.recv()), Box::pin(other.recv())];
-    for ((_, waker), recv) in woken.iter().zip(&mut waits) {
-        assert!(recv.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-    }
-    drop(sender.clone());
-    assert!(woken.iter().all(|(woken, _)| !woken.0.load(Relaxed)), "one sender is left");
-    drop(sender);
-    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
-}
-
-#[test]
-fn all_senders_are_notified_when_the_last_receiver_goes() {
-    let (mut one, receiver) = mpmc::bounded(2).unwrap();
-    let mut other = one.clone();
-    assert_eq!(now(one.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
-    let woken = [flag(), flag()];
-    let mut waits = [Box::pin(one.send(2)), Box::pin(other.send(3))];
-    for ((_, waker), send) in woken.iter().zip(&mut waits) {
-        assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-    }
-    drop(receiver);
-    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
-}
-
-/// A sender of many items fills the channel and waits for room: the receiver that must make it is
-/// notified before.
-#[test]
-fn receivers_are_notified_while_a_sender_of_many_waits() {
-    fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
-    where
-        P: Reserve<Item = u32>,
-        C: Consumer<Item = u32>,
-        L: Deref<Target: Sides>,
-    {
-        let (told, waker) = flag();
-        let mut recv = pin!(receiver.recv());
-        assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        let mut items = 0..3;
-        let mut many = pin!(sender.send_many(&mut items));
-        assert!(many.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(told.0.load(Relaxed), "both sides wait for ever");
-        assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(Some(0)));
-    }
-
-    check(spsc::bounded(2).unwrap());
-    check(stamped::bounded(2).unwrap());
-    check(mpmc::bounded(2).unwrap());
-}
-
-/// A reader that skips checks still checks after it has parked: the item may be there already, and
-/// its sender has rung.
-#[test]
-fn a_slipping_receiver_loses_no_wake() {
-    for many in [false, true] {
-        let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
-        let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
-        consumer.slipping(true);
-        let waiters = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
-        let mut receiver = Receiver::new(consumer, waiters.clone()).unwrap();
-        let producer = ring::spsc::Spsc::producer(ring).unwrap();
-        let mut sender = Sender::new(producer, waiters).unwrap();
-        // More checks will be skipped than one poll makes.
-        (0..200).for_each(|_| assert_eq!(receiver.try_recv(), Err(PopError::Empty)));
-        sender.try_send(8).unwrap();
-        let mut context = Context::from_waker(Waker::noop());
-        if many {
-            let mut items = Vec::new();
-            let received = receiver.poll_recv_many(&mut context, &mut items, 4);
-            assert_eq!((received, items), (Poll::Ready(1), vec![8]));
-        } else {
-            assert_eq!(receiver.poll_recv(&mut context), Poll::Ready(Some(8)));
-        }
-    }
 }
 
 /// The last receiver is dropped while two senders wait for room. The waker of one panics: the other

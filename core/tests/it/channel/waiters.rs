@@ -19,23 +19,6 @@ use super::scheduler::Scheduler;
 use super::wakers::{flag, now};
 
 #[test]
-fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
-    let (mut sender, mut one) = several::bounded(4).unwrap();
-    let mut other = one.clone();
-    let (first, first_waker) = flag();
-    let (second, second_waker) = flag();
-    let mut gone = Box::pin(one.recv());
-    assert!(gone.as_mut().poll(&mut Context::from_waker(&first_waker)).is_pending());
-    let mut stays = pin!(other.recv());
-    assert!(stays.as_mut().poll(&mut Context::from_waker(&second_waker)).is_pending());
-    sender.try_send(1).unwrap();
-    assert_eq!([first.0.load(Relaxed), second.0.load(Relaxed)], [true, false]);
-    drop(gone);
-    assert!(second.0.load(Relaxed), "nobody is awake, though there is an item");
-    assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
-}
-
-#[test]
 fn a_static_channel_limits_its_ends() {
     static CHANNEL: several::Inline<u8, 4, 2, 1> = several::Inline::new();
     let (mut sender, mut receiver) = CHANNEL.split().unwrap();

@@ -28,6 +28,11 @@ impl Wake for Count {
     }
 }
 
+pub(crate) fn counter() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    (count.clone(), Waker::from(count))
+}
+
 /// The result of the first poll.
 pub(crate) fn now<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -45,7 +50,7 @@ pub(crate) fn blocking<F: Future>(future: F) -> F::Output {
     }
 }
 
-struct Unpark(std::thread::Thread);
+pub(crate) struct Unpark(pub(crate) std::thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

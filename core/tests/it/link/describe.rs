@@ -1,21 +1,11 @@
 //! Layouts that are requested over a link, piece by piece.
 
-use std::time::Duration;
-
-use mycelium_core::link::{Config, Link, LinkError, Name, SendError};
-use mycelium_core::{Digest, Message};
+use mycelium_core::Message;
+use mycelium_core::link::{LinkError, SendError};
 
 use crate::pair::conversation::{LEFT, RIGHT, name};
-use crate::pair::{Pair, Received, lasting};
-use crate::schema::Swap;
-
-/// The 128-bit FNV-1a hash, as `docs/wire-format.md` defines the digest.
-fn fnv(bytes: &[u8]) -> Digest {
-    let step = |state: u128, byte: &u8| {
-        (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    };
-    Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
-}
+use crate::pair::{Pair, Received, offered};
+use crate::schema::{Swap, fnv};
 
 /// Requests the layout of `Swap`, piece by piece.
 fn fetch(pair: &mut Pair) -> Vec<u8> {
@@ -73,62 +63,28 @@ fn a_hidden_layout_is_empty() {
     assert_eq!(pair.sides[RIGHT].take_events(), [none]);
 }
 
-type Alone = Link<'static, 1, 1>;
-
-/// A link that received these bytes on a new connection, and its error.
-fn receives(bytes: &[u8]) -> (Alone, Option<LinkError>) {
-    let now = Duration::ZERO;
-    let config = Config::new(Name::truncated("here"), 1);
-    let mut link = Alone::new(config, lasting(4096)).unwrap();
-    link.open(now);
-    let mut rest = bytes;
-    loop {
-        match link.input(now, rest, |_, _| Ok(())) {
-            Ok(input) if input.used == 0 => return (link, None),
-            Ok(input) => rest = &rest[input.used..],
-            Err(error) => return (link, Some(error)),
-        }
+#[test]
+fn a_peer_has_the_features_that_it_names() {
+    let mut pair = Pair::new();
+    pair.settle();
+    let mut features = offered("features");
+    for (bits, named) in [
+        (0, [false; 3]),
+        // Runs, demand, and those of a later version.
+        (!1_u32, [false, true, true]),
+        (u32::MAX, [true; 3]),
+    ] {
+        *features.last_chunk_mut::<4>().unwrap() = bits.to_le_bytes();
+        assert_eq!(pair.feed(LEFT, &features), None);
+        let link = &mut pair.sides[LEFT].link;
+        let found = [link.peer_describes(), link.peer_accepts_runs(), link.peer_signals_demand()];
+        assert_eq!(found, named);
+        let expected = if named[0] { Ok(()) } else { Err(SendError::Gone) };
+        assert_eq!(link.describe(pair.now, name("swaps"), 0), expected);
     }
-}
-
-/// The hello of another side.
-fn hello() -> Vec<u8> {
-    let config = Config::new(Name::truncated("there"), 2);
-    let mut link = Alone::new(config, lasting(4096)).unwrap();
-    link.open(Duration::ZERO);
-    link.poll_transmit(Duration::ZERO).unwrap().to_vec()
-}
-
-#[test]
-fn a_peer_without_the_feature_gets_no_request() {
-    let (mut link, error) = receives(&hello());
-    assert_eq!(error, None);
-    assert!(link.is_up() && !link.peer_describes());
-    let refused = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
-    assert_eq!(refused, Err(SendError::Gone));
-
-    // A later version, with unknown features.
-    let mut received = hello();
-    received.extend(crate::pair::offered("features"));
-    *received.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
-    assert!(!receives(&received).0.peer_describes());
-    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    assert!(receives(&received).0.peer_describes());
-}
-
-#[test]
-fn features_of_a_lost_connection_do_not_count() {
-    let mut received = hello();
-    received.extend(crate::pair::offered("features"));
-    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    let (mut link, error) = receives(&received);
-    assert_eq!(error, None);
-    let named = |link: &Alone| {
-        [link.peer_describes(), link.peer_accepts_runs(), link.peer_signals_demand()]
-    };
-    assert_eq!(named(&link), [true; 3]);
+    let link = &mut pair.sides[LEFT].link;
     link.lost();
-    assert_eq!(named(&link), [false; 3]);
+    assert!(!link.peer_describes() && !link.peer_accepts_runs() && !link.peer_signals_demand());
 }
 
 #[test]
@@ -141,13 +97,13 @@ fn invalid_pieces_end_the_link() {
         (1, u32::MAX, u32::MAX, false),
         (0, u32::MAX, 0, true),
     ] {
-        let mut received = hello();
-        let mut frame = crate::pair::offered("descriptor");
+        let mut frame = offered("descriptor");
         frame[26..28].copy_from_slice(&length.to_le_bytes());
         frame[28..32].copy_from_slice(&offset.to_le_bytes());
         frame[32..36].copy_from_slice(&total.to_le_bytes());
-        received.extend(frame);
+        let mut pair = Pair::new();
+        pair.settle();
         let expected = (!good).then_some(LinkError::Piece { offset, total, length });
-        assert_eq!(receives(&received).1, expected);
+        assert_eq!(pair.feed(LEFT, &frame), expected);
     }
 }

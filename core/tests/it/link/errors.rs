@@ -1,14 +1,20 @@
-//! Limits of a link, and errors that end it.
+//! Limits of a link, and errors that end it: the table of `docs/wire-format.md`.
 
-use mycelium_core::link::{CloseReason, ConfigError, Interest, LinkError, SendError};
-use mycelium_core::{Envelope, FrameError, write_frame};
+use mycelium_core::frame::{ExtensionError, Fragment, FrameError};
+use mycelium_core::link::{
+    CloseReason, Config, ConfigError, FragmentError, Interest, LinkError, RunError, SendError,
+};
+use mycelium_core::{Envelope, Limits};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, control, last_subscribed, name, reading, send, swaps,
+    LEFT, RIGHT, control, frame, last_subscribed, name, payload, reading, send, swaps,
 };
 use crate::pair::{Pair, STREAMS, TOPICS, config};
 use crate::schema::Swap;
+
+const FIRST: Fragment = Fragment { offset: 0, total: 48, fixed_len: 40 };
+const SECOND: Fragment = Fragment { offset: 24, ..FIRST };
 
 #[test]
 fn topics_and_streams_are_limited() {
@@ -29,103 +35,257 @@ fn topics_and_streams_are_limited() {
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
+/// A message of the type of `Swap`.
+fn message(stream: u32, sequence: u64) -> Vec<u8> {
+    let envelope = Envelope { type_id: 1, stream, sequence, ..Envelope::default() };
+    frame(&envelope, None, Swap::golden().as_bytes())
+}
+
+/// A fragment of a message of this stream.
+fn part(stream: u32, sequence: u64, fragment: Fragment, length: usize) -> Vec<u8> {
+    let envelope = Envelope { type_id: 1, stream, sequence, ..Envelope::default() };
+    frame(&envelope, Some(fragment), &vec![7; length])
+}
+
+/// The header of a run of stream 1.
+fn run(sequence: u64, skip: u16, words: [u32; 3]) -> Vec<u8> {
+    let words = words.map(u32::to_le_bytes).concat();
+    control(1, sequence, &payload(19, &[&skip.to_le_bytes(), &words]))
+}
+
+/// A number with eight bytes, behind six without a meaning.
+fn word(kind: u16, stream: u32, sequence: u64, word: u64) -> Vec<u8> {
+    control(stream, sequence, &payload(kind, &[&[0; 6], &word.to_le_bytes()]))
+}
+
+fn end(sequence: u64) -> Vec<u8> {
+    control(1, sequence, &payload(11, &[&[0; 6]]))
+}
+
+pub(super) fn region(stream: u32, sequence: u64) -> Vec<u8> {
+    control(stream, sequence, &payload(0x8016, &[&[0, 0, 7, 0, 0, 0]]))
+}
+
+fn memory() -> Vec<u8> {
+    control(0, 0, &payload(21, &[&[0; 6], b"a token of bytes"]))
+}
+
+/// A pair whose sides support shared memory, or not. The right side reads stream 1 from message 100
+/// on, with a window of 8.
+fn pair(memory: [bool; 2]) -> Pair {
+    let [left, right] = memory;
+    let left = Config { memory: left, ..config("left") };
+    let mut pair = Pair::with(left, Config { memory: right, ..config("right") }, 4096);
+    reading(&mut pair, 8);
+    pair
+}
+
+fn sequence(expected: u64, found: u64) -> LinkError {
+    LinkError::Sequence { stream: 1, expected, found }
+}
+
+/// The side ends with the error when it receives these frames, and its peer learns of that.
+fn ends(side: usize, frames: &[Vec<u8>], error: LinkError) {
+    let mut pair = pair([true; 2]);
+    assert_eq!(pair.feed(side, &frames.concat()), Some(error), "{frames:02x?}");
+    pair.settle();
+    let failed = pair.sides[1 - side].failed;
+    assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{frames:02x?}");
+}
+
 #[test]
 fn a_protocol_error_closes_the_link() {
-    type Breach = (&'static str, Vec<u8>, LinkError);
-    let message = |sequence: u64, type_id: u16, stream: u32| {
-        let mut frame = vec![0; 256];
-        let envelope = Envelope { type_id, stream, sequence, ..Envelope::default() };
-        let swap = Swap::golden();
-        let length = write_frame(&mut frame, &envelope, 40, swap.as_bytes()).unwrap();
-        frame.truncate(length);
+    let other_type = {
+        let mut frame = message(1, 100);
+        frame[2] = 9;
         frame
     };
-    let window = |confirmed: u64, granted: u64| {
-        let mut payload = [12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        payload[8..].copy_from_slice(&granted.to_le_bytes());
-        control(1, confirmed, &payload)
-    };
-    // Numbers start at 1: the left side's first stream, and the right side's first interest.
-    let to_reader: Vec<Breach> = vec![
-        ("not a frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
-        (
-            "a hole",
-            message(101, 1, 1),
-            LinkError::Sequence { stream: 1, expected: 100, found: 101 },
-        ),
-        (
-            "a duplicate",
-            message(99, 1, 1),
-            LinkError::Sequence { stream: 1, expected: 100, found: 99 },
-        ),
-        ("another type", message(100, 9, 1), LinkError::Type { expected: 1, found: 9 }),
-        ("an unknown stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
-        (
-            "a short frame",
-            control(0, 0, &[13, 0, 0]),
-            LinkError::ControlSize { kind: 13, expected: 16, found: 3 },
-        ),
-        (
-            "too short for a kind",
-            control(0, 0, &[13]),
-            LinkError::ControlSize { kind: 0, expected: 2, found: 1 },
-        ),
-        ("a critical kind", control(0, 0, &[1, 0x80]), LinkError::ControlKind { kind: 0x8001 }),
-        (
-            "an end too late",
-            control(1, 101, &[11, 0, 0, 0, 0, 0, 0, 0]),
-            LinkError::Sequence { stream: 1, expected: 100, found: 101 },
-        ),
-        (
-            "an accept of no subscription",
-            control(0, 0, &[6, 0, 0, 0, 99, 0, 0, 0]),
-            LinkError::Subscription { number: 99 },
-        ),
-    ];
-    let to_writer: Vec<Breach> = vec![
-        ("confirmed before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
-        ("confirmed back", window(100, 7), LinkError::Window { stream: 1 }),
-        (
-            "a window of an unknown stream",
-            control(9, 100, &[12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]),
-            LinkError::Stream { number: 9 },
-        ),
-        (
-            "demand on an unknown stream",
-            control(9, 0, &[20, 0, 0, 0, 0, 0, 0, 0]),
-            LinkError::Stream { number: 9 },
-        ),
-    ];
-    let both = to_reader.into_iter().map(|breach| (RIGHT, breach));
-    for (side, (what, bytes, error)) in
-        both.chain(to_writer.into_iter().map(|breach| (LEFT, breach)))
-    {
-        let mut pair = Pair::new();
-        reading(&mut pair, 8);
-        assert_eq!(pair.feed(side, &bytes), Some(error), "{what}");
-        pair.settle();
-        let failed = pair.sides[1 - side].failed;
-        assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
+    let size = |kind, expected, found| LinkError::ControlSize { kind, expected, found };
+    for (frame, error) in [
+        (vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
+        (message(1, 101), sequence(100, 101)),
+        (message(1, 99), sequence(100, 99)),
+        (other_type, LinkError::Type { expected: 1, found: 9 }),
+        (message(5, 100), LinkError::Stream { number: 5 }),
+        (control(0, 0, &[13, 0, 0]), size(13, 16, 3)),
+        (control(0, 0, &[13]), size(0, 2, 1)),
+        (control(0, 0, &[1, 0x80]), LinkError::ControlKind { kind: 0x8001 }),
+        (end(101), sequence(100, 101)),
+        (control(0, 0, &[6, 0, 0, 0, 99, 0, 0, 0]), LinkError::Subscription { number: 99 }),
+    ] {
+        ends(RIGHT, &[frame], error);
+    }
+    for (frame, error) in [
+        // Messages that were not sent, and less credit than before.
+        (word(12, 1, 101, 8), LinkError::Window { stream: 1 }),
+        (word(12, 1, 100, 7), LinkError::Window { stream: 1 }),
+        (word(12, 9, 100, 8), LinkError::Stream { number: 9 }),
+        (control(9, 0, &payload(20, &[&[0; 6]])), LinkError::Stream { number: 9 }),
+    ] {
+        ends(LEFT, &[frame], error);
     }
 }
 
 #[test]
-fn a_message_without_room_ends_the_link() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 1);
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.deliver();
-    let mut frame = vec![0; 256];
-    let envelope = Envelope { type_id: 1, stream: 1, sequence: 101, ..Envelope::default() };
-    let length = write_frame(&mut frame, &envelope, 40, Swap::golden().as_bytes()).unwrap();
-    assert_eq!(pair.feed(RIGHT, &frame[..length]), Some(LinkError::Credit { stream: 1 }));
+fn invalid_fragments_end_the_link() {
+    let good = || part(1, 100, FIRST, 24);
+    let own_fixed = {
+        let mut frame = good();
+        frame[8] = 8;
+        frame
+    };
+    let control_frame = {
+        let mut frame = part(1, 0, FIRST, 16);
+        frame[2] = 0;
+        frame
+    };
+    let wrong = |error| LinkError::Fragment { stream: 1, error };
+    let offset = |expected, found| wrong(FragmentError::Offset { expected, found });
+    let (length, changed) = (wrong(FragmentError::Length), wrong(FragmentError::Changed));
+    let long = wrong(FragmentError::TooLong { limit: 1 << 20, found: (1 << 20) + 1 });
+    let critical =
+        LinkError::Frame(FrameError::Extension(ExtensionError::Critical { kind: 0x8005 }));
+    let empty = Fragment { total: 0, fixed_len: 0, ..FIRST };
+    for (frames, error) in [
+        (vec![part(1, 100, SECOND, 24)], offset(0, 24)),
+        (vec![good(), part(1, 100, Fragment { offset: 32, ..FIRST }, 8)], offset(24, 32)),
+        (vec![good(), good()], offset(24, 0)),
+        (vec![good(), part(1, 100, Fragment { total: 56, ..SECOND }, 8)], changed),
+        (vec![good(), part(1, 100, Fragment { fixed_len: 8, ..SECOND }, 8)], changed),
+        (vec![part(1, 100, Fragment { total: (1 << 20) + 1, ..FIRST }, 24)], long),
+        // The whole message, nothing, nothing of nothing, more than the rest, and an odd length.
+        (vec![part(1, 100, FIRST, 48)], length),
+        (vec![part(1, 100, FIRST, 0)], length),
+        (vec![part(1, 100, empty, 0)], length),
+        (vec![good(), part(1, 100, SECOND, 32)], length),
+        (vec![part(1, 100, FIRST, 25)], length),
+        (vec![part(1, 100, Fragment { fixed_len: 49, ..FIRST }, 24)], length),
+        (vec![own_fixed], length),
+        (vec![good(), message(1, 100)], wrong(FragmentError::Open)),
+        (vec![good(), end(100)], wrong(FragmentError::Open)),
+        (vec![good(), region(1, 100)], wrong(FragmentError::Open)),
+        (vec![good(), part(1, 101, FIRST, 24)], sequence(100, 101)),
+        (vec![control_frame], critical),
+    ] {
+        ends(RIGHT, &frames, error);
+    }
+    let right = Config { max_open: 1, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 4096);
+    reading(&mut pair, 8);
+    pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(8) }).unwrap();
+    pair.settle();
+    let export = last_subscribed(&mut pair, LEFT);
+    let link = &mut pair.sides[LEFT].link;
+    link.open_stream(pair.now, export, name("feed"), 78, 0, 64).unwrap();
+    pair.settle();
+    let both = [good(), part(2, 0, FIRST, 24)].concat();
+    assert_eq!(pair.feed(RIGHT, &both), Some(LinkError::TooMany { limit: 1 }));
 }
 
 #[test]
-fn frames_before_hello_are_refused() {
+fn invalid_runs_end_the_link() {
+    let wrong = |error| LinkError::Run { stream: 1, error };
+    let shape = |stride, length| wrong(RunError::Shape { stride, length });
+    let length = |found| wrong(RunError::Length { found, limit: 256 << 10 });
+    let most = u64::from(u32::MAX);
+    assert_eq!(pair([true; 2]).feed(RIGHT, &run(100, 8, [8, 48, 40])), None);
+    for (skip, words, error) in [
+        (8, [0, 48, 40], length(0)),
+        (8, [4, 0, 40], shape(0, 40)),
+        (8, [4, 52, 40], shape(52, 40)),
+        (4, [4, 56, 40], shape(56, 40)),
+        (16, [4, 48, 40], shape(48, 40)),
+        (8, [4, 48, 0], shape(48, 0)),
+        (8, [4, 48, u32::MAX], shape(48, u32::MAX)),
+        (8, [4, 1 << 17, 1 << 16], shape(1 << 17, 1 << 16)),
+        (65_528, [4, 65_536, 9], shape(65_536, 9)),
+        (8, [u32::MAX, 48, 40], length(most * 48)),
+        (8, [u32::MAX, u32::MAX - 7, 40], length(most * (most - 7))),
+        (8, [5462, 48, 40], length(5462 * 48)),
+        (8, [9, 48, 40], LinkError::Credit { stream: 1 }),
+    ] {
+        ends(RIGHT, &[run(100, skip, words)], error);
+    }
+    ends(RIGHT, &[run(101, 8, [4, 48, 40])], sequence(100, 101));
+    ends(RIGHT, &[part(1, 100, FIRST, 24), run(100, 8, [4, 48, 40])], wrong(RunError::Open));
     let mut pair = Pair::new();
-    let ping = control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(pair.feed(LEFT, &ping), Some(LinkError::NoHello));
+    pair.settle();
+    let unknown = pair.feed(RIGHT, &run(100, 8, [4, 48, 40]));
+    assert_eq!(unknown, Some(LinkError::Stream { number: 1 }));
+    // Its messages would be too long as frames.
+    let limits = Limits { max_frame: 1024 };
+    let mut pair = Pair::with(config("left"), Config { limits, ..config("right") }, 4096);
+    reading(&mut pair, 8);
+    assert_eq!(pair.feed(RIGHT, &run(100, 8, [1, 1016, 1008])), Some(length(1016)));
+}
+
+#[test]
+fn invalid_frames_about_memory_end_the_link() {
+    let moved = LinkError::Moved { stream: 1 };
+    let stream = |number| LinkError::Stream { number };
+    for valid in [
+        vec![memory(), region(1, 100), end(100)],
+        vec![region(1, 100), memory(), end(5000)],
+        vec![region(1, 100), end(u64::MAX)],
+    ] {
+        assert_eq!(pair([true; 2]).feed(RIGHT, &valid.concat()), None, "{valid:02x?}");
+    }
+    ends(RIGHT, &[memory(), memory()], LinkError::SecondMemory);
+    for (frame, error) in [
+        (message(1, 100), moved),
+        (message(1, 101), moved),
+        (part(1, 100, FIRST, 24), moved),
+        (run(100, 8, [2, 56, 40]), moved),
+        (word(10, 1, 105, 5), moved),
+        (region(1, 100), moved),
+        (region(1, 101), moved),
+        (end(99), sequence(100, 99)),
+        (end(0), sequence(100, 0)),
+    ] {
+        ends(RIGHT, &[region(1, 100), frame], error);
+    }
+    for (frames, error) in [
+        (vec![region(1, 99)], sequence(100, 99)),
+        (vec![region(1, 101)], sequence(100, 101)),
+        (vec![region(2, 100)], stream(2)),
+        (vec![end(100), region(1, 100)], stream(1)),
+        (vec![region(1, 100), end(200), region(1, 100)], stream(1)),
+        (vec![region(1, 100), end(200), end(200)], stream(1)),
+    ] {
+        ends(RIGHT, &frames, error);
+    }
+    for one_side in [[false, false], [false, true], [true, false]] {
+        for frame in [memory(), region(1, 100)] {
+            let error = pair(one_side).feed(RIGHT, &frame);
+            assert_eq!(error, Some(LinkError::NoMemory), "{one_side:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_without_credit_ends_the_link() {
+    for frame in [message(1, 101), part(1, 101, FIRST, 24)] {
+        let mut pair = Pair::new();
+        let (outgoing, _) = reading(&mut pair, 1);
+        send(&mut pair, outgoing, 1).unwrap();
+        pair.deliver();
+        assert_eq!(pair.feed(RIGHT, &frame), Some(LinkError::Credit { stream: 1 }));
+    }
+}
+
+#[test]
+fn invalid_frames_before_hello_are_refused() {
+    let mut small = payload(1, &[&[1, 1], &64_u32.to_le_bytes()]);
+    small.resize(96, 0);
+    let envelope = Envelope { type_id: 9, ..Envelope::default() };
+    let long = FrameError::TooLong { limit: 1024, found: 100_024 };
+    for (bytes, error) in [
+        (word(13, 0, 0, 0), LinkError::NoHello),
+        (control(0, 0, &small), LinkError::Limit { limit: 64 }),
+        (frame(&envelope, None, &[0; 100_000])[..24].to_vec(), LinkError::Frame(long)),
+    ] {
+        assert_eq!(Pair::new().feed(LEFT, &bytes), Some(error));
+    }
 }
 
 #[test]

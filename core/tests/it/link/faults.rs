@@ -1,31 +1,385 @@
 //! Links where frames cross, buffers are full, or the peer is hostile. A peer that follows the
 //! protocol never loses its link, and no side waits for a frame that never arrives.
 
-mod limits;
-mod output;
-mod resume;
-mod topics;
+use std::time::Duration;
 
-use mycelium_core::link::Interest;
+use mycelium_core::link::{
+    Batching, CloseReason, Config, ConfigError, Interest, LinkError, RejectReason, RunShape,
+    SendError, UnsubscribeProgress,
+};
+use mycelium_core::{Digest, Envelope, FrameView, Limits};
+use zerocopy::IntoBytes;
 
-use crate::pair::Received;
-use crate::pair::conversation::{name, swaps};
+use crate::pair::conversation::{
+    LEFT, MS, RIGHT, control, frame, name, open, payload, reading, resubscribe, send, subscribe,
+    subscribed, swaps,
+};
+use crate::pair::{Pair, Received, STREAMS, TestLink, config};
+use crate::schema::Swap;
 
-/// The payload of a control frame.
-fn payload(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
-    let mut payload = kind.to_le_bytes().to_vec();
-    parts.iter().for_each(|part| payload.extend(*part));
-    payload
+#[test]
+fn a_message_above_a_limit_is_refused() {
+    let mut pair = Pair::with(config("left"), config("right"), 1024);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let envelope = Envelope::default();
+    let refused = pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, 0, &[0; 900]);
+    assert!(matches!(refused, Err(SendError::TooLong { length: 924, .. })), "{refused:?}");
+
+    let limits = Limits { max_frame: 1001 };
+    let mut pair = Pair::with(config("left"), Config { limits, ..config("right") }, 4096);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let link = &mut pair.sides[LEFT].link;
+    assert_eq!(link.send(pair.now, outgoing, &envelope, 0, &[0; 1001 - 24]), Ok(()));
+    let refused = link.send(pair.now, outgoing, &envelope, 0, &[0; 1002 - 24]);
+    assert_eq!(refused, Err(SendError::TooLong { length: 1002, limit: 1001 }));
+    let refused = link.send(pair.now, outgoing, &envelope, 3, &[0; 2]);
+    assert_eq!(refused, Err(SendError::Fixed { fixed: 3, payload: 2 }));
+}
+
+#[test]
+fn a_close_frame_fits_a_full_buffer() {
+    let mut pair = Pair::with(config("left"), config("right"), 2048);
+    let (outgoing, _) = reading(&mut pair, 1000);
+    send(&mut pair, outgoing, 1000).unwrap_err();
+    while pair.sides[LEFT].link.skip(pair.now, outgoing, 1, 1).is_ok() {}
+    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
+}
+
+#[test]
+fn no_message_has_the_last_sequence() {
+    let last = u64::MAX.to_le_bytes();
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    let missed = (u64::MAX - 100).to_le_bytes();
+    pair.feed(RIGHT, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
+    let error = LinkError::Sequence { stream: 1, expected: 100, found: u64::MAX };
+    assert_eq!(pair.sides[RIGHT].failed, Some(error));
+
+    let mut pair = Pair::new();
+    let (_, export) = subscribe(&mut pair, 8);
+    let stream = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX, 64);
+    assert_eq!(stream, Err(SendError::Exhausted));
+    let stream =
+        pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX - 1, 64);
+    send(&mut pair, stream.unwrap(), 1).unwrap();
+    assert_eq!(send(&mut pair, stream.unwrap(), 1), Err(SendError::Exhausted));
+
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    // Then a forged resume.
+    resubscribe(&mut pair);
+    let number = 1u32.to_le_bytes();
+    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last]));
+    let failed = pair.feed(LEFT, &resume);
+    assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
+}
+
+#[test]
+fn settings_outside_of_their_limits_are_refused() {
+    let refused = |config: Config| TestLink::new(config, crate::pair::lasting(4096)).unwrap_err();
+    let limits = Limits { max_frame: 100 };
+    let error = refused(Config { limits, ..config("left") });
+    assert_eq!(error, ConfigError::MaxFrame { least: 120 });
+    let error = refused(Config { keep_alive: Duration::ZERO, ..config("left") });
+    assert_eq!(error, ConfigError::KeepAlive);
+    let error = refused(Config { keep_alive: Duration::from_secs(21), ..config("left") });
+    assert_eq!(error, ConfigError::Silence);
+    let error = refused(Config { silence: 99 * MS, keep_alive: 33 * MS, ..config("left") });
+    assert_eq!(error, ConfigError::Silence);
+    assert_eq!(
+        TestLink::new(config("left"), crate::pair::lasting(4096))
+            .unwrap()
+            .subscribe(Interest { type_id: 0, ..swaps(8) }),
+        Err(SendError::Type)
+    );
+}
+
+#[test]
+fn close_confirms_what_arrived() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.deliver();
+    pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
+    assert_eq!(pair.settled(LEFT), [Received::Window { stream: outgoing, confirmed: 103 }]);
+}
+
+#[test]
+fn a_sender_with_little_room_gets_early_confirmations() {
+    let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
+    let (_, export) = subscribe(&mut pair, 1024);
+    let link = &mut pair.sides[LEFT].link;
+    let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
+    for _ in 0..10 {
+        send(&mut pair, stream, 64).unwrap();
+        pair.deliver();
+        assert_eq!(pair.sides[LEFT].link.unconfirmed(stream), 0);
+    }
+}
+
+#[test]
+fn an_ended_link_has_no_timer() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.deliver();
+    // The peer has stopped reading, so the close frame stays in the buffer.
+    pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
+    assert_eq!(pair.sides[RIGHT].link.poll_timeout(), None);
+}
+
+#[test]
+fn a_long_frame_in_pieces_keeps_the_link_alive() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    let envelope = Envelope { type_id: 1, stream: 1, sequence: 100, ..Envelope::default() };
+    for piece in frame(&envelope, None, &[0; 2000]).chunks(64) {
+        pair.now += Duration::from_secs(1);
+        pair.feed(RIGHT, piece);
+        assert_eq!(pair.sides[RIGHT].link.handle_timeout(pair.now), Ok(()));
+    }
+}
+
+#[test]
+fn a_waiting_batch_is_sent_as_keep_alive() {
+    let batching = Batching { bytes: 1000, messages: 100, delay: Duration::MAX };
+    let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 4096);
+    let (outgoing, _) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(pair.failed(), [None, None]);
+}
+
+#[test]
+fn a_late_write_report_does_not_count() {
+    let mut pair = Pair::new();
+    let late = pair.sides[LEFT].link.poll_transmit(pair.now).unwrap().len();
+    pair.cut();
+    pair.connect();
+    pair.sides[LEFT].link.transmitted(pair.now, late);
+    pair.settle();
+    assert_eq!(pair.failed(), [None, None]);
+    assert!(pair.sides.iter().all(|side| side.link.is_up()));
+}
+
+#[test]
+fn only_offered_bytes_count_as_written() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    let offered = pair.sides[LEFT].link.poll_transmit(pair.now).unwrap().len();
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.transmitted(pair.now, offered + 64);
+    assert_eq!(pair.sides[LEFT].link.poll_transmit(pair.now).map(<[u8]>::len), Some(64));
+}
+
+#[test]
+fn streams_to_resume_keep_their_places() {
+    let mut pair = Pair::new();
+    let (_, export) = subscribe(&mut pair, 8);
+    for epoch in 0..STREAMS as u64 {
+        open(&mut pair, export, epoch, 0);
+    }
+    pair.settle();
+    pair.reconnect();
+    let export = subscribed(&mut pair);
+    let link = &mut pair.sides[LEFT].link;
+    let fresh = link.open_stream(pair.now, export, name("feed"), 900, 0, 64);
+    assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place");
+    assert_eq!(link.refuse_resume(pair.now, export, 901), Err(SendError::Gone), "no such resume");
+    link.refuse_resume(pair.now, export, 2).unwrap();
+    link.open_stream(pair.now, export, name("feed"), 900, 0, 64).unwrap();
+    pair.settle();
+    assert_eq!(pair.failed(), [None, None]);
+}
+
+#[test]
+fn resumes_of_an_unsubscribed_topic_are_ignored() {
+    let mut pair = Pair::new();
+    pair.settled(LEFT);
+    let number = 5u32.to_le_bytes();
+    let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
+    let mut subscribe = payload(3, &[&one, &number, &[0; 16], &[0, 0], &one, &window]);
+    subscribe.resize(96, 0);
+    let mut bytes = control(0, 0, &subscribe);
+    bytes.extend(control(0, 0, &payload(5, &[&[0, 0], &number])));
+    bytes.extend(control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &[9; 8]])));
+    pair.feed(LEFT, &bytes);
+    let news = pair.sides[LEFT].take_events();
+    assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
+}
+
+#[test]
+fn numbers_of_an_earlier_connection_are_invalid() {
+    let demand = payload(20, &[&[0; 6]]);
+    let window = payload(12, &[&[0; 6], &8_u64.to_le_bytes()]);
+    for (of_a_stream, again) in
+        [(&demand, false), (&window, false), (&demand, true), (&window, true)]
+    {
+        let mut pair = Pair::new();
+        let (outgoing, _) = reading(&mut pair, 8);
+        if again {
+            pair.cut();
+            pair.connect();
+        } else {
+            // It has ended here, and its reader may not know it yet.
+            pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
+        }
+        pair.settle();
+        pair.feed(LEFT, &control(1, 100, of_a_stream));
+        let expected = again.then_some(LinkError::Stream { number: 1 });
+        assert_eq!(pair.sides[LEFT].failed, expected, "{of_a_stream:?}");
+    }
+}
+
+#[test]
+fn the_features_frame_comes_first() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    let received = pair.written[LEFT].len();
+    resubscribe(&mut pair);
+    pair.sides[LEFT].read(pair.now, usize::MAX);
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
+    pair.write(LEFT, usize::MAX);
+    let mut rest = &pair.written[LEFT][received..];
+    let mut kinds = Vec::new();
+    while let Ok((frame, next)) = FrameView::parse(rest, &Limits::default()) {
+        kinds.push(frame.payload()[0]);
+        rest = next;
+    }
+    assert_eq!(kinds, [1, 16, 9], "hello, features, gone");
+}
+
+#[test]
+fn a_stream_is_resumed_once() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.reconnect();
+    let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
+    // More resumes than subscribe said.
+    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
+    assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::Subscription { number: 1 }));
+
+    let mut pair = Pair::new();
+    let topic = name("swaps");
+    let mut wish = payload(3, &[&1_u16.to_le_bytes(), &number, &[7; 16], &[0, 0, 2, 0]]);
+    wish.extend(8_u32.to_le_bytes());
+    wish.extend(topic.as_bytes());
+    pair.settle();
+    pair.feed(LEFT, &control(0, 0, &wish));
+    assert_eq!(pair.feed(LEFT, &resume), None);
+    assert_eq!(pair.feed(LEFT, &resume), Some(LinkError::SecondStream { number: 0 }));
+}
+
+#[test]
+fn only_an_end_may_follow_on_a_finished_stream() {
+    for in_a_run in [false, true] {
+        let mut pair = Pair::new();
+        pair.message = |_| Swap::golden().as_bytes().to_vec();
+        let (outgoing, _) = reading(&mut pair, 8);
+        pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
+        pair.settle();
+        pair.reconnect();
+        let export = subscribed(&mut pair);
+        let link = &mut pair.sides[LEFT].link;
+        let again = link.open_stream(pair.now, export, name("feed"), 77, 100, 64).unwrap();
+        pair.settle();
+        if in_a_run {
+            let shape = RunShape { stride: 48, skip: 8, length: 40 };
+            assert_eq!(pair.sides[LEFT].link.send_run(pair.now, again, shape, 1), Ok(1));
+        } else {
+            send(&mut pair, again, 1).unwrap();
+            pair.sides[LEFT].link.flush();
+        }
+        pair.settle();
+        let failed = pair.sides[RIGHT].failed;
+        assert!(matches!(failed, Some(LinkError::Stream { .. })), "{in_a_run}: {failed:?}");
+    }
+}
+
+#[test]
+fn no_stream_opens_after_unsubscribe_or_reject() {
+    let mut pair = Pair::new();
+    let (interest, export) = subscribe(&mut pair, 8);
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
+    pair.write(RIGHT, usize::MAX);
+    pair.sides[LEFT].read(pair.now, usize::MAX);
+    let link = &mut pair.sides[LEFT].link;
+    assert_eq!(link.open_stream(pair.now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
+    assert_eq!(link.accept(export), Err(SendError::Gone));
+    pair.settle();
+
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.sides[LEFT].take_events();
+    pair.settle();
+    let export = subscribed(&mut pair);
+    let link = &mut pair.sides[LEFT].link;
+    link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    assert_eq!(link.open_stream(pair.now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
+    pair.settle();
+    assert_eq!(pair.failed(), [None, None]);
+}
+
+#[test]
+fn interests_wait_for_a_free_place_at_the_peer() {
+    let mut pair = Pair::new();
+    pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
+    let second = pair.sides[LEFT].link.subscribe(others(8)).unwrap();
+    // A peer with room for one subscription.
+    let (frame, boot) = ((1u32 << 20).to_le_bytes(), 7u64.to_le_bytes());
+    let (alive, topics, streams) = (5000u32.to_le_bytes(), 1u16.to_le_bytes(), 4u16.to_le_bytes());
+    let mut hello = payload(1, &[&[1, 1], &frame, &boot, &alive, &topics, &streams]);
+    hello.resize(96, 0);
+    pair.feed(LEFT, &control(0, 0, &hello));
+    pair.write(LEFT, usize::MAX);
+    assert_eq!(pair.sides[LEFT].failed, None);
+    let subscribed = |pair: &Pair| crate::pair::count(&pair.written[LEFT], 3);
+    assert_eq!(subscribed(&pair), 1);
+    // The second subscribe was not sent, so the interest is removed at once.
+    assert_eq!(pair.sides[LEFT].link.unsubscribe(second), Ok(UnsubscribeProgress::Done));
+}
+
+#[test]
+fn no_stream_opens_for_a_rejected_subscription() {
+    let mut pair = Pair::new();
+    let (_, export) = subscribe(&mut pair, 8);
+    let link = &mut pair.sides[LEFT].link;
+    link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    pair.settle();
+    let (number, epoch) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes());
+    let mut publisher = [0; 64];
+    publisher[..6].copy_from_slice(b"\x04\x00feed");
+    let keeps = [64, 0, 0, 0, 0, 0, 0, 0];
+    let stream = payload(8, &[&[0, 0], &number, &epoch, &keeps, &publisher]);
+    assert_eq!(
+        pair.feed(RIGHT, &control(9, 100, &stream)),
+        Some(LinkError::Subscription { number: 1 })
+    );
+
+    // The next connection subscribes again.
+    pair.reconnect();
+    subscribed(&mut pair);
+}
+
+#[test]
+fn ended_streams_leave_room_for_others() {
+    let mut pair = Pair::new();
+    let (_, export) = subscribe(&mut pair, 8);
+    for epoch in 0..3 * STREAMS as u64 {
+        let stream = open(&mut pair, export, epoch, 0);
+        send(&mut pair, stream, 1).unwrap();
+        pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap();
+        pair.settle();
+        assert_eq!(pair.failed(), [None, None], "{epoch}");
+    }
 }
 
 fn others(window: u32) -> Interest {
     Interest { topic: name("others"), ..swaps(window) }
-}
-
-fn resumes(received: &[Received]) -> Vec<(u64, u64)> {
-    let resume = |received: &Received| match received {
-        Received::Resume { epoch, next, .. } => Some((*epoch, *next)),
-        _ => None,
-    };
-    received.iter().filter_map(resume).collect()
 }

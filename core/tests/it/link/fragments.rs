@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use mycelium_core::frame::{ExtensionError, Fragment, write_fragment};
-use mycelium_core::link::{
-    Config, FragmentError, IncomingId, Interest, LinkError, OutgoingId, RejectReason, SendError,
-};
-use mycelium_core::{Digest, Envelope, FrameError, TraceContext};
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{Config, IncomingId, Interest, OutgoingId, RejectReason, SendError};
+use mycelium_core::{Digest, Envelope, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
@@ -164,42 +162,6 @@ fn an_open_message_is_completed_or_aborted() {
 }
 
 #[test]
-fn an_open_message_restarts_after_a_lost_connection() {
-    let mut pair = Pair::with(config("left"), config("right"), 2048);
-    let (outgoing, incoming) = reading(&mut pair, 8);
-    let (message, mut sent) = (blob(8000), 0);
-    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
-    pair.deliver();
-    assert!(matches!(pair.sides[RIGHT].take_events()[..], [Received::Fragment { .. }]));
-    pair.reconnect();
-    let news = pair.sides[LEFT].take_events();
-    let [.., Received::Resume { export, epoch: 77, next: 100 }] = news[..] else {
-        panic!("{news:?}")
-    };
-    let again = open(&mut pair, export, 77, 100);
-    pair.settle();
-    let events = through(&mut pair, again, &message);
-    assert_eq!(whole(&events, incoming), [message]);
-}
-
-#[test]
-fn fragments_after_unsubscribe_are_discarded() {
-    let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    let (interest, export) = subscribe(&mut pair, 8);
-    let outgoing = open(&mut pair, export, 77, 0);
-    pair.settle();
-    let (message, mut sent) = (blob(20_000), 0);
-    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
-    pair.deliver();
-    pair.sides[RIGHT].take_events();
-    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
-    assert_eq!(pair.settled(RIGHT), [Received::Unsubscribed { interest, discarded: 1 }]);
-}
-
-#[test]
 fn the_reader_limits_long_and_open_messages() {
     let right = Config { max_message: 5000, max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 2048);
@@ -255,117 +217,4 @@ fn the_document_shows_the_same_bytes() {
     through(&mut pair, outgoing, Swap::golden().as_bytes());
     let offered = ["first", "rest"].map(crate::pair::offered).concat();
     assert_eq!(pair.written[LEFT], offered);
-}
-
-/// A fragment of a message of stream 1, as a hostile peer may send it.
-fn part(sequence: u64, fragment: Fragment, bytes: &[u8]) -> Vec<u8> {
-    let envelope = Envelope { type_id: 1, stream: 1, sequence, ..Envelope::default() };
-    let mut frame = vec![0; 1024];
-    let length = write_fragment(&mut frame, &envelope, fragment, bytes).unwrap();
-    frame.truncate(length);
-    frame
-}
-
-#[test]
-fn invalid_fragments_end_the_link() {
-    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
-    let good = || part(100, first, &[7; 24]);
-    let second = Fragment { offset: 24, ..first };
-    let whole_one = {
-        let mut frame = part(100, first, &[7; 40]);
-        // Without the extension.
-        frame.drain(24..40);
-        (frame[4], frame[10]) = (64, 0);
-        frame
-    };
-    let own_fixed = {
-        let mut frame = good();
-        frame[8] = 8;
-        frame
-    };
-    let mut control = part(0, first, &[13; 16]);
-    control[2] = 0;
-    let end = crate::pair::conversation::control(1, 100, &[11, 0, 0, 0, 0, 0, 0, 0]);
-    let wrong = |error| LinkError::Fragment { stream: 1, error };
-    let offset = |expected, found| wrong(FragmentError::Offset { expected, found });
-    let long = FragmentError::TooLong { limit: 1 << 20, found: (1 << 20) + 1 };
-    let critical = ExtensionError::Critical { kind: 0x8005 };
-    let sequence = LinkError::Sequence { stream: 1, expected: 100, found: 101 };
-    for (what, frames, error) in [
-        ("no first fragment", vec![part(100, second, &[7; 24])], offset(0, 24)),
-        (
-            "a hole",
-            vec![good(), part(100, Fragment { offset: 32, ..first }, &[7; 8])],
-            offset(24, 32),
-        ),
-        ("a duplicate", vec![good(), good()], offset(24, 0)),
-        (
-            "another length",
-            vec![good(), part(100, Fragment { total: 56, ..second }, &[7; 8])],
-            wrong(FragmentError::Changed),
-        ),
-        (
-            "another fixed part",
-            vec![good(), part(100, Fragment { fixed_len: 8, ..second }, &[7; 8])],
-            wrong(FragmentError::Changed),
-        ),
-        (
-            "too long",
-            vec![part(100, Fragment { total: (1 << 20) + 1, ..first }, &[7; 24])],
-            wrong(long),
-        ),
-        ("the whole message", vec![part(100, first, &[7; 48])], wrong(FragmentError::Length)),
-        ("an empty fragment", vec![part(100, first, &[])], wrong(FragmentError::Length)),
-        (
-            "an empty message",
-            vec![part(100, Fragment { total: 0, fixed_len: 0, ..first }, &[])],
-            wrong(FragmentError::Length),
-        ),
-        ("beyond the end", vec![good(), part(100, second, &[7; 32])], wrong(FragmentError::Length)),
-        ("not a multiple of 8", vec![part(100, first, &[7; 25])], wrong(FragmentError::Length)),
-        (
-            "a longer fixed part",
-            vec![part(100, Fragment { fixed_len: 49, ..first }, &[7; 24])],
-            wrong(FragmentError::Length),
-        ),
-        ("a fixed part of its own", vec![own_fixed], wrong(FragmentError::Length)),
-        ("a message between", vec![good(), whole_one], wrong(FragmentError::Open)),
-        ("an end between", vec![good(), end], wrong(FragmentError::Open)),
-        ("the next message", vec![good(), part(101, first, &[7; 24])], sequence),
-        ("a control frame", vec![control], LinkError::Frame(FrameError::Extension(critical))),
-    ] {
-        let mut pair = Pair::new();
-        reading(&mut pair, 8);
-        assert_eq!(pair.feed(RIGHT, &frames.concat()), Some(error), "{what}");
-    }
-}
-
-#[test]
-fn too_many_open_messages_end_the_link() {
-    let right = Config { max_open: 1, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 4096);
-    reading(&mut pair, 8);
-    another(&mut pair, "others", 78);
-    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
-    let mut second = part(0, first, &[7; 24]);
-    second[12] = 2;
-    let mut third = part(100, first, &[7; 24]);
-    third.extend(second);
-    assert_eq!(pair.feed(RIGHT, &third), Some(LinkError::TooMany { limit: 1 }));
-}
-
-#[test]
-fn a_fragmented_message_needs_credit() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 1);
-    send(&mut pair, outgoing, 1).unwrap();
-    pair.deliver();
-    let mut sent = 0;
-    let refused = send_rest(&mut pair, outgoing, &blob(8000), &mut sent);
-    assert_eq!((refused, sent), (Err(SendError::Credit), 0));
-    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
-    assert_eq!(
-        pair.feed(RIGHT, &part(101, first, &[7; 24])),
-        Some(LinkError::Credit { stream: 1 })
-    );
 }

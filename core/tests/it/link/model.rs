@@ -1,10 +1,11 @@
 //! Links under random operations, compared with a model that knows what was sent.
 //!
-//! The left side publishes; the right side reads. Bytes are delayed and arrive in pieces, the
-//! connection is lost and opened again, the reader is slow, the publisher drops messages, ends and
-//! restarts, and its streams move to memory. In all cases each message that was sent arrives once
-//! and in order, or is reported as missing; confirmed messages have arrived; and in the end no
-//! message is in flight.
+//! Each side publishes a topic that the other one reads, at once. Bytes are delayed and arrive in
+//! pieces, the connection is lost and opened again, the readers are slow, the publishers drop
+//! messages, end and restart, reject the topic, and their streams move to memory. In all cases each
+//! message that was sent arrives once, in order and with credit, or is reported as missing;
+//! confirmed messages have arrived; no side ends the link; and in the end no message is in flight,
+//! and all credit has returned.
 //!
 //! To read: this file, `operations.rs`, `writer.rs`, `reader.rs`.
 
@@ -16,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, Config, Confirms, ExportId, Interest, InterestId, OutgoingId, ReaderMode, SendError,
+    Batching, Config, Confirms, ExportId, InterestId, OutgoingId, SendError,
 };
 use operations::{Op, op};
 use proptest::prelude::*;
@@ -25,17 +26,23 @@ use reader::ReaderState;
 use writer::PublisherState;
 use zerocopy::IntoBytes;
 
-use crate::pair::conversation::blob;
-use crate::pair::{Pair, config};
+use crate::pair::conversation::{MS, blob, swaps};
+use crate::pair::{Pair, Received, TestLink, config};
 use crate::schema::Swap;
-
-const LEFT: usize = 0;
-const RIGHT: usize = 1;
 
 struct LinkModel {
     pair: Pair,
-    confirms: Confirms,
     connected: bool,
+    /// What the left side publishes, and what the right side does.
+    directions: [Direction; 2],
+}
+
+/// A topic that one side publishes and the other one reads.
+struct Direction {
+    /// The side that publishes.
+    writer: usize,
+    confirms: Confirms,
+    window: u32,
     publishers: Vec<PublisherState>,
     export: Option<ExportId>,
     /// Resumes that the writer received.
@@ -52,18 +59,51 @@ struct LinkModel {
     offered: bool,
     offer_received: bool,
     interest: Option<InterestId>,
+    /// The writer has rejected the topic on this connection.
+    rejected: bool,
     reading: Vec<ReaderState>,
 }
 
+/// The settings of both sides.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    buffer: usize,
+    batching: Batching,
+    window: u32,
+    fragment: usize,
+    max_open: u16,
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    let buffers = prop_oneof![Just(TestLink::MIN_BUFFER), Just(2048)];
+    let batching = prop_oneof![
+        Just(Batching::LOW_LATENCY),
+        Just(Batching::BALANCED),
+        Just(Batching { bytes: 300, messages: 8, delay: 3 * MS }),
+    ];
+    let fragments = prop_oneof![Just(64), Just(100), Just(16 << 10)];
+    (buffers, batching, 1..=10u32, fragments, 1..=3u16).prop_map(
+        |(buffer, batching, window, fragment, max_open)| Setup {
+            buffer,
+            batching,
+            window,
+            fragment,
+            max_open,
+        },
+    )
+}
+
 impl LinkModel {
-    fn new(confirms: Confirms) -> LinkModel {
-        let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
-        let left = Config { batching, fragment: 100, memory: true, ..config("left") };
-        let right = Config { confirms, memory: true, ..config("right") };
-        let mut world = LinkModel {
-            pair: Pair::with(left, right, 2048),
+    fn new(setup: Setup, confirms: Confirms) -> LinkModel {
+        let Setup { buffer, batching, window, fragment, max_open } = setup;
+        let of =
+            |name| Config { batching, fragment, max_open, confirms, memory: true, ..config(name) };
+        let mut pair = Pair::with(of("left"), of("right"), buffer);
+        pair.message = message;
+        let mut directions = [0, 1].map(|writer| Direction {
+            writer,
             confirms,
-            connected: true,
+            window,
             publishers: vec![PublisherState::new(1)],
             export: None,
             resumes: Vec::new(),
@@ -75,41 +115,27 @@ impl LinkModel {
             offered: false,
             offer_received: false,
             interest: None,
+            rejected: false,
             reading: Vec::new(),
-        };
-        world.pair.message = message;
-        world.subscribe();
-        world
+        });
+        directions.iter_mut().for_each(|direction| direction.subscribe(&mut pair));
+        LinkModel { pair, connected: true, directions }
     }
 
-    fn subscribe(&mut self) {
-        if self.interest.is_none() {
-            let interest = Interest::of::<Swap>(ReaderMode::Gating, 10).unwrap();
-            self.interest = self.pair.sides[RIGHT].link.subscribe(interest).ok();
-        }
-    }
-
-    fn apply(&mut self, op: Op) {
-        let now = self.pair.now;
+    fn apply(&mut self, index: usize, op: Op) {
+        let LinkModel { pair, directions, .. } = self;
+        let (now, direction) = (pair.now, &mut directions[index]);
         match op {
             Op::Emit(count) => {
-                self.publishers.last_mut().unwrap().emitted += u64::from(count);
+                direction.publishers.last_mut().unwrap().emitted += u64::from(count);
             }
-            Op::Skip(count) => self.skip(count.into()),
-            Op::Flush => self.pair.sides[LEFT].link.flush(),
-            Op::Grant(count) => {
-                for reading in &self.reading {
-                    if let Some(stream) = reading.stream {
-                        let _ = self.pair.sides[RIGHT].link.grant(stream, count.into());
-                    }
-                }
-            }
-            Op::Done(count) => self.done(count.into()),
-            Op::Write(side, most) if self.connected => {
-                self.pair.write(side.into(), most.into());
-            }
-            Op::Read(side, most) if self.connected => {
-                self.pair.sides[usize::from(side)].read(now, most.into());
+            Op::Skip(count) => direction.skip(pair, count.into()),
+            Op::Flush => pair.sides[direction.writer].link.flush(),
+            Op::Grant(count) => direction.grant(pair, count.into()),
+            Op::Done(count) => direction.done(pair, count.into()),
+            Op::Write(most) if self.connected => _ = pair.write(direction.writer, most.into()),
+            Op::Read(most) if self.connected => {
+                pair.sides[direction.writer].read(now, most.into());
             }
             Op::Write(..) | Op::Read(..) => {}
             Op::Pass(time) => {
@@ -122,100 +148,130 @@ impl LinkModel {
                 }
                 self.pair.now = self.pair.now.max(until);
             }
-            Op::Delay(time) => self.pair.delay = Duration::from_millis(time.into()),
+            Op::Delay(time) => pair.delay = Duration::from_millis(time.into()),
             Op::Cut if self.connected => {
                 self.handle_events();
                 self.pair.cut();
                 self.connected = false;
-                self.outgoing.clear();
-                self.ended.clear();
-                (self.export, self.awaited) = (None, 0);
-                (self.offered, self.offer_received) = (false, false);
-                self.resumes.clear();
-                self.reading.iter_mut().for_each(|reading| reading.open.clear());
+                self.directions.iter_mut().for_each(Direction::cut);
             }
             Op::Connect if !self.connected => {
-                self.pair.connect();
+                pair.connect();
                 self.connected = true;
             }
             Op::Cut | Op::Connect => {}
             Op::Restart => {
-                let last = self.publishers.last_mut().unwrap();
+                let last = direction.publishers.last_mut().unwrap();
                 last.ended = true;
                 let epoch = last.epoch + 1;
-                self.publishers.push(PublisherState::new(epoch));
+                direction.publishers.push(PublisherState::new(epoch));
             }
             Op::Unsubscribe => {
-                if let Some(interest) = self.interest
+                if let Some(interest) = direction.interest
                     && self.connected
-                    && self.pair.sides[RIGHT].link.unsubscribe(interest).is_ok()
+                    && pair.sides[1 - direction.writer].link.unsubscribe(interest).is_ok()
                 {
                     // The reader forgets its streams.
                     self.handle_events();
-                    self.interest = None;
-                    self.reading.clear();
+                    let direction = &mut self.directions[index];
+                    direction.interest = None;
+                    direction.reading.clear();
                 }
             }
-            Op::Subscribe => self.subscribe(),
-            Op::OfferMemory => match self.pair.sides[LEFT].link.offer_memory(now, [9; 16]) {
-                Ok(()) => assert!(!std::mem::replace(&mut self.offered, true), "offered twice"),
-                Err(SendError::SecondMemory) => assert!(self.offered),
+            Op::Subscribe => direction.subscribe(pair),
+            Op::Reject => direction.reject(pair),
+            Op::OfferMemory => match pair.sides[direction.writer].link.offer_memory(now, [9; 16]) {
+                Ok(()) => {
+                    assert!(!std::mem::replace(&mut direction.offered, true), "offered twice");
+                }
+                Err(SendError::SecondMemory) => assert!(direction.offered),
                 Err(_) => {}
             },
-            Op::Move => {
-                if let Some((epoch, id)) = self.outgoing.last().copied() {
-                    self.move_stream(epoch, id);
-                }
-            }
-            Op::ReadMemory(count) => self.read_memory(count.into()),
+            Op::Move => direction.move_stream(pair),
+            Op::ReadMemory(count) => direction.read_memory(count.into()),
         }
         self.handle_events();
-        self.publish();
     }
 
     /// Writes and reads all bytes; false if there were none.
     fn progress(&mut self) -> bool {
         let now = self.pair.now;
-        let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
-        let read = self.pair.sides[LEFT].read(now, usize::MAX)
-            | self.pair.sides[RIGHT].read(now, usize::MAX);
+        let written = self.pair.write(0, usize::MAX) | self.pair.write(1, usize::MAX);
+        let read =
+            self.pair.sides[0].read(now, usize::MAX) | self.pair.sides[1].read(now, usize::MAX);
         self.handle_events();
-        self.publish();
         written || read
     }
 
-    /// Handles the events of both sides.
+    /// Handles the events of both sides, and publishes what is to be published.
     fn handle_events(&mut self) {
-        for received in self.pair.sides[LEFT].take_events() {
-            self.writer_receives(received);
+        for side in 0..2 {
+            let [mine, other] = self.directions.each_mut();
+            let (publishes, reads) = if side == 0 { (mine, other) } else { (other, mine) };
+            for received in self.pair.sides[side].take_events() {
+                match received {
+                    Received::Up(_) => {}
+                    Received::Subscribe { .. }
+                    | Received::Resume { .. }
+                    | Received::Unsubscribe(_)
+                    | Received::Window { .. } => publishes.writer_receives(received),
+                    _ => reads.reader_receives(received),
+                }
+            }
+            assert_eq!(self.pair.sides[side].failed, None);
         }
-        for received in self.pair.sides[RIGHT].take_events() {
-            self.reader_receives_event(received);
-        }
-        for side in &self.pair.sides {
-            assert_eq!(side.failed, None);
+        for direction in &mut self.directions {
+            direction.publish(&mut self.pair);
         }
     }
 
     /// No new operation: all bytes on their way arrive.
     fn quiet(&mut self) {
-        self.apply(Op::Connect);
+        if self.directions.iter().any(|direction| direction.rejected) {
+            self.apply(0, Op::Cut);
+        }
+        self.apply(0, Op::Connect);
         self.pair.delay = Duration::ZERO;
         // Until no bytes move, and then as long as the longest timer.
         let (mut still, mut before) = (0, 0);
         while still < 200 {
-            self.apply(Op::Grant(u8::MAX));
-            self.apply(Op::Done(u8::MAX));
-            self.read_memory(u64::MAX);
-            self.pair.sides[LEFT].link.flush();
+            let mut moved = 0;
+            for direction in &mut self.directions {
+                direction.grant(&mut self.pair, u64::MAX);
+                direction.done(&mut self.pair, u64::MAX);
+                direction.read_memory(u64::MAX);
+                self.pair.sides[direction.writer].link.flush();
+                moved += direction.reading.iter().map(|reading| reading.next).sum::<u64>();
+                moved += direction.publishers.iter().map(|publisher| publisher.kept).sum::<u64>();
+            }
             let until = self.pair.now + Duration::from_millis(20);
             self.progress();
             self.pair.step(until);
-            let read: u64 = self.reading.iter().map(|reading| reading.next).sum();
-            let moved = read + self.publishers.iter().map(|publisher| publisher.kept).sum::<u64>();
             still = if moved == before { still + 1 } else { 0 };
             before = moved;
         }
+        for direction in &self.directions {
+            direction.check_quiet(&mut self.pair);
+        }
+    }
+}
+
+impl Direction {
+    fn subscribe(&mut self, pair: &mut Pair) {
+        if self.interest.is_none() {
+            let interest = pair.sides[1 - self.writer].link.subscribe(swaps(self.window));
+            self.interest = interest.ok();
+        }
+    }
+
+    /// The connection is lost.
+    fn cut(&mut self) {
+        self.forget_export();
+        (self.offered, self.offer_received, self.rejected) = (false, false, false);
+        self.reading.iter_mut().for_each(|reading| reading.open.clear());
+    }
+
+    fn check_quiet(&self, pair: &mut Pair) {
         for reading in self.reading.iter().filter(|reading| reading.stream.is_some()) {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
@@ -234,6 +290,10 @@ impl LinkModel {
             self.interest.is_none() || self.publishers.last().is_some_and(reads),
             "it reads nothing"
         );
+        for (_, stream) in &self.outgoing {
+            let credit = pair.sides[self.writer].link.credit(*stream);
+            assert!(credit > u64::from(self.window / 2), "{credit} of {}", self.window);
+        }
     }
 }
 
@@ -247,17 +307,20 @@ fn message(sequence: u64) -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 512,
+        cases: 1024,
         failure_persistence: Some(Box::new(WithSource("proptest-regressions"))),
         ..ProptestConfig::default()
     })]
 
     #[test]
-    fn nothing_is_lost_or_doubled_whatever_happens(ops in prop::collection::vec(op(), 1..80)) {
+    fn nothing_is_lost_or_doubled_whatever_happens(
+        setup in setup(),
+        ops in prop::collection::vec((0..2usize, op()), 1..160),
+    ) {
         for confirms in [Confirms::OnArrival, Confirms::ByCaller] {
-            let mut world = LinkModel::new(confirms);
-            for op in &ops {
-                world.apply(*op);
+            let mut world = LinkModel::new(setup, confirms);
+            for (direction, op) in &ops {
+                world.apply(*direction, *op);
             }
             world.quiet();
         }

@@ -1,20 +1,15 @@
 //! Runs: messages whose bytes the link does not copy, and invalid headers of runs.
-
-use mycelium_core::Limits;
 use mycelium_core::link::{
-    CloseReason, Config, IncomingId, LinkError, OutgoingId, RunError, RunShape, SendError,
-    UnsubscribeProgress,
+    CloseReason, IncomingId, LinkError, OutgoingId, RunShape, SendError, UnsubscribeProgress,
 };
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, subscribe, subscribed,
+    LEFT, MS, RIGHT, control, name, reading, send, sequences, subscribe,
 };
-use crate::pair::{Pair, Received, config, count};
+use crate::pair::{Pair, Received, count};
 
 /// The items of a ring: a stamp of 8 bytes, the message, and one more word.
 const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
-const RUN: u16 = 19;
-
 fn message(sequence: u64) -> Vec<u8> {
     sequence.to_le_bytes().repeat(5)
 }
@@ -53,22 +48,6 @@ fn a_run_is_one_header_and_the_items() {
     pair.sides[RIGHT].link.grant(incoming, 20).unwrap();
     pair.pass(20 * MS);
     assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
-}
-
-#[test]
-fn a_run_arrives_in_pieces_of_any_length() {
-    for piece in [1, 7, 8, 39, 40, 41, 56, 57, 100, 1000] {
-        let (mut pair, outgoing, _) = pair(64);
-        assert_eq!(send_run(&mut pair, outgoing, 9), Ok(9));
-        // After the run, while it is being written.
-        pair.sides[LEFT].link.skip(pair.now, outgoing, 3, 1).unwrap();
-        let mut received_in_all = Vec::new();
-        while pair.write(LEFT, piece) {
-            pair.sides[RIGHT].read(pair.now, piece);
-            received_in_all.extend(messages_of(&mut pair));
-        }
-        assert_eq!(received_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
-    }
 }
 
 #[test]
@@ -141,26 +120,6 @@ fn unsent_messages_cannot_be_confirmed() {
 }
 
 #[test]
-fn a_cut_run_resumes_after_its_last_whole_message() {
-    let (mut pair, outgoing, _) = pair(64);
-    assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
-    pair.write(LEFT, 40 + 2 * 56 + 30);
-    pair.sides[RIGHT].read(pair.now, usize::MAX);
-    assert_eq!(messages_of(&mut pair), [100, 101]);
-    pair.cut();
-    resubscribe(&mut pair);
-    let export = subscribed(&mut pair);
-    let resumes = pair.settled(LEFT);
-    assert!(matches!(resumes[..], [Received::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
-    let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.open_stream(pair.now, export, name("feed"), 77, 102, 1024).unwrap();
-    pair.settle();
-    assert_eq!(send_run(&mut pair, outgoing, 6), Ok(6));
-    pair.settle();
-    assert_eq!(messages_of(&mut pair), (102..108).collect::<Vec<_>>());
-}
-
-#[test]
 fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let mut pair = Pair::new();
     pair.message = message;
@@ -195,102 +154,4 @@ fn close_follows_an_unfinished_run() {
     assert_eq!(messages_of(&mut pair), (100..105).collect::<Vec<_>>());
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
     assert_eq!(count(&pair.written[LEFT], 2), 1);
-}
-
-/// The header of a run of stream 1.
-fn header(sequence: u64, skip: u16, count: u32, stride: u32, length: u32) -> Vec<u8> {
-    let mut payload = RUN.to_le_bytes().to_vec();
-    payload.extend(skip.to_le_bytes());
-    [count, stride, length].iter().for_each(|word| payload.extend(word.to_le_bytes()));
-    control(1, sequence, &payload)
-}
-
-#[test]
-fn invalid_runs_end_the_link() {
-    let run = |error| Some(LinkError::Run { stream: 1, error });
-    let items = |stride, length| run(RunError::Shape { stride, length });
-    let length = |found| run(RunError::Length { found, limit: 256 << 10 });
-    for (header, expected) in [
-        (header(100, 8, 8, 48, 40), None),
-        (header(100, 8, 0, 48, 40), length(0)),
-        (header(100, 8, 4, 0, 40), items(0, 40)),
-        (header(100, 8, 4, 52, 40), items(52, 40)),
-        (header(100, 4, 4, 56, 40), items(56, 40)),
-        (header(100, 16, 4, 48, 40), items(48, 40)),
-        (header(100, 8, 4, 48, 0), items(48, 0)),
-        (header(100, 8, 4, 48, u32::MAX), items(48, u32::MAX)),
-        (header(100, 8, 4, 1 << 17, 1 << 16), items(1 << 17, 1 << 16)),
-        (header(100, 65_528, 4, 65_536, 9), items(65_536, 9)),
-        (header(100, 8, u32::MAX, 48, 40), length(u64::from(u32::MAX) * 48)),
-        (
-            header(100, 8, u32::MAX, u32::MAX - 7, 40),
-            length(u64::from(u32::MAX) * (u64::from(u32::MAX) - 7)),
-        ),
-        (header(100, 8, 5462, 48, 40), length(5462 * 48)),
-        (header(100, 8, 9, 48, 40), Some(LinkError::Credit { stream: 1 })),
-        (
-            header(101, 8, 4, 48, 40),
-            Some(LinkError::Sequence { stream: 1, expected: 100, found: 101 }),
-        ),
-    ] {
-        let (mut pair, _, _) = pair(8);
-        assert_eq!(pair.feed(RIGHT, &header), expected);
-        assert!(messages_of(&mut pair).is_empty());
-    }
-}
-
-#[test]
-fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
-    let mut pair = Pair::new();
-    pair.settle();
-    assert_eq!(pair.feed(RIGHT, &header(100, 8, 4, 48, 40)), Some(LinkError::Stream { number: 1 }));
-
-    let limits = Limits { max_frame: 1024 };
-    let right = Config { limits, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 4096);
-    reading(&mut pair, 8);
-    pair.feed(RIGHT, &header(100, 8, 1, 1016, 1008));
-    let error = RunError::Length { found: 1016, limit: 256 << 10 };
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
-}
-
-#[test]
-fn bytes_of_a_run_are_not_parsed_as_frames() {
-    let (mut pair, _, _) = pair(8);
-    // The second message looks like a close frame.
-    let mut close = 2_u16.to_le_bytes().to_vec();
-    close.resize(72, 0);
-    let close = control(0, 0, &close);
-    let mut received = header(100, 8, 2, 104, 96);
-    received.extend([0; 104]);
-    received.extend([0; 8]);
-    received.extend(&close);
-    assert_eq!(close.len(), 96);
-    pair.feed(RIGHT, &received);
-    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].failed, None);
-    // Frames follow the run.
-    pair.feed(RIGHT, &control(0, 0, &[7; 1]));
-    assert!(pair.sides[RIGHT].failed.is_some());
-}
-
-#[test]
-fn a_run_in_pieces_keeps_the_link_alive() {
-    let (mut pair, outgoing, _) = pair(64);
-    assert_eq!(send_run(&mut pair, outgoing, 2), Ok(2));
-    for _ in 0..40 {
-        pair.write(LEFT, 1);
-        pair.now += 2000 * MS;
-        pair.sides[RIGHT].read(pair.now, usize::MAX);
-        assert_eq!(pair.sides[RIGHT].link.handle_timeout(pair.now), Ok(()));
-    }
-}
-
-#[test]
-fn a_second_run_beyond_the_credit_ends_the_link() {
-    let (mut pair, _, _) = pair(8);
-    pair.feed(RIGHT, &header(100, 8, 5, 48, 40));
-    pair.feed(RIGHT, &[0; 5 * 48]);
-    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), (100..105).collect::<Vec<_>>());
-    assert_eq!(pair.feed(RIGHT, &header(105, 8, 4, 48, 40)), Some(LinkError::Credit { stream: 1 }));
 }

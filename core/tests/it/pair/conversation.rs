@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mycelium_core::frame::Fragment;
+use mycelium_core::frame::{Fragment, write_fragment};
 use mycelium_core::link::{
     ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, SendError,
 };
@@ -151,11 +151,25 @@ pub(crate) fn sequences(received: &[Received]) -> Vec<u64> {
     received.iter().filter_map(sequence).collect()
 }
 
+/// A frame as a peer may write it: a message, or a fragment of one.
+pub(crate) fn frame(envelope: &Envelope, fragment: Option<Fragment>, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; bytes.len() + 256];
+    let written = match fragment {
+        None => write_frame(&mut frame, envelope, bytes.len().min(65535) as u16, bytes),
+        Some(fragment) => write_fragment(&mut frame, envelope, fragment, bytes),
+    };
+    frame.truncate(written.unwrap());
+    frame
+}
+
 /// A control frame.
 pub(crate) fn control(stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
-    let envelope = Envelope { stream, sequence, ..Envelope::default() };
-    let mut frame = vec![0; 256];
-    let length = write_frame(&mut frame, &envelope, payload.len() as u16, payload).unwrap();
-    frame.truncate(length);
-    frame
+    frame(&Envelope { stream, sequence, ..Envelope::default() }, None, payload)
+}
+
+/// The payload of a control frame.
+pub(crate) fn payload(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
+    let mut payload = kind.to_le_bytes().to_vec();
+    parts.iter().for_each(|part| payload.extend(*part));
+    payload
 }

@@ -13,9 +13,9 @@ pub(super) enum Op {
     Grant(u8),
     /// It confirms this many more, if it confirms itself.
     Done(u8),
-    /// A side writes or reads this many bytes.
-    Write(bool, u16),
-    Read(bool, u16),
+    /// The side writes or reads this many bytes.
+    Write(u16),
+    Read(u16),
     /// This many milliseconds pass.
     Pass(u8),
     /// From now on bytes take this many milliseconds.
@@ -26,6 +26,8 @@ pub(super) enum Op {
     Restart,
     Unsubscribe,
     Subscribe,
+    /// The writer rejects the topic, until the next connection.
+    Reject,
     /// The writer offers shared memory, or moves its newest stream there.
     OfferMemory,
     Move,
@@ -40,8 +42,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Flush),
         4 => (0..12u8).prop_map(Op::Grant),
         3 => (0..12u8).prop_map(Op::Done),
-        8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Write(side, most)),
-        8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Read(side, most)),
+        8 => (0..600u16).prop_map(Op::Write),
+        8 => (0..600u16).prop_map(Op::Read),
         4 => (0..20u8).prop_map(Op::Pass),
         1 => (0..5u8).prop_map(Op::Delay),
         1 => Just(Op::Cut),
@@ -49,6 +51,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         1 => Just(Op::Unsubscribe),
         2 => Just(Op::Subscribe),
+        1 => Just(Op::Reject),
         1 => Just(Op::OfferMemory),
         2 => Just(Op::Move),
         2 => (0..12u8).prop_map(Op::ReadMemory),

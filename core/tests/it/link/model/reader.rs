@@ -2,8 +2,8 @@
 
 use mycelium_core::link::{Confirms, IncomingId};
 
-use super::{LinkModel, RIGHT, message};
-use crate::pair::Received;
+use super::{Direction, message};
+use crate::pair::{Pair, Received};
 
 /// The reader's state of one start of the publisher.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct ReaderState {
     pub(super) next: u64,
     pub(super) missed: u64,
     pub(super) received: u64,
+    /// Messages of the link for which it has not granted credit again.
+    pub(super) held: u64,
     /// It has confirmed the messages before this one.
     pub(super) done: u64,
     /// The stream to confirm, also after its end.
@@ -24,8 +26,8 @@ pub(super) struct ReaderState {
     pub(super) moved: Option<u64>,
 }
 
-impl LinkModel {
-    pub(super) fn reader_receives_event(&mut self, received: Received) {
+impl Direction {
+    pub(super) fn reader_receives(&mut self, received: Received) {
         match received {
             Received::Stream { stream, epoch, first, resumed } => {
                 if let Some(missed) = resumed {
@@ -56,8 +58,7 @@ impl LinkModel {
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(payload, message(sequence));
                 assert!(reading.open.is_empty(), "another message is open");
-                reading.next += 1;
-                reading.received += 1;
+                self.took(stream);
             }
             Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.over_the_link(stream);
@@ -66,8 +67,7 @@ impl LinkModel {
                 reading.open.extend(bytes);
                 if reading.open.len() == fragment.total as usize {
                     assert_eq!(std::mem::take(&mut reading.open), message(sequence));
-                    reading.next += 1;
-                    reading.received += 1;
+                    self.took(stream);
                 }
             }
             Received::Gap { stream, missed, .. } => {
@@ -98,24 +98,49 @@ impl LinkModel {
                 self.over(stream);
             }
             Received::Gone(stream) => self.over(stream),
-            Received::Unsubscribed { .. } | Received::Accepted(_) | Received::Up(_) => {}
+            Received::Rejected(interest, ..) if Some(interest) == self.interest => {
+                // Its streams end without an event.
+                self.reading.clear();
+            }
+            Received::Accepted(_) | Received::Rejected(..) | Received::Unsubscribed { .. } => {}
             other => panic!("{other:?} on the reader's side"),
         }
     }
 
+    /// A message is complete.
+    fn took(&mut self, stream: IncomingId) {
+        let window = u64::from(self.window);
+        let reading = self.of(stream);
+        reading.next += 1;
+        reading.received += 1;
+        reading.held += 1;
+        assert!(reading.held <= window, "a message without credit");
+    }
+
+    /// The reader grants credit for up to `count` messages of each stream.
+    pub(super) fn grant(&mut self, pair: &mut Pair, count: u64) {
+        for reading in &mut self.reading {
+            if let Some(stream) = reading.stream {
+                let count = count.min(reading.held);
+                reading.held -= count;
+                pair.sides[1 - self.writer].link.grant(stream, count as u32).unwrap();
+            }
+        }
+    }
+
     /// A stream whose messages arrive over the link.
-    pub(super) fn over_the_link(&mut self, stream: IncomingId) -> &mut ReaderState {
+    fn over_the_link(&mut self, stream: IncomingId) -> &mut ReaderState {
         let reading = self.of(stream);
         assert_eq!(reading.moved, None, "its messages are in memory");
         reading
     }
 
-    pub(super) fn of(&mut self, stream: IncomingId) -> &mut ReaderState {
+    fn of(&mut self, stream: IncomingId) -> &mut ReaderState {
         let found = self.reading.iter_mut().find(|reading| reading.stream == Some(stream));
         found.expect("an open stream")
     }
 
-    pub(super) fn over(&mut self, stream: IncomingId) {
+    fn over(&mut self, stream: IncomingId) {
         let reading = self.of(stream);
         reading.stream = None;
         assert_eq!(reading.received + reading.missed, reading.next - reading.first);
@@ -133,10 +158,10 @@ impl LinkModel {
     }
 
     /// The reader confirms `count` more messages of each stream.
-    pub(super) fn done(&mut self, count: u64) {
-        let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
+    pub(super) fn done(&mut self, pair: &mut Pair, count: u64) {
+        let (now, link) = (pair.now, &mut pair.sides[1 - self.writer].link);
         for reading in &mut self.reading {
-            reading.done = (reading.done + count).min(reading.next);
+            reading.done += count.min(reading.next - reading.done);
             if self.confirms == Confirms::ByCaller
                 && let Some(stream) = reading.confirms
             {

@@ -1,11 +1,11 @@
 //! The side that publishes: the messages it sends, and the answers to them.
 
-use mycelium_core::Envelope;
-use mycelium_core::link::{Confirms, Name, OutgoingId, RunShape, SendError};
+use mycelium_core::link::{Confirms, Name, RejectReason, RunShape, SendError};
+use mycelium_core::{Digest, Envelope};
 
-use super::{LEFT, LinkModel, message};
-use crate::pair::Received;
+use super::{Direction, message};
 use crate::pair::conversation::fragment;
+use crate::pair::{Pair, Received};
 
 /// One start of the publisher, with the state of its ring.
 #[derive(Debug)]
@@ -34,14 +34,12 @@ impl PublisherState {
     }
 }
 
-impl LinkModel {
+impl Direction {
     pub(super) fn writer_receives(&mut self, received: Received) {
         match received {
             Received::Subscribe { export, resumes, .. } => {
+                self.forget_export();
                 (self.export, self.awaited) = (Some(export), resumes);
-                self.resumes.clear();
-                self.outgoing.clear();
-                self.ended.clear();
             }
             Received::Resume { export, epoch, next } => {
                 assert_eq!(Some(export), self.export);
@@ -51,9 +49,7 @@ impl LinkModel {
             }
             Received::Unsubscribe(export) => {
                 if Some(export) == self.export {
-                    self.export = None;
-                    self.outgoing.clear();
-                    self.ended.clear();
+                    self.forget_export();
                 }
             }
             Received::Window { stream, confirmed } => {
@@ -71,16 +67,23 @@ impl LinkModel {
                     );
                 }
             }
-            Received::Up(_) => {}
             other => panic!("{other:?} on the writer's side"),
         }
     }
 
+    /// There is no subscription to send to.
+    pub(super) fn forget_export(&mut self) {
+        (self.export, self.awaited) = (None, 0);
+        self.resumes.clear();
+        self.outgoing.clear();
+        self.ended.clear();
+    }
+
     /// Sends messages of the writer's ring, as many as the link accepts.
-    pub(super) fn publish(&mut self) {
+    pub(super) fn publish(&mut self, pair: &mut Pair) {
         let Some(export) = self.export.filter(|_| self.awaited == 0) else { return };
-        let now = self.pair.now;
-        let link = &mut self.pair.sides[LEFT].link;
+        let now = pair.now;
+        let link = &mut pair.sides[self.writer].link;
         while let Some((epoch, next)) = self.resumes.pop() {
             let publisher = &mut self.publishers[epoch as usize - 1];
             // The region has not arrived.
@@ -160,18 +163,28 @@ impl LinkModel {
                 }
             }
             match result {
-                Ok(()) | Err(SendError::Credit | SendError::Room { .. }) => {
-                    self.outgoing.push((epoch, id))
+                Ok(())
+                | Err(SendError::Credit | SendError::Room { .. } | SendError::Fragments { .. }) => {
+                    self.outgoing.push((epoch, id));
                 }
                 Err(error) => panic!("{error}"),
             }
         }
     }
 
-    pub(super) fn skip(&mut self, count: u64) {
+    pub(super) fn reject(&mut self, pair: &mut Pair) {
+        if let Some(export) = self.export {
+            let (link, none) = (&mut pair.sides[self.writer].link, Digest([0; 16]));
+            link.reject(export, RejectReason::Unknown, none).unwrap();
+            self.forget_export();
+            self.rejected = true;
+        }
+    }
+
+    pub(super) fn skip(&mut self, pair: &mut Pair, count: u64) {
         let Some(&(epoch, id)) = self.outgoing.last() else { return };
         let publisher = &mut self.publishers[epoch as usize - 1];
-        let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
+        let (now, link) = (pair.now, &mut pair.sides[self.writer].link);
         // As if a publisher had overwritten messages.
         let Ok(next) = link.sequence(id) else { return };
         if link.skip(now, id, count, 1).is_ok() {
@@ -180,9 +193,11 @@ impl LinkModel {
         }
     }
 
-    pub(super) fn move_stream(&mut self, epoch: u64, id: OutgoingId) {
+    /// Moves the newest stream.
+    pub(super) fn move_stream(&mut self, pair: &mut Pair) {
+        let Some(&(epoch, id)) = self.outgoing.last() else { return };
         let publisher = &mut self.publishers[epoch as usize - 1];
-        let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
+        let (now, link) = (pair.now, &mut pair.sides[self.writer].link);
         let next = link.sequence(id);
         match link.move_stream(now, id, epoch as u32) {
             Ok(first) => {

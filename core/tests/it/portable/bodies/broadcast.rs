@@ -45,18 +45,6 @@ pub(crate) fn a_gating_reader_holds_the_writer() {
     assert_eq!(reader.peek(&mut [0; 2]), Peek::Empty);
 }
 
-pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
-    let ring = ring();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    writer.grant().unwrap().write(&[7, 7], BYTES);
-    assert_eq!(reader.peek(&mut [0; 2]), Peek::Empty);
-    let mut grant = writer.grant().unwrap();
-    grant.write(&content(0), BYTES);
-    assert_eq!(grant.commit(), 0);
-    take(&mut reader, 0);
-}
-
 pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
     let ring = ring();
@@ -72,36 +60,6 @@ pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     assert_eq!(observer.peek(&mut [0; 2]), Peek::Empty);
 }
 
-pub(crate) fn readers_join_and_leave() {
-    let ring = ring();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let first = Broadcast::gating(&ring).unwrap();
-    let second = Broadcast::gating(&ring).unwrap();
-    assert!(Broadcast::gating(&ring).is_none(), "there are two entries");
-    for sequence in 0..CAPACITY {
-        writer.try_push(&content(sequence), BYTES).unwrap();
-    }
-    drop(first);
-    assert!(writer.try_push(&content(CAPACITY), BYTES).is_err(), "the other is still there");
-    drop(second);
-    writer.try_push(&content(CAPACITY), BYTES).unwrap();
-    let mut late = Broadcast::gating(&ring).unwrap();
-    assert_eq!(late.peek(&mut [0; 2]), Peek::Empty, "it starts at what comes next");
-    writer.try_push(&content(CAPACITY + 1), BYTES).unwrap();
-    take(&mut late, CAPACITY + 1);
-}
-
-pub(crate) fn the_writers_end_is_handed_over() {
-    let ring = ring();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    for sequence in 0..3 {
-        let mut writer = Broadcast::producer(&ring).unwrap();
-        assert!(Broadcast::producer(&ring).is_none(), "one writer at a time");
-        assert_eq!(writer.try_push(&content(sequence), BYTES), Ok(sequence));
-        take(&mut reader, sequence);
-    }
-}
-
 pub(crate) fn a_closed_ring_is_drained() {
     let ring = ring();
     let mut writer = Broadcast::producer(&ring).unwrap();
@@ -111,18 +69,6 @@ pub(crate) fn a_closed_ring_is_drained() {
     assert!(Broadcast::producer(&ring).is_none());
     take(&mut reader, 0);
     assert_eq!(reader.peek(&mut [0; 2]), Peek::Closed);
-}
-
-pub(crate) fn wraps_around_many_times() {
-    let ring = ring();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut gating = Broadcast::gating(&ring).unwrap();
-    let mut observing = Broadcast::observing(&ring);
-    for sequence in 0..100 * CAPACITY {
-        writer.try_push(&content(sequence), BYTES).unwrap();
-        take(&mut gating, sequence);
-        take(&mut observing, sequence);
-    }
 }
 
 pub(crate) fn invalid_layouts_are_refused() {

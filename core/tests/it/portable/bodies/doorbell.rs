@@ -30,29 +30,6 @@ pub(crate) fn a_parked_waiter_is_woken_once() {
     assert_eq!(COUNT.times(), 2, "a task that parks again is woken again");
 }
 
-pub(crate) fn without_a_parked_task_none_is_woken() {
-    static COUNT: Count = Count::new();
-    let bell = Doorbell::new();
-    announce();
-    bell.ring();
-    bell.park(&COUNT.waker());
-    bell.unpark();
-    announce();
-    bell.ring();
-    assert_eq!(COUNT.times(), 0);
-}
-
-pub(crate) fn the_later_waker_replaces_the_earlier() {
-    static EARLIER: Count = Count::new();
-    static LATER: Count = Count::new();
-    let bell = Doorbell::new();
-    bell.park(&EARLIER.waker());
-    bell.park(&LATER.waker());
-    announce();
-    bell.ring();
-    assert_eq!((EARLIER.times(), LATER.times()), (0, 1));
-}
-
 /// Check, register, check: the future is pending until something is published and the bell is rung.
 pub(crate) fn a_future_over_a_ring_is_woken() {
     static COUNT: Count = Count::new();

@@ -2,7 +2,7 @@
 //! error. On hosts of any byte order.
 
 use mycelium_core::{
-    Envelope, FrameError, FrameView, Frames, Limits, TraceContext, WriteError,
+    Envelope, FrameError, FrameView, Frames, Limits, TraceContext,
     frame::{ExtensionError, MAX_LENGTH},
     write_frame,
 };
@@ -61,15 +61,6 @@ pub(crate) fn a_frame_comes_back() {
     assert_eq!(buffer[144..], [0xa5; 8], "nothing is written behind the frame");
 }
 
-pub(crate) fn a_tail_comes_back() {
-    for fixed in 0..=9_u16 {
-        let mut buffer = [0xa5; 40];
-        let len = write_frame(&mut buffer, &Envelope::default(), fixed, b"012345678").unwrap();
-        let frame = parse(&buffer[..len]).unwrap();
-        assert_eq!((frame.fixed(), frame.tail()), b"012345678".split_at(fixed.into()));
-    }
-}
-
 pub(crate) fn every_beginning_is_incomplete() {
     let mut buffer = [0xa5; 152];
     let bytes = full(&mut buffer);
@@ -110,15 +101,6 @@ pub(crate) fn broken_extensions_are_refused() {
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(broken(58, &[17]), length);
     assert_eq!(broken(98, &[40]), ExtensionError::Truncated { needed: 48, found: 40 });
-}
-
-pub(crate) fn a_small_buffer_is_unchanged() {
-    for len in (0..144).step_by(7) {
-        let mut buffer = [0xa5; 144];
-        let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
-        assert_eq!(error, Err(WriteError::Space { needed: 144, available: len }));
-        assert_eq!(buffer, [0xa5; 144]);
-    }
 }
 
 pub(crate) fn frames_iterates_over_a_buffer() {
