@@ -35,7 +35,6 @@ mod region_runs;
 mod reply;
 mod ring_runs;
 mod spsc;
-mod spsc_modes;
 mod threads;
 #[cfg(target_endian = "little")]
 mod wire;

@@ -160,13 +160,6 @@ fn padding_of_a_peer_is_ignored() {
 }
 
 #[test]
-fn debug_shows_the_fields_alone() {
-    let shown = "Swap { open: true, price: 7, level: Level { side: Sell, price: 3, type: 2 }, \
-                 name: \"abc\" }";
-    assert_eq!(format!("{:?}", with_other_padding()), shown);
-}
-
-#[test]
 fn a_value_can_be_made_from_another() {
     let Swap { price, level, .. } = Swap { price: 8, ..swap() };
     assert_eq!((price, level), (8, swap().level));

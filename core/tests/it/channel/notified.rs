@@ -2,7 +2,6 @@
 //! the wakers of these tests check for the cause while they are woken.
 
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -151,43 +150,6 @@ fn the_channel_is_closed_when_senders_are_notified() {
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(receiver);
     assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
-}
-
-/// The last receiver is dropped while two senders wait for room. The waker of one panics: the other
-/// one is notified.
-#[test]
-fn a_waker_that_panics_leaves_no_sender_asleep() {
-    for first_panics in [false, true] {
-        let (mut one, receiver) = mpmc::bounded::<u32>(2).unwrap();
-        let mut other = one.clone();
-        (0..2).for_each(|item| one.try_send(item).unwrap());
-        let (_, panicking) = checks(|| panic!("a waker panics"));
-        let (woken, good) = checks(|| ());
-        let wakers = if first_panics { [&panicking, &good] } else { [&good, &panicking] };
-        let mut sends = [pin!(one.send(2)), pin!(other.send(3))];
-        for (send, waker) in sends.iter_mut().zip(wakers) {
-            assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-        }
-        let dropped = AssertUnwindSafe(|| drop(receiver));
-        assert!(catch_unwind(dropped).is_err(), "the panic is propagated");
-        assert_eq!(woken.times.load(Relaxed), 1, "it sleeps for ever");
-    }
-}
-
-/// Aborted slots are room again after a receiver has skipped them, even if it finds nothing.
-#[test]
-fn a_sender_is_notified_of_aborted_slots() {
-    let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
-    let (mut other, mut waiting) = (one.clone(), one.clone());
-    let (woken, waker) = checks(|| ());
-    let (held, too) = (now(one.reserve()), now(other.reserve()));
-    assert!(held.is_ready() && too.is_ready());
-    let mut send = pin!(waiting.send(1));
-    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    drop((held, too));
-    assert_eq!(receiver.try_recv(), Err(PopError::Empty));
-    assert_eq!(woken.times.load(Relaxed), 1, "it sleeps on though there is room");
-    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
 /// One notification for room for two: the sender that was woken and got a slot notifies the next

@@ -332,37 +332,15 @@ fn fields(mut bytes: &[u8]) -> Vec<String> {
     };
     while !bytes.is_empty() {
         let (id, length) = (word(bytes, 2, 2), word(bytes, 4, 4));
-        let (fixed, extensions) = (word(bytes, 8, 2), word(bytes, 10, 2));
+        let extensions = word(bytes, 10, 2);
         let kind = if id == 0 { kind(word(bytes, 24, 2)) } else { "message" };
-        let header = [
-            ("magic", 1),
-            ("flags", 1),
-            ("type", 2),
-            ("length", 4),
-            ("fixed length", 2),
-            ("extensions length", 2),
-            ("stream", 4),
-            ("sequence", 8),
-        ];
-        for (field, count) in header {
-            name(&format!("{kind}: header, {field}"), count);
-        }
+        name(&format!("{kind}: header"), 24);
         name(&format!("{kind}: extensions"), extensions);
         let (rest, padded) = (length - 24 - extensions, length.next_multiple_of(8));
-        if id == 0 {
-            name(&format!("{kind}: kind"), 2);
-            name(&format!("{kind}: body"), rest - 2);
-        } else {
-            assert!(rest >= fixed);
-            name("message: payload", rest);
-        }
+        name(&format!("{kind}: payload"), rest);
         name(&format!("{kind}: padding"), padded - length);
         let run = if kind == "run" { word(bytes, 28, 4) * word(bytes, 32, 4) } else { 0 };
-        for _ in 0..run / ITEMS.stride as usize {
-            name("run: before the message", ITEMS.skip.into());
-            name("run: message", ITEMS.length.into());
-            name("run: after the message", 8);
-        }
+        name("run: messages", run);
         bytes = &bytes[padded + run..];
     }
     names
@@ -388,39 +366,32 @@ fn kind(number: usize) -> &'static str {
     }
 }
 
-/// What damage of a field may do beside what it may do everywhere: nothing, or end the link.
+/// What damage of a part of a frame may do beside what it may do everywhere: nothing, or end the
+/// link.
 const PASSES: &[(&str, &[Outcome])] = &[
-    // What a message says.
-    ("gap: body", &[Outcome::Altered]),
+    // What a message says, and where a stream begins, and which one it is.
+    ("gap: payload", &[Outcome::Altered]),
     ("message: payload", &[Outcome::Altered]),
-    ("run: message", &[Outcome::Altered]),
     ("message: extensions", &[Outcome::FoundLate]),
-    ("message: header, extensions length", &[Outcome::FoundLate]),
-    // Where a stream begins, and which one it is.
-    ("stream: body", &[Outcome::Altered]),
-    ("stream: header, sequence", &[Outcome::FoundLate]),
-    // How many bytes follow: the link waits for them. And where the messages of a run are.
-    ("accept: header, length", &[Outcome::Stalled]),
-    ("end: header, length", &[Outcome::Stalled]),
-    ("features: header, length", &[Outcome::Stalled]),
-    ("gap: header, length", &[Outcome::Stalled]),
-    ("message: header, length", &[Outcome::FoundLate, Outcome::Stalled]),
-    ("run: body", &[Outcome::Altered, Outcome::Stalled]),
-    ("run: header, length", &[Outcome::Stalled]),
-    ("stream: header, length", &[Outcome::Stalled]),
-    ("subscribe: header, length", &[Outcome::Stalled]),
-    ("window: header, length", &[Outcome::Stalled]),
-    // A frame that is taken for another one.
-    ("end: kind", &[Outcome::Stalled]),
-    ("features: kind", &[Outcome::Stalled]),
-    ("subscribe: kind", &[Outcome::Stalled]),
-    ("window: kind", &[Outcome::Stalled]),
-    // What the sides agree on.
-    ("features: body", &[Outcome::Stalled]),
-    ("hello: body", &[Outcome::Stalled]),
-    ("subscribe: body", &[Outcome::Refused, Outcome::Mode, Outcome::Stalled]),
-    // The position of the reader.
-    ("window: header, sequence", &[Outcome::Confirmed]),
+    ("run: messages", &[Outcome::Altered]),
+    ("run: payload", &[Outcome::Altered, Outcome::Stalled]),
+    ("stream: payload", &[Outcome::Altered]),
+    // How many bytes follow: the link waits for them. And the position of the reader.
+    ("accept: header", &[Outcome::Stalled]),
+    ("end: header", &[Outcome::Stalled]),
+    ("features: header", &[Outcome::Stalled]),
+    ("gap: header", &[Outcome::Stalled]),
+    ("message: header", &[Outcome::FoundLate, Outcome::Stalled]),
+    ("run: header", &[Outcome::Stalled]),
+    ("stream: header", &[Outcome::FoundLate, Outcome::Stalled]),
+    ("subscribe: header", &[Outcome::Stalled]),
+    ("window: header", &[Outcome::Confirmed, Outcome::Stalled]),
+    // A frame that is taken for another one, and what the sides agree on.
+    ("end: payload", &[Outcome::Stalled]),
+    ("features: payload", &[Outcome::Stalled]),
+    ("hello: payload", &[Outcome::Stalled]),
+    ("subscribe: payload", &[Outcome::Refused, Outcome::Mode, Outcome::Stalled]),
+    ("window: payload", &[Outcome::Stalled]),
 ];
 
 #[test]

@@ -183,15 +183,6 @@ fn the_reader_limits_long_and_open_messages() {
 }
 
 #[test]
-fn a_reader_may_refuse_fragments() {
-    let right = Config { max_open: 0, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 2048);
-    let (outgoing, _) = reading(&mut pair, 8);
-    let refused = send_rest(&mut pair, outgoing, &blob(5000), &mut 0);
-    assert_eq!(refused, Err(SendError::TooLong { length: 5000, limit: 0 }));
-}
-
-#[test]
 fn a_reject_is_sent_before_another_open_message() {
     let right = Config { max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);

@@ -74,23 +74,20 @@ struct Setup {
     max_open: u16,
 }
 
-fn setup() -> impl Strategy<Value = Setup> {
-    let buffers = prop_oneof![Just(TestLink::MIN_BUFFER), Just(2048)];
-    let batching = prop_oneof![
-        Just(Batching::LOW_LATENCY),
-        Just(Batching::BALANCED),
-        Just(Batching { bytes: 300, messages: 8, delay: 3 * MS }),
-    ];
-    let fragments = prop_oneof![Just(64), Just(100), Just(16 << 10)];
-    (buffers, batching, 1..=10u32, fragments, 1..=3u16).prop_map(
-        |(buffer, batching, window, fragment, max_open)| Setup {
-            buffer,
-            batching,
-            window,
-            fragment,
-            max_open,
-        },
-    )
+prop_compose! {
+    fn setup()(
+        buffer in prop_oneof![Just(TestLink::MIN_BUFFER), Just(2048)],
+        batching in prop_oneof![
+            Just(Batching::LOW_LATENCY),
+            Just(Batching::BALANCED),
+            Just(Batching { bytes: 300, messages: 8, delay: 3 * MS }),
+        ],
+        window in 1..=10u32,
+        fragment in prop_oneof![Just(64), Just(100), Just(16 << 10)],
+        max_open in 1..=3u16,
+    ) -> Setup {
+        Setup { buffer, batching, window, fragment, max_open }
+    }
 }
 
 impl LinkModel {

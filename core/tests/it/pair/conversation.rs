@@ -6,7 +6,7 @@ use mycelium_core::frame::{Fragment, write_fragment};
 use mycelium_core::link::{
     ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, SendError,
 };
-use mycelium_core::{Envelope, Message, write_frame};
+use mycelium_core::{Envelope, write_frame};
 use zerocopy::IntoBytes;
 
 use super::{Pair, Received, control_frames};
@@ -49,14 +49,7 @@ pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) 
 }
 
 pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
-    let found = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
-        Received::Subscribe { export, topic, .. } => {
-            assert_eq!(topic, Swap::TOPIC);
-            Some(export)
-        }
-        _ => None,
-    });
-    found.expect("the topic is subscribed")
+    last_subscribed(pair, LEFT)
 }
 
 /// The last topic that the other side has subscribed to.

@@ -60,17 +60,6 @@ pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     assert_eq!(observer.peek(&mut [0; 2]), Peek::Empty);
 }
 
-pub(crate) fn a_closed_ring_is_drained() {
-    let ring = ring();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    writer.try_push(&content(0), BYTES).unwrap();
-    writer.close();
-    assert!(Broadcast::producer(&ring).is_none());
-    take(&mut reader, 0);
-    assert_eq!(reader.peek(&mut [0; 2]), Peek::Closed);
-}
-
 pub(crate) fn invalid_layouts_are_refused() {
     let refuse = |capacity| {
         let layout = Layout::exact(capacity, BYTES);

@@ -2,7 +2,7 @@
 //! error. On hosts of any byte order.
 
 use mycelium_core::{
-    Envelope, FrameError, FrameView, Frames, Limits, TraceContext,
+    Envelope, FrameError, FrameView, Limits, TraceContext,
     frame::{ExtensionError, MAX_LENGTH},
     write_frame,
 };
@@ -101,16 +101,4 @@ pub(crate) fn broken_extensions_are_refused() {
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(broken(58, &[17]), length);
     assert_eq!(broken(98, &[40]), ExtensionError::Truncated { needed: 48, found: 40 });
-}
-
-pub(crate) fn frames_iterates_over_a_buffer() {
-    let mut buffer = [0; 96];
-    for sequence in 0..3_usize {
-        let envelope = Envelope { sequence: sequence as u64, ..Envelope::default() };
-        let at = sequence * 32;
-        assert_eq!(write_frame(&mut buffer[at..], &envelope, 0, b"payload"), Ok(32));
-    }
-    let mut frames = Frames::new(&buffer[..95], Limits::default());
-    assert!(frames.by_ref().map(|frame| frame.unwrap().header().sequence()).eq([0, 1]));
-    assert_eq!(frames.rest().len(), 31, "the last is not all there");
 }

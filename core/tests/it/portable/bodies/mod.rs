@@ -38,7 +38,6 @@ macro_rules! each {
                 every_beginning_is_incomplete,
                 broken_headers_are_refused,
                 broken_extensions_are_refused,
-                frames_iterates_over_a_buffer,
             }
             #[cfg(target_endian = "little")]
             codec {
@@ -74,7 +73,6 @@ macro_rules! each {
             broadcast {
                 a_gating_reader_holds_the_writer,
                 an_observer_gets_the_exact_number_of_missed_messages,
-                a_closed_ring_is_drained,
                 invalid_layouts_are_refused,
             }
             #[cfg(target_has_atomic = "ptr")]
