@@ -85,17 +85,6 @@ fn parking_again_with_the_same_waker_clones_nothing() {
     assert_eq!(task.times(), 4, "a bell that forgot a waker takes it again");
 }
 
-#[test]
-fn another_waker_replaces_the_kept_one() {
-    let (bell, one, other) = (Doorbell::new(), does(|_| {}), does(|_| {}));
-    bell.park(&Waker::from(one.clone()));
-    ring(&bell);
-    bell.park(&Waker::from(other.clone()));
-    assert_eq!(Arc::strong_count(&one), 1);
-    ring(&bell);
-    assert_eq!([one, other].map(|task| task.times()), [1, 1]);
-}
-
 /// Each wake runs the task in place, which parks again: with the same waker, or a new one each
 /// time. The task is also rung while it runs inside the wake.
 #[test]

@@ -62,17 +62,6 @@ fn an_eviction_is_for_the_reader_that_blocked() {
 }
 
 #[test]
-fn a_reader_that_borrows_is_not_evicted() {
-    let ring = ring(3);
-    let first = Broadcast::gating(&ring).unwrap();
-    let second = Broadcast::gating(&ring).unwrap().retaining();
-    for entry in 0..4 {
-        assert!(!ring.evict(Claim { entry, generation: 1 }));
-    }
-    assert!(!first.is_evicted() && second.can_borrow());
-}
-
-#[test]
 fn a_reader_joins_at_a_retained_message() {
     let ring = ring(3);
     let mut writer = Broadcast::producer(&ring).unwrap();

@@ -79,20 +79,6 @@ fn a_full_stream_does_not_block_others() {
 }
 
 #[test]
-fn arrived_messages_are_confirmed_in_time() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 64);
-    send(&mut pair, outgoing, 3).unwrap();
-    pair.deliver();
-    assert_eq!(pair.sides[LEFT].take_events(), [], "three of 64 are confirmed later");
-    pair.pass(20 * MS);
-    assert_eq!(
-        pair.sides[LEFT].take_events(),
-        [Received::Window { stream: outgoing, confirmed: 103 }]
-    );
-}
-
-#[test]
 fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
     let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);

@@ -160,15 +160,6 @@ fn padding_of_a_peer_is_ignored() {
 }
 
 #[test]
-fn a_value_can_be_made_from_another() {
-    let Swap { price, level, .. } = Swap { price: 8, ..swap() };
-    assert_eq!((price, level), (8, swap().level));
-    assert_eq!(Level { price: 1, ..Default::default() }, Level::new(Side::Buy, 1, 0));
-    const CONSTANT: Level = Level::new(Side::Sell, 1, 2);
-    assert_eq!(CONSTANT.r#type, 2);
-}
-
-#[test]
 fn items_of_a_list_may_be_padded() {
     #[message(topic = "levels", id = 4, pad)]
     struct Levels {

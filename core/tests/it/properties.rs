@@ -113,20 +113,6 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_with_a_tail_comes_back(
-        envelope in envelopes(),
-        payload in vec(any::<u8>(), 0..200),
-        fixed in any::<prop::sample::Index>(),
-    ) {
-        let fixed = fixed.index(payload.len() + 1);
-        let mut buffer = Aligned::new();
-        let len = write_frame(buffer.bytes(), &envelope, fixed as u16, &payload).unwrap();
-        let (frame, _) = FrameView::parse(&buffer.bytes()[..len], &Limits::default()).unwrap();
-        prop_assert_eq!((frame.fixed(), frame.tail()), payload.split_at(fixed));
-        prop_assert_eq!(frame.envelope(), envelope);
-    }
-
-    #[test]
     fn any_bytes_are_a_message_or_an_error(bytes in vec(0_u8..4, 40)) {
         if let Ok(swap) = decode::<Swap>(&bytes) {
             prop_assert_eq!(swap.as_bytes(), &bytes[..]);
@@ -146,11 +132,6 @@ proptest! {
         if let Ok(swap) = decoded {
             prop_assert_eq!(swap.as_bytes(), bytes);
         }
-    }
-
-    #[test]
-    fn any_bytes_are_frames_or_an_error(bytes in vec(any::<u8>(), 0..200)) {
-        frames_write_back(&bytes);
     }
 
     #[test]
