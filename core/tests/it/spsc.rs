@@ -398,16 +398,49 @@ macro_rules! laws {
         }
 
         #[test]
+        fn checks_are_skipped_by_count() {
+            let (mut writer, mut reader) = $layout::pair(1024).unwrap();
+            for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
+                reader.slipping(true);
+                // Each check that finds few items doubles the number of skipped checks.
+                for _ in 0..=short {
+                    reader.force_check();
+                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                }
+                writer.try_push(left_out).unwrap();
+                for _ in 0..left_out {
+                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                }
+                assert_eq!(reader.try_pop(), Ok(left_out));
+            }
+            reader.slipping(true);
+            // After a check that finds a line of items, no check is skipped.
+            (0..100).for_each(|item| writer.try_push(item).unwrap());
+            assert!((0..100).all(|item| reader.try_pop() == Ok(item)));
+            writer.try_push(7).unwrap();
+            reader.slipping(false);
+            assert_eq!(reader.try_pop(), Ok(7));
+            reader.slipping(true);
+            assert_eq!(reader.try_pop(), Err(PopError::Empty));
+            writer.try_push(8).unwrap();
+            writer.close();
+            assert_eq!(reader.try_pop(), Ok(8), "the ring is closed");
+        }
+
+        #[test]
         fn order_is_kept_between_threads() {
             let count = if cfg!(miri) { 60 } else { 200_000 };
-            let ring = Arc::new($layout::Boxed::<[u64; 3]>::with_capacity(16).unwrap());
-            let writer = Spsc::producer(ring.clone()).unwrap();
-            let reader = Spsc::consumer(ring).unwrap();
-            let sides = &Sides::waking_all();
-            thread::scope(|scope| {
-                scope.spawn(move || send_all(writer, &sides.writer(), count));
-                receive_all(reader, &sides.reader(), count);
-            });
+            for slips in [false, true] {
+                let ring = Arc::new($layout::Boxed::<[u64; 3]>::with_capacity(16).unwrap());
+                let writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                reader.slipping(slips);
+                let sides = &Sides::waking_all();
+                thread::scope(|scope| {
+                    scope.spawn(move || send_all(writer, &sides.writer(), count));
+                    receive_all(reader, &sides.reader(), count);
+                });
+            }
         }
     };
 }
@@ -469,15 +502,25 @@ fn receive_all<H>(mut reader: Consumer<H>, side: &Side<'_>, count: u64)
 where
     H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
-    let mut next = 0;
+    let (mut next, mut empty) = (0, 0);
     let mut receive = || {
         let received = reader.pop_many(1 + next as usize % 5, |item| {
             assert_eq!(item, [next, !next, next << 7]);
             next += 1;
         });
         match received {
-            Ok(_) => Some(true),
-            Err(PopError::Empty) => None,
+            Ok(_) => {
+                empty = 0;
+                Some(true)
+            }
+            Err(PopError::Empty) => {
+                empty += 1;
+                if empty > Side::SPINS {
+                    // It parks: its next check must not be skipped.
+                    reader.force_check();
+                }
+                None
+            }
             Err(PopError::Closed) => Some(false),
         }
     };
