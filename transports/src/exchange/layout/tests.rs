@@ -1,5 +1,7 @@
 //! Differences of layouts, and bytes that are not a layout.
 
+use std::sync::Mutex;
+
 use mycelium_core::descriptor::{FieldDescriptor, VariantDescriptor};
 
 use super::*;
@@ -41,6 +43,9 @@ fn form(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
+/// What is reachable is no leak.
+static KEPT: Mutex<Vec<&[FieldDescriptor]>> = Mutex::new(Vec::new());
+
 /// The first difference to a layout of the peer with these fields, one after the other.
 fn said(there: &[FieldDescriptor]) -> String {
     let mut end = 0;
@@ -48,8 +53,9 @@ fn said(there: &[FieldDescriptor]) -> String {
         end += it.size;
         FieldDescriptor { offset: end - it.size, ..*it }
     };
-    let fields: Vec<_> = there.iter().map(place).collect();
-    let there = Layout::parse(&form(&layout(end, fields.leak()))).unwrap();
+    let fields = there.iter().map(place).collect::<Vec<_>>().leak();
+    KEPT.lock().unwrap().push(fields);
+    let there = Layout::parse(&form(&layout(end, fields))).unwrap();
     match in_struct(OWN, &there, "") {
         Some(Difference { field, here, there }) => format!("{field}: {here} / {there}"),
         None => "none".to_owned(),
