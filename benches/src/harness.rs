@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use crate::goals::Pair;
 use crate::options::Options;
-use crate::report::{
-    CountTable, Counted, Figures, Header, LatencyTable, Limit, Percentiles, Ratio, Section,
-    SweepTable, Table, WorstPoint,
-};
+use crate::report::{Counted, Figures, Header, Limit, Percentiles, Ratio, Table, WorstPoint};
 use crate::sample::Tally;
 use crate::stats::{Quartiles, Times};
 
@@ -87,70 +84,37 @@ impl Contest {
         self
     }
 
-    /// Runs the rounds, decides the goals of this contest, and passes its tables to `done`: the
-    /// time per operation, and percentiles if each operation was timed. Returns the time of an
-    /// operation by column and round.
-    fn measure(
-        &mut self,
-        options: &Options,
-        done: &mut dyn FnMut(Section),
-    ) -> Result<Vec<Vec<f64>>, Mismatch> {
+    /// Runs the rounds and decides the goals of this contest. Also returns the time of an operation
+    /// by column and round.
+    fn measure(&mut self, options: &Options) -> Result<(Table, Vec<Vec<f64>>), Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name));
-        if self.counts {
-            done(Section::Count(self.count(options)?));
-            return Ok(Vec::new());
-        }
-        let count = options.rounds();
-        let results = rounds(options.warm_up(), count, self.columns.len(), |column| {
-            self.columns[column].round(self.operations)
+        let (operations, timed) = (self.operations, self.timed);
+        let (warm_up, count) =
+            if self.counts { (0, 1) } else { (options.warm_up(), options.rounds()) };
+        let results = rounds(warm_up, count, self.columns.len(), |column| {
+            self.columns[column].round(operations)
         })?;
-        let time = |round: &Round| round.nanoseconds(self.operations);
-        let times: Vec<Vec<f64>> =
-            results.iter().map(|rounds| rounds.iter().map(time).collect()).collect();
-        done(Section::Table(self.table(options, &times)?));
-        let each: Vec<Vec<&Times>> =
-            results.iter().map(|rounds| rounds.iter().filter_map(Round::times).collect()).collect();
-        if each.iter().any(|times| !times.is_empty()) {
-            let rows =
-                self.columns.iter().zip(&each).enumerate().map(|(index, (column, times))| {
-                    Percentiles::of(column.name, times, (index > 0).then_some(&each[0]))
-                });
-            let (operations, rows) = (self.operations, rows.collect());
-            let header = self.header.clone();
-            done(Section::Latency(LatencyTable { header, operations, rounds: count, rows }));
+        let header = self.header.clone();
+        let mut table = Table { header, timed, operations, rounds: count, ..Table::default() };
+        let mut times = Vec::new();
+        for (&Column { name, .. }, rounds) in self.columns.iter().zip(&results) {
+            if let [Round::Count(what, value, limit)] = rounds[..] {
+                let limit = limit.filter(|_| !options.quick);
+                let goal = limit.map(|limit| (limit, limit.verdict(Quartiles::of([value]))));
+                table.counts.push(Counted { name, what, value, goal });
+                continue;
+            }
+            let each: Vec<_> = rounds.iter().filter_map(Round::times).collect();
+            let taken: Vec<_> = rounds.iter().map(|round| round.nanoseconds(operations)).collect();
+            let nanoseconds = Quartiles::of(taken.iter().copied());
+            table.figures.push(Figures { name, nanoseconds, percentiles: Percentiles::of(&each) });
+            times.push(taken);
         }
-        Ok(times)
-    }
-
-    fn count(&mut self, options: &Options) -> Result<CountTable, Mismatch> {
-        let mut counts = Vec::new();
-        for column in &mut self.columns {
-            let Round::Count(what, value, limit) = column.round(self.operations)? else { continue };
-            let limit = limit.filter(|_| !options.quick);
-            let goal = limit.map(|limit| (limit, limit.verdict(Quartiles::of([value]))));
-            counts.push(Counted { name: column.name, what, value, goal });
-        }
-        Ok(CountTable { header: self.header.clone(), counts })
-    }
-
-    fn table(&mut self, options: &Options, times: &Vec<Vec<f64>>) -> Result<Table, Mismatch> {
-        let figures = self.columns.iter().zip(times).map(|(column, times)| Figures {
-            name: column.name,
-            nanoseconds: Quartiles::of(times.iter().copied()),
-        });
-        let figures = figures.collect();
-        let mut ratios = Vec::new();
         for pair in self.pairs.clone() {
-            ratios.extend(decide(options, slice::from_mut(self), slice::from_ref(times), &pair)?);
+            let decided = decide(options, slice::from_mut(self), slice::from_ref(&times), &pair)?;
+            table.ratios.extend(decided);
         }
-        Ok(Table {
-            header: self.header.clone(),
-            timed: self.timed,
-            operations: self.operations,
-            rounds: options.rounds(),
-            figures,
-            ratios,
-        })
+        Ok((table, times))
     }
 }
 
@@ -181,20 +145,18 @@ impl Sweep {
         Sweep { contests: contests.collect(), pairs }
     }
 
-    pub(crate) fn contests(&self) -> &[Contest] {
-        &self.contests
-    }
-
     /// Measures every point, passes each table to `done` as soon as it is complete, and then the
     /// goals.
     pub(crate) fn measure(
         mut self,
         options: &Options,
-        done: &mut dyn FnMut(Section),
+        done: &mut dyn FnMut(Table),
     ) -> Result<(), Mismatch> {
         let mut times = Vec::new();
         for contest in &mut self.contests {
-            times.push(contest.measure(options, done)?);
+            let (table, found) = contest.measure(options)?;
+            done(table);
+            times.push(found);
         }
         let mut ratios = Vec::new();
         for pair in self.pairs.iter().filter(|pair| pair.decides()) {
@@ -203,8 +165,9 @@ impl Sweep {
         if let Some(first) = self.contests.first()
             && !ratios.is_empty()
         {
-            let header = Header { point: None, ..first.header.clone() };
-            done(Section::Sweep(SweepTable { header, ratios }));
+            let title = "worst points of the sweep".to_owned();
+            let header = Header { point: None, title, ..first.header.clone() };
+            done(Table { header, ratios, ..Table::default() });
         }
         Ok(())
     }
@@ -335,10 +298,10 @@ mod tests {
         })
     }
 
-    fn measured(sweep: impl Into<Sweep>) -> Result<Vec<Section>, Mismatch> {
-        let mut sections = Vec::new();
-        sweep.into().measure(&Options::default(), &mut |section| sections.push(section))?;
-        Ok(sections)
+    fn measured(sweep: impl Into<Sweep>) -> Result<Vec<Table>, Mismatch> {
+        let mut tables = Vec::new();
+        sweep.into().measure(&Options::default(), &mut |table| tables.push(table))?;
+        Ok(tables)
     }
 
     #[test]
@@ -360,15 +323,11 @@ mod tests {
             let sweep = Sweep::over(points, pairs, |(point, ours, rival)| {
                 contest(vec![steady("ours", ours), steady("rival", rival)]).at(point)
             });
-            let mut sections = measured(sweep).unwrap();
-            let Some(Section::Sweep(sweep)) = sections.pop() else { panic!("expected goals") };
-            let ratios = sections.iter().flat_map(|section| match section {
-                Section::Table(table) => table.ratios.clone(),
-                other => panic!("unexpected: {other}"),
-            });
-            let ratios: Vec<_> = ratios.collect();
+            let mut tables = measured(sweep).unwrap();
+            let sweep = tables.pop().unwrap();
+            let ratios: Vec<_> = tables.iter().flat_map(|table| &table.ratios).collect();
             assert!(ratios.iter().all(|ratio| ratio.verdict.is_none()));
-            assert_eq!((sections.len(), ratios.len()), (3, 6));
+            assert_eq!((tables.len(), ratios.len()), (3, 6));
             sweep
         };
         // 9 ns at 16 pauses beside 20 ns busy, though at 16 pauses the ratio is 0.9.

@@ -16,7 +16,6 @@ mod allocations;
 mod ends;
 mod goals;
 mod harness;
-mod instructions;
 mod loops;
 mod options;
 mod ours;
@@ -38,7 +37,7 @@ use std::process::ExitCode;
 
 use harness::Mismatch;
 use options::Options;
-use report::{Machine, Report, Section};
+use report::{Machine, Report};
 
 /// Runs the measurements that the arguments select, prints each table to `out` as soon as it is
 /// complete, and writes the requested files.
@@ -94,29 +93,19 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
     let cores = affinity::Cores::take();
     let raw_trip = loops::trip::raw(&cores);
     let machine = Machine::new(cores.count(), cores.granted(), raw_trip, options.quick);
-    let mut report = Report::new(machine);
+    let mut report = Report { machine, tables: Vec::new(), rows: Vec::new() };
     write!(out, "{}", report.machine)?;
     for sweep in tables::sweeps(options, &cores) {
         let mut written = Ok(());
-        let mut done = |section: Section| {
-            let next = write!(out, "\n{section}");
+        sweep.measure(options, &mut |table| {
+            let next = write!(out, "\n{table}");
             written = std::mem::replace(&mut written, Ok(())).and(next);
-            report.push(section);
-        };
-        if options.instructions {
-            for contest in sweep.contests() {
-                let counts = instructions::count(contest, options)?;
-                counts.map(Section::Count).into_iter().for_each(&mut done);
-            }
-        } else {
-            sweep.measure(options, &mut done)?;
-        }
+            report.tables.push(table);
+        })?;
         written?;
     }
-    if !options.instructions {
-        report.judge();
-        write!(out, "\n{}", report.summary())?;
-    }
+    report.judge();
+    write!(out, "\n{}", report.summary())?;
     Ok(report)
 }
 
@@ -126,9 +115,6 @@ enum Failure {
     /// A column did not do its work.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
-    /// Instructions could not be counted.
-    #[error(transparent)]
-    Instructions(#[from] instructions::Error),
     /// A line of the results file is invalid.
     #[error(transparent)]
     Results(#[from] results::BadLine),

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
 
-/// The tables that `--only` accepts, in the order of a full run.
-const TABLES: &str = "emit emit-batch emit-traces scale threads encode view spsc spsc-batches \
-    spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks link tcp tls shm handler request wake pinned idle actors";
+use crate::tables::TABLES;
 
 /// Measures Mycelium and, in the same run, comparable crates.
 #[derive(Clone, Debug, Default, Parser)]
@@ -16,7 +14,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Run only these tables (separated by commas)
-    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(TABLES.split_whitespace()))]
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(TABLES.iter().map(|(key, _)| *key)))]
     pub only: Vec<String>,
     /// Run only this column of each table, for a profiler
     #[arg(long)]
@@ -25,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Append the run to this results file, as one line of JSON
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "instructions"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "quick")]
     pub append: Option<PathBuf>,
     /// Run nothing: write the page about the results file that `--from` names
     #[arg(long, value_name = "FILE", requires = "from")]
@@ -33,9 +31,6 @@ pub(crate) struct Options {
     /// The results file for `--page`
     #[arg(long, value_name = "FILE", requires = "page")]
     pub from: Option<PathBuf>,
-    /// Count instructions per operation with valgrind, for the tables of one thread
-    #[arg(long)]
-    pub instructions: bool,
     /// Number of rounds, without the warm-up [default: 31]
     #[arg(long, value_parser = value_parser!(u32).range(1..))]
     rounds: Option<u32>,
@@ -79,20 +74,5 @@ impl Options {
     pub(crate) fn operations(&self, full: usize, quick: usize) -> usize {
         let default = if self.quick { quick } else { full };
         self.operations.map_or(default, |operations| operations as usize)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_read() {
-        let read = |line: &str| Options::read(line.split(' ').map(str::to_owned)).unwrap();
-        let options = read("--quick --json out.json --only emit,view");
-        assert!(options.quick && options.wants("emit") && options.wants("view"));
-        assert!(!options.wants("encode"));
-        assert_eq!(options.json, Some("out.json".into()));
-        assert_eq!(read("--bench --rounds 5").rounds(), 5);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `machine`: the processor and the conditions of the run
 //! - `ratio`: two columns compared, with a goal
-//! - `tables`: the kinds of tables, and how they print
+//! - `tables`: a table, and how it prints
 
 mod machine;
 mod ratio;
@@ -12,61 +12,36 @@ use std::fmt;
 
 use serde::Serialize;
 
-use self::tables::goals;
-
 pub(crate) use machine::{Machine, Processor};
 pub(crate) use ratio::{Limit, Measure, Ratio, Verdict, WorstPoint};
-pub(crate) use tables::{
-    CountTable, Counted, Figures, Header, LatencyTable, Percentiles, SweepTable, Table,
-};
+pub(crate) use tables::{Counted, Figures, Header, Percentiles, Table};
 
 /// The outcome of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The machine and its state.
     pub machine: Machine,
-    /// Time per operation.
+    /// What was measured.
     pub tables: Vec<Table>,
-    /// Goals of the sweeps among these tables.
-    pub sweeps: Vec<SweepTable>,
-    /// Times of single messages.
-    pub latencies: Vec<LatencyTable>,
-    /// Quantities other than time: fair shares, memory, instructions.
-    pub counts: Vec<CountTable>,
     /// Goals by row. Empty after a quick run, which decides none.
     pub rows: Vec<GoalRow>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine) -> Report {
-        let (tables, sweeps, latencies) = (Vec::new(), Vec::new(), Vec::new());
-        let (counts, rows) = (Vec::new(), Vec::new());
-        Report { machine, tables, sweeps, latencies, counts, rows }
-    }
-
-    pub(crate) fn push(&mut self, section: Section) {
-        match section {
-            Section::Table(table) => self.tables.push(table),
-            Section::Sweep(table) => self.sweeps.push(table),
-            Section::Latency(table) => self.latencies.push(table),
-            Section::Count(table) => self.counts.push(table),
-        }
-    }
-
     /// Groups the goals of all tables by row.
     pub(crate) fn judge(&mut self) {
-        let tables = self.tables.iter().map(|it| (&it.header, &it.ratios));
-        let tables = tables.chain(self.sweeps.iter().map(|it| (&it.header, &it.ratios)));
-        let goals = tables.flat_map(|(header, ratios)| goals(header, ratios));
-        for (name, verdict, goal) in goals.chain(self.counts.iter().flat_map(CountTable::goals)) {
-            let known = self.rows.iter().position(|row| row.name == name);
-            let index = known.unwrap_or_else(|| {
-                self.rows.push(GoalRow { name, met: 0, missed: Vec::new() });
-                self.rows.len() - 1
-            });
-            match verdict {
-                Verdict::Met => self.rows[index].met += 1,
-                Verdict::Missed => self.rows[index].missed.push(goal),
+        for table in &self.tables {
+            for (verdict, goal) in table.goals() {
+                let name = table.header.row;
+                let known = self.rows.iter().position(|row| row.name == name);
+                let index = known.unwrap_or_else(|| {
+                    self.rows.push(GoalRow { name, met: 0, missed: Vec::new() });
+                    self.rows.len() - 1
+                });
+                match verdict {
+                    Verdict::Met => self.rows[index].met += 1,
+                    Verdict::Missed => self.rows[index].missed.push(goal),
+                }
             }
         }
     }
@@ -80,26 +55,6 @@ impl Report {
         let missed = self.rows.iter().filter(|row| row.verdict() == Verdict::Missed).count();
         let met = self.rows.len() - missed;
         format!("{rows}rows: {met} of {} met, {missed} missed\n", self.rows.len())
-    }
-}
-
-/// A table of any kind.
-#[derive(Clone, Debug)]
-pub(crate) enum Section {
-    Table(Table),
-    Sweep(SweepTable),
-    Latency(LatencyTable),
-    Count(CountTable),
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Section::Table(table) => table.fmt(f),
-            Section::Sweep(table) => table.fmt(f),
-            Section::Latency(table) => table.fmt(f),
-            Section::Count(table) => table.fmt(f),
-        }
     }
 }
 

@@ -4,13 +4,12 @@
 
 mod page;
 
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Processor, Ratio, Report};
+use crate::report::{Processor, Ratio, Report, Table};
 use crate::stats::Quartiles;
 
 pub use page::render;
@@ -39,10 +38,6 @@ pub struct Record {
     pub raw_trip: f64,
     /// Each goal that was decided.
     pub goals: Vec<Goal>,
-    /// Goals by row, including those that are not about a ratio.
-    pub rows: Vec<RowCount>,
-    /// The median of each column of each table, in nanoseconds.
-    pub medians: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// A goal that was decided.
@@ -57,41 +52,16 @@ pub struct Goal {
     pub ratio: Ratio,
 }
 
-/// Number of goals of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowCount {
-    /// The row.
-    pub row: String,
-    /// Goals met.
-    pub met: usize,
-    /// Goals missed.
-    pub missed: usize,
-}
-
 impl Record {
     /// The part of a report that the results file stores.
     pub fn of(report: &Report, date: String, revision: Option<String>) -> Record {
-        let tables = report.tables.iter().map(|table| (&table.header, &table.ratios));
-        let sweeps = report.sweeps.iter().map(|sweep| (&sweep.header, &sweep.ratios));
-        let goals = tables.chain(sweeps).flat_map(|(header, ratios)| {
+        let goals = report.tables.iter().flat_map(|Table { header, ratios, .. }| {
             let decided = ratios.iter().filter(|ratio| ratio.verdict.is_some());
             decided.map(|ratio| Goal {
                 row: header.row.to_owned(),
                 table: header.slug(),
                 ratio: shortened(ratio),
             })
-        });
-        let medians = report.tables.iter().map(|table| {
-            let columns = table
-                .figures
-                .iter()
-                .map(|figures| (figures.name.to_owned(), hundredths(figures.nanoseconds.median)));
-            (table.header.slug(), columns.collect())
-        });
-        let rows = report.rows.iter().map(|row| RowCount {
-            row: row.name.to_owned(),
-            met: row.met,
-            missed: row.missed.len(),
         });
         Record {
             date,
@@ -101,8 +71,6 @@ impl Record {
             load: report.machine.load,
             raw_trip: hundredths(report.machine.raw_trip),
             goals: goals.collect(),
-            rows: rows.collect(),
-            medians: medians.collect(),
         }
     }
 

@@ -6,20 +6,18 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 
 use crate::affinity::Cores;
 use crate::ends::CAPACITY;
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Tally};
-use crate::threads;
 
 /// A library of actors, or what a program uses in its place. Its actors run on tokio.
 pub(crate) trait Library: 'static {
@@ -29,45 +27,36 @@ pub(crate) trait Library: 'static {
     /// The set in which actors are spawned.
     type World: Send + Sync + 'static;
 
-    /// The address of an actor that counts.
-    type Counter: Clone + Send + 'static;
+    /// The address of an actor.
+    type Address: Clone + Send + 'static;
 
     /// A set of actors, inside a runtime of tokio.
     fn world() -> Self::World;
 
-    /// Starts an actor that counts.
+    /// Starts an actor.
     fn spawn(world: &Self::World, plan: Plan)
-    -> impl Future<Output = Option<Self::Counter>> + Send;
+    -> impl Future<Output = Option<Self::Address>> + Send;
 
     /// Requests the end of an actor. No other address of it is left.
-    fn stop(counter: Self::Counter) -> impl Future<Output = ()> + Send;
+    fn stop(actor: Self::Address) -> impl Future<Output = ()> + Send;
 }
 
 /// Sends numbers, for which no reply is awaited.
 pub(crate) trait Tells: Library {
     /// False if the actor has ended.
-    fn tell(counter: &mut Self::Counter, number: u64) -> impl Future<Output = bool> + Send;
+    fn tell(actor: &mut Self::Address, number: u64) -> impl Future<Output = bool> + Send;
+
+    /// False if the actor has ended, or has no room.
+    fn try_tell(actor: &mut Self::Address, number: u64) -> bool;
 }
 
 /// Sends numbers and waits for each to be returned.
 pub(crate) trait Asks: Library {
-    fn ask(counter: &mut Self::Counter, number: u64) -> impl Future<Output = Option<u64>> + Send;
-}
-
-/// Sends a token around a ring: the number of hops that are left.
-pub(crate) trait Rings: Library + Sized {
-    /// The address of an actor of the ring.
-    type Link: Clone + Send + 'static;
-
-    /// Starts an actor of the ring.
-    fn join(world: &Self::World, plan: HopPlan<Self>) -> Option<Self::Link>;
-
-    /// False if the actor has ended, or has no room.
-    fn pass(link: &mut Self::Link, token: u64) -> bool;
+    fn ask(actor: &mut Self::Address, number: u64) -> impl Future<Output = Option<u64>> + Send;
 }
 
 /// Messages that may wait at an actor that is started for few.
-pub(crate) const FEW: usize = 16;
+const FEW: usize = 16;
 
 /// What the actors of a round have handled. One task waits for it.
 #[derive(Debug, Default)]
@@ -118,77 +107,74 @@ impl Report {
     }
 }
 
-/// How the actors of a round are made.
-#[derive(Clone, Debug)]
+/// Passes a number on; false if that was refused.
+type Pass = Box<dyn FnMut(u64) -> bool + Send>;
+
+/// How an actor is made.
+#[derive(Clone)]
 pub(crate) struct Plan {
     /// Messages that wait, where the library bounds them.
     pub(crate) capacity: usize,
     /// An actor reports each time it has handled this many.
     every: u64,
     report: Arc<Report>,
+    /// In a ring.
+    next: Option<Arc<dyn Fn() -> Pass + Send + Sync>>,
 }
 
 impl Plan {
     fn new(capacity: usize, every: usize, report: &Arc<Report>) -> Plan {
-        Plan { capacity, every: every as u64, report: report.clone() }
+        Plan { capacity, every: every as u64, report: report.clone(), next: None }
     }
 
-    pub(crate) fn counter(&self) -> Counting {
+    /// Of an actor of a ring, which passes what it gets to the one that `next` has by then.
+    fn passing<L: Tells>(mut self, next: Next<L::Address>) -> Plan {
+        self.next = Some(Arc::new(move || {
+            let (next, mut known) = (next.clone(), None);
+            Box::new(move |token| {
+                if known.is_none() {
+                    known.clone_from(&next.lock().unwrap_or_else(PoisonError::into_inner));
+                }
+                known.as_mut().is_some_and(|next| L::try_tell(next, token))
+            })
+        }));
+        self
+    }
+
+    pub(crate) fn state(&self) -> State {
         let (every, report) = (self.every, self.report.clone());
         report.living.fetch_add(1, Ordering::Relaxed);
-        Counting { tally: Tally::default(), every, next: every, report }
-    }
-}
-
-/// How an actor of the ring is made.
-pub(crate) struct HopPlan<L: Rings> {
-    next: Next<L::Link>,
-    plan: Plan,
-}
-
-impl<L: Rings> HopPlan<L> {
-    pub(crate) fn hop(&self) -> Hop<L> {
-        Hop { next: self.next.clone(), known: None, counting: self.plan.counter() }
+        let pass = self.next.as_ref().map(|make| make());
+        State { tally: Tally::default(), every, next: every, report, pass }
     }
 }
 
 /// The actor that gets the token next: the first one starts after the last one.
 type Next<A> = Arc<Mutex<Option<A>>>;
 
-/// The state of an actor of the ring.
-pub(crate) struct Hop<L: Rings> {
-    next: Next<L::Link>,
-    known: Option<L::Link>,
-    counting: Counting,
-}
-
-impl<L: Rings> Hop<L> {
-    /// Passes the token on. If that is refused, the round ends with too few hops.
-    pub(crate) fn hop(&mut self, token: u64) {
-        if self.known.is_none() {
-            self.known = self.next.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        }
-        let passed = token > 0 && self.known.as_mut().is_some_and(|next| L::pass(next, token - 1));
-        self.counting.tally.count += 1;
-        if !passed {
-            self.counting.report.less(&self.counting.report.missing);
-        }
-    }
-}
-
-/// The state of an actor: it counts the numbers that it gets, which are their own positions.
-#[derive(Debug)]
-pub(crate) struct Counting {
+/// The state of an actor: it counts the numbers that it gets, which are their own positions, or
+/// the hops that a token has left.
+pub(crate) struct State {
     tally: Tally,
     every: u64,
     next: u64,
     report: Arc<Report>,
+    pass: Option<Pass>,
 }
 
-impl Counting {
+impl State {
     /// Handles a number, and returns it.
     #[inline]
-    pub(crate) fn add(&mut self, number: u64) -> u64 {
+    pub(crate) fn handle(&mut self, number: u64) -> u64 {
+        if let Some(pass) = &mut self.pass {
+            // If the token is refused, the round ends with too few hops.
+            let passed = number > 0 && pass(number - 1);
+            self.tally.count += 1;
+            if !passed {
+                self.report.less(&self.report.missing);
+            }
+            return number;
+        }
         number.add(&mut self.tally);
         if self.tally.count == self.next {
             self.next += self.every;
@@ -198,7 +184,7 @@ impl Counting {
     }
 }
 
-impl Drop for Counting {
+impl Drop for State {
     fn drop(&mut self) {
         let mut found = self.report.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.count += self.tally.count;
@@ -215,8 +201,6 @@ pub(crate) enum Place {
     One,
     /// Two workers of a runtime, each on a core, that take each other's tasks.
     Workers(Cores),
-    /// Each in a runtime of one thread, on a core.
-    Apart(Cores),
 }
 
 /// Runs `body` as a task of tokio, and returns its result. Actors that are left end with the
@@ -227,7 +211,7 @@ fn run<T: Send + 'static>(
     body: impl Future<Output = Option<T>> + Send + 'static,
 ) -> Result<T, Mismatch> {
     let runtime = match place {
-        Place::One | Place::Apart(_) => Builder::new_current_thread().enable_all().build(),
+        Place::One => Builder::new_current_thread().enable_all().build(),
         Place::Workers(cores) => {
             let (cores, started) = (cores.clone(), AtomicUsize::new(0));
             let pin = move || cores.pin_in_turn(started.fetch_add(1, Ordering::Relaxed));
@@ -240,50 +224,18 @@ fn run<T: Send + 'static>(
     result.ok().flatten().ok_or_else(|| Mismatch::new(name, "an actor ended"))
 }
 
-/// Runs `body` with the address of an actor, and returns its result.
-fn run_beside<L: Library, T: Send + 'static, F: Future<Output = Option<T>> + Send + 'static>(
-    place: &Place,
-    plan: Plan,
-    body: impl FnOnce(L::Counter) -> F + Send + 'static,
-) -> Result<T, Mismatch> {
-    let Place::Apart(cores) = place else {
-        return run(L::NAME, place, async move {
-            let world = L::world();
-            body(L::spawn(&world, plan).await?).await
-        });
-    };
-    let (give, given) = mpsc::channel();
-    let (end, ended) = oneshot::channel::<()>();
-    let (result, _) = threads::both(
-        cores,
-        move || {
-            let result = run(L::NAME, place, async move { body(given.recv().ok()?).await });
-            let _ = end.send(());
-            result
-        },
-        move || {
-            run(L::NAME, place, async move {
-                let world = L::world();
-                // If the caller has failed, the channel is closed.
-                let _ = give.send(L::spawn(&world, plan).await?);
-                let _ = ended.await;
-                Some(())
-            })
-        },
-    );
-    result
-}
-
 /// One message after the other, from the first to the last that is handled.
 pub(crate) fn awake<L: Tells>(place: Place) -> Column {
     Column::new(L::NAME, move |count| {
         let report = Arc::new(Report::default());
         report.expect(1);
         let (plan, shared) = (Plan::new(CAPACITY, count, &report), report.clone());
-        let took = run_beside::<L, _, _>(&place, plan, move |mut counter| async move {
+        let took = run(L::NAME, &place, async move {
+            let world = L::world();
+            let mut actor = L::spawn(&world, plan).await?;
             let start = Instant::now();
             for number in 0..count as u64 {
-                if !L::tell(&mut counter, number).await {
+                if !L::tell(&mut actor, number).await {
                     return None;
                 }
             }
@@ -306,9 +258,9 @@ pub(crate) fn asleep<L: Tells>() -> Column {
         let rounds = count.div_ceil(SLEEPERS) as u64;
         let took = run(L::NAME, &Place::One, async move {
             let plan = Plan::new(CAPACITY, 1, &shared);
-            let (world, mut counters) = (L::world(), Vec::new());
+            let (world, mut actors) = (L::world(), Vec::new());
             for _ in 0..SLEEPERS {
-                counters.push(L::spawn(&world, plan.clone()).await?);
+                actors.push(L::spawn(&world, plan.clone()).await?);
             }
             let mut start = Instant::now();
             for round in 0..=rounds {
@@ -317,8 +269,8 @@ pub(crate) fn asleep<L: Tells>() -> Column {
                     start = Instant::now();
                 }
                 shared.expect(SLEEPERS);
-                for counter in &mut counters {
-                    if !L::tell(counter, round).await {
+                for actor in &mut actors {
+                    if !L::tell(actor, round).await {
                         return None;
                     }
                 }
@@ -338,19 +290,20 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
         let report = Arc::new(Report::default());
         // The answers say that the numbers were handled, so the actor never reports it.
         let plan = Plan::new(CAPACITY, usize::MAX, &report);
-        let (tally, took) = run_beside::<L, _, _>(&place, plan, move |counter| async move {
-            let mut counters = vec![counter; open];
+        let (tally, took) = run(L::NAME, &place, async move {
+            let world = L::world();
+            let mut actors = vec![L::spawn(&world, plan).await?; open];
             let start = Instant::now();
             let mut tally = Tally::default();
-            if let [counter] = &mut counters[..] {
+            if let [actor] = &mut actors[..] {
                 for number in 0..count as u64 {
-                    L::ask(counter, number).await?.add(&mut tally);
+                    L::ask(actor, number).await?.add(&mut tally);
                 }
             } else {
                 for first in (0..count as u64).step_by(open) {
                     let numbers = first..(first + open as u64).min(count as u64);
-                    let asks = counters.iter_mut().zip(numbers);
-                    let asks = asks.map(|(counter, number)| L::ask(counter, number));
+                    let asks = actors.iter_mut().zip(numbers);
+                    let asks = asks.map(|(actor, number)| L::ask(actor, number));
                     for answer in join_all(asks).await {
                         answer?.add(&mut tally);
                     }
@@ -374,12 +327,12 @@ pub(crate) fn lives<L: Tells>() -> Column {
             let (world, start) = (L::world(), Instant::now());
             for _ in 0..count {
                 shared.expect(1);
-                let mut counter = L::spawn(&world, plan.clone()).await?;
-                if !L::tell(&mut counter, 0).await {
+                let mut actor = L::spawn(&world, plan.clone()).await?;
+                if !L::tell(&mut actor, 0).await {
                     return None;
                 }
                 shared.completed().await;
-                L::stop(counter).await;
+                L::stop(actor).await;
                 shared.zero(&shared.living).await;
             }
             Some(start.elapsed())
@@ -390,22 +343,22 @@ pub(crate) fn lives<L: Tells>() -> Column {
 }
 
 /// A token around a ring of this number of actors.
-pub(crate) fn ring<L: Rings>(place: Place, actors: usize) -> Column {
+pub(crate) fn ring<L: Tells>(place: Place, actors: usize) -> Column {
     Column::new(L::NAME, move |hops| {
         let report = Arc::new(Report::default());
         report.expect(1);
         let (plan, shared) = (Plan::new(FEW, usize::MAX, &report), report.clone());
         let took = run(L::NAME, &place, async move {
-            let (world, first) = (L::world(), Next::<L::Link>::default());
-            let mut link = L::join(&world, HopPlan { next: first.clone(), plan: plan.clone() })?;
+            let (world, first) = (L::world(), Next::<L::Address>::default());
+            let mut actor = L::spawn(&world, plan.clone().passing::<L>(first.clone())).await?;
             for _ in 1..actors {
-                let next = Arc::new(Mutex::new(Some(link)));
-                link = L::join(&world, HopPlan { next, plan: plan.clone() })?;
+                let next = Arc::new(Mutex::new(Some(actor)));
+                actor = L::spawn(&world, plan.clone().passing::<L>(next)).await?;
             }
-            *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+            *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
             let start = Instant::now();
             // The token's last hop is that of number 0.
-            if !L::pass(&mut link, hops as u64 - 1) {
+            if !L::try_tell(&mut actor, hops as u64 - 1) {
                 return None;
             }
             shared.completed().await;

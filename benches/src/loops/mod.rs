@@ -11,5 +11,4 @@ pub(crate) mod one_thread;
 pub(crate) mod one_way;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
-pub(crate) mod tasks;
 pub(crate) mod trip;

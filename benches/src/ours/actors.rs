@@ -4,12 +4,12 @@ use mycelium::{ActorRef, Actors, Result};
 use mycelium_core::message;
 use mycelium_tokio::Tokio;
 
-use crate::loops::actors::{Asks, Counting, FEW, Hop, HopPlan, Library, Plan, Rings, Tells};
+use crate::loops::actors::{Asks, Library, Plan, State, Tells};
 
 pub(crate) struct Ours;
 
 /// An actor that counts.
-pub(crate) struct Counter(Counting);
+pub(crate) struct Counter(State);
 
 struct Tell(u64);
 
@@ -27,13 +27,13 @@ struct Answer {
 impl Counter {
     #[tell]
     fn tell(&mut self, Tell(number): Tell) -> Result<()> {
-        self.0.add(number);
+        self.0.handle(number);
         Ok(())
     }
 
     #[ask]
     fn ask(&mut self, question: Ask) -> Result<Answer> {
-        Ok(Answer { number: self.0.add(question.number) })
+        Ok(Answer { number: self.0.handle(question.number) })
     }
 }
 
@@ -41,7 +41,7 @@ impl Library for Ours {
     const NAME: &'static str = "our actor";
 
     type World = Actors;
-    type Counter = ActorRef<Counter>;
+    type Address = ActorRef<Counter>;
 
     fn world() -> Actors {
         Actors::on(Tokio::current().expect("inside a runtime"))
@@ -49,7 +49,7 @@ impl Library for Ours {
 
     async fn spawn(actors: &Actors, plan: Plan) -> Option<ActorRef<Counter>> {
         let capacity = plan.capacity;
-        actors.actor(move || Counter(plan.counter())).capacity(capacity).spawn().ok()
+        actors.actor(move || Counter(plan.state())).capacity(capacity).spawn().ok()
     }
 
     async fn stop(counter: ActorRef<Counter>) {
@@ -57,33 +57,13 @@ impl Library for Ours {
     }
 }
 
-/// An actor of the ring.
-pub(crate) struct Link(Hop<Ours>);
-
-#[mycelium::actor]
-impl Link {
-    #[tell]
-    fn hop(&mut self, Tell(token): Tell) -> Result<()> {
-        self.0.hop(token);
-        Ok(())
-    }
-}
-
-impl Rings for Ours {
-    type Link = ActorRef<Link>;
-
-    fn join(actors: &Actors, plan: HopPlan<Ours>) -> Option<ActorRef<Link>> {
-        actors.actor(move || Link(plan.hop())).capacity(FEW).spawn().ok()
-    }
-
-    fn pass(link: &mut ActorRef<Link>, token: u64) -> bool {
-        link.try_tell(Tell(token)).is_ok()
-    }
-}
-
 impl Tells for Ours {
     async fn tell(counter: &mut ActorRef<Counter>, number: u64) -> bool {
         counter.tell(Tell(number)).await.is_ok()
+    }
+
+    fn try_tell(counter: &mut ActorRef<Counter>, number: u64) -> bool {
+        counter.try_tell(Tell(number)).is_ok()
     }
 }
 

@@ -26,16 +26,6 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// The ratio as a cell of a table.
-    pub(super) fn name(&self) -> String {
-        let Ratio { ours, rival, measure, .. } = self;
-        format!("{measure}, {} / {}{}", ours.column, rival.column, self.best())
-    }
-
-    fn best(&self) -> &'static str {
-        if self.best { " (best)" } else { "" }
-    }
-
     /// Whether the ratio means little: its quartiles are far apart, or it is far from the ratio of
     /// the two medians, because a column was in another state when the goal was decided.
     pub(crate) fn is_unsteady(&self) -> bool {
@@ -63,12 +53,10 @@ impl Ratio {
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ratio { ours, rival, measure, .. } = self;
+        let best = if self.best { " (best)" } else { "" };
         let Quartiles { lower, median, upper } = self.ratio;
-        write!(
-            f,
-            "{ours}, {rival}{}: {measure} {median:.2} ({lower:.2} to {upper:.2})",
-            self.best()
-        )
+        write!(f, "{ours}, {rival}{best}: {measure} {median:.2} ({lower:.2} to {upper:.2})")?;
+        self.goal.iter().try_for_each(|goal| write!(f, ", goal {goal}"))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::loops::actors::{Asks, FEW, HopPlan, Library, Plan, Rings, Tells};
+use crate::loops::actors::{Asks, Library, Plan, Tells};
 
 pub(crate) const KAMEO: &str = "kameo";
 
@@ -14,16 +14,16 @@ impl Library for Channel {
     const NAME: &'static str = "task with tokio mpsc";
 
     type World = ();
-    type Counter = mpsc::Sender<u64>;
+    type Address = mpsc::Sender<u64>;
 
     fn world() {}
 
     async fn spawn((): &(), plan: Plan) -> Option<mpsc::Sender<u64>> {
         let (sender, mut receiver) = mpsc::channel(plan.capacity);
-        let mut state = plan.counter();
+        let mut state = plan.state();
         tokio::spawn(async move {
             while let Some(number) = receiver.recv().await {
-                state.add(number);
+                state.handle(number);
             }
         });
         Some(sender)
@@ -33,28 +33,13 @@ impl Library for Channel {
     async fn stop(_: mpsc::Sender<u64>) {}
 }
 
-impl Rings for Channel {
-    type Link = mpsc::Sender<u64>;
-
-    fn join((): &(), plan: HopPlan<Channel>) -> Option<mpsc::Sender<u64>> {
-        let (sender, mut receiver) = mpsc::channel(FEW);
-        let mut state = plan.hop();
-        tokio::spawn(async move {
-            while let Some(token) = receiver.recv().await {
-                state.hop(token);
-            }
-        });
-        Some(sender)
-    }
-
-    fn pass(link: &mut mpsc::Sender<u64>, token: u64) -> bool {
-        link.try_send(token).is_ok()
-    }
-}
-
 impl Tells for Channel {
     async fn tell(counter: &mut mpsc::Sender<u64>, number: u64) -> bool {
         counter.send(number).await.is_ok()
+    }
+
+    fn try_tell(counter: &mut mpsc::Sender<u64>, number: u64) -> bool {
+        counter.try_send(number).is_ok()
     }
 }
 
@@ -65,27 +50,27 @@ impl Library for ChannelAndOneshot {
     const NAME: &'static str = "tokio mpsc and oneshot";
 
     type World = ();
-    type Counter = mpsc::Sender<(u64, oneshot::Sender<u64>)>;
+    type Address = mpsc::Sender<(u64, oneshot::Sender<u64>)>;
 
     fn world() {}
 
-    async fn spawn((): &(), plan: Plan) -> Option<Self::Counter> {
+    async fn spawn((): &(), plan: Plan) -> Option<Self::Address> {
         let (sender, mut receiver) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(plan.capacity);
-        let mut state = plan.counter();
+        let mut state = plan.state();
         tokio::spawn(async move {
             while let Some((number, reply)) = receiver.recv().await {
                 // The asking side counts the answers.
-                let _ = reply.send(state.add(number));
+                let _ = reply.send(state.handle(number));
             }
         });
         Some(sender)
     }
 
-    async fn stop(_: Self::Counter) {}
+    async fn stop(_: Self::Address) {}
 }
 
 impl Asks for ChannelAndOneshot {
-    async fn ask(counter: &mut Self::Counter, number: u64) -> Option<u64> {
+    async fn ask(counter: &mut Self::Address, number: u64) -> Option<u64> {
         let (reply, replied) = oneshot::channel();
         counter.send((number, reply)).await.ok()?;
         replied.await.ok()
@@ -102,41 +87,41 @@ mod with_kameo {
     use kameo::actor::Spawn;
     use kameo::message::{Context, Message};
 
-    use super::{Asks, FEW, HopPlan, KAMEO, Library, Plan, Rings, Tells};
-    use crate::loops::actors::{Counting, Hop};
+    use super::{Asks, KAMEO, Library, Plan, Tells};
+    use crate::loops::actors::State;
 
     /// Messages go by `send`: an `await` of the request itself boxes a future first.
     pub(crate) struct Kameo;
 
-    impl kameo::Actor for Counting {
-        type Args = Counting;
+    impl kameo::Actor for State {
+        type Args = State;
         type Error = Infallible;
 
         async fn on_start(
-            state: Counting,
-            _: kameo::actor::ActorRef<Counting>,
-        ) -> Result<Counting, Infallible> {
+            state: State,
+            _: kameo::actor::ActorRef<State>,
+        ) -> Result<State, Infallible> {
             Ok(state)
         }
     }
 
     pub(crate) struct Tell(u64);
 
-    impl Message<Tell> for Counting {
+    impl Message<Tell> for State {
         type Reply = ();
 
-        async fn handle(&mut self, Tell(number): Tell, _: &mut Context<Counting, ()>) {
-            self.add(number);
+        async fn handle(&mut self, Tell(number): Tell, _: &mut Context<State, ()>) {
+            self.handle(number);
         }
     }
 
     pub(crate) struct Ask(u64);
 
-    impl Message<Ask> for Counting {
+    impl Message<Ask> for State {
         type Reply = u64;
 
-        async fn handle(&mut self, Ask(number): Ask, _: &mut Context<Counting, u64>) -> u64 {
-            self.add(number)
+        async fn handle(&mut self, Ask(number): Ask, _: &mut Context<State, u64>) -> u64 {
+            self.handle(number)
         }
     }
 
@@ -144,62 +129,33 @@ mod with_kameo {
         const NAME: &'static str = KAMEO;
 
         type World = ();
-        type Counter = kameo::actor::ActorRef<Counting>;
+        type Address = kameo::actor::ActorRef<State>;
 
         fn world() {}
 
-        async fn spawn((): &(), plan: Plan) -> Option<Self::Counter> {
+        async fn spawn((): &(), plan: Plan) -> Option<Self::Address> {
             let mailbox = kameo::mailbox::bounded(plan.capacity);
-            Some(Counting::spawn_with_mailbox(plan.counter(), mailbox))
+            Some(State::spawn_with_mailbox(plan.state(), mailbox))
         }
 
-        async fn stop(counter: Self::Counter) {
+        async fn stop(counter: Self::Address) {
             // An error says that it has ended.
             let _ = counter.stop_gracefully().await;
         }
     }
 
-    impl kameo::Actor for Hop<Kameo> {
-        type Args = Hop<Kameo>;
-        type Error = Infallible;
-
-        async fn on_start(
-            state: Hop<Kameo>,
-            _: kameo::actor::ActorRef<Hop<Kameo>>,
-        ) -> Result<Hop<Kameo>, Infallible> {
-            Ok(state)
-        }
-    }
-
-    impl Message<Tell> for Hop<Kameo> {
-        type Reply = ();
-
-        async fn handle(&mut self, Tell(token): Tell, _: &mut Context<Hop<Kameo>, ()>) {
-            self.hop(token);
-        }
-    }
-
-    impl Rings for Kameo {
-        type Link = kameo::actor::ActorRef<Hop<Kameo>>;
-
-        fn join((): &(), plan: HopPlan<Kameo>) -> Option<Self::Link> {
-            let mailbox = kameo::mailbox::bounded(FEW);
-            Some(Hop::<Kameo>::spawn_with_mailbox(plan.hop(), mailbox))
-        }
-
-        fn pass(link: &mut Self::Link, token: u64) -> bool {
-            link.tell(Tell(token)).try_send().is_ok()
-        }
-    }
-
     impl Tells for Kameo {
-        async fn tell(counter: &mut Self::Counter, number: u64) -> bool {
+        async fn tell(counter: &mut Self::Address, number: u64) -> bool {
             counter.tell(Tell(number)).send().await.is_ok()
+        }
+
+        fn try_tell(counter: &mut Self::Address, number: u64) -> bool {
+            counter.tell(Tell(number)).try_send().is_ok()
         }
     }
 
     impl Asks for Kameo {
-        async fn ask(counter: &mut Self::Counter, number: u64) -> Option<u64> {
+        async fn ask(counter: &mut Self::Address, number: u64) -> Option<u64> {
             counter.ask(Ask(number)).send().await.ok()
         }
     }

@@ -16,15 +16,12 @@ pub(crate) mod tokio;
 
 use mycelium_core::ring::broadcast::Layout;
 
-use crate::sample::Sample;
+use crate::sample::{Sample, Wide};
 
 pub(crate) const RTRB: &str = "rtrb";
 pub(crate) const RTRB_CHUNKS: &str = "rtrb chunks";
-pub(crate) const RTRB_SLOT: &str = match SLOT {
-    64 => "rtrb 64 B",
-    72 => "rtrb 72 B",
-    _ => panic!("a slot of another size needs a name of its own"),
-};
+/// With as many bytes as a slot of our broadcast ring.
+pub(crate) const RTRB_SLOT: &str = "rtrb 64 B";
 pub(crate) const RTRB_MESSAGE: &str = "rtrb 56 B";
 pub(crate) const RINGBUF: &str = "ringbuf";
 pub(crate) const HEAPLESS: &str = "heapless spsc";
@@ -38,5 +35,6 @@ pub(crate) const ASYNC_CHANNEL: &str = "async-channel";
 pub(crate) const TOKIO_MPSC: &str = "tokio mpsc";
 pub(crate) const PHOTON: &str = "photon-ring, waits";
 
-/// The size of a slot of our broadcast ring, in bytes.
-const SLOT: usize = Layout::exact(2, size_of::<Sample>()).slot_words() * size_of::<u64>();
+const _: () = assert!(
+    Layout::exact(2, size_of::<Sample>()).slot_words() * size_of::<u64>() == size_of::<Wide>()
+);

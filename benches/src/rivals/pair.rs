@@ -1,16 +1,13 @@
-//! Rings for one sender and one receiver: rtrb (also with the bytes of our slots), ringbuf, and
-//! heapless' spsc.
-
-use std::hint::black_box;
+//! Rings for one sender and one receiver: rtrb, ringbuf, and heapless' spsc.
 
 use heapless::spsc;
 use ringbuf::traits::{Consumer as _, Producer as _, Split as _};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use rtrb::chunks::ChunkError;
 
-use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany, tried};
-use crate::rivals::{HEAPLESS, RINGBUF, RTRB_SLOT, SLOT};
-use crate::sample::{Item, Sample};
+use crate::ends::{CAPACITY, Ends, PopMany, PushMany, tried};
+use crate::rivals::{HEAPLESS, RINGBUF};
+use crate::sample::Item;
 
 // The methods of rtrb have the names of our traits' methods, so the paths are full.
 tried!([T: Item] T; rtrb::Producer<T>: |end, item| rtrb::Producer::push(end, *item).is_ok();
@@ -54,50 +51,6 @@ pub(crate) fn rtrb<T: Item>(
     capacity: usize,
 ) -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
     Ends::new(name, rtrb::RingBuffer::new(capacity))
-}
-
-/// A message with as many bytes as a slot of ours.
-pub(crate) struct Slot {
-    words: [u64; (SLOT - size_of::<Sample>()) / size_of::<u64>()],
-    sample: Sample,
-}
-
-const _: () = assert!(size_of::<Slot>() == SLOT);
-
-pub(crate) struct SlotSender {
-    producer: rtrb::Producer<Slot>,
-    sequence: u64,
-}
-
-impl Push for SlotSender {
-    type Item = Sample;
-
-    #[inline]
-    fn push(&mut self, sample: &Sample) -> bool {
-        let mut words = [size_of::<Sample>() as u64; _];
-        words[0] = self.sequence;
-        let pushed = self.producer.push(Slot { words, sample: *sample }).is_ok();
-        self.sequence += u64::from(pushed);
-        pushed
-    }
-}
-
-pub(crate) struct SlotReceiver(rtrb::Consumer<Slot>);
-
-impl Pop for SlotReceiver {
-    type Item = Sample;
-
-    #[inline]
-    fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
-        let slot = self.0.pop().ok()?;
-        black_box(slot.words);
-        Some(read(&slot.sample))
-    }
-}
-
-pub(crate) fn rtrb_slot() -> Ends<SlotSender, SlotReceiver> {
-    let (producer, consumer) = rtrb::RingBuffer::new(CAPACITY);
-    Ends::new(RTRB_SLOT, (SlotSender { producer, sequence: 0 }, SlotReceiver(consumer)))
 }
 
 /// An end of ringbuf, wrapped because its traits have methods of the same names as ours.

@@ -9,7 +9,6 @@ use crate::ours::actors::Ours;
 #[cfg(feature = "rivals")]
 use crate::rivals::actors::Kameo;
 use crate::rivals::actors::{Channel, ChannelAndOneshot, KAMEO};
-use crate::tables::rows;
 
 /// A column of each library: ours, `$channel`, and the rivals.
 macro_rules! every {
@@ -33,13 +32,9 @@ macro_rules! every {
 }
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    if !options.wants("actors") {
-        return Vec::new();
-    }
-    let (apart, workers) = (Place::Apart(cores.clone()), Place::Workers(cores.clone()));
+    let workers = Place::Workers(cores.clone());
     let contests = [
         told_awake(options, "tell-awake", &Place::One),
-        told_awake(options, "tell-awake-apart", &apart),
         told_awake(options, "tell-awake-workers", &workers),
         told_asleep(options),
         asked_by(options, "ask-one", &Place::One, 1),
@@ -62,7 +57,6 @@ fn on(place: &Place) -> &'static str {
     match place {
         Place::One => "on the same thread",
         Place::Workers(_) => "on two workers",
-        Place::Apart(_) => "on another thread",
     }
 }
 
@@ -73,7 +67,7 @@ fn told_awake(options: &Options, point: &'static str, place: &Place) -> Contest 
         operations: options.operations(100_000, 500),
         columns: every!(Channel, L => awake::<L>(place.clone())),
         pairs: goals(0.3, Channel::NAME, 0.6),
-        ..Contest::new("actors", rows::ACTOR_TELL, title).at(point)
+        ..Contest::new("actors", "tell to an actor", title).at(point)
     }
 }
 
@@ -84,7 +78,7 @@ fn told_asleep(options: &Options) -> Contest {
         operations: options.operations(16_000, 160),
         columns: every!(Channel, L => asleep::<L>()),
         pairs: goals(0.3, Channel::NAME, 0.7),
-        ..Contest::new("actors", rows::ACTOR_TELL, title).at("tell-asleep")
+        ..Contest::new("actors", "tell to an actor", title).at("tell-asleep")
     }
 }
 
@@ -95,7 +89,7 @@ fn asked_by(options: &Options, point: &'static str, place: &Place, open: usize) 
         operations: options.operations(20_000, 200),
         columns: every!(ChannelAndOneshot, L => asked::<L>(place.clone(), open)),
         pairs: goals(0.5, ChannelAndOneshot::NAME, 1.0),
-        ..Contest::new("actors", rows::ACTOR_ASK, title).at(point)
+        ..Contest::new("actors", "request of an actor", title).at(point)
     }
 }
 
@@ -106,7 +100,7 @@ fn started(options: &Options) -> Contest {
         operations: options.operations(5_000, 50),
         columns: every!(Channel, L => lives::<L>()),
         pairs: goals(0.5, Channel::NAME, 0.5),
-        ..Contest::new("actors", rows::ACTOR_START, title).at("start")
+        ..Contest::new("actors", "start and end of an actor", title).at("start")
     }
 }
 
@@ -119,6 +113,6 @@ fn passed(options: &Options, point: &'static str, place: &Place) -> Contest {
         operations: options.operations(1_000_000, 500),
         columns: every!(Channel, L => ring::<L>(place.clone(), actors)),
         pairs: vec![Pair::new(Ours::NAME, KAMEO).within(0.3), Pair::new(Ours::NAME, Channel::NAME)],
-        ..Contest::new("actors", rows::ACTOR_RING, title).at(point)
+        ..Contest::new("actors", "ring of actors", title).at(point)
     }
 }

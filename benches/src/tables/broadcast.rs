@@ -10,7 +10,8 @@ use crate::ours::broadcast as ring;
 #[cfg(feature = "rivals")]
 use crate::rivals::broadcast as photon;
 use crate::rivals::tokio;
-use crate::tables::rows::BROADCAST;
+
+const ROW: &str = "broadcast: publish, publish and read";
 
 /// The numbers of readers.
 const READERS: [usize; 4] = [1, 4, 16, 64];
@@ -31,38 +32,36 @@ const OURS: [&str; 4] = to!("our broadcast");
 const TOKIO: [&str; 4] = to!("tokio broadcast");
 const PHOTON: [&str; 4] = to!("photon-ring, waits");
 
-pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
-    let mut sweeps = Vec::new();
-    let pairs = |rivals: [&'static str; 4], goal: fn(Pair) -> Pair| {
-        OURS.into_iter().zip(rivals).map(move |(ours, rival)| goal(Pair::new(ours, rival)))
+fn pairs(rivals: [&'static str; 4], goal: fn(Pair) -> Pair) -> impl Iterator<Item = Pair> {
+    OURS.into_iter().zip(rivals).map(move |(ours, rival)| goal(Pair::new(ours, rival)))
+}
+
+pub(super) fn publish(options: &Options, _: &Cores) -> Vec<Sweep> {
+    let [to_one, .., to_most] = OURS;
+    let to_many = Pair::new(to_most, to_one).within(1.25);
+    let title = "one thread, 56 bytes to many readers, the publisher's cost";
+    let contest = Contest {
+        timed: "512 sends; all readers receive between the timed parts",
+        operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
+        columns: columns(Timed::Sending),
+        pairs: std::iter::once(to_many).chain(pairs(TOKIO, |pair| pair.within(0.4))).collect(),
+        ..Contest::new("publish", ROW, title)
     };
-    if options.wants("publish") {
-        let [to_one, .., to_most] = OURS;
-        let to_many = Pair::new(to_most, to_one).within(1.25);
-        let title = "one thread, 56 bytes to many readers, the publisher's cost";
-        let contest = Contest {
-            timed: "512 sends; all readers receive between the timed parts",
-            operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
-            columns: columns(Timed::Sending),
-            pairs: std::iter::once(to_many).chain(pairs(TOKIO, |pair| pair.within(0.4))).collect(),
-            ..Contest::new("publish", BROADCAST, title)
-        };
-        sweeps.push(contest.into());
-    }
-    if options.wants("publish-read") {
-        let title = "one thread, 56 bytes to many readers, published and read by all";
-        let contest = Contest {
-            timed: "512 sends, and 512 receives with checksums by each reader",
-            operations: options.operations(2 * BATCH, BATCH).next_multiple_of(BATCH),
-            columns: columns(Timed::SendingAndReceiving),
-            pairs: pairs(TOKIO, |pair| pair.at_least(7.0))
-                .chain(pairs(PHOTON, |pair| pair.within(1.0)))
-                .collect(),
-            ..Contest::new("publish-read", BROADCAST, title)
-        };
-        sweeps.push(contest.into());
-    }
-    sweeps
+    vec![contest.into()]
+}
+
+pub(super) fn publish_and_read(options: &Options, _: &Cores) -> Vec<Sweep> {
+    let title = "one thread, 56 bytes to many readers, published and read by all";
+    let contest = Contest {
+        timed: "512 sends, and 512 receives with checksums by each reader",
+        operations: options.operations(2 * BATCH, BATCH).next_multiple_of(BATCH),
+        columns: columns(Timed::SendingAndReceiving),
+        pairs: pairs(TOKIO, |pair| pair.at_least(7.0))
+            .chain(pairs(PHOTON, |pair| pair.within(1.0)))
+            .collect(),
+        ..Contest::new("publish-read", ROW, title)
+    };
+    vec![contest.into()]
 }
 
 fn columns(timed: Timed) -> Vec<Column> {

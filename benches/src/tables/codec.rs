@@ -11,36 +11,36 @@ use crate::goals::Pair;
 use crate::harness::{Column, Contest, Mismatch, Round, Sweep};
 use crate::options::Options;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
-use crate::tables::rows::CODEC;
 
-const ENCODE: &str = "frame and message";
-const VIEW: &str = "frame and checked view";
 const ZEROCOPY: &str = "zerocopy alone";
 
-pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
-    let mut sweeps = Vec::new();
-    let contest = |key, title, ours, columns, most| {
-        let goal = Pair::new(ours, ZEROCOPY).within(most);
-        let contest = Contest {
-            timed: "the whole loop",
-            operations: options.operations(16_384, 1_024),
-            columns,
-            pairs: vec![goal],
-            ..Contest::new(key, CODEC, title)
-        };
-        contest.into()
+fn sweeps(
+    options: &Options,
+    key: &'static str,
+    title: &str,
+    columns: Vec<Column>,
+    most: f64,
+) -> Vec<Sweep> {
+    let contest = Contest {
+        timed: "the whole loop",
+        operations: options.operations(16_384, 1_024),
+        pairs: vec![Pair::new(columns[0].name, ZEROCOPY).within(most)],
+        columns,
+        ..Contest::new(key, "encode and view", title)
     };
-    if options.wants("encode") {
-        let columns = vec![encode::<Ours>(ENCODE), encode::<Zerocopy>(ZEROCOPY)];
-        let title = "56 bytes into a buffer, ours with the header of a frame";
-        sweeps.push(contest("encode", title, ENCODE, columns, 3.0));
-    }
-    if options.wants("view") {
-        let columns = vec![view::<Ours>(VIEW), view::<Zerocopy>(ZEROCOPY)];
-        let title = "56 bytes checked and one field read, in place if the format allows it";
-        sweeps.push(contest("view", title, VIEW, columns, 2.0));
-    }
-    sweeps
+    vec![contest.into()]
+}
+
+pub(super) fn encode(options: &Options, _: &Cores) -> Vec<Sweep> {
+    let columns = vec![encodes::<Ours>("frame and message"), encodes::<Zerocopy>(ZEROCOPY)];
+    let title = "56 bytes into a buffer, ours with the header of a frame";
+    sweeps(options, "encode", title, columns, 3.0)
+}
+
+pub(super) fn view(options: &Options, _: &Cores) -> Vec<Sweep> {
+    let columns = vec![views::<Ours>("frame and checked view"), views::<Zerocopy>(ZEROCOPY)];
+    let title = "56 bytes checked and one field read, in place if the format allows it";
+    sweeps(options, "view", title, columns, 2.0)
 }
 
 /// Space for a message in any format, aligned like the buffer of a connection.
@@ -112,6 +112,20 @@ fn encoded<C: Codec>() -> [(Buffer, usize); SAMPLES] {
     })
 }
 
+/// Checks that these are the samples.
+fn decoded<C: Codec>(
+    name: &'static str,
+    encoded: impl Iterator<Item = (Buffer, usize)>,
+) -> Result<(), Mismatch> {
+    for ((buffer, length), sample) in encoded.zip(samples()) {
+        let found = C::decode(&buffer.as_bytes()[..length]);
+        if found != Some(sample) {
+            return Err(Mismatch::new(name, format!("expected {sample:?}, found {found:?}")));
+        }
+    }
+    Ok(())
+}
+
 #[inline(never)]
 fn encode_all<C: Codec>(
     messages: &[Sample; SAMPLES],
@@ -128,7 +142,7 @@ fn encode_all<C: Codec>(
     bytes
 }
 
-fn encode<C: Codec>(name: &'static str) -> Column {
+fn encodes<C: Codec>(name: &'static str) -> Column {
     let messages = Box::new(samples());
     // One for each message, so that all can be checked at the end.
     let mut buffers = Box::new([Buffer([0; 16]); SAMPLES]);
@@ -142,12 +156,8 @@ fn encode<C: Codec>(name: &'static str) -> Column {
         if bytes != expected {
             return Err(Mismatch::new(name, format!("expected {expected} bytes, found {bytes}")));
         }
-        for (number, sample) in samples().iter().enumerate().take(operations) {
-            let found = C::decode(&buffers[number].as_bytes()[..lengths[number]]);
-            if found != Some(*sample) {
-                return Err(Mismatch::new(name, format!("expected {sample:?}, found {found:?}")));
-            }
-        }
+        let written = buffers.iter().copied().zip(lengths).take(operations);
+        decoded::<C>(name, written)?;
         Ok(Round::Total(took))
     })
 }
@@ -166,7 +176,7 @@ fn view_all<C: Codec>(encoded: &[(Buffer, usize); SAMPLES], count: usize) -> Tal
     tally
 }
 
-fn view<C: Codec>(name: &'static str) -> Column {
+fn views<C: Codec>(name: &'static str) -> Column {
     let encoded = Box::new(encoded::<C>());
     Column::new(name, move |operations| {
         let start = Instant::now();
@@ -174,12 +184,7 @@ fn view<C: Codec>(name: &'static str) -> Column {
         let took = start.elapsed();
         let expected = Tally::expected(operations, |tally, sample| tally.add_word(sample.number));
         Mismatch::check(name, expected, tally)?;
-        for ((buffer, length), sample) in encoded.iter().zip(&samples()) {
-            let found = C::decode(&buffer.as_bytes()[..*length]);
-            if found != Some(*sample) {
-                return Err(Mismatch::new(name, format!("expected {sample:?}, found {found:?}")));
-            }
-        }
+        decoded::<C>(name, encoded.iter().copied())?;
         Ok(Round::Total(took))
     })
 }

@@ -12,23 +12,22 @@ use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
 use crate::ours::topic::{self, EMIT, EMIT_BATCH};
 use crate::ours::traces::{self, BEGUN, COPYING, LEFT_OUT, PASSED_ON};
-use crate::rivals::tokio::{self, TOKIO};
 use crate::rivals::{CROSSBEAM, PHOTON, RTRB_CHUNKS, RTRB_MESSAGE, RTRB_SLOT};
 #[cfg(feature = "rivals")]
 use crate::rivals::{broadcast as photon, many, pair};
 #[cfg(feature = "rivals")]
-use crate::sample::Sample;
-use crate::tables::rows;
+use crate::sample::{Sample, Wide};
+
+const ROW: &str = "emit to one subscriber";
 
 /// Every column; our ends are in one task or in two: `every!(writer, reader, ends => column)`.
 macro_rules! every {
     ($writer:expr, $reader:expr, $ends:ident => $column:expr) => {
         columns!($ends => $column;
             topic::pair($writer, $reader),
-            ring::pair(RING, CAPACITY).bare(),
-            tokio::lossless().bare();
+            ring::pair(RING, CAPACITY).bare();
             rivals:
-            pair::rtrb_slot().bare(),
+            pair::rtrb::<Wide>(RTRB_SLOT, CAPACITY).bare(),
             pair::rtrb::<Sample>(RTRB_MESSAGE, CAPACITY).bare(),
             photon::pair().bare(),
             many::crossbeam::<Sample>().bare(),
@@ -38,47 +37,28 @@ macro_rules! every {
 
 /// Our column beside each rival, except for those of `goal`.
 fn pairs(goal: Pair) -> Vec<Pair> {
-    let rivals = [RING, RTRB_MESSAGE, PHOTON, TOKIO, CROSSBEAM];
+    let rivals = [RING, RTRB_MESSAGE, PHOTON, CROSSBEAM];
     [goal].into_iter().chain(rivals.map(|rival| Pair::new(EMIT, rival))).collect()
 }
 
-pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let mut sweeps = Vec::new();
-    if options.wants("emit") {
-        sweeps.push(emit(options).into());
-    }
-    if options.wants("emit-batch") {
-        sweeps.push(emit_batch(options).into());
-    }
-    if options.wants("emit-traces") {
-        sweeps.push(emit_traces(options).into());
-    }
-    if options.wants("scale") {
-        sweeps.push(among_many(options).into());
-    }
-    if options.wants("threads") {
-        sweeps.push(threads(options, cores));
-    }
-    sweeps
-}
-
-fn emit(options: &Options) -> Contest {
+pub(super) fn emit(options: &Options, _: &Cores) -> Vec<Sweep> {
     let budget = TaskBudget::new();
     let mut columns = every!(budget.clone(), budget, ends => to_one(ends));
     columns.push(loop_alone());
-    Contest {
+    let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns,
         pairs: pairs(Pair::new(EMIT, RTRB_SLOT).within(1.3)),
-        ..Contest::new("emit", rows::EMIT, "one thread, 56 bytes to one subscriber")
-    }
+        ..Contest::new("emit", ROW, "one thread, 56 bytes to one subscriber")
+    };
+    vec![contest.into()]
 }
 
-fn emit_batch(options: &Options) -> Contest {
+pub(super) fn emit_batch(options: &Options, _: &Cores) -> Vec<Sweep> {
     let budget = TaskBudget::new();
     let new = || topic::pair(budget.clone(), budget.clone());
-    Contest {
+    let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns: vec![
@@ -88,13 +68,14 @@ fn emit_batch(options: &Options) -> Contest {
             in_batches(RTRB_CHUNKS, pair::rtrb::<Sample>(RTRB_CHUNKS, CAPACITY).bare()),
         ],
         pairs: vec![Pair::new(EMIT_BATCH, RTRB_CHUNKS).within(1.0), Pair::new(EMIT_BATCH, EMIT)],
-        ..Contest::new("emit-batch", rows::EMIT, "one thread, 56 bytes in batches of 16")
-    }
+        ..Contest::new("emit-batch", ROW, "one thread, 56 bytes in batches of 16")
+    };
+    vec![contest.into()]
 }
 
 /// Emits to a traced topic, beside those to one that is not.
-fn emit_traces(options: &Options) -> Contest {
-    Contest {
+pub(super) fn emit_traces(options: &Options, _: &Cores) -> Vec<Sweep> {
+    let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns: vec![
@@ -111,12 +92,13 @@ fn emit_traces(options: &Options) -> Contest {
             Pair::new(PASSED_ON, EMIT),
             Pair::new(BEGUN, EMIT),
         ],
-        ..Contest::new("emit-traces", rows::EMIT_TRACES, "one thread, 56 bytes with a trace")
-    }
+        ..Contest::new("emit-traces", "emit with a trace", "one thread, 56 bytes with a trace")
+    };
+    vec![contest.into()]
 }
 
 /// Emits in a node with many topics, and to many subscribers.
-fn among_many(options: &Options) -> Contest {
+pub(super) fn among_many(options: &Options, _: &Cores) -> Vec<Sweep> {
     const ONE: &str = "emit to 1 of 1 topic";
     const OF_MANY: &str = "emit to 1 of 1,000 topics";
     const TO: [(&str, usize); 3] = [("emit to 4", 4), ("emit to 16", 16), ("emit to 64", 64)];
@@ -131,20 +113,21 @@ fn among_many(options: &Options) -> Contest {
         pairs.push(Pair::new(name, ONE).within(1.25));
     }
     let title = "one thread, 56 bytes, in a node of many topics and to many subscribers";
-    Contest {
+    let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
         columns,
         pairs,
-        ..Contest::new("scale", rows::SCALE, title)
-    }
+        ..Contest::new("scale", "emit in a node of many topics, and to many subscribers", title)
+    };
+    vec![contest.into()]
 }
 
-fn threads(options: &Options, cores: &Cores) -> Sweep {
+pub(super) fn threads(options: &Options, cores: &Cores) -> Vec<Sweep> {
     /// The rivals that move at least the bytes of our slot: a stamp and a message of 56 bytes.
     const SAME_BYTES: &[&str] = &[RTRB_SLOT, PHOTON, CROSSBEAM];
     let pairs = pairs(Pair::best(EMIT, SAME_BYTES).within(1.2));
-    Sweep::over(cores.sweep(), pairs, |idle| {
+    let sweep = Sweep::over(cores.sweep(), pairs, |idle| {
         let title = format!("two threads one way, 56 bytes, waiting: {idle}");
         Contest {
             timed: "from the first send to the last receive, with checksums",
@@ -152,7 +135,8 @@ fn threads(options: &Options, cores: &Cores) -> Sweep {
             columns: every!(TaskBudget::new(), TaskBudget::new(), ends => {
                 one_way(Threads { ends, idle, cores: cores.clone() })
             }),
-            ..Contest::new("threads", rows::EMIT_THREADS, title).at(idle.slug())
+            ..Contest::new("threads", "emit to a subscriber on another core", title).at(idle.slug())
         }
-    })
+    });
+    vec![sweep]
 }

@@ -2,51 +2,23 @@
 //! that the worst one decides the row.
 
 use mycelium_core::link::Batching;
-use mycelium_transports::exchange::LinkConfig;
 
 use crate::affinity::Cores;
-use crate::goals::Pair;
+use crate::goals;
 use crate::harness::{Contest, Sweep};
 use crate::loops::executor::host::Runtime;
-use crate::loops::link::exchange::exchange;
 use crate::loops::link::{SocketKind, Wire, one_way, raw, trip};
+use crate::loops::shm::nodes::{Between, Pair, Place, two_processes};
 use crate::options::Options;
 use crate::sample::Sample;
-use crate::tables::rows::{LINK, LINK_TCP, LINK_TLS};
 
-/// The columns on one executor.
-struct Names {
-    low: &'static str,
-    fast: &'static str,
-    exchange: &'static str,
-    raw: &'static str,
-    raw_trip: &'static str,
-    /// The executor in titles.
-    executor: &'static str,
-}
+const UNIX: &str = "link over a Unix socket";
 
-macro_rules! names {
-    ($executor:literal, $after:literal) => {
-        Names {
-            low: concat!("link, low latency", $after),
-            fast: concat!("link, high throughput", $after),
-            exchange: concat!("emit to receive", $after),
-            raw: concat!("raw 64 KiB", $after),
-            raw_trip: concat!("raw socket", $after),
-            executor: $executor,
-        }
-    };
-}
-
-impl Names {
-    const fn on(runtime: Runtime) -> &'static Names {
-        match runtime {
-            Runtime::Tokio => &names!("tokio", ""),
-            Runtime::Smol => &names!("smol", ", smol"),
-            Runtime::Glommio => &names!("glommio", ", glommio"),
-        }
-    }
-}
+const EMIT: &str = "emit to receive";
+const FAST: &str = "link, high throughput";
+const RAW: &str = "raw 64 KiB";
+const LOW: &str = "link, low latency";
+const RAW_TRIP: &str = "raw socket";
 
 /// The tables over one kind of sockets.
 struct Over {
@@ -61,44 +33,26 @@ struct Over {
     link: f64,
 }
 
-const KINDS: [Over; 3] = [
-    Over {
-        sockets: SocketKind::Unix,
-        table: "link",
-        row: LINK,
-        title: "over a Unix socket",
-        emit: 0.65,
-        link: 0.85,
-    },
-    Over {
-        sockets: SocketKind::Tcp,
-        table: "tcp",
-        row: LINK_TCP,
-        title: "over TCP",
-        emit: 0.6,
-        link: 0.85,
-    },
-    // The raw sockets have TLS, too.
-    Over {
-        sockets: SocketKind::Tls,
-        table: "tls",
-        row: LINK_TLS,
-        title: "over TLS",
-        emit: 0.6,
-        link: 0.8,
-    },
-];
+pub(super) fn unix(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let title = "over a Unix socket";
+    let over =
+        Over { sockets: SocketKind::Unix, table: "link", row: UNIX, title, emit: 0.65, link: 0.85 };
+    let mut sweeps = over.sweeps(options, cores);
+    sweeps.push(memory(options).into());
+    sweeps
+}
 
-pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let kinds = KINDS.iter().filter(|over| options.wants(over.table));
-    let contests = kinds.flat_map(|over| {
-        [Runtime::Tokio].into_iter().chain(Runtime::others()).flat_map(move |runtime| {
-            let wire = Wire { sockets: over.sockets, runtime, cores: cores.clone() };
-            [over.one_way(options, &wire), over.trips(options, &wire)]
-        })
-    });
-    let memory = options.wants("link").then(|| memory(options));
-    contests.chain(memory).map(Sweep::from).collect()
+pub(super) fn tcp(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let (title, row) = ("over TCP", "link over TCP");
+    Over { sockets: SocketKind::Tcp, table: "tcp", row, title, emit: 0.6, link: 0.85 }
+        .sweeps(options, cores)
+}
+
+/// The raw sockets have TLS, too.
+pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let (title, row) = ("over TLS", "link over TLS");
+    Over { sockets: SocketKind::Tls, table: "tls", row, title, emit: 0.6, link: 0.8 }
+        .sweeps(options, cores)
 }
 
 fn memory(options: &Options) -> Contest {
@@ -107,44 +61,57 @@ fn memory(options: &Options) -> Contest {
         counts: true,
         operations: options.operations(200_000, 2_000),
         columns: vec![one_way::memory("1,000 links", 1_000)],
-        ..Contest::new("link", LINK, title).at("memory")
+        ..Contest::new("link", UNIX, title).at("memory")
     }
 }
 
 impl Over {
+    fn sweeps(&self, options: &Options, cores: &Cores) -> Vec<Sweep> {
+        let contests = Runtime::all().into_iter().flat_map(|runtime| {
+            let wire = Wire { sockets: self.sockets, runtime, cores: cores.clone() };
+            [self.one_way(options, &wire), self.trips(options, &wire)]
+        });
+        contests.map(Sweep::from).collect()
+    }
+
     fn one_way(&self, options: &Options, wire: &Wire) -> Contest {
         /// Bytes on the wire of a message in a run.
         const SLOT: usize = 8 + size_of::<Sample>();
-        let Names { exchange: ours, fast, raw: rival, executor, .. } = *Names::on(wire.runtime);
-        let title = format!("56 bytes one way {} between two threads of {executor}", self.title);
+        let (between, place) = (Between::Socket(self.sockets), Place::On(wire.runtime));
+        let executor = wire.runtime.name();
         Contest {
             timed: "from the first send to the last receive; 64 bytes on the wire",
             operations: options.operations(2_000_000, 2_000),
             columns: vec![
-                exchange(ours, LinkConfig::high_throughput(), wire.clone()),
-                one_way::over_link(fast, wire.clone()),
-                raw(rival, SLOT, wire.clone()),
+                two_processes(EMIT, Pair::Flow, between, place, &wire.cores),
+                one_way::over_link(FAST, wire.clone()),
+                raw(RAW, SLOT, wire.clone()),
             ],
             pairs: vec![
-                Pair::new(ours, rival).at_least(self.emit),
-                Pair::new(fast, rival).at_least(self.link),
+                goals::Pair::new(EMIT, RAW).at_least(self.emit),
+                goals::Pair::new(FAST, RAW).at_least(self.link),
             ],
-            ..Contest::new(self.table, self.row, title).at(executor)
+            ..Contest::new(
+                self.table,
+                self.row,
+                format!("56 bytes one way {} between two threads of {executor}", self.title),
+            )
+            .at(executor)
         }
     }
 
     fn trips(&self, options: &Options, wire: &Wire) -> Contest {
-        let Names { low, raw_trip, executor, .. } = *Names::on(wire.runtime);
+        let executor = wire.runtime.name();
         let title =
             format!("64 bytes there and back {} between two threads of {executor}", self.title);
         Contest {
             timed: "each trip, from before its send; the figure of a round is its median",
             operations: options.operations(1_000, 200),
             columns: vec![
-                trip::over_link(low, Batching::LOW_LATENCY, wire.clone()),
-                trip::raw(raw_trip, wire.clone()),
+                trip::over_link(LOW, Batching::LOW_LATENCY, wire.clone()),
+                trip::raw(RAW_TRIP, wire.clone()),
             ],
-            pairs: vec![Pair::new(low, raw_trip).within(1.1)],
+            pairs: vec![goals::Pair::new(LOW, RAW_TRIP).within(1.1)],
             ..Contest::new(self.table, self.row, title).at(format!("trip-{executor}"))
         }
     }

@@ -10,7 +10,6 @@ mod executor;
 #[cfg(target_os = "linux")]
 mod link;
 mod mpmc;
-mod rows;
 #[cfg(target_os = "linux")]
 mod shm;
 mod spsc;
@@ -18,18 +17,55 @@ mod spsc;
 use crate::affinity::Cores;
 use crate::harness::Sweep;
 use crate::options::Options;
+use crate::sample::{Sample, Wide};
 
-/// The tables that `options` select, in order. The queues of a group are made when it is its turn.
-pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = Sweep> {
-    let groups: [fn(&Options, &Cores) -> Vec<Sweep>; 5] =
-        [emit::sweeps, codec::sweeps, spsc::sweeps, mpmc::sweeps, broadcast::sweeps];
-    let sweeps = groups.into_iter().flat_map(|group| group(options, cores));
-    let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
+/// The contests of a key. Their queues are made when it is their turn.
+type Sweeps = fn(&Options, &Cores) -> Vec<Sweep>;
+
+/// What `--only` accepts, in the order of a full run.
+pub(crate) const TABLES: &[(&str, Sweeps)] = &[
+    ("emit", emit::emit),
+    ("emit-batch", emit::emit_batch),
+    ("emit-traces", emit::emit_traces),
+    ("scale", emit::among_many),
+    ("threads", emit::threads),
+    ("encode", codec::encode),
+    ("view", codec::view),
+    ("spsc", spsc::numbers),
+    ("spsc-batches", spsc::batches),
+    ("spsc-56", spsc::messages::<Sample>),
+    ("spsc-64", spsc::messages::<Wide>),
+    ("trip", spsc::trips),
+    ("mpmc", mpmc::throughput),
+    ("fairness", mpmc::fairness),
+    ("publish", broadcast::publish),
+    ("publish-read", broadcast::publish_and_read),
     #[cfg(target_os = "linux")]
-    let sweeps = {
-        let groups: [fn(&Options, &Cores) -> Vec<Sweep>; 4] =
-            [link::sweeps, shm::sweeps, executor::sweeps, actors::sweeps];
-        sweeps.chain(groups.into_iter().flat_map(|group| group(options, cores)))
-    };
-    sweeps
+    ("tasks", executor::tasks),
+    #[cfg(target_os = "linux")]
+    ("link", link::unix),
+    #[cfg(target_os = "linux")]
+    ("tcp", link::tcp),
+    #[cfg(target_os = "linux")]
+    ("tls", link::tls),
+    #[cfg(target_os = "linux")]
+    ("shm", shm::sweeps),
+    #[cfg(target_os = "linux")]
+    ("handler", executor::handler),
+    #[cfg(target_os = "linux")]
+    ("request", executor::request),
+    #[cfg(target_os = "linux")]
+    ("wake", executor::wake),
+    #[cfg(target_os = "linux")]
+    ("pinned", executor::pinned),
+    #[cfg(target_os = "linux")]
+    ("idle", executor::idle),
+    #[cfg(target_os = "linux")]
+    ("actors", actors::sweeps),
+];
+
+/// The tables that `options` select, in order.
+pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = Sweep> {
+    let wanted = TABLES.iter().filter(|(key, _)| options.wants(key));
+    wanted.flat_map(|(_, sweeps)| sweeps(options, cores))
 }

@@ -12,10 +12,11 @@ use crate::ours::rings::{MPMC, MPMC_BATCHES, mpmc};
 #[cfg(feature = "rivals")]
 use crate::rivals::many;
 use crate::rivals::{ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, GIL_MPMC, KANAL, RAPIDFIRE};
-use crate::tables::rows;
 use crate::wait::{Idle, SHARED};
 
 const RIVALS: &[&str] = &[ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, KANAL, GIL_MPMC, RAPIDFIRE];
+
+const ROW: &str = "mpmc: one by one, batches of 16, fairness";
 
 const SHAPES: [Shape; 4] = [
     Shape { senders: 1, receivers: 1 },
@@ -24,23 +25,7 @@ const SHAPES: [Shape; 4] = [
     Shape { senders: 4, receivers: 4 },
 ];
 
-pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    let mut sweeps = Vec::new();
-    if options.wants("mpmc") {
-        for shape in SHAPES {
-            // Two threads have a core each.
-            let idle = if shape.senders == 1 { cores.sweep() } else { SHARED.to_vec() };
-            let contests = idle.into_iter().map(|idle| throughput(options, cores, shape, idle));
-            sweeps.extend(contests.map(Sweep::from));
-        }
-    }
-    if options.wants("fairness") {
-        sweeps.push(fairness(options, cores).into());
-    }
-    sweeps
-}
-
-fn fairness(options: &Options, cores: &Cores) -> Contest {
+pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
     /// The part of an equal share that each sender has to get.
     const LEAST: Option<f64> = Some(0.25);
     let (shape, idle) = (SHAPES[2], Idle::Mixed);
@@ -49,7 +34,7 @@ fn fairness(options: &Options, cores: &Cores) -> Contest {
         "{shape}, 8 bytes, alternating over two cores, waiting: {idle}; {WINDOWS} windows of {} ms",
         window.as_millis()
     );
-    Contest {
+    let contest = Contest {
         counts: true,
         columns: columns!(ends => ends;
             Crowd::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
@@ -58,11 +43,21 @@ fn fairness(options: &Options, cores: &Cores) -> Contest {
             // Without a goal: shows what the system's scheduler gives to threads.
             Crowd::of(many::array_queue(), shape, idle, cores).shares(window, None),
         ),
-        ..Contest::new("fairness", rows::MPMC, title).at("4-1-mixed")
-    }
+        ..Contest::new("fairness", ROW, title).at("4-1-mixed")
+    };
+    vec![contest.into()]
 }
 
-fn throughput(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {
+pub(super) fn throughput(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let points = SHAPES.into_iter().flat_map(|shape| {
+        // Two threads have a core each.
+        let idle = if shape.senders == 1 { cores.sweep() } else { SHARED.to_vec() };
+        idle.into_iter().map(move |idle| (shape, idle))
+    });
+    points.map(|(shape, idle)| at(options, cores, shape, idle).into()).collect()
+}
+
+fn at(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {
     let title = format!("{shape}, 8 bytes, alternating over two cores, waiting: {idle}");
     let point = format!("{}-{}-{}", shape.senders, shape.receivers, idle.slug());
     Contest {
@@ -86,6 +81,6 @@ fn throughput(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Con
             Pair::best(MPMC, RIVALS),
             Pair::best(MPMC_BATCHES, RIVALS).within(0.5),
         ],
-        ..Contest::new("mpmc", rows::MPMC, title).at(point)
+        ..Contest::new("mpmc", ROW, title).at(point)
     }
 }

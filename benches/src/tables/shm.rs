@@ -4,14 +4,13 @@
 use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::executor::host::OnGlommio;
+use crate::loops::executor::host::Runtime;
 use crate::loops::shm::asleep::eventfds;
 use crate::loops::shm::bare::{Numbers, Slots};
 use crate::loops::shm::exchange::{one_way, trips};
-use crate::loops::shm::nodes::{self, Place, in_one_process, two_processes};
+use crate::loops::shm::nodes::{self, Between, Place, in_one_process, two_processes};
 use crate::loops::shm::ring::Rings;
 use crate::options::Options;
-use crate::tables::rows;
 
 const OURS: &str = "our rings";
 const RAW: &str = "raw atomics, same pages";
@@ -19,15 +18,11 @@ const TWO: &str = "two processes";
 const ONE: &str = "one process";
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    if !options.wants("shm") {
-        return Vec::new();
-    }
     // A slot of 48 bytes is one line, one of 64 bytes two.
     let mut small = trip::<6>(options, cores, 1.2);
     let pair = nodes::Pair::Trip;
-    small.columns.push(two_processes(TWO, pair, Place::Spinning, cores));
-    small.columns.push(in_one_process(ONE, pair, cores));
-    small.pairs.extend([Pair::new(TWO, RAW).within_at_median(1.2), Pair::new(TWO, ONE)]);
+    small.columns.push(two_processes(TWO, pair, Between::Memory, Place::Spinning, cores));
+    small.pairs.push(Pair::new(TWO, RAW).within_at_median(1.2));
     let contests = [
         small,
         trip::<8>(options, cores, 1.6),
@@ -46,8 +41,12 @@ fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest 
         operations: options.operations(5_000, 200),
         columns: vec![trips::<Rings, W>(OURS, cores), trips::<Numbers, 1>(RAW, cores)],
         pairs: vec![Pair::new(OURS, RAW).within_at_median(most)],
-        ..Contest::new("shm", rows::SHM_TRIP, format!("{size} bytes to another process and back"))
-            .at(format!("trip-{size}"))
+        ..Contest::new(
+            "shm",
+            "round trip through shared memory",
+            format!("{size} bytes to another process and back"),
+        )
+        .at(format!("trip-{size}"))
     }
 }
 
@@ -60,7 +59,7 @@ fn flow<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Co
         operations: options.operations(messages, 600),
         columns: vec![one_way::<Rings, W>(OURS, cores), one_way::<Slots, W>(SLOTS, cores)],
         pairs: vec![Pair::new(OURS, SLOTS).at_least(0.8)],
-        ..Contest::new("shm", rows::SHM_ONE_WAY, title).at(format!("one-way-{size}"))
+        ..Contest::new("shm", "one way through shared memory", title).at(format!("one-way-{size}"))
     }
 }
 
@@ -70,11 +69,16 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
         timed: "from the first emit until the answer to the last message",
         operations: options.operations(300_000, 600),
         columns: vec![
-            two_processes(TWO, pair, Place::Spinning, cores),
+            two_processes(TWO, pair, Between::Memory, Place::Spinning, cores),
             in_one_process(ONE, pair, cores),
         ],
         pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
-        ..Contest::new("shm", rows::SHM, "56 bytes from emit to receive of services").at("services")
+        ..Contest::new(
+            "shm",
+            "services through shared memory",
+            "56 bytes from emit to receive of services",
+        )
+        .at("services")
     }
 }
 
@@ -82,30 +86,25 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     const BLOCKING: &str = "eventfd";
     const ON_TOKIO: &str = "eventfd on tokio";
     const ON_SMOL: &str = "eventfd on smol";
-    let mut columns = Vec::new();
+    let on = |runtime: Runtime| (runtime.name(), Place::On(runtime));
     // Each beside an eventfd that is awaited in the same executor. On glommio nothing awaits one.
-    let places = [
-        ("tokio", Place::Tokio, ON_TOKIO),
-        ("smol", Place::Smol, ON_SMOL),
-        ("glommio", Place::Glommio, BLOCKING),
-        ("bare loop", Place::Thread, BLOCKING),
-    ];
-    let glommio = OnGlommio::runs();
-    for (name, place, _) in places {
-        if glommio || place != Place::Glommio {
-            columns.push(two_processes(name, nodes::Pair::Trip, place, cores));
-        }
-    }
-    columns.push(eventfds(ON_TOKIO, Place::Tokio, cores));
-    columns.push(eventfds(ON_SMOL, Place::Smol, cores));
+    let rivals = [ON_TOKIO, ON_SMOL, BLOCKING];
+    let mut places: Vec<_> = Runtime::all().into_iter().map(on).zip(rivals).collect();
+    places.push((("bare loop", Place::Thread), BLOCKING));
+    let ours = places.iter().map(|((name, place), _)| {
+        two_processes(name, nodes::Pair::Trip, Between::Memory, *place, cores)
+    });
+    let mut columns: Vec<_> = ours.collect();
+    columns.push(eventfds(ON_TOKIO, Place::On(Runtime::Tokio), cores));
+    columns.push(eventfds(ON_SMOL, Place::On(Runtime::Smol), cores));
     columns.push(eventfds(BLOCKING, Place::Thread, cores));
-    let pair = |(name, _, rival)| Pair::new(name, rival).within_at_median(1.2);
+    let pair = |((name, _), rival)| Pair::new(name, rival).within_at_median(1.2);
     let title = "48 bytes to a sleeping service in another process and back";
     Contest {
         timed: "each trip, two wakes; the figure of a round is its median",
         operations: options.operations(500, 100),
         columns,
-        pairs: places.map(pair).into(),
-        ..Contest::new("shm", rows::SHM_ASLEEP, title).at("asleep")
+        pairs: places.into_iter().map(pair).collect(),
+        ..Contest::new("shm", "wakes through shared memory", title).at("asleep")
     }
 }

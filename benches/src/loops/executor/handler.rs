@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::host::{Host, both, inside, run_node};
+use super::host::{Runtime, both};
 use super::services::{FITS, Results, stream, trips};
 use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
-use crate::loops::tasks::{answer, ask};
 use crate::sample::{Item, Tally};
 
 /// Services of a node.
-pub(crate) fn services<H: Host>(name: &'static str, parked: bool) -> Column {
+pub(crate) fn services(name: &'static str, on: Runtime, parked: bool) -> Column {
     Column::new(name, move |operations| {
         let results = Arc::new(Results::default());
         let node = if parked {
@@ -20,7 +19,7 @@ pub(crate) fn services<H: Host>(name: &'static str, parked: bool) -> Column {
         } else {
             stream(operations, &results)
         };
-        run_node::<H>(name, node)?;
+        on.run_node(name, node)?;
         let found = results.found();
         checked(name, operations, Some((found.tally, found.took)))
     })
@@ -37,15 +36,16 @@ pub(super) fn checked(
     Ok(Round::Total(took))
 }
 
-/// A rival's channel between two tasks.
-pub(crate) fn channel<H: Host, P: Transmit, Q: Receive>(
+/// A channel between two tasks.
+pub(crate) fn channel<P: Transmit, Q: Receive>(
     ends: fn() -> Ends<P, Q>,
+    on: Runtime,
     parked: bool,
 ) -> Column {
     let name = ends().name;
     Column::new(name, move |operations| {
         let (mut there, mut back) = (ends(), ends());
-        let outcome = inside::<H, _>(async move |executor| {
+        let outcome = on.run(async move |executor| {
             if parked {
                 let answers = async move {
                     answer(&mut there.receiver, &mut back.sender, operations).await;
@@ -59,7 +59,7 @@ pub(crate) fn channel<H: Host, P: Transmit, Q: Receive>(
                 sent.map(|((tally, end), start)| (tally, end - start))
             }
         });
-        checked(name, operations, outcome.flatten())
+        checked(name, operations, outcome)
     })
 }
 
@@ -81,4 +81,31 @@ async fn receive(mut receiver: impl Receive, count: usize) -> (Tally, Instant) {
         number.add(&mut tally);
     }
     (tally, Instant::now())
+}
+
+/// Sends each number after the previous one was returned.
+async fn ask<P: Transmit, Q: Receive>(
+    sender: &mut P,
+    receiver: &mut Q,
+    trips: usize,
+) -> (Tally, Duration) {
+    let (mut tally, start) = (Tally::default(), Instant::now());
+    for number in 0..trips as u64 {
+        if !sender.transmit(number).await {
+            break;
+        }
+        let Some(answer) = receiver.receive().await else { break };
+        answer.add(&mut tally);
+    }
+    (tally, start.elapsed())
+}
+
+/// Returns this many numbers to their sender.
+async fn answer<P: Transmit, Q: Receive>(receiver: &mut Q, sender: &mut P, trips: usize) {
+    for _ in 0..trips {
+        let Some(number) = receiver.receive().await else { break };
+        if !sender.transmit(number).await {
+            break;
+        }
+    }
 }

@@ -1,85 +1,17 @@
-//! Executors of one thread, run on the thread that calls: `Host` where the kind is a type,
-//! `Runtime` where it is a value.
+//! Executors of one thread, run on the thread that calls.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join;
 use mycelium::Node;
-use mycelium_executor::{Executor, LocalFuture};
-use mycelium_glommio::{Glommio, Settings};
-use mycelium_smol::Smol;
+use mycelium_executor::Executor;
+use mycelium_glommio::Settings;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Builder;
 
 use crate::harness::Mismatch;
 
-/// An executor of one thread.
-pub(crate) trait Host: Send + 'static {
-    type Executor: Executor + Clone;
-
-    /// Runs `body` to its end inside one, on this thread.
-    fn run(body: impl FnOnce(Self::Executor) -> LocalFuture<()> + 'static);
-}
-
-pub(crate) struct OnTokio;
-
-impl Host for OnTokio {
-    type Executor = Tokio;
-
-    fn run(body: impl FnOnce(Tokio) -> LocalFuture<()> + 'static) {
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("the process may make a runtime");
-        runtime.block_on(async {
-            body(Tokio::current().expect("inside a runtime")).await;
-        });
-    }
-}
-
-pub(crate) struct OnSmol;
-
-impl Host for OnSmol {
-    type Executor = Smol;
-
-    fn run(body: impl FnOnce(Smol) -> LocalFuture<()> + 'static) {
-        async_io::block_on(mycelium_smol::local(body));
-    }
-}
-
-pub(crate) struct OnGlommio;
-
-impl OnGlommio {
-    /// Whether the machine supports it.
-    pub(crate) fn runs() -> bool {
-        let tried =
-            std::thread::spawn(|| mycelium_glommio::run(&Settings::default(), async |_| ()));
-        tried.join().is_ok_and(|ran| ran.is_ok())
-    }
-}
-
-impl Host for OnGlommio {
-    type Executor = Glommio;
-
-    fn run(body: impl FnOnce(Glommio) -> LocalFuture<()> + 'static) {
-        mycelium_glommio::run(&Settings::default(), body).expect("`runs` was true");
-    }
-}
-
-/// Runs `body` inside an executor on this thread, and returns its result.
-pub(crate) fn inside<H: Host, T: 'static>(
-    body: impl AsyncFnOnce(H::Executor) -> T + 'static,
-) -> Option<T> {
-    let result = Arc::new(Mutex::new(None));
-    let slot = result.clone();
-    H::run(move |executor| {
-        Box::pin(async move {
-            let value = body(executor).await;
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        })
-    });
-    result.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// The kinds of executors, as a value.
+/// The kinds of executors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Runtime {
     Tokio,
@@ -88,9 +20,20 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    /// Those other than tokio that the machine supports.
-    pub(crate) fn others() -> impl Iterator<Item = Runtime> {
-        [Runtime::Smol].into_iter().chain(OnGlommio::runs().then_some(Runtime::Glommio))
+    /// Those that the machine supports.
+    pub(crate) fn all() -> Vec<Runtime> {
+        let tried =
+            std::thread::spawn(|| mycelium_glommio::run(&Settings::default(), async |_| ()));
+        let glommio = tried.join().is_ok_and(|ran| ran.is_ok()).then_some(Runtime::Glommio);
+        [Runtime::Tokio, Runtime::Smol].into_iter().chain(glommio).collect()
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Runtime::Tokio => "tokio",
+            Runtime::Smol => "smol",
+            Runtime::Glommio => "glommio",
+        }
     }
 
     /// Runs `body` inside one on this thread, and returns its result.
@@ -98,26 +41,30 @@ impl Runtime {
         self,
         body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
     ) -> T {
-        fn on<H: Host, T: 'static>(
-            body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
-        ) -> Option<T> {
-            inside::<H, _>(async move |executor| body(Arc::new(executor)).await)
+        match self {
+            Runtime::Tokio => {
+                let runtime = Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.expect("the process may make a runtime");
+                let executor = || Tokio::current().expect("inside a runtime");
+                runtime.block_on(async { body(Arc::new(executor())).await })
+            }
+            Runtime::Smol => async_io::block_on(mycelium_smol::local(async |executor| {
+                body(Arc::new(executor)).await
+            })),
+            Runtime::Glommio => {
+                let body = async move |executor| body(Arc::new(executor)).await;
+                mycelium_glommio::run(&Settings::default(), body).expect("the machine supports it")
+            }
         }
-        let result = match self {
-            Runtime::Tokio => on::<OnTokio, _>(body),
-            Runtime::Smol => on::<OnSmol, _>(body),
-            Runtime::Glommio => on::<OnGlommio, _>(body),
-        };
-        result.expect("an executor runs its body to the end")
     }
-}
 
-/// Runs a node until its services end.
-pub(crate) fn run_node<H: Host>(name: &'static str, node: Node) -> Result<(), Mismatch> {
-    let ended = inside::<H, _>(async move |executor| {
-        node.start(executor).expect("the node has all it needs").join().await.is_ok()
-    });
-    ended.filter(|ended| *ended).map(|_| ()).ok_or_else(|| Mismatch::new(name, "the node failed"))
+    /// Runs a node until its services end.
+    pub(crate) fn run_node(self, name: &'static str, node: Node) -> Result<(), Mismatch> {
+        let ended = self.run(async move |executor| {
+            node.start(executor).expect("the node has all it needs").join().await.is_ok()
+        });
+        ended.then_some(()).ok_or_else(|| Mismatch::new(name, "the node failed"))
+    }
 }
 
 /// Runs two tasks of an executor to their ends.

@@ -5,7 +5,7 @@ use std::{fs, thread};
 
 use tokio::sync::oneshot;
 
-use super::host::{Host, inside};
+use super::host::Runtime;
 use super::services::waiting;
 use crate::harness::{Column, Mismatch, Round};
 use crate::report::Limit;
@@ -14,9 +14,9 @@ use crate::report::Limit;
 const SETTLED: Duration = Duration::from_millis(50);
 
 /// A node on an executor, with services that wait for each other. An operation is a millisecond.
-pub(crate) fn idle<H: Host>(name: &'static str) -> Column {
+pub(crate) fn idle(name: &'static str, on: Runtime) -> Column {
     Column::new(name, move |milliseconds| {
-        let spent = inside::<H, _>(async move |executor| {
+        let spent = on.run(async move |executor| {
             let running = waiting().start(executor).ok()?;
             let (give, given) = oneshot::channel();
             thread::spawn(move || {
@@ -29,7 +29,7 @@ pub(crate) fn idle<H: Host>(name: &'static str) -> Column {
             running.shutdown();
             running.join().await.is_ok().then_some(spent)
         });
-        let spent = spent.flatten().ok_or_else(|| Mismatch::new(name, "the node failed"))?;
+        let spent = spent.ok_or_else(|| Mismatch::new(name, "the node failed"))?;
         let (what, limit) = ("microseconds of the processor", Limit::AtMost(0.0));
         Ok(Round::Count(what, spent as f64 / 1e3, Some(limit)))
     })

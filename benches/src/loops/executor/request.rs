@@ -6,16 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use mycelium::{Context, Node, Result};
 use mycelium_core::message;
-use tokio::sync::{mpsc, oneshot};
 
 use super::handler::checked;
-use super::host::{Host, OnTokio, both, inside, run_node};
+use super::host::Runtime;
 use super::services::FITS;
-use crate::ends::CAPACITY;
 use crate::harness::Column;
 use crate::sample::{Item, Tally};
-
-pub(crate) const MPSC_ONESHOT: &str = "tokio mpsc and oneshot";
 
 #[message(topic = "questions", id = 13, reply = Reply)]
 struct Question {
@@ -71,7 +67,7 @@ impl Answerer {
 }
 
 /// Two services of a node.
-pub(crate) fn services<H: Host>(name: &'static str, open: usize) -> Column {
+pub(crate) fn services(name: &'static str, on: Runtime, open: usize) -> Column {
     Column::new(name, move |count| {
         let outcome = Arc::new(Mutex::new(None));
         let asker = outcome.clone();
@@ -80,45 +76,8 @@ pub(crate) fn services<H: Host>(name: &'static str, open: usize) -> Column {
             .service(move || Asker { count, open, outcome: asker.clone() })
             .build()
             .expect(FITS);
-        run_node::<H>(name, node)?;
+        on.run_node(name, node)?;
         let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         checked(name, count, outcome)
-    })
-}
-
-/// By hand: a bounded channel of tokio, and a oneshot channel for each reply.
-pub(crate) fn channels(open: usize) -> Column {
-    Column::new(MPSC_ONESHOT, move |count| {
-        let ran = inside::<OnTokio, _>(async move |executor| {
-            let (sender, mut receiver) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(CAPACITY);
-            let answers = async move {
-                while let Some((number, reply)) = receiver.recv().await {
-                    let _ = reply.send(number);
-                }
-            };
-            let asks = async move {
-                let ask = async |number| {
-                    let (reply, replied) = oneshot::channel();
-                    sender.send((number, reply)).await.ok()?;
-                    replied.await.ok()
-                };
-                let (mut tally, start) = (Tally::default(), Instant::now());
-                if open == 1 {
-                    for number in 0..count as u64 {
-                        ask(number).await?.add(&mut tally);
-                    }
-                } else {
-                    for first in (0..count as u64).step_by(open) {
-                        let numbers = first..(first + open as u64).min(count as u64);
-                        for reply in join_all(numbers.map(&ask)).await {
-                            reply?.add(&mut tally);
-                        }
-                    }
-                }
-                Some((tally, start.elapsed()))
-            };
-            both(&executor, answers, asks).await.map(|((), asked)| asked)
-        });
-        checked(MPSC_ONESHOT, count, ran.flatten().flatten())
     })
 }

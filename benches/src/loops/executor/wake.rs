@@ -1,21 +1,16 @@
-//! A wake of another thread, there and back: between services on two executors, and by the fastest
-//! means of the system.
+//! A wake of another thread, there and back, between services on two executors.
 
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 
 use mycelium::{Execution, WaitStrategy};
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::OwnedFd;
-use rustix::io::{read, write};
+use mycelium_executor::Executor;
 use tokio::sync::oneshot;
 
-use super::host::{Host, OnTokio, inside, run_node};
+use super::host::Runtime;
 use super::services::{CLIENT, ECHO, FITS, Results, trips};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::Item;
-use crate::stats::Times;
 use crate::threads;
 
 /// The times of the trips on a results.
@@ -26,8 +21,9 @@ fn found(name: &'static str, operations: usize, results: &Results) -> Result<Rou
 }
 
 /// Two services of one node, on two executors on two threads.
-pub(crate) fn services<A: Host, B: Host>(
+pub(crate) fn services(
     name: &'static str,
+    [here, there]: [Runtime; 2],
     wait: WaitStrategy,
     cores: Cores,
 ) -> Column {
@@ -40,20 +36,20 @@ pub(crate) fn services<A: Host, B: Host>(
         let (ran, _) = threads::both(
             &cores,
             move || {
-                let there: B::Executor =
+                let other: Arc<dyn Executor> =
                     given.recv().map_err(|_| Mismatch::new(name, "the other executor failed"))?;
                 let node = builder
-                    .executor("there", there)
+                    .executor("there", other)
                     .execution(CLIENT, Execution::shared().wait(wait))
                     .execution(ECHO, Execution::shared().on("there").wait(wait))
                     .build()
                     .expect(FITS);
-                let ran = run_node::<A>(name, node);
+                let ran = here.run_node(name, node);
                 let _ = end.send(());
                 ran
             },
             move || {
-                inside::<B, _>(async move |executor| {
+                there.run(async move |executor| {
                     let _ = give.send(executor);
                     ended.await.is_ok()
                 })
@@ -78,39 +74,7 @@ pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
             .execution(ECHO, echo)
             .build()
             .expect(FITS);
-        run_node::<OnTokio>(name, node)?;
+        Runtime::Tokio.run_node(name, node)?;
         found(name, operations, &results)
-    })
-}
-
-/// Two threads, each of which sleeps until the other one writes to its eventfd.
-pub(crate) fn eventfds(name: &'static str, cores: Cores) -> Column {
-    let new = || eventfd(0, EventfdFlags::CLOEXEC).expect("the process may open a descriptor");
-    let wake = |file: &OwnedFd| {
-        write(file, &1u64.to_ne_bytes()).expect("its counter is far from full");
-    };
-    let sleep = |file: &OwnedFd| _ = read(file, &mut [0; 8]).expect("it is open");
-    Column::new(name, move |operations| {
-        let (there, back) = (new(), new());
-        let (times, ()) = threads::both(
-            &cores,
-            || {
-                let mut times = Times::default();
-                for _ in 0..operations {
-                    let start = Instant::now();
-                    wake(&there);
-                    sleep(&back);
-                    times.record(start.elapsed());
-                }
-                times
-            },
-            || {
-                for _ in 0..operations {
-                    sleep(&there);
-                    wake(&back);
-                }
-            },
-        );
-        Ok(Round::Each(times))
     })
 }

@@ -1,6 +1,5 @@
 //! Links over sockets, and the sockets without links.
 
-pub(crate) mod exchange;
 pub(crate) mod one_way;
 mod socket;
 mod tls;
@@ -21,6 +20,7 @@ use crate::sample::Tally;
 use crate::threads;
 
 pub(crate) use socket::SocketKind;
+pub(crate) use tls::write_certificates;
 
 /// Bytes of a frame beside its message.
 const HEADER: usize = 24;

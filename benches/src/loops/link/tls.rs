@@ -1,7 +1,8 @@
 //! The two ends of a connection with TLS.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use mycelium_executor::Stream;
 use mycelium_transports::endpoint::Gate;
@@ -32,22 +33,9 @@ const NAMES: [&str; 2] = ["connects", "accepts"];
 static ENDS: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
     let directory = env::temp_dir().join(format!("mycelium-benches-tls-{}", std::process::id()));
     let file = |name: String| directory.join(name);
-    let issue = || -> Result<(), Box<dyn std::error::Error>> {
-        fs::create_dir_all(&directory)?;
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        fs::write(file("ca.pem".to_owned()), authority.pem())?;
-        for name in NAMES {
-            let key = KeyPair::generate()?;
-            let certificate =
-                CertificateParams::new([name.to_owned()])?.signed_by(&key, &authority)?;
-            fs::write(file(format!("{name}.pem")), certificate.pem())?;
-            fs::write(file(format!("{name}.key")), key.serialize_pem())?;
-        }
-        Ok(())
-    };
-    issue().expect("the directory for temporary files can be written");
+    let written =
+        fs::create_dir_all(&directory).and_then(|()| write_certificates(&directory, NAMES));
+    written.expect("the directory for temporary files can be written");
     let ends = NAMES.map(|name| {
         let files = TlsFiles {
             certificate: file(format!("{name}.pem")),
@@ -60,3 +48,22 @@ static ENDS: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
     _ = fs::remove_dir_all(&directory);
     ends
 });
+
+/// Writes an authority and certificates of it for these names.
+pub(crate) fn write_certificates(directory: &Path, names: [&str; 2]) -> io::Result<()> {
+    let issue = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        fs::write(directory.join("ca.pem"), authority.pem())?;
+        for name in names {
+            let key = KeyPair::generate()?;
+            let certificate =
+                CertificateParams::new([name.to_owned()])?.signed_by(&key, &authority)?;
+            fs::write(directory.join(format!("{name}.pem")), certificate.pem())?;
+            fs::write(directory.join(format!("{name}.key")), key.serialize_pem())?;
+        }
+        Ok(())
+    };
+    issue().map_err(io::Error::other)
+}

@@ -1,5 +1,5 @@
-//! Two processes that sleep until the other one writes to its eventfd. It is awaited by hand in an
-//! executor, or read by a thread that blocks.
+//! Two processes that sleep until the other one writes to its eventfd. It is awaited by hand in
+//! tokio or smol, or read by a thread that blocks.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,8 +30,10 @@ impl Waited {
     #[expect(deprecated, reason = "an `OwnedFd` stays the same; the replacement is unsafe")]
     fn of(place: Place, file: OwnedFd) -> io::Result<Waited> {
         Ok(match place {
-            Place::Tokio => Waited::Tokio(AsyncFd::with_interest(file, Interest::READABLE)?),
-            Place::Smol => Waited::Smol(Async::new(file)?),
+            Place::On(Runtime::Tokio) => {
+                Waited::Tokio(AsyncFd::with_interest(file, Interest::READABLE)?)
+            }
+            Place::On(Runtime::Smol) => Waited::Smol(Async::new(file)?),
             _ => Waited::Blocking(file),
         })
     }
@@ -50,10 +52,6 @@ fn wake(file: &OwnedFd) -> io::Result<()> {
     Ok(write(file, &1u64.to_ne_bytes()).map(|_| ())?)
 }
 
-fn runtime(place: Place) -> Runtime {
-    if place == Place::Smol { Runtime::Smol } else { Runtime::Tokio }
-}
-
 fn copy(file: impl AsFd) -> OwnedFd {
     file.as_fd().try_clone_to_owned().expect("a descriptor is free")
 }
@@ -62,7 +60,7 @@ fn copy(file: impl AsFd) -> OwnedFd {
 pub(super) fn answer(place: &str) {
     let place = Place::of(place);
     let (there, back) = (copy(io::stdin()), copy(io::stdout()));
-    let answered = runtime(place).run(async move |_| {
+    let answered = place.runtime().run(async move |_| {
         let there = Waited::of(place, there)?;
         loop {
             there.next().await?;
@@ -78,7 +76,7 @@ pub(crate) fn eventfds(name: &'static str, place: Place, cores: &Cores) -> Colum
     let (mut made, cores) = (None, cores.clone());
     Column::new(name, move |operations| {
         let (_, there, back) = made.get_or_insert_with(|| {
-            let awaited = matches!(place, Place::Tokio | Place::Smol);
+            let awaited = matches!(place, Place::On(_));
             let nonblocking = if awaited { EventfdFlags::NONBLOCK } else { EventfdFlags::empty() };
             let new = || eventfd(0, EventfdFlags::CLOEXEC | nonblocking).expect("a descriptor");
             let (there, back) = (new(), new());
@@ -87,7 +85,7 @@ pub(crate) fn eventfds(name: &'static str, place: Place, cores: &Cores) -> Colum
             (worker, there, back)
         });
         let (there, back) = (copy(there), copy(back));
-        let times = runtime(place).run(async move |_| -> io::Result<Times> {
+        let times = place.runtime().run(async move |_| -> io::Result<Times> {
             let (back, mut times) = (Waited::of(place, back)?, Times::default());
             for _ in 0..operations {
                 let start = Instant::now();

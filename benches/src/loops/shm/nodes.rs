@@ -1,6 +1,8 @@
-//! Columns of services: two nodes in two processes, and the same services in one node.
+//! Columns of services: two nodes in two processes, over shared memory or a socket, and the same
+//! services in one node.
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -13,12 +15,14 @@ use mycelium::{Builder, Execution, Node, Topology, WaitStrategy};
 use super::services::{Client, Echo, Found, Sink, Source, Task};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
-use crate::loops::executor::host::{OnGlommio, OnSmol, OnTokio, run_node};
+use crate::loops::executor::host::Runtime;
+use crate::loops::link::{SocketKind, write_certificates};
 use crate::processes::{Talk, Worker};
 use crate::wait::DEADLINE;
 
 const LATE: &str = "a message was lost, or the other process has ended";
 const FITS: &str = "the services fit together";
+const TOPOLOGY: &str = "bench.toml";
 
 /// The two services of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,8 @@ impl Pair {
         }
     }
 
-    fn topology(self, directory: Option<&Path>) -> Topology {
+    /// The topology of one node, or of two with this between them.
+    fn topology(self, between: Option<Between>) -> String {
         let [here, there] = self.names();
         // This subscription may lose messages, so that the two services cannot block each other.
         // None is lost, because only one is on its way.
@@ -46,14 +51,33 @@ impl Pair {
             Pair::Flow => "Source.tallies",
         };
         let policy = format!("[subscription.\"{answers}\"]\npolicy = \"drop-oldest\"\n");
-        let Some(directory) = directory else {
-            return Topology::parse("bench", &policy).expect(FITS);
+        let Some(between) = between else { return policy };
+        let tcp = !matches!(between, Between::Memory | Between::Socket(SocketKind::Unix));
+        let [at_here, at_there] = [("here", 2), ("there", 3)].map(|(host, last)| {
+            let address = format!("127.0.0.{last}");
+            let port = || TcpListener::bind((address.as_str(), 0))?.local_addr();
+            let text = |port| format!("host = \"{host}\"\nport = {port}\n");
+            if tcp { text(port().expect("a free port").port()) } else { String::new() }
+        });
+        let more = match between {
+            Between::Memory => "transport = \"shm\"\n".to_owned(),
+            Between::Socket(_) => {
+                let kind = if tcp { "" } else { "transport = \"unix\"\n" };
+                format!("{kind}preset = \"high-throughput\"\n[topic.samples]\ncapacity = 16384\n")
+            }
         };
-        let text = format!(
-            "[node.here]\nservices = [\"{here}\"]\n[node.there]\nservices = [\"{there}\"]\n\
-             [link.default]\ntransport = \"shm\"\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{policy}"
+        let mut text = format!(
+            "[node.here]\n{at_here}services = [\"{here}\"]\n\
+             [node.there]\n{at_there}services = [\"{there}\"]\n\
+             {policy}[link.default]\nretry = \"1ms\"\nmax_retry = \"5ms\"\n{more}"
         );
-        Topology::parse("bench", &text).expect(FITS).in_directory(directory)
+        if tcp {
+            text += "[host.here]\naddress = \"127.0.0.2\"\n[host.there]\naddress = \"127.0.0.3\"\n";
+        }
+        if between == Between::Socket(SocketKind::Tls) {
+            text += "[tls]\ncertificate = \"{node}.pem\"\nkey = \"{node}.key\"\nauthorities = \"ca.pem\"\n";
+        }
+        text
     }
 
     fn add(self, builder: Builder, task: &Arc<Task>) -> Builder {
@@ -74,13 +98,19 @@ impl Pair {
     }
 }
 
+/// What is between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Between {
+    Memory,
+    /// A link of high throughput.
+    Socket(SocketKind),
+}
+
 /// Where the services run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// As tasks of an executor.
-    Tokio,
-    Smol,
-    Glommio,
+    On(Runtime),
     /// On a pinned thread with a loop of its own.
     Thread,
     /// The same, which never sleeps.
@@ -90,8 +120,8 @@ pub(crate) enum Place {
 impl Place {
     /// The one with this name in jobs.
     pub(super) fn of(name: &str) -> Place {
-        use Place::*;
-        let mut all = [Tokio, Smol, Glommio, Thread, Spinning].into_iter();
+        let on = [Runtime::Tokio, Runtime::Smol, Runtime::Glommio].map(Place::On);
+        let mut all = on.into_iter().chain([Place::Thread, Place::Spinning]);
         all.find(|place| format!("{place:?}") == name).expect("a place")
     }
 
@@ -106,12 +136,12 @@ impl Place {
     }
 
     fn run(self, name: &'static str, builder: Builder) -> Result<(), Mismatch> {
-        let node = builder.build().expect(FITS);
-        match self {
-            Place::Smol => run_node::<OnSmol>(name, node),
-            Place::Glommio => run_node::<OnGlommio>(name, node),
-            Place::Tokio | Place::Thread | Place::Spinning => run_node::<OnTokio>(name, node),
-        }
+        self.runtime().run_node(name, builder.build().expect(FITS))
+    }
+
+    /// The executor of the process.
+    pub(super) fn runtime(self) -> Runtime {
+        if let Place::On(runtime) = self { runtime } else { Runtime::Tokio }
     }
 }
 
@@ -120,10 +150,22 @@ impl Place {
 struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Directory {
+    /// With the files of two nodes.
+    fn new(pair: Pair, between: Between) -> io::Result<Directory> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        Directory(env::temp_dir().join(format!("mycelium-benches-{}-{number}", process::id())))
+        let path = env::temp_dir().join(format!("mycelium-benches-{}-{number}", process::id()));
+        fs::create_dir(&path)?;
+        fs::write(path.join(TOPOLOGY), pair.topology(Some(between)))?;
+        if between == Between::Socket(SocketKind::Tls) {
+            write_certificates(&path, ["here", "there"])?;
+        }
+        Ok(Directory(path))
+    }
+
+    fn topology(&self) -> Topology {
+        let topology = Topology::load(self.0.join(TOPOLOGY)).expect(FITS);
+        topology.in_directory(self.0.join("sockets"))
     }
 }
 
@@ -134,19 +176,25 @@ impl Drop for Directory {
 }
 
 /// A column of two nodes in two processes, which run a node each in each round.
-pub(crate) fn two_processes(name: &'static str, pair: Pair, place: Place, cores: &Cores) -> Column {
+pub(crate) fn two_processes(
+    name: &'static str,
+    pair: Pair,
+    between: Between,
+    place: Place,
+    cores: &Cores,
+) -> Column {
     // In this order the directory is removed after the worker has ended.
     let (mut made, cores): (Option<(Worker, Talk, Directory)>, _) = (None, cores.clone());
     Column::new(name, move |operations| {
         let (_, other, directory) = made.get_or_insert_with(|| {
-            let directory = Directory::new();
+            let directory = Directory::new(pair, between).expect("a directory for two nodes");
             let job = format!("services {place:?} {}", directory.0.display());
             let (worker, mut other) = Worker::talking(&cores, &job);
             other.hear();
             (worker, other, directory)
         });
         let task = Arc::new(Task { operations, ..Task::default() });
-        let builder = Node::builder("here").topology(pair.topology(Some(&directory.0)));
+        let builder = Node::builder("here").topology(directory.topology());
         let execution = place.execution(&cores, Side::Writer);
         let builder = pair.add(builder, &task).execution(pair.names()[0], execution);
         other.say(pair.names()[0]);
@@ -160,9 +208,10 @@ pub(crate) fn two_processes(name: &'static str, pair: Pair, place: Place, cores:
 /// A column of one node, whose services never sleep.
 pub(crate) fn in_one_process(name: &'static str, pair: Pair, cores: &Cores) -> Column {
     let cores = cores.clone();
+    let topology = Topology::parse(TOPOLOGY, &pair.topology(None)).expect(FITS);
     Column::new(name, move |operations| {
         let task = Arc::new(Task { operations, ..Task::default() });
-        let mut builder = pair.add(Node::builder("bench").topology(pair.topology(None)), &task);
+        let mut builder = pair.add(Node::builder("bench").topology(topology.clone()), &task);
         for (service, side) in pair.names().into_iter().zip([Side::Writer, Side::Reader]) {
             builder = builder.execution(service, Place::Spinning.execution(&cores, side));
         }
@@ -179,7 +228,7 @@ pub(super) fn serve(place: &str, directory: &str, cores: &Cores) {
     while let Some(line) = parent.hear() {
         let named = |pair: &Pair| pair.names()[0] == line;
         let pair = [Pair::Trip, Pair::Flow].into_iter().find(named).expect("a name of a service");
-        let builder = Node::builder("there").topology(pair.topology(Some(&directory.0)));
+        let builder = Node::builder("there").topology(directory.topology());
         let execution = place.execution(cores, Side::Reader);
         let builder = pair.add(builder, &Arc::default()).execution(pair.names()[1], execution);
         let _watch = watch("the other process", &directory.0);
