@@ -105,7 +105,8 @@ pub async fn source<E: Executor + Clone>(
     }
     let (sender, address) = oneshot::channel::<Address>();
     let (feed, mut sender) = (Arc::new(Feed::new(options.feed.clone())), Some(sender));
-    let node = Node::builder("feed").service(move || FeedServer::new(feed.clone(), sender.take()));
+    let node = Node::builder("feed")
+        .service(move || FeedServer { feed: feed.clone(), listening: sender.take() });
     let running = node.build()?.start(executor.clone())?;
     match address.await {
         Ok(address) => Ok((format!("ws://{address}"), Some(running))),
@@ -171,35 +172,30 @@ fn builder(options: &Options, url: String) -> Result<Builder> {
         Some(seed) => Faults::seeded(seed.wrapping_mul(4).wrapping_add(number), calls),
         None => Faults::default(),
     };
-    let adapter = {
-        let (cursor, faults) = (Durable::load(state, "PolygonAdapter")?, faults(0, 12_000));
-        move || {
-            let (url, address, pools) = (url.clone(), address.clone(), pools.clone());
-            PolygonAdapter::new(url, address, pools, cursor.clone(), faults.clone())
-        }
+    let cursor = Durable::load(state, "PolygonAdapter")?;
+    let adapter = PolygonAdapter::new(url, address, pools, cursor, faults(0, 12_000));
+    let metadata = MetadataService {
+        database: options.database.clone(),
+        confirms: state.is_some(),
+        faults: faults(1, 12_000),
     };
-    let metadata = {
-        let (path, confirms, faults) =
-            (options.database.clone(), state.is_some(), faults(1, 12_000));
-        move || MetadataService::new(path.clone(), confirms, faults.clone())
+    let detector = ArbitrageDetector {
+        detector: Durable::load(state, "ArbitrageDetector")?,
+        faults: faults(2, 12_000),
     };
-    let detector = {
-        let (detector, faults) = (Durable::load(state, "ArbitrageDetector")?, faults(2, 12_000));
-        move || ArbitrageDetector::new(detector.clone(), faults.clone())
-    };
-    let writer = {
-        let (path, faults) = (options.signals.clone(), faults(3, 80));
-        let committed = Durable::load(state, "SignalWriter")?;
-        move || SignalWriter::new(path.clone(), committed.clone(), faults.clone())
+    let writer = SignalWriter {
+        path: options.signals.clone(),
+        committed: Durable::load(state, "SignalWriter")?,
+        faults: faults(3, 80),
     };
     let name = member.map_or("main", |member| &member.node);
-    let builder = Node::builder(name).service(adapter).service(metadata);
-    Ok(builder.service(detector).service(writer))
+    let builder = Node::builder(name).service(move || adapter.clone());
+    let builder = builder.service(move || metadata.clone()).service(move || detector.clone());
+    Ok(builder.service(move || writer.clone()))
 }
 
 /// What the services of a node have counted, in a line each: also the messages that were dropped,
 /// the panics, and the latencies of topics that are measured.
-#[must_use]
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
     // Writing into a text cannot fail.

@@ -43,7 +43,6 @@ impl Detector {
     ///
     /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the
     /// one with the lowest address.
-    #[must_use]
     pub fn evaluate(&self, swap: &EnrichedSwap) -> Outcome {
         if self.last.is_some_and(|last| swap.key <= last) {
             return Outcome::Duplicate;

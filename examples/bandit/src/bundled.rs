@@ -15,6 +15,7 @@ use bandit::{
     app::{self, Run},
     signals::SignalFile,
 };
+use clap::ValueEnum;
 use futures_channel::oneshot;
 use mycelium::{Error, Restart, Result, StartError, end_with_launcher};
 use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome, MemberReport};
@@ -189,8 +190,9 @@ pub(crate) async fn member(
 impl RunArgs {
     /// The arguments of one node of the bundle.
     fn of_member(&self, node: &str, url: &str) -> Vec<std::ffi::OsString> {
+        let executor = self.executor.to_possible_value().expect("it can be given");
         let mut arguments: Vec<_> =
-            ["member", node, "--url", url, "--executor", self.executor.name()]
+            ["member", node, "--url", url, "--executor", executor.get_name()]
                 .map(Into::into)
                 .into();
         let files = [

@@ -35,7 +35,6 @@ pub struct RawLog {
 
 impl RawLog {
     /// Its position in the chain.
-    #[must_use]
     pub fn key(&self) -> Key {
         Key { block: self.block_number.to(), log_index: self.log_index.to() }
     }

@@ -21,6 +21,10 @@ use std::{
 use mycelium::{Context, Error, Kept, Result, Service};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::files::FileError;
+
+/// What errors say.
+const USE: &str = "use the file of states";
 /// A longer file is replaced by one that has the last state alone.
 const LONGEST: u64 = 1 << 20;
 
@@ -67,7 +71,7 @@ impl<S: Default + DeserializeOwned> Durable<S> {
     ///
     /// # Errors
     /// If the file cannot be used, or its content is invalid.
-    pub fn load(member: Option<&Path>, service: &str) -> Result<Self, StateError> {
+    pub fn load(member: Option<&Path>, service: &str) -> Result<Self, FileError> {
         let Some(path) = member.map(|member| member.with_added_extension(service)) else {
             return Ok(Self { kept: Kept::new(S::default()), saved: None });
         };
@@ -82,13 +86,9 @@ impl<S: Default + DeserializeOwned> Durable<S> {
             let state = if last.is_empty() { S::default() } else { serde_json::from_slice(last)? };
             Ok((state, Saved::replace(&path, last)?))
         };
-        match load() {
-            Ok((state, file)) => {
-                let saved = Saved { path, file: Mutex::new(file) };
-                Ok(Self { kept: Kept::new(state), saved: Some(Arc::new(saved)) })
-            }
-            Err(source) => Err(StateError { path, source }),
-        }
+        let (state, file) = load().map_err(FileError::of::<io::Error>(USE, &path))?;
+        let saved = Saved { path, file: Mutex::new(file) };
+        Ok(Self { kept: Kept::new(state), saved: Some(Arc::new(saved)) })
     }
 }
 
@@ -104,7 +104,6 @@ impl<S> Durable<S> {
     }
 
     /// Whether the state outlives the process.
-    #[must_use]
     pub fn is_durable(&self) -> bool {
         self.saved.is_some()
     }
@@ -125,21 +124,12 @@ impl<S: Serialize> Durable<S> {
         Ok(())
     }
 
-    fn write(&self) -> Result<(), StateError> {
+    fn write(&self) -> Result<(), FileError> {
         let Some(saved) = &self.saved else { return Ok(()) };
         let state = self.kept.read(serde_json::to_string).map_err(io::Error::from);
-        state
-            .and_then(|state| saved.write((state + "\n").as_bytes()))
-            .map_err(|source| StateError { path: saved.path.clone(), source })
+        let written = state.and_then(|state| saved.write((state + "\n").as_bytes()));
+        written.map_err(FileError::of(USE, &saved.path))
     }
-}
-
-/// The file of a state cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the file of states {}: {source}", path.display())]
-pub struct StateError {
-    path: PathBuf,
-    source: io::Error,
 }
 
 #[cfg(test)]

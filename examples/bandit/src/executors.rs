@@ -18,16 +18,6 @@ pub(crate) enum ExecutorKind {
     Glommio,
 }
 
-impl ExecutorKind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Tokio => "tokio",
-            Self::Smol => "smol",
-            Self::Glommio => "glommio",
-        }
-    }
-}
-
 /// Runs `body` on an executor of this kind.
 pub(crate) fn run<T: 'static>(
     kind: ExecutorKind,

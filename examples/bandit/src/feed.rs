@@ -64,7 +64,6 @@ pub struct Line {
 ///
 /// # Panics
 /// If its file in this program is damaged.
-#[must_use]
 pub fn day() -> Vec<Line> {
     let mut text = String::new();
     GzDecoder::new(DAY).read_to_string(&mut text).expect("a compressed text");
@@ -106,7 +105,6 @@ pub struct Feed {
 
 impl Feed {
     /// A feed at the start of its day.
-    #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { day: day(), settings, position: AtomicUsize::new(0), begin: OnceLock::new() }
     }
@@ -252,13 +250,6 @@ impl Connection<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn drops_lose_the_logs_before_them() {
-        let settings = Settings { drop_every: NonZeroUsize::new(10), speed: None };
-        let lost: Vec<_> = (1..=20).filter(|position| settings.loses(*position)).collect();
-        assert_eq!(lost, [8, 9, 10, 18, 19, 20]);
-    }
 
     #[test]
     fn a_day_takes_a_minute_at_1440() {

@@ -9,7 +9,7 @@
 //!   [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
-//! - [`traces`] prints a trace.
+//! - [`traces`] prints a trace, and [`files`] has the error of files.
 //!
 //! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
 //! or from the context.
@@ -22,6 +22,7 @@ pub mod chain;
 pub mod durable;
 pub mod faults;
 pub mod feed;
+pub mod files;
 pub mod messages;
 pub mod metadata;
 pub mod rpc;

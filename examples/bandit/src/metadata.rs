@@ -8,7 +8,13 @@ use alloy_primitives::Address;
 use mycelium::FixedStr;
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
-use crate::messages::{EnrichedSwap, Swap};
+use crate::{
+    files::FileError,
+    messages::{EnrichedSwap, Swap},
+};
+
+/// What errors say.
+const USE: &str = "use the metadata database";
 
 /// How long to wait for another process that locks the database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +55,6 @@ pub struct Pool {
 
 impl Pool {
     /// A swap of this pool with its metadata. Symbols that are too long are cut.
-    #[must_use]
     pub fn enrich(&self, swap: &Swap) -> EnrichedSwap {
         let [token0, token1] = self.tokens.map(Address::into_array);
         let [symbol0, symbol1] = self.symbols.each_ref().map(|symbol| {
@@ -97,7 +102,7 @@ impl Db {
     ///
     /// # Errors
     /// If it cannot be opened, or is not such a database.
-    pub fn open(path: Option<PathBuf>) -> Result<Self, MetadataError> {
+    pub fn open(path: Option<PathBuf>) -> Result<Self, FileError> {
         let path = path.unwrap_or_else(|| ":memory:".into());
         let open = || {
             let connection = Connection::open(&path)?;
@@ -105,33 +110,31 @@ impl Db {
             connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT"))?;
             Ok(connection)
         };
-        match open() {
-            Ok(connection) => Ok(Self { connection, path }),
-            Err(source) => Err(MetadataError { path, source }),
-        }
+        let connection = open().map_err(FileError::of::<rusqlite::Error>(USE, &path))?;
+        Ok(Self { connection, path })
     }
 
     /// The pool of this address, if known.
     ///
     /// # Errors
     /// If the database cannot be read or the row is invalid.
-    pub fn pool(&self, address: &[u8; 20]) -> Result<Option<Pool>, MetadataError> {
+    pub fn pool(&self, address: &[u8; 20]) -> Result<Option<Pool>, FileError> {
         let query = "SELECT * FROM pools WHERE address = ?";
         let address = format!("{:#x}", Address::from(address));
         let pool = self.connection.query_row(query, [address], read_pool).optional();
-        pool.map_err(|source| MetadataError { path: self.path.clone(), source })
+        pool.map_err(FileError::of(USE, &self.path))
     }
 
     /// Every known pool, by address.
     ///
     /// # Errors
     /// As [`Db::pool`].
-    pub fn pools(&self) -> Result<Vec<Pool>, MetadataError> {
+    pub fn pools(&self) -> Result<Vec<Pool>, FileError> {
         let read = || -> rusqlite::Result<Vec<Pool>> {
             let mut pools = self.connection.prepare("SELECT * FROM pools ORDER BY address")?;
             pools.query_map([], read_pool)?.collect()
         };
-        read().map_err(|source| MetadataError { path: self.path.clone(), source })
+        read().map_err(FileError::of(USE, &self.path))
     }
 }
 
@@ -148,14 +151,6 @@ fn read_pool(row: &Row<'_>) -> rusqlite::Result<Pool> {
         decimals: [row.get(3)?, row.get(6)?],
         fee_millionths: row.get(7)?,
     })
-}
-
-/// The metadata database cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the metadata database {}: {source}", path.display())]
-pub struct MetadataError {
-    path: PathBuf,
-    source: rusqlite::Error,
 }
 
 #[cfg(test)]

@@ -54,7 +54,6 @@ impl Request {
     ///
     /// # Panics
     /// Never: these types are JSON.
-    #[must_use]
     pub fn text(id: u64, call: Call) -> String {
         serde_json::to_string(&Self { jsonrpc: "2.0", id, call }).expect("JSON")
     }
@@ -94,13 +93,11 @@ pub struct Fault {
 }
 
 /// The text of an answer; `result` is JSON.
-#[must_use]
 pub fn answer(id: u64, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
 /// The text of a notification; `log` is JSON.
-#[must_use]
 pub fn notification(subscription: &str, log: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{subscription}","result":{log}}}}}"#

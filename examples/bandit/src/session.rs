@@ -94,7 +94,6 @@ pub struct Session {
 
 impl Session {
     /// A session for the logs of these addresses that continues at `cursor`.
-    #[must_use]
     pub fn new(addresses: Vec<Address>, cursor: Cursor) -> Self {
         Self { addresses, cursor, ..Self::default() }
     }

@@ -12,7 +12,13 @@ use std::{
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{Key, Signal};
+use crate::{
+    files::FileError,
+    messages::{Key, Signal},
+};
+
+/// What errors say.
+const WRITE: &str = "write the file of signals";
 
 /// The committed part of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +51,7 @@ impl SignalFile {
     ///
     /// # Errors
     /// If it cannot.
-    pub fn check(path: &Path) -> Result<(), SignalFileError> {
+    pub fn check(path: &Path) -> Result<(), FileError> {
         let check = || match fs::metadata(path) {
             // To open a pipe waits for its reader, and a service that is restarted cannot truncate
             // it.
@@ -59,7 +65,7 @@ impl SignalFile {
             }
             Err(error) => Err(error),
         };
-        check().map_err(|source| SignalFileError { path: path.into(), source })
+        check().map_err(FileError::of(WRITE, path))
     }
 
     /// Continues after the committed part, and truncates the rest of the file. Without one the file
@@ -67,7 +73,7 @@ impl SignalFile {
     ///
     /// # Errors
     /// If the file cannot be opened or is shorter than the committed part.
-    pub fn open(path: &Path, committed: Option<Committed>) -> Result<Self, SignalFileError> {
+    pub fn open(path: &Path, committed: Option<Committed>) -> Result<Self, FileError> {
         let open = || {
             let Some(Committed { bytes, .. }) = committed else { return File::create(path) };
             // Not `append`, which would leave an incomplete line.
@@ -81,56 +87,39 @@ impl SignalFile {
             file.seek(SeekFrom::Start(bytes))?;
             Ok(file)
         };
-        match open() {
-            Ok(file) => {
-                Ok(Self { file, path: path.into(), committed: committed.unwrap_or_default() })
-            }
-            Err(source) => Err(SignalFileError { path: path.into(), source }),
-        }
+        let file = open().map_err(FileError::of(WRITE, path))?;
+        Ok(Self { file, path: path.into(), committed: committed.unwrap_or_default() })
     }
 
     /// Writes a signal, unless its swap is not later than the last one. Returns the committed part.
     ///
     /// # Errors
     /// If the line cannot be written completely; then it is not committed.
-    pub fn append(&mut self, signal: &Signal) -> Result<Committed, SignalFileError> {
+    pub fn append(&mut self, signal: &Signal) -> Result<Committed, FileError> {
         let &Signal { key, prices, gap, pools } = signal;
         if self.committed.last.is_some_and(|last| key <= last) {
             return Ok(self.committed);
         }
         let line = Line { key, pools: pools.map(Address::from), prices, gap };
-        let line = serde_json::to_string(&line).map(|line| line + "\n").map_err(io::Error::from);
-        let written = line.and_then(|line| {
-            self.file.write_all(line.as_bytes())?;
+        let write = |file: &mut File| -> io::Result<u64> {
+            let line = serde_json::to_string(&line)? + "\n";
+            file.write_all(line.as_bytes())?;
             Ok(line.len() as u64)
-        });
-        match written {
-            Ok(bytes) => {
-                self.committed = Committed { bytes: self.committed.bytes + bytes, last: Some(key) };
-                Ok(self.committed)
-            }
-            Err(source) => {
-                // Remove the incomplete line. If that fails too, the first error is reported.
-                let _ = self.file.set_len(self.committed.bytes);
-                let _ = self.file.seek(SeekFrom::Start(self.committed.bytes));
-                Err(SignalFileError { path: self.path.clone(), source })
-            }
-        }
+        };
+        let bytes = write(&mut self.file).map_err(|error| {
+            // Remove the incomplete line. If that fails too, the first error is reported.
+            let _ = self.file.set_len(self.committed.bytes);
+            let _ = self.file.seek(SeekFrom::Start(self.committed.bytes));
+            FileError::of(WRITE, &self.path)(error)
+        })?;
+        self.committed = Committed { bytes: self.committed.bytes + bytes, last: Some(key) };
+        Ok(self.committed)
     }
 
     /// The committed part.
-    #[must_use]
     pub fn committed(&self) -> Committed {
         self.committed
     }
-}
-
-/// The file of signals cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the file of signals {}: {source}", path.display())]
-pub struct SignalFileError {
-    path: PathBuf,
-    source: io::Error,
 }
 
 #[cfg(test)]
@@ -162,29 +151,6 @@ mod tests {
                  \"prices\":[0.30000000000000004,0.3333333333333333],\"gap\":0.003500000000000001}}\n"
             )
         );
-    }
-
-    #[test]
-    fn resuming_gives_the_file_of_an_undisturbed_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
-        let mut file = SignalFile::open(&whole, None).unwrap();
-        for index in 0..10 {
-            file.append(&signal(index)).unwrap();
-        }
-        let mut committed = SignalFile::open(&broken, None).unwrap().committed();
-        for index in 0..10 {
-            // A writer that dies after half a line, or after a line whose commit it did not report.
-            fs::write(&broken, [&fs::read(&broken).unwrap(), &b"{\"block\":1"[..]].concat())
-                .unwrap();
-            let mut file = SignalFile::open(&broken, Some(committed)).unwrap();
-            committed = file.append(&signal(index)).unwrap();
-            assert_eq!(file.append(&signal(index)).unwrap(), committed, "twice is once");
-            if index % 2 == 0 {
-                file.append(&signal(index + 1)).unwrap();
-            }
-        }
-        assert_eq!(fs::read(&whole).unwrap(), fs::read(&broken).unwrap());
     }
 
     #[test]

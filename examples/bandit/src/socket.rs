@@ -1,18 +1,14 @@
 //! The WebSocket between a [`Session`] and a byte stream. It only moves texts; all decisions are
 //! the session's. Its future can be dropped at any time without losing a text.
 
-use std::{
-    future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::future::poll_fn;
 
 use async_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{self, Message, http::Uri, protocol::WebSocketConfig},
 };
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use mycelium::Error;
 
 use crate::session::{Ended, Event, Session, SessionError};
@@ -50,7 +46,6 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: WebSocketStream<S>,
-    unflushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -65,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .max_message_size(Some(LARGEST_MESSAGE))
             .max_frame_size(Some(LARGEST_MESSAGE));
         let (socket, _) = client_async_with_config(url, stream, Some(config)).await?;
-        Ok(Self { socket, unflushed: false })
+        Ok(Self { socket })
     }
 
     /// The next step; call [`Session::connected`] before the first.
@@ -75,71 +70,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// If the connection fails; the session is notified.
     pub async fn next(&mut self, session: &mut Session) -> Result<Step, SocketError> {
-        let step = poll_fn(|cx| self.poll_next(session, cx)).await;
+        let step = self.step(session).await;
         if step.is_err() {
             session.handle_end(None);
         }
         step
     }
 
-    fn poll_next(
-        &mut self,
-        session: &mut Session,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Step, SocketError>> {
+    async fn step(&mut self, session: &mut Session) -> Result<Step, SocketError> {
         loop {
             // Events before requests: the caller can save the start block before the subscription
             // lets the chain advance.
             if let Some(event) = session.poll_event() {
-                return Poll::Ready(Ok(Step::Event(event)));
+                return Ok(Step::Event(event));
             }
-            // Read even if the socket accepts no further writes: logs and a close frame may be
-            // waiting.
-            let sent = self.poll_send(session, cx);
-            let message = match (Pin::new(&mut self.socket).poll_next(cx)?, sent) {
-                (Poll::Ready(message), _) => message,
-                (Poll::Pending, Poll::Ready(Err(error))) => return Poll::Ready(Err(error.into())),
-                (Poll::Pending, _) => return Poll::Pending,
-            };
-            let ended = match message {
+            loop {
+                // A request is taken when there is room for it: a dropped future loses none.
+                poll_fn(|cx| self.socket.poll_ready_unpin(cx)).await?;
+                let Some(text) = session.poll_transmit() else { break };
+                self.socket.start_send_unpin(Message::text(text))?;
+            }
+            // Also the answer to a ping.
+            self.socket.flush().await?;
+            let ended = match self.socket.next().await.transpose()? {
                 Some(Message::Text(text)) => {
                     session.handle_text(&text)?;
                     continue;
                 }
                 Some(Message::Close(frame)) => {
                     // The answer is queued. It does not matter whether it arrives.
-                    let _ = Pin::new(&mut self.socket).poll_flush(cx);
+                    let _ = self.socket.flush().now_or_never();
                     let close = frame.as_ref().map(|frame| (frame.code.into(), &*frame.reason));
                     session.handle_end(close)
                 }
-                // A ping: its answer is queued already.
-                Some(_) => {
-                    self.unflushed = true;
-                    continue;
-                }
+                Some(_) => continue,
                 None => session.handle_end(None),
             };
-            return Poll::Ready(Ok(Step::Ended(ended)));
+            return Ok(Step::Ended(ended));
         }
-    }
-
-    /// Sends the requests of the session, as far as the socket accepts them.
-    fn poll_send(
-        &mut self,
-        session: &mut Session,
-        cx: &mut Context<'_>,
-    ) -> Poll<tungstenite::Result<()>> {
-        loop {
-            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
-            let Some(text) = session.poll_transmit() else { break };
-            Pin::new(&mut self.socket).start_send(Message::text(text))?;
-            self.unflushed = true;
-        }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 }
 

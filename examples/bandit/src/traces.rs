@@ -153,7 +153,6 @@ impl Traces {
 
     /// A typical trace as text: of those that are whole and went through the most nodes, the one of
     /// median duration.
-    #[must_use]
     pub fn typical(&self) -> Option<String> {
         let whole = self.spans.iter().filter_map(|(id, spans)| {
             let roots = spans.iter().filter(|span| span.parent.is_none()).count();

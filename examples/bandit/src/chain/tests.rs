@@ -20,15 +20,6 @@ fn a_swap_is_decoded() {
 }
 
 #[test]
-fn the_day_has_the_counts_of_its_readme() {
-    let swaps = |first| {
-        let logs = day().into_iter().filter(|line| line.log.address[0] == first);
-        logs.filter(|line| swap(&line.log).unwrap().is_some()).count()
-    };
-    assert_eq!((day().len(), swaps(0x88), swaps(0x8a)), (6538, 6046, 267));
-}
-
-#[test]
 fn what_is_no_event_of_a_pool_is_refused() {
     let with = |change: &dyn Fn(&mut RawLog, &mut Vec<u8>)| {
         let (mut log, mut data) = (log(), log().data.to_vec());

@@ -31,6 +31,7 @@ const UNSAVED: u32 = 256;
 
 /// Follows the logs of the pools at a node over a WebSocket and emits their swaps. Reconnects when
 /// the connection breaks, and continues at its cursor.
+#[derive(Clone)]
 pub struct PolygonAdapter {
     url: String,
     address: String,
@@ -46,7 +47,6 @@ pub struct PolygonAdapter {
 
 impl PolygonAdapter {
     /// An adapter to the node at `url`, which listens at `address`.
-    #[must_use]
     pub fn new(
         url: String,
         address: String,

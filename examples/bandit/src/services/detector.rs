@@ -11,19 +11,13 @@ use crate::{
 };
 
 /// Emits a signal whenever the prices of two pools of a pair differ by more than their fees.
+#[derive(Clone)]
 pub struct ArbitrageDetector {
     /// The prices and the position: kept after the signal of a swap was emitted, saved before the
     /// next swap is received.
-    detector: Durable<Detector>,
-    faults: Faults,
-}
-
-impl ArbitrageDetector {
-    /// A detector that continues at this state.
-    #[must_use]
-    pub fn new(detector: Durable<Detector>, faults: Faults) -> Self {
-        Self { detector, faults }
-    }
+    pub detector: Durable<Detector>,
+    /// When it panics.
+    pub faults: Faults,
 }
 
 #[service(reads(EnrichedSwap), emits(Signal))]

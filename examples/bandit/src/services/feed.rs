@@ -14,17 +14,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves a [`Feed`] to each client that connects, at a port of this machine.
 pub struct FeedServer {
-    feed: Arc<Feed>,
+    /// What it serves.
+    pub feed: Arc<Feed>,
     /// Receives the address.
-    listening: Option<oneshot::Sender<Address>>,
-}
-
-impl FeedServer {
-    /// A server of `feed`, which sends its address to `listening`.
-    #[must_use]
-    pub fn new(feed: Arc<Feed>, listening: Option<oneshot::Sender<Address>>) -> Self {
-        Self { feed, listening }
-    }
+    pub listening: Option<oneshot::Sender<Address>>,
 }
 
 #[service()]

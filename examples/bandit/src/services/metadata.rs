@@ -15,20 +15,15 @@ use crate::{
 };
 
 /// Adds the metadata of its pool to each swap. Each pool is looked up once.
+#[derive(Clone)]
 pub struct MetadataService {
-    database: Option<PathBuf>,
-    /// Other processes follow: a swap in flight is redelivered if this process dies.
-    confirms: bool,
-    faults: Faults,
-}
-
-impl MetadataService {
-    /// A service with this database, or with one in memory. If it `confirms`, it keeps each swap in
-    /// flight until the enriched swap is confirmed, so that none is lost with the process.
-    #[must_use]
-    pub fn new(database: Option<PathBuf>, confirms: bool, faults: Faults) -> Self {
-        Self { database, confirms, faults }
-    }
+    /// The database, or `None` for one in memory.
+    pub database: Option<PathBuf>,
+    /// Keeps each swap in flight until the enriched swap is confirmed, so that none is lost with
+    /// this process.
+    pub confirms: bool,
+    /// When it panics.
+    pub faults: Faults,
 }
 
 #[service(reads(Swap), emits(EnrichedSwap))]

@@ -15,23 +15,14 @@ use crate::{
 };
 
 /// Writes each signal to a file, if there is one.
+#[derive(Clone)]
 pub struct SignalWriter {
-    path: Option<PathBuf>,
+    /// The file.
+    pub path: Option<PathBuf>,
     /// The committed part of the file; `None` before the file exists.
-    committed: Durable<Option<Committed>>,
-    faults: Faults,
-}
-
-impl SignalWriter {
-    /// A writer that continues after `committed`.
-    #[must_use]
-    pub fn new(
-        path: Option<PathBuf>,
-        committed: Durable<Option<Committed>>,
-        faults: Faults,
-    ) -> Self {
-        Self { path, committed, faults }
-    }
+    pub committed: Durable<Option<Committed>>,
+    /// When it panics.
+    pub faults: Faults,
 }
 
 #[service(reads(Signal))]

@@ -2,63 +2,33 @@
 
 use std::{
     fs::{self, DirBuilder},
-    io::{BufRead, BufReader, PipeReader, pipe},
     net::TcpListener,
     os::unix::fs::DirBuilderExt,
     path::Path,
-    process::{Child, Command},
+    process::Command,
 };
 
+use crate::program::{Program, command, ran};
+
 /// The bundle, with this grace period for its nodes.
-struct Bundled {
-    child: Child,
-    /// The output of the launcher and of its members.
-    out: BufReader<PipeReader>,
-    output: String,
-}
-
-impl Bundled {
-    fn start(directory: &Path, shutdown: &str, arguments: &[&str]) -> Self {
-        let run = directory.join("run");
-        DirBuilder::new().recursive(true).mode(0o700).create(&run).unwrap();
-        let topology = include_str!("../../bundled.toml")
-            .replace("shutdown = \"5s\"", &format!("shutdown = \"{shutdown}\""));
-        let file = directory.join("bundled.toml");
-        fs::write(&file, topology).unwrap();
-        let (reader, writer) = pipe().unwrap();
-        // Whoever runs the tests may ignore SIGHUP, as under `nohup`.
-        let child = Command::new("env")
-            .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_bandit"), "bundled", "--topology"])
-            .arg(file)
-            .arg("--signals")
-            .arg(directory.join("signals.jsonl"))
-            .args(arguments)
-            .env("RUST_LOG", "mycelium=info")
-            .env("XDG_RUNTIME_DIR", run)
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer)
-            .spawn()
-            .unwrap();
-        Self { child, out: BufReader::new(reader), output: String::new() }
-    }
-
-    /// Reads until a line contains this text, and returns the rest of that line.
-    fn until(&mut self, words: &str) -> String {
-        loop {
-            let begin = self.output.len();
-            let read = self.out.read_line(&mut self.output).unwrap();
-            assert!(read > 0, "no line contains `{words}`:\n{}", self.output);
-            if let Some((_, rest)) = self.output[begin..].split_once(words) {
-                return rest.trim().to_owned();
-            }
-        }
-    }
-
-    /// Whether it succeeded, and its whole output.
-    fn end(mut self) -> (bool, String) {
-        while self.out.read_line(&mut self.output).unwrap() > 0 {}
-        (self.child.wait().unwrap().success(), self.output)
-    }
+fn start(directory: &Path, shutdown: &str, arguments: &[&str]) -> Program {
+    let run = directory.join("run");
+    DirBuilder::new().recursive(true).mode(0o700).create(&run).unwrap();
+    let topology = include_str!("../../bundled.toml")
+        .replace("shutdown = \"5s\"", &format!("shutdown = \"{shutdown}\""));
+    let file = directory.join("bundled.toml");
+    fs::write(&file, topology).unwrap();
+    // Whoever runs the tests may ignore SIGHUP, as under `nohup`.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_bandit"), "bundled", "--topology"])
+        .arg(file)
+        .arg("--signals")
+        .arg(directory.join("signals.jsonl"))
+        .args(arguments)
+        .env("RUST_LOG", "mycelium=info")
+        .env("XDG_RUNTIME_DIR", run);
+    Program::start(command)
 }
 
 fn signal(signal: &str, pid: &str) {
@@ -75,8 +45,8 @@ fn a_stopped_bundle_does_not_print_done() {
     for name in ["-TERM", "-HUP"] {
         let directory = tempfile::tempdir().unwrap();
         // It would take a minute.
-        let mut bundled = Bundled::start(directory.path(), "5s", &["--speed", "1440"]);
-        bundled.until("connected to node `detector`");
+        let mut bundled = start(directory.path(), "5s", &["--speed", "1440"]);
+        bundled.rest_after("connected to node `detector`");
         signal(name, &bundled.child.id().to_string());
         let (succeeded, text) = bundled.end();
         assert!(succeeded, "{text}");
@@ -97,18 +67,13 @@ fn a_port_that_is_in_use_ends_the_bundle_at_once() {
     let node =
         format!("include = [\"bundled.toml\"]\n[node.detector]\nlisten_metrics = \"{address}\"\n");
     fs::write(&file, node).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
-        .args(["bundled", "--topology"])
-        .arg(file)
-        .env("XDG_RUNTIME_DIR", directory.path())
-        .output()
-        .unwrap();
-    let [text, errors] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
-    assert!(!output.status.success(), "{text}{errors}");
-    let starts = text.matches("detector: started as process").count();
-    assert_eq!(starts, 1, "{text}{errors}");
+    let mut command = command(&["bundled", "--topology", file.to_str().unwrap()]);
+    command.env("XDG_RUNTIME_DIR", directory.path());
+    let (succeeded, text) = ran(command);
+    assert!(!succeeded, "{text}");
+    assert_eq!(text.matches("detector: started as process").count(), 1, "{text}");
     let says = format!("node `detector` cannot serve metrics at `{address}`: ");
-    assert_eq!(errors.matches(&says).count(), 1, "{text}{errors}");
+    assert_eq!(text.matches(&says).count(), 1, "{text}");
 }
 
 #[test]
@@ -117,14 +82,9 @@ fn signals_that_cannot_be_written_are_an_error_before_anything_runs() {
     let pipe = directory.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [directory.path(), &pipe].map(|path| path.to_str().unwrap()) {
-        for command in [&["bundled"][..], &[]] {
-            let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
-                .args(command)
-                .args(["--signals", path])
-                .output()
-                .unwrap();
-            let errors = String::from_utf8(output.stderr).unwrap();
-            assert!(!output.status.success() && output.stdout.is_empty(), "{errors}");
+        for arguments in [&["bundled", "--signals", path][..], &["--signals", path]] {
+            let (succeeded, errors) = ran(command(arguments));
+            assert!(!succeeded, "{errors}");
             let expected = format!("error: cannot write the file of signals {path}: ");
             assert!(errors.starts_with(&expected) && errors.lines().count() == 1, "{errors}");
         }
@@ -134,13 +94,13 @@ fn signals_that_cannot_be_written_are_an_error_before_anything_runs() {
 #[test]
 fn undelivered_messages_are_an_error_of_the_bundle() {
     let directory = tempfile::tempdir().unwrap();
-    let mut bundled = Bundled::start(directory.path(), "1s", &[]);
-    let writer = bundled.until("writer: started as process ");
+    let mut bundled = start(directory.path(), "1s", &[]);
+    let writer = bundled.rest_after("writer: started as process ");
     signal("-STOP", &writer);
     // The detector keeps its swap until the signal is confirmed, so the adapter is blocked.
-    bundled.until("have finished its messages service=\"ArbitrageDetector\"");
+    bundled.rest_after("have finished its messages service=\"ArbitrageDetector\"");
     signal("-TERM", &bundled.child.id().to_string());
-    bundled.until("collector: exited, exit status: 74");
+    bundled.rest_after("collector: exited, exit status: 74");
     signal("-CONT", &writer);
     let (succeeded, text) = bundled.end();
     assert!(!succeeded, "{text}");

@@ -1,9 +1,9 @@
 //! `--describe`: the program says what services it has, without a feed, a database, or a port.
 
-use std::process::Command;
-
 use bandit::app::{self, Options};
 use mycelium::Description;
+
+use crate::program::command;
 
 #[test]
 fn each_command_describes_the_services() {
@@ -20,7 +20,7 @@ fn each_command_describes_the_services() {
         (&["member", "writer", "--directory", path, "--state", path, "--describe"], "writer"),
         (&["--database", path, "--topology", path, "--describe"], "main"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_bandit")).args(arguments).output().unwrap();
+        let output = command(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(text.lines().count(), 1);

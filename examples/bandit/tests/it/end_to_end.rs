@@ -19,6 +19,8 @@ use bandit::{
 use mycelium::{I128, Node, Policy, U256};
 use mycelium_tokio::Tokio;
 
+use crate::program::{command, ran};
+
 /// Runs to the end and returns what it has counted.
 async fn run(options: Options) -> String {
     let executor = Tokio::current().unwrap();
@@ -128,21 +130,11 @@ async fn another_node_can_be_followed() {
     feed.join().await.unwrap();
 }
 
-fn bandit(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_bandit"))
-        .args(arguments)
-        .output()
-        .expect("the program was built");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
 #[test]
 fn a_closed_output_does_not_end_the_run() {
     let directory = tempfile::tempdir().unwrap();
     let signals = directory.path().join("signals.jsonl");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bandit"))
-        .args(["--signals", signals.to_str().unwrap(), "--speed", "100000"])
+    let mut child = command(&["--signals", signals.to_str().unwrap(), "--speed", "100000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -180,7 +172,7 @@ fn invalid_options_are_one_clear_error() {
         (&["--url", &nobody], "no connection to ws://"),
     ];
     for (arguments, expected) in cases {
-        let (succeeded, text) = bandit(arguments);
+        let (succeeded, text) = ran(command(arguments));
         assert!(!succeeded, "{arguments:?} succeeded:\n{text}");
         let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(errors.len(), 1, "{arguments:?}:\n{text}");
@@ -192,7 +184,7 @@ fn invalid_options_are_one_clear_error() {
 #[tokio::test]
 async fn a_swap_of_an_unknown_pool_is_skipped() {
     let node = Node::builder("main")
-        .service(|| MetadataService::new(None, false, Faults::default()))
+        .service(|| MetadataService { database: None, confirms: false, faults: Faults::default() })
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();

@@ -4,16 +4,11 @@
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
 use std::{
-    collections::BTreeMap,
-    env, fs,
-    io::pipe,
-    path::Path,
-    process::{Child, Command},
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    collections::BTreeMap, env, fs, path::Path, process::Command, sync::mpsc::RecvTimeoutError,
     time::Duration,
 };
 
-use crate::program::{lines, undisturbed};
+use crate::program::{Program, command, undisturbed};
 use fastrand::Rng;
 
 const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
@@ -33,26 +28,21 @@ struct Disturbances {
     stops: u32,
 }
 
-/// A bundle whose lines arrive through a channel, so that waiting for them has a timeout.
+/// A bundle, and the members that run.
 struct Bundled {
-    child: Child,
-    lines: Receiver<String>,
-    output: String,
+    program: Program,
     pids: BTreeMap<&'static str, String>,
 }
 
 impl Bundled {
     fn start(signals: &Path, random: &mut Rng) -> Self {
-        let (reader, writer) = pipe().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
-        command.arg("bundled").arg("--signals").arg(signals);
+        let mut command = command(&["bundled", "--signals", signals.to_str().unwrap()]);
         // As fast as possible, or in one to three seconds, so that the members are mostly idle.
         if random.bool() {
             command.args(["--speed", &random.u32(30_000..90_000).to_string()]);
         }
-        command.env("RUST_LOG", "warn").stdout(writer.try_clone().unwrap()).stderr(writer);
-        let child = command.spawn().unwrap();
-        Self { child, lines: lines(reader), output: String::new(), pids: BTreeMap::new() }
+        command.env("RUST_LOG", "warn");
+        Self { program: Program::start(command), pids: BTreeMap::new() }
     }
 
     /// Reads the output of the bundle for this long; false at its end.
@@ -61,7 +51,7 @@ impl Bundled {
         while !left.is_zero() {
             // Counting steps needs no clock, and the exact time does not matter.
             let step = left.min(Duration::from_millis(1));
-            match self.lines.recv_timeout(step) {
+            match self.program.next(step) {
                 Ok(line) => self.take(&line),
                 Err(RecvTimeoutError::Timeout) => left -= step,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -71,7 +61,6 @@ impl Bundled {
     }
 
     fn take(&mut self, line: &str) {
-        self.output.push_str(line);
         for member in MEMBERS {
             let Some(event) = line.strip_prefix(&format!("{member}: ")) else { continue };
             if let Some(pid) = event.strip_prefix("started as process ") {
@@ -134,15 +123,10 @@ impl Bundled {
         done
     }
 
-    /// Whether it succeeded.
-    fn end(&mut self) -> bool {
-        let hangs = self.listen(TIMEOUT);
-        if hangs {
-            self.child.kill().unwrap();
-        }
-        let succeeded = self.child.wait().unwrap().success();
-        assert!(!hangs, "timeout:\n{}", self.output);
-        succeeded
+    /// Whether it succeeded, and its whole output.
+    fn end(mut self) -> (bool, String) {
+        assert!(!self.listen(TIMEOUT), "timeout:\n{}", self.program.output);
+        self.program.end()
     }
 }
 
@@ -155,10 +139,10 @@ fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, Str
         .unwrap();
     let mut bundled = Bundled::start(&signals, random);
     let done = bundled.disturb(random);
-    let succeeded = bundled.end();
+    let (succeeded, output) = bundled.end();
     let dropped = |line: &str| line.contains(" drops") && !line.contains(" 0 drops");
     let found = fs::read(&signals).unwrap();
-    let wrong = match bundled.output.lines().find(|line| dropped(line)) {
+    let wrong = match output.lines().find(|line| dropped(line)) {
         _ if !succeeded => "it did not succeed".to_owned(),
         Some(line) => line.to_owned(),
         None if found != expected => {
@@ -166,7 +150,7 @@ fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, Str
         }
         None => return Ok(done),
     };
-    Err(format!("seed {seed}, {done:?}: {wrong}\n{}", bundled.output))
+    Err(format!("seed {seed}, {done:?}: {wrong}\n{output}"))
 }
 
 #[test]

@@ -4,74 +4,31 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write, pipe},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::channel,
     thread,
     time::Duration,
 };
 
-use crate::program::{lines, undisturbed};
+use crate::program::{Program, command, undisturbed};
+
 const CLOSE: &str = "connection: close\r\n";
 const NODES: [&str; 3] = ["collector", "detector", "writer"];
-/// The attempts of a condition, with a pause after each.
-const ATTEMPTS: u32 = 600;
-const PAUSE: Duration = Duration::from_millis(100);
 
-struct Observed {
-    child: Child,
-    lines: Receiver<String>,
-    output: String,
+fn start(arguments: &[&str], variables: &BTreeMap<&str, String>) -> Program {
+    let mut command = command(&["bundled", "--observe"]);
+    command.args(arguments).envs(variables);
+    Program::start(command)
 }
 
-impl Observed {
-    fn start(arguments: &[&str], variables: &BTreeMap<&str, String>) -> Self {
-        let (reader, writer) = pipe().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
-        command.args(["bundled", "--observe"]).args(arguments).envs(variables);
-        let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
-        Self { child, lines: lines(reader), output: String::new() }
-    }
-
-    /// Tries until there is a value. The bundle has to run until then.
-    fn until<T>(&mut self, what: &str, mut attempt: impl FnMut(&str) -> Option<T>) -> T {
-        for _ in 0..ATTEMPTS {
-            if let Some(value) = attempt(&self.output) {
-                return value;
-            }
-            match self.lines.recv_timeout(PAUSE) {
-                Ok(line) => self.output.push_str(&line),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        let last = attempt(&self.output);
-        last.unwrap_or_else(|| panic!("no {what}:\n{}", self.output))
-    }
-
-    /// The address of a node's metrics, as the output has it.
-    fn metrics(&mut self, node: &str) -> String {
-        let end = format!("/metrics and /ready: node {node}\n");
-        self.until(&end, |output| {
-            let (before, _) = output.split_once(&end)?;
-            before.rsplit_once("http://").map(|(_, address)| address.to_owned())
-        })
-    }
-
-    /// Whether it succeeded, and its whole output.
-    fn end(mut self) -> (bool, String) {
-        self.output.extend(self.lines.iter());
-        (self.child.wait().unwrap().success(), std::mem::take(&mut self.output))
-    }
-}
-
-impl Drop for Observed {
-    fn drop(&mut self) {
-        // Its processes end with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The address of a node's metrics, as the output has it.
+fn metrics(program: &mut Program, node: &str) -> String {
+    let end = format!("/metrics and /ready: node {node}\n");
+    program.until(&end, |output| {
+        let (before, _) = output.split_once(&end)?;
+        before.rsplit_once("http://").map(|(_, address)| address.to_owned())
+    })
 }
 
 /// The variable of a collector's address where nobody listens.
@@ -116,9 +73,9 @@ fn three_processes_are_seen_in_one_trace_and_send_the_same_signals() {
     let variables = free();
     let receiver = variables["OTLP"].strip_prefix("http://").unwrap().to_owned();
     let arguments = ["--speed", "14400", "--signals", signals.to_str().unwrap()];
-    let mut observed = Observed::start(&arguments, &variables);
+    let mut observed = start(&arguments, &variables);
     for node in NODES {
-        let address = observed.metrics(node);
+        let address = metrics(&mut observed, node);
         observed.until(&format!("/ready of {node}"), |_| {
             get(&address, "/ready").filter(|(status, _)| *status == 200)
         });
@@ -164,7 +121,7 @@ fn a_collector_that_listens_gets_the_spans() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
         }
     });
-    let (succeeded, output) = Observed::start(&["--speed", "1000000"], &variables).end();
+    let (succeeded, output) = start(&["--speed", "1000000"], &variables).end();
     assert!(succeeded, "{output}");
     assert!(output.contains("go to the collector at http://127.0.0.1:"), "{output}");
     assert!(!output.contains("One trace"), "{output}");
