@@ -3,6 +3,8 @@
 //! The loops are generic over these traits, so each column gets its own copy of the same loop, with
 //! its ends inlined.
 
+use std::slice;
+
 use crossbeam_utils::CachePadded;
 
 use crate::sample::Item;
@@ -16,6 +18,12 @@ pub(crate) trait Push: Send {
 
     /// Sends an item; false if the queue is full.
     fn push(&mut self, item: &Self::Item) -> bool;
+
+    /// Sends the first items, as many as fit (or none, if not all fit), and returns their number.
+    #[inline]
+    fn push_many(&mut self, items: &[Self::Item]) -> usize {
+        items.iter().take_while(|item| self.push(item)).count()
+    }
 }
 
 /// A receiving end.
@@ -24,19 +32,14 @@ pub(crate) trait Pop: Send {
 
     /// Takes the next item, if any, and passes it to `read`.
     fn pop<R>(&mut self, read: impl FnOnce(&Self::Item) -> R) -> Option<R>;
-}
 
-/// A sending end for batches.
-pub(crate) trait PushMany: Push {
-    /// Sends the first items, as many as fit (or none, if not all fit), and returns their number.
-    fn push_many(&mut self, items: &[Self::Item]) -> usize;
-}
-
-/// A receiving end for batches.
-pub(crate) trait PopMany: Pop {
     /// Takes up to `most` items, passes them to `read` in contiguous pieces, and returns their
     /// number.
-    fn pop_many(&mut self, most: usize, read: impl FnMut(&[Self::Item])) -> usize;
+    #[inline]
+    fn pop_many(&mut self, most: usize, mut read: impl FnMut(&[Self::Item])) -> usize {
+        let mut pop = || self.pop(|item| read(slice::from_ref(item)));
+        (0..most).take_while(|_| pop().is_some()).count()
+    }
 }
 
 /// A sending end for a task.
@@ -90,11 +93,14 @@ macro_rules! columns {
     };
 }
 
-/// Implements `Push` and `Pop` for the two ends of a queue of `item`:
-/// `tried!([generics] item; Sender: |end, item| bool; Receiver: |end| Option<item>)`.
+/// Implements `Push` and `Pop` for the two ends of a queue of `item`, some with batches of their own:
+/// `tried!([generics] item; Sender: |end, item| bool, |items| usize;
+///     Receiver: |end| Option<item>, |most, read| usize)`.
 macro_rules! tried {
-    ([$($generics:tt)*] $item:ty; $sender:ty: |$tx:ident, $value:ident| $push:expr;
-        $receiver:ty: |$rx:ident| $pop:expr $(;)?) => {
+    ([$($generics:tt)*] $item:ty;
+        $sender:ty: |$tx:ident, $value:ident| $push:expr $(, |$items:ident| $push_many:expr)?;
+        $receiver:ty: |$rx:ident| $pop:expr $(, |$most:ident, $read:ident| $pop_many:expr)? $(;)?
+    ) => {
         impl<$($generics)*> crate::ends::Push for $sender {
             type Item = $item;
 
@@ -103,6 +109,13 @@ macro_rules! tried {
                 let $tx = self;
                 $push
             }
+            $(
+                #[inline]
+                fn push_many(&mut self, $items: &[$item]) -> usize {
+                    let $tx = self;
+                    $push_many
+                }
+            )?
         }
 
         impl<$($generics)*> crate::ends::Pop for $receiver {
@@ -113,6 +126,13 @@ macro_rules! tried {
                 let $rx = self;
                 $pop.map(|item| read(&item))
             }
+            $(
+                #[inline]
+                fn pop_many(&mut self, $most: usize, mut $read: impl FnMut(&[$item])) -> usize {
+                    let $rx = self;
+                    $pop_many
+                }
+            )?
         }
     };
 }

@@ -105,6 +105,20 @@ impl Retry {
     }
 }
 
+/// Repeats `step`, which gets the number of items that are done and returns how many more it has
+/// done, until there are `count`, or up to the deadline.
+#[inline(never)]
+pub(crate) fn repeat(count: usize, mut retry: Retry, mut step: impl FnMut(usize) -> usize) {
+    let mut done = 0;
+    while done < count {
+        let more = step(done);
+        done += more;
+        if more == 0 && !retry.wait() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

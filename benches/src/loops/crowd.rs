@@ -13,71 +13,20 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::affinity::Cores;
-use crate::ends::{Ends, Pop, PopMany, Push, PushMany};
+use crate::ends::{Ends, Pop, Push};
 use crate::harness::{Column, Mismatch, Round};
 use crate::report::Limit;
 use crate::sample::Tally;
 use crate::threads;
-use crate::wait::{DEADLINE, Idle, Retry};
+use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
-/// Items in a batch.
-const BATCH: usize = 16;
 /// The maximum number of senders.
 const SENDERS: usize = 8;
 /// The windows of time in which shares are measured.
 pub(crate) const WINDOWS: u32 = 2;
 
-/// A sending end, one by one or in batches.
-pub(crate) trait Sending: Send {
-    /// Sends up to a batch of items, from `number` on and below `end`, and returns how many.
-    fn send(&mut self, sender: usize, number: u64, end: u64) -> u64;
-}
-
-/// A receiving end, one by one or in batches.
-pub(crate) trait Receiving: Send {
-    /// Receives up to a batch of items and returns how many.
-    fn receive(&mut self, receipt: &mut Receipt) -> u64;
-}
-
-/// One by one. Padded like `ends::Bare`.
-pub(crate) struct Single<E>(CachePadded<E>);
-
-/// Up to [`BATCH`] at a time.
-pub(crate) struct Batched<E>(CachePadded<E>);
-
 fn item(sender: usize, number: u64) -> u64 {
     (sender as u64) << 32 | number
-}
-
-impl<P: Push<Item = u64>> Sending for Single<P> {
-    #[inline]
-    fn send(&mut self, sender: usize, number: u64, _end: u64) -> u64 {
-        u64::from(self.0.push(&item(sender, number)))
-    }
-}
-
-impl<Q: Pop<Item = u64>> Receiving for Single<Q> {
-    #[inline]
-    fn receive(&mut self, receipt: &mut Receipt) -> u64 {
-        u64::from(self.0.pop(|item| receipt.add(*item)).is_some())
-    }
-}
-
-impl<P: PushMany<Item = u64>> Sending for Batched<P> {
-    #[inline]
-    fn send(&mut self, sender: usize, number: u64, end: u64) -> u64 {
-        let items: [u64; BATCH] = std::array::from_fn(|index| item(sender, number + index as u64));
-        let count = BATCH.min((end - number) as usize);
-        self.0.push_many(&items[..count]) as u64
-    }
-}
-
-impl<Q: PopMany<Item = u64>> Receiving for Batched<Q> {
-    #[inline]
-    fn receive(&mut self, receipt: &mut Receipt) -> u64 {
-        let read = |items: &[u64]| items.iter().for_each(|item| receipt.add(*item));
-        self.0.pop_many(BATCH, read) as u64
-    }
 }
 
 /// The items that one receiver got.
@@ -114,64 +63,59 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A column with all its ends.
-pub(crate) struct Crowd<S, R> {
+/// A column with all its ends, which move up to this number of items at a time.
+pub(crate) struct Crowd<P, Q, const BATCH: usize> {
     name: &'static str,
-    senders: Vec<S>,
-    receivers: Vec<R>,
+    /// Padded like `ends::Bare`.
+    senders: Vec<CachePadded<P>>,
+    receivers: Vec<CachePadded<Q>>,
     idle: Idle,
     cores: Cores,
 }
 
-impl<P, Q> Crowd<Single<P>, Single<Q>> {
-    /// Clones of either end.
-    pub(crate) fn of(
-        Ends { name, sender, receiver }: Ends<P, Q>,
-        Shape { senders, receivers }: Shape,
-        idle: Idle,
-        cores: &Cores,
-    ) -> Crowd<Single<P>, Single<Q>>
-    where
-        P: Clone,
-        Q: Clone,
-    {
-        let senders = iter::repeat_n(sender, senders).map(|end| Single(CachePadded::new(end)));
-        let receivers = iter::repeat_n(receiver, receivers);
-        let receivers = receivers.map(|end| Single(CachePadded::new(end))).collect();
-        Crowd { name, senders: senders.collect(), receivers, idle, cores: cores.clone() }
+/// Sends up to a batch of items, from `number` on and below `end`, and returns how many.
+#[inline]
+fn send<const BATCH: usize>(
+    sender: &mut impl Push<Item = u64>,
+    index: usize,
+    number: u64,
+    end: u64,
+) -> u64 {
+    if BATCH == 1 {
+        return u64::from(sender.push(&item(index, number)));
     }
-
-    pub(crate) fn in_batches(self) -> Crowd<Batched<P>, Batched<Q>> {
-        let Crowd { name, senders, receivers, idle, cores } = self;
-        let senders = senders.into_iter().map(|Single(end)| Batched(end)).collect();
-        let receivers = receivers.into_iter().map(|Single(end)| Batched(end)).collect();
-        Crowd { name, senders, receivers, idle, cores }
-    }
+    let items: [u64; BATCH] = std::array::from_fn(|more| item(index, number + more as u64));
+    let count = BATCH.min((end - number) as usize);
+    sender.push_many(&items[..count]) as u64
 }
 
-#[inline(never)]
-fn send_all<S: Sending>(sender: &mut S, index: usize, count: u64, mut retry: Retry) {
-    let mut number = 0;
-    while number < count {
-        let sent = sender.send(index, number, count);
-        number += sent;
-        if sent == 0 && !retry.wait() {
-            return;
-        }
+/// Receives up to a batch of items and returns how many.
+#[inline]
+fn receive<const BATCH: usize>(
+    receiver: &mut impl Pop<Item = u64>,
+    receipt: &mut Receipt,
+) -> usize {
+    if BATCH == 1 {
+        return usize::from(receiver.pop(|item| receipt.add(*item)).is_some());
     }
+    receiver.pop_many(BATCH, |items| items.iter().for_each(|item| receipt.add(*item)))
 }
 
 /// Receives until all senders have ended and the queue is empty.
 #[inline(never)]
-fn receive_all<R: Receiving>(receiver: &mut R, sending: &AtomicUsize, mut retry: Retry) -> Receipt {
+fn receive_all<const BATCH: usize>(
+    receiver: &mut impl Pop<Item = u64>,
+    sending: &AtomicUsize,
+    mut retry: Retry,
+) -> Receipt {
     let mut receipt = Receipt::default();
     loop {
-        if receiver.receive(&mut receipt) > 0 {
+        if receive::<BATCH>(receiver, &mut receipt) > 0 {
             continue;
         }
         if sending.load(Ordering::Acquire) == 0 {
             // All items that were sent are visible now.
-            if receiver.receive(&mut receipt) == 0 {
+            if receive::<BATCH>(receiver, &mut receipt) == 0 {
                 return receipt;
             }
         } else if !retry.wait() {
@@ -180,7 +124,23 @@ fn receive_all<R: Receiving>(receiver: &mut R, sending: &AtomicUsize, mut retry:
     }
 }
 
-impl<S: Sending, R: Receiving> Crowd<S, R> {
+impl<P, Q, const BATCH: usize> Crowd<P, Q, BATCH>
+where
+    P: Push<Item = u64> + Clone + 'static,
+    Q: Pop<Item = u64> + Clone + 'static,
+{
+    /// Clones of either end.
+    pub(crate) fn of(
+        Ends { name, sender, receiver }: Ends<P, Q>,
+        Shape { senders, receivers }: Shape,
+        idle: Idle,
+        cores: &Cores,
+    ) -> Crowd<P, Q, BATCH> {
+        let senders = iter::repeat_n(sender, senders).map(CachePadded::new).collect();
+        let receivers = iter::repeat_n(receiver, receivers).map(CachePadded::new).collect();
+        Crowd { name, senders, receivers, idle, cores: cores.clone() }
+    }
+
     /// Checks that the receipts contain each item that was sent once.
     fn check(&self, sent: &[u64], receipts: &[Receipt]) -> Result<(), Mismatch> {
         let (mut expected, mut found) = (Tally::default(), Tally::default());
@@ -198,9 +158,7 @@ impl<S: Sending, R: Receiving> Crowd<S, R> {
         }
         Mismatch::check(self.name, expected, found)
     }
-}
 
-impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
     /// A column of the throughput.
     pub(crate) fn throughput(mut self) -> Column {
         Column::new(self.name, move |operations| self.round(operations))
@@ -213,14 +171,18 @@ impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
         let senders = self.senders.iter_mut().enumerate().map(|(index, sender)| {
             move || {
                 let start = Instant::now();
-                send_all(sender, index, share, Retry::new(idle, deadline));
+                let retry = Retry::new(idle, deadline);
+                repeat(share as usize, retry, |done| {
+                    send::<BATCH>(&mut **sender, index, done as u64, share) as usize
+                });
                 sending.fetch_sub(1, Ordering::Release);
                 start
             }
         });
         let receivers = self.receivers.iter_mut().map(|receiver| {
             move || {
-                let receipt = receive_all(receiver, sending, Retry::new(idle, deadline));
+                let receipt =
+                    receive_all::<BATCH>(&mut **receiver, sending, Retry::new(idle, deadline));
                 (Instant::now(), receipt)
             }
         });
@@ -251,7 +213,7 @@ impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
             move || {
                 let mut number = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let count = sender.send(index, number, u64::MAX);
+                    let count = send::<BATCH>(&mut **sender, index, number, u64::MAX);
                     number += count;
                     sent.store(number, Ordering::Relaxed);
                     if count == 0 && !retry.wait() {
@@ -263,7 +225,7 @@ impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
         });
         let receivers = receivers.iter_mut().map(|receiver| {
             let retry = retry();
-            move || receive_all(receiver, sending, retry)
+            move || receive_all::<BATCH>(&mut **receiver, sending, retry)
         });
         let read =
             || -> Vec<u64> { sent.iter().map(|sent| sent.load(Ordering::Relaxed)).collect() };

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::ends::{Bare, Ends, Pop, Push, PushMany, Task};
+use crate::ends::{Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Sample, Tally, samples};
 
@@ -85,10 +85,7 @@ where
 
 /// The sender's loop, with all prepared samples at once.
 #[inline(never)]
-fn send_in_batches<P: Task<End: PushMany<Item = Sample>>>(
-    sender: &mut P,
-    samples: &[Sample],
-) -> usize {
+fn send_in_batches<P: Task<End: Push<Item = Sample>>>(sender: &mut P, samples: &[Sample]) -> usize {
     sender.poll(|sender| {
         (0..BATCH / samples.len()).map(|_| sender.push_many(black_box(samples))).sum()
     })
@@ -98,7 +95,7 @@ fn send_in_batches<P: Task<End: PushMany<Item = Sample>>>(
 /// timed parts.
 pub(crate) fn in_batches<P, Q>(name: &'static str, ends: Ends<P, Q>) -> Column
 where
-    P: Task<End: PushMany<Item = Sample>> + 'static,
+    P: Task<End: Push<Item = Sample>> + 'static,
     Q: Task<End: Pop<Item = Sample>> + 'static,
 {
     let Ends { mut sender, mut receiver, .. } = ends;
@@ -115,33 +112,6 @@ where
             }
         }
         Mismatch::check(name, Tally::expected(operations, Tally::add), tally)?;
-        Ok(Round::Total(took))
-    })
-}
-
-/// A sender without a queue.
-struct Nothing;
-
-impl Push for Nothing {
-    type Item = Sample;
-
-    #[inline]
-    fn push(&mut self, sample: &Sample) -> bool {
-        black_box(sample);
-        true
-    }
-}
-
-/// The cost of the loop without a queue.
-pub(crate) fn loop_alone() -> Column {
-    Column::new("the loop alone", |operations| {
-        let mut supply = Sample::supply();
-        let mut took = Duration::ZERO;
-        for batch in 0..operations / BATCH {
-            let start = Instant::now();
-            black_box(send_batch(&mut Bare::new(Nothing), &mut supply, batch * BATCH));
-            took += start.elapsed();
-        }
         Ok(Round::Total(took))
     })
 }

@@ -4,11 +4,11 @@
 use std::time::Instant;
 
 use crate::affinity::Cores;
-use crate::ends::{Ends, Pop, PopMany, Push, PushMany, Task};
+use crate::ends::{Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Tally};
 use crate::threads;
-use crate::wait::{DEADLINE, Idle, Retry};
+use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
 /// Both ends of a column, and how their threads run.
 pub(crate) struct Threads<P, Q> {
@@ -62,32 +62,8 @@ impl<P: Task, Q: Task> Threads<P, Q> {
     }
 }
 
-#[inline(never)]
-fn send_all<P: Push>(sender: &mut P, count: usize, mut retry: Retry) {
-    let mut supply = P::Item::supply();
-    for number in 0..count {
-        let item = P::Item::nth(&mut supply, number);
-        while !sender.push(item) {
-            if !retry.wait() {
-                return;
-            }
-        }
-    }
-}
-
-#[inline(never)]
-fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut retry: Retry) -> Tally {
-    let mut tally = Tally::default();
-    while tally.count < count as u64 {
-        if receiver.pop(|item| item.add(&mut tally)).is_none() && !retry.wait() {
-            break;
-        }
-    }
-    tally
-}
-
-/// One by one.
-pub(crate) fn one_way<P, Q>(mut threads: Threads<P, Q>) -> Column
+/// Sends and receives batches of this number of items, which may be one.
+pub(crate) fn one_way<const BATCH: usize, P, Q>(mut threads: Threads<P, Q>) -> Column
 where
     P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
     Q: Task<End: Pop> + 'static,
@@ -95,63 +71,32 @@ where
     Column::new(threads.ends.name, move |operations| {
         threads.round(
             operations,
-            |sender, retry| send_all(sender, operations, retry),
-            |receiver, retry| receive_all(receiver, operations, retry),
-        )
-    })
-}
-
-#[inline(never)]
-fn send_batches<P: PushMany>(sender: &mut P, batch: usize, count: usize, mut retry: Retry) {
-    let mut supply = P::Item::supply();
-    let mut buffer = vec![P::Item::default(); batch].into_boxed_slice();
-    let mut sent = 0;
-    while sent < count {
-        let batch = &mut buffer[..batch.min(count - sent)];
-        for (item, number) in batch.iter_mut().zip(sent..) {
-            *item = *P::Item::nth(&mut supply, number);
-        }
-        sent += batch.len();
-        let mut items = &*batch;
-        while !items.is_empty() {
-            let accepted = sender.push_many(items);
-            items = &items[accepted..];
-            if accepted == 0 && !retry.wait() {
-                return;
-            }
-        }
-    }
-}
-
-#[inline(never)]
-fn receive_batches<Q: PopMany>(
-    receiver: &mut Q,
-    batch: usize,
-    count: usize,
-    mut retry: Retry,
-) -> Tally {
-    let mut tally = Tally::default();
-    while tally.count < count as u64 {
-        let most = batch.min(count - tally.count as usize);
-        let read = |items: &[Q::Item]| items.iter().for_each(|item| item.add(&mut tally));
-        if receiver.pop_many(most, read) == 0 && !retry.wait() {
-            break;
-        }
-    }
-    tally
-}
-
-/// In batches.
-pub(crate) fn one_way_in_batches<P, Q>(mut threads: Threads<P, Q>, batch: usize) -> Column
-where
-    P: Task<End: PushMany<Item = <Q::End as Pop>::Item>> + 'static,
-    Q: Task<End: PopMany> + 'static,
-{
-    Column::new(threads.ends.name, move |operations| {
-        threads.round(
-            operations,
-            |sender, retry| send_batches(sender, batch, operations, retry),
-            |receiver, retry| receive_batches(receiver, batch, operations, retry),
+            |sender, retry| {
+                let mut supply = <Q::End as Pop>::Item::supply();
+                let mut buffer = [<Q::End as Pop>::Item::default(); BATCH];
+                repeat(operations, retry, |done| {
+                    if BATCH == 1 {
+                        return usize::from(sender.push(Item::nth(&mut supply, done)));
+                    }
+                    let batch = &mut buffer[..BATCH.min(operations - done)];
+                    for (item, number) in batch.iter_mut().zip(done..) {
+                        *item = *Item::nth(&mut supply, number);
+                    }
+                    sender.push_many(batch)
+                });
+            },
+            |receiver, retry| {
+                let mut tally = Tally::default();
+                repeat(operations, retry, |done| {
+                    if BATCH == 1 {
+                        return usize::from(receiver.pop(|item| item.add(&mut tally)).is_some());
+                    }
+                    receiver.pop_many(BATCH.min(operations - done), |items| {
+                        items.iter().for_each(|item| item.add(&mut tally));
+                    })
+                });
+                tally
+            },
         )
     })
 }

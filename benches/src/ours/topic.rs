@@ -9,7 +9,7 @@ use mycelium_transports::local::{
     poll_with,
 };
 
-use crate::ends::{CAPACITY, Ends, Pop, Push, PushMany, Task};
+use crate::ends::{CAPACITY, Ends, Pop, Push, Task};
 use crate::sample::Sample;
 
 pub(crate) const EMIT: &str = "emit";
@@ -40,9 +40,7 @@ impl Push for Publisher<Sample> {
     fn push(&mut self, sample: &Sample) -> bool {
         self.try_emit(*sample).is_ok()
     }
-}
 
-impl PushMany for Publisher<Sample> {
     #[inline]
     fn push_many(&mut self, samples: &[Sample]) -> usize {
         match self.try_emit_batch(samples) {

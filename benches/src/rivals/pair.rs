@@ -5,45 +5,48 @@ use ringbuf::traits::{Consumer as _, Producer as _, Split as _};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use rtrb::chunks::ChunkError;
 
-use crate::ends::{CAPACITY, Ends, PopMany, PushMany, tried};
+use crate::ends::{CAPACITY, Ends, tried};
 use crate::rivals::{HEAPLESS, RINGBUF};
 use crate::sample::Item;
 
 // The methods of rtrb have the names of our traits' methods, so the paths are full.
-tried!([T: Item] T; rtrb::Producer<T>: |end, item| rtrb::Producer::push(end, *item).is_ok();
-    rtrb::Consumer<T>: |end| rtrb::Consumer::pop(end).ok());
+tried!([T: Item] T;
+    rtrb::Producer<T>: |end, item| rtrb::Producer::push(end, *item).is_ok(),
+        |items| write_chunk(end, items);
+    rtrb::Consumer<T>: |end| rtrb::Consumer::pop(end).ok(), |most, read| read_chunk(end, most, &mut read));
 tried!([T: Item] T; spsc::Producer<'static, T>: |end, item| end.enqueue(*item).is_ok();
     spsc::Consumer<'static, T>: |end| end.dequeue());
 tried!([T: Item] T; Ringbuf<HeapProd<T>>: |end, item| end.0.try_push(*item).is_ok();
     Ringbuf<HeapCons<T>>: |end| end.0.try_pop());
 
-/// Writes chunks from an iterator and reads them in place.
-impl<T: Item> PushMany for rtrb::Producer<T> {
-    #[inline]
-    fn push_many(&mut self, items: &[T]) -> usize {
-        let chunk = match self.write_chunk_uninit(items.len()) {
-            Err(ChunkError::TooFewSlots(free)) if free > 0 => self.write_chunk_uninit(free),
-            chunk => chunk,
-        };
-        chunk.map_or(0, |chunk| chunk.fill_from_iter(items.iter().copied()))
-    }
+/// Writes a chunk from an iterator.
+#[inline]
+fn write_chunk<T: Item>(end: &mut rtrb::Producer<T>, items: &[T]) -> usize {
+    let chunk = match end.write_chunk_uninit(items.len()) {
+        Err(ChunkError::TooFewSlots(free)) if free > 0 => end.write_chunk_uninit(free),
+        chunk => chunk,
+    };
+    chunk.map_or(0, |chunk| chunk.fill_from_iter(items.iter().copied()))
 }
 
-impl<T: Item> PopMany for rtrb::Consumer<T> {
-    #[inline]
-    fn pop_many(&mut self, most: usize, mut read: impl FnMut(&[T])) -> usize {
-        let chunk = match self.read_chunk(most) {
-            Err(ChunkError::TooFewSlots(full)) if full > 0 => self.read_chunk(full),
-            chunk => chunk,
-        };
-        let Ok(chunk) = chunk else { return 0 };
-        let (first, second) = chunk.as_slices();
-        read(first);
-        read(second);
-        let count = chunk.len();
-        chunk.commit_all();
-        count
-    }
+/// Reads a chunk in place.
+#[inline]
+fn read_chunk<T: Item>(
+    end: &mut rtrb::Consumer<T>,
+    most: usize,
+    mut read: impl FnMut(&[T]),
+) -> usize {
+    let chunk = match end.read_chunk(most) {
+        Err(ChunkError::TooFewSlots(full)) if full > 0 => end.read_chunk(full),
+        chunk => chunk,
+    };
+    let Ok(chunk) = chunk else { return 0 };
+    let (first, second) = chunk.as_slices();
+    read(first);
+    read(second);
+    let count = chunk.len();
+    chunk.commit_all();
+    count
 }
 
 pub(crate) fn rtrb<T: Item>(

@@ -6,7 +6,7 @@ use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, loop_alone, to_one};
+use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, to_one};
 use crate::loops::one_way::{Threads, one_way};
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
@@ -43,8 +43,7 @@ fn pairs(goal: Pair) -> Vec<Pair> {
 
 pub(super) fn emit(options: &Options, _: &Cores) -> Vec<Sweep> {
     let budget = TaskBudget::new();
-    let mut columns = every!(budget.clone(), budget, ends => to_one(ends));
-    columns.push(loop_alone());
+    let columns = every!(budget.clone(), budget, ends => to_one(ends));
     let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
@@ -133,7 +132,7 @@ pub(super) fn threads(options: &Options, cores: &Cores) -> Vec<Sweep> {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(40_000, 4_000),
             columns: every!(TaskBudget::new(), TaskBudget::new(), ends => {
-                one_way(Threads { ends, idle, cores: cores.clone() })
+                one_way::<1, _, _>(Threads { ends, idle, cores: cores.clone() })
             }),
             ..Contest::new("threads", "emit to a subscriber on another core", title).at(idle.slug())
         }

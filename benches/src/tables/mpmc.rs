@@ -16,6 +16,8 @@ use crate::wait::{Idle, SHARED};
 
 const RIVALS: &[&str] = &[ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, KANAL, GIL_MPMC, RAPIDFIRE];
 
+/// Items in a batch.
+const BATCH: usize = 16;
 const ROW: &str = "mpmc: one by one, batches of 16, fairness";
 
 const SHAPES: [Shape; 4] = [
@@ -37,11 +39,11 @@ pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let contest = Contest {
         counts: true,
         columns: columns!(ends => ends;
-            Crowd::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
-            Crowd::of(mpmc(MPMC_BATCHES), shape, idle, cores).in_batches().shares(window, LEAST);
+            Crowd::<_, _, 1>::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
+            Crowd::<_, _, BATCH>::of(mpmc(MPMC_BATCHES), shape, idle, cores).shares(window, LEAST);
             rivals:
             // Without a goal: shows what the system's scheduler gives to threads.
-            Crowd::of(many::array_queue(), shape, idle, cores).shares(window, None),
+            Crowd::<_, _, 1>::of(many::array_queue(), shape, idle, cores).shares(window, None),
         ),
         ..Contest::new("fairness", ROW, title).at("4-1-mixed")
     };
@@ -64,15 +66,15 @@ fn at(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {
         timed: "from the first send to the last receive, with checksums",
         operations: options.operations(64_000, 3_200).next_multiple_of(4),
         columns: columns!(ends => ends;
-            Crowd::of(mpmc(MPMC), shape, idle, cores).throughput(),
-            Crowd::of(mpmc(MPMC_BATCHES), shape, idle, cores).in_batches().throughput();
+            Crowd::<_, _, 1>::of(mpmc(MPMC), shape, idle, cores).throughput(),
+            Crowd::<_, _, BATCH>::of(mpmc(MPMC_BATCHES), shape, idle, cores).throughput();
             rivals:
-            Crowd::of(many::array_queue(), shape, idle, cores).throughput(),
-            Crowd::of(many::concurrent_queue(), shape, idle, cores).throughput(),
-            Crowd::of(many::crossbeam(), shape, idle, cores).throughput(),
-            Crowd::of(many::kanal(), shape, idle, cores).throughput(),
-            Crowd::of(many::rapidfire(), shape, idle, cores).throughput(),
-            Crowd::of(many::gil_mpmc(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::array_queue(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::concurrent_queue(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::crossbeam(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::kanal(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::rapidfire(), shape, idle, cores).throughput(),
+            Crowd::<_, _, 1>::of(many::gil_mpmc(), shape, idle, cores).throughput(),
         ),
         pairs: vec![
             Pair::new(MPMC, ARRAY_QUEUE).within(1.0),

@@ -4,7 +4,7 @@ use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
-use crate::loops::one_way::{Threads, one_way, one_way_in_batches};
+use crate::loops::one_way::{Threads, one_way};
 use crate::loops::trip::trips as trip_column;
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING_TRIP};
@@ -74,7 +74,7 @@ fn items<T: Item>(
         Contest {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(100_000, 4_000),
-            columns: every!(T, ends => one_way(Threads { ends, idle, cores: cores.clone() })),
+            columns: every!(T, ends => one_way::<1, _, _>(Threads { ends, idle, cores: cores.clone() })),
             ..Contest::new(key, row, title).at(idle.slug())
         }
     })
@@ -88,7 +88,7 @@ pub(super) fn batches(options: &Options, cores: &Cores) -> Vec<Sweep> {
             timed: "from the first send to the last receive, with checksums",
             operations: options.operations(1_000_000, 4_000),
             columns: columns!(
-                ends => one_way_in_batches(Threads { ends, idle, cores: cores.clone() }, BATCH);
+                ends => one_way::<BATCH, _, _>(Threads { ends, idle, cores: cores.clone() });
                 ours::slices::<u64>().bare();
                 rivals:
                 pair::rtrb::<u64>(RTRB_CHUNKS, CAPACITY).bare(),
