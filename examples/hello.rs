@@ -37,6 +37,7 @@ impl Listener {
     }
 }
 
+/// Which process runs which service.
 const TOPOLOGY: &str = r#"
 node.greeter.services = ["Greeter"]
 node.listener.services = ["Listener"]
@@ -45,7 +46,11 @@ node.listener.services = ["Listener"]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = std::env::args().nth(1).ok_or("expected a name: greeter or listener")?;
-    let node = Node::builder(&node).topology(Topology::parse("hello.toml", TOPOLOGY)?);
-    node.service(|| Greeter).service(|| Listener).build()?.run(Tokio::current()?).await?;
+    let node = Node::builder(&node).service(|| Greeter).service(|| Listener);
+    // `mycelium check` runs the program with `--describe`, perhaps in another directory.
+    let node = node.describe_on_request();
+    // Usually a file: `Topology::load("hello.toml")`.
+    let node = node.topology(Topology::parse("hello.toml", TOPOLOGY)?).build()?;
+    node.run(Tokio::current()?).await?;
     Ok(())
 }

@@ -154,6 +154,29 @@ mod tests {
     }
 
     #[test]
+    fn resuming_gives_the_file_of_an_undisturbed_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+        let mut file = SignalFile::open(&whole, None).unwrap();
+        for index in 0..10 {
+            file.append(&signal(index)).unwrap();
+        }
+        let mut committed = SignalFile::open(&broken, None).unwrap().committed();
+        for index in 0..10 {
+            // A writer that dies after half a line, or after a line whose commit it did not report.
+            fs::write(&broken, [&fs::read(&broken).unwrap(), &b"{\"block\":1"[..]].concat())
+                .unwrap();
+            let mut file = SignalFile::open(&broken, Some(committed)).unwrap();
+            committed = file.append(&signal(index)).unwrap();
+            assert_eq!(file.append(&signal(index)).unwrap(), committed, "twice is once");
+            if index % 2 == 0 {
+                file.append(&signal(index + 1)).unwrap();
+            }
+        }
+        assert_eq!(fs::read(&whole).unwrap(), fs::read(&broken).unwrap());
+    }
+
+    #[test]
     fn failures_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let error = SignalFile::open(dir.path(), None).unwrap_err().to_string();

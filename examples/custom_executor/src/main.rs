@@ -1,4 +1,4 @@
-//! A node with three services and a timer on a hand-written loop, without any runtime.
+//! A node with two services and a timer on a hand-written loop, without any runtime.
 //! Run it with `cargo run -p custom_executor`.
 #![expect(clippy::print_stdout, reason = "this is a command-line program")]
 
@@ -12,12 +12,6 @@ use own_loop::OwnLoop;
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     number: u64,
-}
-
-#[message(topic = "squares", id = 2)]
-struct Square {
-    of: u64,
-    is: u64,
 }
 
 struct Clock;
@@ -35,28 +29,15 @@ impl Clock {
 
 struct Squarer;
 
-#[service(reads(Tick), emits(Square))]
+#[service(reads(Tick))]
 impl Squarer {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe::<Tick>()?;
         while let Some(delivery) = ticks.recv().await {
-            if let Delivery::Msg(tick) = delivery {
-                ctx.emit(Square { of: tick.number, is: tick.number * tick.number }).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Printer;
-
-#[service(reads(Square))]
-impl Printer {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        while let Some(delivery) = squares.recv().await {
             match delivery {
-                Delivery::Msg(square) => println!("{} squared is {}", square.of, square.is),
+                Delivery::Msg(tick) => {
+                    println!("{} squared is {}", tick.number, tick.number * tick.number);
+                }
                 Delivery::Gap(gap) => println!("{gap}"),
             }
         }
@@ -65,7 +46,7 @@ impl Printer {
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let node = Node::builder("main").service(|| Clock).service(|| Squarer).service(|| Printer);
+    let node = Node::builder("main").service(|| Clock).service(|| Squarer);
     let own = OwnLoop::new();
     // The loop may run other futures beside the node.
     let running = node.build()?.start(own.clone())?;

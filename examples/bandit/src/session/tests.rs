@@ -57,6 +57,23 @@ fn drained(session: &mut Session) -> (Vec<Key>, usize) {
 }
 
 #[test]
+fn the_first_connection_requests_the_newest_block() {
+    let mut session = Session { cursor: Cursor::default(), ..starting_at(0) };
+    session.connected();
+    assert_eq!(answered(&mut session, "\"0x9\""), Call::BlockNumber([]));
+    let started = Cursor { start: Some(9), last: None };
+    assert_eq!(session.poll_event(), Some(Event::Started(started)));
+    subscribed(&mut session);
+    // Before the first log a new connection keeps the start block.
+    live(&mut session, key(10, 0));
+    assert_eq!(session.handle_end(None), Ended::Reconnect);
+    session.connected();
+    subscribed(&mut session);
+    backfilled(&mut session, 9, &[key(10, 0)]);
+    assert_eq!(drained(&mut session).0, [key(10, 0)]);
+}
+
+#[test]
 fn live_logs_wait_for_the_backfill_and_come_out_once() {
     let mut session = starting_at(0);
     session.cursor.last = Some(key(20, 3));
@@ -85,6 +102,26 @@ fn too_many_queued_logs_are_an_error() {
     subscribed(&mut session);
     backfilled(&mut session, 0, &[key(1, 0)]);
     assert_eq!(drained(&mut session).0.len(), 1);
+}
+
+#[test]
+fn the_end_counts_only_after_the_backfill() {
+    let end = Some((1000, END_OF_RECORDING));
+    let mut session = starting_at(1);
+    session.connected();
+    subscribed(&mut session);
+    assert_eq!(session.handle_end(end), Ended::Reconnect);
+    for (close, ended) in [
+        (end, Ended::Finished),
+        (None, Ended::Reconnect),
+        (Some((1000, "")), Ended::Reconnect),
+        (Some((1001, END_OF_RECORDING)), Ended::Reconnect),
+    ] {
+        session.connected();
+        subscribed(&mut session);
+        backfilled(&mut session, 1, &[]);
+        assert_eq!(session.handle_end(close), ended);
+    }
 }
 
 #[test]
