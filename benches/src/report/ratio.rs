@@ -155,27 +155,3 @@ impl fmt::Display for Verdict {
         })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_far_from_that_of_the_tables_is_unsteady() {
-        let quartiles = Quartiles { lower: 0.5, median: 0.6, upper: 0.7 };
-        let is_unsteady = |ratio, medians: [f64; 2], measure| {
-            let [ours, rival] = medians.map(|nanoseconds| WorstPoint {
-                column: String::new(),
-                point: None,
-                nanoseconds,
-            });
-            let (goal, verdict) = (None, None);
-            Ratio { ours, rival, best: false, measure, goal, ratio, verdict }.is_unsteady()
-        };
-        assert!(!is_unsteady(quartiles, [6.0, 10.0], Measure::Time));
-        assert!(!is_unsteady(quartiles, [10.0, 6.0], Measure::Throughput));
-        assert!(is_unsteady(quartiles, [15.0, 10.0], Measure::Time));
-        let wide = Quartiles { lower: 0.4, ..quartiles };
-        assert!(is_unsteady(wide, [6.0, 10.0], Measure::Time));
-    }
-}

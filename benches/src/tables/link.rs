@@ -94,7 +94,7 @@ impl Over {
             ..Contest::new(
                 self.table,
                 self.row,
-                format!("56 bytes one way {} between two threads of {executor}", self.title),
+                format!("56 bytes one way {} on {executor}", self.title),
             )
             .at(executor)
         }

@@ -15,7 +15,9 @@ use crate::rivals::{
 };
 #[cfg(feature = "rivals")]
 use crate::rivals::{many, pair};
-use crate::sample::{Item, Sample};
+use crate::sample::Item;
+#[cfg(feature = "rivals")]
+use crate::sample::Sample;
 
 const NUMBERS: &str = "spsc, numbers: one by one, batches of 64";
 const RIVALS: &[&str] = &[RTRB, RINGBUF, HEAPLESS, ARRAY_QUEUE, CROSSBEAM, KANAL];

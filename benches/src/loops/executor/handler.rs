@@ -1,11 +1,10 @@
 //! A message to a handler on the same thread. Busy: one after the other while both sides are awake.
 //! Parked: there and back, each side asleep until the other one sends.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::host::{Runtime, both};
-use super::services::{FITS, Results, stream, trips};
+use super::services::{FITS, Task, stream, trips};
 use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Tally};
@@ -13,14 +12,10 @@ use crate::sample::{Item, Tally};
 /// Services of a node.
 pub(crate) fn services(name: &'static str, on: Runtime, parked: bool) -> Column {
     Column::new(name, move |operations| {
-        let results = Arc::new(Results::default());
-        let node = if parked {
-            trips(operations, false, &results).build().expect(FITS)
-        } else {
-            stream(operations, &results)
-        };
+        let task = Task::of(operations);
+        let node = if parked { trips(false, &task).build().expect(FITS) } else { stream(&task) };
         on.run_node(name, node)?;
-        let found = results.found();
+        let found = task.found();
         checked(name, operations, Some((found.tally, found.took)))
     })
 }

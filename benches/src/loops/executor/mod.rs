@@ -5,5 +5,5 @@ pub(crate) mod handler;
 pub(crate) mod host;
 pub(crate) mod idle;
 pub(crate) mod request;
-mod services;
+pub(crate) mod services;
 pub(crate) mod wake;

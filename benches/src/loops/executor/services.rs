@@ -9,9 +9,12 @@ use mycelium_core::message;
 use crate::sample::{Item, Tally};
 use crate::stats::Times;
 
-/// The results of the services of a round.
+/// The work of the services of a round, and what they found.
 #[derive(Debug, Default)]
-pub(crate) struct Results(Mutex<Found>);
+pub(crate) struct Task {
+    pub(crate) operations: usize,
+    found: Mutex<Found>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
@@ -19,29 +22,32 @@ pub(crate) struct Found {
     pub(crate) took: Duration,
     pub(crate) tally: Tally,
     pub(crate) times: Times,
+    /// Whether the services saw every message.
+    pub(crate) right: bool,
 }
 
-impl Results {
-    fn note(&self, write: impl FnOnce(&mut Found)) {
-        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+impl Task {
+    pub(crate) fn of(operations: usize) -> Arc<Task> {
+        Arc::new(Task { operations, ..Task::default() })
+    }
+
+    pub(crate) fn note(&self, write: impl FnOnce(&mut Found)) {
+        write(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn found(&self) -> Found {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Emits this number of requests.
-struct Source {
-    count: usize,
-    results: Arc<Results>,
-}
+/// Emits requests.
+struct Source(Arc<Task>);
 
 #[mycelium::service(emits(Request))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        self.results.note(|found| found.start = Some(Instant::now()));
-        for number in 0..self.count as u64 {
+        self.0.note(|found| found.start = Some(Instant::now()));
+        for number in 0..self.0.operations as u64 {
             ctx.emit(Request { number }).await?;
         }
         Ok(())
@@ -49,10 +55,7 @@ impl Source {
 }
 
 /// Adds numbers up.
-struct Handler {
-    count: usize,
-    results: Arc<Results>,
-}
+struct Handler(Arc<Task>);
 
 #[mycelium::service(reads(Request))]
 impl Handler {
@@ -61,25 +64,25 @@ impl Handler {
         while let Some(delivery) = requests.recv().await {
             if let Delivery::Msg(request) = delivery {
                 request.number.add(&mut tally);
-                if tally.count == self.count as u64 {
+                if tally.count == self.0.operations as u64 {
                     let end = Instant::now();
-                    self.results.note(|found| {
+                    self.0.note(|found| {
                         found.took = found.start.map_or(Duration::ZERO, |start| end - start);
                     });
                 }
             }
         }
-        self.results.note(|found| found.tally = tally);
+        self.0.note(|found| found.tally = tally);
         Ok(())
     }
 }
 
 /// A node with a source and a handler.
-pub(crate) fn stream(count: usize, results: &Arc<Results>) -> Node {
-    let [source, handler] = [results.clone(), results.clone()];
+pub(crate) fn stream(task: &Arc<Task>) -> Node {
+    let [source, handler] = [task.clone(), task.clone()];
     Node::builder("bench")
-        .service(move || Source { count, results: source.clone() })
-        .service(move || Handler { count, results: handler.clone() })
+        .service(move || Source(source.clone()))
+        .service(move || Handler(handler.clone()))
         .build()
         .expect(FITS)
 }
@@ -96,10 +99,9 @@ struct Answer {
 
 /// Emits each number after the previous one has returned.
 struct Client {
-    trips: usize,
     /// Time each trip, and not only all of them.
     each: bool,
-    results: Arc<Results>,
+    task: Arc<Task>,
 }
 
 #[mycelium::service(reads(Answer), emits(Request))]
@@ -109,7 +111,7 @@ impl Client {
         let (mut tally, mut times) = (Tally::default(), Times::default());
         let start = Instant::now();
         let mut before = start;
-        for number in 0..self.trips as u64 {
+        for number in 0..self.task.operations as u64 {
             ctx.emit(Request { number }).await?;
             let Some(Delivery::Msg(back)) = answers.recv().await else { break };
             back.number.add(&mut tally);
@@ -120,7 +122,7 @@ impl Client {
             }
         }
         let took = start.elapsed();
-        self.results.note(|found| {
+        self.task.note(|found| {
             (found.took, found.tally, found.times) = (took, tally, times);
         });
         Ok(())
@@ -146,15 +148,15 @@ impl Echo {
 pub(crate) const CLIENT: &str = "Client";
 pub(crate) const ECHO: &str = "Echo";
 
-/// A builder of a node with this number of round trips, each timed or all together.
-pub(crate) fn trips(trips: usize, each: bool, results: &Arc<Results>) -> mycelium::Builder {
+/// A builder of a node with round trips, each timed or all together.
+pub(crate) fn trips(each: bool, task: &Arc<Task>) -> mycelium::Builder {
     // A node refuses two services that can block each other, so one of the topics drops: no number
     // is lost, because only one is in flight.
     let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
-    let (topology, results) = (Topology::parse("bench", topology).expect(FITS), results.clone());
+    let (topology, task) = (Topology::parse("bench", topology).expect(FITS), task.clone());
     Node::builder("bench")
         .topology(topology)
-        .service(move || Client { trips, each, results: results.clone() })
+        .service(move || Client { each, task: task.clone() })
         .service(|| Echo)
 }
 

@@ -7,16 +7,16 @@ use mycelium_executor::Executor;
 use tokio::sync::oneshot;
 
 use super::host::Runtime;
-use super::services::{CLIENT, ECHO, FITS, Results, trips};
+use super::services::{CLIENT, ECHO, FITS, Task, trips};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::Item;
 use crate::threads;
 
-/// The times of the trips on a results.
-fn found(name: &'static str, operations: usize, results: &Results) -> Result<Round, Mismatch> {
-    let found = results.found();
-    Mismatch::check(name, u64::expected(operations), found.tally)?;
+/// The times of the trips.
+fn found(name: &'static str, task: &Task) -> Result<Round, Mismatch> {
+    let found = task.found();
+    Mismatch::check(name, u64::expected(task.operations), found.tally)?;
     Ok(Round::Each(found.times))
 }
 
@@ -28,8 +28,8 @@ pub(crate) fn services(
     cores: Cores,
 ) -> Column {
     Column::new(name, move |operations| {
-        let results = Arc::new(Results::default());
-        let builder = trips(operations, true, &results);
+        let task = Task::of(operations);
+        let builder = trips(true, &task);
         // The remote executor, and its end.
         let (give, given) = mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
@@ -56,25 +56,22 @@ pub(crate) fn services(
             },
         );
         ran?;
-        found(name, operations, &results)
+        found(name, &task)
     })
 }
 
 /// Two services on their own threads, each pinned to a core, that never sleep.
 pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     Column::new(name, move |operations| {
-        let results = Arc::new(Results::default());
+        let task = Task::of(operations);
         let [client, echo] = [Side::Writer, Side::Reader].map(|side| {
             let core = cores.of(side);
             core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
                 .wait(WaitStrategy::Spin)
         });
-        let node = trips(operations, true, &results)
-            .execution(CLIENT, client)
-            .execution(ECHO, echo)
-            .build()
-            .expect(FITS);
+        let node =
+            trips(true, &task).execution(CLIENT, client).execution(ECHO, echo).build().expect(FITS);
         Runtime::Tokio.run_node(name, node)?;
-        found(name, operations, &results)
+        found(name, &task)
     })
 }

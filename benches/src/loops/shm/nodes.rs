@@ -12,10 +12,11 @@ use std::{env, fs, thread};
 
 use mycelium::{Builder, Execution, Node, Topology, WaitStrategy};
 
-use super::services::{Client, Echo, Found, Sink, Source, Task};
+use super::services::{Client, Echo, Sink, Source};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
+use crate::loops::executor::services::{Found, Task};
 use crate::loops::link::{SocketKind, write_certificates};
 use crate::processes::{Talk, Worker};
 use crate::wait::DEADLINE;
@@ -89,7 +90,7 @@ impl Pair {
     }
 
     fn round(self, name: &'static str, task: &Task) -> Result<Round, Mismatch> {
-        let Found { took, times, right } = task.take();
+        let Found { took, times, right, .. } = task.found();
         match self {
             _ if !right => Err(Mismatch::new(name, "a message was lost or changed")),
             Pair::Trip => Ok(Round::Each(times)),
@@ -193,7 +194,7 @@ pub(crate) fn two_processes(
             other.hear();
             (worker, other, directory)
         });
-        let task = Arc::new(Task { operations, ..Task::default() });
+        let task = Task::of(operations);
         let builder = Node::builder("here").topology(directory.topology());
         let execution = place.execution(&cores, Side::Writer);
         let builder = pair.add(builder, &task).execution(pair.names()[0], execution);
@@ -210,7 +211,7 @@ pub(crate) fn in_one_process(name: &'static str, pair: Pair, cores: &Cores) -> C
     let cores = cores.clone();
     let topology = Topology::parse(TOPOLOGY, &pair.topology(None)).expect(FITS);
     Column::new(name, move |operations| {
-        let task = Arc::new(Task { operations, ..Task::default() });
+        let task = Task::of(operations);
         let mut builder = pair.add(Node::builder("bench").topology(topology.clone()), &task);
         for (service, side) in pair.names().into_iter().zip([Side::Writer, Side::Reader]) {
             builder = builder.execution(service, Place::Spinning.execution(&cores, side));

@@ -2,13 +2,14 @@
 //! and a sink for messages one way.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use mycelium::{Context, Delivery, Result};
 use mycelium_core::message;
 
+use crate::loops::executor::services::{Found, Task};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 use crate::stats::Times;
 
@@ -17,32 +18,6 @@ const MOVES: Duration = Duration::from_millis(50);
 
 /// After this time the first message is sent again, if it was not answered.
 const AGAIN: Duration = Duration::from_millis(100);
-
-/// What a round found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) took: Duration,
-    pub(super) times: Times,
-    pub(super) right: bool,
-}
-
-/// The work of a round, and what it found.
-#[derive(Debug, Default)]
-pub(super) struct Task {
-    pub(super) operations: usize,
-    pub(super) found: Mutex<Found>,
-}
-
-impl Task {
-    /// What the round found.
-    pub(super) fn take(&self) -> Found {
-        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn note(&self, found: Found) {
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
-    }
-}
 
 /// What a subscription has within some time.
 macro_rules! heard {
@@ -117,7 +92,7 @@ impl Client {
             }
             before = now;
         }
-        self.0.note(Found { times, right, ..Found::default() });
+        self.0.note(|found| (found.times, found.right) = (times, right));
         Ok(())
     }
 }
@@ -184,7 +159,7 @@ impl Source {
                 break;
             }
         }
-        self.0.note(found);
+        self.0.note(|noted| *noted = found);
         Ok(())
     }
 }
