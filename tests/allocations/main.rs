@@ -1,12 +1,23 @@
 //! What messages, actors and nodes allocate. The allocator of this program counts.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_os = "linux", feature = "tls"))]
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[cfg(target_pointer_width = "64")]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the tests of links use all of it")]
+mod exchange;
 mod keyed_actors;
 #[cfg(all(feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;
 mod messages;
 mod scale;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[allow(dead_code, reason = "the tests of links use all of it")]
+#[path = "../it/support.rs"]
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,12 +1,7 @@
 //! Messages allocate nothing once a pipeline has warmed up.
 #![cfg(all(feature = "signals", feature = "topology"))]
 
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-#[path = "../it/moves/world.rs"]
-#[expect(dead_code, reason = "the tests of moves use all of it")]
-mod world;
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,6 +13,8 @@ use mycelium::{
     Builder, Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service,
 };
 use mycelium_tokio::Tokio;
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
+use mycelium_transports::local::Policy;
 
 use crate::allocations;
 use crate::loopback::host;
@@ -218,14 +215,14 @@ services = ["Exchange"]
 /// Each message wakes a reader that sleeps: the publisher's side rings, and the link's task at the
 /// reader's side wakes the reader. All of it is on this thread. Only timers allocate, by the clock.
 #[tokio::test]
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
 async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
     const MESSAGES: u64 = 20_000;
-    let world = world::World::new::<Order>("allocations-memory", 16);
-    let mut reader = world.here.reader::<Order>();
-    let mut publisher = world.there.publisher::<Order>();
+    let world = crate::exchange::world::World::new::<Order>("allocations-memory", 16);
+    let mut reader = world.here.numbers.subscribe::<Order>("reader", Policy::Block).unwrap();
+    let mut publisher = world.there.numbers.publisher::<Order>("publisher", 7).unwrap();
     world.connect();
-    world.until_moved(1).await;
+    world.until_moved().await;
     let mut before = 0;
     for number in 0..MESSAGES {
         if number == MESSAGES / 10 {

@@ -7,7 +7,6 @@ mod accounts;
 mod admission;
 mod arrival;
 mod away;
-mod bad_clients;
 mod completed;
 mod damage;
 mod deaths;
@@ -18,6 +17,8 @@ mod hostile;
 mod layouts;
 mod limits;
 mod lost;
+#[cfg(target_pointer_width = "64")]
+mod moves;
 mod names;
 mod other_users;
 mod resumes;

@@ -162,7 +162,7 @@ async fn the_last_bytes_of_a_peer_are_read() {
 }
 
 #[tokio::test]
-async fn a_driver_that_is_dropped_at_every_poll_loses_nothing() {
+async fn l9_a_driver_that_is_dropped_at_every_poll_loses_nothing() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, right) = pair(&executor);

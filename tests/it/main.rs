@@ -50,7 +50,6 @@ mod legacy;
 mod limits;
 mod link;
 mod metrics;
-mod moves;
 mod network;
 mod node;
 mod nodes;

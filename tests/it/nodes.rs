@@ -113,7 +113,7 @@ impl Pair {
 }
 
 #[tokio::test]
-async fn either_node_may_start_first_and_the_end_reaches_the_other() {
+async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
         let (pair, received) = Pair::new(&format!("order-{reversed}"));
         let mut names = ["far", "near"];

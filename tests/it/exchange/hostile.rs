@@ -30,7 +30,7 @@ over_each_carrier! {
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
 /// Hostile peers that get in, and names for which others are rejected.
-const WISHES: [&str; 4] = ["hold-", "deaf-", "flood", "wide-"];
+const WISHES: [&str; 5] = ["hold-", "deaf-", "flood", "wide-", "broken-"];
 const NAMES: [&str; 3] = ["good-0", "two\\nlines", "there"];
 const GATING: u8 = 0;
 const OBSERVING: u8 = 1;
@@ -62,6 +62,7 @@ fn peers() {
         scope.spawn(|| stay(place, 100, false, |_| Vec::new()));
         scope.spawn(|| drip(place));
         scope.spawn(|| flood(place, garbage));
+        scope.spawn(|| flood(place, broken));
         scope.spawn(|| flood(place, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
         scope.spawn(|| stay(place, 8, true, name));
         // Subscribe with other layouts, and request ours.
@@ -94,6 +95,29 @@ fn garbage(random: &mut fastrand::Rng) -> Vec<u8> {
         bytes.splice(..0, [hello("garbage", 1, 1), vec![0xa1, 0]].concat());
     }
     bytes
+}
+
+/// Breaks the protocol in one of several ways: frames that claim gigabytes, a second hello, a message
+/// without a subscription, and the bytes of a good reader that are damaged and cut.
+fn broken(random: &mut fastrand::Rng) -> Vec<u8> {
+    let greeting = hello(&format!("broken-{}", random.u16(..)), 1, 1);
+    let mut giant = frame(random.u16(..3), 0, 0, &[0; 96]);
+    giant[4..8].copy_from_slice(&[0xffff_fff8_u32, 1 << 20][random.usize(..2)].to_le_bytes());
+    match random.usize(..5) {
+        0 => giant,
+        1 => [greeting, giant].concat(),
+        2 => greeting.repeat(2),
+        3 => [greeting, frame(1, 3, 0, &7_u64.to_le_bytes())].concat(),
+        _ => {
+            let mut bytes = [greeting, subscribe::<Number>(OBSERVING, 8), ping()].concat();
+            for _ in 0..random.usize(..4) {
+                let index = random.usize(..bytes.len());
+                bytes[index] = random.u8(..);
+            }
+            bytes.truncate(random.usize(..=bytes.len()));
+            bytes
+        }
+    }
 }
 
 /// Requests the layout of a topic again and again.

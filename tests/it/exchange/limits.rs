@@ -10,49 +10,29 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Side, Socket, TestDir, connect, end, hear, hello, over_each_carrier,
-    say, until, within,
+    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, hello, over_each_carrier, say,
+    until, within,
 };
 
 over_each_carrier! {
-    #[tokio::test]
-    pending_handshakes_are_limited;
     #[tokio::test]
     connections_are_limited_and_rejections_are_reported;
 }
 
 #[tokio::test]
-async fn a_client_with_too_many_interests_is_refused() {
+async fn a_client_with_too_many_interests_or_topics_is_refused() {
     let dir = TestDir::new("limits-interests");
     let here = Side::new("here", 1, 8);
+    let run = |interests| here.client("there", &dir.socket(), interests).run();
     let interests = |count| vec![here.interest(Policy::Block); count];
-    let run = |count| here.client("there", &dir.socket(), interests(count)).run();
-    assert!(run(TOPICS).is_ok());
-    assert!(run(TOPICS + 1).is_err());
-}
-
-#[tokio::test]
-async fn a_client_with_too_many_distinct_topics_is_refused() {
-    let dir = TestDir::new("limits-topics");
-    let here = Side::new("here", 2, 8);
-    let interests = (0..1 + TOPICS).map(|number| {
+    assert!(run(interests(TOPICS)).is_ok());
+    assert!(run(interests(TOPICS + 1)).is_err());
+    let distinct = (0..1 + TOPICS).map(|number| {
         let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
         let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
         TopicInterest { topic, policy: Policy::Block, start: Start::Next }
     });
-    assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
-}
-
-async fn pending_handshakes_are_limited(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "limits-handshake");
-    let mut there = Side::new("there", 1, 8);
-    there.config.handshakes = 2;
-    there.serve(there.server(None), dir.place());
-    // All of them connect before the server accepts.
-    let others: Vec<Socket> = (0..8).map(|_| dir.place().open().unwrap()).collect();
-    until("the oldest have gone", || there.notices.count("down", "") == 6).await;
-    assert_eq!(there.link("there", "evicted"), 6);
-    drop(others);
+    assert!(run(distinct.collect()).is_err());
 }
 
 async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {

@@ -163,7 +163,7 @@ fn a_topic_with_another_message_refuses_both() {
 }
 
 #[test]
-fn a_topology_sets_the_capacity() {
+fn a4_a_topology_sets_the_capacity_and_a_full_ring_refuses() {
     let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
     let node = Node::builder("main").topology(topology).service(|| Burst).build().unwrap();
     let _early = node.subscribe::<Number>("early", Policy::Block).unwrap();

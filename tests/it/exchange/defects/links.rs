@@ -1,9 +1,5 @@
 //! Messages between two sides that start, end and cancel.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
 use crate::exchange::harness::{
@@ -12,11 +8,7 @@ use crate::exchange::harness::{
 
 over_each_carrier! {
     #[tokio::test]
-    l6_the_order_of_start_does_not_matter;
-    #[tokio::test]
     l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end;
-    #[tokio::test]
-    l9_a_cancelled_emit_sends_nothing_and_breaks_nothing;
     #[tokio::test]
     l14_a_reader_misses_nothing_after_ready;
     #[tokio::test]
@@ -68,35 +60,6 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it(carrier: Carrier) {
     end(&[&sides[0], &sides[1]], tasks).await;
 }
 
-/// Messages that arrived before their type was registered were dropped: the order of start
-/// mattered.
-async fn l6_the_order_of_start_does_not_matter(carrier: Carrier) {
-    for reader_first in [false, true] {
-        let dir = TestDir::over(carrier, &format!("l6-{reader_first}"));
-        let (there, here) = Side::pair(64, 64);
-        let mut reading = None;
-        let mut read = || {
-            let reader = here.reader();
-            reading = Some(here.read("there", dir.place(), Policy::Block));
-            reader
-        };
-        let early = reader_first.then(&mut read);
-        if reader_first {
-            here.notices.until("unreachable", "").await;
-        }
-        let server = there.server_for("here", Policy::Block);
-        let mut publisher = there.publisher();
-        // All messages are sent before the socket exists.
-        for value in 0..50 {
-            publisher.try_emit(Number { value }).unwrap();
-        }
-        let serving = there.serve(server, dir.place());
-        let mut reader = early.unwrap_or_else(&mut read);
-        take(&mut reader, 0..50).await;
-        end(&[&there, &here], [serving, reading.unwrap()]).await;
-    }
-}
-
 /// After a peer had ended, its readers waited for ever, and no side connected again.
 async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: Carrier) {
     let dir = TestDir::over(carrier, "l8");
@@ -136,43 +99,6 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: 
     }
     within("nothing is left to be read", reading).await.unwrap();
     assert_eq!(here.notices.count("up", ""), 5);
-}
-
-/// A send that was cancelled left half a frame. (Drivers:
-/// `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
-async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing(carrier: Carrier) {
-    const COUNT: u64 = 5000;
-    let dir = TestDir::over(carrier, "l9");
-    let (there, here) = Side::pair(8, 8);
-    let server = there.server_for("here", Policy::Block);
-    let serving = there.serve(server, dir.place());
-    let mut reader = here.reader();
-    let reading = here.read("there", dir.place(), Policy::Block);
-    let mut publisher = there.publisher();
-    let writing = tokio::spawn(async move {
-        let (mut value, mut cancelled) = (0, 0);
-        while value < COUNT {
-            // Polled once and dropped.
-            let mut emit = pin!(publisher.emit(Number { value }));
-            let polled = poll_fn(|context| Poll::Ready(emit.as_mut().poll(context))).await;
-            match polled {
-                Poll::Ready(sent) => {
-                    sent.unwrap();
-                    value += 1;
-                }
-                Poll::Pending => {
-                    cancelled += 1;
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        (cancelled, publisher)
-    });
-    take(&mut reader, 0..COUNT).await;
-    let (cancelled, _publisher) = writing.await.unwrap();
-    assert!(cancelled > 100, "{cancelled}");
-    assert_eq!(reader.try_recv(), TryRecv::Empty);
-    end(&[&there, &here], [serving, reading]).await;
 }
 
 /// Messages that were published after a client had connected and before it was served were lost,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use futures_util::io::AsyncReadExt;
 use mycelium_executor::Stream;
 use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
-use mycelium_transports::local::{Policy, Refusal, TryRecv};
+use mycelium_transports::local::{Policy, TryRecv};
 
 use crate::exchange::harness::{
     Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, over_each_carrier, say,
@@ -19,8 +19,6 @@ over_each_carrier! {
     a2_a_claimed_length_takes_no_memory;
     #[tokio::test]
     a3_junk_is_reported_once_per_connection;
-    #[tokio::test]
-    a4_a_full_ring_refuses_messages;
     #[tokio::test]
     a5_a_peer_gets_only_topics_it_subscribed_to;
     #[tokio::test]
@@ -156,33 +154,6 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
     say(&mut stream, &message.repeat(10_000)).await;
     there.notices.until("down", "`joker`").await;
     assert_eq!(there.notices.total(), 2);
-    end(&[&there], [serving]).await;
-}
-
-/// Messages that could not be sent were kept without a limit.
-async fn a4_a_full_ring_refuses_messages(carrier: Carrier) {
-    const CAPACITY: usize = 64;
-    let dir = TestDir::over(carrier, "a4");
-    let there = Side::new("there", 1, CAPACITY);
-    // It may subscribe in the gating mode.
-    let server = there.server(Some(&["lazy".to_owned()]));
-    let serving = there.serve(server, dir.place());
-    let mut stream = connect(dir.place()).await;
-    let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
-    say(&mut stream, &bytes).await;
-    // It was admitted, its subscription was accepted, and it reads no further.
-    assert_eq!(frames(&mut stream, 2).await[1].1[0], 6);
-    let mut publisher = there.publisher();
-    let mut accepted = 0;
-    let refused = loop {
-        match publisher.try_emit(Number { value: accepted }) {
-            Ok(()) => accepted += 1,
-            Err(refused) => break refused,
-        }
-        tokio::task::yield_now().await;
-    };
-    assert!(matches!(refused.refusal, Refusal::Full { .. }));
-    assert_eq!(accepted, CAPACITY as u64);
     end(&[&there], [serving]).await;
 }
 

@@ -21,7 +21,7 @@ use crate::loopback::host;
 use crate::support::Directory;
 
 pub(crate) use notices::Notices;
-pub(crate) use place::{Carrier, Place, Socket, over_each_carrier, over_plain_carriers};
+pub(crate) use place::{Carrier, Place, Socket, over_each_carrier};
 pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;

@@ -30,6 +30,8 @@ impl Notices {
                 Notice::ReaderLayoutDiffers { .. } => "reader differs",
                 Notice::DeadLettered { .. } => "dead letter",
                 Notice::PeerRejected { .. } => "rejected",
+                Notice::MovedToMemory { .. } => "moved",
+                Notice::StaysOnSocket { .. } => "on socket",
                 _ => "other",
             };
             notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });

@@ -162,9 +162,9 @@ impl Write for Socket {
     }
 }
 
-/// Makes a test of each of these functions over Unix sockets and over TCP, such as
+/// Makes a test of each of these functions over Unix sockets, TCP and TLS, such as
 /// `over_tcp::name`. The tokens before a name are the attribute of its tests.
-macro_rules! over_plain_carriers {
+macro_rules! over_each_carrier {
     ($($(#[$test:meta])+ $name:ident;)+) => {
         mod over_unix {
             $($(#[$test])+ async fn $name() { super::$name(crate::exchange::harness::Carrier::Unix).await })+
@@ -172,14 +172,6 @@ macro_rules! over_plain_carriers {
         mod over_tcp {
             $($(#[$test])+ async fn $name() { super::$name(crate::exchange::harness::Carrier::Tcp).await })+
         }
-    };
-}
-pub(crate) use over_plain_carriers;
-
-/// As `over_plain_carriers`, and over TLS.
-macro_rules! over_each_carrier {
-    ($($(#[$test:meta])+ $name:ident;)+) => {
-        crate::exchange::harness::over_plain_carriers! { $($(#[$test])+ $name;)+ }
         #[cfg(feature = "tls")]
         mod over_tls {
             $($(#[$test])+ async fn $name() { super::$name(crate::exchange::harness::Carrier::Tls).await })+

@@ -32,8 +32,6 @@ struct Way {
     pass: watch::Sender<Option<usize>>,
     /// Pieces that were delayed.
     held: AtomicUsize,
-    /// All bytes of this direction.
-    said: Mutex<Vec<u8>>,
     /// Bytes of the next connection that are damaged: the number of each, and the bits that change.
     damage: Mutex<Vec<(usize, u8)>>,
 }
@@ -109,11 +107,6 @@ impl Wire {
         self.limit_down(None);
         self.0.cut.send_replace(false);
     }
-
-    /// All bytes that were sent to the server.
-    pub(crate) fn said(&self) -> Vec<u8> {
-        self.0.up.said.lock().unwrap().clone()
-    }
 }
 
 impl Way {
@@ -131,7 +124,6 @@ impl Way {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
                 Err(_) => return,
             };
-            self.said.lock().unwrap().extend_from_slice(&bytes[..count]);
             for (at, bits) in &damage {
                 if let Some(byte) = at.checked_sub(before).and_then(|at| bytes[..count].get_mut(at))
                 {
