@@ -24,7 +24,6 @@ mod restart;
 #[cfg(feature = "metrics")]
 mod storm;
 mod supervised;
-mod tell;
 #[cfg(feature = "metrics")]
 mod timers;
 mod trees;

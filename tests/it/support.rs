@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
+/// The carriers between processes of a host.
+pub(crate) const TRANSPORTS: &[&str] =
+    if cfg!(target_pointer_width = "64") { &["unix", "shm"] } else { &["unix"] };
+
 /// A directory for the files of a test, which makes it if it needs it. Removed on drop.
 pub(crate) struct Directory(pub(crate) PathBuf);
 

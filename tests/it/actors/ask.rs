@@ -1,20 +1,8 @@
-//! Requests to actors: at a shutdown, and what their errors name.
+//! Requests to actors: what their errors name.
 
-use std::time::Duration;
+use mycelium::WhenFull;
 
-use mycelium::{RequestError, WhenFull};
-
-use super::probe::{Ask, FAIL, Reply, Seen, actors, probe};
-
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_answers_what_was_asked_before_and_refuses_what_is_asked_after() {
-    let actors = actors();
-    let mut probe = actors.spawn(probe(&Seen::default())).unwrap();
-    let before = probe.ask(Ask { value: 3 });
-    actors.shutdown(Duration::from_secs(1)).await;
-    assert_eq!(before.await, Ok(Reply { value: 6 }));
-    assert_eq!(probe.ask(Ask { value: 3 }).await, Err(RequestError::ShuttingDown));
-}
+use super::probe::{Ask, FAIL, Seen, actors, probe};
 
 #[tokio::test(start_paused = true)]
 async fn an_error_names_the_actor_that_was_asked() {

@@ -208,6 +208,14 @@ fn invalid_settings_are_errors() {
     let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(3).build();
     assert!(matches!(keyed, Err(SpawnActorError::Capacity { actor: "Probe", .. })));
     let builder = || actors.keyed(probes(probe(&Seen::default())));
+    assert_eq!(
+        builder().limit(0).build().unwrap_err().to_string(),
+        "actor `Probe` is never spawned: invalid limit 0: expected at least 1 [M0276]"
+    );
+    assert_eq!(
+        builder().placed_on([]).build().unwrap_err().to_string(),
+        "actor `Probe` is never spawned: it is placed on no executor: expected at least 1 [M0277]"
+    );
     let keyed = builder().build().unwrap();
     drop(runtime);
     let ended = |error| matches!(error, SpawnActorError::Executor { .. });
@@ -337,21 +345,4 @@ async fn a_hundred_thousand_keys_have_one_line_of_counters() {
     let all = u64::from(KEYS);
     assert_eq!((counted(&actors, "spawned"), counted(&actors, "ended")), (all, all));
     assert_eq!(counted(&actors, "handled"), all);
-}
-
-#[tokio::test]
-async fn a_limit_of_none_and_a_list_of_no_executors_are_errors() {
-    let actors = actors();
-    let none = actors.keyed(probes(probe(&Seen::default()))).limit(0).build().unwrap_err();
-    assert_eq!(none, SpawnActorError::LimitZero { actor: "Probe" });
-    assert_eq!(
-        none.to_string(),
-        "actor `Probe` is never spawned: invalid limit 0: expected at least 1 [M0276]"
-    );
-    let nowhere = actors.keyed(probes(probe(&Seen::default()))).placed_on([]).build().unwrap_err();
-    assert_eq!(nowhere, SpawnActorError::NoExecutors { actor: "Probe" });
-    assert_eq!(
-        nowhere.to_string(),
-        "actor `Probe` is never spawned: it is placed on no executor: expected at least 1 [M0277]"
-    );
 }

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use mycelium::{
-    ActorContext, ActorEnd, ActorRef, Gone, Kept, RequestError, Result, Taken, TellError, actor,
-};
+use mycelium::{ActorContext, ActorEnd, Kept, RequestError, Taken, TellError, actor};
 
 use super::keyed::probes;
 use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, settled};
@@ -189,46 +187,22 @@ async fn settled_twice() {
     }
 }
 
-/// Waits in its hook `stopped`.
-struct Slow {
-    seen: Seen,
-    gate: Arc<Gate>,
-}
-
-#[actor(send)]
-impl Slow {
-    fn started(&mut self) {
-        self.seen.add("started");
-    }
-
-    #[tell]
-    fn number(&mut self, Number(number): Number) {
-        self.seen.add(number);
-    }
-
-    #[ask]
-    fn answer(&mut self, asked: Ask) -> Reply {
-        Reply { value: asked.value }
-    }
-
-    async fn stopped(&mut self) {
-        self.seen.add("stopping");
-        self.gate.wait().await;
-        self.seen.add("stopped");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
     for ends in ["opens", "shuts down", "is late"] {
         let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
-        let (log, shared) = (seen.clone(), gate.clone());
-        let make = move |_: &u32| Slow { seen: log.clone(), gate: shared.clone() };
+        // It waits in its hook `stopped`.
+        let (mut make, shared) = (probe(&seen), gate.clone());
+        let make = probes(move || {
+            let mut probe = make();
+            probe.last_wait = Some(shared.clone());
+            probe
+        });
         let keyed = actors.keyed(make).capacity(4).build().unwrap();
         keyed.tell(&1, Number(1)).await.unwrap();
         keyed.passivate(&1);
         settled_twice().await;
-        assert_eq!(seen.take(), "started 1 stopping");
+        assert_eq!(seen.take(), "started 1 stopped");
         keyed.tell(&1, Number(2)).await.unwrap();
         keyed.try_tell(&1, Number(3)).unwrap();
         let asked = keyed.ask(&1, Ask { value: 5 });
@@ -241,7 +215,7 @@ async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
         match ends {
             "opens" => {
                 gate.open();
-                assert_eq!(asked.await, Ok(Reply { value: 5 }));
+                assert_eq!(asked.await, Ok(Reply { value: 10 }));
                 settled_twice().await;
             }
             "shuts down" => {
@@ -251,7 +225,7 @@ async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
                     gate.open();
                 };
                 assert!(tokio::join!(shutdown, opens).0.is_empty());
-                assert_eq!(asked.await, Ok(Reply { value: 5 }));
+                assert_eq!(asked.await, Ok(Reply { value: 10 }));
             }
             _ => {
                 assert_eq!(actors.shutdown(SECOND).await.len(), 2);
@@ -259,7 +233,7 @@ async fn while_one_saves_its_state_its_successor_takes_messages_and_waits() {
             }
         }
         settled_twice().await;
-        let all = if ends == "is late" { "" } else { "stopped started 2 3 4 stopping stopped" };
+        let all = if ends == "is late" { "" } else { "started 2 3 4 stopped" };
         assert_eq!((seen.take().as_str(), keyed.count(), actors.count()), (all, 0, 0), "{ends}");
     }
 }
@@ -308,45 +282,23 @@ async fn a_request_that_waits_for_room_goes_to_the_next_actor() {
     }
 }
 
-/// Watches an actor, and notes its end.
-struct Watcher {
-    watched: Mutex<Option<ActorRef<super::probe::Probe>>>,
-    seen: Seen,
-}
-
-#[actor(send)]
-impl Watcher {
-    fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
-        if let Some(watched) = self.watched.get_mut().unwrap().take() {
-            ctx.watch(&watched);
-            ctx.link(&watched);
-        }
-        Ok(())
-    }
-
-    fn gone(&mut self, gone: Gone) {
-        self.seen.add(gone.end);
-    }
-
-    #[tell]
-    fn number(&mut self, Number(number): Number) {
-        self.seen.add(number);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn those_who_watch_learn_of_the_passivation_and_a_link_does_not_fail() {
     let (actors, seen) = (actors(), Seen::default());
     let keyed = actors.keyed(probes(probe(&Seen::default()))).idle(IDLE).build().unwrap();
-    let watched = Mutex::new(keyed.get(&1).ok());
-    let (shared, log) = (Arc::new(watched), seen.clone());
-    let make =
-        move || Watcher { watched: Mutex::new(shared.lock().unwrap().take()), seen: log.clone() };
-    let mut watcher = actors.spawn(make).unwrap();
+    let watched = keyed.get(&1).unwrap();
+    let label = watched.label();
+    let mut watcher = actors.spawn(probe(&seen)).unwrap();
+    let watch = job(move |_, ctx| {
+        ctx.watch(&watched);
+        ctx.link(&watched);
+        Ok(())
+    });
+    watcher.tell(watch).await.unwrap();
     tokio::time::sleep(LONG).await;
     watcher.tell(Number(1)).await.unwrap();
-    settled_twice().await;
-    assert_eq!(seen.take(), "it was passivated 1");
+    settled(&mut watcher).await;
+    assert_eq!(seen.take(), format!("started {label}: it was passivated 1"));
     assert_eq!(keyed.count(), 0);
 }
 

@@ -16,7 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mycelium::{ActorContext, Error, Result, actor, message};
+use mycelium::{ActorContext, Error, Restart, Result, actor, message};
 use mycelium_executor::conformance::{Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;
@@ -37,7 +37,7 @@ macro_rules! laws {
 
 laws! {
     mailbox:
-        messages_have_one_outcome_and_the_order_of_their_reference
+        l2_messages_have_one_outcome_and_the_order_of_their_reference
         a_full_mailbox_waits_refuses_or_drops
         control_overtakes_a_full_mailbox
         a_sender_that_waits_for_room_learns_of_the_end;
@@ -143,6 +143,36 @@ fn task<F: Future<Output: Send> + Send + 'static>(
 async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
     while !holds() {
         executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+    }
+}
+
+/// No limit and no pauses: messages fly during restarts.
+const AT_ONCE: Restart = Restart {
+    limit: u32::MAX,
+    window: Duration::from_secs(60),
+    backoff: Duration::ZERO,
+    longest: Duration::ZERO,
+};
+
+/// The actions of actors, in their order.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    fn add(&self, text: impl ToString) {
+        self.0.lock().unwrap().push(text.to_string());
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().join(" ")
+    }
+
+    /// Waits until this has happened, and nothing else, since the last call.
+    async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
+        let count = expected.split(' ').count();
+        until(executor, || self.0.lock().unwrap().len() >= count).await;
+        let all = std::mem::take(&mut *self.0.lock().unwrap());
+        assert_eq!(all.join(" "), expected, "{}", executor.name());
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Probe {
     pub(crate) seen: Seen,
     script: Arc<dyn Fn(Hook) -> Result<()> + Send + Sync>,
     pub(crate) on_error: OnError,
-    /// How many jobs and numbers this instance has handled.
-    pub(crate) handled: u32,
+    /// It waits for this at its end.
+    pub(crate) last_wait: Option<Arc<Gate>>,
 }
 
 /// The actor calls the function.
@@ -79,13 +79,11 @@ impl Probe {
 
     #[tell]
     fn job(&mut self, Do(job): Do, ctx: &mut ActorContext<Self>) -> Result<()> {
-        self.handled += 1;
         job(self, ctx)
     }
 
     #[tell]
     fn number(&mut self, Number(number): Number) {
-        self.handled += 1;
         self.seen.add(number);
     }
 
@@ -113,6 +111,9 @@ impl Probe {
         self.seen.add("stopped");
         // It only panics.
         drop((self.script)(Hook::Stopped));
+        if let Some(gate) = &self.last_wait {
+            gate.wait().await;
+        }
     }
 
     fn on_error(&mut self, error: &Error) -> OnError {
@@ -162,7 +163,7 @@ where
     let (seen, script) = (seen.clone(), Arc::new(script));
     move || {
         drop(script(Hook::Made));
-        Probe { seen: seen.clone(), script: script.clone(), on_error, handled: 0 }
+        Probe { seen: seen.clone(), script: script.clone(), on_error, last_wait: None }
     }
 }
 

@@ -7,6 +7,7 @@ use mycelium::channel::Spsc;
 use mycelium::{Mismatch, RemoteActorError, RequestError, Taken, WhenFull, actor, message};
 
 use super::*;
+use crate::support::TRANSPORTS;
 
 async fn asks(transport: &str) {
     let pair = Pair::new("asks", transport);
@@ -34,18 +35,10 @@ async fn asks(transport: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn actors_of_another_node_are_asked_over_unix() {
-    asks("unix").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg(target_pointer_width = "64")]
-async fn actors_of_another_node_are_asked_over_shm() {
-    asks("shm").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn actors_of_another_node_are_asked_over_tcp() {
+async fn actors_of_another_node_are_asked_over_each_carrier() {
+    for transport in TRANSPORTS {
+        asks(transport).await;
+    }
     asks("tcp").await;
 }
 
@@ -181,7 +174,12 @@ async fn a_deadline_ends_the_request_in_both_nodes() {
     assert!(matches!(late, RequestError::Deadline { taken: Taken::Unknown, .. }), "{late}");
     // The other node knows that nobody waits any more.
     let taken = taken.unwrap();
-    within(until(|| taken.is_cancelled())).await;
+    within(async {
+        while !taken.is_cancelled() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert!(!taken.reply(Total { cents: 1 }), "nobody waits");
     pair.end().await;
 }
@@ -296,10 +294,4 @@ async fn an_address_that_names_no_actor_that_may_be_asked_is_refused() {
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     end(other).await;
     pair.end().await;
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
 }

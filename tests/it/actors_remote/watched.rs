@@ -4,6 +4,12 @@ use mycelium::{ActorEnd, RequestError, Taken};
 
 use super::*;
 
+/// A watch is known to the other node when a later one has its reply.
+async fn watches_are_open(desk: &Running) {
+    let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
+    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+}
+
 async fn next(ends: &mut Ends) -> (String, ActorEnd) {
     let gone = within(ends.recv()).await.expect("the watcher lives");
     (gone.actor.to_string(), gone.end)
@@ -45,9 +51,7 @@ async fn an_actor_that_is_unreferenced_is_gone() {
     let pair = Pair::new("unreferenced", "unix");
     let (bank, remote) = pair.bank("bank");
     let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
-    // The second watch is known to the other node when a later one has its reply.
-    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
-    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    watches_are_open(&pair.desk).await;
     drop(bank);
     assert_eq!(next(&mut ends).await.1, ActorEnd::Unreferenced);
     assert_eq!(within(remote.ended()).await, ActorEnd::NotFound);
@@ -62,9 +66,7 @@ async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_b
     assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
     let (_watcher, mut ends) = watch(&desk.actors(), &["vault/bank"]);
     let ended = remote.ended();
-    // The first watch is open when a later one has its reply.
-    let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
-    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    watches_are_open(&desk).await;
     end(vault).await;
     assert!(bank.is_gone());
     assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
@@ -85,8 +87,7 @@ async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_b
     };
     assert_eq!(total, Total { cents: 2 });
     let (_again, mut ends) = watch(&desk.actors(), &["vault/bank"]);
-    let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
-    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    watches_are_open(&desk).await;
     bank.stop();
     assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
     end(desk).await;
@@ -105,8 +106,7 @@ async fn a_watch_that_is_dropped_makes_room_for_others() {
         within(remote.ask(Deposit { cents: 0 })).await.unwrap();
     }
     let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
-    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
-    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    watches_are_open(&pair.desk).await;
     bank.stop();
     assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
     pair.end().await;
@@ -150,8 +150,7 @@ async fn a_node_with_open_watches_ends_at_once() {
     let pair = Pair::new("open", "unix");
     let (_bank, remote) = pair.bank("bank");
     let (watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
-    let (_other, mut nobody) = watch(&pair.desk.actors(), &["vault/nobody"]);
-    assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
+    watches_are_open(&pair.desk).await;
     let ended = remote.ended();
     drop(watcher);
     let report = async {

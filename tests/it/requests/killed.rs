@@ -18,7 +18,7 @@ use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::{Ask, ask, conserved, double, topology};
-use crate::support::{Directory, Process, in_role};
+use crate::support::{Directory, Process, TRANSPORTS, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
 const TRANSPORT: &str = "MYCELIUM_REQUESTS_TRANSPORT";
@@ -180,14 +180,10 @@ async fn kills(transport: &str) {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers_over_unix() {
-    kills("unix").await;
-}
-
-#[tokio::test]
-#[cfg(target_pointer_width = "64")]
-async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers_over_shm() {
-    kills("shm").await;
+async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
+    for transport in TRANSPORTS {
+        kills(transport).await;
+    }
 }
 
 /// As `topology`, with rings of few messages, and links that notice soon that a process is stopped.
@@ -248,14 +244,10 @@ async fn stops_the_answerer(transport: &str) {
 }
 
 #[tokio::test]
-async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing_over_unix() {
-    stops_the_answerer("unix").await;
-}
-
-#[tokio::test]
-#[cfg(target_pointer_width = "64")]
-async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing_over_shm() {
-    stops_the_answerer("shm").await;
+async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
+    for transport in TRANSPORTS {
+        stops_the_answerer(transport).await;
+    }
 }
 
 /// The call of a request, as a process sends it that does not keep to its own limits.
@@ -333,12 +325,8 @@ async fn floods(transport: &str) {
 }
 
 #[tokio::test]
-async fn a_process_that_takes_no_answers_holds_up_nothing_over_unix() {
-    floods("unix").await;
-}
-
-#[tokio::test]
-#[cfg(target_pointer_width = "64")]
-async fn a_process_that_takes_no_answers_holds_up_nothing_over_shm() {
-    floods("shm").await;
+async fn a_process_that_takes_no_answers_holds_up_nothing() {
+    for transport in TRANSPORTS {
+        floods(transport).await;
+    }
 }

@@ -7,18 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
-use mycelium::{ActorEnd, ActorRef, Actors, RequestError, Restart, Taken};
+use mycelium::{ActorEnd, ActorRef, Actors, RequestError, Taken};
 use mycelium_executor::{Executor, yield_now};
 use tokio::sync::oneshot;
 
-use super::{Ask, Book, Clerk, Reply, clerk, for_each_queue, task, until};
-
-const AT_ONCE: Restart = Restart {
-    limit: u32::MAX,
-    window: Duration::from_secs(60),
-    backoff: Duration::ZERO,
-    longest: Duration::ZERO,
-};
+use super::{AT_ONCE, Ask, Book, Clerk, Reply, clerk, for_each_queue, task, until};
 
 pub(super) async fn a_request_has_one_outcome_while_its_actor_dies(executor: Arc<dyn Executor>) {
     for ends_at in [0, 5, 30] {

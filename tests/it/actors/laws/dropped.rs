@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
-use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, RequestError, Restart, Result, actor};
+use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, RequestError, Result, actor};
 use mycelium_executor::{Executor, yield_now};
 
-use super::{Act, Ask, Book, Clerk, Entry, Reply, clerk, cut, entry, for_each_queue, task, until};
+use super::{
+    AT_ONCE, Act, Ask, Book, Clerk, Entry, Reply, clerk, cut, entry, for_each_queue, task, until,
+};
 
 pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
     executor: Arc<dyn Executor>,
@@ -17,8 +19,7 @@ pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
         const COUNT: u64 = 40;
 
         let (actors, book) = (Actors::on(executor.clone()), Arc::new(Book::default()));
-        let restart = Restart { limit: u32::MAX, backoff: Duration::ZERO, ..Restart::default() };
-        let actor = actors.actor(clerk(&book)).capacity(2).restart(restart).queue::<Q>();
+        let actor = actors.actor(clerk(&book)).capacity(2).restart(AT_ONCE).queue::<Q>();
         let mut actor = actor.spawn().unwrap();
         let (ended, shared) = (actor.ended(), book.clone());
         let (told, asked) = task(executor, async move {

@@ -1,6 +1,6 @@
 //! How actors end, in which order, and which others learn of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::channel::Queue;
@@ -9,21 +9,7 @@ use mycelium::{
 };
 use mycelium_executor::Executor;
 
-use super::{for_each_queue, task, until};
-
-/// The actions of actors, in their order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    fn add(&self, text: impl ToString) {
-        self.0.lock().unwrap().push(text.to_string());
-    }
-
-    fn all(&self) -> String {
-        self.0.lock().unwrap().join(" ")
-    }
-}
+use super::{Diary, for_each_queue, task, until};
 
 /// Does what it is told.
 struct Person {

@@ -5,22 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mycelium::channel::Queue;
-use mycelium::{ActorEnd, ActorRef, Actors, Restart, TellError, WhenFull};
+use mycelium::{ActorEnd, ActorRef, Actors, TellError, WhenFull};
 use mycelium_executor::{Executor, yield_now};
 use mycelium_transports::counters::Kind;
 use tokio::sync::oneshot;
 
-use super::{Book, Clerk, Entry, clerk, cut, entry, for_each_queue, task, until};
+use super::{AT_ONCE, Book, Clerk, Entry, clerk, cut, entry, for_each_queue, task, until};
 
 const POLICIES: [WhenFull; 3] = [WhenFull::Wait, WhenFull::Refuse, WhenFull::DropNewest];
-
-/// No limit and no pauses: messages fly during restarts.
-const AT_ONCE: Restart = Restart {
-    limit: u32::MAX,
-    window: Duration::from_secs(60),
-    backoff: Duration::ZERO,
-    longest: Duration::ZERO,
-};
 
 /// How the actor ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +23,7 @@ enum End {
     Shutdown,
 }
 
-pub(super) async fn messages_have_one_outcome_and_the_order_of_their_reference(
+pub(super) async fn l2_messages_have_one_outcome_and_the_order_of_their_reference(
     executor: Arc<dyn Executor>,
 ) {
     for when_full in POLICIES {

@@ -1,6 +1,6 @@
 //! What a failure changes, how often an actor is restarted, and together with which others.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::channel::Queue;
@@ -10,25 +10,7 @@ use mycelium::{
 };
 use mycelium_executor::Executor;
 
-use super::{for_each_queue, until};
-
-/// The actions of actors, in their order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    fn add(&self, text: String) {
-        self.0.lock().unwrap().push(text);
-    }
-
-    /// Waits until this has happened, and nothing else, since the last call.
-    async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
-        let count = expected.split(' ').count();
-        until(executor, || self.0.lock().unwrap().len() >= count).await;
-        let all = std::mem::take(&mut *self.0.lock().unwrap());
-        assert_eq!(all.join(" "), expected, "{}", executor.name());
-    }
-}
+use super::{Diary, for_each_queue, until};
 
 #[derive(Clone, Copy)]
 enum Do {
@@ -70,7 +52,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.diary.add("dropped".to_owned());
+        self.diary.add("dropped");
     }
 }
 
