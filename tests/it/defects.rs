@@ -60,17 +60,6 @@ async fn l1_a_slow_reader_knows_the_number_of_missed_messages() {
 }
 
 #[tokio::test]
-async fn l7_a_reader_outside_the_services_is_a_reader_as_any_other() {
-    let node = Node::builder("main").service(|| Feed(3)).build().unwrap();
-    let mut ticks = node.subscribe::<Tick>("outside", Policy::Block).unwrap();
-    start(node).join().await.unwrap();
-    for number in 0..3 {
-        let tick = ticks.recv().await.and_then(Delivery::message);
-        assert_eq!(tick, Some(Tick { number }));
-    }
-}
-
-#[tokio::test]
 async fn l10_an_emit_without_a_reader_is_no_error_and_is_counted() {
     let node = Node::builder("main").service(|| Feed(5)).build().unwrap();
     let report = start(node).join().await.unwrap();
@@ -154,26 +143,6 @@ async fn l13_after_a_gap_messages_arrive_again_and_each_publisher_has_its_own_se
         }
     }
     assert_eq!((missed, received), (92 + 42, 16));
-}
-
-struct Named;
-
-#[service(emits(Tick as out))]
-impl Named {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit_on(Self::out, Tick { number: 7 }).await?)
-    }
-}
-
-#[tokio::test]
-async fn l15_a_message_of_a_named_topic_is_on_no_other_topic() {
-    let node = Node::builder("main").service(|| Named).bind("Named", "out", "ticks.private");
-    let node = node.build().unwrap();
-    let mut own = node.subscribe::<Tick>("own", Policy::Block).unwrap();
-    let mut private = node.subscribe_to::<Tick>("ticks.private", "it", Policy::Block).unwrap();
-    start(node).join().await.unwrap();
-    assert_eq!(private.recv().await.and_then(Delivery::message), Some(Tick { number: 7 }));
-    assert_eq!(own.recv().await, None);
 }
 
 /// Fails once an hour.

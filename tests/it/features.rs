@@ -8,9 +8,10 @@ use std::sync::mpsc::{Sender, channel};
 
 use mycelium::testing::ServiceTest;
 use mycelium::{
-    Builder, Context, Delivery, GapReason, Node, Outcome, Policy, Report, Result, message, service,
+    Builder, Context, Delivery, GapReason, Node, Outcome, Policy, Result, message, service,
 };
-use mycelium_tokio::Tokio;
+
+use crate::running::run;
 
 #[message(topic = "numbers", id = 1)]
 struct Number {
@@ -71,11 +72,6 @@ fn node(policy: Policy, sender: Sender<(u64, u64)>) -> Builder {
         .service(|| Source { has_failed: false })
         .service(move || Sink(sender.clone()))
         .subscription("Sink", "numbers", policy)
-}
-
-async fn run(node: Builder) -> Report {
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    running.join().await.unwrap()
 }
 
 #[tokio::test]

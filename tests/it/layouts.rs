@@ -2,11 +2,9 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use std::time::Duration;
-
 use mycelium::{LayoutMismatch, Message, Node, Running, StartError, Topology};
-use mycelium_tokio::Tokio;
 
+use crate::running::{start, within};
 use crate::support::Directory;
 
 /// The services of a program, with its own `Order`.
@@ -88,20 +86,14 @@ impl Place {
     /// A node of the old program.
     fn old(&self, name: &str) -> Running {
         let builder = Node::builder(name).topology(self.topology());
-        let node = builder.service(|| old::Counter).service(|| old::Taker).build().unwrap();
-        node.start(Tokio::current().unwrap()).unwrap()
+        start(builder.service(|| old::Counter).service(|| old::Taker))
     }
 
     /// A node of the new program.
     fn new_one(&self, name: &str) -> Running {
         let builder = Node::builder(name).topology(self.topology());
-        let node = builder.service(|| new::Counter).service(|| new::Taker).build().unwrap();
-        node.start(Tokio::current().unwrap()).unwrap()
+        start(builder.service(|| new::Counter).service(|| new::Taker))
     }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 /// The reader's node fails, and names the difference of the layouts.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use mycelium::counters::{Bucket, Kind, Metric, MetricValue};
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Counter, Delivery, MetricError, Node, Result, Running, message, service};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Counter, Delivery, MetricError, Node, Result, message, service};
+
+use crate::running::start;
 
 #[message(topic = "numbers", id = 1)]
 struct Number {
@@ -105,10 +106,6 @@ fn metrics_are_read_while_a_service_runs_and_survive_its_restarts() {
     assert_eq!(count(&metrics, "by_parity", "parity=odd"), 8);
     assert_eq!(value(&metrics, "last", ""), MetricValue::Gauge(-14));
     assert_eq!(metrics.len(), 6, "a restart adds none");
-}
-
-fn start(node: mycelium::Builder) -> Running {
-    node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
 }
 
 /// Hands one handle to each of its tasks, and to a thread.

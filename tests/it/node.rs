@@ -7,6 +7,7 @@
 //! `node/large.rs` messages of the largest size.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+pub(crate) mod asks;
 mod backpressure;
 mod batches;
 mod cancelled;
@@ -161,27 +162,6 @@ async fn a_message_in_flight_at_a_good_end_is_not_left() {
         let feed = report.counters.iter().find(|line| line.label("reader") == reader).unwrap();
         assert_eq!((feed.value("taken"), feed.value("left")), (1, 0), "{reader}");
     }
-}
-
-#[test]
-fn what_does_not_fit_together_is_refused_before_anything_runs() {
-    let twice = Node::builder("main").service(|| Endless).service(|| Endless).build();
-    assert!(matches!(twice, Err(BuildError::DuplicateService { name }) if name == "Endless"));
-
-    #[message(topic = "numbers", id = 9)]
-    struct SameTopic {
-        value: u32,
-    }
-    struct Confused;
-    #[service(emits(SameTopic))]
-    impl Confused {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            Ok(ctx.emit(SameTopic { value: 0 }).await?)
-        }
-    }
-    let same_topic = Node::builder("main").service(|| Endless).service(|| Confused).build();
-    let error = same_topic.unwrap_err().to_string();
-    assert!(error.contains("Number") && error.contains("SameTopic"), "{error}");
 }
 
 /// What a program has if its crates use two versions of one: types of one path. Here those of two

@@ -7,12 +7,13 @@ mod letters;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
+use mycelium::{Builder, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
 
-use crate::numbers::{Counter, Number, Taker, within};
+use crate::numbers::{Counter, Number, Taker};
+use crate::running::{end, start, within};
 use crate::support::Directory;
 
 /// Publishes one message, and then ignores the shutdown.
@@ -92,8 +93,8 @@ impl Pair {
         (Pair { directory: Directory::new(&format!("nodes-{name}")), taken }, received)
     }
 
-    fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Result<Node, BuildError> {
-        let topology = Topology::parse("pair.toml", text)?;
+    fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Builder {
+        let topology = Topology::parse("pair.toml", text).unwrap();
         let taken = self.taken.clone();
         Node::builder(name)
             .topology(topology.in_directory(&self.directory.0))
@@ -104,11 +105,14 @@ impl Pair {
             .service(|| Patient)
             .service(|| Slow)
             .service(|| Steady)
-            .build()
     }
 
     fn start(&self, name: &str, count: u64, stays: bool) -> Running {
-        self.node(TOPOLOGY, name, count, stays).unwrap().start(Tokio::current().unwrap()).unwrap()
+        self.start_of(TOPOLOGY, name, count, stays)
+    }
+
+    fn start_of(&self, text: &str, name: &str, count: u64, stays: bool) -> Running {
+        start(self.node(text, name, count, stays))
     }
 }
 
@@ -139,9 +143,7 @@ async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let text = TOPOLOGY
         .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
         .replace("[\"Taker\"]", "[\"Slow\"]");
-    let start =
-        |name| pair.node(&text, name, 8, false).unwrap().start(Tokio::current().unwrap()).unwrap();
-    let nodes = ["far", "near"].map(start);
+    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 8, false));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
@@ -168,11 +170,8 @@ async fn a_node_of_another_user_is_rejected() {
     let own = rustix::process::geteuid().as_raw();
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
     let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
-    let start = |name, user| {
-        pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
-    };
     for (user, welcome) in [(own + 1, false), (own, true)] {
-        let (far, near) = (start("far", user), start("near", user));
+        let [far, near] = ["far", "near"].map(|name| pair.start_of(&text(user), name, 1, true));
         if welcome {
             within(far.ready()).await.unwrap();
         }
@@ -197,8 +196,7 @@ async fn a_node_of_another_user_is_rejected() {
 async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
     let (pair, received) = Pair::new("ticks");
     let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Ticker\"]");
-    let start =
-        |name| pair.node(&text, name, 0, false).unwrap().start(Tokio::current().unwrap()).unwrap();
+    let start = |name| pair.start_of(&text, name, 0, false);
     let near = start("near");
     for _ in 0..20 {
         let far = start("far");
@@ -212,19 +210,7 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
         far.shutdown();
         within(far.join()).await.unwrap();
     }
-    near.shutdown();
-    within(near.join()).await.unwrap();
-}
-
-#[tokio::test]
-async fn undelivered_messages_are_named() {
-    let (pair, _received) = Pair::new("nobody");
-    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-    let node = pair.node(&impatient, "far", 5, false).unwrap();
-    let far = node.start(Tokio::current().unwrap()).unwrap();
-    let error = within(far.join()).await.unwrap_err();
-    let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
-    assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
+    within(end(near)).await;
 }
 
 #[test]
@@ -259,8 +245,8 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
     for name in ["Deaf", "Patient"] {
         let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
         let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
-        let node = pair.node(&TOPOLOGY.replace("[\"Counter\"]", &service), "far", 0, false);
-        let far = node.unwrap().start(Tokio::current().unwrap()).unwrap();
+        let text = TOPOLOGY.replace("[\"Counter\"]", &service);
+        let far = pair.start_of(&text, "far", 0, false);
         let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
         while sent() == 0 {
             within(tokio::task::yield_now()).await;
@@ -301,7 +287,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
                 .topology(topology.in_directory(&pair.directory.0))
                 .service(move || Counter { count, stays: false })
                 .service(move || Few(few));
-            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+            start(node)
         };
         let (far, near) = (start("far"), start("near"));
         let near = within(near.join()).await.unwrap();
@@ -323,7 +309,8 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
 async fn a_node_that_runs_already_is_not_started_again() {
     let (pair, _received) = Pair::new("twice");
     let far = pair.start("far", 0, true);
-    let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
+    let node = pair.node(TOPOLOGY, "far", 0, true).build().unwrap();
+    let again = node.start(Tokio::current().unwrap());
     let Err(StartError::Bind { node, error, .. }) = again else { panic!("two nodes of one name") };
     assert_eq!(node, "far");
     assert!(matches!(error, BindError::InUse { .. }), "{error}");
@@ -336,8 +323,7 @@ async fn a_node_that_runs_already_is_not_started_again() {
 async fn a_shutdown_has_one_deadline() {
     let (pair, _received) = Pair::new("deadline");
     let deaf = TOPOLOGY.replace("[\"Counter\"]", "[\"Deaf\"]\nshutdown = \"1s\"");
-    let node = pair.node(&deaf, "far", 0, false).unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = pair.start_of(&deaf, "far", 0, false);
     tokio::time::sleep(Duration::from_millis(10)).await;
     let asked = tokio::time::Instant::now();
     running.shutdown();
@@ -351,11 +337,7 @@ async fn a_shutdown_has_one_deadline() {
 async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() {
     let (pair, _received) = Pair::new("steady");
     let text = TOPOLOGY.replace("\"Taker\"", "\"Steady\"");
-    let start = |name| {
-        let node = pair.node(&text, name, 1_000, true).unwrap();
-        node.start(Tokio::current().unwrap()).unwrap()
-    };
-    let (far, near) = (start("far"), start("near"));
+    let [far, near] = ["far", "near"].map(|name| pair.start_of(&text, name, 1_000, true));
     let taken = || {
         let counters = near.counters();
         let mut feeds = counters.iter().filter(|line| line.label("reader") == "Steady");

@@ -1,9 +1,10 @@
 //! A service that emits numbers and one that receives them, for tests with two nodes.
 
 use std::sync::mpsc::Sender;
-use std::time::Duration;
 
 use mycelium::{Context, Delivery, Result, message, service};
+
+pub(crate) use crate::running::within;
 
 #[message(topic = "numbers", id = 1)]
 pub(crate) struct Number {
@@ -44,8 +45,4 @@ impl Taker {
         }
         Ok(())
     }
-}
-
-pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("timeout")
 }

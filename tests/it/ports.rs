@@ -3,13 +3,13 @@
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Policy, Report, Result, StartWarning, Topology, message,
-    service,
+    BuildError, Context, Delivery, Node, Policy, Result, StartWarning, Topology, message, service,
 };
 use mycelium_tokio::Tokio;
+
+use crate::running::{end, run, start, within};
 
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, PartialEq)]
@@ -99,11 +99,6 @@ fn builder(node: &str, topology: &str) -> (mycelium::Builder, Ends) {
     (builder, Ends { seen: seen_by_merge, merged: taken })
 }
 
-async fn run(builder: mycelium::Builder) -> Report {
-    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    within(running.join()).await.unwrap()
-}
-
 fn check(ends: &Ends) {
     let (left, right) = ends.seen.try_recv().unwrap();
     assert!(left.into_iter().eq(1..=100), "the left port has one feed");
@@ -126,7 +121,7 @@ all = "swaps.all"
 "#;
 
 #[tokio::test]
-async fn one_message_type_has_many_topics() {
+async fn l15_one_message_type_has_many_topics() {
     let (builder, ends) = builder("main", BINDINGS);
     let report = run(builder).await;
     check(&ends);
@@ -178,7 +173,7 @@ async fn topics_of_one_type_cross_a_link_by_their_names() {
 #[tokio::test]
 async fn code_outside_services_names_the_topic() {
     let (builder, ends) = builder("main", BINDINGS);
-    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(builder);
     let mut mine = running.publisher_to::<Swap>("swaps.a", "outside").unwrap();
     let mut tap = running.subscribe_to::<Swap>("swaps.all", "tap", Policy::DropOldest).unwrap();
     let error = running.subscribe_to::<Quote>("swaps.a", "tap", Policy::DropOldest).unwrap_err();
@@ -297,8 +292,7 @@ async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
     }
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
     let idle = format!("{BINDINGS}[node.idle]\nservices = []\n");
     let running = builder("idle", &idle).0.build().unwrap();
     let running = running.start(Tokio::current().unwrap()).unwrap();
@@ -309,8 +303,4 @@ async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
         "node `idle` has no services: add some to the builder, or to `services` of `[node.idle]` \
          in the topology"
     );
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("timeout")
 }

@@ -13,100 +13,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
-use mycelium::{Asked, Context, Node, RequestError, Result, Taken, Topology, message, service};
-use mycelium_tokio::Tokio;
+use futures_util::future::join;
+use mycelium::{Asked, Builder, Context, Node, RequestError, Result, Taken, Topology, service};
 
 pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;
+use crate::node::asks::{Answerer, Ask, Caller, Double, END, FAIL, KEEP, ask, double};
+use crate::running::{end, start};
 use crate::support::Directory;
 
-#[message(topic = "doubles", id = 40, reply = Double)]
-#[derive(Debug, PartialEq)]
-struct Ask {
-    value: u64,
-    /// With padding in the call.
-    small: u8,
-    _pad: [u8; 7],
-}
-
-#[message(topic = "doubled", id = 41)]
-#[derive(Debug, PartialEq)]
-struct Double {
-    value: u64,
-    kind: Sort,
-    _pad: [u8; 7],
-}
-
-/// No variant is all zero.
-#[message]
-#[derive(Debug, PartialEq)]
-#[repr(u8)]
-enum Sort {
-    Even = 1,
-    Odd = 2,
-}
-
-fn ask(value: u64) -> Ask {
-    Ask { value, small: 7, _pad: [0; 7] }
-}
-
-fn double(value: u64) -> Double {
-    let kind = if value.is_multiple_of(2) { Sort::Even } else { Sort::Odd };
-    Double { value: 2 * value, kind, _pad: [0; 7] }
-}
-
-/// Values that an `Answerer` answers in another way.
-const FAIL: u64 = 1 << 32;
-const KEEP: u64 = FAIL + 1;
-const END: u64 = FAIL + 2;
-
-/// Answers each request at once, unless its value says otherwise.
-struct Answerer(Arc<AtomicU64>);
-
-#[service(answers(Ask))]
-impl Answerer {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        let mut kept = Vec::<Asked<Ask>>::new();
-        while let Some(asked) = requests.recv().await {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(asked.small, 7);
-            match asked.value {
-                FAIL => return Err(std::io::Error::other("told to fail").into()),
-                KEEP => kept.push(asked),
-                END => return Ok(()),
-                value => _ = asked.reply(double(value)),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Requests all values, `open` at a time, and sends the outcomes.
-struct Caller {
-    values: Vec<u64>,
-    open: usize,
-    within: Duration,
-    sent: Sender<(u64, Result<Double, RequestError<Ask>>)>,
-}
-
-#[service(requests(Ask))]
-impl Caller {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for values in self.values.chunks(self.open) {
-            let requests = values.iter().map(|value| ctx.request(ask(*value)).within(self.within));
-            let replies = join_all(requests.collect::<Vec<_>>()).await;
-            for outcome in values.iter().copied().zip(replies) {
-                self.sent.send(outcome)?;
-            }
-        }
-        Ok(())
-    }
+fn parsed(text: &str, directory: &Path) -> Topology {
+    Topology::parse("requests.toml", text).unwrap().in_directory(directory)
 }
 
 fn topology(transport: &str, directory: &Path) -> Topology {
-    let text = format!(
+    parsed(&text(transport), directory)
+}
+
+fn text(transport: &str) -> String {
+    format!(
         r#"
 [node.desk]
 services = ["Caller"]
@@ -126,8 +51,7 @@ max_retry = "20ms"
 "#,
         host(),
         host()
-    );
-    Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
+    )
 }
 
 /// What a caller of these values gets.
@@ -139,7 +63,7 @@ fn node(
     values: impl IntoIterator<Item = u64>,
     open: usize,
     within: Duration,
-) -> (Node, Outcomes, Arc<AtomicU64>) {
+) -> (Builder, Outcomes, Arc<AtomicU64>) {
     let (sent, outcomes) = channel();
     let (values, taken) = (values.into_iter().collect::<Vec<_>>(), Arc::new(AtomicU64::new(0)));
     let node = Node::builder(name).topology(topology.clone());
@@ -149,7 +73,7 @@ fn node(
     });
     let node =
         node.service(move || Caller { values: values.clone(), open, within, sent: sent.clone() });
-    (node.build().unwrap(), outcomes, taken)
+    (node, outcomes, taken)
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -162,8 +86,8 @@ async fn requests_are_answered_over_each_carrier() {
         let topology = topology(transport, &directory.0);
         let (desk, outcomes, _) = node("desk", &topology, 0..500, 40, LONG);
         let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-        let desk = desk.start(Tokio::current().unwrap()).unwrap();
-        let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+        let desk = start(desk);
+        let oracle = start(oracle);
         let (desk, oracle) = join(desk.join(), oracle.join()).await;
         conserved(&desk.unwrap().counters);
         conserved(&oracle.unwrap().counters);
@@ -180,8 +104,8 @@ async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
     let topology = topology("unix", &directory.0);
     let (desk, outcomes, _) = node("desk", &topology, [1, FAIL, 2, END, 3], 1, LONG);
     let (oracle, _, _) = node("oracle", &topology, [], 1, LONG);
-    let desk = desk.start(Tokio::current().unwrap()).unwrap();
-    let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+    let desk = start(desk);
+    let oracle = start(oracle);
     conserved(&desk.join().await.unwrap().counters);
     conserved(&oracle.join().await.unwrap().counters);
     let outcomes: Vec<_> = outcomes.try_iter().map(|(_, outcome)| outcome).collect();
@@ -199,7 +123,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     let short = Duration::from_millis(100);
     let (desk, outcomes, _) = node("desk", &topology, 0..40, 20, short);
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-    let desk = desk.start(Tokio::current().unwrap()).unwrap();
+    let desk = start(desk);
     let second = async {
         // The first 20 have ended before the other node starts.
         let outcomes: Vec<_> = loop {
@@ -214,7 +138,7 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
             let unreachable = RequestError::Unreachable { taken: Taken::No, actor: None };
             assert_eq!(outcome, Err(unreachable));
         }
-        let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
+        let oracle = start(oracle);
         conserved(&oracle.join().await.unwrap().counters);
     };
     let (report, ()) = join(desk.join(), second).await;
@@ -232,8 +156,8 @@ async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others
     let short = Duration::from_millis(50);
     let (desk, outcomes, _) = node("desk", &topology, values, 3, short);
     let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-    let oracle = oracle.start(Tokio::current().unwrap()).unwrap();
-    let desk = desk.start(Tokio::current().unwrap()).unwrap();
+    let oracle = start(oracle);
+    let desk = start(desk);
     desk.ready().await.unwrap();
     conserved(&desk.join().await.unwrap().counters);
     let outcomes: Vec<_> = outcomes.try_iter().collect();
@@ -248,8 +172,7 @@ async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others
     }
     assert_eq!(outcomes[30..].iter().filter(|(_, outcome)| outcome.is_ok()).count(), 3);
     assert!(taken.load(Ordering::Relaxed) <= 33);
-    oracle.shutdown();
-    conserved(&oracle.join().await.unwrap().counters);
+    conserved(&end(oracle).await.counters);
 }
 
 /// Waits until the other node's service has taken requests that it keeps for ever, then drops them.
@@ -290,7 +213,7 @@ async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nod
             let node = Node::builder(name).topology(topology.clone());
             let node = node.service(move || Answerer(answerer.clone()));
             let node = node.named_service("Caller", move || Dropper(dropper.clone()));
-            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+            start(node)
         };
         let (desk, oracle) = (start("desk"), start("oracle"));
         let (desk, oracle) = join(desk.join(), oracle.join()).await;
@@ -333,15 +256,14 @@ async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
         let node = Node::builder(name).topology(topology.clone()).service(|| Idle);
         let node = node.service(caller(&sent)).named_service("Second", caller(&sent));
         let node = node.named_service("Third", caller(&sent));
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        start(node)
     };
     let oracle = start("oracle");
     let (desk, other) = (start("desk"), start("other"));
     let (desk, other) = join(desk.join(), other.join()).await;
     desk.unwrap();
     other.unwrap();
-    oracle.shutdown();
-    conserved(&oracle.join().await.unwrap().counters);
+    conserved(&end(oracle).await.counters);
     drop(sent);
     let outcomes: Vec<_> = outcomes.iter().collect();
     assert_eq!(outcomes.len(), 8);

@@ -6,7 +6,7 @@ use std::thread;
 use mycelium::{Builder, Context, Error, Event, Execution, Node, Outcome, Result, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Hanging, Idle, topology, within};
+use crate::execution::services::{Hanging, Idle, end, start, topology, within};
 
 /// The events as words, with the name of the thread of each call.
 #[derive(Clone, Default)]
@@ -69,14 +69,11 @@ async fn events_come_in_their_order_and_on_their_threads() {
         .keep(Node::builder("main"))
         .service(|| Idle)
         .execution("Idle", Execution::dedicated().thread("diary"))
-        .on_stop(async move || at_the_end.write("stop hook"))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .on_stop(async move || at_the_end.write("stop hook"));
+    let running = start(node);
     diary.has("main ready").await;
     running.shutdown();
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
     let expected = [
         "thread diary of Idle started",
         "Idle started",
@@ -119,7 +116,7 @@ async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
 }
 
 const NONE_EITHER: &str =
-    "Fickle restarted: panic: none either (at tests/it/execution/events.rs:133:18)";
+    "Fickle restarted: panic: none either (at tests/it/execution/events.rs:130:18)";
 
 /// Fails at its first runs.
 struct Fickle(u32);
@@ -148,13 +145,10 @@ async fn restarts_are_reported_with_their_error() {
             *runs += 1;
             // A panic drops the count.
             Fickle(if *runs == 1 { 0 } else { 2 })
-        })
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        });
+    let running = start(node);
     diary.has(NONE_EITHER).await;
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
     let of_service: Vec<_> =
         diary.read().into_iter().filter(|entry| entry.starts_with("Fickle")).collect();
     assert_eq!(
@@ -205,7 +199,7 @@ async fn an_observer_may_panic_or_shut_the_node_down() {
 }
 
 #[tokio::test]
-async fn an_abandoned_service_is_reported_once() {
+async fn h1_an_abandoned_service_is_named_and_reported_once() {
     let diary = Diary::default();
     let (release, released) = std::sync::mpsc::channel();
     let mut released = Some(released);
@@ -214,10 +208,8 @@ async fn an_abandoned_service_is_reported_once() {
         .topology(topology(
             "[node.main]\nshutdown = \"50ms\"\n[service.Hanging]\nrun = \"dedicated\"\n",
         ))
-        .service(move || Hanging(released.take()))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .service(move || Hanging(released.take()));
+    let running = start(node);
     diary.has("Hanging started").await;
     running.shutdown();
     let error = within(running.join()).await.unwrap_err();

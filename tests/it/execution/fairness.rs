@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium::{Context, Execution, Node, Policy, Result, service};
-use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Number, Square, topology, within};
+use crate::execution::services::{Number, Square, start, topology, within};
 
 /// What a tight loop has done.
 #[derive(Clone, Default)]
@@ -163,8 +162,7 @@ async fn a_tight_loop_does_no_more_in_a_turn_than_its_budget() {
             "Reader" => builder.service(move || Reader(mine.clone())),
             _ => builder.service(move || Parent(mine.clone())),
         };
-        let node = builder.service(move || Meek { work: work.clone(), most }).build().unwrap();
-        let running = node.start(Tokio::current().unwrap()).unwrap();
+        let running = start(builder.service(move || Meek { work: work.clone(), most }));
         let reader = running.subscribe::<Square>("outside", Policy::DropOldest).unwrap();
         let mut numbers = running.publisher::<Number>("outside").unwrap();
         if !["Emitting", "Parent"].contains(&name) {

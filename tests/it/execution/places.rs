@@ -9,7 +9,7 @@ use mycelium::{Class, Context, Execution, Node, Result, StartError, WaitStrategy
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{
-    Idle, LONG, LocalSquarer, Sink, Source, squares, topology, within,
+    Idle, LONG, LocalSquarer, Sink, Source, end, run, squares, start, topology, within,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,10 +19,8 @@ async fn a_local_service_has_a_thread_of_its_own_beside_a_work_stealing_runtime(
         .topology(topology("[service.LocalSquarer]\nrun = \"dedicated\"\n"))
         .service(|| Source { count: 10_000 })
         .service(|| LocalSquarer)
-        .service(move || Sink(sender.clone()))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .service(move || Sink(sender.clone()));
+    let running = start(node);
     let placed: Vec<_> = running
         .start_report()
         .placements
@@ -66,10 +64,8 @@ async fn time_tasks_and_the_network_are_those_of_the_services_own_thread() {
     let (sender, name) = channel();
     let node = Node::builder("main")
         .service(move || Homely(sender.clone()))
-        .execution("Homely", Execution::dedicated().thread("home"))
-        .build()
-        .unwrap();
-    within(node.run(Tokio::current().unwrap())).await.unwrap();
+        .execution("Homely", Execution::dedicated().thread("home"));
+    within(run(node)).await;
     assert_eq!(name.recv().unwrap(), "home");
 }
 
@@ -85,10 +81,8 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
         .service(|| LocalSquarer)
         .service(move || Sink(sender.clone()))
         .execution("LocalSquarer", Execution::dedicated().thread("program").budget(7))
-        .execution("Sink", Execution::pinned([100_000]).thread("nowhere"))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .execution("Sink", Execution::pinned([100_000]).thread("nowhere"));
+    let running = start(node);
     let squarer = &running.start_report().placements[1];
     let asked =
         Execution::dedicated().thread("file").budget(7).wait(WaitStrategy::SpinThenPark(3_000));
@@ -118,10 +112,8 @@ async fn a_pinned_service_keeps_to_its_core() {
     let (sender, cores) = channel();
     let node = Node::builder("main")
         .service(move || Surveyor(sender.clone()))
-        .execution("Surveyor", Execution::pinned([core]))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .execution("Surveyor", Execution::pinned([core]));
+    let running = start(node);
     let placement = running.start_report().placements[0].clone();
     assert_eq!((placement.cores, placement.class), (vec![core], Class::Normal));
     within(running.join()).await.unwrap();
@@ -135,21 +127,23 @@ async fn spinning_and_parking_services_feed_each_other() {
         let (sender, received) = channel();
         let (first, second) = wait;
         // On one thread, and on three. The ring is always full.
-        let run = ["shared", "dedicated"][number % 2];
+        let place = ["shared", "dedicated"][number % 2];
         let text = format!(
             "[topic.numbers]\ncapacity = 4\n[topic.squares]\ncapacity = 4\n[service.Source]\nwait = \"{first}\"\n\
-             run = \"{run}\"\n[service.LocalSquarer]\nwait = \"{second}\"\nrun = \"dedicated\"\n\
+             run = \"{place}\"\n[service.LocalSquarer]\nwait = \"{second}\"\nrun = \"dedicated\"\n\
              [service.Sink]\nwait = \"{first}\"\n"
         );
         let node = Node::builder("main")
             .topology(topology(&text))
             .service(|| Source { count: 1_000 })
             .service(|| LocalSquarer)
-            .service(move || Sink(sender.clone()))
-            .build()
-            .unwrap();
-        within(node.run(Tokio::current().unwrap())).await.unwrap();
-        assert_eq!(received.iter().collect::<Vec<_>>(), squares(1_000), "{first}, {second}, {run}");
+            .service(move || Sink(sender.clone()));
+        within(run(node)).await;
+        assert_eq!(
+            received.iter().collect::<Vec<_>>(),
+            squares(1_000),
+            "{first}, {second}, {place}"
+        );
     }
 }
 
@@ -160,13 +154,10 @@ async fn no_thread_outlives_the_node() {
 
     let node = Node::builder("main")
         .service(|| Idle)
-        .execution("Idle", Execution::dedicated().thread("outlive-not"))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .execution("Idle", Execution::dedicated().thread("outlive-not"));
+    let running = start(node);
     assert!(has_thread("outlive-not"));
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
     thread_goes("outlive-not").await;
 }
 

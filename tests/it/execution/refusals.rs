@@ -9,7 +9,7 @@ use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError
 use mycelium_tokio::Tokio;
 
 use crate::execution::plain::Plain;
-use crate::execution::services::{Idle, topology, within};
+use crate::execution::services::{Idle, end, topology, within};
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -60,8 +60,7 @@ async fn with_warn_the_placement_lists_what_was_refused() {
     let placement = &running.start_report().placements[0];
     assert_eq!((&placement.asked, placement.refused.len()), (&asked, 1));
     assert!(placement.to_string().contains("refused: "), "{placement}");
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
 }
 
 #[tokio::test]
@@ -74,13 +73,11 @@ async fn a_class_is_granted_or_refused_but_never_passed_over() {
     let running = start(PlacementFallback::Warn).unwrap();
     let placement = running.start_report().placements[0].clone();
     assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
     match start(PlacementFallback::Fail) {
         Ok(running) => {
             assert_eq!(running.start_report().placements[0].class, Class::Fifo(1));
-            running.shutdown();
-            within(running.join()).await.unwrap();
+            within(end(running)).await;
         }
         Err(StartError::Thread { service, error: ThreadError::Class { .. }, .. }) => {
             assert_eq!((service.as_str(), placement.class), ("Idle", Class::Normal));

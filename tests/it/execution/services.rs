@@ -2,11 +2,11 @@
 
 use std::sync::mpsc::Receiver;
 use std::thread;
-use std::time::Duration;
 
 use mycelium::{Context, Delivery, Result, Topology, service};
 
 pub(crate) use crate::node::services::{Number, Sink, Source, Square, squares};
+pub(crate) use crate::running::{LONG, end, run, start, within};
 
 /// Squares numbers. It is not `Send`: it holds an `Rc` across an await.
 pub(crate) struct LocalSquarer;
@@ -50,14 +50,8 @@ impl Hanging {
     }
 }
 
-pub(crate) const LONG: Duration = Duration::from_secs(60);
-
 pub(crate) fn topology(text: &str) -> Topology {
     Topology::parse("t.toml", text).unwrap()
-}
-
-pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }
 
 /// Whether this process has a thread with that name, as the system truncates it.

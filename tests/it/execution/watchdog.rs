@@ -8,7 +8,7 @@ use mycelium::counters::Kind;
 use mycelium::{Context, Event, Execution, Node, Result, StartError, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Hanging, Idle, LONG, topology, within};
+use crate::execution::services::{Hanging, Idle, LONG, end, start, topology, within};
 
 const LIMIT: Duration = Duration::from_millis(20);
 
@@ -30,10 +30,8 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
                 told.send(((*service).to_owned(), LIMIT, Some(*lasted))).unwrap()
             }
             _ => {}
-        })
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        });
+    let running = start(node);
     assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), LIMIT, None));
     // It is reported once, although it lasts for several limits.
     assert!(events.recv_timeout(5 * LIMIT).is_err());
@@ -47,8 +45,7 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
         lines.find(|line| line.label("service") == name).unwrap().value("long_polls")
     };
     assert_eq!((long_polls("Hanging"), long_polls("Idle")), (1, 0));
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
 }
 
 #[tokio::test]
@@ -64,22 +61,19 @@ async fn a_node_has_a_watchdog_unless_it_is_turned_off() {
                 told.send(((*service).to_owned(), *limit)).unwrap();
             }
         });
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(node);
     let limit = Duration::from_millis(250);
     assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), limit));
     release.send(()).unwrap();
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
 
     for node in [
         Node::builder("main").topology(topology("[node.main]\nwatchdog = \"0s\"\n")),
         Node::builder("main").watchdog(Duration::ZERO),
     ] {
-        let node = node.service(|| Idle).build().unwrap();
-        let running = node.start(Tokio::current().unwrap()).unwrap();
+        let running = start(node.service(|| Idle));
         assert!(running.counters().iter().all(|line| line.kind != Kind::Watchdog));
-        running.shutdown();
-        within(running.join()).await.unwrap();
+        within(end(running)).await;
     }
 }
 
@@ -128,10 +122,8 @@ async fn a_child_task_that_blocks_its_thread_is_reported_under_its_service() {
                     end.send(()).unwrap();
                 }
                 _ => {}
-            })
-            .build()
-            .unwrap();
-        let running = node.start(Tokio::current().unwrap()).unwrap();
+            });
+        let running = start(node);
         for _ in 0..20 {
             ended.recv_timeout(LONG).unwrap();
         }
@@ -181,10 +173,8 @@ async fn no_hang_is_missed() {
             if matches!(event, Event::PollHangs { service: "Tease", .. }) {
                 name.send(()).unwrap();
             }
-        })
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        });
+    let running = start(node);
     let report = within(running.join()).await.unwrap();
     let tease = report.services.iter().find(|service| service.name == "Tease").unwrap();
     assert_eq!(tease.panics, 0);
@@ -217,10 +207,8 @@ async fn the_threads_of_an_idle_node_sleep() {
             if let Event::NodeReady { .. } = event {
                 started.send(std::thread::current().id()).unwrap();
             }
-        })
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        });
+    let running = start(node);
     within(async {
         while has_started.try_recv().is_err() {
             tokio::task::yield_now().await;
@@ -245,8 +233,7 @@ async fn the_threads_of_an_idle_node_sleep() {
         }
     })
     .await;
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
 }
 
 #[tokio::test]

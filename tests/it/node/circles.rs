@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use mycelium::counters::{Kind, Reading};
 use mycelium::{Builder, Context, Delivery, Node, Outcome, Result, Topology, service};
 
-use crate::node::services::{Number, Square, run, start};
+use crate::node::services::{Number, Square, end, run, start};
 
 /// Emits a number, shuts the node down, and emits more by a publisher that it kept: after pauses,
 /// until the service `seen` counts has received one of the last numbers, or has ended.
@@ -235,8 +235,7 @@ async fn a_gating_reader_receives_all_that_its_circle_sends() {
     while running.counters().iter().all(|line| line.value("sent") < 100) {
         tokio::task::yield_now().await;
     }
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     received_all(&report.counters, &["Back", "Monitor"]);
     assert_eq!((seen.count(), monitored.count()), (100, 100));
 }
@@ -284,8 +283,7 @@ async fn a_circle_that_is_never_empty_ends() {
     while seen.count() < 10_000 {
         tokio::task::yield_now().await;
     }
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
     received_all(&report.counters, &["Squares"]);
 }
@@ -307,8 +305,7 @@ async fn a_circle_with_a_publisher_outside_the_services_ends() {
             let _ = outside.try_emit(Number { value: 1 });
             tokio::task::yield_now().await;
         }
-        running.shutdown();
-        let report = running.join().await.unwrap();
+        let report = end(running).await;
         assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
         received_all(&report.counters, &["Squares"]);
     }

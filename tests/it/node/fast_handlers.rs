@@ -11,7 +11,7 @@ use mycelium::{
     StartWarning, message, service,
 };
 
-use super::services::{conserved, run, start};
+use super::services::{conserved, end, run, start};
 
 #[message(topic = "orders", id = 51)]
 #[derive(Debug, PartialEq)]
@@ -156,8 +156,7 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
     });
     let other = other.join().unwrap();
     assert_eq!(*seen.lock().unwrap(), [other]);
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
     assert_eq!(received.iter().collect::<Vec<_>>(), [7]);
 }
 

@@ -3,10 +3,7 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{
-    Context, Delivery, Error, Kept, Node, Received, Result, Subscription, Topology, service,
-};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Delivery, Error, Kept, Node, Received, Result, Subscription, service};
 
 use crate::node::services::{
     Number, Source, Undertaker, conserved, patient, pipeline, run, squares,
@@ -69,28 +66,6 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
     assert_eq!(letter.payload.as_slice(), 4u64.to_le_bytes());
     assert!(letters.try_recv().is_err(), "one letter");
     conserved(&report.counters);
-}
-
-#[tokio::test]
-async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
-    let topology = "[service.Source]\nmax_restarts = 2\nbackoff = \"1us\"\n";
-    struct Broken;
-    #[service(emits(Number))]
-    impl Broken {
-        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-            Err(Error::msg("no luck"))
-        }
-    }
-    let node = Node::builder("main")
-        .topology(Topology::parse("t.toml", topology).unwrap())
-        .named_service("Source", || Broken)
-        .build()
-        .unwrap();
-    let error = node.run(Tokio::current().unwrap()).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "service `Source` failed permanently after 2 restarts within 60s: no luck [M0054]"
-    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
 
-use crate::node::services::{Number, Source, Square, start};
+use crate::node::services::{Number, Source, Square, end, start};
 
 #[tokio::test(start_paused = true)]
 async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
@@ -23,8 +23,7 @@ async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
         let begin = tokio::time::Instant::now();
         let running = start(Node::builder("main").service(move || Sleeper(before)));
         tokio::task::yield_now().await;
-        running.shutdown();
-        running.join().await.unwrap();
+        end(running).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }
@@ -38,8 +37,7 @@ async fn a_shutdown_cuts_the_pause_of_a_source_which_then_ends_well() {
     while runs.read(|runs| *runs) == 0 {
         tokio::task::yield_now().await;
     }
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     assert_eq!(report.services[0].outcome, Outcome::Completed);
     assert_eq!(runs.read(|runs| *runs), 1, "no other try");
 }
@@ -54,8 +52,7 @@ async fn a_shutdown_cuts_the_pause_of_a_reader_which_then_drains() {
     while runs.read(|runs| *runs) == 0 {
         tokio::task::yield_now().await;
     }
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     let feed = report.counters.iter().find(|line| line.label("reader") == "Fickle").unwrap();
     assert_eq!((feed.value("taken"), feed.value("left")), (10, 0));
 }

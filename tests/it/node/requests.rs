@@ -12,70 +12,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mycelium::counters::{Kind, Reading};
 use mycelium::{
-    Asked, BuildError, Context, Node, Policy, Report, RequestError, Result, Running, StartError,
-    Taken, Topology, message, service,
+    BuildError, Context, Node, Policy, RequestError, Result, Running, StartError, Taken, Topology,
+    message, service,
 };
 use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;
-
-#[message(topic = "doubles", id = 40, reply = Double)]
-#[derive(Debug, PartialEq)]
-struct Ask {
-    value: u64,
-}
-
-#[message(topic = "doubled", id = 41)]
-#[derive(Debug, PartialEq)]
-struct Double {
-    value: u64,
-}
-
-/// Values that an `Answerer` answers in another way.
-const FAIL: u64 = 1_000;
-const PANIC: u64 = 1_001;
-const DROP: u64 = 1_002;
-const KEEP: u64 = 1_003;
-const END: u64 = 1_004;
-
-/// Answers each request at once, unless its value says otherwise.
-struct Answerer(Arc<AtomicU64>);
-
-#[service(answers(Ask))]
-impl Answerer {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        let mut kept = Vec::<Asked<Ask>>::new();
-        while let Some(asked) = requests.recv().await {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            match asked.value {
-                FAIL => return Err(std::io::Error::other("told to fail").into()),
-                PANIC => panic!("told to panic"),
-                DROP => drop(asked),
-                KEEP => kept.push(asked),
-                END => return Ok(()),
-                value => _ = asked.reply(Double { value: 2 * value }),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Requests this many times, and sends the outcomes.
-struct Caller {
-    count: u64,
-    sent: Sender<Result<Double, RequestError<Ask>>>,
-}
-
-#[service(requests(Ask))]
-impl Caller {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.count {
-            self.sent.send(ctx.request(Ask { value }).await)?;
-        }
-        Ok(())
-    }
-}
+use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
+use crate::running::{LONG, end, start};
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -91,12 +35,16 @@ fn answerer() -> (Running, Arc<AtomicU64>) {
         let taken = taken.clone();
         move || Answerer(taken.clone())
     });
-    (node.build().unwrap().start(Tokio::current().unwrap()).unwrap(), taken)
+    (start(node), taken)
 }
 
-async fn end(running: Running) -> Report {
-    running.shutdown();
-    running.join().await.unwrap()
+/// Requests the double of each number below `count`, one after the other.
+fn caller(
+    count: u64,
+    sent: Sender<(u64, Result<Double, RequestError<Ask>>)>,
+) -> impl FnMut() -> Caller + Send + 'static {
+    let (open, within) = (1, LONG);
+    move || Caller { values: (0..count).collect(), open, within, sent: sent.clone() }
 }
 
 fn line(counters: &[Reading], kind: Kind) -> &Reading {
@@ -119,14 +67,12 @@ async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_repl
         node = node.named_service(&format!("Answerer-{number}"), move || Answerer(taken.clone()));
     }
     for number in 0..20 {
-        let sent = sent.clone();
-        let caller = move || Caller { count: 200, sent: sent.clone() };
-        node = node.named_service(&format!("Caller-{number}"), caller);
+        node = node.named_service(&format!("Caller-{number}"), caller(200, sent.clone()));
     }
-    let node = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let node = start(node);
     node.join().await.unwrap();
     drop(sent);
-    let mut values: Vec<u64> = received.try_iter().map(|reply| reply.unwrap().value).collect();
+    let mut values: Vec<u64> = received.try_iter().map(|(_, reply)| reply.unwrap().value).collect();
     values.sort_unstable();
     assert!(values.into_iter().eq((0..200).flat_map(|value| [2 * value; 20])));
     assert_eq!(taken.load(Ordering::Relaxed), 4_000);
@@ -137,7 +83,7 @@ async fn many_requests_are_open_at_once_and_wait_for_room() {
     let (running, taken) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
     // The mailbox has 4 places.
-    let replies = (0..100).map(|value| requester.request(Ask { value })).collect::<Vec<_>>();
+    let replies = (0..100).map(|value| requester.request(ask(value))).collect::<Vec<_>>();
     let replies = join_all(replies).await;
     let values = replies.into_iter().map(|reply| reply.unwrap().value);
     assert!(values.eq((0..100).map(|value| 2 * value)));
@@ -152,14 +98,13 @@ async fn a_service_that_fails_panics_or_drops_a_request_is_reported_and_runs_aga
     let mut requester = running.requester::<Ask>("test").unwrap();
     for value in [FAIL, PANIC, DROP] {
         // The one behind it waits in the mailbox for the restart.
-        let (failed, next) =
-            (requester.request(Ask { value }), requester.request(Ask { value: 1 }));
+        let (failed, next) = (requester.request(ask(value)), requester.request(ask(1)));
         let error = failed.await.unwrap_err();
         assert_eq!(
             (error.taken(), error),
             (Taken::Yes, RequestError::HandlerFailed { actor: None })
         );
-        assert_eq!(next.await, Ok(Double { value: 2 }));
+        assert_eq!(next.await, Ok(double(1)));
     }
     let report = end(running).await;
     conserved(&report.counters);
@@ -171,17 +116,17 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     let (running, taken) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
     let within = Duration::from_millis(50);
-    let kept = requester.request(Ask { value: KEEP }).within(within).await;
+    let kept = requester.request(ask(KEEP)).within(within).await;
     let error = RequestError::Deadline { taken: Taken::Yes, within, actor: None };
     assert_eq!(kept, Err(error));
     assert_eq!(taken.load(Ordering::Relaxed), 1);
     // Not polled by the service in between: still in the mailbox.
-    let (late, one) = (requester.request(Ask { value: 1 }), requester.request(Ask { value: 2 }));
+    let (late, one) = (requester.request(ask(1)), requester.request(ask(2)));
     let mut late = late.within(Duration::ZERO);
     let Poll::Ready(result) = poll_once(&mut late).await else { panic!("it has no time left") };
     let within = Duration::ZERO;
     assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within, actor: None }));
-    assert_eq!(one.await, Ok(Double { value: 4 }));
+    assert_eq!(one.await, Ok(double(2)));
     assert_eq!(taken.load(Ordering::Relaxed), 2, "a request that was cancelled was not taken");
     // The service ends, and drops the one that it kept.
     let report = end(running).await;
@@ -196,7 +141,7 @@ async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twi
         let (running, taken) = answerer();
         let mut requester = running.requester::<Ask>("test").unwrap();
         for value in 0..50 {
-            let mut reply = requester.request(Ask { value });
+            let mut reply = requester.request(ask(value));
             for _ in 0..polls {
                 if poll_once(&mut reply).await.is_ready() {
                     break;
@@ -204,7 +149,7 @@ async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twi
                 tokio::task::yield_now().await;
             }
         }
-        assert_eq!(requester.request(Ask { value: 7 }).await, Ok(Double { value: 14 }));
+        assert_eq!(requester.request(ask(7)).await, Ok(double(7)));
         drop(requester);
         let report = end(running).await;
         conserved(&report.counters);
@@ -217,8 +162,8 @@ async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twi
 #[tokio::test]
 async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
     let (sent, received) = channel();
-    let node = Node::builder("main").service(move || Caller { count: 1, sent: sent.clone() });
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let node = Node::builder("main").service(caller(1, sent));
+    let running = start(node);
     let warnings = &running.start_report().warnings;
     assert_eq!(
         warnings[0].to_string(),
@@ -226,7 +171,7 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
          node runs answers: add one with `answers(Ask)`"
     );
     running.join().await.unwrap();
-    let error = received.recv().unwrap().unwrap_err();
+    let error = received.recv().unwrap().1.unwrap_err();
     assert_eq!((error.taken(), &error), (Taken::No, &RequestError::Gone { actor: None }));
     assert_eq!(
         error.to_string(),
@@ -238,13 +183,13 @@ async fn without_a_service_that_answers_a_request_is_gone_and_not_taken() {
 async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_held_failed() {
     let (running, _) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let kept = requester.request(Ask { value: KEEP });
-    let end = requester.request(Ask { value: END });
-    let waiting = requester.request(Ask { value: 1 });
+    let kept = requester.request(ask(KEEP));
+    let end = requester.request(ask(END));
+    let waiting = requester.request(ask(1));
     assert_eq!(kept.await, Err(RequestError::HandlerFailed { actor: None }));
     assert_eq!(end.await, Err(RequestError::HandlerFailed { actor: None }));
     assert_eq!(waiting.await, Err(RequestError::Gone { actor: None }));
-    assert_eq!(requester.request(Ask { value: 2 }).await, Err(RequestError::Gone { actor: None }));
+    assert_eq!(requester.request(ask(2)).await, Err(RequestError::Gone { actor: None }));
     conserved(&running.join().await.unwrap().counters);
 }
 
@@ -252,12 +197,12 @@ async fn requests_that_wait_when_the_service_ends_are_gone_and_those_that_it_hel
 async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
     let (running, _) = answerer();
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let waiting: Vec<_> = (0..4).map(|value| requester.request(Ask { value })).collect();
+    let waiting: Vec<_> = (0..4).map(|value| requester.request(ask(value))).collect();
     running.shutdown();
     let replies = join_all(waiting).await;
     assert!(replies.into_iter().map(|it| it.unwrap().value).eq([0, 2, 4, 6]));
     let report = running.join().await.unwrap();
-    let error = requester.request(Ask { value: 9 }).await.unwrap_err();
+    let error = requester.request(ask(9)).await.unwrap_err();
     assert_eq!((error.taken(), &error), (Taken::No, &RequestError::ShuttingDown));
     assert_eq!(
         error.to_string(),
@@ -271,12 +216,11 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     let taken = Arc::new(AtomicU64::new(0));
     let node = Node::builder("main").topology(restarting());
     let node = node.service(move || Answerer(taken.clone()));
-    let node = node.subscription("Answerer", "doubles", Policy::Reject).build().unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = start(node.subscription("Answerer", "doubles", Policy::Reject));
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let open: Vec<_> = (0..4).map(|value| requester.request(Ask { value })).collect();
-    let error = requester.request(Ask { value: 5 }).await.unwrap_err();
-    let refused = RequestError::Refused { request: Ask { value: 5 }, actor: None };
+    let open: Vec<_> = (0..4).map(|value| requester.request(ask(value))).collect();
+    let error = requester.request(ask(5)).await.unwrap_err();
+    let refused = RequestError::Refused { request: ask(5), actor: None };
     assert_eq!((error.taken(), error), (Taken::No, refused));
     assert!(join_all(open).await.into_iter().all(|reply| reply.is_ok()));
     conserved(&end(running).await.counters);
@@ -300,7 +244,7 @@ struct Endless(Sender<RequestError<Ask>>);
 impl Endless {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         loop {
-            let reply = ctx.request(Ask { value: 1 }).await;
+            let reply = ctx.request(ask(1)).await;
             if let Err(error) = reply {
                 self.0.send(error.clone())?;
                 return Err(error.into());
@@ -315,20 +259,26 @@ async fn a_source_that_requests_ends_well_at_a_shutdown() {
     let node = Node::builder("main")
         .service(|| Answerer(Arc::default()))
         .service(move || Endless(sent.clone()));
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(node);
     tokio::task::yield_now().await;
     end(running).await;
     assert_eq!(received.recv().unwrap(), RequestError::ShuttingDown);
 }
 
-#[message(topic = "there", id = 42, reply = Double)]
+#[message(topic = "there", id = 42, reply = Sum)]
 #[derive(PartialEq)]
 struct There {
     value: u64,
 }
 
-#[message(topic = "back", id = 43, reply = Double)]
+#[message(topic = "back", id = 43, reply = Sum)]
 struct Back {
+    value: u64,
+}
+
+#[message(topic = "sums", id = 45)]
+#[derive(Debug, PartialEq)]
+struct Sum {
     value: u64,
 }
 
@@ -344,12 +294,12 @@ macro_rules! answer_by_request {
                 let mut requests = ctx.requests::<$own>();
                 while let Some(asked) = requests.recv().await {
                     match asked.value {
-                        0 => _ = asked.reply(Double { value: 0 }),
+                        0 => _ = asked.reply(Sum { value: 0 }),
                         value => {
                             let inner = ctx.request($other { value: value - 1 });
                             ctx.spawn(async move {
-                                if let Ok(Double { value }) = inner.await {
-                                    asked.reply(Double { value: value + 2 });
+                                if let Ok(Sum { value }) = inner.await {
+                                    asked.reply(Sum { value: value + 2 });
                                 }
                             });
                         }
@@ -366,10 +316,9 @@ answer_by_request!(Second answers Back by There);
 
 #[tokio::test]
 async fn services_that_request_of_each_other_end_at_a_shutdown() {
-    let node = Node::builder("main").service(|| First).service(|| Second).build().unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = start(Node::builder("main").service(|| First).service(|| Second));
     let mut requester = running.requester::<There>("test").unwrap();
-    assert_eq!(requester.request(There { value: 100 }).await, Ok(Double { value: 200 }));
+    assert_eq!(requester.request(There { value: 100 }).await, Ok(Sum { value: 200 }));
     end(running).await;
 }
 
@@ -389,7 +338,7 @@ impl Worker {
         while let Some(asked) = requests.recv().await {
             done += 1;
             ctx.emit(Progress { done }).await?;
-            asked.reply_with(|ask| Double { value: 2 * ask.value });
+            asked.reply_with(|ask| double(ask.value));
         }
         Ok(())
     }
@@ -402,7 +351,7 @@ impl Boss {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut progress = ctx.subscribe::<Progress>()?;
         for value in 0..3 {
-            assert_eq!(ctx.request(Ask { value }).await?, Double { value: 2 * value });
+            assert_eq!(ctx.request(ask(value)).await?, double(value));
         }
         for done in 1..=3 {
             let message = progress.recv().await.and_then(|delivery| delivery.message());
@@ -429,10 +378,10 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
         node.start(Tokio::current().unwrap()).unwrap()
     };
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let mut kept = pin!(requester.request(Ask { value: KEEP }));
+    let mut kept = pin!(requester.request(ask(KEEP)));
     assert!(poll_once(&mut kept).await.is_pending());
     // Taken, as soon as there is a reply to a later one.
-    assert!(requester.request(Ask { value: 1 }).await.is_ok());
+    assert!(requester.request(ask(1)).await.is_ok());
     runtime.shutdown_background();
     assert_eq!(kept.await, Err(RequestError::HandlerFailed { actor: None }));
     assert!(matches!(running.join().await, Err(StartError::ExecutorEnded { .. })));
@@ -450,17 +399,15 @@ async fn a_request_of_a_topic_that_is_new_after_the_start_is_gone() {
 #[tokio::test]
 async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too() {
     let (sent, received) = channel();
-    let node = Node::builder("main")
-        .service(|| Answerer(Arc::default()))
-        .service(move || Caller { count: 1, sent: sent.clone() });
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let node = Node::builder("main").service(|| Answerer(Arc::default())).service(caller(1, sent));
+    let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
     while received.try_recv().is_err() {
         tokio::task::yield_now().await;
     }
     // More turns than the service needs to end.
     for value in 0..100 {
-        assert!(requester.request(Ask { value }).await.is_ok());
+        assert!(requester.request(ask(value)).await.is_ok());
     }
     drop(requester);
     conserved(&running.join().await.unwrap().counters);

@@ -3,12 +3,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mycelium::{
-    Builder, Context, DeadLetter, Delivery, Node, Received, Report, Result, Running, Topology,
-    message, service,
+    Builder, Context, DeadLetter, Delivery, Node, Received, Result, Topology, message, service,
 };
-use mycelium_tokio::Tokio;
 
 pub(crate) use crate::conserved::conserved;
+pub(crate) use crate::running::{end, run, start};
 
 /// A source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
 pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
@@ -22,14 +21,6 @@ where
         .service(move || Squarer { fault: fault.clone() })
         .service(move || Sink(sender.clone()));
     (builder, receiver)
-}
-
-pub(crate) async fn run(builder: Builder) -> Report {
-    builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap()
-}
-
-pub(crate) fn start(builder: Builder) -> Running {
-    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap()
 }
 
 pub(crate) fn squares(count: u64) -> Vec<u64> {

@@ -1,7 +1,7 @@
 //! How nodes end: accepted messages are drained, services that hang are named and abandoned, and
 //! stop hooks run.
 
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -10,8 +10,7 @@ use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, s
 
 use crate::lines::Lines;
 use crate::node::services::{
-    Endless, Number, Sink, Source, Square, Squarer, Undertaker, conserved, pipeline, run, squares,
-    start,
+    Endless, Number, Sink, Source, Square, Squarer, conserved, end, pipeline, run, squares, start,
 };
 
 #[tokio::test]
@@ -30,8 +29,7 @@ async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody()
         }
     };
     running.shutdown();
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     let rest: Vec<_> = received.iter().collect();
     assert_eq!([vec![first], rest.clone()].concat(), squares(rest.len() as u64 + 1));
     conserved(&report.counters);
@@ -46,15 +44,6 @@ impl Deaf {
     async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
         std::future::pending().await
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn h1_a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
-    let running = start(Node::builder("main").service(|| Deaf));
-    running.shutdown();
-    let error = running.join().await.unwrap_err();
-    let expected = "abandoned at the shutdown deadline of 10s: Deaf; ";
-    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,43 +82,6 @@ impl Late {
 fn sent(counters: &[Reading]) -> u64 {
     let mut topics = counters.iter().filter(|line| line.label("topic") == "numbers");
     topics.find(|line| line.label("reader").is_empty()).map_or(0, |line| line.value("sent"))
-}
-
-#[tokio::test]
-async fn a_source_that_waits_for_room_ends_although_nobody_receives() {
-    /// Keeps its subscription until the source has ended.
-    struct Idle(Receiver<()>);
-    #[service(reads(Number))]
-    impl Idle {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let _numbers = ctx.subscribe::<Number>()?;
-            while self.0.try_recv() != Err(TryRecvError::Disconnected) {
-                ctx.yield_now().await;
-            }
-            Ok(())
-        }
-    }
-    /// The sender is dropped with the service.
-    struct Loop(Sender<()>);
-    #[service(emits(Number))]
-    impl Loop {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let _ends = &self.0;
-            loop {
-                ctx.emit(Number { value: 0 }).await?;
-            }
-        }
-    }
-    let (alive, ends) = channel();
-    let (mut source, mut idle) = (Some(Loop(alive)), Some(Idle(ends)));
-    let builder = Node::builder("main").service(move || source.take().expect("one start"));
-    let running = start(builder.service(move || idle.take().expect("one start")));
-    while sent(&running.counters()) < 1024 {
-        tokio::task::yield_now().await;
-    }
-    running.shutdown();
-    let report = running.join().await.unwrap();
-    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
 }
 
 #[tokio::test]
@@ -205,8 +157,7 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
         while accepted.load(std::sync::atomic::Ordering::Relaxed) < 1000 {
             tokio::task::yield_now().await;
         }
-        running.shutdown();
-        running.join().await.unwrap();
+        end(running).await;
         let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(received.iter().count() as u64, accepted);
     }
@@ -263,22 +214,6 @@ async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
 }
 
 #[tokio::test]
-async fn a_permanent_error_of_a_source_during_the_shutdown_is_an_error() {
-    struct Flushes;
-    #[service()]
-    impl Flushes {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            ctx.shutdown_requested().await;
-            Err(Error::msg("the disk is full").permanent())
-        }
-    }
-    let running = start(Node::builder("main").service(|| Flushes));
-    running.shutdown();
-    let error = running.join().await.unwrap_err().to_string();
-    assert!(error.ends_with("the disk is full [M0054]"), "{error}");
-}
-
-#[tokio::test]
 async fn a_refused_emit_beside_a_future_that_is_always_ready_ends_the_source() {
     struct Selects;
     #[service(emits(Number))]
@@ -317,25 +252,6 @@ async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
     assert!(error.contains("Ignores"), "{error}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reading_service_that_fails_at_its_end_is_an_error_with_its_text() {
-    struct AtEnd;
-    #[service(reads(Number))]
-    impl AtEnd {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut numbers = ctx.subscribe::<Number>()?;
-            while numbers.recv().await.is_some() {}
-            Err(Error::msg("cannot close the file"))
-        }
-    }
-    let running = start(Node::builder("main").service(|| Endless).service(|| AtEnd));
-    tokio::task::yield_now().await;
-    running.shutdown();
-    let error = running.join().await.unwrap_err().to_string();
-    assert!(error.contains("`AtEnd` failed permanently"), "{error}");
-    assert!(error.ends_with("cannot close the file [M0054]"), "{error}");
-}
-
 #[tokio::test]
 async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
     struct Slow(Sender<u64>);
@@ -363,8 +279,7 @@ async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
     while sent(&running.counters()) < 50 {
         tokio::task::yield_now().await;
     }
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     assert_eq!(received.iter().count(), 50);
     conserved(&report.counters);
 }
@@ -392,20 +307,6 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
         let service = &report.services[0];
         assert_eq!((&service.outcome, service.errors), (&Outcome::Completed, 0), "{way}");
     }
-}
-
-#[tokio::test]
-async fn dead_letters_are_read_to_the_end_of_a_shutdown() {
-    let (sender, letters) = channel();
-    let (builder, _received) = pipeline(0, |_, _| Err(Error::msg("cannot square anything")));
-    let running = start(builder.service(move || Undertaker(sender.clone())));
-    let mut numbers = running.publisher::<Number>("outside").unwrap();
-    for value in 0..3 {
-        numbers.try_emit(Number { value }).unwrap();
-    }
-    running.shutdown();
-    running.join().await.unwrap();
-    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[tokio::test]
@@ -447,4 +348,39 @@ fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
     });
     let expected = "the node's task panicked, or its executor ended, before its links were drained and its stop hooks had run [M0055]";
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
+    /// A source, for good.
+    struct Flushes;
+    #[service()]
+    impl Flushes {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            ctx.shutdown_requested().await;
+            Err(Error::msg("the disk is full").permanent())
+        }
+    }
+    /// A reader, each time.
+    struct AtEnd;
+    #[service(reads(Number))]
+    impl AtEnd {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while numbers.recv().await.is_some() {}
+            Err(Error::msg("cannot close the file"))
+        }
+    }
+    for (name, reason) in [("Flushes", "the disk is full"), ("AtEnd", "cannot close the file")] {
+        let builder = Node::builder("main").service(|| Endless);
+        let running = start(match name {
+            "Flushes" => builder.service(|| Flushes),
+            _ => builder.service(|| AtEnd),
+        });
+        tokio::task::yield_now().await;
+        running.shutdown();
+        let error = running.join().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("`{name}` failed permanently")), "{error}");
+        assert!(error.ends_with(&format!("{reason} [M0054]")), "{error}");
+    }
 }

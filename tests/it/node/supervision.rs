@@ -1,13 +1,12 @@
-//! What a service may do wrong at its end, and during a shutdown: fail, panic in its drop, leave
-//! messages.
+//! What a service may do wrong at its end, and during a shutdown: fail, and leave messages.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use mycelium::{
-    Context, DeadLetter, Error, Node, Outcome, Result, ShuttingDown, StartError, Subscription,
-    Topology, service,
+    Context, DeadLetter, Error, Node, Result, ShuttingDown, StartError, Subscription, Topology,
+    service,
 };
 
 use crate::node::services::{Number, Source, Undertaker, patient, run, start};
@@ -39,36 +38,6 @@ async fn during_a_shutdown_a_failure_is_followed_by_a_short_pause() {
     running.join().await.unwrap();
     // The clock is virtual.
     assert_eq!(begin.elapsed(), Duration::from_millis(300));
-}
-
-/// Panics at its first run, and each time that it is dropped.
-struct Bomb(u32);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        assert!(std::thread::panicking(), "in drop");
-    }
-}
-
-#[service()]
-impl Bomb {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        assert_ne!(self.0, 1, "in run");
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_panic_in_the_drop_of_a_service_is_caught() {
-    let mut made = 0;
-    let builder = Node::builder("main").topology(patient(&["Bomb"])).service(move || {
-        made += 1;
-        Bomb(made)
-    });
-    let report = run(builder).await;
-    let service = &report.services[0];
-    let ended = (&service.outcome, service.starts, service.panics);
-    assert_eq!(ended, (&Outcome::Completed, 2, 1));
 }
 
 /// Fails at the first number, and keeps the second one until the dead letter of the first was read.

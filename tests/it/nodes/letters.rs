@@ -7,9 +7,9 @@ use mycelium::{
     Builder, Context, DeadLetter, Delivery, Error, Node, Result, StartError, Topology, TryRecv,
     message, service,
 };
-use mycelium_tokio::Tokio;
 
-use crate::nodes::{Counter, Number, Pair, TOPOLOGY, Taker, within};
+use crate::nodes::{Counter, Number, Pair, TOPOLOGY, Taker};
+use crate::running::{end, run, start, within};
 
 /// Forwards the topics of dead letters, and reports their end.
 struct Undertaker(Sender<&'static str>);
@@ -81,21 +81,16 @@ fn quick(text: &str) -> Topology {
     Topology::parse("letters.toml", &text).unwrap()
 }
 
-async fn run(builder: Builder) {
-    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    within(running.join()).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_dead_letter_reader_without_sources_ends_with_the_others() {
     let (sender, told) = channel();
     let letters = sender.clone();
-    run(Node::builder("alone").service(move || Undertaker(letters.clone()))).await;
+    within(run(Node::builder("alone").service(move || Undertaker(letters.clone())))).await;
     assert!(told.try_iter().eq(["the end"]));
     let builder = Node::builder("source")
         .service(|| Counter { count: 3, stays: false })
         .service(move || Undertaker(sender.clone()));
-    run(builder).await;
+    within(run(builder)).await;
     assert!(told.try_iter().eq(["the end"]));
 }
 
@@ -109,7 +104,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
             .service(|| Hapless)
             .service(|| Alarm)
             .service(move || Pager(sender.clone()));
-        let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+        let running = start(builder);
         let mut seen = Vec::new();
         while seen.len() < 2 {
             seen.extend(told.try_iter());
@@ -141,8 +136,7 @@ fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Buil
 async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
     let (pair, received) = Pair::new("letters");
     let (sender, told) = channel();
-    let node = far(&pair, TOPOLOGY, false, sender).build().unwrap();
-    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let far = start(far(&pair, TOPOLOGY, false, sender));
     let early = tokio::time::timeout(Duration::from_millis(50), async {
         while told.try_recv().is_err() {
             tokio::task::yield_now().await;
@@ -161,10 +155,10 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
     let (pair, _received) = Pair::new("letters-nobody");
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
     let (sender, told) = channel();
-    let node = far(&pair, &impatient, false, sender).build().unwrap();
-    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let far = start(far(&pair, &impatient, false, sender));
     let error = within(far.join()).await.unwrap_err();
-    assert!(matches!(error, StartError::Undelivered { .. }), "{error}");
+    let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
+    assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 20)]);
     assert!(told.try_iter().eq(["the end"]));
 }
 
@@ -172,15 +166,12 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
 async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
     let (pair, _received) = Pair::new("letters-shutdown");
     let (sender, told) = channel();
-    let node = far(&pair, TOPOLOGY, true, sender).build().unwrap();
-    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let far = start(far(&pair, TOPOLOGY, true, sender));
     let near = pair.start("near", 0, false);
     within(far.ready()).await.unwrap();
-    far.shutdown();
-    within(far.join()).await.unwrap();
+    within(end(far)).await;
     assert!(told.try_iter().eq(["the end"]));
-    near.shutdown();
-    within(near.join()).await.unwrap();
+    within(end(near)).await;
 }
 
 /// A link that carries messages of a reader of dead letters cannot end before that reader.
@@ -200,7 +191,7 @@ async fn an_alert_sender_ends_after_the_other_services() {
             .service(|| Hapless)
             .service(|| Alarm)
             .service(move || Pager(sender.clone()));
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        start(node)
     };
     let nodes = ["far", "near"].map(start);
     for node in nodes {
@@ -233,14 +224,13 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
         .service(|| Alarm)
         .service(|| Again)
         .service(|| Hapless);
-    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(builder);
     let letters =
         || -> u64 { running.counters().iter().map(|line| line.value("dead_letters")).sum() };
     while letters() < 2 {
         within(tokio::task::yield_now()).await;
     }
-    running.shutdown();
-    within(running.join()).await.unwrap();
+    within(end(running)).await;
 }
 
 /// Publishes, and reads the dead letters of links.
@@ -272,7 +262,7 @@ async fn a_reader_of_its_own_dead_letters_keeps_running() {
             .service(move || Careful(sender.clone()))
             .service(|| Hapless)
             .service(move || Taker(taken.clone()));
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        start(node)
     };
     let nodes = ["far", "near"].map(start);
     for node in nodes {

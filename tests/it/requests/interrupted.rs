@@ -67,7 +67,7 @@ silence = "200ms"
             .topology(topology.in_directory(&self.directory.0))
             .named_service("Caller", || Stays)
             .named_service("Answerer", move || Holder(asked.clone()));
-        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        start(node)
     }
 
     fn interrupt(&self) {
@@ -91,6 +91,12 @@ async fn is_cancelled(asked: &Asked<Ask>) {
         }
     })
     .await;
+}
+
+async fn both_end(desk: Running, oracle: Running) {
+    desk.shutdown();
+    conserved(&end(oracle).await.counters);
+    conserved(&desk.join().await.unwrap().counters);
 }
 
 const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
@@ -119,10 +125,7 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
     next(&mut asked).await.reply(double(3));
     assert_eq!(within(waiting).await, Ok(double(3)));
     drop((requester, lost_there));
-    desk.shutdown();
-    oracle.shutdown();
-    conserved(&desk.join().await.unwrap().counters);
-    conserved(&oracle.join().await.unwrap().counters);
+    both_end(desk, oracle).await;
 }
 
 #[tokio::test]
@@ -137,10 +140,7 @@ async fn the_deadline_ends_a_request_whose_node_is_away() {
     assert_eq!(within(late).await, Err(LOST));
     way.heal();
     drop((requester, _there));
-    desk.shutdown();
-    oracle.shutdown();
-    conserved(&desk.join().await.unwrap().counters);
-    conserved(&oracle.join().await.unwrap().counters);
+    both_end(desk, oracle).await;
 }
 
 #[tokio::test]
@@ -166,10 +166,7 @@ async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
     way.heal();
     is_cancelled(&dropped_there).await;
     drop((requester, dropped_there, _lost_there));
-    desk.shutdown();
-    oracle.shutdown();
-    conserved(&desk.join().await.unwrap().counters);
-    conserved(&oracle.join().await.unwrap().counters);
+    both_end(desk, oracle).await;
 }
 
 #[tokio::test]
@@ -197,12 +194,12 @@ async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     let (sent, _) = unbounded_channel();
     let desk = way.start("desk", &sent);
     let mut requester = desk.requester::<Ask>("test").unwrap();
-    let first = killed::start_of(&way.text, &way.directory.0);
+    let first = killed::answering(&way.text, &way.directory.0);
     assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
     let lost = requester.request(ask(1)).within(2 * LONG);
     assert_eq!(within(requester.request(ask(2))).await, Ok(double(2)));
     drop(first);
-    let _second = killed::start_of(&way.text, &way.directory.0);
+    let _second = killed::answering(&way.text, &way.directory.0);
     // One that left before the end of the connection was known was for the first process.
     while let Err(error) = within(requester.request(ask(4)).within(2 * LONG)).await {
         assert_eq!(error, LOST);

@@ -5,25 +5,24 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::Kind;
-use mycelium::{Asked, Context, Node, Request, RequestError, Result, Taken, Topology, service};
+use mycelium::{Asked, Context, Node, Request, RequestError, Result, Taken, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::{Ask, ask, conserved, double, topology};
+use super::{Ask, ask, conserved, double, parsed, text};
+use crate::running::{end, start};
 use crate::support::{Directory, Process, TRANSPORTS, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
-const TRANSPORT: &str = "MYCELIUM_REQUESTS_TRANSPORT";
-const SMALL: &str = "MYCELIUM_REQUESTS_SMALL";
-/// The text of the topology, in place of the two before.
+/// The text of the topology.
 const TEXT: &str = "MYCELIUM_REQUESTS_TOPOLOGY";
 
 /// A request that answers those that were kept, too.
@@ -62,14 +61,7 @@ fn taken_file(directory: &Path) -> PathBuf {
 fn process() {
     let Ok(directory) = std::env::var(NODE) else { return };
     let directory = PathBuf::from(directory);
-    let topology = match std::env::var(TEXT) {
-        Ok(text) => Topology::parse("text.toml", &text).unwrap().in_directory(&directory),
-        Err(_) => {
-            let is_small = std::env::var(SMALL).unwrap() == "true";
-            let topology = if is_small { small } else { topology };
-            topology(&std::env::var(TRANSPORT).unwrap(), &directory)
-        }
-    };
+    let topology = parsed(&std::env::var(TEXT).unwrap(), &directory);
     let file = OpenOptions::new().create(true).append(true).open(taken_file(&directory)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
@@ -106,18 +98,13 @@ impl Stays {
 }
 
 /// The process that answers, with this topology.
-fn start(transport: &str, is_small: bool, directory: &Path) -> Process {
-    let mut command = in_role("requests::killed::process");
-    command.env(NODE, directory).env(TRANSPORT, transport).env(SMALL, is_small.to_string());
-    spawn(&mut command)
+pub(super) fn answering(text: &str, directory: &Path) -> Process {
+    spawn("process", text, directory)
 }
 
-/// With the text of its topology.
-pub(super) fn start_of(text: &str, directory: &Path) -> Process {
-    spawn(in_role("requests::killed::process").env(NODE, directory).env(TEXT, text))
-}
-
-fn spawn(command: &mut Command) -> Process {
+fn spawn(role: &str, text: &str, directory: &Path) -> Process {
+    let mut command = in_role(&format!("requests::killed::{role}"));
+    command.env(NODE, directory).env(TEXT, text);
     Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
@@ -131,12 +118,12 @@ fn stop(process: &Process) {
 
 async fn kills(transport: &str) {
     let directory = Directory::new(&format!("requests-killed-{transport}"));
-    let topology: Topology = topology(transport, &directory.0);
+    let text = text(transport);
     let node = Node::builder("desk")
-        .topology(topology)
+        .topology(parsed(&text, &directory.0))
         .named_service("Caller", || Stays)
         .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
     let mut value = 0;
     let mut even = || {
@@ -145,7 +132,7 @@ async fn kills(transport: &str) {
     };
     let mut answered = Vec::new();
     for _ in 0..5 {
-        let oracle = start(transport, false, &directory.0);
+        let oracle = answering(&text, &directory.0);
         // Those that came while nobody answered wait for this process.
         for _ in 0..20 {
             let value = even();
@@ -168,8 +155,7 @@ async fn kills(transport: &str) {
         assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
     }
     drop(requester);
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
     let text = fs::read_to_string(taken_file(&directory.0)).unwrap();
     let mut taken: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
     assert!(answered.iter().all(|value| taken.contains(value)));
@@ -186,13 +172,9 @@ async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
     }
 }
 
-/// As `topology`, with rings of few messages, and links that notice soon that a process is stopped.
-fn small(transport: &str, directory: &Path) -> Topology {
-    small_of("doubles", transport, directory)
-}
-
-fn small_of(topic: &str, transport: &str, directory: &Path) -> Topology {
-    let text = format!(
+/// As `text`, with rings of few messages, and links that notice soon that a process is stopped.
+fn small(topic: &str, transport: &str) -> String {
+    format!(
         r#"
 [node.desk]
 services = ["Caller"]
@@ -209,20 +191,20 @@ keep_alive = "100ms"
 silence = "500ms"
 window = "1 KiB"
 "#
-    );
-    Topology::parse("requests.toml", &text).unwrap().in_directory(directory)
+    )
 }
 
 /// Requests that are cancelled fill the ring of calls: each of them is a call and its cancel.
 async fn stops_the_answerer(transport: &str) {
     let directory = Directory::new(&format!("requests-stopped-{transport}"));
+    let text = small("doubles", transport);
     let node = Node::builder("desk")
-        .topology(small(transport, &directory.0))
+        .topology(parsed(&text, &directory.0))
         .named_service("Caller", || Stays)
         .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
-    let oracle = start(transport, true, &directory.0);
+    let oracle = answering(&text, &directory.0);
     assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
     stop(&oracle);
     let open = requester.request(ask(4));
@@ -283,11 +265,11 @@ impl Reads {
 #[test]
 fn flood() {
     let Ok(directory) = std::env::var(NODE) else { return };
-    let transport = std::env::var(TRANSPORT).unwrap();
+    let topology = parsed(&std::env::var(TEXT).unwrap(), Path::new(&directory));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let node = Node::builder("desk")
-            .topology(small_of(CALLS, &transport, Path::new(&directory)))
+            .topology(topology)
             .named_service("Caller", || Floods)
             .named_service("Answerer", || Reads)
             .bind("Caller", "calls", CALLS)
@@ -299,12 +281,11 @@ fn flood() {
 async fn floods(transport: &str) {
     let directory = Directory::new(&format!("requests-flood-{transport}"));
     let node = Node::builder("oracle")
-        .topology(small(transport, &directory.0))
+        .topology(parsed(&small("doubles", transport), &directory.0))
         .named_service("Caller", || NeverRun)
         .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    let mut flood = in_role("requests::killed::flood");
-    let desk = spawn(flood.env(NODE, &directory.0).env(TRANSPORT, transport));
+    let running = start(node);
+    let desk = spawn("flood", &small(CALLS, transport), &directory.0);
     // Requests of this node are answered all the time, also when all answers wait.
     let mut requester = running.requester::<Ask>("test").unwrap();
     let has_room = || {

@@ -6,11 +6,11 @@ use std::fmt;
 use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use mycelium::{Context, Event, Node, Outcome, Report, Result, Supervisor, service};
 use mycelium_tokio::Tokio;
 
+use crate::running::start;
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 /// Where a service panics, at its first run.
@@ -117,10 +117,8 @@ async fn run_once(at: At) -> Report {
                 restarted.notify(usize::MAX);
             }
             panic!("in an observer");
-        })
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        });
+    let running = start(node);
     listener.await;
     running.shutdown();
     running.join().await.unwrap()
@@ -177,17 +175,4 @@ async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
     diary.has(&["-A", "+A"]).await;
     let report = crew.end().await.unwrap();
     assert_eq!(report.services[1].outcome, Outcome::Completed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_place_of_a_panic_is_in_the_error_of_the_node() {
-    let diary = Diary::default();
-    let none = mycelium::Restart { limit: 0, window: Duration::from_secs(1), ..quick(0) };
-    let builder = crew("A", &diary).restart("A", none);
-    let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
-    crew.order('A', Do::Panic).await;
-    let error = crew.running.join().await.unwrap_err().to_string();
-    let start = "service `A` failed permanently: panic: ordered to panic (at ";
-    let place = error.strip_prefix(start).unwrap_or_else(|| panic!("{error}"));
-    assert!(place.contains("tests/it/supervision/worker.rs:"), "{place}");
 }

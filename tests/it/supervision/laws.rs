@@ -9,6 +9,7 @@ use mycelium::{HealthState, Lifetime, Outcome, StartError, Strategy, Supervisor}
 use mycelium_executor::Executor;
 use mycelium_transports::conformance::TestExecutor;
 
+use crate::running::end;
 use crate::subjects;
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
@@ -259,8 +260,7 @@ mod laws {
             .start_deadline("Connects", Duration::from_millis(20));
         let running = builder.build().unwrap().start(executor).unwrap();
         diary.has(&["connects", "connects", "connected"]).await;
-        running.shutdown();
-        let report = running.join().await.unwrap();
+        let report = end(running).await;
         let service = &report.services[0];
         assert_eq!((service.starts, service.errors), (2, 1));
         assert_eq!(

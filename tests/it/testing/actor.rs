@@ -10,6 +10,8 @@ use mycelium::{
     message,
 };
 
+use super::mistakes::panic_of;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,15 +75,6 @@ const NOW: GetSum = GetSum { after_seconds: 0 };
 
 fn sum(adder: &mut TestActor<Adder>) -> u64 {
     adder.ask(NOW).unwrap().sum
-}
-
-/// The text of the panic of `test`.
-fn panic_of(test: impl FnOnce()) -> String {
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).unwrap_err();
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => (*panic.downcast::<&str>().unwrap()).to_owned(),
-    }
 }
 
 #[test]

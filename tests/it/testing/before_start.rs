@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Policy, Result, SubscribeError, Subscription, Topology,
-    message, service,
+    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Subscription,
+    Topology, message, service,
 };
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
+use crate::running::end;
 use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
 
 /// Emits at its first poll and ends.
@@ -33,7 +34,7 @@ async fn rest(subscription: &mut Subscription<Number>) -> Vec<u64> {
     values
 }
 
-async fn a_subscription_gets_the_first_message_and_ends(executor: impl Executor) {
+async fn l7_a_subscription_gets_the_first_message_and_ends(executor: impl Executor) {
     let node = Node::builder("main").service(|| Burst).build().unwrap();
     let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
     let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
@@ -59,7 +60,7 @@ async fn a_publisher_feeds_services(executor: impl Executor) {
 }
 
 async fn both(executor: impl Executor + Clone) {
-    a_subscription_gets_the_first_message_and_ends(executor.clone()).await;
+    l7_a_subscription_gets_the_first_message_and_ends(executor.clone()).await;
     a_publisher_feeds_services(executor).await;
 }
 
@@ -92,7 +93,7 @@ async fn a_subscription_ends_after_the_services_although_a_publisher_is_left() {
 }
 
 #[tokio::test]
-async fn a_gating_subscription_that_nobody_reads_holds_its_publishers_up() {
+async fn a_gating_subscription_that_nobody_reads_holds_its_publishers_up_until_a_shutdown() {
     let node = Node::builder("main").service(|| Endless).build().unwrap();
     let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -100,8 +101,13 @@ async fn a_gating_subscription_that_nobody_reads_holds_its_publishers_up() {
         tokio::task::yield_now().await;
     }
     assert_eq!(early.recv().await.and_then(Delivery::message), Some(number(0)));
-    early.unsubscribe();
-    drop(running);
+    early.done();
+    while early.depth() < 1_024 {
+        tokio::task::yield_now().await;
+    }
+    // The source waits for room, and ends although nobody receives.
+    let report = end(running).await;
+    assert_eq!(report.services[0].outcome, Outcome::Completed);
 }
 
 #[test]

@@ -18,7 +18,7 @@ struct Unknown {
 
 /// The text with which `test` panics.
 #[track_caller]
-fn panic_of(test: impl FnOnce()) -> String {
+pub(crate) fn panic_of(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it should have panicked");
     match panic.downcast::<String>() {
         Ok(text) => *text,

@@ -77,25 +77,6 @@ fn nothing_is_lost_although_the_test_reads_late() {
     test.finish().unwrap();
 }
 
-/// Emits at its first poll, before the test can subscribe.
-struct Eager;
-
-#[service(emits(Number))]
-impl Eager {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.try_emit(number(1))?;
-        Ok(())
-    }
-}
-
-#[test]
-fn the_first_message_of_a_source_is_there() {
-    let mut test = ServiceTest::new(|| Eager);
-    test.advance(SECOND);
-    assert_eq!(test.receive(), Some(number(1)));
-    test.finish().unwrap();
-}
-
 /// One number per second, and the calendar time at which it was made.
 struct Ticker;
 
@@ -280,34 +261,12 @@ fn an_untouched_service_ends_well() {
 
 #[test]
 fn several_services_run_together() {
-    let node = Node::builder("main").service(|| Ticker).service(|| Squarer).service(|| Sum2);
+    let node = Node::builder("main").service(|| Ticker).service(|| Squarer);
     let mut test = ServiceTest::of(node);
     test.advance(3 * SECOND);
     assert_eq!(test.receive_all::<Number>(), [1, 2, 3].map(number));
     assert_eq!(test.receive_all::<Square>(), [1, 4, 9].map(square));
-    assert_eq!(test.receive_all::<Total>().last(), Some(&Total { value: 14 }));
     test.finish().unwrap();
-}
-
-#[message(topic = "totals", id = 3)]
-#[derive(Debug, PartialEq)]
-struct Total {
-    value: u64,
-}
-
-/// The running total.
-struct Sum2;
-
-#[service(reads(Square), emits(Total))]
-impl Sum2 {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut value, mut squares) = (0, ctx.subscribe::<Square>()?);
-        while let Some(delivery) = squares.recv().await {
-            value += delivery.message().map_or(0, |square| square.value);
-            ctx.emit(Total { value }).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Adds what both of its ports receive.

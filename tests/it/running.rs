@@ -1,0 +1,28 @@
+//! How tests run a node.
+
+use std::time::Duration;
+
+use mycelium::{Builder, Report, Running};
+use mycelium_tokio::Tokio;
+
+pub(crate) fn start(builder: Builder) -> Running {
+    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+}
+
+/// Runs a node until its services have ended.
+pub(crate) async fn run(builder: Builder) -> Report {
+    start(builder).join().await.unwrap()
+}
+
+/// Shuts a node down.
+pub(crate) async fn end(running: Running) -> Report {
+    running.shutdown();
+    running.join().await.unwrap()
+}
+
+/// Longer than anything here takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.expect("it takes too long")
+}
