@@ -8,7 +8,6 @@
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
 use std::any::Any;
-use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -24,6 +23,7 @@ use crate::certificates::Certificates;
 use crate::conserved::{accounted, conserved};
 use crate::loopback::host;
 use crate::proxy::Proxy;
+use crate::support::seeds;
 use crate::way::{End, Fault};
 
 /// Makes a test of each of these functions for each kind of connection, such as `over_tls::name`.
@@ -320,24 +320,12 @@ window = "8 KiB"
     )
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
-fn seeds() -> Range<u64> {
-    match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("FAULT_SEEDS").unwrap_or(3),
-    }
-}
-
 /// All numbers arrive on a network with this fault, with each seed. Meanwhile the two readers need
 /// this many connections, or more.
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn weathers(security: Security, fault: Fault, count: u64, connections: u64) {
     let mut tried = 0;
-    for seed in seeds() {
+    for seed in seeds("FAULT_SEEDS", 3) {
         println!("{security:?}, {fault:?}, seed {seed}");
         let mut world = World::start(security, fault.clone(), seed, count);
         world.all_arrives().await;
@@ -345,7 +333,7 @@ async fn weathers(security: Security, fault: Fault, count: u64, connections: u64
         world.end().await;
     }
     // A run without faults proves nothing.
-    assert!(tried >= connections || number("SEED").is_some(), "{fault:?}: {tried}");
+    assert!(tried >= connections || seeds("FAULT_SEEDS", 3).start > 0, "{fault:?}: {tried}");
 }
 
 async fn bytes_that_are_late_are_overtaken_by_those_of_other_connections_only(security: Security) {
@@ -382,7 +370,7 @@ async fn connections_that_are_accepted_and_ended_are_tried_again(security: Secur
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Security) {
     let mut missed = 0;
-    for seed in seeds() {
+    for seed in seeds("FAULT_SEEDS", 3) {
         println!("partition, seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::start(security, Fault::None, seed, 100_000);
@@ -425,7 +413,7 @@ async fn a_partition_of_one_reader_or_of_both_heals_under_load(security: Securit
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 async fn damaged_bytes_alter_messages_and_lose_and_repeat_none(security: Security) {
     let mut altered = 0;
-    for seed in seeds() {
+    for seed in seeds("FAULT_SEEDS", 3) {
         println!("damage, seed {seed}");
         let mut world =
             World::start(security, Fault::Damage { after: 500, one_in: 2_000 }, seed, 20_000);

@@ -2,6 +2,7 @@
 //! which events observers get, and what the watchdog reports.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
+#[cfg(unix)]
 mod bridges;
 mod events;
 mod fairness;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::executors::on_each_executor;
 use crate::loopback::host;
+use crate::support::Directory;
 
 #[message(topic = "swaps", id = 1)]
 struct Swap {
@@ -125,8 +126,7 @@ async fn the_time_until_a_service_receives_is_measured() {
 /// The feed in one node and the screen in another one, over this carrier. Blocks are sent in
 /// fragments.
 async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
-    let directory = format!("mycelium-latency-{name}-{transport}-{}", std::process::id());
-    let directory = std::env::temp_dir().join(directory);
+    let directory = Directory::new(&format!("latency-{name}-{transport}"));
     let text = format!(
         r#"
 [node.far]
@@ -152,7 +152,7 @@ max_retry = "20ms"
     let start = |node: &str| {
         let (sent, begin) = (notify(), notify());
         begin.notify_one();
-        let builder = Node::builder(node).topology(topology(&text).in_directory(&directory));
+        let builder = Node::builder(node).topology(topology(&text).in_directory(&directory.0));
         let builder = builder.service(move || Feed(sent.clone()));
         let node = builder.service(move || Screen(begin.clone())).build().unwrap();
         node.start(executor.clone()).unwrap()
@@ -169,7 +169,6 @@ max_retry = "20ms"
     assert_eq!(count("swaps"), SWAPS, "{transport}");
     // It has a standard deviation of 7.
     assert!((60..140).contains(&count("blocks")), "{transport}: {}", count("blocks"));
-    _ = std::fs::remove_dir_all(&directory);
 }
 
 #[test]

@@ -156,10 +156,10 @@ async fn topics_of_one_type_cross_a_link_by_their_names() {
         "[node.far]\nservices = [\"FeedA\", \"FeedB\"]\n\
          [node.near]\nservices = [\"Merge\", \"Sink\"]\n{BINDINGS}"
     );
-    let directory = std::env::temp_dir().join(format!("mycelium-ports-{}", std::process::id()));
+    let directory = crate::support::Directory::new("ports");
     let start = |node: &str| {
         let (builder, ends) = builder(node, &placed);
-        let topology = Topology::parse("ports.toml", &placed).unwrap().in_directory(&directory);
+        let topology = Topology::parse("ports.toml", &placed).unwrap().in_directory(&directory.0);
         let node = builder.topology(topology).build().unwrap();
         (node.start(Tokio::current().unwrap()).unwrap(), ends)
     };
@@ -167,7 +167,6 @@ async fn topics_of_one_type_cross_a_link_by_their_names() {
     within(far.join()).await.unwrap();
     within(near.join()).await.unwrap();
     check(&ends);
-    _ = std::fs::remove_dir_all(directory);
 }
 
 #[tokio::test]

@@ -1,11 +1,24 @@
 //! A directory and a process that do not survive a test, and services that do nothing.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 /// The carriers between processes of a host.
 pub(crate) const TRANSPORTS: &[&str] =
     if cfg!(target_pointer_width = "64") { &["unix", "shm"] } else { &["unix"] };
+
+/// The seeds of a test: that of `SEED`, or as many as a variable says, or this many.
+pub(crate) fn seeds(variable: &str, count: u64) -> Range<u64> {
+    let number = |variable: &str| {
+        let text = std::env::var(variable).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+    };
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number(variable).unwrap_or(count),
+    }
+}
 
 /// A directory for the files of a test, which makes it if it needs it. Removed on drop.
 pub(crate) struct Directory(pub(crate) PathBuf);

@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::io::AsyncReadExt;
-use mycelium_executor::Stream;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, connect, end, frame, hear, hello,
-    over_each_carrier, say, subscribe, take, until, within,
+    Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, connect, end, hear, hello, named,
+    over_each_carrier, ping, say, subscribe, take, until, within,
 };
 use crate::support::{Process, in_role};
 
@@ -108,13 +107,6 @@ fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
     });
 }
 
-/// A connection that has sent a name.
-async fn named(place: &Place, node: &str) -> Stream {
-    let mut stream = connect(place).await;
-    say(&mut stream, &hello(node, 1, 1)).await;
-    stream
-}
-
 /// How long it takes `here` to connect and to leave again.
 async fn gets_in(place: &Place, boot: u64) -> Duration {
     let began = Instant::now();
@@ -179,8 +171,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
         let reading = here.read("there", dir.place(), Policy::Block);
         within("both have met", there.control.ready()).await;
         let mut stranger = named(dir.place(), "stranger").await;
-        let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        say(&mut stranger, &[subscribe::<Number>(mode, 1), ping].concat()).await;
+        say(&mut stranger, &[subscribe::<Number>(mode, 1), ping()].concat()).await;
         let mut publisher = there.publisher();
         there.notices.until("up", "stranger").await;
         for value in 0..1000 {

@@ -11,6 +11,7 @@ use mycelium_transports::local::{Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::exchange::harness::{Number, Side, TestDir, Wire, end, until, within};
+use crate::support::seeds;
 
 /// On a connection, the bytes in which the two sides agree on all else: hello, features, the
 /// subscription with a resume, and the stream. Those of messages suffer in `tests/it/bad_network.rs`.
@@ -86,22 +87,10 @@ impl Damaged {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
-fn seeds() -> Range<u64> {
-    match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("DAMAGE_SEEDS").unwrap_or(150),
-    }
-}
-
 #[tokio::test]
 async fn a_connection_with_a_damaged_beginning_is_replaced() {
     let mut damaged = Damaged::new("damage-beginning");
-    for seed in seeds() {
+    for seed in seeds("DAMAGE_SEEDS", 150) {
         damaged.suffer(seed).await;
     }
     damaged.carries_on().await;

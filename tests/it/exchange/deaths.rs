@@ -1,6 +1,7 @@
 //! Processes of a reader that die: the messages, gaps and marks that the next process gets, and the
 //! counters of publishers.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ impl Life {
         match within("a number", self.reader.recv()).await {
             Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
             other => panic!("{other:?} instead of a number"),
+        }
+    }
+
+    /// Takes these numbers: all of them are redelivered, or none.
+    async fn takes(&mut self, numbers: Range<u64>, again: bool) {
+        for value in numbers {
+            assert_eq!(self.next().await, (value, again));
         }
     }
 
@@ -91,18 +99,14 @@ impl Scene {
 async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked() {
     let scene = Scene::new("deaths-again", Redelivery::default(), 20);
     let mut first = Life::begin(2, &scene.dir);
-    for value in 0..6 {
-        assert_eq!(first.next().await, (value, false));
-    }
+    first.takes(0..6, false).await;
     // The sixth is in flight, the others are in its ring.
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
 
     let mut second = Life::begin(3, &scene.dir);
-    for value in 5..20 {
-        assert_eq!(second.next().await, (value, true));
-    }
+    second.takes(5..20, true).await;
     second.reader.done();
     scene.confirmed(20).await;
     assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
@@ -123,9 +127,7 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     scene.publisher = scene.there.numbers.publisher("evicting", 8).unwrap();
     (0..20).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
     let mut first = Life::begin(2, &scene.dir);
-    for value in 0..6 {
-        assert_eq!(first.next().await, (value, false));
-    }
+    first.takes(0..6, false).await;
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
@@ -137,9 +139,7 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
     let mut second = Life::begin(3, &scene.dir);
     let gap = second.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (300 - 64 - 5, true, GapReason::Evicted));
-    for value in 300 - 64..300 {
-        assert_eq!(second.next().await, (value, false), "what nobody had is not marked");
-    }
+    second.takes(300 - 64..300, false).await;
     second.reader.done();
     scene.confirmed(300).await;
     assert_eq!(scene.there.sum(Kind::Edge, "taken"), 5 + 64);
@@ -149,9 +149,7 @@ async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
         .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
         .expect("the next process is waited for");
     // It reads on, and none of these are missing.
-    for value in 300..refused {
-        assert_eq!(second.next().await, (value, false));
-    }
+    second.takes(300..refused, false).await;
     second.reader.done();
     scene.confirmed(refused).await;
     refused += 1;
@@ -193,8 +191,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
 async fn messages_lost_with_a_reader_are_a_gap_at_most_once() {
     let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
     let mut first = Life::begin(2, &scene.dir);
-    assert_eq!(first.next().await, (0, false));
-    assert_eq!(first.next().await, (1, false));
+    first.takes(0..2, false).await;
     until("all arrive", || first.reader.depth() == 19).await;
     scene.confirmed(1).await;
     first.die(&scene.there).await;
@@ -239,9 +236,7 @@ async fn a_publisher_waits_until_its_messages_are_confirmed() {
     let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
     let Scene { dir, mut publisher, .. } = scene;
     let mut life = Life::begin(2, &dir);
-    for value in 0..3 {
-        assert_eq!(life.next().await, (value, false));
-    }
+    life.takes(0..3, false).await;
     // The last one is in flight.
     let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
     waits.await.unwrap_err();
@@ -256,9 +251,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
         let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
         let mut life = Life::begin(2, &scene.dir);
-        for value in 0..4 {
-            assert_eq!(life.next().await, (value, false));
-        }
+        life.takes(0..4, false).await;
         life.reader.done();
         until("all arrive", || life.reader.depth() == 6).await;
         if asked {
@@ -269,9 +262,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
         within("it has left", life.link).await.unwrap();
         if asked {
             let mut next = Life::begin(3, &scene.dir);
-            for value in 4..10 {
-                assert_eq!(next.next().await, (value, false), "nobody has had it");
-            }
+            next.takes(4..10, false).await;
             next.reader.done();
         }
         until("all is accounted for", || fates(&scene.there) == 10).await;
@@ -311,9 +302,7 @@ async fn a_shutdown_after_completion_ends_for_good() {
     drop(publisher);
     there.control.drain();
     there.control.shut_down();
-    for value in 1..5 {
-        assert_eq!(life.next().await, (value, false));
-    }
+    life.takes(1..5, false).await;
     assert_eq!(within("the end", life.reader.recv()).await, None);
     within("all has ended", there.control.ended()).await;
 }
@@ -323,16 +312,13 @@ async fn a_shutdown_after_completion_ends_for_good() {
 async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
     let mut life = Life::begin(2, &scene.dir);
-    assert_eq!(life.next().await, (0, false));
-    assert_eq!(life.next().await, (1, false));
+    life.takes(0..2, false).await;
     life.side.control.shut_down();
     drop(life.reader);
     life.side.control.drain();
     within("it has left", life.link).await.unwrap();
     let mut next = Life::begin(3, &scene.dir);
-    for value in 1..5 {
-        assert_eq!(next.next().await, (value, true));
-    }
+    next.takes(1..5, true).await;
 }
 
 /// The next observer gets a gap for messages that the previous one had not received.
@@ -342,9 +328,7 @@ async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
         Scene::of("deaths-observer", Policy::DropOldest, Redelivery::default(), 20);
     let begin = |boot| Life::of(boot, &dir, Policy::DropOldest);
     let mut first = begin(2);
-    for value in 0..5 {
-        assert_eq!(first.next().await, (value, false));
-    }
+    first.takes(0..5, false).await;
     until("all arrive", || first.reader.depth() == 15).await;
     first.reader.done();
     until("what it has handled is confirmed", || server.progress() == 5).await;
@@ -371,9 +355,7 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
         (sent..sent + 20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         until("all arrive", || first.side.link("there", "received") == sent + 20).await;
         if sent == 0 {
-            for value in 0..5 {
-                assert_eq!(first.next().await, (value, false));
-            }
+            first.takes(0..5, false).await;
             first.reader.done();
         }
     }
@@ -426,9 +408,7 @@ async fn deaths_without_demand_dead_letter_no_message() {
         life = Life::begin(boot, &scene.dir);
         until("they have met", || scene.there.notices.count("up", "") > up).await;
     }
-    for value in 0..20 {
-        assert_eq!(life.next().await, (value, true));
-    }
+    life.takes(0..20, true).await;
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
     assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);

@@ -66,10 +66,10 @@ impl Sides {
         self.there.control.drain();
     }
 
-    /// The links of the publisher's side end, without waiting for the reader.
-    async fn ends_with_left(self, left: u64) {
+    /// The links of the publisher's side end, and all three messages have this outcome.
+    async fn end_with(self, outcome: &str) {
         within("all links have ended", self.there.control.ended()).await;
-        assert_eq!(self.there.sum(Kind::Edge, "left"), left);
+        assert_eq!(self.there.sum(Kind::Edge, outcome), 3);
         end(&[&self.there, &self.here], [self.serving]).await;
     }
 }
@@ -77,7 +77,7 @@ impl Sides {
 #[tokio::test]
 async fn an_observer_that_lost_its_connection_gets_the_rest_at_a_shutdown() {
     let sides = Sides::new("ending-before");
-    let (mut reader, reading) = sides.read();
+    let (mut reader, _reading) = sides.read();
     within("both have met", sides.there.control.ready()).await;
     sides.disconnect().await;
     // No stream of this publisher has reached the reader: it could not report a gap.
@@ -87,15 +87,13 @@ async fn an_observer_that_lost_its_connection_gets_the_rest_at_a_shutdown() {
     sides.down.store(false, Ordering::SeqCst);
     take(&mut reader, 0..3).await;
     reader.done();
-    within("all links have ended", sides.there.control.ended()).await;
-    assert_eq!(sides.there.sum(Kind::Edge, "taken"), 3);
-    end(&[&sides.there, &sides.here], [sides.serving, reading]).await;
+    sides.end_with("taken").await;
 }
 
 #[tokio::test]
 async fn an_observer_that_loses_its_connection_during_the_shutdown_gets_the_rest() {
     let sides = Sides::new("ending-during");
-    let (mut reader, reading) = sides.read();
+    let (mut reader, _reading) = sides.read();
     within("both have met", sides.there.control.ready()).await;
     sides.wire.limit_down(Some(0));
     sides.publish(0..3);
@@ -105,8 +103,7 @@ async fn an_observer_that_loses_its_connection_during_the_shutdown_gets_the_rest
     sides.down.store(false, Ordering::SeqCst);
     take(&mut reader, 0..3).await;
     reader.done();
-    within("all links have ended", sides.there.control.ended()).await;
-    end(&[&sides.there, &sides.here], [sides.serving, reading]).await;
+    sides.end_with("taken").await;
 }
 
 /// The launcher runs the reader's process, which has not connected yet.
@@ -117,11 +114,10 @@ async fn an_observer_that_the_launcher_runs_gets_all_at_a_shutdown() {
     sides.publish(0..3);
     sides.shut_down();
     tokio::task::yield_now().await;
-    let (mut reader, reading) = sides.read();
+    let (mut reader, _reading) = sides.read();
     take(&mut reader, 0..3).await;
     reader.done();
-    within("all links have ended", sides.there.control.ended()).await;
-    end(&[&sides.there, &sides.here], [sides.serving, reading]).await;
+    sides.end_with("taken").await;
 }
 
 #[tokio::test]
@@ -129,7 +125,7 @@ async fn a_shutdown_does_not_wait_for_an_observer_that_never_came() {
     let sides = Sides::new("ending-never");
     sides.publish(0..3);
     sides.shut_down();
-    sides.ends_with_left(3).await;
+    sides.end_with("left").await;
 }
 
 #[tokio::test]
@@ -144,7 +140,7 @@ async fn a_shutdown_does_not_wait_for_an_observer_that_has_shut_down() {
     until("that is seen", || sides.there.notices.count("down", "`here`") == 1).await;
     sides.publish(0..3);
     sides.shut_down();
-    sides.ends_with_left(3).await;
+    sides.end_with("left").await;
 }
 
 #[tokio::test]
@@ -159,5 +155,5 @@ async fn a_shutdown_waits_for_an_observer_until_the_launcher_says_that_it_is_gon
     assert_eq!(sides.there.sum(Kind::Edge, "left"), 0, "it may come back");
     sides.there.control.gone("here");
     reading.abort();
-    sides.ends_with_left(3).await;
+    sides.end_with("left").await;
 }

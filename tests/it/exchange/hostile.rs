@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::exchange::harness::{
     Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, end, frame, hello, over_each_carrier,
-    subscribe, until, within,
+    ping, subscribe, until, within,
 };
 use crate::support::{Process, in_role};
 
@@ -74,10 +74,6 @@ fn peers() {
 /// A peer that sends hello and a subscription.
 fn wish<M: mycelium_core::Message>(kind: &str, me: u64, mode: u8, window: u32) -> Vec<u8> {
     [hello(&format!("{kind}-{}", me % 1000), me, 1), subscribe::<M>(mode, window), ping()].concat()
-}
-
-fn ping() -> Vec<u8> {
-    frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
 /// Names of other peers, and invalid names.

@@ -1,14 +1,14 @@
 //! Topics whose messages have another layout at the other side.
 
-use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use futures_util::io::AsyncWriteExt;
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, connect, end, frame, hello, over_each_carrier, say, subscribe,
-    until, within,
+    Carrier, Number, Side, TestDir, connect, end, frame, hello, next_frame, over_each_carrier, say,
+    subscribe, until, within,
 };
 
 over_each_carrier! {
@@ -22,20 +22,10 @@ struct Wide {
     rest: u64,
 }
 
-/// The next frame of type 0: its payload.
-async fn next(stream: &mut Stream) -> Vec<u8> {
-    let mut header = [0; 24];
-    within("a frame", stream.read_exact(&mut header)).await.unwrap();
-    let length = u32::from_le_bytes(header[4..8].try_into().unwrap()) as usize;
-    let mut payload = vec![0; length.next_multiple_of(8) - 24];
-    within("its payload", stream.read_exact(&mut payload)).await.unwrap();
-    payload
-}
-
 /// The next frame of the link of this kind.
 async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
     loop {
-        let payload = next(stream).await;
+        let (_, payload) = next_frame(stream).await.expect("a frame");
         if payload[..2] == [kind, 0] {
             return payload;
         }

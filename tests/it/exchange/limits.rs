@@ -10,8 +10,8 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, hello, over_each_carrier, say,
-    until, within,
+    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, named, over_each_carrier, until,
+    within,
 };
 
 over_each_carrier! {
@@ -58,24 +58,19 @@ async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {
     until("all have gone", || notices.count("down", "") == 23).await;
     let mut known = Vec::new();
     for me in 0..8 {
-        let mut stream = connect(dir.place()).await;
         let node = format!("known-{me}-");
-        say(&mut stream, &hello(&node, 1, 1)).await;
+        known.push(named(dir.place(), &node).await);
         notices.until("up", &node).await;
-        known.push(stream);
     }
     for _ in 0..20 {
-        let mut refused = connect(dir.place()).await;
-        say(&mut refused, &hello("one-too-many", 1, 1)).await;
-        hear(&mut refused).await;
+        hear(&mut named(dir.place(), "one-too-many").await).await;
     }
     assert_eq!(notices.count("rejected", "the limit of connections is reached"), 20);
     until("they have gone", || notices.count("down", "") == 43).await;
     assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
     drop(known.pop());
     notices.until("down", "known-7-").await;
-    let mut last = connect(dir.place()).await;
-    say(&mut last, &hello("last", 1, 1)).await;
+    let _last = named(dir.place(), "last").await;
     notices.until("up", "last").await;
     end(&[&there], [serving]).await;
 }

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::{Message, message};
+use mycelium_core::message;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::local::{Delivery, Policy, Publisher};
-use tokio::task::JoinHandle;
+use mycelium_transports::local::{Delivery, Policy};
 
 use crate::exchange::accounts::fates;
 use crate::exchange::harness::{Number, Side, TestDir, Wire, take, until, within};
@@ -53,45 +52,6 @@ async fn a_lost_end_is_sent_again_without_a_gap() {
     assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
 }
 
-/// Cuts a connection again and again. Before each cut, `limit` delays the bytes in one direction.
-fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        for round in 0..40 {
-            tokio::time::sleep(Duration::from_millis(12 + round % 7)).await;
-            limit(&wire, round as usize);
-            tokio::time::sleep(Duration::from_millis(3)).await;
-            wire.cut().await;
-        }
-    })
-}
-
-/// Publishes at least this many messages, in small bursts, until the last cut. Returns their
-/// number.
-fn publish_during<M: Message + Send>(
-    cutting: JoinHandle<()>,
-    mut publisher: Publisher<M>,
-    (least, burst): (u64, u64),
-    message: impl Fn(u64) -> M + Send + 'static,
-) -> JoinHandle<u64> {
-    tokio::spawn(async move {
-        let mut count = 0;
-        while count < least || !cutting.is_finished() {
-            publisher.emit(message(count)).await.unwrap();
-            count += 1;
-            if count % burst == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-        cutting.await.unwrap();
-        count
-    })
-}
-
-/// A side that reconnects at once, so that each cut loses something.
-fn eager(side: &mut Side) {
-    side.config.retry.first = Duration::from_millis(2);
-}
-
 #[message(topic = "numbers", id = 2)]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Big {
@@ -106,17 +66,35 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
         side.carry::<Big>(16);
         side.config.max_frame = 256;
         side.config.buffer = 1 << 13;
-        eager(side);
+        // It connects again at once, so that each cut loses something.
+        side.config.retry.first = Duration::from_millis(2);
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
     there.serve(there.server_for("here", policy), &dir.socket());
     here.read_over(&wire, &dir.socket(), policy);
-    let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
-    let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
-    let cutting = cut_often(wire, limit);
-    let message = |value| Big { values: [value; 60] };
-    let writing = publish_during(cutting, publisher, (2_000, 8), message);
+    let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    let cutting = tokio::spawn(async move {
+        for round in 0..40 {
+            tokio::time::sleep(Duration::from_millis(12 + round % 7)).await;
+            wire.limit_down((round % 3 != 0).then_some(round as usize % 4));
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            wire.cut().await;
+        }
+    });
+    // At least 2,000 messages, in small bursts, until the last cut.
+    let writing = tokio::spawn(async move {
+        let mut count = 0;
+        while count < 2_000 || !cutting.is_finished() {
+            publisher.emit(Big { values: [count; 60] }).await.unwrap();
+            count += 1;
+            if count % 8 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        cutting.await.unwrap();
+        count
+    });
     let (mut next, mut gaps) = (0, 0);
     while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
         match delivery {

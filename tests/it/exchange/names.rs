@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::Stream;
 use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, connect, end, hear, hello, over_each_carrier, say, take, within,
+    Carrier, Number, Side, TestDir, end, named, next_frame, over_each_carrier, take, within,
 };
 
 over_each_carrier! {
@@ -20,31 +19,15 @@ over_each_carrier! {
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
 
-/// The reason of the close frame that a server sent last.
-fn close_reason(heard: &[u8]) -> u16 {
-    let mut rest = heard;
-    let mut reason = 0;
-    while rest.len() >= 24 {
-        let length = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
-        let control = (&rest[2..4] == b"\0\0").then(|| u16::from_le_bytes([rest[24], rest[25]]));
-        if control == Some(2) {
-            reason = u16::from_le_bytes([rest[26], rest[27]]);
-        }
-        rest = &rest[length.next_multiple_of(8)..];
-    }
-    reason
-}
-
-/// Sends a name, and returns the connection.
-async fn calls_itself(dir: &TestDir, node: &str) -> Stream {
-    let mut stream = connect(dir.place()).await;
-    say(&mut stream, &hello(node, 1, 1)).await;
-    stream
-}
-
 /// The reason for which a name is rejected.
 async fn refusal(dir: &TestDir, node: &str) -> u16 {
-    close_reason(&hear(&mut calls_itself(dir, node).await).await)
+    let (mut stream, mut reason) = (named(dir.place(), node).await, 0);
+    while let Some((id, payload)) = next_frame(&mut stream).await {
+        if id == 0 && payload[..2] == [2, 0] {
+            reason = u16::from_le_bytes([payload[2], payload[3]]);
+        }
+    }
+    reason
 }
 
 async fn empty_names_and_the_name_of_the_node_are_rejected(carrier: Carrier) {
@@ -62,7 +45,7 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
     let dir = TestDir::over(carrier, "names-taken");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), dir.place());
-    let _first = calls_itself(&dir, "left").await;
+    let _first = named(dir.place(), "left").await;
     there.notices.until("up", "left").await;
     assert_eq!(refusal(&dir, "left").await, NAME_TAKEN);
     let second = Side::new("left", 2, 8);
@@ -81,10 +64,10 @@ async fn a_name_of_a_user_is_rejected_for_others() {
         server.bind_user("left", user);
         let serving = there.serve(server, &dir.socket());
         // Other names are not bound.
-        let _other = calls_itself(&dir, "right").await;
+        let _other = named(dir.place(), "right").await;
         there.notices.until("up", "right").await;
         if welcome {
-            let _left = calls_itself(&dir, "left").await;
+            let _left = named(dir.place(), "left").await;
             there.notices.until("up", "left").await;
         } else {
             assert_eq!(refusal(&dir, "left").await, UNWELCOME);
@@ -134,7 +117,7 @@ async fn names_are_escaped_where_they_are_shown() {
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &dir.socket());
     let name = "x\nall is lost";
-    let stranger = calls_itself(&dir, name).await;
+    let stranger = named(dir.place(), name).await;
     there.notices.until("up", "`x\\nall is lost`").await;
     assert_eq!(refusal(&dir, name).await, NAME_TAKEN);
     drop(stranger);

@@ -101,6 +101,13 @@ impl Peer {
         }
     }
 
+    /// Confirms the messages of a stream before this one, and grants more.
+    async fn confirm(&mut self, stream: u32, confirmed: u64) {
+        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
+        window.extend(64_u64.to_le_bytes());
+        say(&mut self.stream, &frame(0, stream, confirmed, &window)).await;
+    }
+
     async fn all(&mut self) -> Vec<Heard> {
         self.hear(
             |received| matches!(received, Heard::Message { sequence, .. } if *sequence == COUNT - 1),
@@ -127,9 +134,7 @@ impl Scene {
         let mut peer = scene.connect(1, &[]).await;
         let received = peer.all().await;
         let Heard::Stream { number, first: 0 } = received[0] else { panic!("{received:?}") };
-        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
-        window.extend(64_u64.to_le_bytes());
-        say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
+        peer.confirm(number, CONFIRMED).await;
         let taken = || scene.there.sum(Kind::Edge, "taken");
         until("that is seen", || taken() == CONFIRMED).await;
         scene.lose(peer).await;
@@ -161,9 +166,7 @@ async fn a_resume_below_the_confirmed_sequence_has_no_gap() {
     let mut peer = scene.connect(1, &[2]).await;
     let received = peer.hear(|received| matches!(received, Heard::Stream { .. })).await;
     let [Heard::Stream { number, first: CONFIRMED }] = received[..] else { panic!("{received:?}") };
-    let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
-    window.extend(64_u64.to_le_bytes());
-    say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
+    peer.confirm(number, CONFIRMED).await;
     let messages = (CONFIRMED..COUNT).map(|sequence| Heard::Message { sequence, again: false });
     assert!(peer.all().await.into_iter().eq(messages));
     end(&[&scene.there], []).await;
@@ -316,9 +319,7 @@ async fn a_reader_that_is_not_known_may_confirm_earlier_messages() {
     let Some(&Heard::Stream { number, first }) = received.last() else { panic!("{received:?}") };
     assert_eq!(first, sent);
     for confirmed in [2, 5] {
-        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
-        window.extend(64_u64.to_le_bytes());
-        say(&mut peer.stream, &frame(0, number, confirmed, &window)).await;
+        peer.confirm(number, confirmed).await;
     }
     late.publisher.try_emit(Number { value: sent }).unwrap();
     let received = peer.hear(|heard| matches!(heard, Heard::Message { .. })).await;

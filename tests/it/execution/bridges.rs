@@ -1,36 +1,44 @@
 //! One node, several executors: services on different executors exchange messages like those on
 //! one.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mycelium::{BuildError, Execution, Node, StartError};
-use mycelium_executor::Executor;
-use mycelium_smol::Smol;
+use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
+use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
 use crate::execution::services::{Idle, LocalSquarer, Sink, Source, squares, topology, within};
+use crate::subjects;
 
 /// An executor on a thread of its own, until this is dropped.
-struct Elsewhere<E> {
-    executor: E,
+struct Elsewhere {
+    executor: Arc<dyn Executor>,
     done: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<E: Executor + Clone> Elsewhere<E> {
-    /// `run` passes its executor to the caller, and runs until the end is requested.
-    fn new(
-        run: impl FnOnce(mpsc::Sender<E>, oneshot::Receiver<()>) + Send + 'static,
-    ) -> Elsewhere<E> {
+impl Elsewhere {
+    fn new(of: TestExecutor) -> Elsewhere {
         let ((give, given), (done, ended)) = (mpsc::channel(), oneshot::channel());
-        let thread = Some(thread::spawn(move || run(give, ended)));
+        let body = move |executor| -> LocalFuture<()> {
+            Box::pin(async move {
+                give.send(executor).unwrap();
+                let _ = ended.await;
+            })
+        };
+        let thread = Some(thread::spawn(move || of.run(body)));
         Elsewhere { executor: given.recv().expect("it runs here"), done: Some(done), thread }
+    }
+
+    fn on_tokio() -> Elsewhere {
+        Elsewhere::new(subjects::adapters()[1])
     }
 }
 
-impl<E> Drop for Elsewhere<E> {
+impl Drop for Elsewhere {
     fn drop(&mut self) {
         self.done.take();
         let ended = self.thread.take().map(JoinHandle::join);
@@ -38,40 +46,8 @@ impl<E> Drop for Elsewhere<E> {
     }
 }
 
-fn on_tokio() -> Elsewhere<Tokio> {
-    Elsewhere::new(|give, ended| {
-        let builder = &mut tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            give.send(Tokio::current().unwrap()).unwrap();
-            let _ = ended.await;
-        });
-    })
-}
-
-fn on_smol() -> Elsewhere<Smol> {
-    Elsewhere::new(|give, ended| {
-        let body = async move |executor| {
-            give.send(executor).unwrap();
-            let _ = ended.await;
-        };
-        mycelium_smol::run(1, body).unwrap();
-    })
-}
-
-#[cfg(target_os = "linux")]
-fn on_glommio() -> Elsewhere<mycelium_glommio::Glommio> {
-    Elsewhere::new(|give, ended| {
-        let body = async move |executor| {
-            give.send(executor).unwrap();
-            let _ = ended.await;
-        };
-        mycelium_glommio::run(&mycelium_glommio::Settings::default(), body).unwrap();
-    })
-}
-
 /// From the executor `other`, over a thread of its kind, to the node's own executor.
-async fn crosses<O: Executor + Clone, N: Executor + Clone>(other: Elsewhere<O>, own: Elsewhere<N>) {
+async fn crosses(other: Elsewhere, own: Elsewhere) {
     let (sender, received) = mpsc::channel();
     let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\
                 [service.LocalSquarer]\nexecutor = \"other\"\nrun = \"dedicated\"\n";
@@ -90,25 +66,16 @@ async fn crosses<O: Executor + Clone, N: Executor + Clone>(other: Elsewhere<O>, 
 
 #[tokio::test]
 async fn services_on_any_two_executors_are_those_of_one_node() {
-    crosses(on_tokio(), on_tokio()).await;
-    crosses(on_tokio(), on_smol()).await;
-    crosses(on_smol(), on_tokio()).await;
-    crosses(on_smol(), on_smol()).await;
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn services_on_glommio_and_any_other_executor_are_those_of_one_node() {
-    crosses(on_glommio(), on_tokio()).await;
-    crosses(on_tokio(), on_glommio()).await;
-    crosses(on_glommio(), on_smol()).await;
-    crosses(on_smol(), on_glommio()).await;
-    crosses(on_glommio(), on_glommio()).await;
+    for other in subjects::adapters() {
+        for own in subjects::adapters() {
+            crosses(Elsewhere::new(other), Elsewhere::new(own)).await;
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
-    let other = on_tokio();
+    let other = Elsewhere::on_tokio();
     let node = || Node::builder("main").service(|| Idle).executor("other", other.executor.clone());
     let start = |builder: mycelium::Builder| {
         builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err()
@@ -131,7 +98,7 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
 
 #[tokio::test]
 async fn an_executor_that_has_ended_is_an_error_at_start_and_one_that_ends_names_its_services() {
-    let other = on_tokio();
+    let other = Elsewhere::on_tokio();
     let executor = other.executor.clone();
     let start = || {
         let builder = Node::builder("main").service(|| Idle).executor("other", executor.clone());

@@ -2,14 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use futures_util::io::AsyncReadExt;
 use mycelium_executor::Stream;
 use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, TryRecv};
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, over_each_carrier, say,
-    subscribe, take, until, within,
+    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, next_frame,
+    over_each_carrier, ping, say, subscribe, take, until,
 };
 
 over_each_carrier! {
@@ -30,23 +29,14 @@ over_each_carrier! {
 /// Type and payload of each frame, until the connection is closed or this many have arrived.
 async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     let mut frames = Vec::new();
-    let reading = async {
-        while frames.len() < most {
-            let mut header = [0; 24];
-            if stream.read_exact(&mut header).await.is_err() {
-                return;
-            }
-            let id = u16::from_le_bytes([header[2], header[3]]);
-            let length = u32::from_le_bytes(header[4..8].try_into().unwrap()) as usize;
-            let mut payload = vec![0; length.next_multiple_of(8) - 24];
-            stream.read_exact(&mut payload).await.unwrap();
-            // Its features, which follow its hello, do not matter here.
-            if id != 0 || payload[..2] != [16, 0] {
-                frames.push((id, payload));
-            }
+    while frames.len() < most
+        && let Some((id, payload)) = next_frame(stream).await
+    {
+        // Its features, which follow its hello, do not matter here.
+        if id != 0 || payload[..2] != [16, 0] {
+            frames.push((id, payload));
         }
-    };
-    within("something is said", reading).await;
+    }
     frames
 }
 
@@ -120,11 +110,10 @@ async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
     let before = size();
     let mut peers = Vec::new();
     for peer in 0..PEERS {
-        let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         let mut giant = frame(2, 0, 0, &[0; 8]);
         giant[4..8].copy_from_slice(&CLAIM.to_le_bytes());
         let mut stream = connect(dir.place()).await;
-        let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping, giant].concat();
+        let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping(), giant].concat();
         say(&mut stream, &bytes).await;
         // It answers the ping, so it has read the bytes before it.
         assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
@@ -143,9 +132,8 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
     let serving = there.serve(there.server(None), dir.place());
     // Control frames may be unknown if they may be skipped.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
-    let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     let mut stream = connect(dir.place()).await;
-    let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping].concat();
+    let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping()].concat();
     say(&mut stream, &bytes).await;
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
     assert_eq!((there.notices.count("up", ""), there.notices.total()), (1, 1));

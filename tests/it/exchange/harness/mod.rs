@@ -22,7 +22,7 @@ use crate::support::Directory;
 
 pub(crate) use notices::Notices;
 pub(crate) use place::{Carrier, Place, Socket, over_each_carrier};
-pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
+pub(crate) use raw_peer::{connect, frame, hear, hello, named, next_frame, ping, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
 

@@ -9,7 +9,7 @@ use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Place};
+use super::{PATIENCE, Place, within};
 
 /// A connection on which nothing was sent.
 pub(crate) async fn connect(place: impl Into<Place>) -> Stream {
@@ -24,6 +24,27 @@ pub(crate) async fn connect(place: impl Into<Place>) -> Stream {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// A connection that has sent a name.
+pub(crate) async fn named(place: impl Into<Place>, node: &str) -> Stream {
+    let mut stream = connect(place).await;
+    say(&mut stream, &hello(node, 1, 1)).await;
+    stream
+}
+
+/// The next frame: its type, and its payload with its padding. `None` if the connection ends.
+pub(crate) async fn next_frame(stream: &mut Stream) -> Option<(u16, Vec<u8>)> {
+    let reading = async {
+        let mut header = [0; 24];
+        stream.read_exact(&mut header).await.ok()?;
+        let id = u16::from_le_bytes([header[2], header[3]]);
+        let length = u32::from_le_bytes(header[4..8].try_into().unwrap()) as usize;
+        let mut payload = vec![0; length.next_multiple_of(8) - 24];
+        stream.read_exact(&mut payload).await.ok()?;
+        Some((id, payload))
+    };
+    within("a frame", reading).await
 }
 
 /// Reads until the other side closes. A connection that is not closed in time is a defect.
@@ -55,6 +76,10 @@ pub(crate) fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<
     frame.extend(payload);
     frame.resize(frame.len().next_multiple_of(8), 0);
     frame
+}
+
+pub(crate) fn ping() -> Vec<u8> {
+    frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
 fn name(name: &str) -> [u8; 64] {
