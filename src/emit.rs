@@ -87,7 +87,7 @@ impl<'c, M: Message> Emit<'c, M> {
             if waits.poll_shutdown(context).is_ready() {
                 return Poll::Ready(Err(Refusal::ShuttingDown));
             }
-            waits.watch_emit(context, publisher);
+            waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
         }
         poll
     }
@@ -210,23 +210,24 @@ impl Waits {
         stall.watch(context, &**executor, since, count, |seconds| report(service, seconds));
     }
 
-    /// Watches an emit that waits for room.
-    pub(crate) fn watch_emit<M: Message>(
+    /// Watches a call that waits for room in the ring of `topic`: `by` is its slowest reader.
+    pub(crate) fn watch_room(
         &mut self,
         context: &mut Context<'_>,
-        publisher: &Publisher<M>,
+        call: &str,
+        topic: &str,
+        by: impl FnOnce() -> Option<Arc<str>>,
     ) {
         self.watch(context, |service, seconds| {
-            let by = publisher.blocked_by();
+            let by = by();
             let reader = by.as_deref().unwrap_or("?");
-            let topic = &**publisher.topic();
             log::warn!(
                 service,
                 topic,
                 reader,
                 seconds,
                 code = %Code::READER_WAITED_FOR,
-                "the service waits in `emit` for room: this reader has not taken its messages"
+                "the service waits in `{call}` for room: this reader has not taken its messages"
             );
         });
     }

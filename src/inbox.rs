@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -12,6 +12,7 @@ use mycelium_core::{Message, TraceContext};
 use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
 use crate::error::SubscribeError;
+use crate::lock::lock;
 
 /// The run continues, or has ended well.
 const WELL: u8 = 0;
@@ -40,16 +41,6 @@ struct InboxState<M: Message> {
     undelivered: Mutex<Vec<Undelivered>>,
 }
 
-impl<M: Message> InboxState<M> {
-    fn lock(&self) -> MutexGuard<'_, Option<local::Subscription<M>>> {
-        self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn undelivered(&self) -> MutexGuard<'_, Vec<Undelivered>> {
-        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<M: Message> Inbox<M> {
     pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Inbox<M> {
         Inbox(Arc::new(InboxState {
@@ -66,7 +57,7 @@ impl<M: Message> Inbox<M> {
     /// Takes the subscription. The message that was in flight when the previous handle was dropped
     /// counts as finished.
     pub(crate) fn take(&self) -> Result<Subscription<M>, SubscribeError> {
-        let subscription = self.0.lock().take();
+        let subscription = lock(&self.0.subscription).take();
         self.0.was_taken.store(true, Ordering::Relaxed);
         let name = || self.0.name.clone();
         match subscription {
@@ -134,12 +125,12 @@ impl<M: Message> AnyInbox for InboxState<M> {
     }
 
     fn depth(&self) -> usize {
-        self.lock().as_ref().map_or(0, local::Subscription::depth)
+        lock(&self.subscription).as_ref().map_or(0, local::Subscription::depth)
     }
 
     fn fail(&self) {
-        match self.lock().as_mut() {
-            Some(subscription) => self.undelivered().extend(subscription.fail()),
+        match lock(&self.subscription).as_mut() {
+            Some(subscription) => lock(&self.undelivered).extend(subscription.fail()),
             // The instance or a task still has the handle: it applies the failure when it is used
             // or dropped.
             None => self.ended.store(FAILED, Ordering::Release),
@@ -147,7 +138,7 @@ impl<M: Message> AnyInbox for InboxState<M> {
     }
 
     fn interrupt(&self) {
-        match self.lock().as_mut() {
+        match lock(&self.subscription).as_mut() {
             Some(subscription) => subscription.interrupt(),
             // As after a failure; one that was not applied yet stays.
             None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
@@ -155,13 +146,13 @@ impl<M: Message> AnyInbox for InboxState<M> {
     }
 
     fn finish_message(&self) {
-        if let Some(subscription) = self.lock().as_mut() {
+        if let Some(subscription) = lock(&self.subscription).as_mut() {
             subscription.done();
         }
     }
 
     fn take_undelivered(&self) -> Vec<Undelivered> {
-        std::mem::take(&mut self.undelivered())
+        std::mem::take(&mut lock(&self.undelivered))
     }
 }
 
@@ -317,7 +308,7 @@ impl<M: Message> Subscription<M> {
             && inbox.ended.load(Ordering::Relaxed) != WELL
         {
             match inbox.ended.swap(WELL, Ordering::AcqRel) {
-                FAILED => inbox.undelivered().extend(subscription.fail()),
+                FAILED => lock(&inbox.undelivered).extend(subscription.fail()),
                 INTERRUPTED => subscription.interrupt(),
                 _ => {}
             }
@@ -363,7 +354,7 @@ impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
         self.apply_failure();
         if let Some(inbox) = self.inbox.take() {
-            *inbox.lock() = self.subscription.take();
+            *lock(&inbox.subscription) = self.subscription.take();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! State that outlives a panic of its service.
 
+use crate::lock::lock;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// State outside a service, which its factory hands to each new instance.
 ///
@@ -28,12 +29,12 @@ impl<S> Kept<S> {
 
     /// Reads the state.
     pub fn read<R>(&self, look: impl FnOnce(&S) -> R) -> R {
-        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&lock(&self.0))
     }
 
     /// Changes the state. If `change` panics, its changes so far stay: do only what cannot fail.
     pub fn commit<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.0))
     }
 }
 

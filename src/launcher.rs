@@ -7,8 +7,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, thread};
 
@@ -16,6 +16,7 @@ use mycelium_bundle::protocol::{Lines, PIPE_VARIABLE, pipe_identity};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 
+use crate::lock::lock;
 use crate::log;
 use crate::members::{MEMBERS, Members};
 
@@ -35,7 +36,7 @@ use crate::members::{MEMBERS, Members};
 /// # Errors
 /// If standard input is closed, or the thread cannot be started.
 pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
-    let mut follows = FOLLOWS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut follows = lock(&FOLLOWS);
     if !*follows {
         follow(grace)?;
         *follows = true;

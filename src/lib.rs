@@ -408,6 +408,7 @@ mod launcher;
 #[cfg(feature = "topology")]
 mod legacy;
 mod links;
+mod lock;
 mod log;
 mod members;
 #[cfg_attr(not(feature = "metrics"), path = "metrics/none.rs")]

@@ -12,7 +12,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::lock::lock;
 
 pub(crate) use mycelium_bundle::protocol::MemberState;
 
@@ -41,7 +43,7 @@ impl Members {
     /// The state of a member. `None` if the launcher has not named it: there is no launcher, or the
     /// node is not in the bundle.
     pub(crate) fn state(&self, member: &str) -> Option<MemberState> {
-        self.lock().states.get(member).copied()
+        lock(&self.0).states.get(member).copied()
     }
 
     /// Calls `watcher` with each state now and after each change, until the result is dropped. The
@@ -52,7 +54,7 @@ impl Members {
         watcher: impl FnMut(&str, MemberState) + Send + 'static,
     ) -> Watch {
         let watcher: Watcher = Arc::new(Mutex::new(watcher));
-        let mut registry = self.lock();
+        let mut registry = lock(&self.0);
         let (id, states) = (registry.next, registry.states.clone());
         registry.next += 1;
         registry.watchers.push((id, watcher.clone()));
@@ -65,7 +67,7 @@ impl Members {
     /// Stores the state of a member and calls the watchers. Returns false if it is a
     /// new name and the limit of names is reached.
     pub(crate) fn set(&self, member: &str, state: MemberState) -> bool {
-        let mut registry = self.lock();
+        let mut registry = lock(&self.0);
         let before = registry.states.get(member).copied();
         if before.is_some_and(|before| before.is_final() || before == state) {
             return true;
@@ -83,14 +85,10 @@ impl Members {
 
     /// Reads the state under the watcher's lock, so that the last call has the latest state.
     fn notify(&self, member: &str, watcher: &Watcher) {
-        let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = lock(watcher);
         if let Some(state) = self.state(member) {
             watcher(member, state);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,7 +100,7 @@ pub(crate) struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.members.lock().watchers.retain(|(id, _)| *id != self.id);
+        lock(&self.members.0).watchers.retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -127,7 +125,7 @@ mod tests {
             let has_room = members.set(&name.to_string(), MemberState::Running(1));
             assert_eq!(has_room, name < MOST);
         }
-        assert_eq!(members.lock().states.len(), MOST);
+        assert_eq!(lock(&members.0).states.len(), MOST);
         assert_eq!(members.state("nobody"), None);
     }
 

@@ -389,11 +389,11 @@ impl Node {
             None => None,
         };
         let metrics_address = telemetry.address();
-        let passed_on = telemetry.start(&shared);
-        let placements = match passed_on {
-            Ok(()) => driver::start(&shared, &links, prepared, watchdog, self.hooks, unread)?,
-            Err(error) => return Err(driver::abort_start(&shared, watchdog.as_ref(), error)),
-        };
+        let placements = telemetry.start(&shared).and_then(|()| {
+            driver::start(&shared, &links, prepared, watchdog.clone(), self.hooks, unread)
+        });
+        let placements =
+            placements.inspect_err(|_| driver::abort_start(&shared, watchdog.as_deref()))?;
         let report = StartReport {
             placements,
             links: links_at_start,

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use mycelium_transports::counters::{Line, NodeValue};
 
 use crate::health::{Health, HealthChange};
+use crate::lock::lock;
 use crate::log;
 use crate::observe::Event;
 use crate::supervision::SupervisionPlan;
@@ -50,20 +51,20 @@ impl Observers {
             health = health.with_supervisor(&supervisor.name, supervisor.services.clone());
         }
         line.set(NodeValue::State, health.node() as u64);
-        let mut watched = self.watched();
+        let mut watched = lock(&self.watched);
         watched.health = health;
         watched.line = Some(line);
     }
 
     /// The health after all events until now.
     pub(crate) fn health(&self) -> Health {
-        self.watched().health.clone()
+        lock(&self.watched).health.clone()
     }
 
     /// Calls all observers, in their order: with the event, and with the changes of health that it
     /// makes, unless another thread does so now. A panic of an observer is logged.
     pub(crate) fn notify(&self, event: &Event<'_>) {
-        let mut watched = self.watched();
+        let mut watched = lock(&self.watched);
         let changes = watched.health.changes(event);
         let of_node = changes.iter().rfind(|change| change.service.is_none());
         if let (Some(line), Some(change)) = (&watched.line, of_node) {
@@ -79,7 +80,7 @@ impl Observers {
 
     /// Notifies the observers of changes of health, one after the other.
     fn notify_changes(&self) {
-        let mut watched = self.watched();
+        let mut watched = lock(&self.watched);
         if watched.is_notifying {
             return;
         }
@@ -88,7 +89,7 @@ impl Observers {
             // Not under the lock: an observer may read the health.
             drop(watched);
             self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
-            watched = self.watched();
+            watched = lock(&self.watched);
         }
         watched.is_notifying = false;
     }
@@ -99,10 +100,6 @@ impl Observers {
                 log::error!(?event, "an observer of the node panicked at this event");
             }
         }
-    }
-
-    fn watched(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

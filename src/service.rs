@@ -319,7 +319,7 @@ impl<S: Service> Context<S> {
         poll_fn(|context| {
             let emitted = publisher.poll_emit(context, &message);
             if emitted.is_pending() {
-                waits.watch_emit(context, publisher);
+                waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
             }
             emitted
         })

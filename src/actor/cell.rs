@@ -2,16 +2,17 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::channel::{Queue, QueueSender};
 use mycelium_core::ring::PushError;
 use mycelium_transports::counters::ActorValue;
 
-use super::core::{AnyCell, Core, lock};
+use super::core::{AnyCell, Core};
 use super::error::FindActorError;
 use super::mail::Mail;
 use super::set::Set;
+use crate::lock::lock;
 
 /// An actor's cell: the core, and a sender for further references.
 pub(super) struct Cell<M: Mail, Q: Queue> {
@@ -32,7 +33,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
 
     /// A sender for a new reference.
     pub(super) fn sender(&self) -> Result<Q::Sender<M>, FindActorError> {
-        let mut master = self.master();
+        let mut master = lock(&self.master);
         let name = || self.core.label().to_string();
         let Some(sender) = &*master else {
             return Err(FindActorError::OneSender { name: name(), queue: Q::NAME });
@@ -49,7 +50,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
     /// Sends to the mailbox by the sender of the cell.
     #[inline]
     pub(super) fn try_send(&self, mail: M) -> Result<(), PushError<M>> {
-        match &mut *self.master() {
+        match &mut *lock(&self.master) {
             Some(sender) => sender.try_send(mail),
             None => Err(PushError::Closed(mail)),
         }
@@ -57,13 +58,13 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
 
     /// Whether the mailbox refuses messages.
     pub(super) fn is_closed(&self) -> bool {
-        self.master().as_ref().is_none_or(QueueSender::is_closed)
+        lock(&self.master).as_ref().is_none_or(QueueSender::is_closed)
     }
 
     /// A reference is gone: its mailbox closes with the last one.
     pub(super) fn end_refer(&self) {
         if self.core.end_refer() {
-            let master = self.master().take();
+            let master = lock(&self.master).take();
             drop(master);
         }
     }
@@ -77,10 +78,6 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
             let unseen = (other & !SET).abs_diff(messages);
             self.core.kind.line.count_many(ActorValue::Unseen, unseen);
         }
-    }
-
-    fn master(&self) -> MutexGuard<'_, Option<Q::Sender<M>>> {
-        lock(&self.master)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
 use event_listener::Event;
@@ -14,6 +14,7 @@ use super::gone::{ActorEnd, Gone};
 use super::kind::ActorKind;
 use super::mail::WhenFull;
 use crate::latch::until;
+use crate::lock::lock;
 use crate::request::MailboxState;
 
 /// Bits of the control word.
@@ -253,12 +254,12 @@ impl Core {
     }
 
     pub(super) fn tell_event(&self, event: ControlEvent) {
-        self.rare().get_or_insert_default().events.push_back(event);
+        lock(&self.rare).get_or_insert_default().events.push_back(event);
         self.request(EVENTS);
     }
 
     pub(super) fn next_event(&self) -> Option<ControlEvent> {
-        let mut rare = self.rare();
+        let mut rare = lock(&self.rare);
         let events = &mut rare.get_or_insert_default().events;
         let event = events.pop_front();
         if events.is_empty() {
@@ -401,7 +402,7 @@ impl Core {
 
     /// Tells `watcher` of its end, now if it has ended.
     pub(super) fn watch(&self, watcher: Watcher) {
-        let mut rare = self.rare();
+        let mut rare = lock(&self.rare);
         match self.end.get() {
             None => rare.get_or_insert_default().add(watcher),
             Some(end) => {
@@ -415,12 +416,12 @@ impl Core {
 
     /// It watches an actor of another node. `false` if it does already.
     pub(super) fn begin_watch(&self, other: Arc<str>) -> bool {
-        self.rare().get_or_insert_default().watched.insert(other)
+        lock(&self.rare).get_or_insert_default().watched.insert(other)
     }
 
     /// It has learned of the end of an actor of another node.
     pub(super) fn end_watch(&self, gone: Gone) {
-        self.rare().get_or_insert_default().watched.remove(&gone.actor);
+        lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
         self.tell_event(ControlEvent::Gone(gone));
     }
 
@@ -428,7 +429,7 @@ impl Core {
     pub(super) fn set_end(&self, end: ActorEnd) {
         // The lock ends here: a watcher has one of its own, and may end at the same time.
         let rare = {
-            let mut rare = self.rare();
+            let mut rare = lock(&self.rare);
             // A second end changes nothing.
             let _ = self.end.set(end.clone());
             std::mem::take(&mut *rare)
@@ -442,14 +443,6 @@ impl Core {
             }
         }
     }
-
-    fn rare(&self) -> MutexGuard<'_, Option<Box<Rare>>> {
-        lock(&self.rare)
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A cell of any type.

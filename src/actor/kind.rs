@@ -1,10 +1,11 @@
 //! What all actors of one type share: their counters.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_transports::counters::{ActorValue, Line, Region, RequesterValue};
 
+use crate::lock::lock;
 use crate::request::{MailboxState, Responders};
 
 /// A type of actors in one set of actors.
@@ -50,7 +51,7 @@ impl ActorKind {
         topic: &'static str,
         region: &Arc<Region>,
     ) -> Arc<Line<RequesterValue>> {
-        let mut lines = self.requesters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.requesters);
         let line = || {
             let label = format!("topic={topic} requester=to.{}", self.name);
             Arc::new(region.line(&label))

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::Request;
 use mycelium_core::channel::Queue;
@@ -14,6 +14,7 @@ use super::life::{Actor, ActorLife, Handles, Replies};
 use super::reference::ActorRef;
 use super::run::{Next, attended};
 use crate::launch::Task;
+use crate::lock::lock;
 use crate::request::Asked;
 
 /// What an actor was told and asked, and the test has not taken.
@@ -39,7 +40,7 @@ impl<A: Actor> Record<A> {
     {
         let is_one =
             |mail: &A::Mail| super::Mail::told(mail).is_some_and(|(_, message)| message.is::<M>());
-        let mut recorded = self.recorded();
+        let mut recorded = lock(&self.0);
         let place = recorded.mail.iter().position(is_one)?;
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
     }
@@ -50,7 +51,7 @@ impl<A: Actor> Record<A> {
         A: Replies<R>,
     {
         let number = A::REQUESTS.iter().position(|topic| *topic == R::TOPIC)?;
-        let mut recorded = self.recorded();
+        let mut recorded = lock(&self.0);
         let (mut asked, mut others) = (None, VecDeque::new());
         for mail in recorded.mail.drain(..) {
             let mail = if asked.is_none() { <A as Replies<R>>::unwrap(mail) } else { Err(mail) };
@@ -65,16 +66,12 @@ impl<A: Actor> Record<A> {
 
     /// How many are kept.
     pub(crate) fn len(&self) -> usize {
-        self.recorded().mail.len()
+        lock(&self.0).mail.len()
     }
 
     /// Its actor fails with this error when it is stopped next.
     pub(crate) fn fail(&self, error: &str) {
-        self.recorded().failure = Some(error.into());
-    }
-
-    fn recorded(&self) -> MutexGuard<'_, Recorded<A>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).failure = Some(error.into());
     }
 }
 
@@ -103,12 +100,12 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     async fn record(&mut self, kept: &Record<A>) -> ActorEnd {
         loop {
             match self.next().await {
-                Next::Message(mail) => kept.recorded().mail.push_back(mail),
+                Next::Message(mail) => lock(&kept.0).mail.push_back(mail),
                 Next::Event(_) => {}
                 Next::Stop | Next::Closed => break,
             }
         }
-        match kept.recorded().failure.take() {
+        match lock(&kept.0).failure.take() {
             Some(error) => ActorEnd::Failed { error },
             None => self.core().end_of_run(),
         }

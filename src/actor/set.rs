@@ -5,7 +5,7 @@ use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use event_listener::Event;
@@ -25,6 +25,7 @@ use super::nodes::OtherNodes;
 #[cfg(feature = "testing")]
 use super::notes::Notes;
 use crate::latch::until;
+use crate::lock::lock;
 use crate::log;
 use crate::supervision::Lifetime;
 use crate::supervision::member::{Member, Supervision};
@@ -109,7 +110,7 @@ impl Set {
         name: &'static str,
         requests: &[&'static str],
     ) -> Arc<ActorKind> {
-        let mut registry = self.registry();
+        let mut registry = lock(&self.registry);
         let kind = registry.kinds.entry(id);
         kind.or_insert_with(|| Arc::new(ActorKind::new(name, requests, &self.region))).clone()
     }
@@ -139,7 +140,7 @@ impl Set {
         is_child: bool,
     ) -> Result<(), SpawnActorError> {
         let core = cell.core();
-        let mut registry = self.registry();
+        let mut registry = lock(&self.registry);
         if registry.is_closing {
             return Err(SpawnActorError::ShuttingDown { actor: core.kind.name });
         }
@@ -163,7 +164,7 @@ impl Set {
 
     /// An actor has ended.
     pub(super) fn remove(&self, core: &Core, end: ActorEnd) {
-        let mut registry = self.registry();
+        let mut registry = lock(&self.registry);
         if let Some(name) = &core.name {
             registry.names.remove(name);
             if registry.ended.len() == ENDED {
@@ -210,7 +211,7 @@ impl Set {
 
     /// Refuses to spawn actors from now on. Returns those that live and have no parent.
     fn close(&self) -> Vec<Arc<dyn AnyCell>> {
-        let mut registry = self.registry();
+        let mut registry = lock(&self.registry);
         registry.is_closing = true;
         let parents = registry.living.iter().filter(|(_, living)| !living.is_child);
         parents.map(|(_, living)| living.cell.clone()).collect()
@@ -218,16 +219,16 @@ impl Set {
 
     /// Whether no actors are spawned any more.
     pub(super) fn is_closing(&self) -> bool {
-        self.registry().is_closing
+        lock(&self.registry).is_closing
     }
 
     /// How many live. Those who wait for an end learn of it when it is no longer among them.
     pub(super) fn count(&self) -> usize {
-        self.registry().living.len()
+        lock(&self.registry).living.len()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
-        self.registry().living.iter().map(|(_, living)| living.cell.clone()).collect()
+        lock(&self.registry).living.iter().map(|(_, living)| living.cell.clone()).collect()
     }
 
     /// A message that no handler gets.
@@ -243,31 +244,27 @@ impl Set {
 
     /// The actor with this number.
     pub(super) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
-        let registry = self.registry();
+        let registry = lock(&self.registry);
         let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
         found.map(|(_, living)| living.cell.clone())
     }
 
     /// The actor with this name.
     pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
-        self.registry().names.get(name).cloned()
+        lock(&self.registry).names.get(name).cloned()
     }
 
     /// Whether an actor had this name lately.
     pub(super) fn has_ended(&self, name: &str) -> bool {
-        self.registry().ended.iter().any(|ended| **ended == *name)
+        lock(&self.registry).ended.iter().any(|ended| **ended == *name)
     }
 
     /// The names, at most this many.
     pub(super) fn names(&self, most: usize) -> Vec<Arc<str>> {
-        self.registry().names.keys().take(most).cloned().collect()
+        lock(&self.registry).names.keys().take(most).cloned().collect()
     }
 
     pub(super) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
         self.nodes.get().cloned()
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,9 @@
 //! once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use crate::lock::lock;
 use mycelium_core::descriptor::Descriptor;
 
 static TEXTS: Mutex<BTreeMap<&'static str, ()>> = Mutex::new(BTreeMap::new());
@@ -13,7 +14,7 @@ static LAYOUTS: Mutex<BTreeMap<String, &'static Descriptor>> = Mutex::new(BTreeM
 
 /// The same text, for ever.
 pub(super) fn text(text: &str) -> &'static str {
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut texts = lock(&TEXTS);
     if let Some((known, ())) = texts.get_key_value(text) {
         return known;
     }
@@ -27,7 +28,7 @@ pub(super) fn layout<E>(
     json: String,
     make: impl FnOnce() -> Result<&'static Descriptor, E>,
 ) -> Result<&'static Descriptor, E> {
-    let mut layouts = LAYOUTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut layouts = lock(&LAYOUTS);
     if let Some(known) = layouts.get(&json) {
         return Ok(known);
     }

@@ -4,11 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use mycelium_core::{Code, Message};
+use mycelium_core::Message;
 use mycelium_transports::local::{BatchError, Publisher, Refusal};
 
 use super::{Progress, Waits};
-use crate::log;
 
 /// The future of [`Context::emit_batch`](crate::Context::emit_batch). Dropped before it is ready,
 /// the messages that were [sent](EmitBatch::sent) stay sent, and the others were not sent.
@@ -58,18 +57,7 @@ impl<'c, M: Message> EmitBatch<'c, M> {
             return self.refused();
         }
         let EmitBatch { publisher, waits, .. } = self;
-        waits.watch(context, |service, seconds| {
-            let by = publisher.blocked_by();
-            let (topic, reader) = (&**publisher.topic(), by.as_deref().unwrap_or("?"));
-            log::warn!(
-                service,
-                topic,
-                reader,
-                seconds,
-                code = %Code::READER_WAITED_FOR,
-                "the service waits in `emit_batch` for room: this reader has not taken its messages"
-            );
-        });
+        waits.watch_room(context, "emit_batch", publisher.topic(), || publisher.blocked_by());
         Poll::Pending
     }
 

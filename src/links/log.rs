@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::mem::discriminant;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_listener::Event;
@@ -22,6 +22,7 @@ use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
+use crate::lock::lock;
 use crate::log;
 
 /// Occurrences after the first are counted for this long.
@@ -59,7 +60,7 @@ impl Log {
         let mut stopped = pin!(control.stopped());
         loop {
             let counts = self.counts.listen();
-            let due = self.limiter().due();
+            let due = lock(&self.limiter).due();
             let wake = async {
                 match due {
                     Some(due) => self.executor.sleep_until(due).await,
@@ -68,7 +69,7 @@ impl Log {
             };
             let over = matches!(select(pin!(wake), &mut stopped).await, Either::Right(_));
             let now = if over { Duration::MAX } else { self.executor.now() };
-            self.limiter().tick(now, &mut |level, words| self.write(level, words));
+            lock(&self.limiter).tick(now, &mut |level, words| self.write(level, words));
             if over {
                 return;
             }
@@ -93,7 +94,7 @@ impl Log {
         words: &dyn fmt::Display,
     ) {
         let now = self.executor.now();
-        let mut limiter = self.limiter();
+        let mut limiter = lock(&self.limiter);
         limiter.note(now, level, key, words, &mut |level, words| self.write(level, words));
         if limiter.due().is_some() {
             self.counts.notify(1);
@@ -103,7 +104,7 @@ impl Log {
     /// Writes all counts now.
     #[cfg(feature = "topology")]
     pub(crate) fn finish(&self) {
-        self.limiter().tick(Duration::MAX, &mut |level, words| self.write(level, words));
+        lock(&self.limiter).tick(Duration::MAX, &mut |level, words| self.write(level, words));
     }
 
     fn write(&self, level: Level, words: &str) {
@@ -117,10 +118,6 @@ impl Log {
             (Level::Error, None) => log::error!(node, "{words}"),
             (Level::Error, Some(code)) => log::error!(node, %code, "{words}"),
         }
-    }
-
-    fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

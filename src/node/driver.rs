@@ -5,7 +5,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -22,6 +22,7 @@ use crate::ending::Ending;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::links::Links;
+use crate::lock::lock;
 use crate::log;
 use crate::report::{Outcome, StartWarning};
 use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
@@ -35,44 +36,6 @@ const SLOW_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Places all services and the driver, then lets them run.
 pub(super) fn start(
-    shared: &Arc<Shared>,
-    links: &Arc<OnceLock<Links>>,
-    prepared: Vec<Prepared>,
-    watchdog: Option<Arc<WatchdogHandle>>,
-    hooks: Vec<StopHook>,
-    unread: Vec<StartWarning>,
-) -> Result<Vec<Placement>, StartError> {
-    let started = place_all(shared, links, prepared, watchdog.clone(), hooks, unread);
-    match &started {
-        Ok(_) => _ = shared.lifecycle.placed.set(),
-        // The services that were placed are aborted before they run.
-        Err(_) => wait_for_all_threads(shared, watchdog.as_ref()),
-    }
-    started
-}
-
-/// Ends the threads of a node that cannot start.
-pub(super) fn abort_start(
-    shared: &Arc<Shared>,
-    watchdog: Option<&Arc<WatchdogHandle>>,
-    error: StartError,
-) -> StartError {
-    watchdog.into_iter().for_each(|watchdog| watchdog.stop());
-    wait_for_all_threads(shared, watchdog);
-    error
-}
-
-fn wait_for_all_threads(shared: &Shared, watchdog: Option<&Arc<WatchdogHandle>>) {
-    shared.sinks.stop();
-    let of_watchdog = watchdog.map(|watchdog| watchdog.threads());
-    let sinks = &shared.sinks;
-    let of_node: [&Threads; 3] = [&shared.threads, sinks.threads(), sinks.exporters()];
-    for threads in of_node.into_iter().chain(of_watchdog) {
-        block_on(threads.gone(), WaitStrategy::Park);
-    }
-}
-
-fn place_all(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,
     prepared: Vec<Prepared>,
@@ -102,7 +65,23 @@ fn place_all(
     }
     let spawned = shared.executor.spawn(Box::pin(driver.run(hooks)));
     spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })?;
+    shared.lifecycle.placed.set();
     Ok(placements)
+}
+
+/// Ends the threads of a node that cannot start. Services that were placed have been aborted before
+/// they ran.
+pub(super) fn abort_start(shared: &Shared, watchdog: Option<&WatchdogHandle>) {
+    shared.sinks.stop();
+    let of_watchdog = watchdog.map(|watchdog| {
+        watchdog.stop();
+        watchdog.threads()
+    });
+    let sinks = &shared.sinks;
+    let of_node: [&Threads; 3] = [&shared.threads, sinks.threads(), sinks.exporters()];
+    for threads in of_node.into_iter().chain(of_watchdog) {
+        block_on(threads.gone(), WaitStrategy::Park);
+    }
 }
 
 struct Driver {
@@ -380,7 +359,7 @@ impl Driver {
 
     /// The topics that nothing outside the services has subscribed to, either.
     fn warn_of_unread_topics(&self) {
-        let unread = &mut *self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = &mut *lock(&self.unread);
         for warning in std::mem::take(unread) {
             let StartWarning::NoReader { topic, .. } = &warning else { continue };
             if !self.shared.topics.has_outside_subscription(topic) {

@@ -1,7 +1,7 @@
 //! What the actors of a node know of the nodes whose actors they may ask.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use mycelium_core::Request;
 use mycelium_executor::SendFuture;
@@ -11,6 +11,7 @@ use super::most_open;
 use crate::actor::{
     ActorCall, OtherNodes, RemoteActorError, WatchCall, calls_topic, watches_topic,
 };
+use crate::lock::lock;
 use crate::names::expected_instead_of;
 use crate::request::Requester;
 use crate::shared::Shared;
@@ -34,7 +35,7 @@ impl RemoteNodes {
     fn requester<Q: Request>(&self, topic: String) -> Option<Requester<Q>> {
         let shared = self.shared.upgrade()?;
         let mailbox = shared.topics.mailbox::<Q>(&topic).ok()?;
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         let label = format!("topic={topic} requester={NAME}");
         let line = || Arc::new(shared.topics.counters().line(&label));
         let line = lines.entry(topic).or_insert_with(line).clone();

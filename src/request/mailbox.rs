@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::Request;
 use mycelium_core::channel::mpmc::{self, Receiver, Sender};
@@ -14,6 +14,7 @@ use mycelium_transports::local::{TraceCell, Tracer};
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use super::traces::RequestTraces;
+use crate::lock::lock;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
 pub(crate) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
@@ -247,10 +248,6 @@ impl Mailboxes {
         topics.have_started = true;
         topics.mailboxes.values().for_each(|mailbox| mailbox.start());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub struct Requester<Q: Request> {
 }
 
 /// Whose requester it is.
+#[derive(Clone)]
 pub(super) enum Role {
     /// A service's own.
     Service,
@@ -105,20 +106,18 @@ impl<Q: Request> Requester<Q> {
 
     /// Another one for the same purpose.
     pub(crate) fn another(&self) -> Requester<Q> {
-        let (mailbox, name, line) = (self.mailbox.clone(), self.name.clone(), self.line.clone());
-        let role = match &self.role {
-            Role::Child(executor) => Role::Child(executor.clone()),
-            Role::Outside(executor) => Role::Outside(executor.clone()),
-            Role::Service => Role::Service,
-        };
-        Requester::new(mailbox, name, line, self.wait, role)
+        self.in_role(self.role.clone())
     }
 
     /// Another one, for a child task of the service.
     pub(crate) fn child(&mut self, executor: &Arc<dyn Executor>) -> Requester<Q> {
         self.is_line_shared = true;
+        self.in_role(Role::Child(executor.clone()))
+    }
+
+    fn in_role(&self, role: Role) -> Requester<Q> {
         let (mailbox, name, line) = (self.mailbox.clone(), self.name.clone(), self.line.clone());
-        Requester::new(mailbox, name, line, self.wait, Role::Child(executor.clone()))
+        Requester::new(mailbox, name, line, self.wait, role)
     }
 
     /// Requests. The request is in its mailbox when this returns, if that has room. Several

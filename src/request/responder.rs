@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -19,6 +19,7 @@ use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use super::traces::TakenTraces;
 use crate::inbox::AnyInbox;
+use crate::lock::lock;
 
 /// What a service has of a topic that it answers, from before any service runs until it has ended
 /// and will not be restarted: requests wait for it meanwhile.
@@ -67,7 +68,7 @@ impl<Q: Request> Answering<Q> {
         let AnsweringState { receiver, mailbox, number, traces, .. } = &*self.0;
         self.0.was_taken.store(true, Ordering::Relaxed);
         self.0.taken_by_run.store(true, Ordering::Relaxed);
-        let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let receiver = lock(receiver).clone();
         let (mailbox, traces) = (mailbox.clone(), traces.clone());
         Requests { receiver, mailbox, number: *number, taken: 0, traces }
     }
@@ -99,7 +100,7 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
     }
 
     fn depth(&self) -> usize {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.receiver).len()
     }
 
     /// The requests that the run held were dropped with it, or are kept for the next one.

@@ -70,15 +70,7 @@ struct Cancelled {
 impl MailboxState {
     /// That of a mailbox whose requests are counted by these.
     pub(crate) fn counted_by(responders: Arc<Responders>) -> MailboxState {
-        MailboxState {
-            responders,
-            rejects: Flag::default(),
-            shuts_down: Flag::default(),
-            is_remote: Flag::default(),
-            is_unread: Flag::default(),
-            is_unreachable: Flag::default(),
-            cancelled: Cancelled::default(),
-        }
+        MailboxState { responders, ..MailboxState::default() }
     }
 
     /// The node, or the set of actors, shuts down.

@@ -1,6 +1,7 @@
 //! Handlers in a service: where they emit, and the loop that calls one for each message.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{self, Poll};
 
 use mycelium_core::{Code, Message};
@@ -179,17 +180,7 @@ impl<S: Service> Bus for Context<S> {
     ) -> Poll<()> {
         let polled = self.waits.poll_shutdown(context);
         if polled.is_pending() {
-            self.waits.watch(context, |service, seconds| {
-                let reader = reader.unwrap_or("?");
-                log::warn!(
-                    service,
-                    topic,
-                    reader,
-                    seconds,
-                    code = %Code::READER_WAITED_FOR,
-                    "the service waits in `emit` for room: this reader has not taken its messages"
-                );
-            });
+            self.waits.watch_room(context, "emit", topic, || reader.map(Arc::from));
         }
         polled
     }

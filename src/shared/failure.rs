@@ -1,10 +1,11 @@
 //! The error with which a node ends: the first one, except that lost messages and abandoned
 //! services are both reported.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::error::StartError;
+use crate::lock::lock;
 
 #[derive(Debug, Default)]
 pub(crate) struct Failure(Mutex<Option<StartError>>);
@@ -12,16 +13,16 @@ pub(crate) struct Failure(Mutex<Option<StartError>>);
 impl Failure {
     /// Keeps `error`, unless there is an earlier one.
     pub(crate) fn set(&self, error: StartError) {
-        self.lock().get_or_insert(error);
+        lock(&self.0).get_or_insert(error);
     }
 
     pub(crate) fn take(&self) -> Option<StartError> {
-        self.lock().take()
+        lock(&self.0).take()
     }
 
     /// Adds services that were abandoned at the shutdown's deadline.
     pub(super) fn abandoned(&self, services: Vec<String>, deadline: Option<Duration>) {
-        match &mut *self.lock() {
+        match &mut *lock(&self.0) {
             Some(StartError::Undelivered { abandoned, .. }) => abandoned.extend(services),
             Some(_) => {}
             first => *first = Some(StartError::Abandoned { services, deadline }),
@@ -36,7 +37,7 @@ impl Failure {
         let_go: Vec<String>,
         timeout: Option<Duration>,
     ) -> String {
-        let mut first = self.lock();
+        let mut first = lock(&self.0);
         let abandoned = match &mut *first {
             Some(StartError::Abandoned { services, .. }) => std::mem::take(services),
             _ => Vec::new(),
@@ -47,9 +48,5 @@ impl Failure {
             *first = Some(error);
         }
         text
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<StartError>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

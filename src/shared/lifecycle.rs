@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_transports::exchange::Control;
 
 use crate::latch::Latch;
+use crate::lock::lock;
 use crate::observe::Event;
 use crate::observers::Observers;
 
@@ -76,7 +77,7 @@ impl Lifecycle {
     pub(crate) fn reach(&self, phase: Phase) {
         self.notify(phase);
         // If another thread is notifying, it runs this check afterwards.
-        if self.phases().notified >= Phase::Draining
+        if lock(&self.phases).notified >= Phase::Draining
             && self.is_shutdown_requested.load(Ordering::SeqCst)
         {
             self.links.shut_down();
@@ -86,7 +87,7 @@ impl Lifecycle {
 
     fn notify(&self, phase: Phase) {
         let node = &*self.node;
-        let mut phases = self.phases();
+        let mut phases = lock(&self.phases);
         if phases.reached < phase {
             phases.reached = phase;
             phases.pending.push_back(phase);
@@ -103,7 +104,7 @@ impl Lifecycle {
                 Phase::Draining => Event::NodeDraining { node },
                 Phase::Stopped => Event::NodeStopped { node },
             });
-            phases = self.phases();
+            phases = lock(&self.phases);
             phases.notified = next;
         }
         phases.is_notifying = false;
@@ -114,9 +115,5 @@ impl Lifecycle {
         self.reach(Phase::Draining);
         self.reach(Phase::Stopped);
         self.finished.set();
-    }
-
-    fn phases(&self) -> MutexGuard<'_, Phases> {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

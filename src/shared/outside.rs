@@ -1,8 +1,9 @@
 //! Subscriptions of code outside the services. The node ends them after its services: then nothing
 //! is sent to them any more, even if a publisher outside the services still exists.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use crate::lock::lock;
 use mycelium_transports::local::Finisher;
 
 /// The subscriptions that have not been dropped. `None` after the services have ended.
@@ -19,7 +20,7 @@ impl OutsideSubscriptions {
     /// Adds a subscription; it is forgotten when the returned value is dropped.
     pub(super) fn add(&self, finisher: Finisher) -> Arc<Finisher> {
         let finisher = Arc::new(finisher);
-        match &mut *self.lock() {
+        match &mut *lock(&self.0) {
             Some(open) => {
                 if open.len() == open.capacity() {
                     // Not at each: there may be many.
@@ -34,14 +35,10 @@ impl OutsideSubscriptions {
 
     /// The services have ended.
     pub(super) fn finish(&self) {
-        let open = self.lock().take();
+        let open = lock(&self.0).take();
         for finisher in open.iter().flatten().filter_map(Weak::upgrade) {
             finisher.finish_when_empty();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Weak<Finisher>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use event_listener::Event;
@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use mycelium_executor::Executor;
 
 use crate::latch::until;
+use crate::lock::lock;
 
 /// How long a connection may be away before the open requests without a deadline fail.
 pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
@@ -23,13 +24,13 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn set(&self, peer: &str, boot: Option<u64>) {
-        self.lock().insert(peer.to_owned(), boot);
+        lock(&self.connected).insert(peer.to_owned(), boot);
         self.changed.notify(usize::MAX);
     }
 
     /// The process of this node that is connected.
     pub(crate) fn get(&self, peer: &str) -> Option<u64> {
-        self.lock().get(peer).copied().flatten()
+        lock(&self.connected).get(peer).copied().flatten()
     }
 
     /// Ready when this is not the process of the node that is connected.
@@ -51,9 +52,5 @@ impl Peers {
                 return;
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<u64>>> {
-        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

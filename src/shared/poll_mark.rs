@@ -23,10 +23,11 @@
 //! The same words say whether a fast handler of a publisher runs: `handler_mark.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use super::threads::Threads;
+use crate::lock::lock;
 
 /// The word of one service, or of one of its child tasks: whether it is in a poll.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl WatchdogHandle {
     }
 
     fn add(&self, mark: NewMark) {
-        self.lock_marks().push(mark);
+        lock(&self.new_marks).push(mark);
         // Before its first poll: either the watchdog sees this before it parks, or that poll sees
         // that it is asleep.
         self.has_new_marks.store(true, Ordering::SeqCst);
@@ -164,11 +165,7 @@ impl WatchdogHandle {
         if !self.has_new_marks.swap(false, Ordering::SeqCst) {
             return Vec::new();
         }
-        std::mem::take(&mut *self.lock_marks())
-    }
-
-    fn lock_marks(&self) -> MutexGuard<'_, Vec<NewMark>> {
-        self.new_marks.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *lock(&self.new_marks))
     }
 
     /// Parks until a poll begins, unless one has begun.

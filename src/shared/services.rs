@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::latch::Countdown;
+use crate::lock::lock;
 use crate::report::Outcome;
 
 /// How far each service is. *Others* are the services that do not wait for dead letters: all but
@@ -59,7 +60,7 @@ impl Services {
     /// Returns whether the service had started, and had not ended before.
     pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
         let has_started = self.runs_of(service).starts > 0;
-        let mut names = self.names();
+        let mut names = lock(&self.names);
         let has_ended = names.ended.insert(service.to_owned(), outcome.clone()).is_some();
         if !has_ended {
             names.ended_in_order.push(service.to_owned());
@@ -69,22 +70,22 @@ impl Services {
 
     /// Counts a start of a service, or how one failed.
     pub(crate) fn count_run(&self, service: &Arc<str>, count: impl FnOnce(&mut Runs)) {
-        count(self.runs().entry(service.clone()).or_default());
+        count(lock(&self.runs).entry(service.clone()).or_default());
     }
 
     /// Keeps the last error or panic of a service.
     pub(crate) fn keep_failure(&self, service: &Arc<str>, text: &str) {
-        self.last_failures().insert(service.clone(), text.to_owned());
+        lock(&self.last_failures).insert(service.clone(), text.to_owned());
     }
 
     /// The last error or panic of a service.
     pub(crate) fn last_failure(&self, service: &str) -> Option<String> {
-        self.last_failures().get(service).cloned()
+        lock(&self.last_failures).get(service).cloned()
     }
 
     /// The runs of a service until now.
     pub(crate) fn runs_of(&self, service: &str) -> Runs {
-        self.runs().get(service).copied().unwrap_or_default()
+        lock(&self.runs).get(service).copied().unwrap_or_default()
     }
 
     /// One of the others announces its end. Returns whether it is the last one to do so.
@@ -94,23 +95,11 @@ impl Services {
 
     /// The services that have ended, by name.
     pub(crate) fn ended(&self) -> BTreeMap<String, Outcome> {
-        self.names().ended.clone()
+        lock(&self.names).ended.clone()
     }
 
     /// The services that have ended, in the order of their ends, without the first `known` ones.
     pub(crate) fn ended_from(&self, known: usize) -> Vec<String> {
-        self.names().ended_in_order.get(known..).unwrap_or_default().to_vec()
-    }
-
-    fn runs(&self) -> MutexGuard<'_, HashMap<Arc<str>, Runs>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn last_failures(&self) -> MutexGuard<'_, HashMap<Arc<str>, String>> {
-        self.last_failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names).ended_in_order.get(known..).unwrap_or_default().to_vec()
     }
 }

@@ -1,8 +1,9 @@
 //! The threads that pass on what a node knows of itself: they end with the node.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::threads::Threads;
+use crate::lock::lock;
 
 /// The threads that pass on what a node knows of itself, and how each of them is stopped.
 #[derive(Default)]
@@ -18,12 +19,12 @@ impl Sinks {
     /// A thread was started; `stop` ends it soon.
     #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(crate) fn add(&self, stop: impl Fn() + Send + 'static) {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(stop));
+        lock(&self.stops).push(Box::new(stop));
     }
 
     /// All of them end soon.
     pub(crate) fn stop(&self) {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|stop| stop());
+        lock(&self.stops).iter().for_each(|stop| stop());
     }
 
     pub(crate) fn threads(&self) -> &Arc<Threads> {

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
 
 use crate::latch::until;
+use crate::lock::lock;
 
 /// The threads that have not ended.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ struct Alive {
 impl Threads {
     /// A thread is about to start.
     pub(crate) fn start(self: &Arc<Threads>, name: &str) -> ThreadGuard {
-        let mut alive = self.alive();
+        let mut alive = lock(&self.alive);
         alive.started += 1;
         let number = alive.started;
         alive.names.insert(number, name.to_owned());
@@ -33,16 +34,12 @@ impl Threads {
 
     /// Ready when all have ended.
     pub(crate) async fn gone(&self) {
-        until(&self.gone, || self.alive().names.is_empty()).await;
+        until(&self.gone, || lock(&self.alive).names.is_empty()).await;
     }
 
     /// The names of the threads that have not ended.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.alive().names.values().cloned().collect()
-    }
-
-    fn alive(&self) -> MutexGuard<'_, Alive> {
-        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.alive).names.values().cloned().collect()
     }
 }
 
@@ -66,7 +63,7 @@ impl ThreadGuard {
 
 impl Drop for ThreadGuard {
     fn drop(&mut self) {
-        self.threads.alive().names.remove(&self.number);
+        lock(&self.threads.alive).names.remove(&self.number);
         self.threads.gone.notify(usize::MAX);
     }
 }

@@ -2,7 +2,7 @@
 //! letters.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use mycelium_core::{Message, Request};
 use mycelium_executor::{Executor, system_entropy};
@@ -17,6 +17,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
 use crate::fast_handler::FastHandlers;
 use crate::inbox::Subscription;
+use crate::lock::lock;
 use crate::plan::Plan;
 use crate::request::{Mailbox, Mailboxes};
 use crate::topology::{Setting, check_topic};
@@ -111,19 +112,22 @@ impl Topics {
     pub(super) fn set_executor(&self, executor: &Arc<dyn Executor>) {
         let _ = self.executor.set(executor.clone());
         self.plan.tracer.iter().for_each(|tracer| tracer.set_executor(executor.clone()));
-        self.registry().topics.values().for_each(|topic| topic.set_executor(executor.clone()));
+        lock(&self.registry).topics.values().for_each(|topic| topic.set_executor(executor.clone()));
     }
 
     /// The watchdog sees the fast handlers of all topics.
     pub(crate) fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
         // First, for the topics that are made meanwhile.
         let _ = self.handler_watch.set(watch.clone());
-        self.registry().topics.values().for_each(|topic| topic.watch_fast_handlers(watch.clone()));
+        lock(&self.registry)
+            .topics
+            .values()
+            .for_each(|topic| topic.watch_fast_handlers(watch.clone()));
     }
 
     /// The topic with this name, made now if no service declared it.
     pub(crate) fn of<M: Message>(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
-        let mut registry = self.registry();
+        let mut registry = lock(&self.registry);
         if let Some(topic) = registry.topics.get(name) {
             return Ok(topic.clone());
         }
@@ -154,7 +158,7 @@ impl Topics {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        self.registry().topics.values().cloned().collect()
+        lock(&self.registry).topics.values().cloned().collect()
     }
 
     pub(crate) fn counters(&self) -> &Arc<Region> {
@@ -179,7 +183,7 @@ impl Topics {
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
         let publisher = self.publisher(topic, name)?;
-        self.registry().from_outside.insert(topic.to_owned());
+        lock(&self.registry).from_outside.insert(topic.to_owned());
         Ok(publisher)
     }
 
@@ -207,7 +211,7 @@ impl Topics {
             other => SubscribeError::Refused { reason: other.to_string() },
         })?;
         let subscription = topic.subscribe(name, options)?;
-        self.registry().to_outside.insert(topic.name().to_owned());
+        lock(&self.registry).to_outside.insert(topic.name().to_owned());
         let finisher = self.outside.add(subscription.finisher());
         Ok(Subscription::outside(subscription, finisher))
     }
@@ -219,17 +223,17 @@ impl Topics {
 
     /// Whether a topic has a publisher outside the services.
     pub(crate) fn has_outside_publisher(&self, topic: &str) -> bool {
-        self.registry().from_outside.contains(topic)
+        lock(&self.registry).from_outside.contains(topic)
     }
 
     /// How many topics have a publisher outside the services.
     pub(crate) fn outside_publishers(&self) -> usize {
-        self.registry().from_outside.len()
+        lock(&self.registry).from_outside.len()
     }
 
     /// Whether a topic has, or had, a subscription outside the services.
     pub(crate) fn has_outside_subscription(&self, topic: &str) -> bool {
-        self.registry().to_outside.contains(topic)
+        lock(&self.registry).to_outside.contains(topic)
     }
 
     /// Publishes a message that a link has dead-lettered, if a service of this node reads dead
@@ -252,11 +256,7 @@ impl Topics {
 
     /// Nothing in this node writes dead letters any more.
     pub(crate) fn end_dead_letters(&self) {
-        let guard = self.registry().dead_letters.take();
+        let guard = lock(&self.registry).dead_letters.take();
         drop(guard);
-    }
-
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

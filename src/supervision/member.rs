@@ -33,7 +33,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ use super::tree::{
     Why,
 };
 use crate::health_state::HealthState;
+use crate::lock::lock;
 
 /// A tree of supervisors, and the tasks of its children.
 pub(crate) struct Supervision {
@@ -86,12 +87,12 @@ impl Supervision {
 
     /// See [`Tree::root`].
     pub(crate) fn root(&self) -> SupervisorId {
-        self.lock().tree.root()
+        lock(&self.supervised).tree.root()
     }
 
     /// See [`Tree::reserve`].
     pub(crate) fn reserve(&self, children: usize) {
-        let mut supervised = self.lock();
+        let mut supervised = lock(&self.supervised);
         supervised.tree.reserve(children);
         supervised.signals.reserve_exact(children);
     }
@@ -102,7 +103,7 @@ impl Supervision {
         parent: SupervisorId,
         spec: SupervisorSpec,
     ) -> Option<SupervisorId> {
-        self.lock().tree.add_supervisor(parent, spec)
+        lock(&self.supervised).tree.add_supervisor(parent, spec)
     }
 
     /// See [`Tree::start`].
@@ -132,7 +133,7 @@ impl Supervision {
 
     /// See [`Tree::health`].
     pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
-        self.lock().tree.health(supervisor)
+        lock(&self.supervised).tree.health(supervisor)
     }
 
     /// See [`Tree::stop`].
@@ -150,7 +151,7 @@ impl Supervision {
 
     /// Changes the tree, and wakes the children that the change concerns.
     fn change<R>(&self, change: impl FnOnce(&mut Supervised) -> R) -> R {
-        let mut supervised = self.lock();
+        let mut supervised = lock(&self.supervised);
         let result = change(&mut supervised);
         let mut concerned = Vec::new();
         while let Some(command) = supervised.tree.next_command() {
@@ -164,7 +165,7 @@ impl Supervision {
                 Command::Stop { .. } => signal.stops.store(true, Ordering::Release),
                 Command::End { why, .. } => {
                     *place = None;
-                    signal.told().end = Some(Box::new(why));
+                    lock(&signal.told).end = Some(Box::new(why));
                 }
             }
             concerned.push(signal);
@@ -174,32 +175,24 @@ impl Supervision {
         concerned.iter().for_each(|signal| signal.wake());
         result
     }
-
-    fn lock(&self) -> MutexGuard<'_, Supervised> {
-        self.supervised.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Signal {
     fn register(&self, waker: &Waker) {
-        let registered = &mut self.told().waker;
+        let registered = &mut lock(&self.told).waker;
         if registered.as_ref().is_none_or(|it| !it.will_wake(waker)) {
             *registered = Some(waker.clone());
         }
     }
 
     fn wake(&self) {
-        let waker = self.told().waker.clone();
+        let waker = lock(&self.told).waker.clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
     /// Why the child has ended.
     fn take_end(&self) -> Why {
-        self.told().end.take().map_or(Why::SupervisorEnded, |why| *why)
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.told).end.take().map_or(Why::SupervisorEnded, |why| *why)
     }
 }
 
@@ -249,7 +242,7 @@ impl Member {
         poll_fn(|context| {
             self.signal.register(context.waker());
             loop {
-                let mut supervised = self.supervision.lock();
+                let mut supervised = lock(&self.supervision.supervised);
                 let at = match supervised.tree.state(self.child) {
                     Some(State::Told { at }) => at,
                     Some(State::Waiting | State::Starting | State::Running | State::Stopping) => {
@@ -321,7 +314,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         // The waker has the task, and the task has this.
-        self.signal.told().waker = None;
+        lock(&self.signal.told).waker = None;
         if !self.has_ended {
             self.supervision.change(|it| {
                 let last = it.last;
@@ -363,7 +356,7 @@ mod tests {
         });
         supervision.start(top, Duration::ZERO);
         for member in &members {
-            assert!(supervision.lock().tree.begin(member.child, Duration::ZERO));
+            assert!(lock(&supervision.supervised).tree.begin(member.child, Duration::ZERO));
             member.started();
         }
         let count = Arc::<Count>::default();

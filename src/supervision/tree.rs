@@ -17,8 +17,6 @@
 mod halt;
 mod health;
 mod kinds;
-#[cfg(test)]
-mod otp;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use mycelium_core::{Message, Request};
 use mycelium_transports::local::{
@@ -12,6 +12,7 @@ use mycelium_transports::local::{
 
 use super::failure::Failure;
 use crate::inbox::AnyInbox;
+use crate::lock::lock;
 use crate::plan::BoundPort;
 use crate::request::Requests;
 use crate::supervision;
@@ -106,7 +107,7 @@ impl Probe {
             true => format!("ctx.subscribe::<{message}>()"),
             false => format!("ctx.subscribe_on(Self::{})", port.key),
         };
-        self.seen().inputs.push(Input {
+        lock(&self.0).inputs.push(Input {
             service: service.to_owned(),
             topic: port.topic.to_string(),
             message,
@@ -123,7 +124,7 @@ impl Probe {
         topic: &Arc<Topic>,
     ) -> Result<(), TopicError> {
         self.capture::<M>(topic)?;
-        self.seen().outputs.push(Output {
+        lock(&self.0).outputs.push(Output {
             service: service.to_owned(),
             topic: topic.name().to_owned(),
             message: Schema::of::<M>().name(),
@@ -133,7 +134,7 @@ impl Probe {
 
     /// Captures all messages of a topic.
     pub(crate) fn capture<M: Message>(&self, topic: &Arc<Topic>) -> Result<(), TopicError> {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.0);
         if !seen.captures.contains_key(topic.name()) {
             let subscription = topic.subscribe::<M>(TEST, Policy::Block)?;
             let capture = Capture { subscription, messages: VecDeque::new() };
@@ -144,7 +145,7 @@ impl Probe {
 
     /// Services request what none of them answers: the test does.
     pub(crate) fn add_requests<Q: Request>(&self, requests: Requests<Q>) {
-        self.seen().requests.insert(Q::TOPIC, Box::new(requests));
+        lock(&self.0).requests.insert(Q::TOPIC, Box::new(requests));
     }
 
     /// Calls `take` with the requests of a topic. `None` if the test does not answer them.
@@ -152,26 +153,26 @@ impl Probe {
         &self,
         take: impl FnOnce(&mut Requests<Q>) -> T,
     ) -> Option<T> {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.0);
         Some(take(seen.requests.get_mut(Q::TOPIC)?.downcast_mut()?))
     }
 
     /// A run of a service has failed.
     pub(crate) fn add_failure(&self, service: &str, failure: &supervision::Failure) {
-        self.seen().failures.push(Failure::new(service, failure));
+        lock(&self.0).failures.push(Failure::new(service, failure));
     }
 
     /// Collects what services emitted, which gives them room to emit more. Returns the number of
     /// messages and their size in bytes.
     pub(super) fn collect(&self) -> (usize, usize) {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.0);
         let collected = seen.captures.values_mut().map(|capture| capture.collect());
         collected.fold((0, 0), |(messages, bytes), (more, size)| (messages + more, bytes + size))
     }
 
     /// Whether there is a message of a topic. `None` if the topic is not captured with this type.
     pub(super) fn has<M: Message>(&self, topic: &str) -> Option<bool> {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.0);
         let capture = seen.capture::<M>(topic)?;
         capture.collect();
         Some(!capture.messages.is_empty())
@@ -179,22 +180,18 @@ impl Probe {
 
     /// The next message of a topic.
     pub(super) fn take<M: Message>(&self, topic: &str) -> Option<M> {
-        self.seen().capture::<M>(topic)?.messages.pop_front()?.message()
+        lock(&self.0).capture::<M>(topic)?.messages.pop_front()?.message()
     }
 
     pub(super) fn take_failures(&self) -> Vec<Failure> {
-        std::mem::take(&mut self.seen().failures)
+        std::mem::take(&mut lock(&self.0).failures)
     }
 
     pub(super) fn inputs(&self) -> Vec<Input> {
-        self.seen().inputs.clone()
+        lock(&self.0).inputs.clone()
     }
 
     pub(super) fn outputs(&self) -> Vec<Output> {
-        self.seen().outputs.clone()
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).outputs.clone()
     }
 }

@@ -2,11 +2,12 @@
 //! says so. Its time is paused by [`PausedTime`](mycelium_executor::PausedTime).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use crate::lock::lock;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mycelium_executor::{Executor, LocalFuture, MakeLocal, SendFuture, SpawnError, contain};
@@ -124,8 +125,4 @@ impl Executor for TestExecutor {
     fn entropy(&self) -> u64 {
         self.0.upgrade().map_or(SEED, |state| lock(&state.random).u64(..))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

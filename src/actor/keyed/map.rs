@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use mycelium_bundle::Restart;
 use mycelium_core::channel::Queue;
@@ -28,6 +28,7 @@ use crate::actor::life::{Actor, ActorLife, Maker};
 use crate::actor::mail::WhenFull;
 use crate::actor::set::Set;
 use crate::latch::Latch;
+use crate::lock::lock;
 
 /// The parts of the map, each with a lock.
 const SHARDS: usize = 64;
@@ -201,10 +202,6 @@ impl<K, A> Plan<K, A> {
 /// The same for each process: a key has its executor.
 fn hash_of<K: Hash>(key: &K) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the instances of the actor of one key, and takes it from the map at its end.

@@ -9,10 +9,12 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 
 use super::super::strategy::{Lifetime, Strategy};
-use super::otp::{self, Act, Exit};
 use super::{
     AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Tree,
 };
+use otp::{Act, Exit};
+
+mod otp;
 
 const WINDOW: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! Limits of supervisors and of services: which one counts, and that windows forget.
+//! Limits of supervisors and of services: which one counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,21 +30,6 @@ async fn the_limit_of_a_supervisor_is_that_of_all_its_children_together() {
         "service `B` failed permanently after 3 restarts by supervisor `top` within 3600s: \
          ordered to fail [M0054]"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_that_are_older_than_the_window_do_not_count() {
-    let diary = Diary::default();
-    let limit = Restart { window: Duration::from_secs(10), ..quick(1) };
-    let top = Supervisor::one_for_all("top").named_service("A").restart(limit);
-    let mut crew = Crew::start(crew("A", &diary).supervisor(top), &diary, tokio_here());
-    diary.has(&["+A"]).await;
-    for _ in 0..100 {
-        crew.order('A', Do::Fail).await;
-        diary.has(&["-A", "+A"]).await;
-        tokio::time::advance(Duration::from_secs(11)).await;
-    }
-    crew.end().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::super::strategy::{Lifetime, Strategy};
+use crate::supervision::strategy::{Lifetime, Strategy};
 
 /// The visible actions of a supervisor: which children it starts and terminates, in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
