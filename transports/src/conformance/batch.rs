@@ -3,14 +3,14 @@
 use futures_channel::oneshot;
 
 use super::pair::{cut, watched};
-use super::{Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
+use super::{
+    Account, Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds,
+};
 use crate::local::{Delivery, Policy, Threshold, TryRecv};
 
 /// Batches of any size arrive as their messages do, one by one or many at once.
 pub async fn batches_arrive_once_and_in_order<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let sizes = [3, 8, 0, 1, 30, 200];
     let count: u64 = sizes.iter().sum();
     let publishes = pair.publish(async move {
@@ -42,10 +42,8 @@ pub async fn batches_arrive_once_and_in_order<T: Transport>(pair: Pair) {
 
 /// A batch for an observer does not wait, and what it overwrites is reported.
 pub async fn an_observer_gets_the_exact_gaps_of_batches<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::DropOldest);
-    let mut observer = transport.subscribe("observer", Policy::DropOldest);
-    let mut publisher = transport.publisher("publisher");
-    let (mut sent, mut taken, mut missed, mut deliveries) = (0, 0, 0, Vec::new());
+    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
+    let (mut sent, mut account, mut deliveries) = (0, Account::default(), Vec::new());
     for size in [5, 8, 40, 1, 200] {
         let publishes = pair.publish(async move {
             let messages: Vec<Probe> = (sent..sent + size).map(|it| probe(0, it)).collect();
@@ -55,30 +53,20 @@ pub async fn an_observer_gets_the_exact_gaps_of_batches<T: Transport>(pair: Pair
         });
         publisher = pair.join("a batch for an observer", publishes).await;
         sent += size;
-        while taken + missed < sent {
-            let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
+        while account.sum() < sent {
+            let what = format!("what became of {sent} messages");
             pair.within(&what, observer.recv_many(&mut deliveries, 16)).await;
-            for delivery in deliveries.drain(..) {
-                match delivery {
-                    Delivery::Msg(probe) => {
-                        assert_eq!(probe.number, taken + missed, "the number is taken plus missed");
-                        taken += 1;
-                    }
-                    Delivery::Gap(gap) => missed += gap.count,
-                }
-            }
+            deliveries.drain(..).for_each(|delivery| _ = account.count(delivery));
         }
     }
-    assert_eq!(sent, taken + missed, "sent = taken + missed");
+    assert_eq!(sent, account.sum(), "sent = taken + missed");
 }
 
 /// A batch that is dropped after some polls has sent a prefix, and says how long that is.
 pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
     let count = rounds(100);
     for polls in 0..4 {
-        let transport = T::open(&pair, 4, Policy::Block);
-        let mut reader = transport.subscribe("reader", Policy::Block);
-        let mut publisher = transport.publisher("publisher");
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
         let emits = pair.publish(async move {
             let messages: Vec<Probe> = (0..count).map(|number| probe(0, number)).collect();
             let mut next = 0;
@@ -110,9 +98,7 @@ pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
 /// Each message of a batch whose handling failed is delivered once more, marked, and alone: only
 /// the one that fails again is not delivered any more.
 pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(async move {
         let messages = [0, 1, 2, 3, 4].map(|number| probe(0, number));
         publisher.emit_batch(&messages, &mut 0).await.expect("no reader rejects");
@@ -148,10 +134,8 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) 
 /// quarters of that. A publisher that waits for that is woken, and an observer does not count.
 pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transport>(pair: Pair) {
     let (upper, lower) = Threshold::default().marks(16);
-    let transport = T::open(&pair, 16, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
+    let (transport, mut reader, mut publisher) = T::joined(&pair, 16, Policy::Block);
     let _observer = transport.subscribe("observer", Policy::DropOldest);
-    let mut publisher = transport.publisher("publisher");
     let mut next = 0;
     for _ in 0..rounds(20) {
         let (tell, waits) = oneshot::channel();

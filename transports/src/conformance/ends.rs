@@ -27,9 +27,7 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: Transport>(pa
 
 /// A late reader gets all later messages, wherever the rings are.
 pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut early = transport.subscribe("early", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block);
     for sent in 0..13 {
         let mut late =
             [Policy::Block, Policy::DropOldest].map(|policy| transport.subscribe("late", policy));

@@ -23,9 +23,7 @@ const POLLS: std::ops::Range<usize> = 0..4;
 pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
     let count = rounds(100);
     for polls in POLLS {
-        let transport = T::open(&pair, 2, Policy::Block);
-        let mut reader = transport.subscribe("reader", Policy::Block);
-        let mut publisher = transport.publisher("publisher");
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
         let (full, filled) = oneshot::channel::<()>();
         let emits = pair.publish(async move {
             let mut full = Some(full);
@@ -53,9 +51,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
 pub async fn a_cancelled_receive_takes_nothing<T: Transport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
-        let transport = T::open(&pair, 4, Policy::Block);
-        let mut reader = transport.subscribe("reader", Policy::Block);
-        let mut publisher = transport.publisher("publisher");
+        let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
         let (tell, mut asleep) = mpsc::unbounded();
         let receives = pair.read(async move {
             for next in 0..count {

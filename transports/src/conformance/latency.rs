@@ -18,9 +18,7 @@ pub async fn a_measured_message_shows_how_long_it_took<T: Transport>(pair: Pair)
     let time = PausedTime::starting_at(NoTasks, start);
     let clock: Arc<dyn Executor> = Arc::new(time.clone());
     let pair = Pair { latency_sample: Some(1.0), clock: Some(clock), ..pair };
-    let transport = T::open(&pair, 64, Policy::Block);
-    let mut subscription = transport.subscribe("reader", Policy::Block);
-    let mut handle = transport.publisher("publisher");
+    let (transport, mut subscription, mut handle) = T::joined(&pair, 64, Policy::Block);
     let publisher = pair.publish(async move {
         for number in 0..count {
             handle.emit(probe(0, number)).await.expect("no reader rejects");

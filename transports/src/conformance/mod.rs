@@ -43,7 +43,7 @@ use mycelium_core::{TraceContext, message};
 
 use crate::counters::Latency;
 use crate::local::{
-    BatchError, Delivery, EmitError, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
+    BatchError, Delivery, EmitError, Gap, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
 };
 
 pub use batch::*;
@@ -88,6 +88,18 @@ pub trait Transport: Sized + 'static {
     /// Opens a topic between the two executors, with rings of `capacity` messages. `strictest` is
     /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
+
+    /// As [`open`](Transport::open), with a reader and a publisher.
+    fn joined(
+        pair: &Pair,
+        capacity: usize,
+        policy: Policy,
+    ) -> (Self, Self::Subscription, Self::Publisher) {
+        let transport = Self::open(pair, capacity, policy);
+        let reader = transport.subscribe("reader", policy);
+        let publisher = transport.publisher("publisher");
+        (transport, reader, publisher)
+    }
 
     /// As [`open`](Transport::open), but the publishers know nothing of the readers' node, which
     /// comes with [`meet`](Transport::meet): nothing is kept for it.
@@ -285,6 +297,50 @@ async fn expect_all(
     for next in numbers {
         let delivery = pair.within(&format!("{what}, number {next}"), reader.recv()).await;
         assert_eq!(number(delivery), next, "{what}");
+    }
+}
+
+/// What a reader got and missed.
+#[derive(Default)]
+struct Account {
+    taken: u64,
+    missed: u64,
+}
+
+impl Account {
+    /// Counts a delivery, and returns its gap.
+    #[track_caller]
+    fn count(&mut self, delivery: Delivery<Probe>) -> Option<Gap> {
+        match delivery {
+            Delivery::Msg(probe) => {
+                assert_eq!(probe.number, self.taken + self.missed, "in order, after the gap");
+                self.taken += 1;
+                None
+            }
+            Delivery::Gap(gap) => {
+                self.missed += gap.count;
+                Some(gap)
+            }
+        }
+    }
+
+    /// The next delivery, of which `sent` were sent.
+    async fn receive(
+        &mut self,
+        pair: &Pair,
+        reader: &mut impl Subscribe,
+        sent: u64,
+    ) -> Option<Gap> {
+        let Account { taken, missed } = self;
+        let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
+        match pair.within(&what, reader.recv()).await {
+            Some(delivery) => self.count(delivery),
+            None => panic!("the end instead of {what}"),
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.taken + self.missed
     }
 }
 

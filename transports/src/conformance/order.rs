@@ -39,9 +39,7 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair
 /// A fault that the transport must hide, such as a lost connection, loses and repeats no message.
 pub async fn a_disturbance_loses_and_repeats_nothing<T: Transport>(pair: Pair) {
     let count = rounds(400);
-    let transport = T::open(&pair, 8, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let publisher = transport.publisher("publisher");
+    let (transport, mut reader, publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(emit_all(publisher, 0, 0..count).map(drop));
     for next in 0..count {
         if next % 90 == 50 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::pair::{Task, watched};
-use super::{Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
+use super::{Account, Pair, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
 use crate::local::{Delivery, Policy, Refusal};
 
 /// `emit` waits as soon as the publisher is one ring ahead of the reader's confirmed messages, and
@@ -92,9 +92,7 @@ impl Progress {
 /// While the ring is full, `try_emit` returns the message and names the blocking reader. Accepted
 /// messages arrive, refused ones do not.
 pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut slow = transport.subscribe("slow", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let publishes = pair.publish(async move {
         let mut accepted = 0;
         loop {
@@ -121,9 +119,7 @@ pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pai
 /// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive,
 /// refused ones do not.
 pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 2, Policy::Reject);
-    let mut slow = transport.subscribe("slow", Policy::Reject);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject);
     let publishes = pair.publish(async move {
         let (mut accepted, mut rejected) = (Vec::new(), 0);
         // Nobody reads, so nearly all of them are rejected.
@@ -150,31 +146,20 @@ pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: 
 /// Bursts far larger than the ring never wait for a `drop-oldest` reader, and the number of sent
 /// messages is the sum of the taken and the missed ones.
 pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::DropOldest);
-    let mut observer = transport.subscribe("observer", Policy::DropOldest);
-    let mut publisher = transport.publisher("publisher");
-    let (mut sent, mut taken, mut missed, mut bursts) = (0, 0, 0, 0);
+    let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
+    let (mut sent, mut account, mut bursts) = (0, Account::default(), 0);
     // The number of missed messages depends on timing. In the long run it is not zero.
-    while bursts < 8 || missed == 0 {
+    while bursts < 8 || account.missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;
         publisher = send_at_once(&pair, publisher, sent..sent + burst).await;
         sent += burst;
-        while taken + missed < sent {
-            let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
-            match pair.within(&what, observer.recv()).await {
-                Some(Delivery::Msg(probe)) => {
-                    assert_eq!(probe.number, taken + missed, "the number is taken plus missed");
-                    taken += 1;
-                }
-                Some(Delivery::Gap(gap)) => {
-                    assert!(gap.exact && &*gap.publisher == "publisher", "{gap}");
-                    missed += gap.count;
-                }
-                None => panic!("the end, but the publisher still exists"),
+        while account.sum() < sent {
+            if let Some(gap) = account.receive(&pair, &mut observer, sent).await {
+                assert!(gap.exact && &*gap.publisher == "publisher", "{gap}");
             }
         }
-        assert_eq!(sent, taken + missed, "sent = taken + missed");
+        assert_eq!(sent, account.sum(), "sent = taken + missed");
     }
 }
 
@@ -182,9 +167,7 @@ pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Trans
 pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: Transport>(
     pair: Pair,
 ) {
-    let transport = T::open(&pair, 8, Policy::Latest);
-    let mut latest = transport.subscribe("latest", Policy::Latest);
-    let publisher = transport.publisher("publisher");
+    let (_transport, mut latest, publisher) = T::joined(&pair, 8, Policy::Latest);
     let mut publisher = send_at_once(&pair, publisher, 0..5).await;
     pair.until("five messages are in the ring", || latest.depth() == 5).await;
     match pair.within("a gap", latest.recv()).await {
@@ -202,17 +185,9 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>(pair: Pair) {
     let rounds = rounds(100);
     for policy in [Policy::DropOldest, Policy::Latest] {
-        let transport = T::open(&pair, 4, policy);
-        let mut slow = transport.subscribe("slow", policy);
-        let mut publisher = transport.publisher("publisher");
-        let (mut messages, mut gaps, mut missed) = (0, 0, 0);
-        let mut count = |delivery: Delivery<Probe>| match delivery {
-            Delivery::Msg(probe) => {
-                assert_eq!(probe.number, messages + missed, "in order, after the gap");
-                messages += 1;
-            }
-            Delivery::Gap(gap) => (gaps, missed) = (gaps + 1, missed + gap.count),
-        };
+        let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, policy);
+        let (mut account, mut gaps) = (Account::default(), 0);
+        let mut count = |delivery| gaps += u64::from(account.count(delivery).is_some());
         for sent in 0..rounds {
             publisher = send_at_once(&pair, publisher, 2 * sent..2 * sent + 2).await;
             let delivery = pair.within("a message or a gap", slow.recv()).await;
@@ -222,8 +197,8 @@ pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>
         while let Some(delivery) = pair.within("the rest, or the end", slow.recv()).await {
             count(delivery);
         }
-        let enough = T::RINGS * (messages + 1) >= gaps;
-        assert!(enough, "{messages} messages and {gaps} gaps with {policy:?}");
-        assert_eq!(2 * rounds, messages + missed, "sent = taken + missed, with {policy:?}");
+        let enough = T::RINGS * (account.taken + 1) >= gaps;
+        assert!(enough, "{} messages and {gaps} gaps with {policy:?}", account.taken);
+        assert_eq!(2 * rounds, account.sum(), "sent = taken + missed, with {policy:?}");
     }
 }

@@ -9,15 +9,15 @@ use futures_util::FutureExt;
 
 use super::pair::POLL_EVERY;
 use super::pressure::send_at_once;
-use super::{Pair, Probe, Publish, Subscribe, Transport, emit_all, expect_all, probe, rounds};
+use super::{
+    Account, Pair, Probe, Publish, Subscribe, Transport, emit_all, expect_all, probe, rounds,
+};
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
 pub async fn a_sampling_reader_gets_every_nth_message<T: Transport>(pair: Pair) {
     let policy = Policy::Sample(NonZeroU32::new(3).expect("not zero"));
-    let transport = T::open(&pair, 32, policy);
-    let mut sample = transport.subscribe("sample", policy);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut sample, mut publisher) = T::joined(&pair, 32, policy);
     for from in [0, 10, 20] {
         let publishes = pair.publish(emit_all(publisher, 0, from..from + 10));
         publisher = pair.join("the publisher emits", publishes).await;
@@ -39,9 +39,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
     let keys = NonZeroU32::new(4).expect("not zero");
     let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
     let policy = Policy::LatestByKey(by_key);
-    let transport = T::open(&pair, 16, policy);
-    let mut newest = transport.subscribe("newest", policy);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut newest, mut publisher) = T::joined(&pair, 16, policy);
     let publishes = pair.publish(async move {
         for (number, key) in [7, 8, 7, 9, 7].into_iter().enumerate() {
             let message = probe(key, number as u64);
@@ -69,31 +67,22 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: 
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
     let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
     pair.until("the first messages wait", || kept.depth() >= 8).await;
-    let (sent, mut taken, mut missed) = (8 + rounds(1000), 0, 0);
+    let (sent, mut account) = (8 + rounds(1000), Account::default());
     let publishes = pair.publish(emit_all(publisher, 0, 8..sent).map(drop));
     pair.join("the publisher emits", publishes).await;
-    loop {
-        match pair.within("a message, a gap, or the end", kept.recv()).await {
-            Some(Delivery::Msg(probe)) => {
-                assert_eq!(probe.number, taken + missed, "in order, after the gap");
-                taken += 1;
-            }
-            Some(Delivery::Gap(gap)) => {
-                assert!(gap.exact && taken >= 8, "the oldest messages stay: {gap} after {taken}");
-                missed += gap.count;
-            }
-            None => break,
+    while let Some(delivery) = pair.within("a message, a gap, or the end", kept.recv()).await {
+        if let Some(gap) = account.count(delivery) {
+            let Account { taken, .. } = account;
+            assert!(gap.exact && taken >= 8, "the oldest messages stay: {gap} after {taken}");
         }
     }
-    assert_eq!(sent, taken + missed, "sent = taken + missed");
-    assert!(missed > 0, "a reader that does not read misses messages");
+    assert_eq!(sent, account.sum(), "sent = taken + missed");
+    assert!(account.missed > 0, "a reader that does not read misses messages");
 }
 
 /// A late reader may start with the messages that are still in the ring.
 pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport>(pair: Pair) {
-    let transport = T::open(&pair, 8, Policy::DropOldest);
-    let mut first = transport.subscribe("first", Policy::DropOldest);
-    let publisher = transport.publisher("publisher");
+    let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let publishes = pair.publish(emit_all(publisher, 0, 0..5));
     let publisher = pair.join("the publisher emits", publishes).await;
     expect_all(&pair, &mut first, "the first reader", 0..5).await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Pair, Probe, Publish, Subscribe, Transport, probe};
-use crate::local::{Delivery, GapReason, OnStall, Policy, TryRecv};
+use super::{Account, Pair, Probe, Publish, Subscribe, Transport, probe};
+use crate::local::{GapReason, OnStall, Policy, TryRecv};
 
 /// Short, because laws wait for it. A reader that is evicted too early loses nothing of these laws.
 const LIMIT: Duration = Duration::from_millis(5);
@@ -23,7 +23,8 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: 
     for way in [Way::Emit, Way::TryEmit, Way::Batch] {
         let transport = T::open(&pair, 4, Policy::Block);
         transport.set_on_stall(&pair, OnStall::EvictAfter(LIMIT));
-        let mut account = Account::of(transport.subscribe("stalled", Policy::Block));
+        let (mut reader, mut account) =
+            (transport.subscribe("stalled", Policy::Block), Account::default());
         let mut publisher = transport.publisher("publisher");
         let (first, executor) = (20, pair.publishers.clone());
         let publishes = pair.publish(async move {
@@ -49,7 +50,7 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: 
             publisher
         });
         let mut publisher = pair.join("the publisher continues", publishes).await;
-        account.read(&pair, first).await;
+        read(&pair, &mut reader, &mut account, first).await;
         assert!(account.missed > 0, "a reader that does not read misses messages ({way:?})");
 
         let again = async {
@@ -61,7 +62,7 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: 
                 });
                 let (back, (sent_now, waits)) = pair.join("a burst", publishes).await;
                 (publisher, sent) = (back, sent_now);
-                account.read(&pair, sent).await;
+                read(&pair, &mut reader, &mut account, sent).await;
                 if waits {
                     return (publisher, sent);
                 }
@@ -69,8 +70,8 @@ pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: 
         };
         let (publisher, sent) = pair.within("the publisher waits again", again).await;
         drop(publisher);
-        assert_eq!(pair.within("the end", account.reader.recv()).await, None);
-        assert_eq!(sent, account.taken + account.missed, "sent = taken + missed");
+        assert_eq!(pair.within("the end", reader.recv()).await, None);
+        assert_eq!(sent, account.sum(), "sent = taken + missed");
     }
 }
 
@@ -82,39 +83,14 @@ fn burst(publisher: &mut impl Publish, first: u64) -> (u64, bool) {
     (refused.unwrap_or(end), refused.is_some())
 }
 
-/// What a reader got and missed.
-struct Account<S> {
-    reader: S,
-    taken: u64,
-    missed: u64,
-}
-
-impl<S: Subscribe> Account<S> {
-    fn of(reader: S) -> Account<S> {
-        Account { reader, taken: 0, missed: 0 }
-    }
-
-    /// Reads until each of `sent` messages was taken or missed.
-    async fn read(&mut self, pair: &Pair, sent: u64) {
-        while self.taken + self.missed < sent {
-            let what = format!(
-                "what became of {sent}, beyond {} taken and {} missed",
-                self.taken, self.missed
-            );
-            match pair.within(&what, self.reader.recv()).await {
-                Some(Delivery::Msg(probe)) => {
-                    assert_eq!(probe.number, self.taken + self.missed, "in order, after the gap");
-                    self.taken += 1;
-                }
-                Some(Delivery::Gap(gap)) => {
-                    let evicted = (true, GapReason::Evicted);
-                    assert_eq!((gap.exact, gap.reason), evicted, "the reason of {gap}");
-                    self.missed += gap.count;
-                }
-                None => panic!("the end instead of {what}"),
-            }
+/// Reads until each of `sent` messages was taken or missed.
+async fn read(pair: &Pair, reader: &mut impl Subscribe, account: &mut Account, sent: u64) {
+    while account.sum() < sent {
+        if let Some(gap) = account.receive(pair, reader, sent).await {
+            let evicted = (true, GapReason::Evicted);
+            assert_eq!((gap.exact, gap.reason), evicted, "the reason of {gap}");
         }
-        // The last message is taken, too.
-        assert_eq!(self.reader.try_recv(), TryRecv::Empty, "all were sent");
     }
+    // The last message is taken, too.
+    assert_eq!(reader.try_recv(), TryRecv::Empty, "all were sent");
 }

@@ -13,9 +13,7 @@ pub async fn messages_keep_their_traces<T: Transport>(pair: Pair) {
     let (tracer, begun) = Begun::half();
     tracer.set_executor(pair.publishers.clone());
     let pair = Pair { tracer: Some(tracer), ..pair };
-    let transport = T::open(&pair, 64, Policy::Block);
-    let mut subscription = transport.subscribe("reader", Policy::Block);
-    let handle = transport.publisher("publisher");
+    let (transport, mut subscription, handle) = T::joined(&pair, 64, Policy::Block);
     let publisher = pair.publish(emit_all(handle, 0, 0..count).map(drop));
     let mut received = Vec::new();
     for number in 0..count {

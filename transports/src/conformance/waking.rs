@@ -12,9 +12,7 @@ use crate::local::Policy;
 /// A parked reader is woken by each message, and by the end.
 pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
     let count = rounds(100);
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let (tell, mut asleep) = mpsc::unbounded();
     let receives = pair.read(async move {
         for next in 0..=count {
@@ -42,9 +40,7 @@ pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
 pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
     let ahead = 2;
     let count = ahead + rounds(50);
-    let transport = T::open(&pair, 2, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
     let (tell, mut asleep) = mpsc::unbounded();
     let emits = pair.publish(async move {
         for number in 0..count {
@@ -71,9 +67,7 @@ pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
 /// lost.
 pub async fn a_receive_with_a_timeout_loses_nothing<T: Transport>(pair: Pair) {
     let count = rounds(20);
-    let transport = T::open(&pair, 4, Policy::Block);
-    let mut reader = transport.subscribe("reader", Policy::Block);
-    let mut publisher = transport.publisher("publisher");
+    let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let (tell, mut timed_out) = mpsc::unbounded();
     let clock = pair.readers.clone();
     let receives = pair.read(async move {
