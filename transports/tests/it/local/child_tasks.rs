@@ -1,128 +1,103 @@
 //! Handles that join the child task in whose polls they are used.
 
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{ChildTask, Policy, Subscription, TaskBudget, poll_with};
 
-use super::{LocalTopic, Wakes, probe};
+use super::{LocalTopic, Wakes, probe, send};
 
-/// A waker, and its wakes since the last call.
-struct Waiter(Arc<Wakes>, Waker);
-
-impl Waiter {
-    fn new() -> Waiter {
-        let wakes = Arc::new(Wakes::default());
-        Waiter(wakes.clone(), wakes.into())
-    }
-
-    fn wakes(&self) -> usize {
-        self.0.0.swap(0, Ordering::SeqCst)
-    }
-
-    /// Receives all messages, and waits for the next one.
-    fn waits_for(&self, reader: &mut Subscription<Probe>) {
-        let context = Context::from_waker(&self.1);
-        while reader.poll_recv(&context).is_ready() {}
-    }
+/// Receives all messages, and waits for the next one.
+fn wait_for(reader: &mut Subscription<Probe>, waker: &Waker) {
+    while reader.poll_recv(&Context::from_waker(waker)).is_ready() {}
 }
 
 #[test]
 fn what_a_child_task_emits_wakes_readers_once_at_the_end_of_its_poll() {
-    let local = LocalTopic::open(512);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let waiter = Waiter::new();
-    waiter.waits_for(&mut reader);
+    let (_, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
+    let (wakes, waker) = Wakes::waker();
+    wait_for(&mut reader, &waker);
     let mut child = ChildTask::new(TaskBudget::new());
     for _ in 0..3 {
         child.poll(|| {
-            (0..10).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-            assert_eq!(waiter.wakes(), 0, "the poll has not ended");
+            send(&mut publisher, 0..10);
+            assert_eq!(wakes.take(), 0, "the poll has not ended");
         });
-        assert_eq!(waiter.wakes(), 1);
-        waiter.waits_for(&mut reader);
+        assert_eq!(wakes.take(), 1);
+        wait_for(&mut reader, &waker);
     }
     child.poll(|| {
-        (0..65).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!(waiter.wakes(), 1, "a long poll delays them by 64 operations at most");
+        send(&mut publisher, 0..65);
+        assert_eq!(wakes.take(), 1, "a long poll delays them by 64 operations at most");
     });
-    waiter.waits_for(&mut reader);
-    waiter.wakes();
+    wait_for(&mut reader, &waker);
+    wakes.take();
     // Outside of any task.
     publisher.try_emit(probe(0)).unwrap();
-    assert_eq!(waiter.wakes(), 1);
-    waiter.waits_for(&mut reader);
+    assert_eq!(wakes.take(), 1);
+    wait_for(&mut reader, &waker);
     // Inside another one, in whose poll the child is not polled.
     let service = TaskBudget::new();
     poll_with(&service, &mut [], || {
         publisher.try_emit(probe(0)).unwrap();
-        assert_eq!(waiter.wakes(), 1, "a service knows its handles");
+        assert_eq!(wakes.take(), 1, "a service knows its handles");
     });
 }
 
 #[test]
 fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
-    let local = LocalTopic::open(512);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let waiter = Waiter::new();
+    let (_, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
+    let (wakes, waker) = Wakes::waker();
     let own = TaskBudget::new();
     let mut deferred = [publisher.attach(&own)];
     let mut children = [(); 2].map(|()| ChildTask::new(TaskBudget::new()));
     for _ in 0..3 {
         for child in &mut children {
-            waiter.waits_for(&mut reader);
+            wait_for(&mut reader, &waker);
             child.poll(|| {
                 publisher.try_emit(probe(0)).unwrap();
-                assert_eq!(waiter.wakes(), 0);
+                assert_eq!(wakes.take(), 0);
             });
-            assert_eq!(waiter.wakes(), 1);
+            assert_eq!(wakes.take(), 1);
         }
-        waiter.waits_for(&mut reader);
+        wait_for(&mut reader, &waker);
         poll_with(&own, &mut deferred, || {
             publisher.try_emit(probe(0)).unwrap();
-            assert_eq!(waiter.wakes(), 0);
+            assert_eq!(wakes.take(), 0);
         });
-        assert_eq!(waiter.wakes(), 1);
+        assert_eq!(wakes.take(), 1);
     }
     // One that moves too often wakes at once, which allocates nothing.
     for round in 0..10 {
         let child = &mut children[round % 2];
-        waiter.waits_for(&mut reader);
+        wait_for(&mut reader, &waker);
         child.poll(|| publisher.try_emit(probe(0)).unwrap());
-        assert_eq!(waiter.wakes(), 1);
+        assert_eq!(wakes.take(), 1);
     }
 }
 
 #[test]
 fn what_a_child_task_receives_wakes_publishers_at_the_end_of_its_poll() {
-    let local = LocalTopic::open(16);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let waiter = Waiter::new();
-    let mut context = Context::from_waker(&waiter.1);
+    let (_, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
+    let (wakes, waker) = Wakes::waker();
+    let mut context = Context::from_waker(&waker);
     let mut child = ChildTask::new(TaskBudget::new());
     for _ in 0..3 {
         while publisher.try_emit(probe(0)).is_ok() {}
         assert!(pin!(publisher.emit(probe(1))).as_mut().poll(&mut context).is_pending());
-        waiter.wakes();
+        wakes.take();
         child.poll(|| {
             while reader.try_recv().delivery().is_some() {}
-            assert_eq!(waiter.wakes(), 0);
+            assert_eq!(wakes.take(), 0);
         });
-        assert_eq!(waiter.wakes(), 1);
+        assert_eq!(wakes.take(), 1);
     }
 }
 
 #[test]
 fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
-    let local = LocalTopic::open(16);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
     let mut child = ChildTask::new(TaskBudget::new());
     let panics = std::panic::AssertUnwindSafe(|| {
         child.poll(|| {
@@ -131,11 +106,11 @@ fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
         });
     });
     std::panic::catch_unwind(panics).unwrap_err();
-    let waiter = Waiter::new();
-    waiter.waits_for(&mut reader);
+    let (wakes, waker) = Wakes::waker();
+    wait_for(&mut reader, &waker);
     publisher.try_emit(probe(1)).unwrap();
-    assert_eq!(waiter.wakes(), 1, "outside of the task");
-    waiter.waits_for(&mut reader);
+    assert_eq!(wakes.take(), 1, "outside of the task");
+    wait_for(&mut reader, &waker);
     child.poll(|| publisher.try_emit(probe(2)).unwrap());
-    assert_eq!(waiter.wakes(), 1);
+    assert_eq!(wakes.take(), 1);
 }

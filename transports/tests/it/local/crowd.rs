@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
+use std::task::Context;
 use std::thread;
 
 use mycelium_transports::conformance::Probe;
@@ -13,7 +12,7 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::*;
 
-use super::{LocalTopic, Wakes, cases, probe};
+use super::{LocalTopic, Wakes, cases, probe, receive_many, send};
 
 /// More than a subscription looks at in turn, and more than the bits of a word.
 const MANY: usize = if cfg!(miri) { 12 } else { 150 };
@@ -35,8 +34,7 @@ fn messages_of_all_publishers_are_found_and_a_sleeping_reader_is_woken() {
     let mut publishers = publishers(&local, MANY);
     assert_eq!(numbers(&mut reader), []);
     for (number, publisher) in publishers.iter_mut().enumerate() {
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(wakes.clone());
+        let (wakes, waker) = Wakes::waker();
         assert!(pin!(reader.recv()).poll(&mut Context::from_waker(&waker)).is_pending());
         publisher.try_emit(probe(number as u64)).unwrap();
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "publisher {number}");
@@ -59,17 +57,18 @@ fn batches_have_messages_of_many_publishers() {
     let local = LocalTopic::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publishers = publishers(&local, MANY);
-    let context = Context::from_waker(Waker::noop());
     for round in 0..3 {
         for publisher in publishers.iter_mut().skip(round).step_by(7) {
-            (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+            send(publisher, 0..2);
         }
-        let (expected, mut batch) = (2 * (MANY - round).div_ceil(7), Vec::new());
-        while batch.len() < expected {
-            assert!(reader.poll_recv_many(&context, &mut batch, 20).is_ready());
+        let (expected, mut received) = (2 * (MANY - round).div_ceil(7), 0);
+        while received < expected {
+            let batch = receive_many(&mut reader, 20);
+            assert!(!batch.is_empty());
+            received += batch.len();
         }
-        assert_eq!(batch.len(), expected);
-        assert!(reader.poll_recv_many(&context, &mut batch, 20).is_pending());
+        assert_eq!(received, expected);
+        assert_eq!(receive_many(&mut reader, 20), []);
         assert!(publishers.iter().all(|publisher| publisher.depth() == 0), "all are done");
     }
 }
@@ -95,8 +94,7 @@ fn publishers_that_wait_are_woken_after_the_poll() {
     for taken in 0..=MANY {
         let mut waiting = Vec::new();
         for publisher in &mut publishers {
-            let woken = Arc::new(Wakes::default());
-            let waker = Waker::from(woken.clone());
+            let (woken, waker) = Wakes::waker();
             let waits = publisher.poll_confirmed(&Context::from_waker(&waker)).is_pending();
             waiting.push((woken, waits));
         }
@@ -144,7 +142,6 @@ proptest! {
         let _open = local.0.keep_open();
         let (mut reader, mut next) = (local.subscribe("reader", Policy::Block), 0);
         let (mut publishers, mut expected) = (Vec::new(), BTreeMap::new());
-        let context = Context::from_waker(Waker::noop());
         let take = |delivery: Delivery<Probe>, expected: &mut BTreeMap<u64, Vec<u64>>| {
             let probe = delivery.message().unwrap();
             let numbers = expected.get_mut(&probe.publisher).unwrap();
@@ -181,8 +178,7 @@ proptest! {
                     }
                 }
                 Operation::ReceiveMany(limit) => {
-                    let mut batch = Vec::new();
-                    let _ = reader.poll_recv_many(&context, &mut batch, limit);
+                    let batch = receive_many(&mut reader, limit);
                     batch.into_iter().for_each(|delivery| take(delivery, &mut expected));
                 }
             }

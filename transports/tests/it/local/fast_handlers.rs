@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -16,7 +15,7 @@ use mycelium_transports::local::{
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use super::{LocalTopic, Wakes, epoch, probe, take};
+use super::{LocalTopic, epoch, probe, send, take};
 
 /// The numbers of the messages with which a handler ran.
 #[derive(Clone, Default)]
@@ -103,33 +102,6 @@ fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
     assert_eq!(local.counted(["sent", "handler_refused"]), [2, 2]);
 }
 
-#[test]
-fn a_handler_runs_once_when_there_is_room_and_a_dropped_emit_runs_none() {
-    let local = LocalTopic::open(2);
-    let ran = Ran::default();
-    ran.watch(&local.0, "watch");
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-    let full = publisher.try_emit(probe(7)).unwrap_err();
-    assert_eq!(full.refusal, Refusal::Full { by: "reader".into() });
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
-    let mut context = Context::from_waker(&waker);
-    {
-        let mut emit = pin!(publisher.emit(probe(8)));
-        (0..3).for_each(|_| assert!(emit.as_mut().poll(&mut context).is_pending()));
-    }
-    assert_eq!(ran.numbers(), [0, 1], "no handler ran for a message without room");
-    let mut emit = pin!(publisher.emit(probe(2)));
-    assert!(emit.as_mut().poll(&mut context).is_pending());
-    assert_eq!((take(&mut reader), take(&mut reader)), (Some(0), Some(1)));
-    assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "room wakes the publisher");
-    assert_eq!(emit.as_mut().poll(&mut context), Poll::Ready(Ok(())));
-    assert_eq!(ran.numbers(), [0, 1, 2]);
-    assert_eq!(take(&mut reader), Some(2));
-}
-
 /// A service's emit begins with `poll_try_emit`, which cannot say why a message is refused.
 #[test]
 fn a_first_poll_that_cannot_say_why_runs_no_handler() {
@@ -146,27 +118,6 @@ fn a_first_poll_that_cannot_say_why_runs_no_handler() {
         assert_eq!(result.is_ok(), expected);
     }
     assert_eq!(ran.numbers(), [2, 3]);
-}
-
-#[test]
-fn a_batch_stops_at_the_refused_message_with_its_exact_place() {
-    let local = LocalTopic::open(64);
-    let ran = Ran::default();
-    ran.watch(&local.0, "watch");
-    add_judge(&local.0);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let batch: Vec<Probe> = [0, 1, 2, 4, 3, 6].map(probe).into();
-    let error = publisher.try_emit_batch(&batch).unwrap_err();
-    assert_eq!(error.sent, 4);
-    assert!(
-        matches!(&error.refusal, Refusal::FastHandler { handler, .. } if **handler == *"judge")
-    );
-    assert_eq!(ran.numbers(), [0, 1, 2, 4, 3], "one run for each message up to the refused one");
-    let mut emit = pin!(publisher.emit_batch(&batch[5..]));
-    let polled = emit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert_eq!(polled, Poll::Ready(Ok(())));
-    assert_eq!(std::iter::from_fn(|| take(&mut reader)).collect::<Vec<_>>(), [0, 1, 2, 4, 6]);
 }
 
 /// A publisher of a task, whose wakes are deferred, and one that was made before the handlers.
@@ -406,9 +357,7 @@ fn an_aborted_claim_overwrites_nothing() {
     let (topic, _) = judged(false, 2);
     let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-    for number in [0, 1] {
-        publisher.try_emit(probe(number)).unwrap();
-    }
+    send(&mut publisher, 0..2);
     publisher.try_emit(probe(3)).unwrap_err();
     assert_eq!(std::iter::from_fn(|| take(&mut observer)).collect::<Vec<_>>(), [0, 1]);
 }

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, LatestByKey, Policy, Publisher, Schema, Start, SubscribeOptions, Subscription, Topic,
-    TryRecv,
+    Delivery, GapReason, LatestByKey, Policy, Publisher, Schema, Start, SubscribeOptions,
+    Subscription, Topic, TryRecv,
 };
 
-use super::LocalTopic;
+use super::{LocalTopic, receive_many};
 
 const FATES: [&str; 8] =
     ["taken", "overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
@@ -62,6 +62,8 @@ struct Reader {
     /// Messages whose handling failed.
     failed: BTreeSet<(u64, u64)>,
     received: BTreeSet<(u64, u64)>,
+    /// It gets the newest message of each publisher: that is its key, and it had room for all.
+    gets_newest: bool,
 }
 
 impl Reader {
@@ -75,7 +77,7 @@ impl Reader {
         self.options.policy.keeps() || self.options.policy == Policy::DropOldest
     }
 
-    fn receive(&mut self, delivery: Delivery<Probe>) {
+    fn receive(&mut self, delivery: Delivery<Probe>, sent: &BTreeMap<u64, u64>) {
         let (name, is_oldest) = (&self.name, self.options.start == Start::OldestRetained);
         let (publisher, sequence) = match delivery {
             Delivery::Msg(probe) => {
@@ -87,11 +89,14 @@ impl Reader {
                 if let Policy::Sample(every) = self.options.policy {
                     assert_eq!(sequence % u64::from(every.get()), 0, "{name}");
                 }
+                let is_newest = sequence + 1 == sent[&publisher];
+                assert!(is_newest || !self.gets_newest, "{name} got {message:?}");
                 self.in_flight.push(message);
                 (publisher, Ok(sequence))
             }
             Delivery::Gap(gap) => {
                 assert!(gap.exact && gap.count > 0, "{name}: {gap}");
+                self.gets_newest &= gap.reason != GapReason::Overwritten;
                 (gap.epoch, Err(gap.count))
             }
         };
@@ -181,16 +186,19 @@ impl Model {
                 reader.subscription.done();
                 reader.settle();
             }
-            _ => self.readers.iter().for_each(|reader| {
-                self.check(&reader.name, reader.subscription.depth() as u64);
-            }),
+            _ => {}
+        }
+        for reader in &self.readers {
+            self.check(&reader.name, reader.subscription.depth() as u64);
         }
     }
 
     fn subscribe(&mut self) {
         let some = NonZeroU32::new(self.random.u32(1..6)).unwrap();
-        let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>("number", some).unwrap());
-        let policies: Vec<_> = Policy::all().chain([Policy::Sample(some), by_key]).collect();
+        let by = |key| Policy::LatestByKey(LatestByKey::of::<Probe>(key, some).unwrap());
+        let by_publisher = by("publisher");
+        let others = [Policy::Sample(some), by("number"), by_publisher];
+        let policies: Vec<_> = Policy::all().chain(others).collect();
         let policy = policies[self.random.usize(..policies.len())];
         let start = if self.random.u8(..3) == 0 { Start::OldestRetained } else { Start::Next };
         let options = SubscribeOptions::new(policy, start);
@@ -210,6 +218,7 @@ impl Model {
             in_flight,
             failed,
             received,
+            gets_newest: policy == by_publisher,
         });
     }
 
@@ -240,14 +249,12 @@ impl Model {
             for _ in 0..most {
                 reader.settle();
                 let TryRecv::Delivery(delivery) = reader.subscription.try_recv() else { return };
-                reader.receive(delivery);
+                reader.receive(delivery, &self.sent);
             }
         } else {
             reader.settle();
-            let (context, mut batch) = (Context::from_waker(Waker::noop()), Vec::new());
-            let poll = reader.subscription.poll_recv_many(&context, &mut batch, most);
-            assert_eq!(poll, if batch.is_empty() { poll } else { Poll::Ready(batch.len()) });
-            batch.into_iter().for_each(|delivery| reader.receive(delivery));
+            let batch = receive_many(&mut reader.subscription, most);
+            batch.into_iter().for_each(|delivery| reader.receive(delivery, &self.sent));
         }
     }
 
@@ -270,7 +277,7 @@ impl Model {
             loop {
                 reader.settle();
                 match reader.subscription.try_recv() {
-                    TryRecv::Delivery(delivery) => reader.receive(delivery),
+                    TryRecv::Delivery(delivery) => reader.receive(delivery, &self.sent),
                     TryRecv::Empty if self.sent.is_empty() || reader.next.is_empty() => break,
                     TryRecv::Empty => panic!("{}: no end", reader.name),
                     TryRecv::Closed => break,

@@ -11,13 +11,13 @@ use mycelium_transports::counters::{
     EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Metric, Region,
 };
 use mycelium_transports::local::{
-    Delivery, EgressItem, LatestByKey, Metadata, Policy, Publisher, Readers, Recorded, RingMemory,
-    Schema, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
+    Delivery, EgressItem, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema,
+    Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
 };
 use zerocopy::IntoBytes;
 
 use super::traces::Spans;
-use super::{each_policy, epoch, next, probe};
+use super::{each_policy, epoch, next, probe, receive_many};
 
 const MS: u64 = 1_000_000;
 
@@ -38,9 +38,7 @@ impl Measured {
         // Miri has no clock of its own.
         let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (counters, time) = (Region::new(64), PausedTime::starting_at(NoTasks, start));
-        let (schema, memory) = (Schema::of::<Probe>(), RingMemory::Heap);
-        let lines = counters.clone();
-        let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
+        let topic = topic(Schema::of::<Probe>(), recorded, &counters);
         topic.set_executor(Arc::new(time.clone()));
         Measured { topic, counters, time }
     }
@@ -80,6 +78,12 @@ impl Measured {
     }
 }
 
+/// A topic with rings of eight messages.
+fn topic(schema: Schema, recorded: impl Into<Recorded>, counters: &Arc<Region>) -> Arc<Topic> {
+    let memory = RingMemory::Heap;
+    Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, counters.clone()).unwrap()
+}
+
 fn numbers(deliveries: Vec<Delivery<Probe>>) -> Vec<u64> {
     deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
 }
@@ -106,22 +110,6 @@ fn the_time_that_a_message_waits_in_the_ring_is_measured() {
     reader.done();
     assert_eq!(world.measured(), (2, 5));
     assert_eq!(Metric::of(&world.counters.read()), [], "it is no metric of a service");
-}
-
-#[test]
-fn each_policy_measures_its_messages() {
-    for policy in each_policy() {
-        let world = Measured::of(1.0);
-        let mut feed = world.publisher();
-        let mut reader = world.subscribe(policy);
-        // More than a lap.
-        for number in 0..20 {
-            feed.try_emit(probe(number)).unwrap();
-            world.pass(number);
-            assert_eq!(next(&mut reader), number, "{policy:?}");
-        }
-        assert_eq!(world.measured(), (20, 190), "{policy:?}");
-    }
 }
 
 #[test]
@@ -191,15 +179,12 @@ fn each_message_of_a_batch_is_measured() {
     for policy in [Policy::Block, Policy::DropOldest] {
         let world = Measured::of(1.0);
         let (mut feed, mut reader) = (world.publisher(), world.subscribe(policy));
-        let task = Context::from_waker(Waker::noop());
         for round in 1..=5 {
             feed.try_emit_batch(&[0, 1, 2].map(probe)).unwrap();
             world.pass(1);
             feed.try_emit_batch(&[3, 4, 5].map(probe)).unwrap();
             world.pass(1);
-            let mut deliveries = Vec::new();
-            assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
-            assert_eq!(numbers(deliveries), [0, 1, 2, 3, 4, 5]);
+            assert_eq!(numbers(receive_many(&mut reader, 64)), [0, 1, 2, 3, 4, 5]);
             reader.done();
             assert_eq!(world.measured(), (6 * round, (3 * 2 + 3) * round), "{policy:?}");
         }
@@ -207,15 +192,12 @@ fn each_message_of_a_batch_is_measured() {
     // Of a share, each is chosen by itself.
     let world = Measured::of(0.5);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
-    let task = Context::from_waker(Waker::noop());
-    let mut deliveries = Vec::new();
     let mut shares = Vec::new();
     for _ in 0..200 {
         let before = world.latency().nanoseconds.count();
         feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7].map(probe)).unwrap();
-        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+        receive_many(&mut reader, 64);
         shares.push(world.latency().nanoseconds.count() - before);
-        deliveries.clear();
         reader.done();
     }
     assert!((650..950).contains(&shares.iter().sum::<u64>()));
@@ -235,10 +217,8 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
     }
     assert_eq!(world.measured(), (1, 3));
     // As those of a batch whose handling failed, which come one by one.
-    let task = Context::from_waker(Waker::noop());
     feed.try_emit_batch(&[2, 3, 4].map(probe)).unwrap();
-    let mut deliveries = Vec::new();
-    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    receive_many(&mut reader, 64);
     assert!(reader.fail().is_none());
     world.pass(50);
     (2..5).for_each(|number| assert_eq!(next(&mut reader), number));
@@ -334,24 +314,31 @@ fn a_link_passes_on_when_a_message_was_sent() {
 }
 
 #[test]
-fn traces_and_latencies_are_independent() {
+fn each_policy_has_the_traces_and_the_latencies_of_its_messages() {
     for (share, has_trace) in [(1.0, true), (0.0, false)] {
-        for (latency_sample, count) in [(Some(1.0), 20), (Some(0.0), 0), (None, 0)] {
-            let tracer = Tracer::new(share, Arc::<Spans>::default());
-            let world =
-                Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample });
-            tracer.set_executor(Arc::new(world.time.clone()));
-            let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
-            for number in 0..20 {
-                feed.try_emit(probe(number)).unwrap();
-                world.pass(1);
-                next(&mut reader);
-                assert_eq!(reader.trace().is_some(), has_trace);
-            }
-            let latencies = Latency::of(&world.counters.read());
-            assert_eq!(latencies.len(), usize::from(latency_sample.is_some()));
-            for Latency { nanoseconds, .. } in latencies {
-                assert_eq!((nanoseconds.count(), nanoseconds.sum()), (count, count * MS));
+        for (latency_sample, count, sum) in [(Some(1.0), 20, 190), (Some(0.0), 0, 0), (None, 0, 0)]
+        {
+            for policy in each_policy() {
+                let spans = Arc::<Spans>::default();
+                let tracer = Tracer::new(share, spans.clone());
+                let world =
+                    Measured::recording(Recorded { tracer: Some(tracer.clone()), latency_sample });
+                tracer.set_executor(Arc::new(world.time.clone()));
+                let (mut feed, mut reader) = (world.publisher(), world.subscribe(policy));
+                // More than a lap.
+                for number in 0..20 {
+                    feed.try_emit(probe(number)).unwrap();
+                    let sent = spans.take().first().map(|root| root.context);
+                    assert_eq!(sent.is_some(), has_trace);
+                    world.pass(number);
+                    assert_eq!((next(&mut reader), reader.trace()), (number, sent), "{policy:?}");
+                }
+                let latencies = Latency::of(&world.counters.read());
+                assert_eq!(latencies.len(), usize::from(latency_sample.is_some()));
+                for Latency { nanoseconds, .. } in latencies {
+                    let found = (nanoseconds.count(), nanoseconds.sum());
+                    assert_eq!(found, (count, sum * MS), "{policy:?}");
+                }
             }
         }
     }
@@ -389,25 +376,22 @@ struct Short {
 }
 
 #[test]
-fn messages_of_any_size_are_measured() {
-    let world = Measured::of(1.0);
-    let (recorded, schema) =
-        (Recorded { tracer: None, latency_sample: Some(1.0) }, Schema::of::<Short>());
-    let (readers, memory) = (Readers::from(8), RingMemory::Heap);
-    let counters = world.counters.clone();
-    let topic =
-        Topic::with_recorded("short", schema, 8, readers, memory, recorded, counters).unwrap();
+fn messages_of_any_size_are_measured_and_have_traces() {
+    let (world, spans) = (Measured::of(1.0), Arc::<Spans>::default());
+    let tracer = Tracer::new(1.0, spans.clone());
+    tracer.set_executor(Arc::new(world.time.clone()));
+    let recorded = Recorded { tracer: Some(tracer), latency_sample: Some(1.0) };
+    let topic = topic(Schema::of::<Short>(), recorded, &world.counters);
     topic.set_executor(Arc::new(world.time.clone()));
     let mut feed = topic.publisher::<Short>("Feed", epoch()).unwrap();
     let mut reader = topic.subscribe::<Short>("Reader", Policy::Block).unwrap();
-    let task = Context::from_waker(Waker::noop());
-    let mut deliveries = Vec::new();
     for number in 0..20 {
         feed.try_emit_batch(&[Short { number }, Short { number }, Short { number }]).unwrap();
         world.pass(1);
-        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+        let deliveries = receive_many(&mut reader, 64);
+        assert!(deliveries.iter().all(|it| matches!(it, Delivery::Msg(_))));
+        assert_eq!(reader.trace(), Some(spans.take()[0].context));
     }
-    assert!(deliveries.iter().all(|it| matches!(it, Delivery::Msg(_))));
     assert_eq!(world.measured(), (60, 60));
 }
 
@@ -415,9 +399,7 @@ fn messages_of_any_size_are_measured() {
 fn nothing_is_measured_before_there_is_a_clock() {
     let counters = Region::new(64);
     let recorded = Recorded { tracer: None, latency_sample: Some(1.0) };
-    let (schema, memory) = (Schema::of::<Probe>(), RingMemory::Heap);
-    let lines = counters.clone();
-    let topic = Topic::with_recorded("swaps", schema, 8, 8, memory, recorded, lines).unwrap();
+    let topic = topic(Schema::of::<Probe>(), recorded, &counters);
     let mut feed = topic.publisher::<Probe>("Feed", epoch()).unwrap();
     let mut reader = topic.subscribe::<Probe>("Reader", Policy::Block).unwrap();
     feed.try_emit(probe(1)).unwrap();

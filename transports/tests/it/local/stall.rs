@@ -12,7 +12,7 @@ use mycelium_transports::local::{
     SubscribeOptions, Subscription, Topic, TryRecv,
 };
 
-use super::{epoch, probe};
+use super::{epoch, probe, receive_many, send};
 
 /// The time after which readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ impl Evicting {
         let seen = evictions.clone();
         publisher.observe_evictions(move |eviction| seen.lock().unwrap().push(eviction));
         let capacity = publisher.capacity() as u64;
-        (0..capacity).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        send(&mut publisher, 0..capacity);
         (publisher, evictions)
     }
 
@@ -238,9 +238,7 @@ fn a_failed_message_of_an_evicted_reader_is_in_the_gap() {
         let mut reader = evicting.subscribe("reader", Policy::Block);
         let (mut publisher, _) = evicting.full();
         if batch {
-            let mut messages = Vec::new();
-            let context = Context::from_waker(Waker::noop());
-            assert!(reader.poll_recv_many(&context, &mut messages, 3).is_ready());
+            receive_many(&mut reader, 3);
         } else {
             assert_next(&mut reader, 0);
         }
@@ -284,7 +282,7 @@ fn nobody_is_evicted_without_a_clock() {
     topic.set_on_stall(OnStall::EvictAfter(Duration::ZERO));
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-    (0..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    send(&mut publisher, 0..4);
     assert!(!emit(&mut publisher) && publisher.try_emit(probe(4)).is_err());
     topic.set_executor(Arc::new(PausedTime::new(NoTasks)));
     assert!(emit(&mut publisher));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_core::{Message, TraceContext, message};
+use mycelium_core::{Message, TraceContext};
 use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
@@ -14,7 +14,7 @@ use mycelium_transports::local::{
     TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
 };
 
-use super::{each_policy, epoch, next, probe};
+use super::{epoch, next, probe, receive_many, send};
 
 #[derive(Debug, Default)]
 pub(super) struct Spans(Mutex<Vec<Span>>);
@@ -26,7 +26,7 @@ impl SpanSink for Spans {
 }
 
 impl Spans {
-    fn take(&self) -> Vec<Span> {
+    pub(super) fn take(&self) -> Vec<Span> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
@@ -173,9 +173,7 @@ fn a_receive_that_yields_ends_the_span() {
     let strategy = TaskBudget::with_trace(1, trace);
     let _wakes = input.attach(&strategy);
     let context = Context::from_waker(Waker::noop());
-    for number in 0..8 {
-        feed.try_emit(probe(number)).unwrap();
-    }
+    send(&mut feed, 0..8);
     within(&strategy, || {
         let taken = (0..8).take_while(|_| input.poll_recv(&context).is_ready()).count();
         // There are more messages, but the task has to yield first, and may do something else.
@@ -286,18 +284,6 @@ fn the_span_of_a_message_whose_handling_fails_says_so() {
 }
 
 #[test]
-fn each_policy_delivers_the_trace_of_its_message() {
-    for policy in each_policy() {
-        let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, policy);
-        for number in 0..20 {
-            feed.try_emit(probe(number)).unwrap();
-            let sent = world.spans.take()[0].context;
-            assert_eq!((next(&mut reader), reader.trace()), (number, Some(sent)), "{policy:?}");
-        }
-    }
-}
-
-#[test]
 fn a_message_after_a_gap_has_its_own_trace() {
     let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, Policy::DropOldest);
     (0..20).for_each(|number| feed.try_emit(probe(number)).unwrap());
@@ -319,32 +305,10 @@ fn a_batch_has_one_trace_and_is_received_as_one() {
     let error = feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(probe)).unwrap_err();
     assert_eq!(error.sent, 8);
     let [root] = &*world.spans.take() else { panic!("one span") };
-    let mut deliveries = Vec::new();
-    let task = Context::from_waker(Waker::noop());
-    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
-    let numbers = deliveries.drain(..).filter_map(Delivery::message).map(|probe| probe.number);
+    let deliveries = receive_many(&mut reader, 64).into_iter();
+    let numbers = deliveries.filter_map(Delivery::message).map(|probe| probe.number);
     assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(reader.trace(), Some(root.context));
-}
-
-/// Shorter than a word.
-#[message(topic = "short", id = 1)]
-struct Short {
-    number: u32,
-}
-
-#[test]
-fn messages_of_any_size_have_traces() {
-    let world = World::sampling(1.0);
-    let topic = world.topic::<Short>("short");
-    let mut feed = publisher::<Short>(&topic, "Feed");
-    let mut reader = topic.subscribe::<Short>("Reader", Policy::DropOldest).unwrap();
-    for number in 0..20 {
-        feed.try_emit(Short { number }).unwrap();
-        let received = reader.try_recv().delivery().and_then(Delivery::message);
-        assert_eq!(received.map(|it| it.number), Some(number));
-        assert_eq!(reader.trace(), Some(world.spans.take()[0].context));
-    }
 }
 
 #[test]

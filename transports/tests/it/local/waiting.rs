@@ -1,18 +1,16 @@
 //! Wait strategies: how long handles spin before they park, and when they yield.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::local::{Policy, TaskBudget, poll_with};
 
-use super::{LocalTopic, Wakes, probe};
+use super::{LocalTopic, Wakes, probe, send};
 
 /// Polls until the handle parks, and returns the number of polls.
 fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
+    let (wakes, waker) = Wakes::waker();
     for polls in 1.. {
         assert!(poll(&Context::from_waker(&waker)), "it must be pending");
         if wakes.0.swap(0, Ordering::SeqCst) == 0 {
@@ -24,9 +22,7 @@ fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
 
 #[test]
 fn a_waiter_spins_as_often_as_its_strategy_says() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     for (wait, polls) in [
         (WaitStrategy::Park, 1),
         (WaitStrategy::SpinThenPark(WaitStrategy::SPINS), 1),
@@ -39,7 +35,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
         for _ in 0..2 {
             let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
             assert_eq!(polled, polls, "{wait:?}");
-            (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+            send(&mut publisher, 0..2);
             let polled = polls_until_it_parks(|context| {
                 publisher.poll_emit(context, &probe(2)).is_pending()
             });
@@ -48,8 +44,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
         }
     }
     reader.set_wait_strategy(WaitStrategy::Spin);
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
+    let (wakes, waker) = Wakes::waker();
     for polls in 1..10 {
         assert!(reader.poll_recv(&Context::from_waker(&waker)).is_pending());
         assert_eq!(wakes.0.load(Ordering::SeqCst), polls, "it never parks");
@@ -58,9 +53,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
 
 #[test]
 fn a_task_with_deferred_wakes_spins_less() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     let budget = TaskBudget::new();
     let mut deferred = [reader.attach(&budget)];
     // One poll is enough for all spins. But taking the message has made room, and the publisher has
@@ -78,9 +71,7 @@ fn a_task_with_deferred_wakes_spins_less() {
 
 #[test]
 fn a_spinning_reader_needs_no_wake() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     reader.set_wait_strategy(WaitStrategy::Spin);
     publisher.set_wait_strategy(WaitStrategy::Spin);
     let count = if cfg!(miri) { 20 } else { 1000 };
@@ -99,11 +90,9 @@ fn a_spinning_reader_needs_no_wake() {
 
 #[test]
 fn a_spinning_publisher_is_rejected_at_once() {
-    let local = LocalTopic::open(2);
-    let _reader = local.subscribe("reader", Policy::Reject);
-    let mut publisher = local.publisher("publisher");
+    let (_, _reader, mut publisher) = LocalTopic::joined(2, Policy::Reject);
     publisher.set_wait_strategy(WaitStrategy::Spin);
-    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    send(&mut publisher, 0..2);
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));
     assert!(matches!(emitted, Poll::Ready(Err(_))));
 }
@@ -112,8 +101,7 @@ fn a_spinning_publisher_is_rejected_at_once() {
 fn a_handle_without_a_task_yields_by_its_own_count() {
     let local = LocalTopic::open(2);
     let mut publisher = local.publisher("publisher");
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
+    let (wakes, waker) = Wakes::waker();
     let context = Context::from_waker(&waker);
     let emits =
         (0..1000).filter(|number| publisher.poll_emit(&context, &probe(*number)).is_ready());
@@ -128,8 +116,7 @@ fn a_task_yields_when_its_budget_is_exhausted() {
     let mut publisher = local.publisher("publisher");
     let budget = TaskBudget::with_limit(7);
     let mut deferred = [publisher.attach(&budget)];
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(wakes.clone());
+    let (wakes, waker) = Wakes::waker();
     let context = Context::from_waker(&waker);
     for polls in 1..4 {
         let emits = poll_with(&budget, &mut deferred, || {
