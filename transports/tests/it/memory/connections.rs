@@ -12,7 +12,7 @@ use mycelium_transports::memory::{
     RefusedHello, SendError,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect};
 use crate::support::TestDir;
 
 /// Two control threads with one connection.
@@ -33,9 +33,7 @@ impl Pair {
         listening.listen(dir.socket(), Access::default()).unwrap();
         let (handler, events) = Recorder::new();
         listening.expect(TOKEN, Some(std::process::id()), handler);
-        let (handler, other_events) = Recorder::new();
-        let connection =
-            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
+        let (connection, other_events) = connect(&connecting, &dir, TOKEN);
         let established = other_events.connected();
         assert!(Arc::ptr_eq(&connection, &established));
         let accepted = (events.connected(), events);
@@ -123,30 +121,22 @@ fn only_expected_tokens_are_accepted() {
     let connecting = ControlThread::start("connecting", limits).unwrap();
     let (handler, expected) = Recorder::new();
     listening.expect(TOKEN, Some(1), handler);
-    let (handler, forgotten) = Recorder::new();
-    listening.expect([1; 16], None, handler);
+    let forgotten = expect(&listening, [1; 16]);
     assert!(listening.forget(&[1; 16]) && !listening.forget(&[1; 16]));
     assert!(!forgotten.is_empty(), "its handler was dropped");
     // Of another process, a forgotten one, and an unknown one.
     for token in [TOKEN, [1; 16], [2; 16]] {
-        let (handler, events) = Recorder::new();
-        let _connection =
-            connecting.connect(&dir.socket(), &Access::default(), token, handler).unwrap();
+        let (_connection, events) = connect(&connecting, &dir, token);
         assert_eq!(events.gone(), Gone::Refused(RefusedHello::Token));
     }
     assert!(expected.is_empty());
 
     // A token is good for one connection.
-    let (handler, events) = Recorder::new();
-    listening.expect([3; 16], None, handler);
-    let (handler, other) = Recorder::new();
-    let _connection =
-        connecting.connect(&dir.socket(), &Access::default(), [3; 16], handler).unwrap();
+    let events = expect(&listening, [3; 16]);
+    let (_connection, other) = connect(&connecting, &dir, [3; 16]);
     other.connected();
     events.connected();
-    let (handler, second) = Recorder::new();
-    let _connection =
-        connecting.connect(&dir.socket(), &Access::default(), [3; 16], handler).unwrap();
+    let (_connection, second) = connect(&connecting, &dir, [3; 16]);
     assert_eq!(second.gone(), Gone::Refused(RefusedHello::Token));
 }
 
@@ -165,10 +155,8 @@ fn the_socket_follows_the_rules_of_node_sockets() {
     assert!(!first.restore().unwrap());
     std::fs::remove_file(dir.socket()).unwrap();
     assert!(first.restore().unwrap());
-    let (handler, events) = Recorder::new();
-    first.expect(TOKEN, None, handler);
-    let (handler, _other) = Recorder::new();
-    let _connection = second.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
+    let events = expect(&first, TOKEN);
+    let (_connection, _other) = connect(&second, &dir, TOKEN);
     events.connected();
     drop(first);
     second.listen(dir.socket(), Access::default()).unwrap();

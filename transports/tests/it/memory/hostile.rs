@@ -19,7 +19,7 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, open_files, until};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect, open_files, until};
 use crate::support::TestDir;
 
 /// A peer that writes its packets itself.
@@ -59,8 +59,7 @@ impl Raw {
 
     /// A peer with an established connection.
     fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, Events) {
-        let (handler, events) = Recorder::new();
-        listening.expect(token, None, handler);
+        let events = expect(listening, token);
         let raw = Raw::connect(&dir.socket());
         raw.send(&hello(token, VERSION));
         assert_eq!(raw.receive(), Some(WELCOME));
@@ -177,8 +176,7 @@ fn nothing_is_accepted_before_a_hello() {
     assert_eq!(raw.receive(), Some(REFUSED));
     assert_eq!(raw.receive(), None);
 
-    let (handler, events) = Recorder::new();
-    listening.expect(TOKEN, None, handler);
+    let events = expect(&listening, TOKEN);
     let raw = Raw::connect(&dir.socket());
     raw.send(&hello(TOKEN, VERSION + 1));
     assert_eq!(raw.receive(), Some(REFUSED));
@@ -197,49 +195,30 @@ fn a_hostile_listener_is_left() {
     let socket = socket.unwrap();
     rustix::net::bind(&socket, &SocketAddrUnix::new(dir.socket()).unwrap()).unwrap();
     rustix::net::listen(&socket, 16).unwrap();
-    let cases = [
-        (Some(bytes(REGION, [0; 4])), false, None),
-        (Some(bytes(WAKE, [0; 4])), false, Some(PacketError::Unexpected(PacketKind::Wake))),
-        (Some(hello(TOKEN, VERSION)), false, Some(PacketError::Unexpected(PacketKind::Hello))),
-        (Some(bytes(WELCOME, [0; 4])), true, Some(PacketError::Unexpected(PacketKind::Welcome))),
-        (None, false, None),
-    ];
-    for (answer, assume_old_system, expected) in cases {
+    let unexpected = |kind| Gone::Packet(PacketError::Unexpected(kind));
+    let (kind, expected, found) = (PacketKind::Region, 1, 0);
+    let no_descriptor = Gone::Packet(PacketError::Descriptors { kind, expected, found });
+    let refused = |args| Some(bytes(REFUSED, args));
+    for (answer, assume_old_system, reason) in [
+        (Some(bytes(REGION, [0; 4])), false, no_descriptor),
+        (Some(bytes(WAKE, [0; 4])), false, unexpected(PacketKind::Wake)),
+        (Some(hello(TOKEN, VERSION)), false, unexpected(PacketKind::Hello)),
+        (Some(bytes(WELCOME, [0; 4])), true, unexpected(PacketKind::Welcome)),
+        (None, false, Gone::HandshakeTimeout),
+        (refused([1, 0, 0, 0]), false, Gone::Refused(RefusedHello::Token)),
+        (refused([2, 9, 0, 0]), false, Gone::Refused(RefusedHello::Version(9))),
+        (refused([77, 0, 0, 0]), false, Gone::Refused(RefusedHello::Other(77))),
+    ] {
         let mut limits = ControlLimits::default();
         limits.assume_old_system = assume_old_system;
         if answer.is_none() {
             limits.handshake = Duration::from_millis(20);
         }
         let connecting = ControlThread::start("connecting", limits).unwrap();
-        let (handler, events) = Recorder::new();
-        let _connection =
-            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
+        let (_connection, events) = connect(&connecting, &dir, TOKEN);
         let raw = Raw(rustix::net::accept(&socket).unwrap());
-        if let Some(answer) = &answer {
-            raw.send(answer);
-        }
-        let reason = match (expected, &answer) {
-            (Some(expected), _) => Gone::Packet(expected),
-            (None, None) => Gone::HandshakeTimeout,
-            (None, Some(_)) => {
-                let (kind, expected, found) = (PacketKind::Region, 1, 0);
-                Gone::Packet(PacketError::Descriptors { kind, expected, found })
-            }
-        };
+        answer.iter().for_each(|answer| raw.send(answer));
         assert_eq!(events.gone(), reason);
-    }
-    let connecting = ControlThread::start("connecting", ControlLimits::default()).unwrap();
-    for (args, reason) in [
-        ([1, 0, 0, 0], RefusedHello::Token),
-        ([2, 9, 0, 0], RefusedHello::Version(9)),
-        ([77, 0, 0, 0], RefusedHello::Other(77)),
-    ] {
-        let (handler, events) = Recorder::new();
-        let _connection =
-            connecting.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
-        let raw = Raw(rustix::net::accept(&socket).unwrap());
-        raw.send(&bytes(REFUSED, args));
-        assert_eq!(events.gone(), Gone::Refused(reason));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{Access, own_user};
-use mycelium_transports::memory::{
-    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, VERSION,
-};
+use mycelium_transports::memory::{ControlLimits, ControlThread, Gone, Mapping, VERSION};
 use rustix::process::{Resource, Rlimit};
 
 use crate::memory::hostile::{self, Raw};
-use crate::memory::support::{Event, Events, Recorder, TOKEN, mappings_of, open_files, until};
+use crate::memory::support::{
+    Event, Events, Recorder, TOKEN, expect, mappings_of, open_files, until,
+};
 use crate::support::{Copied, Other, STRANGER, TestDir, role, say};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
@@ -58,38 +58,12 @@ fn wait_to_be_killed() -> ! {
     }
 }
 
-/// Passes a region as soon as it can.
-struct Passing(Arc<Recorder>, String);
-
-impl Handler for Passing {
-    fn connected(&self, connection: &Arc<Connection>) {
-        let (_mapping, file) = Mapping::create(1, &self.1, false).unwrap();
-        let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
-        // The other side may have ended the connection.
-        let _ = connection.send(packet, Some(file.as_fd()));
-        self.0.connected(connection);
-    }
-
-    fn packet(&self, connection: &Arc<Connection>, packet: Packet, file: Option<OwnedFd>) {
-        self.0.packet(connection, packet, file);
-    }
-
-    fn wake(&self) {
-        self.0.wake();
-    }
-
-    fn gone(&self, reason: Gone) {
-        self.0.gone(reason);
-    }
-}
-
 #[test]
 #[ignore = "a part of another test"]
 fn connects() {
     let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("connects", limits).unwrap();
-    let (recorder, events) = Recorder::new();
-    let handler = Arc::new(Passing(recorder, memory_of_role(&socket)));
+    let (handler, events) = Recorder::passing(&memory_of_role(&socket));
     match control.connect(&socket, &Access::default(), TOKEN, handler) {
         Ok(_) => {}
         Err(error) => return say("result", &error.kind().to_string()),
@@ -110,8 +84,8 @@ fn listens() {
     let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default().users([0, own_user()])).unwrap();
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, memory_of_role(&socket))));
+    let (handler, events) = Recorder::passing(&memory_of_role(&socket));
+    control.expect(TOKEN, None, handler);
     say("listens", "now");
     let _connection = events.connected();
     say("connected", "now");
@@ -147,8 +121,8 @@ fn connects_with_a_child() {
 fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThread>, Events) {
     let control = ControlThread::start("expecting", limits(old_system)).unwrap();
     control.listen(dir.socket(), access).unwrap();
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-expecting".to_owned())));
+    let (handler, events) = Recorder::passing("of-the-expecting");
+    control.expect(TOKEN, None, handler);
     (control, events)
 }
 
@@ -185,8 +159,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
         for _ in 0..5 {
             let mut other = other("listens", &dir, old_system);
             other.line("listens");
-            let (recorder, events) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "of-a-survivor".to_owned()));
+            let (handler, events) = Recorder::passing("of-a-survivor");
             control.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
             let connection = events.connected();
             assert_eq!(connection.peer().process, Some(other.child.id()));
@@ -214,8 +187,7 @@ fn a_child_with_the_socket_does_not_hide_the_death_of_its_parent() {
         let dir = TestDir::new(&format!("forked-{old_system}"));
         let control = ControlThread::start("expecting", limits(old_system)).unwrap();
         control.listen(dir.socket(), Access::default()).unwrap();
-        let (recorder, events) = Recorder::new();
-        control.expect(TOKEN, None, recorder);
+        let events = expect(&control, TOKEN);
         let mut other = other("connects_with_a_child", &dir, old_system);
         let _connection = events.connected();
         assert_eq!(other.line("child"), "has the socket");
@@ -277,8 +249,7 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
     other.line("listens");
     let control = ControlThread::start("connecting", limits(false)).unwrap();
     let connect = |access: &Access| {
-        let (recorder, events) = Recorder::new();
-        let handler = Arc::new(Passing(recorder, memory_of_role(&dir.socket())));
+        let (handler, events) = Recorder::passing(&memory_of_role(&dir.socket()));
         control.connect(&dir.socket(), access, TOKEN, handler).map(|_| events)
     };
     for (access, user) in [(Access::default(), 0), (Access::default().owner(1000), 1000)] {
@@ -313,10 +284,9 @@ fn leaves_nothing() {
         let connecting = ControlThread::start("connecting", limits).unwrap();
         listening.listen(&socket, Access::default()).unwrap();
         for number in 0..20 {
-            let (recorder, events) = Recorder::new();
-            listening.expect([number; 16], None, Arc::new(Passing(recorder, "round".to_owned())));
-            let (recorder, other) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "round".to_owned()));
+            let (handler, events) = Recorder::passing("round");
+            listening.expect([number; 16], None, handler);
+            let (handler, other) = Recorder::passing("round");
             // Every other connection ends before it is established, or while it is.
             let connection =
                 connecting.connect(&socket, &Access::default(), [number; 16], handler).unwrap();
@@ -381,8 +351,7 @@ fn has_no_descriptor_left() {
     let exhaust = || std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect::<Vec<_>>();
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default()).unwrap();
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, recorder);
+    let events = expect(&control, TOKEN);
     let open = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
     say("listens", "now");
@@ -397,8 +366,7 @@ fn has_no_descriptor_left() {
     drop((connection, first));
     until("the connection is closed", || open() == before);
 
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, recorder);
+    let events = expect(&control, TOKEN);
     let second = exhaust();
     say("descriptors", "none");
     std::io::stdin().read_line(&mut String::new()).unwrap();

@@ -1,11 +1,16 @@
 //! What the tests look at: descriptors and mappings of this process, and handlers that record.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use mycelium_transports::memory::{Connection, Gone, Handler, Packet, Token};
+use mycelium_transports::endpoint::unix::Access;
+use mycelium_transports::memory::{
+    Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token,
+};
+
+use crate::support::TestDir;
 
 /// The descriptors of this process that lead to a memfd of this name.
 pub(crate) fn open_files(name: &str) -> usize {
@@ -44,24 +49,61 @@ pub(crate) enum Event {
 }
 
 /// A handler that records.
-pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>);
+pub(crate) struct Recorder {
+    events: Mutex<mpsc::Sender<Event>>,
+    /// The name of a region that it passes as soon as it can.
+    passes: Option<String>,
+}
 
 /// What a [`Recorder`] recorded.
 pub(crate) struct Events(mpsc::Receiver<Event>);
 
 impl Recorder {
     pub(crate) fn new() -> (Arc<Recorder>, Events) {
+        Recorder::that_passes(None)
+    }
+
+    /// It passes a region of this name.
+    pub(crate) fn passing(name: &str) -> (Arc<Recorder>, Events) {
+        Recorder::that_passes(Some(name.to_owned()))
+    }
+
+    fn that_passes(passes: Option<String>) -> (Arc<Recorder>, Events) {
         let (sender, receiver) = mpsc::channel();
-        (Arc::new(Recorder(Mutex::new(sender))), Events(receiver))
+        (Arc::new(Recorder { events: Mutex::new(sender), passes }), Events(receiver))
     }
 
     fn record(&self, event: Event) {
-        let _ = self.0.lock().unwrap().send(event);
+        let _ = self.events.lock().unwrap().send(event);
     }
+}
+
+/// The events of the connection that says `Hello` with this token.
+pub(crate) fn expect(control: &ControlThread, token: Token) -> Events {
+    let (recorder, events) = Recorder::new();
+    control.expect(token, None, recorder);
+    events
+}
+
+/// A connection to the socket of a directory, and its events.
+pub(crate) fn connect(
+    control: &ControlThread,
+    dir: &TestDir,
+    token: Token,
+) -> (Arc<Connection>, Events) {
+    let (recorder, events) = Recorder::new();
+    let access = Access::default();
+    (control.connect(&dir.socket(), &access, token, recorder).unwrap(), events)
 }
 
 impl Handler for Recorder {
     fn connected(&self, connection: &Arc<Connection>) {
+        if let Some(name) = &self.passes {
+            let (_mapping, file) = Mapping::create(1, name, false).unwrap();
+            let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
+            // The other side may have ended the connection.
+            let _ = connection.send(packet, Some(file.as_fd()));
+        }
         self.record(Event::Connected(connection.clone()));
     }
 
