@@ -7,122 +7,80 @@ pub(super) const NAME: usize = 3;
 /// Values of a line.
 pub(super) const VALUES: usize = 16;
 
-/// The kind of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// One publisher of one topic: [`PublisherValue`].
-    Publisher,
-    /// One publisher's messages at one subscription, or at the readers of another process:
-    /// [`EdgeValue`].
-    Edge,
-    /// One service: [`ServiceValue`].
-    Service,
-    /// One side of the links with another process: [`LinkValue`].
-    Link,
-    /// One service, as measured by the node's watchdog: [`WatchdogValue`].
-    Watchdog,
-    /// A counter of a service's own: [`CounterValue`].
-    Counter,
-    /// A gauge of a service's own: [`GaugeValue`].
-    Gauge,
-    /// A histogram of a service's own: [`HistogramValue`].
-    Histogram,
-    /// Sixteen buckets of a histogram or of latencies, from the number `first` of the label on:
-    /// [`BucketValue`].
-    Buckets,
-    /// One requester of one topic: [`RequesterValue`].
-    Requester,
-    /// One service that answers one topic: [`ResponderValue`].
-    Responder,
-    /// One listener for clients of the original system: [`LegacyValue`].
-    Legacy,
-    /// An exporter of spans: [`ExporterValue`].
-    Exporter,
-    /// The latencies of one topic's messages at one reader: [`LatencyValue`].
-    Latency,
-    /// A pusher of metrics: [`PusherValue`].
-    Pusher,
-    /// All actors of one type: [`ActorValue`].
-    Actor,
-    /// The node whose counters these are: [`NodeValue`].
-    Node,
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal of $value:ident,)*) => {
+        /// The kind of a line.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: [Kind; 17] = [$(Kind::$kind,)*];
+
+            /// The name of the kind in the region.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+
+            /// The names of the line's values, in order.
+            #[must_use]
+            pub const fn values(self) -> &'static [&'static str] {
+                match self {
+                    $(Kind::$kind => $value::NAMES,)*
+                }
+            }
+
+            #[cfg(feature = "metrics")]
+            pub(super) fn from_word(word: u64) -> Option<Kind> {
+                Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 17] = [
-        Kind::Publisher,
-        Kind::Edge,
-        Kind::Service,
-        Kind::Link,
-        Kind::Watchdog,
-        Kind::Counter,
-        Kind::Gauge,
-        Kind::Histogram,
-        Kind::Buckets,
-        Kind::Requester,
-        Kind::Responder,
-        Kind::Legacy,
-        Kind::Exporter,
-        Kind::Latency,
-        Kind::Pusher,
-        Kind::Actor,
-        Kind::Node,
-    ];
-
-    /// The name of the kind in the region.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Publisher => "publisher",
-            Kind::Edge => "edge",
-            Kind::Service => "service",
-            Kind::Link => "link",
-            Kind::Watchdog => "watchdog",
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-            Kind::Buckets => "buckets",
-            Kind::Requester => "requester",
-            Kind::Responder => "responder",
-            Kind::Legacy => "legacy",
-            Kind::Exporter => "exporter",
-            Kind::Latency => "latency",
-            Kind::Pusher => "pusher",
-            Kind::Actor => "actor",
-            Kind::Node => "node",
-        }
-    }
-
-    /// The names of the line's values, in order.
-    #[must_use]
-    pub const fn values(self) -> &'static [&'static str] {
-        match self {
-            Kind::Publisher => PublisherValue::NAMES,
-            Kind::Edge => EdgeValue::NAMES,
-            Kind::Service => ServiceValue::NAMES,
-            Kind::Link => LinkValue::NAMES,
-            Kind::Watchdog => WatchdogValue::NAMES,
-            Kind::Counter => CounterValue::NAMES,
-            Kind::Gauge => GaugeValue::NAMES,
-            Kind::Histogram => HistogramValue::NAMES,
-            Kind::Buckets => BucketValue::NAMES,
-            Kind::Requester => RequesterValue::NAMES,
-            Kind::Responder => ResponderValue::NAMES,
-            Kind::Legacy => LegacyValue::NAMES,
-            Kind::Exporter => ExporterValue::NAMES,
-            Kind::Latency => LatencyValue::NAMES,
-            Kind::Pusher => PusherValue::NAMES,
-            Kind::Actor => ActorValue::NAMES,
-            Kind::Node => NodeValue::NAMES,
-        }
-    }
-
-    #[cfg(feature = "metrics")]
-    pub(super) fn from_word(word: u64) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
-    }
+kinds! {
+    /// One publisher of one topic: [`PublisherValue`].
+    Publisher = "publisher" of PublisherValue,
+    /// One publisher's messages at one subscription, or at the readers of another process:
+    /// [`EdgeValue`].
+    Edge = "edge" of EdgeValue,
+    /// One service: [`ServiceValue`].
+    Service = "service" of ServiceValue,
+    /// One side of the links with another process: [`LinkValue`].
+    Link = "link" of LinkValue,
+    /// One service, as measured by the node's watchdog: [`WatchdogValue`].
+    Watchdog = "watchdog" of WatchdogValue,
+    /// A counter of a service's own: [`CounterValue`].
+    Counter = "counter" of CounterValue,
+    /// A gauge of a service's own: [`GaugeValue`].
+    Gauge = "gauge" of GaugeValue,
+    /// A histogram of a service's own: [`HistogramValue`].
+    Histogram = "histogram" of HistogramValue,
+    /// Sixteen buckets of a histogram or of latencies, from the number `first` of the label on:
+    /// [`BucketValue`].
+    Buckets = "buckets" of BucketValue,
+    /// One requester of one topic: [`RequesterValue`].
+    Requester = "requester" of RequesterValue,
+    /// One service that answers one topic: [`ResponderValue`].
+    Responder = "responder" of ResponderValue,
+    /// One listener for clients of the original system: [`LegacyValue`].
+    Legacy = "legacy" of LegacyValue,
+    /// An exporter of spans: [`ExporterValue`].
+    Exporter = "exporter" of ExporterValue,
+    /// The latencies of one topic's messages at one reader: [`LatencyValue`].
+    Latency = "latency" of LatencyValue,
+    /// A pusher of metrics: [`PusherValue`].
+    Pusher = "pusher" of PusherValue,
+    /// All actors of one type: [`ActorValue`].
+    Actor = "actor" of ActorValue,
+    /// The node whose counters these are: [`NodeValue`].
+    Node = "node" of NodeValue,
 }
 
 /// A value of the lines of one kind.
