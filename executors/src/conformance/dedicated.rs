@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::subject::{NotifyOnDrop, Subject, inside, soon, until};
+use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until};
 use crate::yield_now::yield_now;
 use crate::{
     Executor, GrantedPlacement, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread,
@@ -144,14 +144,10 @@ pub fn a_dedicated_thread_and_its_tasks_end_with_its_future<S: Subject>() {
         let name = thread.name.clone();
         let (dropped, gone) = mpsc::channel();
         let work = async move |there: Arc<dyn Executor>| {
-            let wait = |guard: NotifyOnDrop| async move {
-                let _guard = guard;
-                std::future::pending::<()>().await;
-            };
-            there.spawn(Box::pin(wait(NotifyOnDrop(dropped.clone())))).expect("spawned");
+            there.spawn(Box::pin(hold(NotifyOnDrop(dropped.clone())))).expect("spawned");
             let guard = NotifyOnDrop(dropped);
             there
-                .spawn_local(Box::new(move || Box::pin(wait(guard)) as LocalFuture<()>))
+                .spawn_local(Box::new(move || Box::pin(hold(guard)) as LocalFuture<()>))
                 .expect("spawned");
             yield_now().await;
             there
@@ -177,12 +173,7 @@ pub fn a_panic_ends_its_dedicated_thread_only<S: Subject>() {
         let (dropped, gone) = mpsc::channel();
         let make: MakeDedicated = Box::new(move |there| {
             Box::pin(async move {
-                let guard = NotifyOnDrop(dropped);
-                let wait = async move {
-                    let _guard = guard;
-                    std::future::pending::<()>().await;
-                };
-                there.spawn(Box::pin(wait)).expect("spawned");
+                there.spawn(Box::pin(hold(NotifyOnDrop(dropped)))).expect("spawned");
                 yield_now().await;
                 resume_unwind(Box::new("this thread only"));
             })

@@ -1,5 +1,6 @@
 //! The subjects of the laws, and what the laws share.
 
+use std::future::pending;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -167,6 +168,12 @@ impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Waits for ever, with a guard.
+pub(super) async fn hold(guard: NotifyOnDrop) {
+    let _guard = guard;
+    pending().await
 }
 
 /// Sends a message when it is dropped.

@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::subject::{NotifyOnDrop, Subject, inside, soon, until, until_outside};
+use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until, until_outside};
 use crate::executor::{Executor, LocalFuture, SpawnError};
 use crate::yield_now::yield_now;
 
@@ -189,14 +189,10 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
     let expected = Arc::new(AtomicUsize::new(0));
     let count = expected.clone();
     inside::<S>(async move |executor| {
-        let wait = |guard: NotifyOnDrop| async move {
-            let _guard = guard;
-            std::future::pending::<()>().await;
-        };
         let guards = [NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone())];
         for (number, guard) in guards.into_iter().enumerate() {
             count.fetch_add(1, Ordering::SeqCst);
-            executor.spawn(Box::pin(wait(guard))).expect("spawned");
+            executor.spawn(Box::pin(hold(guard))).expect("spawned");
             if number == 0 {
                 // One task waits already when the executor ends; the other may not have started.
                 yield_now().await;
@@ -205,7 +201,7 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
         if executor.runs_local() {
             count.fetch_add(1, Ordering::SeqCst);
             let guard = NotifyOnDrop(dropped.clone());
-            executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("spawned");
+            executor.spawn_local(Box::new(move || Box::pin(hold(guard)))).expect("spawned");
         }
     });
     let mut ended = 0;
