@@ -26,10 +26,18 @@ fn mode(path: &PathBuf) -> u32 {
 }
 
 #[test]
-fn a_listener_without_a_lock_is_live_too() {
-    let dir = TestDir::new("lockless");
-    drop(BoundSocket::at(dir.socket()).unwrap());
+fn h12_a_live_socket_is_never_taken_away() {
+    let dir = TestDir::new("live");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    assert_in_use(&dir);
+    connect(bound.path()).unwrap();
+    drop(bound);
+    // A listener without a lock is live, too.
     let _listener = UnixListener::bind(dir.socket()).unwrap();
+    assert_in_use(&dir);
+}
+
+fn assert_in_use(dir: &TestDir) {
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }
@@ -79,18 +87,14 @@ fn a_forked_child_does_not_keep_the_socket_of_a_dead_process() {
     for forks in [false, true] {
         let dir = TestDir::new("dead");
         let other = listens(role(LISTENS), &dir, forks);
-        let in_use = || {
-            let refused = BoundSocket::at(dir.socket()).unwrap_err();
-            assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
-        };
-        in_use();
+        assert_in_use(&dir);
         other.kill();
         // Its child still has the socket, or it had no time to remove it.
         assert_eq!(UnixStream::connect(dir.socket()).is_ok(), forks);
         assert_eq!(connect(&dir.socket()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         let bound = BoundSocket::at(dir.socket()).unwrap();
         connect(bound.path()).unwrap();
-        in_use();
+        assert_in_use(&dir);
     }
 }
 

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use mycelium_core::ring::broadcast::{Broadcast, Layout};
-use mycelium_core::ring::region::{ForeignData, ForeignRing, Memory, RegionError, RingIdentity};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+use mycelium_core::ring::region::{
+    ForeignCursors, ForeignData, ForeignRing, Memory, RegionError, RingIdentity,
+};
 use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
     ControlLimits, ControlThread, Mapping, cursor_region, data_region,
@@ -27,6 +29,13 @@ fn attach(file: &OwnedFd) -> Mapping {
     Mapping::attach(file.try_clone().unwrap(), 1 << 20, false).unwrap()
 }
 
+/// The ring of this region as another process has it.
+fn foreign(file: &OwnedFd) -> ForeignRing<Mapping, Mapping> {
+    let data = ForeignData::attach(attach(file), IDENTITY).unwrap();
+    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
+    ForeignRing::new(data, own, None).unwrap()
+}
+
 /// Attaches to a region after its owner has written a value into a word of its header.
 #[allow(unsafe_code)]
 fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, RegionError> {
@@ -36,20 +45,74 @@ fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, Region
     ForeignData::attach(attach(&file), IDENTITY)
 }
 
-/// The reader copied as far as the peer's header said, beyond the mapping, and divided by a
-/// capacity of 0.
+/// The reader copied as far as the peer's header said, beyond the mapping.
 #[test]
-fn s3_s4_a_header_beyond_the_memory_or_of_no_size_is_refused() {
+fn s3_a_header_beyond_the_memory_is_refused() {
     assert!(attach_with(CAPACITY, 16).is_ok());
-    for capacity in [0, 1, 3, 32, 1 << 20, 1 << 40, usize::MAX / 2 + 1] {
+    for capacity in [32, 1 << 20, 1 << 40, usize::MAX / 2 + 1] {
         assert!(attach_with(CAPACITY, capacity).is_err(), "{capacity}");
     }
-    for bytes in [0, 16, 1 << 30, usize::MAX] {
+    for bytes in [16, 1 << 30, usize::MAX] {
         assert!(attach_with(BYTES, bytes).is_err(), "{bytes}");
     }
     for entries in [3, 1 << 50, usize::MAX] {
         assert!(attach_with(ENTRIES, entries).is_err(), "{entries}");
     }
+}
+
+/// A length below that of the header underflowed, and a capacity of 0 divided by zero.
+#[test]
+fn s4_sizes_of_zero_are_refused() {
+    for (word, value) in [(CAPACITY, 0), (CAPACITY, 1), (CAPACITY, 3), (BYTES, 0)] {
+        assert!(attach_with(word, value).is_err(), "{word} {value}");
+    }
+}
+
+/// A reader that stored a position after the writer's made it overwrite unread messages.
+#[test]
+#[allow(unsafe_code)]
+fn s5_a_position_after_the_writers_harms_only_its_reader() {
+    let (region, _file) = data_region("writer", layout(), 2, IDENTITY, false).unwrap();
+    let ring = Broadcast::new(region, layout()).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut local = Broadcast::gating(&ring).unwrap();
+    let proxy = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap();
+    let (cursors, file) = cursor_region("liar", layout(), 3, IDENTITY).unwrap();
+    let positions = ForeignCursors::attach(attach(&file), layout(), 3, IDENTITY).unwrap();
+    for number in 0..16 {
+        writer.try_push(&[number], 8).unwrap();
+    }
+    for lie in [17, 1 << 40, usize::MAX, usize::MAX / 2] {
+        for word in cursors.memory().words() {
+            // SAFETY: no ring of this test uses the region.
+            unsafe { word.set(lie) };
+        }
+        proxy.import(|| positions.position(true));
+        assert!(proxy.kept() <= 16);
+        assert!(writer.try_push(&[16], 8).is_err(), "the reader beside it has read nothing");
+    }
+    let mut message = [0];
+    for sequence in 0..16 {
+        let length = 8;
+        assert_eq!(local.peek(&mut message), Peek::Message { sequence, length });
+        assert_eq!(message, [sequence]);
+        local.advance();
+    }
+}
+
+/// A peer could change bytes after they were checked.
+#[test]
+fn s7_a_message_that_was_overwritten_meanwhile_is_not_returned() {
+    let (region, file) = data_region("changed", layout(), 2, IDENTITY, false).unwrap();
+    let ring = Broadcast::new(region, layout()).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    // Without an entry at the writer, nothing keeps the messages for it.
+    let theirs = Broadcast::new(foreign(&file), layout()).unwrap();
+    let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
+    for number in 0..17 {
+        writer.try_push(&[number], 8).unwrap();
+    }
+    assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 1 });
 }
 
 /// The file could be read by everybody, and its path was followed through symbolic links.
@@ -80,9 +143,7 @@ fn a7_a_ring_has_one_writer() {
     let first = Broadcast::producer(&ring);
     assert!(first.is_some() && Broadcast::producer(&ring).is_none());
     assert!(!attach(&file).is_writable());
-    let data = ForeignData::attach(attach(&file), IDENTITY).unwrap();
-    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
-    let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
+    let theirs = Broadcast::new(foreign(&file), layout()).unwrap();
     assert!(Broadcast::producer(&theirs).is_none(), "its writer is elsewhere");
     assert!(rustix::io::write(file.as_fd(), b"x").is_err(), "nor by its descriptor");
 }
