@@ -9,9 +9,9 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, EgressItem, GapReason, Metadata, Policy, Publisher, Readers,
-    RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
-    TraceCell, TracedMessage, Tracer, TryRecv, poll_traced, poll_with,
+    DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, Span,
+    SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, TraceCell, TracedMessage,
+    Tracer, TryRecv, poll_traced, poll_with,
 };
 
 use super::{epoch, next, probe, receive_many, send};
@@ -325,48 +325,6 @@ fn a_message_that_finds_no_room_begins_no_trace() {
 }
 
 #[test]
-fn a_link_gets_traces_and_passes_them_on() {
-    let world = World::sampling(0.0);
-    let (there, here) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("swaps"));
-    let mut egress = there.egress_reader::<()>("link", Policy::Block).unwrap();
-    let mut feed = publisher::<Probe>(&there, "Feed");
-    let task = world.task("Feed");
-    let _wakes = feed.attach(&task);
-    let mut reader = here.subscribe::<Probe>("Reader", Policy::Block).unwrap();
-    let mut remote = here.remote_publisher("Feed", epoch(), 0).unwrap();
-    // Two messages without a trace, one with, one without.
-    for (number, byte) in [0, 0, 5, 0].into_iter().enumerate() {
-        within(&task, || {
-            let task = task.trace().unwrap();
-            let replaced = task.replace((byte > 0).then(|| trace(byte)));
-            feed.try_emit(probe(number as u64)).unwrap();
-            task.restore(replaced);
-        });
-    }
-    let stream = &mut egress.streams()[0];
-    assert_eq!(stream.ready(64), 2, "only these can be sent in a run");
-    let shape = stream.shape().unwrap();
-    let [run, _] = stream.borrow(0, 2).unwrap();
-    remote.push_run(shape, run).unwrap();
-    stream.pass_ready(2);
-    assert_eq!(stream.ready(64), 0);
-    for expected in [Some(trace(5)), None] {
-        let EgressItem::Message(bytes, found) = stream.next_item() else { panic!("no message") };
-        assert_eq!((bytes.len(), found.trace), (size_of::<Probe>(), expected));
-        remote.push_with(bytes, false, found).unwrap();
-        stream.advance();
-    }
-    // The ids of a peer may be invalid.
-    let invalid = TraceContext { trace_id: [0; 16], ..trace(5) };
-    let invalid = Metadata { trace: Some(invalid), ..Metadata::default() };
-    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, invalid).unwrap();
-    remote.flush();
-    for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
-        assert_eq!((next(&mut reader), reader.trace()), (number as u64, expected));
-    }
-}
-
-#[test]
 fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
     let Swaps { world, mut feed, .. } = Swaps::sampling(1.0, Policy::Block);
     let (till, other) = (world.task("Till"), TaskBudget::new());
@@ -391,23 +349,6 @@ fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
     assert_eq!((&*sale.service, &*sale.topic, &*sale.publisher), ("Till", "Sale", "till"));
     poll_traced(&till, || feed.try_emit(probe(5)).unwrap());
     assert_eq!(world.spans.take().len(), 1);
-}
-
-#[test]
-fn a_share_of_the_handlings_of_an_actor_begins_a_trace() {
-    let Swaps { world, mut feed, .. } = Swaps::sampling(0.25, Policy::DropOldest);
-    let till = world.task("Till");
-    let trace = till.trace().unwrap();
-    poll_traced(&till, || {
-        for number in 0..4_000 {
-            trace.begin("Sale", &"till".into(), None);
-            feed.try_emit(probe(number)).unwrap();
-        }
-        trace.end_handling(false);
-    });
-    let spans = world.spans.take();
-    assert!((800..1_200).contains(&spans.len()), "{} traces", spans.len());
-    assert!(spans.iter().all(|span| span.kind == SpanKind::Handle));
 }
 
 #[test]

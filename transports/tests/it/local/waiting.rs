@@ -70,25 +70,6 @@ fn a_task_with_deferred_wakes_spins_less() {
 }
 
 #[test]
-fn a_spinning_reader_needs_no_wake() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
-    reader.set_wait_strategy(WaitStrategy::Spin);
-    publisher.set_wait_strategy(WaitStrategy::Spin);
-    let count = if cfg!(miri) { 20 } else { 1000 };
-    let echo = std::thread::spawn(move || {
-        for number in 0..count {
-            let delivery = pollster::block_on(reader.recv()).unwrap();
-            assert_eq!(delivery.message(), Some(probe(number)));
-        }
-        reader
-    });
-    for number in 0..count {
-        pollster::block_on(publisher.emit(probe(number))).unwrap();
-    }
-    echo.join().unwrap();
-}
-
-#[test]
 fn a_spinning_publisher_is_rejected_at_once() {
     let (_, _reader, mut publisher) = LocalTopic::joined(2, Policy::Reject);
     publisher.set_wait_strategy(WaitStrategy::Spin);
@@ -108,22 +89,4 @@ fn a_handle_without_a_task_yields_by_its_own_count() {
     let emits = emits.count();
     assert!((990..1000).contains(&emits), "{emits}");
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1000 - emits, "a yield wakes the task");
-}
-
-#[test]
-fn a_task_yields_when_its_budget_is_exhausted() {
-    let local = LocalTopic::open(512);
-    let mut publisher = local.publisher("publisher");
-    let budget = TaskBudget::with_limit(7);
-    let mut deferred = [publisher.attach(&budget)];
-    let (wakes, waker) = Wakes::waker();
-    let context = Context::from_waker(&waker);
-    for polls in 1..4 {
-        let emits = poll_with(&budget, &mut deferred, || {
-            (0..)
-                .take_while(|number| publisher.poll_emit(&context, &probe(*number)).is_ready())
-                .count()
-        });
-        assert_eq!((emits, wakes.0.load(Ordering::SeqCst)), (7, polls));
-    }
 }
