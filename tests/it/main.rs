@@ -19,6 +19,7 @@ mod loopback;
 mod numbers;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "topology"))]
 mod proxy;
+#[allow(dead_code, reason = "tests of some features use only some of it")]
 mod running;
 #[cfg(all(unix, any(feature = "metrics", feature = "topology")))]
 #[allow(dead_code, reason = "without links")]
