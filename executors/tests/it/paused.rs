@@ -69,21 +69,6 @@ fn time_stands_still_until_it_is_moved() {
 }
 
 #[test]
-fn a_timer_wakes_at_its_deadline_and_not_before() {
-    let (time, wakes) = (PausedTime::new(Idle::default()), Arc::new(Wakes::default()));
-    let mut timer = time.sleep_until(3 * SECOND);
-    assert!(poll(&mut timer, &wakes).is_pending());
-    assert_eq!(time.next_timer(), Some(3 * SECOND));
-    time.advance(2 * SECOND);
-    assert!(poll(&mut timer, &wakes).is_pending());
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-    time.advance(SECOND);
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert!(poll(&mut timer, &wakes).is_ready());
-    assert_eq!(time.next_timer(), None);
-}
-
-#[test]
 fn the_next_timer_is_the_earliest_one_that_is_awaited() {
     let (time, wakes) = (PausedTime::new(Idle::default()), Arc::new(Wakes::default()));
     let mut timers = [5, 2, 2, 9].map(|at| time.sleep_until(at * SECOND));

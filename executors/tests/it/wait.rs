@@ -86,20 +86,6 @@ fn a_parked_thread_polls_only_when_woken() {
     assert_eq!(POLLS.load(SeqCst), 3);
 }
 
-#[test]
-fn a_wake_before_the_wait_is_not_lost() {
-    for wait in STRATEGIES {
-        let mut polls = 0;
-        let ready = poll_fn(|context| {
-            polls += 1;
-            context.waker().wake_by_ref();
-            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
-        });
-        block_on(ready, wait);
-        assert_eq!(polls, 3);
-    }
-}
-
 /// The processor time of this thread in nanoseconds. None if the system does not report it.
 fn cpu_time() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;

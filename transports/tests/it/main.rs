@@ -8,3 +8,4 @@ mod remote_publisher;
 mod support;
 mod unix;
 mod untyped;
+mod waiter;

@@ -3,7 +3,6 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_core::link::RunShape;
@@ -16,7 +15,7 @@ use mycelium_transports::local::{
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use crate::local::{LocalTopic, Wakes};
+use crate::waiter::Waiter;
 
 const CAPACITY: usize = 8;
 
@@ -62,10 +61,22 @@ fn push(publisher: &mut RemotePublisher, numbers: impl IntoIterator<Item = u64>)
 
 /// A subscription, and a publisher in another process, whose first message is `first`.
 fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, RemotePublisher) {
-    let topic = LocalTopic::open(CAPACITY);
-    let reader = topic.subscribe("reader", policy);
-    (reader, topic.remote(1, first))
+    let (reader, [publisher]) = joined_by([(1, first)], policy);
+    (reader, publisher)
 }
+
+/// A subscription, and publishers of these epochs and first messages.
+fn joined_by<const N: usize>(
+    publishers: [(u64, u64); N],
+    policy: Policy,
+) -> (Subscription<Probe>, [RemotePublisher; N]) {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let reader = topic.subscribe("reader", policy).unwrap();
+    let join = |(epoch, first)| topic.remote_publisher("publisher", epoch, first).unwrap();
+    (reader, publishers.map(join))
+}
+
+const TWO: [(u64, u64); 2] = [(1, 0), (2, 0)];
 
 /// The sample of the sequences, and not of the places in the ring.
 #[test]
@@ -93,8 +104,7 @@ fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
 
 #[test]
 fn a_run_of_messages_of_another_size_is_refused() {
-    let topic = LocalTopic::open(CAPACITY);
-    let mut publisher = topic.remote(1, 0);
+    let (_reader, mut publisher) = joined(Policy::Block, 0);
     let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
     for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
@@ -106,8 +116,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
 
 #[test]
 fn messages_after_the_end_are_refused() {
-    let topic = LocalTopic::open(CAPACITY);
-    let mut publisher = topic.remote(1, 0);
+    let (_reader, mut publisher) = joined(Policy::Block, 0);
     publisher.end();
     let probe = Probe { publisher: 0, number: 0 };
     assert_eq!(publisher.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
@@ -123,12 +132,12 @@ fn messages_after_the_end_are_refused() {
 fn the_first_receive_wakes_a_publisher_that_joined_before() {
     let (mut reader, publisher) = joined(Policy::Block, 0);
     // The stream has begun. Its first message waits for the reader's first request.
-    let (calls, waker) = Wakes::waker();
-    publisher.park(&waker);
+    let waiter = Waiter::new();
+    publisher.park(&waiter.1);
     assert!(!publisher.is_requested());
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
     assert!(publisher.is_requested());
-    assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+    assert_eq!(waiter.wakes(), 1);
 }
 
 /// `sent`, `no_subscribers`, and what the readers have counted.
@@ -292,17 +301,17 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
         assert_eq!((probe.number, probe.redelivered()), (number, number == 5));
         assert_eq!(publisher.done(|| false), Some(number), "it is being handled");
     }
-    let (calls, waker) = Wakes::waker();
-    publisher.park(&waker);
+    let waiter = Waiter::new();
+    publisher.park(&waiter.1);
     reader.done();
-    assert_eq!((publisher.done(|| false), calls.0.load(Ordering::SeqCst)), (Some(7), 1));
+    assert_eq!((publisher.done(|| false), waiter.wakes()), (Some(7), 1));
     publisher.skip(2, GapReason::Disconnected);
     assert_eq!(publisher.done(|| false), Some(7), "nobody knows of the gap");
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
     assert_eq!(publisher.done(|| false), Some(7), "it is being handled");
-    publisher.park(&waker);
+    publisher.park(&waiter.1);
     reader.done();
-    assert_eq!((publisher.done(|| false), calls.0.load(Ordering::SeqCst)), (Some(9), 2));
+    assert_eq!((publisher.done(|| false), waiter.wakes()), (Some(9), 1));
 
     // Messages in the ring of its own, and those that it had no room for, are not done.
     let sent = 9 + 5 * CAPACITY as u64;
@@ -319,20 +328,18 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     assert_eq!((publisher.done(|| false), next), (Some(sent), sent));
 
     // What it has not taken is done when it leaves.
-    push(&mut publisher, [sent]);
-    let before = calls.0.load(Ordering::SeqCst);
-    publisher.park(&waker);
+    publisher.push(Probe { publisher: 0, number: sent }.as_bytes(), false).unwrap();
+    waiter.wakes();
+    publisher.park(&waiter.1);
     drop(reader);
-    assert!(calls.0.load(Ordering::SeqCst) > before, "the link confirms the messages");
+    assert!(waiter.wakes() > 0, "the link confirms the messages");
     assert_eq!(publisher.done(|| false), None);
 }
 
 #[test]
 fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
-    let topic = LocalTopic::open(CAPACITY);
     let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
-    let mut reader = topic.subscribe("reader", Policy::LatestByKey(by_key));
-    let mut publisher = topic.remote(1, 0);
+    let (mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
     for done in 0..3 {
         push(&mut publisher, [done]);
         assert_eq!(publisher.done(|| false), Some(done));
@@ -355,9 +362,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
 #[test]
 fn what_a_reader_got_last_is_done_at_its_next_receive() {
     for policy in [Policy::Block, Policy::DropOldest, Policy::Latest] {
-        let topic = LocalTopic::open(CAPACITY);
-        let mut reader = topic.subscribe("reader", policy);
-        let mut publishers = [1, 2].map(|epoch| topic.remote(epoch, 0));
+        let (mut reader, mut publishers) = joined_by(TWO, policy);
         for publisher in &mut publishers {
             publisher.skip(2, GapReason::Overwritten);
             push(publisher, [2]);
@@ -375,9 +380,7 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
 /// Of an observer, too.
 #[test]
 fn an_observers_batch_is_done_at_its_next_receive() {
-    let topic = LocalTopic::open(CAPACITY);
-    let mut reader = topic.subscribe("reader", Policy::DropOldest);
-    let mut publishers = [1, 2].map(|epoch| topic.remote(epoch, 0));
+    let (mut reader, mut publishers) = joined_by(TWO, Policy::DropOldest);
     for publisher in &mut publishers {
         publisher.skip(2, GapReason::Overwritten);
         push(publisher, [2]);
@@ -397,9 +400,7 @@ fn an_observers_batch_is_done_at_its_next_receive() {
 #[test]
 fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
     for fails in [false, true] {
-        let topic = LocalTopic::open(CAPACITY);
-        let mut reader = topic.subscribe("reader", Policy::Block);
-        let mut publishers = [1, 2].map(|epoch| topic.remote(epoch, 0));
+        let (mut reader, mut publishers) = joined_by(TWO, Policy::Block);
         for publisher in &mut publishers {
             push(publisher, [0]);
         }

@@ -19,21 +19,6 @@ fn outside_a_runtime_current_is_an_error() {
 }
 
 #[test]
-fn an_ended_runtime_refuses_everything_without_a_panic() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let executor = runtime.block_on(async { Tokio::current().unwrap() });
-    drop(runtime);
-    assert_eq!(executor.spawn(Box::pin(async {})), Err(SpawnError::Ended));
-    assert_eq!(executor.blocking(Box::new(|| {})), Err(SpawnError::Ended));
-    #[cfg(unix)]
-    {
-        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(executor.unix_stream(socket).is_err());
-    }
-    assert!(executor.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).is_err());
-}
-
-#[test]
 fn futures_may_be_polled_outside_the_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let executor = runtime.block_on(async { Tokio::current().unwrap() });

@@ -1,4 +1,3 @@
-use futures_util::FutureExt;
 use mycelium_executor::Credentials;
 
 use super::*;
@@ -38,43 +37,6 @@ fn pending_connections_of_a_process_are_limited() {
     let tickets = [2, 2, 2, 2].map(|process| admission.enter(&peer(process)));
     assert_eq!(evicted(&tickets), [true, true, false, false]);
     assert!(!other.is_evicted());
-}
-
-#[test]
-fn unannounced_names_share_what_announced_ones_leave() {
-    let admission = admission(4, 8, 2);
-    let name = |process, is_announced| {
-        let ticket = admission.enter(&peer(process));
-        (admission.name(&ticket, is_announced, 1), ticket)
-    };
-    let named = [1, 1, 1, 2, 3].map(|process| name(process, false));
-    // Two of one process, and three in all: the fourth place is reserved.
-    assert_eq!(named.each_ref().map(|(let_in, _)| *let_in), [true, true, false, true, false]);
-    assert!(name(3, true).0);
-    // A connection that ends frees a place.
-    admission.leave(&named[0].1);
-    assert!(name(3, false).0);
-}
-
-#[test]
-fn a_shortage_evicts_dispensable_connections() {
-    let admission = admission(8, 8, 8);
-    let known = admission.enter(&peer(1));
-    assert!(admission.name(&known, true, 1));
-    let unannounced = [1, 1].map(|process| admission.enter(&peer(process)));
-    assert!(unannounced.iter().all(|ticket| admission.name(ticket, false, 1)));
-    let pending = admission.enter(&peer(1));
-    for gone in [&pending, &unannounced[0], &unannounced[1]] {
-        assert!(admission.make_room());
-        assert!(gone.is_evicted() && gone.evicted().now_or_never().is_some());
-        // Its descriptor is not free yet: no other is evicted.
-        assert!(admission.make_room());
-        assert!(admission.until_leaving(0).now_or_never().is_none());
-        admission.leave(gone);
-        assert!(admission.until_leaving(0).now_or_never().is_some());
-    }
-    assert!(!admission.make_room(), "the announced one stays");
-    assert!(!known.is_evicted());
 }
 
 #[test]

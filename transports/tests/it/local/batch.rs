@@ -2,10 +2,7 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
-use mycelium_core::wait::WaitStrategy;
-use mycelium_executor::block_on;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{Delivery, Policy, Refusal, Subscription, TaskBudget, poll_with};
 use proptest::prelude::*;
@@ -79,65 +76,12 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
     });
     assert!(waits);
     assert_eq!(shown(), 4);
-    // So does one that is refused.
-    let (local, _reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    // So does one whose message is refused.
+    let local = LocalTopic::open(4);
+    let _reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
     assert_eq!(local.counted(["high_water"]), [4]);
-}
-
-/// At full speed, batches of all lengths arrive once and in order, and sleeping ends are woken.
-#[test]
-fn batches_arrive_once_and_in_order() {
-    let count = if cfg!(miri) { 100 } else { 50_000 };
-    let local = LocalTopic::open(8);
-    let mut gating = local.subscribe("gating", Policy::Block);
-    let mut observing = local.subscribe("observing", Policy::DropOldest);
-    let mut publisher = local.publisher("publisher");
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            block_on(
-                async {
-                    let mut next = 0;
-                    while next < count {
-                        let end = (next + 1 + next % 20).min(count);
-                        publisher.emit_batch(&probes(next..end)).await.unwrap();
-                        next = end;
-                    }
-                },
-                WaitStrategy::Park,
-            );
-        });
-        scope.spawn(move || {
-            block_on(
-                async {
-                    for number in 0..count {
-                        let next = gating.recv().await.and_then(Delivery::message);
-                        assert_eq!(next.map(|probe| probe.number), Some(number));
-                    }
-                    assert_eq!(gating.recv().await, None);
-                },
-                WaitStrategy::Park,
-            );
-        });
-        scope.spawn(move || {
-            block_on(
-                async {
-                    let mut next = 0;
-                    while let Some(delivery) = observing.recv().await {
-                        match delivery {
-                            Delivery::Gap(gap) => next += gap.count,
-                            Delivery::Msg(probe) => {
-                                assert_eq!(probe.number, next);
-                                next += 1;
-                            }
-                        }
-                    }
-                    assert_eq!(next, count);
-                },
-                WaitStrategy::Park,
-            );
-        });
-    });
 }
 
 proptest! {
@@ -175,14 +119,11 @@ proptest! {
     }
 }
 
-/// Receives a batch; gaps are 1,000 plus their count, redelivered messages 100 plus their number.
-fn many(reader: &mut Subscription<Probe>, limit: usize) -> Vec<u64> {
-    let number = |delivery: Delivery<Probe>| match delivery {
-        Delivery::Msg(probe) if probe.redelivered() => 100 + probe.number,
-        Delivery::Msg(probe) => probe.number,
-        Delivery::Gap(gap) => 1000 + gap.count,
-    };
-    receive_many(reader, limit).into_iter().map(number).collect()
+/// Receives a batch of any length.
+fn many(reader: &mut Subscription<Probe>) -> Vec<u64> {
+    let (context, mut deliveries) = (Context::from_waker(Waker::noop()), Vec::new());
+    let _ = reader.poll_recv_many(&context, &mut deliveries, usize::MAX);
+    deliveries.into_iter().filter_map(Delivery::message).map(|probe| probe.number).collect()
 }
 
 #[test]
@@ -192,13 +133,13 @@ fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
     let mut publishers = [local.publisher("one"), local.publisher("two")];
     publishers[0].try_emit_batch(&probes(0..700)).unwrap();
     publishers[1].try_emit_batch(&probes(700..710)).unwrap();
-    let batch = many(&mut reader, usize::MAX);
+    let batch = many(&mut reader);
     let first = batch.iter().filter(|number| **number < 700).count();
     assert!(first <= 33 && batch.len() == first + 10, "{first} of {}", batch.len());
     drop(publishers);
     let mut rest = batch.len();
     loop {
-        match many(&mut reader, usize::MAX).len() {
+        match many(&mut reader).len() {
             0 => break,
             count => {
                 assert!(count <= 256);
@@ -207,61 +148,4 @@ fn no_batch_exceeds_the_budget_and_none_starves_a_publisher() {
         }
     }
     assert_eq!(rest, 710);
-}
-
-proptest! {
-    /// Batches of any length, receives, failures and ends agree with a plain queue.
-    #[test]
-    fn batches_agree_with_a_queue(
-        operations in prop::collection::vec((0..5u8, 0..10usize), 1..150),
-    ) {
-        let (_, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
-        // Numbers that wait, with the number of their failures; those in flight are at the front.
-        let mut queue = std::collections::VecDeque::new();
-        let (mut next, mut in_flight, mut dead) = (0u64, 0, 0);
-        for (operation, count) in operations {
-            match operation {
-                0 | 1 => {
-                    let sent = publisher.try_emit_batch(&probes(next..next + count as u64));
-                    let sent = sent.map_or_else(|error| error.sent, |()| count);
-                    queue.extend((next..next + sent as u64).map(|number| (number, 0)));
-                    next += sent as u64;
-                }
-                2 if count == 0 => {
-                    // It finishes nothing.
-                    prop_assert_eq!(many(&mut reader, 0), [0; 0]);
-                }
-                2 => {
-                    queue.drain(..in_flight);
-                    let batch = many(&mut reader, count);
-                    in_flight = batch.len();
-                    let fresh = queue.iter().take_while(|(_, failures)| *failures == 0).count();
-                    let expected = if fresh == 0 { queue.len().min(1) } else { fresh.min(count) };
-                    prop_assert_eq!(in_flight, expected);
-                    for ((number, failures), found) in queue.iter().zip(&batch) {
-                        prop_assert_eq!(*found, number + 100 * failures.min(&1));
-                    }
-                }
-                3 => {
-                    queue.drain(..in_flight);
-                    in_flight = usize::from(take(&mut reader).is_some());
-                    prop_assert_eq!(in_flight, queue.len().min(1));
-                }
-                _ => {
-                    queue.iter_mut().take(in_flight).for_each(|(_, failures)| *failures += 1);
-                    let letter = reader.fail();
-                    prop_assert_eq!(letter.is_some(), in_flight == 1 && queue[0].1 == 2);
-                    if let Some(letter) = letter {
-                        prop_assert_eq!(letter.sequence, queue[0].0);
-                        queue.pop_front();
-                        dead += 1;
-                    }
-                    in_flight = 0;
-                }
-            }
-            prop_assert_eq!(reader.depth(), queue.len());
-            prop_assert!(publisher.depth() >= queue.len());
-        }
-        prop_assert!(dead <= next);
-    }
 }

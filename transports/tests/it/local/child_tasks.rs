@@ -1,42 +1,44 @@
 //! Handles that join the child task in whose polls they are used.
 
 use std::pin::pin;
-use std::task::{Context, Waker};
 
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{ChildTask, Policy, Subscription, TaskBudget, poll_with};
 
-use super::{LocalTopic, Wakes, probe, send};
+use super::{LocalTopic, probe};
+use crate::waiter::Waiter;
 
 /// Receives all messages, and waits for the next one.
-fn wait_for(reader: &mut Subscription<Probe>, waker: &Waker) {
-    while reader.poll_recv(&Context::from_waker(waker)).is_ready() {}
+fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
+    while reader.poll_recv(&waiter.context()).is_ready() {}
 }
 
 #[test]
 fn what_a_child_task_emits_wakes_readers_once_at_the_end_of_its_poll() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
-    let (wakes, waker) = Wakes::waker();
-    wait_for(&mut reader, &waker);
+    let local = LocalTopic::open(512);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let waiter = Waiter::new();
+    waits_for(&waiter, &mut reader);
     let mut child = ChildTask::new(TaskBudget::new());
     for _ in 0..3 {
         child.poll(|| {
             send(&mut publisher, 0..10);
             assert_eq!(wakes.take(), 0, "the poll has not ended");
         });
-        assert_eq!(wakes.take(), 1);
-        wait_for(&mut reader, &waker);
+        assert_eq!(waiter.wakes(), 1);
+        waits_for(&waiter, &mut reader);
     }
     child.poll(|| {
         send(&mut publisher, 0..65);
         assert_eq!(wakes.take(), 1, "a long poll delays them by 64 operations at most");
     });
-    wait_for(&mut reader, &waker);
-    wakes.take();
+    waits_for(&waiter, &mut reader);
+    waiter.wakes();
     // Outside of any task.
     publisher.try_emit(probe(0)).unwrap();
-    assert_eq!(wakes.take(), 1);
-    wait_for(&mut reader, &waker);
+    assert_eq!(waiter.wakes(), 1);
+    waits_for(&waiter, &mut reader);
     // Inside another one, in whose poll the child is not polled.
     let service = TaskBudget::new();
     poll_with(&service, &mut [], || {
@@ -54,14 +56,14 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
     let mut children = [(); 2].map(|()| ChildTask::new(TaskBudget::new()));
     for _ in 0..3 {
         for child in &mut children {
-            wait_for(&mut reader, &waker);
+            waits_for(&waiter, &mut reader);
             child.poll(|| {
                 publisher.try_emit(probe(0)).unwrap();
                 assert_eq!(wakes.take(), 0);
             });
             assert_eq!(wakes.take(), 1);
         }
-        wait_for(&mut reader, &waker);
+        waits_for(&waiter, &mut reader);
         poll_with(&own, &mut deferred, || {
             publisher.try_emit(probe(0)).unwrap();
             assert_eq!(wakes.take(), 0);
@@ -71,7 +73,7 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
     // One that moves too often wakes at once, which allocates nothing.
     for round in 0..10 {
         let child = &mut children[round % 2];
-        wait_for(&mut reader, &waker);
+        waits_for(&waiter, &mut reader);
         child.poll(|| publisher.try_emit(probe(0)).unwrap());
         assert_eq!(wakes.take(), 1);
     }
@@ -79,9 +81,11 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
 
 #[test]
 fn what_a_child_task_receives_wakes_publishers_at_the_end_of_its_poll() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
-    let (wakes, waker) = Wakes::waker();
-    let mut context = Context::from_waker(&waker);
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let waiter = Waiter::new();
+    let mut context = waiter.context();
     let mut child = ChildTask::new(TaskBudget::new());
     for _ in 0..3 {
         while publisher.try_emit(probe(0)).is_ok() {}
@@ -106,11 +110,11 @@ fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
         });
     });
     std::panic::catch_unwind(panics).unwrap_err();
-    let (wakes, waker) = Wakes::waker();
-    wait_for(&mut reader, &waker);
+    let waiter = Waiter::new();
+    waits_for(&waiter, &mut reader);
     publisher.try_emit(probe(1)).unwrap();
-    assert_eq!(wakes.take(), 1, "outside of the task");
-    wait_for(&mut reader, &waker);
+    assert_eq!(waiter.wakes(), 1, "outside of the task");
+    waits_for(&waiter, &mut reader);
     child.poll(|| publisher.try_emit(probe(2)).unwrap());
     assert_eq!(wakes.take(), 1);
 }

@@ -10,12 +10,12 @@ use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
-    Refusal, RingMemory, Schema, TaskBudget, Topic, TryRecv, poll_with,
+    Refusal, RingMemory, Schema, Topic, TryRecv,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use super::{LocalTopic, epoch, probe, send, take};
+use super::{LocalTopic, epoch, probe, take};
 
 /// The numbers of the messages with which a handler ran.
 #[derive(Clone, Default)]
@@ -63,76 +63,6 @@ fn add_judge(topic: &Topic) {
             Judged::Panicked => resume_unwind(Box::new("it knows no such number")),
         })
         .unwrap();
-}
-
-#[test]
-fn a_refused_message_comes_back_and_leaves_no_trace_in_the_ring() {
-    let local = LocalTopic::open(4);
-    let (first, last) = (Ran::default(), Ran::default());
-    first.watch(&local.0, "first");
-    add_judge(&local.0);
-    last.watch(&local.0, "last");
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    publisher.try_emit(probe(2)).unwrap();
-    let refused = publisher.try_emit(probe(3)).unwrap_err();
-    assert_eq!(refused.message, probe(3));
-    assert_eq!(
-        refused.to_string(),
-        "fast handler `judge` of topic `conformance` refused the message: 3 is a number too many [M0224]"
-    );
-    let source = std::error::Error::source(&refused).map(ToString::to_string);
-    assert_eq!(source.as_deref(), Some("3 is a number too many"));
-    let panicked = publisher.try_emit(probe(5)).unwrap_err();
-    assert_eq!(panicked.message, probe(5));
-    assert_eq!(
-        panicked.to_string(),
-        "fast handler `judge` of topic `conformance` panicked: it knows no such number [M0225]"
-    );
-    publisher.try_emit(probe(6)).unwrap();
-    assert_eq!(first.numbers(), [2, 3, 5, 6], "handlers run in their order");
-    assert_eq!(last.numbers(), [2, 6], "the first error stops");
-    let sequences = std::iter::from_fn(|| reader.try_recv().delivery());
-    let sequences = sequences.map(|delivery| match delivery {
-        Delivery::Msg(probe) => (probe.sequence(), probe.number),
-        Delivery::Gap(gap) => panic!("{gap}"),
-    });
-    assert_eq!(sequences.collect::<Vec<_>>(), [(0, 2), (1, 6)], "sequences without a gap");
-    publisher.flush();
-    assert_eq!(local.counted(["sent", "handler_refused"]), [2, 2]);
-}
-
-/// A service's emit begins with `poll_try_emit`, which cannot say why a message is refused.
-#[test]
-fn a_first_poll_that_cannot_say_why_runs_no_handler() {
-    let local = LocalTopic::open(2);
-    let ran = Ran::default();
-    ran.watch(&local.0, "watch");
-    add_judge(&local.0);
-    let mut publisher = local.publisher("publisher");
-    let context = Context::from_waker(Waker::noop());
-    for number in [2, 3] {
-        assert_eq!(publisher.poll_try_emit(&context, &probe(number)), Poll::Ready(false));
-        let expected = judge(number) == Judged::Accepted;
-        let Poll::Ready(result) = publisher.poll_emit(&context, &probe(number)) else { panic!() };
-        assert_eq!(result.is_ok(), expected);
-    }
-    assert_eq!(ran.numbers(), [2, 3]);
-}
-
-/// A publisher of a task, whose wakes are deferred, and one that was made before the handlers.
-#[test]
-fn publishers_of_tasks_run_them_and_earlier_publishers_do_not() {
-    let local = LocalTopic::open(8);
-    let mut earlier = local.publisher("earlier");
-    let ran = Ran::default();
-    ran.watch(&local.0, "watch");
-    let mut publisher = local.publisher("publisher");
-    let budget = TaskBudget::new();
-    let mut deferred = [publisher.attach(&budget)];
-    poll_with(&budget, &mut deferred, || publisher.try_emit(probe(1)).unwrap());
-    earlier.try_emit(probe(2)).unwrap();
-    assert_eq!(ran.numbers(), [1]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::thread;
 use mycelium_core::{FixedStr, FixedVec, message};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Schema, Start,
-    SubscribeOptions, Subscription, Topic, TopicError, TryRecv,
+    Delivery, Gap, GapReason, KeyError, LatestByKey, Policy, Publisher, Schema, Subscription,
+    Topic, TopicError, TryRecv,
 };
 use proptest::prelude::*;
 
@@ -121,6 +121,8 @@ fn keys_of_two_publishers_are_two_keys() {
             matches!(newest.try_recv(), TryRecv::Delivery(Delivery::Msg(price)) if price.number == 2)
         );
     }
+    drop(publishers);
+    assert_eq!(newest.try_recv(), TryRecv::Closed);
 }
 
 /// The table knows its messages by the places of their publishers in the reader's list.
@@ -178,83 +180,6 @@ fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
     let of_another = Policy::LatestByKey(key("id").unwrap());
     let error = topic.subscribe::<Price>("reader", of_another).unwrap_err();
     assert!(matches!(error, TopicError::Key { .. }), "{error}");
-}
-
-/// The publisher never waits. The oldest messages stay: those of the subscription's ring, and those
-/// that have not moved there.
-#[test]
-fn a_full_drop_newest_subscription_keeps_its_oldest_messages() {
-    let (topic, _) = topic(8);
-    let mut kept = topic.subscribe::<Price>("kept", Policy::DropNewest).unwrap();
-    let mut block = topic.subscribe::<Price>("block", Policy::Block).unwrap();
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    for _ in 0..29 {
-        emit(&mut publisher, 0);
-        assert!(matches!(block.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
-        block.done();
-    }
-    assert_eq!(publisher.depth(), 0, "it does not wait for the subscription");
-    let received = drain(&mut kept);
-    let gaps: Vec<&Gap> = received.iter().filter_map(|it| it.as_ref().err()).collect();
-    let [gap] = gaps.as_slice() else { panic!("{received:?}") };
-    assert_eq!((gap.exact, gap.reason), (true, GapReason::Dropped));
-    let numbers = messages(&received);
-    assert_eq!(numbers[..8], (0..8).collect::<Vec<_>>(), "the oldest ones");
-    assert_eq!(numbers.len() as u64 + gap.count, 29);
-    assert!(numbers.iter().all(|number| *number < 8 || *number >= 8 + gap.count), "{numbers:?}");
-}
-
-#[test]
-fn a_late_reader_may_start_at_the_oldest_retained_message() {
-    for policy in Policy::all().filter(|policy| *policy != Policy::Latest) {
-        for sent in [0, 3, 8, 21_u64] {
-            let (topic, counters) = topic(8);
-            let mut publisher = topic.publisher("publisher", 1).unwrap();
-            (0..sent).for_each(|_| emit(&mut publisher, 0));
-            let options = SubscribeOptions::new(policy, Start::OldestRetained);
-            let mut late = topic.subscribe::<Price>("late", options).unwrap();
-            let mut next = topic.subscribe::<Price>("next", policy).unwrap();
-            let first = sent.saturating_sub(8);
-            let mut expected: Vec<u64> = (first..sent).collect();
-            if let Policy::Sample(every) = policy {
-                expected.retain(|number| number % u64::from(every.get()) == 0);
-            }
-            assert_eq!(messages(&drain(&mut late)), expected, "{policy} after {sent}");
-            assert_eq!(next.try_recv(), TryRecv::Empty);
-            late.done();
-            let lines = counters.read();
-            let line = lines.iter().find(|line| line.label("reader") == "late").unwrap();
-            assert_eq!(line.value("joined_at"), first);
-            assert_eq!(line.value("taken") + line.value("sampled"), sent - first);
-        }
-    }
-}
-
-/// The publisher has room for a lap that it found before the reader joined.
-#[test]
-fn a_late_gating_reader_may_miss_the_oldest_messages_and_is_told() {
-    let (topic, _) = topic(8);
-    let mut publisher = topic.publisher("publisher", 1).unwrap();
-    (0..10).for_each(|_| emit(&mut publisher, 0));
-    let options = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
-    let mut late = topic.subscribe::<Price>("late", options).unwrap();
-    let mut sent = 10;
-    while publisher.try_emit(price(sent, 0)).is_ok() {
-        sent += 1;
-    }
-    let received = drain(&mut late);
-    let missed: u64 = received.iter().filter_map(|it| it.as_ref().err()).map(|gap| gap.count).sum();
-    let got = messages(&received);
-    assert_eq!(got, (sent - got.len() as u64..sent).collect::<Vec<_>>());
-    // It joined at 2.
-    assert_eq!(2 + missed + got.len() as u64, sent);
-    // From now on nothing is overwritten.
-    let mut next = sent;
-    while publisher.try_emit(price(next, 0)).is_ok() {
-        next += 1;
-    }
-    assert_eq!(next - sent, 8);
-    assert_eq!(drain(&mut late), (sent..next).map(Ok).collect::<Vec<_>>());
 }
 
 proptest! {

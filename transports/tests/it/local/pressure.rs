@@ -1,9 +1,7 @@
 //! Backpressure of a publisher: the threshold with its two marks, and the notices of it.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::Context;
 use std::thread;
 
 use mycelium_transports::conformance::Probe;
@@ -13,7 +11,7 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::*;
 
-use super::{LocalTopic, Wakes, probe, send};
+use super::{LocalTopic, probe};
 
 fn take(reader: &mut Subscription<Probe>, count: usize) {
     for _ in 0..count {
@@ -54,25 +52,6 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
         assert_eq!(changes.try_iter().collect::<Vec<_>>(), expected, "{policy}");
         assert_eq!(publisher.backpressure_threshold_exceeded(), policy.is_gating(), "{policy}");
     }
-}
-
-#[test]
-fn room_below_the_lower_mark_wakes_a_publisher_that_waits_for_it() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
-    send(&mut publisher, 0..8);
-    let (wakes, waker) = Wakes::waker();
-    let mut context = Context::from_waker(&waker);
-    let mut below = pin!(publisher.until_below());
-    // 80 percent of 8 are 7, and three quarters of that are 5.
-    for depth in (6..8).rev() {
-        assert!(below.as_mut().poll(&mut context).is_pending());
-        take(&mut reader, 1);
-        assert!(wakes.0.swap(0, Ordering::SeqCst) > 0, "woken at {depth}");
-    }
-    assert!(below.as_mut().poll(&mut context).is_pending());
-    drop(reader);
-    assert!(wakes.0.load(Ordering::SeqCst) > 0, "nobody is waited for");
-    assert!(below.as_mut().poll(&mut context).is_ready());
 }
 
 /// In a task, the publisher's side compares after the poll, and the reader's side after its own.

@@ -9,12 +9,12 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, Span,
-    SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, TraceCell, TracedMessage,
+    DeferredWakes, Delivery, EgressItem, GapReason, Metadata, Policy, Publisher, Readers,
+    RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
     Tracer, TryRecv, poll_traced, poll_with,
 };
 
-use super::{epoch, next, probe, receive_many, send};
+use super::{epoch, next, probe};
 
 #[derive(Debug, Default)]
 pub(super) struct Spans(Mutex<Vec<Span>>);
@@ -259,31 +259,6 @@ fn a_share_of_the_traces_is_in_the_sample() {
 }
 
 #[test]
-fn the_span_of_a_message_whose_handling_fails_says_so() {
-    let mut swaps = Swaps::sampling(1.0, Policy::Block);
-    let (task, _wakes) = swaps.attached();
-    let Swaps { world, mut feed, mut reader, .. } = swaps;
-    feed.try_emit(probe(1)).unwrap();
-    let root = world.spans.take()[0].context;
-    for attempt in 0..2 {
-        within(&task, || next(&mut reader));
-        assert_eq!(reader.trace(), Some(root), "attempt {attempt}");
-        let dead = reader.fail();
-        assert_eq!(
-            dead.map(|dead| dead.payload.len()),
-            (attempt == 1).then_some(size_of::<Probe>())
-        );
-    }
-    let spans = world.spans.take();
-    assert_eq!(spans.iter().map(|span| span.has_failed).collect::<Vec<_>>(), [true, true]);
-    feed.try_emit(probe(2)).unwrap();
-    within(&task, || next(&mut reader));
-    // A subscription that is dropped ends it, too.
-    drop(reader);
-    assert_eq!(world.spans.take().len(), 2);
-}
-
-#[test]
 fn a_message_after_a_gap_has_its_own_trace() {
     let Swaps { world, mut feed, mut reader, .. } = Swaps::sampling(1.0, Policy::DropOldest);
     (0..20).for_each(|number| feed.try_emit(probe(number)).unwrap());
@@ -349,35 +324,6 @@ fn a_handle_without_a_task_has_the_current_delivery_of_the_task_that_uses_it() {
     assert_eq!((&*sale.service, &*sale.topic, &*sale.publisher), ("Till", "Sale", "till"));
     poll_traced(&till, || feed.try_emit(probe(5)).unwrap());
     assert_eq!(world.spans.take().len(), 1);
-}
-
-#[test]
-fn a_request_passes_on_what_its_task_handles() {
-    let Swaps { world, .. } = Swaps::sampling(1.0, Policy::Block);
-    let (budgets, cell) = (["Clerk", "Till"].map(|name| world.task(name)), TraceCell::default());
-    let [clerk, till] = budgets.each_ref().map(|budget| budget.trace().unwrap());
-    let handle = || {
-        till.begin("prices", &"till".into(), Some(&cell));
-        till.end_handling(false);
-        world.spans.take()
-    };
-    // It handles nothing: the request begins a trace.
-    cell.pass(Some(clerk));
-    let [of_till] = &*handle() else { panic!("one span") };
-    assert_eq!((of_till.parent, of_till.sequence), (None, 0));
-    // It handles something without a trace.
-    let order = TracedMessage { topic: &"orders".into(), publisher: &"Feed".into(), sequence: 7 };
-    clerk.take(order, None);
-    cell.pass(Some(clerk));
-    assert_eq!((cell.get(), handle()), (None, Vec::new()));
-    clerk.take(order, Some(trace(1)));
-    cell.pass(Some(clerk));
-    let [of_till] = &*handle() else { panic!("one span") };
-    assert_eq!(of_till.context.trace_id, [1; 16]);
-    assert_eq!((of_till.parent, of_till.sequence), (Some(cell.get().unwrap().span_id), 2));
-    // Nothing is left of the request before, in the same cell.
-    cell.pass(None);
-    assert_eq!(handle()[0].parent, None);
 }
 
 #[test]

@@ -1,19 +1,19 @@
 //! Wait strategies: how long handles spin before they park, and when they yield.
 
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::local::{Policy, TaskBudget, poll_with};
 
-use super::{LocalTopic, Wakes, probe, send};
+use super::{LocalTopic, probe};
+use crate::waiter::Waiter;
 
 /// Polls until the handle parks, and returns the number of polls.
 fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
-    let (wakes, waker) = Wakes::waker();
+    let waiter = Waiter::new();
     for polls in 1.. {
-        assert!(poll(&Context::from_waker(&waker)), "it must be pending");
-        if wakes.0.swap(0, Ordering::SeqCst) == 0 {
+        assert!(poll(&waiter.context()), "it must be pending");
+        if waiter.wakes() == 0 {
             return polls;
         }
     }
@@ -44,10 +44,10 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
         }
     }
     reader.set_wait_strategy(WaitStrategy::Spin);
-    let (wakes, waker) = Wakes::waker();
-    for polls in 1..10 {
-        assert!(reader.poll_recv(&Context::from_waker(&waker)).is_pending());
-        assert_eq!(wakes.0.load(Ordering::SeqCst), polls, "it never parks");
+    let waiter = Waiter::new();
+    for _ in 1..10 {
+        assert!(reader.poll_recv(&waiter.context()).is_pending());
+        assert_eq!(waiter.wakes(), 1, "it never parks");
     }
 }
 
@@ -82,11 +82,29 @@ fn a_spinning_publisher_is_rejected_at_once() {
 fn a_handle_without_a_task_yields_by_its_own_count() {
     let local = LocalTopic::open(2);
     let mut publisher = local.publisher("publisher");
-    let (wakes, waker) = Wakes::waker();
-    let context = Context::from_waker(&waker);
+    let waiter = Waiter::new();
+    let context = waiter.context();
     let emits =
         (0..1000).filter(|number| publisher.poll_emit(&context, &probe(*number)).is_ready());
     let emits = emits.count();
     assert!((990..1000).contains(&emits), "{emits}");
-    assert_eq!(wakes.0.load(Ordering::SeqCst), 1000 - emits, "a yield wakes the task");
+    assert_eq!(waiter.wakes(), 1000 - emits, "a yield wakes the task");
+}
+
+#[test]
+fn a_task_yields_when_its_budget_is_exhausted() {
+    let local = LocalTopic::open(512);
+    let mut publisher = local.publisher("publisher");
+    let budget = TaskBudget::with_limit(7);
+    let mut deferred = [publisher.attach(&budget)];
+    let waiter = Waiter::new();
+    let context = waiter.context();
+    for _ in 1..4 {
+        let emits = poll_with(&budget, &mut deferred, || {
+            (0..)
+                .take_while(|number| publisher.poll_emit(&context, &probe(*number)).is_ready())
+                .count()
+        });
+        assert_eq!((emits, waiter.wakes()), (7, 1));
+    }
 }

@@ -95,8 +95,7 @@ fn each_end_is_told_once() {
 fn stopping_ends_everything() {
     let Pair { dir, listening, connecting, accepted, connected } =
         Pair::new("stop", ControlLimits::default());
-    let (waiting, no_events) = Recorder::new();
-    listening.expect([1; 16], None, waiting);
+    let no_events = expect(&listening, [1; 16]);
     listening.stop();
     listening.stop();
     assert_eq!(accepted.1.gone(), Gone::Stopped);

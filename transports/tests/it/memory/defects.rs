@@ -2,12 +2,9 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
 
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
-use mycelium_core::ring::region::{
-    ForeignCursors, ForeignData, ForeignRing, Memory, RegionError, RingIdentity,
-};
+use mycelium_core::ring::broadcast::{Broadcast, Layout};
+use mycelium_core::ring::region::{ForeignData, ForeignRing, Memory, RegionError, RingIdentity};
 use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
     ControlLimits, ControlThread, Mapping, cursor_region, data_region,
@@ -45,94 +42,29 @@ fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, Region
     ForeignData::attach(attach(&file), IDENTITY)
 }
 
-/// The reader copied as far as the peer's header said, beyond the mapping.
+/// The reader copied as far as the peer's header said, beyond the mapping. A length below that of
+/// the header underflowed, and a capacity of 0 divided by zero.
 #[test]
-fn s3_a_header_beyond_the_memory_is_refused() {
+fn s3_s4_a_header_beyond_the_memory_and_sizes_of_zero_are_refused() {
     assert!(attach_with(CAPACITY, 16).is_ok());
-    for capacity in [32, 1 << 20, 1 << 40, usize::MAX / 2 + 1] {
-        assert!(attach_with(CAPACITY, capacity).is_err(), "{capacity}");
-    }
-    for bytes in [16, 1 << 30, usize::MAX] {
-        assert!(attach_with(BYTES, bytes).is_err(), "{bytes}");
-    }
-    for entries in [3, 1 << 50, usize::MAX] {
-        assert!(attach_with(ENTRIES, entries).is_err(), "{entries}");
-    }
-}
-
-/// A length below that of the header underflowed, and a capacity of 0 divided by zero.
-#[test]
-fn s4_sizes_of_zero_are_refused() {
-    for (word, value) in [(CAPACITY, 0), (CAPACITY, 1), (CAPACITY, 3), (BYTES, 0)] {
-        assert!(attach_with(word, value).is_err(), "{word} {value}");
-    }
-}
-
-/// A reader that stored a position after the writer's made it overwrite unread messages.
-#[test]
-#[allow(unsafe_code)]
-fn s5_a_position_after_the_writers_harms_only_its_reader() {
-    let (region, _file) = data_region("writer", layout(), 2, IDENTITY, false).unwrap();
-    let ring = Broadcast::new(region, layout()).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut local = Broadcast::gating(&ring).unwrap();
-    let proxy = Broadcast::gating(&ring).unwrap().retaining().into_proxy().unwrap();
-    let (cursors, file) = cursor_region("liar", layout(), 3, IDENTITY).unwrap();
-    let positions = ForeignCursors::attach(attach(&file), layout(), 3, IDENTITY).unwrap();
-    for number in 0..16 {
-        writer.try_push(&[number], 8).unwrap();
-    }
-    for lie in [17, 1 << 40, usize::MAX, usize::MAX / 2] {
-        for word in cursors.memory().words() {
-            // SAFETY: no ring of this test uses the region.
-            unsafe { word.set(lie) };
+    for (word, values) in [
+        (CAPACITY, &[0, 1, 3, 32, 1 << 20, 1 << 40, usize::MAX / 2 + 1][..]),
+        (BYTES, &[0, 16, 1 << 30, usize::MAX]),
+        (ENTRIES, &[3, 1 << 50, usize::MAX]),
+    ] {
+        for value in values {
+            assert!(attach_with(word, *value).is_err(), "{word} {value}");
         }
-        proxy.import(|| positions.position(true));
-        assert!(proxy.kept() <= 16);
-        assert!(writer.try_push(&[16], 8).is_err(), "the reader beside it has read nothing");
-    }
-    let mut message = [0];
-    for sequence in 0..16 {
-        let length = 8;
-        assert_eq!(local.peek(&mut message), Peek::Message { sequence, length });
-        assert_eq!(message, [sequence]);
-        local.advance();
     }
 }
 
-/// A peer could change bytes after they were checked.
+/// The file could be read by everybody, and its path was followed through symbolic links. For its
+/// socket, see `unix.rs`.
 #[test]
-fn s7_a_message_that_was_overwritten_meanwhile_is_not_returned() {
-    let (region, file) = data_region("changed", layout(), 2, IDENTITY, false).unwrap();
-    let ring = Broadcast::new(region, layout()).unwrap();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    // Without an entry at the writer, nothing keeps the messages for it.
-    let theirs = Broadcast::new(foreign(&file), layout()).unwrap();
-    let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
-    for number in 0..17 {
-        writer.try_push(&[number], 8).unwrap();
-    }
-    assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 1 });
-}
-
-/// The file could be read by everybody, and its path was followed through symbolic links.
-#[test]
-fn a6_memory_has_no_path_and_its_socket_is_closed_to_others() {
+fn a6_memory_has_no_path() {
     let (_region, file) = data_region("no-path", layout(), 2, IDENTITY, false).unwrap();
     let link = fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
     assert_eq!(link.unwrap().to_str(), Some("/memfd:no-path (deleted)"));
-    let dir = TestDir::new("a6");
-    let control = ControlThread::start("a6", ControlLimits::default()).unwrap();
-    control.listen(dir.socket(), Access::default()).unwrap();
-    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(dir.0.clone()), mode(dir.socket())), (0o700, 0o600));
-    control.stop();
-    let elsewhere = dir.0.join("elsewhere");
-    fs::write(&elsewhere, "kept").unwrap();
-    symlink(&elsewhere, dir.socket()).unwrap();
-    let control = ControlThread::start("a6", ControlLimits::default()).unwrap();
-    assert!(control.listen(dir.socket(), Access::default()).is_err());
-    assert_eq!(fs::read_to_string(elsewhere).unwrap(), "kept");
 }
 
 /// Two publishers wrote to one ring, and two processes made it.

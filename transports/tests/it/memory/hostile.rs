@@ -220,6 +220,17 @@ fn a_hostile_listener_is_left() {
         answer.iter().for_each(|answer| raw.send(answer));
         assert_eq!(events.gone(), reason);
     }
+    let connecting = ControlThread::start("connecting", ControlLimits::default()).unwrap();
+    for (args, reason) in [
+        ([1, 0, 0, 0], RefusedHello::Token),
+        ([2, 9, 0, 0], RefusedHello::Version(9)),
+        ([77, 0, 0, 0], RefusedHello::Other(77)),
+    ] {
+        let (_connection, events) = connect(&connecting, &dir, TOKEN);
+        let raw = Raw(rustix::net::accept(&socket).unwrap());
+        raw.send(&bytes(REFUSED, args));
+        assert_eq!(events.gone(), Gone::Refused(reason));
+    }
 }
 
 #[test]

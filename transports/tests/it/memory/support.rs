@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::Access;
-use mycelium_transports::memory::{
-    Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token,
-};
+use mycelium_transports::memory::{Connection, ControlThread, Gone, Handler, Packet, Token};
 
 use crate::support::TestDir;
 
@@ -78,22 +76,22 @@ impl Recorder {
     }
 }
 
-/// The events of the connection that says `Hello` with this token.
-pub(crate) fn expect(control: &ControlThread, token: Token) -> Events {
-    let (recorder, events) = Recorder::new();
-    control.expect(token, None, recorder);
+/// Expects a connection with this token.
+pub(crate) fn expect(listening: &ControlThread, token: Token) -> Events {
+    let (handler, events) = Recorder::new();
+    listening.expect(token, None, handler);
     events
 }
 
-/// A connection to the socket of a directory, and its events.
+/// Connects to a socket of this user.
 pub(crate) fn connect(
-    control: &ControlThread,
+    connecting: &ControlThread,
     dir: &TestDir,
     token: Token,
 ) -> (Arc<Connection>, Events) {
-    let (recorder, events) = Recorder::new();
-    let access = Access::default();
-    (control.connect(&dir.socket(), &access, token, recorder).unwrap(), events)
+    let (handler, events) = Recorder::new();
+    let connection = connecting.connect(&dir.socket(), &Access::default(), token, handler);
+    (connection.unwrap(), events)
 }
 
 impl Handler for Recorder {
