@@ -13,7 +13,6 @@ mod stall;
 mod traces;
 mod waiting;
 
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,7 +32,7 @@ use crate::waiter::Waiter;
 mycelium_transports::conformance!(Local);
 
 /// A topic within this process, and what it counts.
-pub(crate) struct LocalTopic(pub(crate) Arc<Topic>, pub(crate) Arc<Region>);
+struct LocalTopic(Arc<Topic>, Arc<Region>);
 
 /// Unique for each publisher.
 fn epoch() -> u64 {
@@ -42,7 +41,7 @@ fn epoch() -> u64 {
 }
 
 impl LocalTopic {
-    pub(crate) fn open(capacity: usize) -> LocalTopic {
+    fn open(capacity: usize) -> LocalTopic {
         let (schema, counters) = (Schema::of::<Probe>(), Region::new(64));
         let topic = Topic::new("conformance", schema, capacity, counters.clone()).unwrap();
         LocalTopic(topic, counters)
@@ -52,23 +51,8 @@ impl LocalTopic {
         self.0.publisher(name, epoch()).unwrap()
     }
 
-    pub(crate) fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
+    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
         self.0.subscribe(name, policy).unwrap()
-    }
-
-    /// Such a topic with a reader and a publisher.
-    fn joined(
-        capacity: usize,
-        policy: Policy,
-    ) -> (LocalTopic, Subscription<Probe>, Publisher<Probe>) {
-        let local = LocalTopic::open(capacity);
-        let (reader, publisher) = (local.subscribe("reader", policy), local.publisher("publisher"));
-        (local, reader, publisher)
-    }
-
-    /// A publisher in another process, whose next message is `first`.
-    pub(crate) fn remote(&self, epoch: u64, first: u64) -> RemotePublisher {
-        self.0.remote_publisher("publisher", epoch, first).unwrap()
     }
 
     /// What the only publisher has counted.
@@ -87,11 +71,6 @@ fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
         TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
         TryRecv::Empty | TryRecv::Closed => None,
     }
-}
-
-/// Emits these messages, for which there is room.
-fn send(publisher: &mut Publisher<Probe>, numbers: Range<u64>) {
-    numbers.for_each(|number| publisher.try_emit(probe(number)).unwrap());
 }
 
 /// All policies. A reader that is as fast as its publisher gets each message.
@@ -114,14 +93,6 @@ fn cases(native: u32, miri: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// A batch of at most `limit` deliveries, if there are any.
-fn receive_many<M: Message>(reader: &mut Subscription<M>, limit: usize) -> Vec<Delivery<M>> {
-    let mut batch = Vec::new();
-    let poll = reader.poll_recv_many(&Context::from_waker(Waker::noop()), &mut batch, limit);
-    assert!(poll.is_pending() && batch.is_empty() || poll == Poll::Ready(batch.len()));
-    batch
-}
-
 #[track_caller]
 fn next(reader: &mut Subscription<Probe>) -> u64 {
     take(reader).expect("a message")
@@ -133,7 +104,9 @@ fn probe(number: u64) -> Probe {
 
 #[test]
 fn an_interruption_is_no_failure() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     publisher.try_emit(probe(7)).unwrap();
     reader.interrupt();
     for interruptions in 0..5 {
@@ -147,8 +120,10 @@ fn an_interruption_is_no_failure() {
     assert!(take(&mut reader).is_some());
     assert!(reader.fail().is_some());
     // Of a batch nobody knows which messages were handled.
-    send(&mut publisher, 0..3);
-    assert_eq!(receive_many(&mut reader, 3).len(), 3);
+    (0..3).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let mut batch = Vec::new();
+    let context = Context::from_waker(Waker::noop());
+    assert!(reader.poll_recv_many(&context, &mut batch, 3).is_ready());
     reader.interrupt();
     for number in 0..3 {
         let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("none") };
@@ -232,7 +207,9 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
 #[test]
 fn a_finished_subscription_gets_what_was_sent_before() {
     for round in 0..ROUNDS as u64 / 10 {
-        let (_, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
+        let local = LocalTopic::open(8);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publisher = local.publisher("publisher");
         let finisher = reader.finisher();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -313,8 +290,10 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
 /// has not shown yet.
 #[test]
 fn nothing_is_rejected_before_the_ring_is_full() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(128, Policy::Reject);
-    send(&mut publisher, 0..128);
+    let local = LocalTopic::open(128);
+    let mut reader = local.subscribe("reader", Policy::Reject);
+    let mut publisher = local.publisher("publisher");
+    (0..128).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert!(publisher.try_emit(probe(128)).is_err());
     for number in 128..133 {
         assert!(take(&mut reader).is_some());
@@ -335,7 +314,7 @@ fn dropped_handles_keep_no_task_in_memory() {
     let mut context = waiter.context();
     let before = Arc::strong_count(&waiter.0);
     assert!(reader.poll_recv(&context).is_pending());
-    send(&mut publisher, 0..2);
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert!(pin!(publisher.emit(probe(2))).poll(&mut context).is_pending());
     assert_eq!(Arc::strong_count(&waiter.0), before + 2);
     drop(publisher);

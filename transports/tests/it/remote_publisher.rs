@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::counters::Kind;
+use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Subscription,
-    TaskBudget, TryRecv, poll_with,
+    Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
+    Subscription, TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -52,13 +52,6 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
 }
 
-/// Pushes messages with these numbers.
-fn push(publisher: &mut RemotePublisher, numbers: impl IntoIterator<Item = u64>) {
-    for number in numbers {
-        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
-    }
-}
-
 /// A subscription, and a publisher in another process, whose first message is `first`.
 fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, RemotePublisher) {
     let (reader, [publisher]) = joined_by([(1, first)], policy);
@@ -81,12 +74,14 @@ const TWO: [(u64, u64); 2] = [(1, 0), (2, 0)];
 /// The sample of the sequences, and not of the places in the ring.
 #[test]
 fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
-    let topic = LocalTopic::open(32);
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
     let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
-    let mut sample = topic.subscribe("sample", policy);
-    let mut publisher = topic.remote(1, 0);
+    let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
     let mut push = |numbers: Range<u64>, missed| {
-        push(&mut publisher, numbers);
+        for number in numbers {
+            publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+        }
         publisher.skip(missed, GapReason::Disconnected);
     };
     push(0..10, 5);
@@ -141,7 +136,7 @@ fn the_first_receive_wakes_a_publisher_that_joined_before() {
 }
 
 /// `sent`, `no_subscribers`, and what the readers have counted.
-fn counted(LocalTopic(_, counters): &LocalTopic) -> (u64, u64, u64) {
+fn counted(counters: &Region) -> (u64, u64, u64) {
     let readings = counters.read();
     let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
     assert_eq!(publisher.value("remote"), 1);
@@ -157,9 +152,11 @@ fn counted(LocalTopic(_, counters): &LocalTopic) -> (u64, u64, u64) {
 #[test]
 fn messages_of_a_link_without_subscription_are_counted() {
     for policy in [Policy::Block, Policy::DropOldest, Policy::DropNewest, Policy::Latest] {
-        let topic = LocalTopic::open(CAPACITY);
-        let mut reader = topic.subscribe("reader", policy);
-        let mut publisher = topic.remote(1, 100);
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, counters.clone());
+        let topic = topic.unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, 100).unwrap();
         let push = |publisher: &mut RemotePublisher, count| {
             let (shape, slots) = run(publisher.next(), count, true);
             publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
@@ -172,22 +169,22 @@ fn messages_of_a_link_without_subscription_are_counted() {
         push(&mut publisher, 1);
         drop(reader);
         publisher.flush();
-        assert_eq!(counted(&topic), (108, 0, 8), "{policy:?}");
+        assert_eq!(counted(&counters), (108, 0, 8), "{policy:?}");
         push(&mut publisher, 2);
         publisher.skip(5, GapReason::Overwritten);
         publisher.flush();
-        assert_eq!(counted(&topic), (115, 7, 8), "{policy:?}");
+        assert_eq!(counted(&counters), (115, 7, 8), "{policy:?}");
         // Another one joins after messages that are not counted yet.
         push(&mut publisher, 1);
-        let mut reader = topic.subscribe("reader", Policy::Block);
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
         push(&mut publisher, 1);
         publisher.flush();
-        assert_eq!(counted(&topic), (117, 8, 8), "{policy:?}");
+        assert_eq!(counted(&counters), (117, 8, 8), "{policy:?}");
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
         drop(reader);
         push(&mut publisher, 1);
         publisher.end();
-        assert_eq!(counted(&topic), (118, 9, 9), "{policy:?}");
+        assert_eq!(counted(&counters), (118, 9, 9), "{policy:?}");
     }
 }
 
@@ -195,9 +192,10 @@ fn messages_of_a_link_without_subscription_are_counted() {
 #[test]
 fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
     for round in 0..200 {
-        let topic = LocalTopic::open(4096);
-        let mut reader = topic.subscribe("reader", Policy::Block);
-        let mut publisher = topic.remote(1, 0);
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 4096, counters.clone()).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for batch in 0..100 {
@@ -215,7 +213,7 @@ fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
             drop(reader);
         });
         publisher.flush();
-        let (sent, no_subscribers, accounted) = counted(&topic);
+        let (sent, no_subscribers, accounted) = counted(&counters);
         assert_eq!((sent, no_subscribers + accounted), (520, 520), "round {round}");
     }
 }
@@ -223,7 +221,9 @@ fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
 #[test]
 fn a_subscription_at_its_end_has_confirmed_everything() {
     let (mut reader, mut publisher) = joined(Policy::Block, 0);
-    push(&mut publisher, 0..3);
+    for number in 0..3 {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
     publisher.end();
     assert_eq!(publisher.done(|| true), Some(0));
     for _ in 0..3 {
@@ -242,9 +242,9 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
 fn publishers_that_were_lost_and_read_make_room_for_others() {
     const MOST: u64 = 64;
     // 64 such rings take more than 16 MiB.
-    let topic = LocalTopic::open(1 << 14);
-    let keep_open = topic.0.keep_open();
-    let mut reader = topic.subscribe("reader", Policy::DropOldest);
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 1 << 14, Region::new(8)).unwrap();
+    let keep_open = topic.keep_open();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::DropOldest).unwrap();
     let budget = TaskBudget::new();
     let mut wakes = [reader.attach(&budget)];
     let mut poll = |expected: &mut dyn FnMut(Delivery<Probe>)| {
@@ -256,28 +256,28 @@ fn publishers_that_were_lost_and_read_make_room_for_others() {
     };
     let mut publishers = Vec::new();
     for epoch in 0..MOST {
-        let mut publisher = topic.remote(epoch, 0);
-        push(&mut publisher, [epoch]);
+        let mut publisher = topic.remote_publisher("publisher", epoch, 0).unwrap();
+        publisher.push(Probe { publisher: 0, number: epoch }.as_bytes(), false).unwrap();
         publishers.push(publisher);
     }
     let (mut messages, mut gaps) = (0, 0);
     poll(&mut |delivery| messages += u64::from(matches!(delivery, Delivery::Msg(_))));
     publishers.into_iter().for_each(RemotePublisher::lose);
-    assert!(topic.0.remote_publisher("too many", MOST, 0).is_err());
+    assert!(topic.remote_publisher("too many", MOST, 0).is_err());
     poll(&mut |delivery| gaps += u64::from(matches!(delivery, Delivery::Gap(_))));
     assert_eq!((messages, gaps), (MOST, MOST));
-    assert!(topic.0.remote_publisher("another", MOST, 0).is_ok());
+    assert!(topic.remote_publisher("another", MOST, 0).is_ok());
     drop(keep_open);
 }
 
 /// A message that one subscription left in flight is remembered when another one leaves.
 #[test]
 fn a_message_that_any_reader_left_in_flight_is_known() {
-    let topic = LocalTopic::open(CAPACITY);
-    let mut busy = topic.subscribe("busy", Policy::Block);
-    let idle = topic.subscribe("idle", Policy::Block);
-    let mut publisher = topic.remote(1, 0);
-    push(&mut publisher, [0]);
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
+    let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
     drop(idle);
@@ -315,7 +315,9 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
 
     // Messages in the ring of its own, and those that it had no room for, are not done.
     let sent = 9 + 5 * CAPACITY as u64;
-    push(&mut publisher, 9..sent);
+    for number in 9..sent {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
     assert_eq!((publisher.done(|| false), publisher.room() > 0), (Some(9), true));
     let mut next = 9;
     while let TryRecv::Delivery(delivery) = reader.try_recv() {
@@ -341,7 +343,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
     let (mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
     for done in 0..3 {
-        push(&mut publisher, [done]);
+        publisher.push(Probe { publisher: 0, number: done }.as_bytes(), false).unwrap();
         assert_eq!(publisher.done(|| false), Some(done));
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
         assert_eq!(publisher.done(|| false), Some(done), "it is being handled");
@@ -365,7 +367,7 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
         let (mut reader, mut publishers) = joined_by(TWO, policy);
         for publisher in &mut publishers {
             publisher.skip(2, GapReason::Overwritten);
-            push(publisher, [2]);
+            publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
         }
         let done = || publishers.each_ref().map(|publisher| publisher.done(|| false).unwrap());
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
@@ -383,7 +385,7 @@ fn an_observers_batch_is_done_at_its_next_receive() {
     let (mut reader, mut publishers) = joined_by(TWO, Policy::DropOldest);
     for publisher in &mut publishers {
         publisher.skip(2, GapReason::Overwritten);
-        push(publisher, [2]);
+        publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
         publisher.end();
     }
     let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
@@ -402,7 +404,7 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
     for fails in [false, true] {
         let (mut reader, mut publishers) = joined_by(TWO, Policy::Block);
         for publisher in &mut publishers {
-            push(publisher, [0]);
+            publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
         }
         let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
         assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
@@ -481,14 +483,16 @@ proptest! {
 #[test]
 fn a_stream_that_begins_again_is_read_after_its_lost_part() {
     for policy in [Policy::Block, Policy::DropOldest] {
-        let topic = LocalTopic::open(8);
-        let mut reader = topic.subscribe("reader", policy);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(64)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
         // Another publisher is read beside it.
-        let mut other = topic.0.remote_publisher("other", 2, 0).unwrap();
+        let mut other = topic.remote_publisher("other", 2, 0).unwrap();
         for part in 0..3 {
             let first = part * 10;
-            let mut publisher = topic.remote(1, first);
-            push(&mut publisher, first..first + 4);
+            let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
+            for number in first..first + 4 {
+                publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+            }
             publisher.flush();
             publisher.lose();
         }

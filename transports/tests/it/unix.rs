@@ -29,7 +29,8 @@ fn mode(path: &PathBuf) -> u32 {
 fn h12_a_live_socket_is_never_taken_away() {
     let dir = TestDir::new("live");
     let bound = BoundSocket::at(dir.socket()).unwrap();
-    assert_in_use(&dir);
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
     connect(bound.path()).unwrap();
     drop(bound);
     assert!(!dir.socket().exists(), "nothing is left but the lock");
@@ -37,7 +38,11 @@ fn h12_a_live_socket_is_never_taken_away() {
     BoundSocket::at(dir.socket()).unwrap();
 }
 
-fn assert_in_use(dir: &TestDir) {
+#[test]
+fn a_listener_without_a_lock_is_live_too() {
+    let dir = TestDir::new("lockless");
+    drop(BoundSocket::at(dir.socket()).unwrap());
+    let _listener = UnixListener::bind(dir.socket()).unwrap();
     let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }

@@ -2,7 +2,6 @@
 
 use std::any::TypeId;
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::sync::Mutex;
 
 use mycelium_core::TraceContext;
@@ -78,7 +77,10 @@ pub(super) trait Fault: Default + Send + 'static {
     }
 }
 
-pub(super) struct Bad<F>(Local, PhantomData<F>);
+pub(super) struct Bad<F> {
+    transport: Local,
+    fault: std::marker::PhantomData<F>,
+}
 
 /// An end of the correct transport, used with the fault.
 pub(super) struct End<E: Send + 'static, F: Fault>(Option<E>, F);
@@ -112,33 +114,35 @@ impl<F: Fault> Transport for Bad<F> {
     type Subscription = End<Subscription<Probe>, F>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad<F> {
-        Bad(Local::open(pair, capacity, strictest), PhantomData)
+        let transport = Local::open(pair, capacity, strictest);
+        Bad { transport, fault: std::marker::PhantomData }
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Bad<F> {
-        Bad(Local::open_alone(pair, capacity), PhantomData)
+        let transport = Local::open_alone(pair, capacity);
+        Bad { transport, fault: std::marker::PhantomData }
     }
 
     fn meet(&self, pair: &Pair, options: SubscribeOptions) {
-        self.0.meet(pair, options);
+        self.transport.meet(pair, options);
     }
 
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
-        self.0.set_on_stall(pair, F::on_stall(on_stall));
+        self.transport.set_on_stall(pair, F::on_stall(on_stall));
     }
 
     fn latencies(&self) -> Vec<Latency> {
-        F::latencies(self.0.latencies())
+        F::latencies(self.transport.latencies())
     }
 
     fn publisher(&self, name: &str) -> Self::Publisher {
-        End::of(self.0.publisher(name))
+        End::of(self.transport.publisher(name))
     }
 
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription {
         let mut options = options.into();
         (options.policy, options.start) = (F::policy(options.policy), F::start(options.start));
-        End::of(self.0.subscribe(name, options))
+        End::of(self.transport.subscribe(name, options))
     }
 }
 

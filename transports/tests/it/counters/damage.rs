@@ -88,7 +88,7 @@ fn a_kind_has_no_more_values_than_its_words_can_name() {
     segments[0][64] = 20;
     read(&segments).unwrap();
     segments[0][64] = 21;
-    let error = read(&segments).unwrap_err();
+    let error = CountersView::of_dump(&segments).unwrap_err();
     let expected = "invalid counters: expected 0 to 20 in word 64, the number of values of a kind";
     assert!(error.to_string().starts_with(expected), "{error}");
 }

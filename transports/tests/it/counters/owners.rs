@@ -8,7 +8,7 @@ use mycelium_transports::counters::{
 };
 use rustix::process::Signal;
 
-use crate::counters::roles::{LINES, MORE, other, ready, signal, state};
+use crate::counters::roles::{LINES, MORE, other, signal, state};
 
 /// Waits for something that another process does.
 fn until(mut done: impl FnMut() -> bool) {
@@ -43,7 +43,8 @@ fn assert_spinning(regions: &mut [Attached], process: u32) {
 
 #[test]
 fn a_stopped_process_is_read() {
-    let other = ready("spins");
+    let mut other = other("spins");
+    other.line("ready");
     signal(&other, Signal::STOP);
     until(|| state(&other) == "T");
     let mut found = Attached::of_process(other.child.id()).unwrap();
@@ -54,7 +55,8 @@ fn a_stopped_process_is_read() {
 
 #[test]
 fn the_last_values_of_a_killed_process_are_read() {
-    let mut other = ready("spins");
+    let mut other = other("spins");
+    other.line("ready");
     let process = other.child.id();
     let mut found = Attached::of_process(process).unwrap();
     // All segments are mapped now.
@@ -74,7 +76,8 @@ fn the_last_values_of_a_killed_process_are_read() {
 
 #[test]
 fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
-    let mut other = ready("spins");
+    let mut other = other("spins");
+    other.line("ready");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     signal(&other, Signal::KILL);
     other.child.wait().unwrap();
@@ -84,7 +87,8 @@ fn a_segment_of_a_dead_process_that_was_not_mapped_is_out_of_reach() {
 
 #[test]
 fn a_region_that_grows_is_read_as_it_grows() {
-    let mut other = ready("grows");
+    let mut other = other("grows");
+    other.line("ready");
     let mut found = Attached::of_process(other.child.id()).unwrap();
     let [region] = &mut found.regions[..] else { panic!("one region") };
     assert_lines(&region.read().unwrap(), 0..LINES);
@@ -105,7 +109,8 @@ fn a_process_without_descriptors_counts_alone() {
 
 #[test]
 fn all_processes_are_found() {
-    let others = ["grows", "spins"].map(ready);
+    let mut others = [other("grows"), other("spins")];
+    others.iter_mut().for_each(|other| _ = other.line("ready"));
     let found = Attached::of_all_processes().unwrap();
     let of = |process| found.regions.iter().filter(|it| it.process() == process).count();
     assert_eq!(others.each_ref().map(|other| of(other.child.id())), [1, 2]);
@@ -161,7 +166,8 @@ fn a_view_has_the_readings_of_its_region() {
 /// The layout in `docs/observability.md` is enough: this program was written from it.
 #[test]
 fn a_program_in_another_language_reads_the_same() {
-    let other = ready("spins");
+    let mut other = other("spins");
+    other.line("ready");
     signal(&other, Signal::STOP);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/counters_reader.py");
     let output = Command::new("python3").arg(program).arg(other.child.id().to_string()).output();

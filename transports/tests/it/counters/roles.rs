@@ -18,13 +18,6 @@ pub(crate) fn other(name: &str) -> Other {
     Other::start(command)
 }
 
-/// Such a process that has its regions.
-pub(crate) fn ready(name: &str) -> Other {
-    let mut other = other(name);
-    other.line("ready");
-    other
-}
-
 pub(crate) fn signal(other: &Other, signal: Signal) {
     let process = i32::try_from(other.child.id()).ok().and_then(Pid::from_raw).unwrap();
     rustix::process::kill_process(process, signal).unwrap();

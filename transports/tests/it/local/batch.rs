@@ -7,7 +7,7 @@ use mycelium_transports::conformance::Probe;
 use mycelium_transports::local::{Delivery, Policy, Refusal, Subscription, TaskBudget, poll_with};
 use proptest::prelude::*;
 
-use super::{LocalTopic, probe, receive_many, take};
+use super::{LocalTopic, probe, take};
 
 fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
     range.map(probe).collect()
@@ -15,7 +15,9 @@ fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
 
 #[test]
 fn a_rejected_batch_says_how_many_were_sent() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Reject);
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Reject);
+    let mut publisher = local.publisher("publisher");
     let mut context = Context::from_waker(Waker::noop());
     let mut emit = |batch: &[Probe]| match pin!(publisher.emit_batch(batch)).poll(&mut context) {
         Poll::Ready(result) => result,
@@ -54,7 +56,9 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
 /// The greatest depth as other processes see it.
 #[test]
 fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
-    let (local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
+    let local = LocalTopic::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     let shown = || {
         let [capacity, remote, high_water] = local.counted(["capacity", "remote", "high_water"]);
         assert_eq!((capacity, remote), (4, 0));

@@ -23,15 +23,15 @@ fn what_a_child_task_emits_wakes_readers_once_at_the_end_of_its_poll() {
     let mut child = ChildTask::new(TaskBudget::new());
     for _ in 0..3 {
         child.poll(|| {
-            send(&mut publisher, 0..10);
-            assert_eq!(wakes.take(), 0, "the poll has not ended");
+            (0..10).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+            assert_eq!(waiter.wakes(), 0, "the poll has not ended");
         });
         assert_eq!(waiter.wakes(), 1);
         waits_for(&waiter, &mut reader);
     }
     child.poll(|| {
-        send(&mut publisher, 0..65);
-        assert_eq!(wakes.take(), 1, "a long poll delays them by 64 operations at most");
+        (0..65).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(waiter.wakes(), 1, "a long poll delays them by 64 operations at most");
     });
     waits_for(&waiter, &mut reader);
     waiter.wakes();
@@ -43,14 +43,16 @@ fn what_a_child_task_emits_wakes_readers_once_at_the_end_of_its_poll() {
     let service = TaskBudget::new();
     poll_with(&service, &mut [], || {
         publisher.try_emit(probe(0)).unwrap();
-        assert_eq!(wakes.take(), 1, "a service knows its handles");
+        assert_eq!(waiter.wakes(), 1, "a service knows its handles");
     });
 }
 
 #[test]
 fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
-    let (wakes, waker) = Wakes::waker();
+    let local = LocalTopic::open(512);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let waiter = Waiter::new();
     let own = TaskBudget::new();
     let mut deferred = [publisher.attach(&own)];
     let mut children = [(); 2].map(|()| ChildTask::new(TaskBudget::new()));
@@ -59,23 +61,23 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
             waits_for(&waiter, &mut reader);
             child.poll(|| {
                 publisher.try_emit(probe(0)).unwrap();
-                assert_eq!(wakes.take(), 0);
+                assert_eq!(waiter.wakes(), 0);
             });
-            assert_eq!(wakes.take(), 1);
+            assert_eq!(waiter.wakes(), 1);
         }
         waits_for(&waiter, &mut reader);
         poll_with(&own, &mut deferred, || {
             publisher.try_emit(probe(0)).unwrap();
-            assert_eq!(wakes.take(), 0);
+            assert_eq!(waiter.wakes(), 0);
         });
-        assert_eq!(wakes.take(), 1);
+        assert_eq!(waiter.wakes(), 1);
     }
     // One that moves too often wakes at once, which allocates nothing.
     for round in 0..10 {
         let child = &mut children[round % 2];
         waits_for(&waiter, &mut reader);
         child.poll(|| publisher.try_emit(probe(0)).unwrap());
-        assert_eq!(wakes.take(), 1);
+        assert_eq!(waiter.wakes(), 1);
     }
 }
 
@@ -90,18 +92,20 @@ fn what_a_child_task_receives_wakes_publishers_at_the_end_of_its_poll() {
     for _ in 0..3 {
         while publisher.try_emit(probe(0)).is_ok() {}
         assert!(pin!(publisher.emit(probe(1))).as_mut().poll(&mut context).is_pending());
-        wakes.take();
+        waiter.wakes();
         child.poll(|| {
             while reader.try_recv().delivery().is_some() {}
-            assert_eq!(wakes.take(), 0);
+            assert_eq!(waiter.wakes(), 0);
         });
-        assert_eq!(wakes.take(), 1);
+        assert_eq!(waiter.wakes(), 1);
     }
 }
 
 #[test]
 fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
+    let local = LocalTopic::open(16);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     let mut child = ChildTask::new(TaskBudget::new());
     let panics = std::panic::AssertUnwindSafe(|| {
         child.poll(|| {
@@ -116,5 +120,5 @@ fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
     assert_eq!(waiter.wakes(), 1, "outside of the task");
     waits_for(&waiter, &mut reader);
     child.poll(|| publisher.try_emit(probe(2)).unwrap());
-    assert_eq!(wakes.take(), 1);
+    assert_eq!(waiter.wakes(), 1);
 }

@@ -12,7 +12,7 @@ use mycelium_transports::local::{
     SubscribeOptions, Subscription, Topic, TryRecv,
 };
 
-use super::{epoch, probe, receive_many, send};
+use super::{epoch, probe};
 
 /// The time after which readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ impl Evicting {
         let seen = evictions.clone();
         publisher.observe_evictions(move |eviction| seen.lock().unwrap().push(eviction));
         let capacity = publisher.capacity() as u64;
-        send(&mut publisher, 0..capacity);
+        (0..capacity).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         (publisher, evictions)
     }
 }
@@ -192,7 +192,7 @@ fn nobody_is_evicted_without_a_clock() {
     topic.set_on_stall(OnStall::EvictAfter(Duration::ZERO));
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-    send(&mut publisher, 0..4);
+    (0..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert!(!emit(&mut publisher) && publisher.try_emit(probe(4)).is_err());
     topic.set_executor(Arc::new(PausedTime::new(NoTasks)));
     assert!(emit(&mut publisher));

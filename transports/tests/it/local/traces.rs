@@ -173,7 +173,9 @@ fn a_receive_that_yields_ends_the_span() {
     let strategy = TaskBudget::with_trace(1, trace);
     let _wakes = input.attach(&strategy);
     let context = Context::from_waker(Waker::noop());
-    send(&mut feed, 0..8);
+    for number in 0..8 {
+        feed.try_emit(probe(number)).unwrap();
+    }
     within(&strategy, || {
         let taken = (0..8).take_while(|_| input.poll_recv(&context).is_ready()).count();
         // There are more messages, but the task has to yield first, and may do something else.
@@ -280,8 +282,10 @@ fn a_batch_has_one_trace_and_is_received_as_one() {
     let error = feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(probe)).unwrap_err();
     assert_eq!(error.sent, 8);
     let [root] = &*world.spans.take() else { panic!("one span") };
-    let deliveries = receive_many(&mut reader, 64).into_iter();
-    let numbers = deliveries.filter_map(Delivery::message).map(|probe| probe.number);
+    let mut deliveries = Vec::new();
+    let task = Context::from_waker(Waker::noop());
+    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    let numbers = deliveries.drain(..).filter_map(Delivery::message).map(|probe| probe.number);
     assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(reader.trace(), Some(root.context));
 }
@@ -297,6 +301,48 @@ fn a_message_that_finds_no_room_begins_no_trace() {
         assert!(feed.poll_emit(&task, &probe(8)).is_pending());
     }
     assert_eq!(world.spans.take(), []);
+}
+
+#[test]
+fn a_link_gets_traces_and_passes_them_on() {
+    let world = World::sampling(0.0);
+    let (there, here) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("swaps"));
+    let mut egress = there.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut feed = publisher::<Probe>(&there, "Feed");
+    let task = world.task("Feed");
+    let _wakes = feed.attach(&task);
+    let mut reader = here.subscribe::<Probe>("Reader", Policy::Block).unwrap();
+    let mut remote = here.remote_publisher("Feed", epoch(), 0).unwrap();
+    // Two messages without a trace, one with, one without.
+    for (number, byte) in [0, 0, 5, 0].into_iter().enumerate() {
+        within(&task, || {
+            let task = task.trace().unwrap();
+            let replaced = task.replace((byte > 0).then(|| trace(byte)));
+            feed.try_emit(probe(number as u64)).unwrap();
+            task.restore(replaced);
+        });
+    }
+    let stream = &mut egress.streams()[0];
+    assert_eq!(stream.ready(64), 2, "only these can be sent in a run");
+    let shape = stream.shape().unwrap();
+    let [run, _] = stream.borrow(0, 2).unwrap();
+    remote.push_run(shape, run).unwrap();
+    stream.pass_ready(2);
+    assert_eq!(stream.ready(64), 0);
+    for expected in [Some(trace(5)), None] {
+        let EgressItem::Message(bytes, found) = stream.next_item() else { panic!("no message") };
+        assert_eq!((bytes.len(), found.trace), (size_of::<Probe>(), expected));
+        remote.push_with(bytes, false, found).unwrap();
+        stream.advance();
+    }
+    // The ids of a peer may be invalid.
+    let invalid = TraceContext { trace_id: [0; 16], ..trace(5) };
+    let invalid = Metadata { trace: Some(invalid), ..Metadata::default() };
+    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, invalid).unwrap();
+    remote.flush();
+    for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
+        assert_eq!((next(&mut reader), reader.trace()), (number as u64, expected));
+    }
 }
 
 #[test]

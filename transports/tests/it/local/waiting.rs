@@ -22,7 +22,9 @@ fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
 
 #[test]
 fn a_waiter_spins_as_often_as_its_strategy_says() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
+    let local = LocalTopic::open(2);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     for (wait, polls) in [
         (WaitStrategy::Park, 1),
         (WaitStrategy::SpinThenPark(WaitStrategy::SPINS), 1),
@@ -35,7 +37,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
         for _ in 0..2 {
             let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
             assert_eq!(polled, polls, "{wait:?}");
-            send(&mut publisher, 0..2);
+            (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
             let polled = polls_until_it_parks(|context| {
                 publisher.poll_emit(context, &probe(2)).is_pending()
             });
@@ -53,7 +55,9 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
 
 #[test]
 fn a_task_with_deferred_wakes_spins_less() {
-    let (_, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
+    let local = LocalTopic::open(2);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
     let budget = TaskBudget::new();
     let mut deferred = [reader.attach(&budget)];
     // One poll is enough for all spins. But taking the message has made room, and the publisher has
@@ -71,9 +75,11 @@ fn a_task_with_deferred_wakes_spins_less() {
 
 #[test]
 fn a_spinning_publisher_is_rejected_at_once() {
-    let (_, _reader, mut publisher) = LocalTopic::joined(2, Policy::Reject);
+    let local = LocalTopic::open(2);
+    let _reader = local.subscribe("reader", Policy::Reject);
+    let mut publisher = local.publisher("publisher");
     publisher.set_wait_strategy(WaitStrategy::Spin);
-    send(&mut publisher, 0..2);
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));
     assert!(matches!(emitted, Poll::Ready(Err(_))));
 }

@@ -26,13 +26,6 @@ fn attach(file: &OwnedFd) -> Mapping {
     Mapping::attach(file.try_clone().unwrap(), 1 << 20, false).unwrap()
 }
 
-/// The ring of this region as another process has it.
-fn foreign(file: &OwnedFd) -> ForeignRing<Mapping, Mapping> {
-    let data = ForeignData::attach(attach(file), IDENTITY).unwrap();
-    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
-    ForeignRing::new(data, own, None).unwrap()
-}
-
 /// Attaches to a region after its owner has written a value into a word of its header.
 #[allow(unsafe_code)]
 fn attach_with(word: usize, value: usize) -> Result<ForeignData<Mapping>, RegionError> {
@@ -75,7 +68,9 @@ fn a7_a_ring_has_one_writer() {
     let first = Broadcast::producer(&ring);
     assert!(first.is_some() && Broadcast::producer(&ring).is_none());
     assert!(!attach(&file).is_writable());
-    let theirs = Broadcast::new(foreign(&file), layout()).unwrap();
+    let data = ForeignData::attach(attach(&file), IDENTITY).unwrap();
+    let (own, _file) = cursor_region("positions", layout(), 2, IDENTITY).unwrap();
+    let theirs = Broadcast::new(ForeignRing::new(data, own, None).unwrap(), layout()).unwrap();
     assert!(Broadcast::producer(&theirs).is_none(), "its writer is elsewhere");
     assert!(rustix::io::write(file.as_fd(), b"x").is_err(), "nor by its descriptor");
 }

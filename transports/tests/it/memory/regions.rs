@@ -154,7 +154,6 @@ fn an_impossible_size_is_an_error_and_leaves_nothing() {
     assert_eq!((open_files("impossible"), mappings_of("impossible").len()), (0, 0));
 }
 
-/// The size of the file was never compared, and a restarted writer truncated it under its readers.
 #[test]
 fn s6_nobody_changes_memory_by_its_descriptor() {
     let (own, file) = Mapping::create(PAGE_WORDS, "unchangeable", false).unwrap();

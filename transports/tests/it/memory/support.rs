@@ -1,7 +1,7 @@
 //! What the tests look at: descriptors and mappings of this process, and handlers that record.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -47,32 +47,19 @@ pub(crate) enum Event {
 }
 
 /// A handler that records.
-pub(crate) struct Recorder {
-    events: Mutex<mpsc::Sender<Event>>,
-    /// The name of a region that it passes as soon as it can.
-    passes: Option<String>,
-}
+pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>);
 
 /// What a [`Recorder`] recorded.
 pub(crate) struct Events(mpsc::Receiver<Event>);
 
 impl Recorder {
     pub(crate) fn new() -> (Arc<Recorder>, Events) {
-        Recorder::that_passes(None)
-    }
-
-    /// It passes a region of this name.
-    pub(crate) fn passing(name: &str) -> (Arc<Recorder>, Events) {
-        Recorder::that_passes(Some(name.to_owned()))
-    }
-
-    fn that_passes(passes: Option<String>) -> (Arc<Recorder>, Events) {
         let (sender, receiver) = mpsc::channel();
-        (Arc::new(Recorder { events: Mutex::new(sender), passes }), Events(receiver))
+        (Arc::new(Recorder(Mutex::new(sender))), Events(receiver))
     }
 
     fn record(&self, event: Event) {
-        let _ = self.events.lock().unwrap().send(event);
+        let _ = self.0.lock().unwrap().send(event);
     }
 }
 
@@ -96,12 +83,6 @@ pub(crate) fn connect(
 
 impl Handler for Recorder {
     fn connected(&self, connection: &Arc<Connection>) {
-        if let Some(name) = &self.passes {
-            let (_mapping, file) = Mapping::create(1, name, false).unwrap();
-            let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
-            // The other side may have ended the connection.
-            let _ = connection.send(packet, Some(file.as_fd()));
-        }
         self.record(Event::Connected(connection.clone()));
     }
 
