@@ -1,8 +1,14 @@
-//! The atomics of this crate.
+//! The atomics and locks of this crate.
 
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks what stays valid when a thread panics that has it.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Words that another process may write at any time, and that may be mapped read-only.
 #[derive(Clone, Copy)]

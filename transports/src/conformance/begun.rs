@@ -1,8 +1,9 @@
 //! The traces that have begun in a law.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::local::{Span, SpanSink, Tracer};
+use crate::sync::lock;
 
 /// The spans of traces that have begun.
 #[derive(Debug, Default)]
@@ -10,14 +11,14 @@ pub(super) struct Begun(Mutex<Vec<Span>>);
 
 impl SpanSink for Begun {
     fn record(&self, span: Span) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span);
+        lock(&self.0).push(span);
     }
 }
 
 impl Begun {
     /// The spans so far.
     pub(super) fn spans(&self) -> Vec<Span> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// A tracer of half of all traces, and the spans.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::local::{
     OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
 };
 use crate::memory::{ControlLimits, ControlThread};
+use crate::sync::lock;
 
 /// Connected streams of one kind, in the form that an executor takes over.
 pub trait StreamPair: 'static {
@@ -119,7 +120,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
     }
 
     fn disturb(&self) {
-        let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cuts = lock(&self.cuts);
         cuts.drain(..).for_each(|cut| cut());
     }
 }
@@ -270,7 +271,7 @@ fn connect<S: StreamPair>(
 ) -> Connect {
     let connect = move || {
         let (near, far) = S::connect()?;
-        cuts.lock().unwrap_or_else(PoisonError::into_inner).push(S::cut(&near)?);
+        lock(&cuts).push(S::cut(&near)?);
         let gone = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
         connections.unbounded_send(far).map_err(gone)?;
         S::stream(&*executor, near)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Clock, Executor, LocalFuture, SendFuture, SpawnError, block_on};
+
+use crate::sync::lock;
 
 /// Runs each task on its own thread. [`Subject::run`] waits for all of them.
 pub struct Threads {
@@ -43,12 +45,12 @@ impl Threads {
     }
 
     fn task(&self) -> Option<JoinHandle<()>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        lock(&self.tasks).pop()
     }
 
     fn start(&self, work: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
         let thread = thread::Builder::new().spawn(work).map_err(|_| SpawnError::Ended)?;
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        lock(&self.tasks).push(thread);
         Ok(())
     }
 }
@@ -102,14 +104,14 @@ struct Alarms {
 impl Timers {
     #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
     fn run(&self) {
-        let mut alarms = self.alarms();
+        let mut alarms = lock(&self.state);
         while !alarms.ended {
             let now = Instant::now();
             let due = alarms.set.first_entry().filter(|first| first.key().0 <= now);
             if let Some(waker) = due.map(|first| first.remove()) {
                 drop(alarms);
                 waker.wake();
-                alarms = self.alarms();
+                alarms = lock(&self.state);
                 continue;
             }
             let first = alarms.set.first_key_value().map(|((at, _), _)| *at);
@@ -120,12 +122,8 @@ impl Timers {
     }
 
     fn end(&self) {
-        self.alarms().ended = true;
+        lock(&self.state).ended = true;
         self.changed.notify_one();
-    }
-
-    fn alarms(&self) -> MutexGuard<'_, Alarms> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +144,7 @@ impl Future for Timer {
             return Poll::Ready(());
         }
         let timers = self.timers.clone();
-        let mut alarms = timers.alarms();
+        let mut alarms = lock(&timers.state);
         alarms.last += 1;
         let place = self.place.unwrap_or((self.at, alarms.last));
         self.place = Some(place);
@@ -159,7 +157,7 @@ impl Future for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.timers.alarms().set.remove(&place);
+            lock(&self.timers.state).set.remove(&place);
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::segment::Segment;
 use super::values::{VALUES, Value};
 use crate::memory::Part;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, lock};
 
 /// The values of one line, with one writer.
 #[derive(Debug)]
@@ -106,6 +106,6 @@ pub(super) struct Retired(Mutex<VecDeque<Place>>);
 
 impl Retired {
     pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<Place>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
 use super::line::{Line, Place, Retired};
 use super::reading::Reading;
@@ -13,7 +13,7 @@ use super::segment::{
 use super::values::{Kind, NAME, VALUES, Value};
 use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
 use crate::memory::MemoryError;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, lock};
 
 /// The fewest lines of a further segment.
 const FEWEST: usize = 64;
@@ -160,7 +160,7 @@ impl Region {
     /// ```
     #[must_use]
     pub fn line<V: Value>(&self, label: &str) -> Line<V> {
-        let mut places = self.places();
+        let mut places = lock(&self.places);
         let lines = match self.lines.try_lock() {
             Ok(lines) => Some(lines),
             Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
@@ -168,7 +168,7 @@ impl Region {
         };
         let (place, lines) = match (self.free_place(&mut places, lines.is_some()), lines) {
             (None, None) => {
-                let lines = self.lines();
+                let lines = lock(&self.lines);
                 (self.free_place(&mut places, true), Some(lines))
             }
             found => found,
@@ -260,7 +260,7 @@ impl Region {
     /// meanwhile: its values are in its own line, or in that of the total.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
-        let _lines = self.lines();
+        let _lines = lock(&self.lines);
         let mut left = self.first.word(3).load(Ordering::Acquire) as usize;
         let mut readings = Vec::new();
         for segment in self.segments() {
@@ -295,14 +295,6 @@ impl Region {
         let more = (place.segment as usize).checked_sub(1);
         more.and_then(|number| self.more[number].get()).unwrap_or(&self.first)
     }
-
-    fn lines(&self) -> MutexGuard<'_, ()> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// As many lines as fill whole pages.
@@ -312,7 +304,7 @@ fn whole_pages(lines: usize) -> usize {
 
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let capacity = self.places().capacity;
+        let capacity = lock(&self.places).capacity;
         f.debug_struct("Region").field("capacity", &capacity).finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@
 //! until its task has ended, so the server accepts no connections while many are leaving.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event;
 use mycelium_executor::Peer;
@@ -25,7 +25,7 @@ use mycelium_executor::Peer;
 use super::config::LinkConfig;
 use crate::counters::{Line, LinkValue};
 use crate::endpoint::{NameProof, oldest_of_most, process};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, lock};
 
 pub(super) struct Admission {
     connections: usize,
@@ -118,7 +118,7 @@ impl Admission {
     pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, proof, evicted) = (peer.clone(), OnceLock::new(), AtomicBool::new(false));
         let ticket = Arc::new(AdmissionTicket { peer, proof, evicted, leave: Event::new() });
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let mut own = state.pending.iter().filter(|pending| pending.is_of_process(&ticket));
         if let Some(oldest) = own.next().cloned()
             && 2 + own.count() > self.per_process
@@ -143,7 +143,7 @@ impl Admission {
         is_announced: bool,
         announced: usize,
     ) -> bool {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if ticket.is_evicted() {
             return false;
         }
@@ -161,7 +161,7 @@ impl Admission {
 
     /// A connection has ended, and its descriptor is free.
     pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if ticket.is_evicted() {
             state.leaving -= 1;
         } else {
@@ -174,7 +174,7 @@ impl Admission {
     /// The system has no descriptor or memory for another connection: evicts one. False if all are
     /// announced readers.
     pub(super) fn make_room(&self) -> bool {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.leaving == 0 {
             let found = state.dispensable().or_else(|| state.unannounced.front().cloned());
             let Some(found) = found else { return false };
@@ -185,9 +185,9 @@ impl Admission {
 
     /// Ready once at most `most` evicted connections have not ended.
     pub(super) async fn until_leaving(&self, most: usize) {
-        while self.state().leaving > most {
+        while lock(&self.state).leaving > most {
             let departed = self.departed.listen();
-            if self.state().leaving > most {
+            if lock(&self.state).leaving > most {
                 departed.await;
             }
         }
@@ -204,11 +204,7 @@ impl Admission {
     }
 
     pub(super) fn count(&self, value: LinkValue) {
-        self.state().line.add(value, 1);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state).line.add(value, 1);
     }
 }
 

@@ -6,7 +6,7 @@
 //! outlives the link's connection.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
 use mycelium_core::doorbell::{Doorbell, WakePath};
@@ -16,6 +16,7 @@ use crate::descriptor::OwnedFd;
 use crate::local::{RemoteBell, SharedRing};
 use crate::memory::{Connection, Gone, Handler, Packet};
 use crate::stream::STREAMS;
+use crate::sync::lock;
 
 /// The most packets that wait for a session: one for each stream of a link, and as many of streams
 /// that have ended. Each may have a descriptor, of which a process has few.
@@ -54,7 +55,7 @@ impl Channel {
     /// The next arrival. Has the waker called for later ones.
     pub(super) fn take(&self, waker: &Waker) -> Option<Arrival> {
         self.bell.park(waker);
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if let Some((packet, descriptor)) = state.packets.pop_front() {
             return Some(Arrival::Packet(packet, descriptor));
         }
@@ -63,12 +64,12 @@ impl Channel {
 
     /// The connection, once, after it is established. No packet arrives before.
     pub(super) fn take_established(&self) -> Option<Arc<Tie>> {
-        self.state().established.take()
+        lock(&self.state).established.take()
     }
 
     /// From now on the ring is notified when the peer rings, and when the connection has ended.
     pub(super) fn add(&self, ring: Weak<dyn SharedRing>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let used = state.rings.iter().filter(|ring| ring.strong_count() > 0).cloned();
         state.rings = used.chain([ring.clone()]).collect();
         let has_died = state.has_died;
@@ -84,7 +85,7 @@ impl Channel {
     /// The session ends, and takes nothing more. The connection stays open as long as a stream has
     /// a [`Tie`].
     pub(super) fn leave(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.is_left = true;
         let (tie, packets) = (state.established.take(), std::mem::take(&mut state.packets));
         // Dropped without the lock: it may end the connection.
@@ -94,22 +95,18 @@ impl Channel {
 
     /// Notifies the rings that are still used, without the lock.
     fn notify_rings(&self, notify: impl Fn(&dyn SharedRing)) {
-        let rings = self.state().rings.clone();
+        let rings = lock(&self.state).rings.clone();
         rings.iter().filter_map(Weak::upgrade).for_each(|ring| notify(&*ring));
     }
 
     fn notify(&self) {
         self.bell.announce_and_ring();
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Handler for Channel {
     fn connected(&self, connection: &Arc<Connection>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.is_left {
             return connection.close();
         }
@@ -119,7 +116,7 @@ impl Handler for Channel {
     }
 
     fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.is_left {
             return;
         }
@@ -137,7 +134,7 @@ impl Handler for Channel {
 
     fn gone(&self, reason: Gone) {
         let has_died = reason == Gone::PeerDied;
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         (state.gone, state.has_died) = (Some(reason), Some(has_died));
         drop(state);
         self.notify_rings(|ring| ring.peer_is_gone(has_died));
@@ -164,11 +161,7 @@ impl Tie {
 
     /// From now on the peer wakes this executor directly, or none.
     pub(super) fn set_wakes(&self, executor: Option<ExecutorId>) {
-        *self.wakes() = executor;
-    }
-
-    fn wakes(&self) -> MutexGuard<'_, Option<ExecutorId>> {
-        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.wakes) = executor;
     }
 }
 
@@ -181,7 +174,7 @@ impl RemoteBell for Tie {
     }
 
     fn own_path(&self) -> WakePath {
-        let is_there = self.wakes().is_some_and(|it| Some(it) == ExecutorId::present());
+        let is_there = lock(&self.wakes).is_some_and(|it| Some(it) == ExecutorId::present());
         if is_there { WakePath::Executor } else { WakePath::Thread }
     }
 }

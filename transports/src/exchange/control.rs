@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Context;
 
 use event_listener::{Event, EventListener};
 
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering, lock};
 
 /// Shared by all links of a process: what they have to do, and what they still wait for.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Control {
     /// control.bind("keeper", keeper + 1);
     /// ```
     pub fn bind(&self, node: &str, process: u32) {
-        self.processes().insert(node.to_owned(), process);
+        lock(&self.processes).insert(node.to_owned(), process);
         self.bindings.fetch_add(1, Ordering::Release);
         self.changed.notify(usize::MAX);
     }
@@ -124,16 +124,12 @@ impl Control {
 
     /// The process to which a name is bound.
     pub(super) fn bound(&self, node: &str) -> Option<u32> {
-        self.processes().get(node).copied()
+        lock(&self.processes).get(node).copied()
     }
 
     /// How often bindings have changed.
     pub(super) fn bindings(&self) -> usize {
         self.bindings.load(Ordering::Acquire)
-    }
-
-    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready once every announced topic has met its other side, which is true, or once links are to
@@ -195,27 +191,23 @@ impl Control {
 
     /// Ready once the phase is not `phase`, or more than `count` peers have ended.
     pub(super) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
-        self.until(|| self.phase() != phase || self.ended_peers().len() > count).await;
+        self.until(|| self.phase() != phase || lock(&self.ended_peers).len() > count).await;
     }
 
     /// How the peer ended, if it will not run again.
     pub(super) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
-        self.ended_peers().get(peer).copied()
+        lock(&self.ended_peers).get(peer).copied()
     }
 
     /// All peers that will not run again.
     pub(super) fn ended_peer_names(&self) -> Vec<String> {
-        self.ended_peers().keys().cloned().collect()
+        lock(&self.ended_peers).keys().cloned().collect()
     }
 
     /// The first report holds: a peer that has completed does not fail afterwards.
     fn peer_ended(&self, peer: &str, end: PeerEnd) {
-        self.ended_peers().entry(peer.to_owned()).or_insert(end);
+        lock(&self.ended_peers).entry(peer.to_owned()).or_insert(end);
         self.changed.notify(usize::MAX);
-    }
-
-    fn ended_peers(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
-        self.ended_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `count` more topics have to meet their other side before this process is ready.

@@ -7,7 +7,7 @@
 //! map the memory, the stream stays on the link.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Context;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,
 };
 use crate::stream::NodeLink;
+use crate::sync::lock;
 
 /// The memory beside one connection of a reader.
 pub(super) struct OutgoingMemory {
@@ -110,7 +111,7 @@ impl OutgoingMemory {
         let number = u32::try_from(packet.number).ok();
         let passed = number.and_then(|number| self.passed.remove(&number));
         if let Some(passed) = passed.and_then(|passed| passed.upgrade()) {
-            *passed.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            *lock(&passed.answer) = Some(answer);
         }
     }
 
@@ -126,7 +127,7 @@ impl OutgoingMemory {
             stream.state.memory = self.pass(stream);
         }
         if let MemoryStep::Passed(passed) = &stream.state.memory {
-            let answer = passed.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let answer = lock(&passed.answer).take();
             let number = passed.number;
             if let Some(answer) = answer {
                 stream.state.memory = self.judge(number, answer, stream);

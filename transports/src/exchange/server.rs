@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::link::{CloseReason, Config, ConfigError};
 use mycelium_executor::{Executor, Peer};
@@ -26,7 +26,7 @@ use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
 use crate::memory::ControlThread;
 use crate::stream::NodeLink;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, lock};
 
 /// Serves topics. See the [module](super).
 pub struct TopicServer {
@@ -202,7 +202,7 @@ impl TopicServer {
         egress.is_new = false;
         egress.parked = Some(BusyGuard::new(&self.control));
         self.control.expect(1);
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         let reader = readers.entry(reader.to_owned()).or_default();
         reader.announced.insert(topic.name().to_owned(), policy);
         reader.awaited.push(topic.name().to_owned());
@@ -224,7 +224,7 @@ impl TopicServer {
             }
             self.control.until_beyond(phase, ended.len()).await;
         }
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         for (node, reader) in &mut *readers {
             self.count_undelivered(node, std::mem::take(&mut reader.parked));
         }
@@ -233,7 +233,7 @@ impl TopicServer {
     /// The announced readers that have not confirmed all of their messages.
     #[must_use]
     pub fn unfinished(&self) -> Vec<String> {
-        let readers = self.readers();
+        let readers = lock(&self.readers);
         let unfinished = |reader: &RemoteReader| reader.connected || !reader.parked.is_empty();
         let unfinished =
             readers.iter().filter(|(_, reader)| reader.is_announced() && unfinished(reader));
@@ -244,14 +244,14 @@ impl TopicServer {
     /// number of messages. The list is complete once links have [ended](Control::ended).
     #[must_use]
     pub fn undelivered(&self) -> Vec<(String, String, usize)> {
-        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.undelivered).clone()
     }
 
     /// Whether a reader has broken the protocol in shared memory: nothing was kept for it from then
     /// on, so its messages are undelivered, however long the links had.
     #[must_use]
     pub fn has_let_go(&self, reader: &str) -> bool {
-        self.readers().get(reader).is_some_and(|reader| reader.is_let_go)
+        lock(&self.readers).get(reader).is_some_and(|reader| reader.is_let_go)
     }
 
     /// How many messages readers have confirmed.
@@ -263,7 +263,7 @@ impl TopicServer {
     /// A reader will not run again. If it has completed, it needs nothing that is kept for it.
     fn release_ended(&self, node: &str) {
         self.expect_no_more(node);
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         // While it is connected, its session has what is kept.
         if self.control.peer_end(node) == Some(PeerEnd::Completed) {
@@ -275,7 +275,7 @@ impl TopicServer {
     /// wait for it.
     pub(super) fn let_go(&self, node: &str, egress: Vec<TopicEgress>) {
         self.expect_no_more(node);
-        if let Some(reader) = self.readers().get_mut(node) {
+        if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.is_let_go = true;
         }
         self.count_undelivered(node, egress);
@@ -286,7 +286,7 @@ impl TopicServer {
         // An observer gets gaps for messages that it misses: they are not undelivered.
         let kept = parked.iter_mut().filter(|egress| self.is_kept(egress));
         let left = kept.map(|egress| (egress.topic().to_owned(), egress.reader.held()));
-        let mut undelivered = self.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut undelivered = lock(&self.undelivered);
         for (topic, count) in left.filter(|(_, count)| *count > 0) {
             let mut known = undelivered.iter_mut();
             match known.find(|known| (&*known.0, &*known.1) == (node, &*topic)) {
@@ -298,7 +298,7 @@ impl TopicServer {
 
     /// Drops what is parked and need not be, once no publisher sends any more.
     fn release_idle(&self) {
-        for (node, reader) in &mut *self.readers() {
+        for (node, reader) in &mut *lock(&self.readers) {
             let is_expected = self.is_expected(node, reader);
             reader.parked.retain_mut(|egress| self.keeps(egress, is_expected));
         }
@@ -309,14 +309,6 @@ impl TopicServer {
     fn is_expected(&self, node: &str, reader: &RemoteReader) -> bool {
         let is_known = reader.boot.is_some() || self.control.bound(node).is_some();
         is_known && !reader.has_left && self.control.peer_end(node).is_none()
-    }
-
-    fn past_readers(&self) -> MutexGuard<'_, PastReaders> {
-        self.past_readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn readers(&self) -> MutexGuard<'_, BTreeMap<String, RemoteReader>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -414,7 +406,7 @@ impl TopicServer {
         if let Err(reason) = self.check_name(ticket, node) {
             return rejected(CloseReason::NotAllowed, &reason);
         }
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         if readers.get(node).is_some_and(|reader| reader.connected) {
             drop(readers);
             // Its earlier connection is about to end, or another process has taken its name.
@@ -431,7 +423,7 @@ impl TopicServer {
         (reader.connected, reader.has_left) = (true, false);
         let mut parked = std::mem::take(&mut reader.parked);
         let mut dead_letters = Vec::new();
-        let is_later = || self.past_readers().may_be_later(node, boot);
+        let is_later = || lock(&self.past_readers).may_be_later(node, boot);
         reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
         if reader.boot.replace(boot).is_some_and(|before| before != boot) {
             for egress in &mut parked {
@@ -457,17 +449,17 @@ impl TopicServer {
 
     /// Whether an earlier process of a connected reader may have read from here.
     pub(super) fn is_later_process(&self, node: &str) -> bool {
-        self.readers().get(node).is_some_and(|reader| reader.is_later)
+        lock(&self.readers).get(node).is_some_and(|reader| reader.is_later)
     }
 
     /// The policy of a reader that was announced for a topic.
     pub(super) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
-        self.readers().get(node)?.announced.get(topic).copied()
+        lock(&self.readers).get(node)?.announced.get(topic).copied()
     }
 
     /// A reader has subscribed to a topic.
     pub(super) fn subscribed(&self, node: &str, topic: &str) {
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         let before = reader.awaited.len();
         reader.awaited.retain(|awaited| awaited != topic);
@@ -478,21 +470,21 @@ impl TopicServer {
 
     /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
     pub(super) fn expect_no_more(&self, node: &str) {
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.awaited.drain(..).for_each(|_| self.control.found());
     }
 
     /// A reader has closed its link because its process ends.
     pub(super) fn left(&self, node: &str) {
-        if let Some(reader) = self.readers().get_mut(node) {
+        if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.has_left = true;
         }
     }
 
     /// The end of a topic is sent to a reader.
     pub(super) fn sent_end(&self, node: &str, topic: &str) {
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
             reader.ended.insert(topic.to_owned());
         }
@@ -500,12 +492,12 @@ impl TopicServer {
 
     /// Whether the end of a topic was sent to a reader before.
     pub(super) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
-        self.readers().get(node).is_some_and(|reader| reader.ended.contains(topic))
+        lock(&self.readers).get(node).is_some_and(|reader| reader.ended.contains(topic))
     }
 
     /// Whether the node has readers of this name in its plan.
     pub(super) fn is_announced(&self, node: &str) -> bool {
-        self.readers().get(node).is_some_and(RemoteReader::is_announced)
+        lock(&self.readers).get(node).is_some_and(RemoteReader::is_announced)
     }
 
     /// A reader has confirmed `count` more messages.
@@ -524,7 +516,7 @@ impl TopicServer {
 
     /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
     pub(super) fn keeps_any(&self, node: &str, parked: &mut [TopicEgress]) -> bool {
-        let readers = self.readers();
+        let readers = lock(&self.readers);
         let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
         parked.iter_mut().any(|egress| self.keeps(egress, is_expected))
     }
@@ -537,13 +529,13 @@ impl TopicServer {
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was
     /// announced.
     pub(super) fn disconnected(&self, node: &str, mut egress: Vec<TopicEgress>) {
-        let mut readers = self.readers();
+        let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
         if !reader.is_announced() {
             // Otherwise any peer could fill the memory with names.
             if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
-                self.past_readers().left(node, boot, is_later);
+                lock(&self.past_readers).left(node, boot, is_later);
             }
         } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             egress.clear();

@@ -6,12 +6,12 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use mycelium_core::doorbell::{Doorbell, announce};
 
 use super::shared::Ring;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 
 /// The share of a ring at which its publisher is under backpressure.
 ///
@@ -187,7 +187,7 @@ impl Pressure {
     /// Notifies the observer of changes, one after the other.
     fn notify(&self, room: &Room, capacity: usize, depth: impl Fn() -> usize) {
         let Some(observer) = self.observer.get() else { return };
-        let mut notified = self.notified();
+        let mut notified = lock(&self.notified);
         if notified.is_notifying {
             return;
         }
@@ -201,13 +201,9 @@ impl Pressure {
             // Not under the lock: an observer may use the publisher's topic.
             drop(notified);
             observer(PressureChange { exceeded, depth: depth(), capacity });
-            notified = self.notified();
+            notified = lock(&self.notified);
         }
         notified.is_notifying = false;
-    }
-
-    fn notified(&self) -> MutexGuard<'_, Notified> {
-        self.notified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

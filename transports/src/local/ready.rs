@@ -7,11 +7,11 @@
 //! remembers the slots from which it has taken messages ([`Touched`]), so that it need not wake all
 //! publishers.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use mycelium_core::doorbell::ReadyWord;
 
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, lock};
 
 /// The publishers that a subscription looks at in turn.
 pub(super) const IN_TURN: usize = 8;
@@ -59,7 +59,7 @@ impl ReadyBit {
 impl ReadyList {
     /// A slot for another publisher.
     pub(super) fn take(self: &Arc<ReadyList>) -> Slot {
-        let mut slots = self.slots();
+        let mut slots = lock(&self.slots);
         let free = slots.taken.iter().position(|word| *word != usize::MAX);
         let word = free.unwrap_or(slots.taken.len());
         if free.is_none() {
@@ -73,7 +73,7 @@ impl ReadyList {
 
     /// The bits of the publishers that are not checked in turn, for the reader.
     pub(super) fn words(&self) -> Vec<Arc<ReadyWord>> {
-        self.slots().words.clone()
+        lock(&self.slots).words.clone()
     }
 
     /// The slots from which messages were taken.
@@ -85,17 +85,13 @@ impl ReadyList {
     pub(super) fn touched_now(&self) -> Option<&Touched> {
         self.touched.get().map(|touched| &**touched).filter(|touched| touched.is_used())
     }
-
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Slot {
     /// The bit of this slot, if its publisher is not checked in turn.
     pub(super) fn bit(&self) -> Option<ReadyBit> {
         let place = self.number.checked_sub(IN_TURN)?;
-        let mut slots = self.list.slots();
+        let mut slots = lock(&self.list.slots);
         while slots.words.len() <= place / ReadyWord::BITS {
             slots.words.push(Arc::default());
         }
@@ -107,7 +103,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let (word, bit) = (self.number / ReadyWord::BITS, self.number % ReadyWord::BITS);
-        self.list.slots().taken[word] &= !(1 << bit);
+        lock(&self.list.slots).taken[word] &= !(1 << bit);
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, lock};
 
 /// A version that no roster has.
 pub(super) const OUTDATED: usize = usize::MAX;
@@ -63,7 +63,7 @@ impl<T> Roster<T> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Members<T>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }
 

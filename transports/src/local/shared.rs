@@ -7,7 +7,7 @@
 //! does: that is a [`RemoteBell`].
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mycelium_core::doorbell::{Alarm, Doorbell, WakePath, announce};
 use mycelium_core::ring::broadcast::{Broadcast, Claim, ReaderFault, SeenReader};
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::counters::{Line, PublisherValue};
 use crate::memory::Mapping;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 
 /// The ring of a publisher, as its ends hold it: on the heap, in memory that other processes map,
 /// or in memory of another process.
@@ -249,13 +249,13 @@ pub(super) struct Imports {
 
 impl Imports {
     pub(super) fn add(&self, readers: Arc<RemoteReaders>) {
-        let mut all = self.readers();
+        let mut all = lock(&self.readers);
         all.push(readers);
         self.count.store(all.len(), Ordering::Release);
     }
 
     pub(super) fn remove(&self, readers: &Arc<RemoteReaders>) {
-        let mut all = self.readers();
+        let mut all = lock(&self.readers);
         all.retain(|other| !Arc::ptr_eq(other, readers));
         self.count.store(all.len(), Ordering::Release);
     }
@@ -263,18 +263,18 @@ impl Imports {
     /// How the processes of all of them have to wake a task of this thread.
     pub(super) fn own_path(&self) -> WakePath {
         let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
-        if self.readers().iter().any(is_elsewhere) { WakePath::Thread } else { WakePath::Executor }
+        if lock(&self.readers).iter().any(is_elsewhere) {
+            WakePath::Thread
+        } else {
+            WakePath::Executor
+        }
     }
 
     /// Imports the positions of all of them into the ring.
     pub(super) fn import(&self, ring: &Ring) {
         if self.count.load(Ordering::Acquire) > 0 {
-            self.readers().iter().for_each(|readers| readers.import(ring));
+            lock(&self.readers).iter().for_each(|readers| readers.import(ring));
         }
-    }
-
-    fn readers(&self) -> MutexGuard<'_, Vec<Arc<RemoteReaders>>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,7 +283,7 @@ impl Import for Imports {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        for readers in &*self.readers() {
+        for readers in &*lock(&self.readers) {
             if let Some(claim) = readers.claim
                 && let Some(position) = readers.position(exact)
             {
@@ -371,7 +371,7 @@ impl MappedOrigin {
 
     /// Takes a free sleep word.
     pub(super) fn take_sleeper(&self) -> Option<Sleeper> {
-        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sleepers = lock(&self.sleepers);
         let word = sleepers.iter().position(|taken| !taken)?;
         sleepers[word] = true;
         Some(Sleeper { sleepers: self.sleepers.clone(), word })
@@ -394,6 +394,6 @@ impl Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)[self.word] = false;
+        lock(&self.sleepers)[self.word] = false;
     }
 }

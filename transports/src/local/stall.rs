@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use mycelium_core::ring::broadcast::{Claim, Producer};
 use mycelium_executor::{DeadlineTimer, Executor};
 
 use super::shared::Ring;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, lock};
 
 /// What happens to a gating reader that holds a publisher up.
 ///
@@ -127,7 +127,7 @@ impl Evictions {
 
     /// The subscription with this number and claim is evicted.
     pub(super) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
-        let mut open = self.open();
+        let mut open = lock(&self.open);
         // It has returned meanwhile, and nobody has found it.
         open.end(|(other, ..)| *other == number);
         open.readers.push((number, claim, eviction.reader.clone()));
@@ -150,7 +150,7 @@ impl Evictions {
 
     /// The evictions of these readers have ended, and observers are notified.
     fn end(&self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
-        let mut open = self.open();
+        let mut open = lock(&self.open);
         open.end(has_returned);
         self.notify(open);
     }
@@ -174,13 +174,9 @@ impl Evictions {
                     observer.into_iter().for_each(|observer| observer(reader.clone()));
                 }
             }
-            open = self.open();
+            open = lock(&self.open);
         }
         open.is_notifying = false;
-    }
-
-    fn open(&self) -> MutexGuard<'_, OpenEvictions> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

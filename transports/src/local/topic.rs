@@ -8,7 +8,7 @@ mod fast_handlers;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mycelium_core::doorbell::announce;
 use mycelium_executor::Executor;
@@ -25,7 +25,7 @@ use super::schema::Schema;
 use super::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
 use crate::counters::Region;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, lock};
 
 /// The most gating subscriptions, if the topic sets no other number.
 const READERS: usize = 64;
@@ -177,13 +177,13 @@ impl Topic {
     /// Sets the threshold of backpressure of the publishers that join from now on. The default is
     /// 80 % of the capacity.
     pub fn set_threshold(&self, threshold: Threshold) {
-        *self.threshold.lock().unwrap_or_else(PoisonError::into_inner) = threshold;
+        *lock(&self.threshold) = threshold;
     }
 
     /// Sets what happens to gating readers that hold up publishers of this process that join from
     /// now on. They are evicted only once there is an [executor](Topic::set_executor).
     pub fn set_on_stall(&self, on_stall: OnStall) {
-        *self.on_stall.lock().unwrap_or_else(PoisonError::into_inner) = on_stall;
+        *lock(&self.on_stall) = on_stall;
     }
 
     /// Sets the executor whose clock and timers say when readers are evicted, and whose calendar
@@ -208,7 +208,7 @@ impl Topic {
 
     /// What happens to gating readers that hold up publishers of this process.
     pub(super) fn on_stall(&self) -> OnStall {
-        *self.on_stall.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.on_stall)
     }
 
     /// Keeps the topic's subscriptions open until the guard is dropped.
@@ -263,7 +263,7 @@ impl Topic {
         origin: Origin,
         continues: bool,
     ) -> Result<Arc<PublisherState>, TopicError> {
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         if origin.is_local() {
             if members.epochs.contains(&epoch) {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
@@ -288,7 +288,7 @@ impl Topic {
                 }
             }
         })?;
-        let threshold = *self.threshold.lock().unwrap_or_else(PoisonError::into_inner);
+        let threshold = *lock(&self.threshold);
         publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
@@ -310,7 +310,7 @@ impl Topic {
         from: usize,
         earlier: &Arc<PublisherState>,
     ) -> Result<(), TopicError> {
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         if members.subscribers.iter().any(|it| it.policy == Policy::DropNewest) {
             return Err(self.not_in_memory());
         }
@@ -348,7 +348,7 @@ impl Topic {
         is_egress: bool,
     ) -> Result<Arc<SubscriberState>, TopicError> {
         let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_egress));
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         // Later publishers have at most as many entries as the present ones.
         if policy.keeps() && members.keeping >= self.shape.readers.most {
             return Err(self.too_many_readers());
@@ -380,7 +380,7 @@ impl Topic {
     /// Removes a publisher that has ended. If it ran in another process, it counts as unread while
     /// subscriptions still hold its ring.
     pub(super) fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         if !remove(&mut members.publishers, publisher) {
             return;
         }
@@ -392,7 +392,7 @@ impl Topic {
     }
 
     pub(super) fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {
-        let mut members = self.members();
+        let mut members = lock(&self.members);
         if remove(&mut members.subscribers, subscriber) {
             members.keeping -= usize::from(subscriber.policy.keeps());
         }
@@ -424,7 +424,7 @@ impl Topic {
     /// ```
     #[must_use]
     pub fn rings(&self) -> Vec<RingStatus> {
-        let publishers = self.members().publishers.clone();
+        let publishers = lock(&self.members).publishers.clone();
         let status = |publisher: &Arc<PublisherState>| publisher.status();
         publishers.iter().filter(|it| !it.origin.is_pump()).map(status).collect()
     }
@@ -432,18 +432,18 @@ impl Topic {
     /// How many publishers of this process the topic has now.
     pub(crate) fn local_publishers(&self) -> usize {
         let is_own = |it: &&Arc<PublisherState>| it.origin.is_local() && !it.origin.is_pump();
-        self.members().publishers.iter().filter(is_own).count()
+        lock(&self.members).publishers.iter().filter(is_own).count()
     }
 
     /// The places for subscriptions at a ring in memory of another process: for as many as may
     /// gate, and for the present ones.
     pub(crate) fn places(&self) -> usize {
-        self.shape.readers.most.max(self.members().subscribers.len())
+        self.shape.readers.most.max(lock(&self.members).subscribers.len())
     }
 
     /// Whether subscriptions could read a publisher in memory of another process now.
     pub(crate) fn may_be_mapped(&self) -> bool {
-        self.members().subscribers.iter().all(|it| it.policy != Policy::DropNewest)
+        lock(&self.members).subscribers.iter().all(|it| it.policy != Policy::DropNewest)
     }
 
     fn not_in_memory(&self) -> TopicError {
@@ -452,10 +452,6 @@ impl Topic {
 
     pub(super) fn too_many_readers(&self) -> TopicError {
         TopicError::Readers { topic: self.name.clone(), most: self.shape.readers.most }
-    }
-
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -491,6 +487,6 @@ impl Drop for KeepOpen {
     fn drop(&mut self) {
         self.0.open_guards.now.fetch_sub(1, Ordering::Release);
         announce();
-        self.0.members().subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
+        lock(&self.0.members).subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
     }
 }

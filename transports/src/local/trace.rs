@@ -16,12 +16,12 @@
 
 mod tracer;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::TraceContext;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicUsize, Ordering, lock};
 
 use super::random_share::RandomShare;
 use super::sent_at::{SENT_AT_BYTES, SentAt};
@@ -337,7 +337,7 @@ impl TaskTrace {
     /// The number of the message of the current delivery, if that has a trace.
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
-        (self.current() == Current::Traced).then(|| self.state().sequence)
+        (self.current() == Current::Traced).then(|| lock(&self.state).sequence)
     }
 
     /// Sets the trace of what the task sends until [`restore`](TaskTrace::restore); `None` for
@@ -363,7 +363,7 @@ impl TaskTrace {
         }
         self.end_handling(false);
         match trace {
-            Some(_) => self.handle(&mut self.state(), message, trace),
+            Some(_) => self.handle(&mut lock(&self.state), message, trace),
             None => self.handle_untraced(),
         }
     }
@@ -374,7 +374,7 @@ impl TaskTrace {
     /// sample. `actor` is the name of the actor.
     pub fn begin(&self, message_type: &str, actor: &Arc<str>, passed: Option<&TraceCell>) {
         self.end_handling(false);
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let State { share, handled, .. } = &mut *state;
         let sequence = *handled;
         *handled += 1;
@@ -414,7 +414,7 @@ impl TaskTrace {
             return;
         }
         if self.current() == Current::Traced
-            && let Some(open) = self.state().open.take()
+            && let Some(open) = lock(&self.state).open.take()
         {
             self.tracer.close(open, &self.service, has_failed);
         }
@@ -428,10 +428,6 @@ impl TaskTrace {
     fn set(&self, current: Current, area: Area) {
         self.current.store(current as u8, Ordering::Relaxed);
         self.area.set_area(area);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,8 @@
 //! A value behind a lock, with a version that is read without the lock.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, lock};
 
 /// A value behind a lock. Its version shows the holder of a copy, without the lock, whether the
 /// copy is current.
@@ -22,7 +22,7 @@ impl<T> Versioned<T> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.value)
     }
 
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {

@@ -9,9 +9,11 @@
 //! descriptors pile up; connections are not accepted then.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use crate::sync::lock;
 
 /// The largest number of threads.
 const THREADS: usize = 8;
@@ -45,12 +47,12 @@ impl Closers {
 
     /// Whether they keep up.
     pub(super) fn has_room(&self) -> bool {
-        self.state().waiting.len() < WAITING
+        lock(&self.0.state).waiting.len() < WAITING
     }
 
     /// Drops a descriptor, or several.
     pub(super) fn close(&self, descriptor: impl Send + 'static) {
-        let mut state = self.state();
+        let mut state = lock(&self.0.state);
         state.waiting.push_back(Box::new(descriptor));
         // Those that run may wait.
         if state.threads == THREADS {
@@ -64,14 +66,14 @@ impl Closers {
 
     /// Waits until all are closed, but not for those that are slow.
     pub(super) fn settle(&self) {
-        let state = self.state();
+        let state = lock(&self.0.state);
         // A panic of another thread does not matter here.
         let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
     }
 
     fn run(&self) {
         loop {
-            let mut state = self.state();
+            let mut state = lock(&self.0.state);
             let Some(descriptor) = state.waiting.pop_front() else {
                 state.threads -= 1;
                 self.0.ended.notify_all();
@@ -80,9 +82,5 @@ impl Closers {
             drop(state);
             drop(descriptor);
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_executor::Credentials;
 use rustix::io::Errno;
@@ -13,6 +13,8 @@ use super::packet::Packet;
 use super::peer_socket::PeerSocket;
 use super::poller::Poller;
 use super::socket;
+
+use crate::sync::lock;
 
 /// Gets the events of one connection, on the control thread, which serves no other connection
 /// meanwhile: its functions do not wait.
@@ -89,7 +91,7 @@ impl Connection {
         packet: Packet,
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<(), SendError> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let sent = self.try_send(&mut state, packet, descriptor);
         match sent {
             Ok(()) | Err(SendError::Descriptors) => {}
@@ -101,7 +103,7 @@ impl Connection {
     /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the executor
     /// that has passed a [`WakeSocket`](super::WakeSocket), or else by its control thread.
     pub fn wake(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
             return;
         }
@@ -112,7 +114,7 @@ impl Connection {
     /// The same by its control thread, also while its executor is busy. If the socket has no room,
     /// they are woken once the peer has read.
     pub fn wake_by_thread(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let Some(socket) = state.open() else { return };
         if state.wake_waits {
             return;
@@ -130,7 +132,7 @@ impl Connection {
 
     /// Ends the connection, from any thread. Packets that were sent may still arrive.
     pub fn close(&self) {
-        self.state().end(Gone::Closed);
+        lock(&self.state).end(Gone::Closed);
     }
 
     /// The process at the other end, when it connected or began to listen.
@@ -145,18 +147,18 @@ impl Connection {
 
     /// Why this side ended the connection, if it did.
     pub(super) fn reason(&self) -> Option<Gone> {
-        self.state().reason.clone()
+        lock(&self.state).reason.clone()
     }
 
     /// The peer has passed a socket on which it is woken. Returns the one before.
     pub(super) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
-        self.state().wake_socket.replace(socket)
+        lock(&self.state).wake_socket.replace(socket)
     }
 
     /// Closes the socket. Returns why the connection ended, for `reason` unless this side ended it
     /// before, and a socket of the peer to close.
     pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.end(reason);
         state.socket = None;
         state.waiting = VecDeque::new();
@@ -165,7 +167,7 @@ impl Connection {
 
     /// Sends the waiting packets, now that the socket has room.
     pub(super) fn send_waiting(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         loop {
             let Some(socket) = state.open() else { return };
             let (packet, descriptor) = match state.waiting.front() {
@@ -216,10 +218,6 @@ impl Connection {
         if let Err(error) = self.poller.report_room(socket, self.id, on) {
             state.fail(ended(error));
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use mycelium_executor::Thread;
@@ -19,6 +19,7 @@ use super::packet::{Packet, Token};
 use super::registry::{ControlLimits, Shared};
 use super::worker::Worker;
 use crate::endpoint::unix::{Access, connect_to};
+use crate::sync::lock;
 
 /// The thread that owns the control socket and all control connections of a node. Its handlers run
 /// on it. It waits for events only; it has no timer but for connections that do not finish their
@@ -136,7 +137,7 @@ impl ControlThread {
     /// handlers are notified, the socket's file is removed, tokens are forgotten.
     pub fn stop(&self) {
         self.shared.stop();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = lock(&self.thread).take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {

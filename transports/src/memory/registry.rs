@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use mycelium_executor::Credentials;
@@ -15,7 +15,7 @@ use super::entry::Entry;
 use super::listener::Listener;
 use super::poller::{FIRST_ID, Poller};
 use super::tokens::Tokens;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering, lock};
 
 /// The limits of a control thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +83,12 @@ impl Shared {
 
     /// The connections that the control thread does not know yet. `None` once it has stopped.
     pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
-        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connecting)
     }
 
     /// The control socket. Not locked by handlers, nor while [`connecting`](Shared::connecting) is.
     pub(super) fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.listener)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The tokens that processes are expected to connect with.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::connection::Handler;
 use super::packet::{RefusedHello, Token};
+
+use crate::sync::lock;
 
 /// A token that nobody can guess.
 ///
@@ -32,7 +34,7 @@ impl Tokens {
     }
 
     pub(super) fn insert(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
-        let replaced = match &mut *self.lock() {
+        let replaced = match &mut *lock(&self.0) {
             Some(tokens) => tokens.insert(token, Expected { process, handler }),
             None => Some(Expected { process, handler }),
         };
@@ -42,7 +44,7 @@ impl Tokens {
 
     /// Takes the handler of a token.
     pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
-        self.lock().as_mut()?.remove(token).map(|expected| expected.handler)
+        lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
     }
 
     /// Takes the handler of a token that this process said.
@@ -51,7 +53,7 @@ impl Tokens {
         token: &Token,
         process: Option<u32>,
     ) -> Result<Arc<dyn Handler>, RefusedHello> {
-        let mut tokens = self.lock();
+        let mut tokens = lock(&self.0);
         let tokens = tokens.as_mut().ok_or(RefusedHello::Token)?;
         let expected = tokens.get(token).ok_or(RefusedHello::Token)?;
         if expected.process.is_some() && expected.process != process {
@@ -62,11 +64,7 @@ impl Tokens {
 
     /// Drops all handlers, and from now on each new one.
     pub(super) fn close(&self) {
-        let tokens = self.lock().take();
+        let tokens = lock(&self.0).take();
         drop(tokens);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Token, Expected>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,7 +19,7 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_listener::Event;
@@ -37,6 +37,7 @@ use futures_util::future::{Either, select};
 use mycelium_executor::{Peer, SendFuture, Stream, Thread};
 
 use crate::endpoint::{Gate, NameProof, Secured};
+use crate::sync::lock;
 use files::{Contents, Credentials};
 use names::can_prove;
 use stream::TlsStream;
@@ -143,12 +144,12 @@ impl Shared {
         if Shared::read_again(shared) {
             read.await;
         }
-        shared.state().settings.clone()
+        lock(&shared.state).settings.clone()
     }
 
     /// Starts to read the files, unless a thread does. False if there is nothing to wait for.
     fn read_again(shared: &Arc<Shared>) -> bool {
-        if std::mem::replace(&mut shared.state().is_reading, true) {
+        if std::mem::replace(&mut lock(&shared.state).is_reading, true) {
             return false;
         }
         let own = shared.clone();
@@ -156,7 +157,7 @@ impl Shared {
             // The placement of the thread that asked is not this one's.
             _ = Thread::default().apply_to_current();
             let read = own.files.read();
-            let changed = own.state().replace(&own.node, &own.files, read);
+            let changed = lock(&own.state).replace(&own.node, &own.files, read);
             if let Some(changed) = changed {
                 (own.on_reload)(changed.err().as_ref());
             }
@@ -164,13 +165,9 @@ impl Shared {
         });
         if thread.is_err() {
             // The next connection tries again.
-            shared.state().is_reading = false;
+            lock(&shared.state).is_reading = false;
         }
         thread.is_ok()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@
 //! passes it on at the end of a round, the reader takes all that was passed on. Credit for taken
 //! messages goes the other way.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use event_listener::{Event, EventListener};
@@ -14,6 +14,7 @@ use mycelium_core::link::IncomingId;
 use super::error::UntypedError;
 use super::layout::Layout;
 use crate::local::GapReason;
+use crate::sync::lock;
 
 /// The most items that may wait: messages are limited by windows to fewer, and a peer sends gaps,
 /// begins and ends between messages.
@@ -142,7 +143,7 @@ impl Queue {
         if batch.items.is_empty() {
             return true;
         }
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.batch.append(batch);
         let is_bounded = state.batch.items.len() <= MOST_ITEMS;
         drop(state);
@@ -153,7 +154,7 @@ impl Queue {
     /// Takes all that was passed on, in place of what `batch` had. Without any: how reading has
     /// ended, if it has.
     pub(super) fn take(&self, batch: &mut Batch) -> Option<Result<(), UntypedError>> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         batch.clear();
         if state.batch.items.is_empty() {
             return state.end.clone();
@@ -171,7 +172,7 @@ impl Queue {
     /// Calls `each` for the messages that the reader has taken since the last call, by stream. Has
     /// the waker called when it takes more, or goes.
     pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let progress = std::mem::take(&mut state.progress);
         state.taken.counts.drain(..).for_each(|(stream, count)| each(stream, count));
         state.waker = Some(waker.clone());
@@ -181,17 +182,17 @@ impl Queue {
 
     /// Nothing more will be passed on.
     pub(super) fn end(&self, end: Result<(), UntypedError>) {
-        self.state().end.get_or_insert(end);
+        lock(&self.state).end.get_or_insert(end);
         self.filled.notify(usize::MAX);
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.state().end.is_some()
+        lock(&self.state).end.is_some()
     }
 
     /// The reader goes.
     pub(super) fn leave(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.has_left = true;
         let waker = state.waker.take();
         drop(state);
@@ -205,7 +206,7 @@ impl Queue {
     }
 
     pub(super) fn has_left(&self) -> bool {
-        self.state().has_left
+        lock(&self.state).has_left
     }
 
     /// Ready once the reader has gone.
@@ -216,10 +217,6 @@ impl Queue {
                 left.await;
             }
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

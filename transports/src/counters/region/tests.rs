@@ -45,7 +45,7 @@ fn a_region_grows_by_segments() {
         assert_eq!(reading.label("service"), number.to_string());
         assert_eq!(reading.value("starts"), number);
     }
-    let places = region.places();
+    let places = lock(&region.places);
     assert!(places.next.segment > 0, "it has grown");
     assert!(places.capacity <= lines.len() * 5 / 4 + FEWEST, "and little is unused");
 }
@@ -65,9 +65,9 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
         }
     };
     come_and_go(0..kept);
-    let capacity = region.places().capacity;
+    let capacity = lock(&region.places).capacity;
     come_and_go(kept..most);
-    assert_eq!(region.places().capacity, capacity);
+    assert_eq!(lock(&region.places).capacity, capacity);
     assert_eq!(region.unseen(), 0);
     let readings = region.read();
     assert_eq!(readings[0].value("starts"), 7);
@@ -88,7 +88,7 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
 #[test]
 fn lines_are_made_while_all_are_read() {
     let region = Region::with_most(16, 1 << 14);
-    let reading = region.lines();
+    let reading = lock(&region.lines);
     for number in 0..=RETIRED_WHILE_READ {
         region.line(&format!("topic=t publisher=p{number}")).set(PublisherValue::Sent, 1);
     }

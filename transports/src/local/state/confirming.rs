@@ -1,7 +1,7 @@
 //! Which messages the subscriptions of a publisher are done with: what they still need, what those
 //! that left had not taken, and whether a message is requested or in flight.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use mycelium_core::ring::broadcast::{Consumer, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
@@ -9,7 +9,7 @@ use mycelium_core::ring::region::TopicStorage;
 use super::PublisherState;
 use crate::local::abandoned::{Abandoned, first};
 use crate::local::shared::{MappedOrigin, Ring};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, lock};
 
 impl PublisherState {
     /// The sequence of a remote publisher's first message that a gating subscription still needs;
@@ -112,7 +112,7 @@ impl PublisherState {
     }
 
     pub(super) fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.abandoned)
     }
 }
 

@@ -10,7 +10,7 @@
 //! The subscription reads its ring as it reads that of a publisher in another process: a
 //! [`Numbering`] has the sequences, and the places of the dropped messages.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer};
 
@@ -20,6 +20,7 @@ use crate::local::delivery::GapReason;
 use crate::local::numbering::{KnownNumbering, Numbering};
 use crate::local::ring;
 use crate::local::shared::Ring;
+use crate::sync::lock;
 
 impl PublisherState {
     /// Runs the pump with this entry of the ring, if there is one. Returns whether it has made
@@ -35,7 +36,7 @@ impl PublisherState {
     /// While this guard lives, the pump whose ring this is moves nothing and counts nothing: a
     /// subscription that counts what its pump counts, too, holds it.
     pub(in crate::local) fn stop_pump(&self) -> Option<impl Drop> {
-        self.origin.pump().map(Pump::ends)
+        self.origin.pump().map(|pump| lock(&pump.ends))
     }
 
     /// How many messages the slowest gating subscription is behind.
@@ -117,7 +118,7 @@ impl Pump {
     /// Moves what the publisher's ring has. Returns whether anything changed.
     #[cold]
     fn run(&self) -> bool {
-        let mut ends = self.ends();
+        let mut ends = lock(&self.ends);
         let PumpEnds { source: Some(source), known, target: end, words, redelivered } = &mut *ends
         else {
             return false;
@@ -179,12 +180,12 @@ impl Pump {
 
     /// How many messages have not moved.
     fn depth(&self) -> usize {
-        self.ends().source.as_ref().map_or(0, Consumer::depth)
+        lock(&self.ends).source.as_ref().map_or(0, Consumer::depth)
     }
 
     /// The subscription is about to leave: how many messages have not moved.
     pub(super) fn leave_unmoved(&self) -> u64 {
-        let ends = self.ends();
+        let ends = lock(&self.ends);
         let Some(end) = &ends.source else { return 0 };
         match (self.source.origin.numbering(), &ends.known) {
             (Some(numbering), Some(known)) => {
@@ -196,7 +197,7 @@ impl Pump {
 
     /// The subscription leaves: the publisher's ring is no longer read.
     pub(super) fn leave(&self) {
-        let end = self.ends().source.take();
+        let end = lock(&self.ends).source.take();
         let entry = end.as_ref().and_then(Consumer::entry);
         self.source.pumps.lock().retain(|pump| Some(pump.entry) != entry);
         drop(end);
@@ -205,9 +206,5 @@ impl Pump {
 
     fn missed(&self, known: &mut Option<KnownNumbering>, place: usize) -> Option<(u64, GapReason)> {
         self.source.origin.numbering()?.missed(known.as_mut()?, place)
-    }
-
-    fn ends(&self) -> MutexGuard<'_, PumpEnds> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

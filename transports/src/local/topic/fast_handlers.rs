@@ -1,7 +1,7 @@
 //! The fast handlers of a topic: how they are added, and how its publishers get them.
 
 use std::error::Error;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::Producer;
@@ -11,6 +11,7 @@ use crate::local::error::TopicError;
 use crate::local::fast_handler::{FastHandler, Handled, HandlerWatch};
 use crate::local::schema::Schema;
 use crate::local::shared::Ring;
+use crate::sync::lock;
 
 impl Topic {
     /// Adds a fast handler: a function that publishers of this process that join from now on call
@@ -58,14 +59,14 @@ impl Topic {
         handler: impl Fn(&M) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Result<(), TopicError> {
         self.check_schema(Schema::of::<M>())?;
-        self.fast_handlers().push(FastHandler::new(name, handler));
+        lock(&self.fast_handlers).push(FastHandler::new(name, handler));
         Ok(())
     }
 
     /// Whether it has a fast handler.
     #[must_use]
     pub fn has_fast_handlers(&self) -> bool {
-        !self.fast_handlers().is_empty()
+        !lock(&self.fast_handlers).is_empty()
     }
 
     /// Sets what sees its fast handlers while they run. Only the first one counts.
@@ -79,10 +80,6 @@ impl Topic {
         &self,
         producer: &mut Option<Producer<Ring>>,
     ) -> Option<Box<Handled>> {
-        Handled::new(self.fast_handlers().clone(), &self.handler_watch, producer)
-    }
-
-    fn fast_handlers(&self) -> MutexGuard<'_, Vec<FastHandler>> {
-        self.fast_handlers.lock().unwrap_or_else(PoisonError::into_inner)
+        Handled::new(lock(&self.fast_handlers).clone(), &self.handler_watch, producer)
     }
 }
