@@ -56,6 +56,7 @@ impl Drop for Process {
 }
 
 /// Services with these ports, which wait for the shutdown.
+#[allow(unused_macros, reason = "not every program of the tests has such services")]
 macro_rules! idle_services {
     ($($name:ident($($ports:tt)*);)*) => {$(
         pub(crate) struct $name;
@@ -70,4 +71,5 @@ macro_rules! idle_services {
     )*};
 }
 
+#[allow(unused_imports, reason = "not every program of the tests has such services")]
 pub(crate) use idle_services;
