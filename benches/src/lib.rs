@@ -46,7 +46,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) ->
     if let Some(done) = loops::shm::serve_job() {
         return done;
     }
-    let options = match Options::read(arguments) {
+    let options = match Options::read(arguments, tables::names()) {
         Ok(options) => options,
         Err(error) => {
             // Clap prints help to the standard output, errors to the standard error.

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, builder::PossibleValuesParser, value_parser};
-
-use crate::tables::TABLES;
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, value_parser};
 
 /// Measures Mycelium and, in the same run, comparable crates.
 #[derive(Clone, Debug, Default, Parser)]
@@ -14,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Run only these tables (separated by commas)
-    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(TABLES.iter().map(|(key, _)| *key)))]
+    #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Run only this column of each table, for a profiler
     #[arg(long)]
@@ -43,14 +42,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads arguments, without the name of the program.
+    /// Reads arguments, without the name of the program. `tables`: what `--only` accepts.
     ///
     /// # Errors
     /// If they are invalid, or request the help text.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = String>,
+        tables: impl IntoIterator<Item = &'static str>,
     ) -> Result<Options, clap::Error> {
-        Options::try_parse_from(["mycelium-benches".to_owned()].into_iter().chain(arguments))
+        let tables = PossibleValuesParser::new(tables);
+        let command = Options::command().mut_arg("only", |only| only.value_parser(tables));
+        let program = "mycelium-benches".to_owned();
+        let matches = command.try_get_matches_from([program].into_iter().chain(arguments))?;
+        Options::from_arg_matches(&matches)
     }
 
     pub(crate) fn wants(&self, table: &str) -> bool {

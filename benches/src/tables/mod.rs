@@ -22,8 +22,8 @@ use crate::sample::{Sample, Wide};
 /// The contests of a key. Their queues are made when it is their turn.
 type Sweeps = fn(&Options, &Cores) -> Vec<Sweep>;
 
-/// What `--only` accepts, in the order of a full run.
-pub(crate) const TABLES: &[(&str, Sweeps)] = &[
+/// In the order of a full run.
+const TABLES: &[(&str, Sweeps)] = &[
     ("emit", emit::emit),
     ("emit-batch", emit::emit_batch),
     ("emit-traces", emit::emit_traces),
@@ -63,6 +63,11 @@ pub(crate) const TABLES: &[(&str, Sweeps)] = &[
     #[cfg(target_os = "linux")]
     ("actors", actors::sweeps),
 ];
+
+/// What `--only` accepts.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(key, _)| *key)
+}
 
 /// The tables that `options` select, in order.
 pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = Sweep> {

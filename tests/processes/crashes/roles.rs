@@ -139,7 +139,7 @@ impl Source {
                     return Ok(());
                 }
             }
-            if random % 8 == 0 {
+            if random.is_multiple_of(8) {
                 self.mark.is_at(Phase::Confirming)?;
                 ctx.confirmed().await;
                 self.mark.confirmed(self.next)?;
@@ -168,7 +168,7 @@ impl Sink {
             self.mark.is_at(Phase::InFlight)?;
             self.log.delivery(&delivery, |item: &Item| item.seen(self.topic))?;
             let random = ctx.random();
-            if random % 2048 == 0 {
+            if random.is_multiple_of(2048) {
                 // A shutdown ends the pause.
                 let _ = ctx.sleep(Duration::from_millis(20)).await;
             }

@@ -19,9 +19,13 @@ use mycelium_transports::conformance::{TestExecutor, Threads, check, laws};
 
 use bad::{Bad, Fault};
 
-/// Checks that the law fails because of the fault, with this text in its message.
-fn catches<F: Fault>(law: &str, text: &str) {
+/// Checks that these laws fail because of the fault, each with its text in the message.
+fn catches<F: Fault>(laws: impl IntoIterator<Item = (&'static str, &'static str)>) {
     silence_panics();
+    laws.into_iter().for_each(|(law, text)| catches_one::<F>(law, text));
+}
+
+fn catches_one<F: Fault>(law: &str, text: &str) {
     let laws = laws::<Bad<F>>();
     let law = laws.iter().find(|known| known.name == law).expect("the law exists");
     let threads = TestExecutor::of::<Threads>();

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::sync::Mutex;
 
 use mycelium_core::TraceContext;
@@ -77,10 +78,7 @@ pub(super) trait Fault: Default + Send + 'static {
     }
 }
 
-pub(super) struct Bad<F> {
-    transport: Local,
-    fault: std::marker::PhantomData<F>,
-}
+pub(super) struct Bad<F>(Local, PhantomData<F>);
 
 /// An end of the correct transport, used with the fault.
 pub(super) struct End<E: Send + 'static, F: Fault>(Option<E>, F);
@@ -114,35 +112,33 @@ impl<F: Fault> Transport for Bad<F> {
     type Subscription = End<Subscription<Probe>, F>;
 
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad<F> {
-        let transport = Local::open(pair, capacity, strictest);
-        Bad { transport, fault: std::marker::PhantomData }
+        Bad(Local::open(pair, capacity, strictest), PhantomData)
     }
 
     fn open_alone(pair: &Pair, capacity: usize) -> Bad<F> {
-        let transport = Local::open_alone(pair, capacity);
-        Bad { transport, fault: std::marker::PhantomData }
+        Bad(Local::open_alone(pair, capacity), PhantomData)
     }
 
     fn meet(&self, pair: &Pair, options: SubscribeOptions) {
-        self.transport.meet(pair, options);
+        self.0.meet(pair, options);
     }
 
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall) {
-        self.transport.set_on_stall(pair, F::on_stall(on_stall));
+        self.0.set_on_stall(pair, F::on_stall(on_stall));
     }
 
     fn latencies(&self) -> Vec<Latency> {
-        F::latencies(self.transport.latencies())
+        F::latencies(self.0.latencies())
     }
 
     fn publisher(&self, name: &str) -> Self::Publisher {
-        End::of(self.transport.publisher(name))
+        End::of(self.0.publisher(name))
     }
 
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription {
         let mut options = options.into();
         (options.policy, options.start) = (F::policy(options.policy), F::start(options.start));
-        End::of(self.transport.subscribe(name, options))
+        End::of(self.0.subscribe(name, options))
     }
 }
 

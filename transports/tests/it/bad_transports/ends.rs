@@ -20,10 +20,10 @@ impl Fault for HidesTheClose {
 
 #[test]
 fn a_hidden_close_is_noticed() {
-    catches::<HidesTheClose>(
+    catches::<HidesTheClose>([(
         "the_end_follows_the_last_message_of_all_publishers",
         "timeout: the end",
-    );
+    )]);
 }
 
 #[derive(Default)]
@@ -38,10 +38,10 @@ impl Fault for ClosesEarly {
 
 #[test]
 fn an_early_close_is_noticed() {
-    catches::<ClosesEarly>(
+    catches::<ClosesEarly>([(
         "a_restarted_publisher_is_read_from_its_first_message",
         "unexpected end",
-    );
+    )]);
 }
 
 /// Loses the first delivery of a subscription.
@@ -60,11 +60,10 @@ impl Fault for StartsLate {
 
 #[test]
 fn a_reader_that_starts_too_late_is_noticed() {
-    catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "timeout: its first");
-    catches::<StartsLate>(
-        "a_late_publisher_is_read_from_its_first_message",
-        "timeout: all sent messages",
-    );
+    catches::<StartsLate>([
+        ("a_late_reader_starts_with_the_next_message", "timeout: its first"),
+        ("a_late_publisher_is_read_from_its_first_message", "timeout: all sent messages"),
+    ]);
 }
 
 #[derive(Default)]
@@ -76,14 +75,10 @@ impl Fault for NeverLeaves {
 
 #[test]
 fn a_reader_that_never_leaves_is_noticed() {
-    catches::<NeverLeaves>(
-        "a_reader_that_leaves_unblocks_the_publisher",
-        "timeout: the next messages",
-    );
-    catches::<NeverLeaves>(
-        "a_restarted_reader_starts_with_new_messages",
-        "timeout: the publisher continues",
-    );
+    catches::<NeverLeaves>([
+        ("a_reader_that_leaves_unblocks_the_publisher", "timeout: the next messages"),
+        ("a_restarted_reader_starts_with_new_messages", "timeout: the publisher continues"),
+    ]);
 }
 
 #[derive(Default)]
@@ -97,12 +92,11 @@ impl Fault for ForgetsTheStart {
 
 #[test]
 fn a_late_reader_without_retained_messages_is_noticed() {
-    catches::<ForgetsTheStart>(
-        "a_late_reader_may_start_at_the_oldest_retained_message",
-        "timeout: a retained message",
-    );
-    catches::<ForgetsTheStart>(
-        "the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message",
-        "timeout: a retained message",
-    );
+    catches::<ForgetsTheStart>([
+        ("a_late_reader_may_start_at_the_oldest_retained_message", "timeout: a retained message"),
+        (
+            "the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message",
+            "timeout: a retained message",
+        ),
+    ]);
 }

@@ -19,16 +19,12 @@ impl Fault for NeverBlocks {
 
 #[test]
 fn missing_backpressure_is_noticed() {
-    catches::<NeverBlocks>(
-        "a_full_block_subscription_blocks_the_publisher",
-        "timeout: the publisher waits",
-    );
-    catches::<NeverBlocks>(
-        "try_emit_returns_the_message_of_a_full_ring",
-        "accepted more than the ring holds",
-    );
-    catches::<NeverBlocks>("a_full_reject_subscription_returns_the_message", "rejected");
-    catches::<NeverBlocks>("a_reader_that_stalls_is_evicted_until_it_reads", "the reason of");
+    catches::<NeverBlocks>([
+        ("a_full_block_subscription_blocks_the_publisher", "timeout: the publisher waits"),
+        ("try_emit_returns_the_message_of_a_full_ring", "accepted more than the ring holds"),
+        ("a_full_reject_subscription_returns_the_message", "rejected"),
+        ("a_reader_that_stalls_is_evicted_until_it_reads", "the reason of"),
+    ]);
 }
 
 #[derive(Default)]
@@ -42,23 +38,13 @@ impl Fault for AlwaysBlocks {
 
 #[test]
 fn a_blocking_observer_is_noticed() {
-    catches::<AlwaysBlocks>(
-        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "an observer never blocks",
-    );
-    catches::<AlwaysBlocks>(
-        "a_drop_newest_reader_keeps_the_oldest_messages",
-        "timeout: the publisher emits",
-    );
-    catches::<AlwaysBlocks>("a_sampling_reader_gets_every_nth_message", "right: 3");
-    catches::<AlwaysBlocks>(
-        "a_reader_by_key_gets_the_newest_message_of_each_key",
-        "expected a gap first",
-    );
-    catches::<AlwaysBlocks>(
-        "a_full_reject_subscription_returns_the_message",
-        "timeout: emit does not wait",
-    );
+    catches::<AlwaysBlocks>([
+        ("an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "an observer never blocks"),
+        ("a_drop_newest_reader_keeps_the_oldest_messages", "timeout: the publisher emits"),
+        ("a_sampling_reader_gets_every_nth_message", "right: 3"),
+        ("a_reader_by_key_gets_the_newest_message_of_each_key", "expected a gap first"),
+        ("a_full_reject_subscription_returns_the_message", "timeout: emit does not wait"),
+    ]);
 }
 
 #[derive(Default)]
@@ -77,22 +63,12 @@ impl Fault for HidesGaps {
 
 #[test]
 fn a_hidden_gap_is_noticed() {
-    catches::<HidesGaps>(
-        "an_observer_that_is_always_slower_still_gets_messages",
-        "in order, after the gap",
-    );
-    catches::<HidesGaps>(
-        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "the number is taken plus missed",
-    );
-    catches::<HidesGaps>(
-        "a_reader_that_stalls_is_evicted_until_it_reads",
-        "in order, after the gap",
-    );
-    catches::<HidesGaps>(
-        "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
-        "expected a gap first",
-    );
+    catches::<HidesGaps>([
+        ("an_observer_that_is_always_slower_still_gets_messages", "in order, after the gap"),
+        ("an_observer_never_blocks_the_publisher_and_gets_exact_gaps", "in order, after the gap"),
+        ("a_reader_that_stalls_is_evicted_until_it_reads", "in order, after the gap"),
+        ("a_latest_reader_gets_the_newest_message_and_the_skipped_number", "expected a gap first"),
+    ]);
 }
 
 #[derive(Default)]
@@ -117,8 +93,8 @@ impl Fault for LetsGoAtOnce {
 #[test]
 fn a_reader_that_stalls_for_ever_is_noticed() {
     let law = "a_reader_that_stalls_is_evicted_until_it_reads";
-    catches::<NeverLetsGo>(law, "timeout: the publisher continues");
-    catches::<LetsGoAtOnce>(law, "timeout: the publisher waits again");
+    catches::<NeverLetsGo>([(law, "timeout: the publisher continues")]);
+    catches::<LetsGoAtOnce>([(law, "timeout: the publisher waits again")]);
 }
 
 /// Loses the last message of a batch.
@@ -143,10 +119,12 @@ impl Fault for ForgetsWhatWasSent {
 
 #[test]
 fn an_incomplete_batch_is_noticed() {
-    catches::<ShortensBatches>("batches_arrive_once_and_in_order", "0 of at most");
-    catches::<ShortensBatches>("an_observer_gets_the_exact_gaps_of_batches", "timeout: what");
-    catches::<ShortensBatches>("a_failed_batch_is_redelivered_one_by_one", "timeout: all");
-    catches::<ForgetsWhatWasSent>("a_cancelled_batch_has_sent_a_prefix", "left == right");
+    catches::<ShortensBatches>([
+        ("batches_arrive_once_and_in_order", "0 of at most"),
+        ("an_observer_gets_the_exact_gaps_of_batches", "timeout: what"),
+        ("a_failed_batch_is_redelivered_one_by_one", "timeout: all"),
+    ]);
+    catches::<ForgetsWhatWasSent>([("a_cancelled_batch_has_sent_a_prefix", "left == right")]);
 }
 
 #[derive(Default)]
@@ -178,7 +156,7 @@ impl Fault for HidesTheDepth {
 #[test]
 fn a_threshold_without_effect_is_noticed() {
     let law = "a_publisher_waits_until_its_reader_is_below_the_threshold";
-    catches::<NeverPressed>(law, "the publisher waits: Canceled");
-    catches::<LosesWakesOfRelief>(law, "timeout: the publisher continues");
-    catches::<HidesTheDepth>(law, "the publisher waits: Canceled");
+    catches::<NeverPressed>([(law, "the publisher waits: Canceled")]);
+    catches::<LosesWakesOfRelief>([(law, "timeout: the publisher continues")]);
+    catches::<HidesTheDepth>([(law, "the publisher waits: Canceled")]);
 }

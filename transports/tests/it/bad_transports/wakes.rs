@@ -33,14 +33,14 @@ impl Fault for LosesWakesOfPublishers {
 
 #[test]
 fn a_lost_wake_is_noticed() {
-    catches::<LosesWakesOfReaders>(
+    catches::<LosesWakesOfReaders>([(
         "a_sleeping_reader_is_woken",
         "timeout: a sleeping reader is woken",
-    );
-    catches::<LosesWakesOfPublishers>(
+    )]);
+    catches::<LosesWakesOfPublishers>([(
         "a_sleeping_publisher_is_woken",
         "timeout: a sleeping publisher is woken",
-    );
+    )]);
 }
 
 #[derive(Default)]
@@ -84,6 +84,6 @@ impl Fault for SendsBeforeItIsReady {
 
 #[test]
 fn an_effect_of_a_cancelled_future_is_noticed() {
-    catches::<TakesBeforeItIsReady>("a_cancelled_receive_takes_nothing", "dropped at poll");
-    catches::<SendsBeforeItIsReady>("a_cancelled_emit_sends_nothing", "poll");
+    catches::<TakesBeforeItIsReady>([("a_cancelled_receive_takes_nothing", "dropped at poll")]);
+    catches::<SendsBeforeItIsReady>([("a_cancelled_emit_sends_nothing", "poll")]);
 }
