@@ -2,10 +2,11 @@
 //! the topology, and serves the recorded day to the first of them.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     io::{self, Write},
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command, ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
@@ -17,6 +18,7 @@ use bandit::{
 };
 use clap::ValueEnum;
 use futures_channel::oneshot;
+use mycelium::untyped::private_directories;
 use mycelium::{Error, Restart, Result, StartError, end_with_launcher};
 use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome, MemberReport};
 use mycelium_executor::Executor;
@@ -44,9 +46,8 @@ pub(crate) async fn launch(
     executor: Arc<dyn Executor>,
 ) -> Result<()> {
     // Another host may have the writer.
-    if let Some(path) = args.signals.as_deref().filter(|_| host.is_empty()) {
-        SignalFile::check(path)?;
-    }
+    let signals = args.signals.as_deref().filter(|_| host.is_empty());
+    let _reserved = signals.map(SignalFile::reserve).transpose()?;
     let program = env::current_exe()?;
     let directories = Directories::new()?;
     let observed = match observe {
@@ -120,26 +121,64 @@ fn has_failed(member: &MemberReport) -> bool {
     member.outcome != MemberOutcome::Completed && member.status.is_some_and(died)
 }
 
-/// The directories of a bundle, which no other one uses. They are removed at its end.
+/// The directories of a bundle, which no other one uses. They are removed at its end, and those of
+/// a launcher that was killed at the start of the next one.
 struct Directories {
     /// The sockets; the processes create it.
     sockets: PathBuf,
     /// The saved states.
     state: PathBuf,
+    /// `state`, locked while the launcher lives.
+    _lock: File,
 }
 
 impl Directories {
     fn new() -> io::Result<Self> {
-        let sockets = mycelium::private_directory(&format!("bandit-{}", process::id()));
-        let state = sockets.with_added_extension("state");
-        let create = || fs::DirBuilder::new().mode(0o700).create(&state);
-        create().or_else(|error| match error.kind() {
-            // That of a launcher that was killed, and had this number.
-            io::ErrorKind::AlreadyExists => fs::remove_dir_all(&state).and_then(|()| create()),
-            _ => Err(error),
-        })?;
-        Ok(Self { sockets, state })
+        remove_abandoned()?;
+        // Another launcher may have this number in another container, or take the directory for
+        // one of a killed launcher before it is locked.
+        let mut attempt = 0;
+        loop {
+            let name = format!("bandit-{}-{attempt}", process::id());
+            let sockets = mycelium::private_directory(&name);
+            let state = sockets.with_added_extension("state");
+            let lock = fs::DirBuilder::new().mode(0o700).create(&state).and_then(|()| lock(&state));
+            match lock {
+                Ok(Some(_lock)) => return Ok(Self { sockets, state, _lock }),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let text = format!("cannot create {}: {error}", state.display());
+                    return Err(io::Error::new(error.kind(), text));
+                }
+            }
+            attempt += 1;
+        }
     }
+}
+
+/// Locks a directory; `None` if it is locked, or is not there.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let file = match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // Before it was locked, it may have been removed.
+    Ok((file.try_lock().is_ok() && directory.exists()).then_some(file))
+}
+
+/// Removes the directories of launchers that were killed: nobody has locked them.
+fn remove_abandoned() -> io::Result<()> {
+    for (name, state) in private_directories()? {
+        if name.starts_with("bandit-")
+            && name.ends_with(".state")
+            && let Ok(Some(_lock)) = lock(&state)
+        {
+            let _ = fs::remove_dir_all(state.with_extension(""));
+            let _ = fs::remove_dir_all(&state);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Directories {

@@ -114,9 +114,7 @@ async fn start(
         }
         None => {
             let options = run.options(None);
-            if let Some(path) = &options.signals {
-                SignalFile::check(path)?;
-            }
+            let _reserved = options.signals.as_deref().map(SignalFile::reserve).transpose()?;
             let (run, begin) = (Run::prepare(&options, &executor).await?, executor.now());
             let report = run.finish(executor.clone()).await.map_err(user_error)?;
             say(&format!("done in {:.2?}\n{}", executor.now() - begin, app::summary(&report)));

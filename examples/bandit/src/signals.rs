@@ -3,7 +3,7 @@
 //! failure writes the same file as an undisturbed run. Every call blocks.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom, Write},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
@@ -47,25 +47,29 @@ struct Line {
 }
 
 impl SignalFile {
-    /// Checks that the file can be created or replaced, without doing it.
+    /// Checks that the file can be written, and creates it if it is not there. No other run can
+    /// write it while the returned file is open.
     ///
     /// # Errors
-    /// If it cannot.
-    pub fn check(path: &Path) -> Result<(), FileError> {
-        let check = || match fs::metadata(path) {
-            // To open a pipe waits for its reader, and a service that is restarted cannot truncate
-            // it.
-            Ok(found) if found.file_type().is_fifo() => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe: expected a file"))
-            }
-            Ok(_) => OpenOptions::new().write(true).open(path).map(drop),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                OpenOptions::new().write(true).create_new(true).open(path)?;
-                fs::remove_file(path)
-            }
-            Err(error) => Err(error),
+    /// If it cannot be written, or another run writes it.
+    pub fn reserve(path: &Path) -> Result<File, FileError> {
+        // To open a pipe waits for its reader, and a service that is restarted cannot truncate it.
+        let refused = match fs::metadata(path) {
+            Ok(found) if found.file_type().is_fifo() => Some("it is a pipe: expected a file"),
+            _ => None,
         };
-        check().map_err(FileError::of(WRITE, path))
+        let reserve = || {
+            if let Some(refused) = refused {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
+            }
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => Err(io::Error::other("another run writes it")),
+                Err(TryLockError::Error(error)) => Err(error),
+                Ok(()) => Ok(file),
+            }
+        };
+        reserve().map_err(FileError::of(WRITE, path))
     }
 
     /// Continues after the committed part, and truncates the rest of the file. Without one the file
@@ -139,10 +143,8 @@ mod tests {
     fn a_line_is_json_with_exact_numbers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("signals.jsonl");
-        SignalFile::check(&path).unwrap();
-        assert!(!path.exists());
+        let _reserved = SignalFile::reserve(&path).unwrap();
         SignalFile::open(&path, None).unwrap().append(&signal(7)).unwrap();
-        SignalFile::check(&path).unwrap();
         let (low, high) = ("88".repeat(20), "8a".repeat(20));
         assert_eq!(
             fs::read_to_string(path).unwrap(),

@@ -57,6 +57,33 @@ fn a_stopped_bundle_does_not_print_done() {
     }
 }
 
+/// Those of the killed one are removed by the next one, and by no launcher while it runs.
+#[test]
+fn a_launcher_that_is_killed_leaves_directories_until_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let left = || fs::read_dir(directory.path().join("run")).unwrap().count();
+    let mut killed = start(directory.path(), "5s", &["--speed", "1440"]);
+    killed.rest_after("connected to node `detector`");
+    signal("-KILL", &killed.child.id().to_string());
+    // Its members end, too.
+    killed.end();
+    assert_eq!(left(), 2);
+    let mut first = start(directory.path(), "5s", &["--speed", "1440"]);
+    first.rest_after("connected to node `detector`");
+    assert_eq!(left(), 2);
+    let (succeeded, text) = start(directory.path(), "5s", &[]).end();
+    assert!(!succeeded && text.contains("signals.jsonl: another run writes it"), "{text}");
+    let other = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(directory.path().join("run"), other.path().join("run")).unwrap();
+    let (succeeded, text) = start(other.path(), "5s", &[]).end();
+    assert!(succeeded, "{text}");
+    assert_eq!(left(), 2);
+    signal("-TERM", &first.child.id().to_string());
+    let (succeeded, text) = first.end();
+    assert!(succeeded, "{text}");
+    assert_eq!(left(), 0, "{text}");
+}
+
 #[test]
 fn a_port_that_is_in_use_ends_the_bundle_at_once() {
     let directory = tempfile::tempdir().unwrap();
