@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # The tests that sanitizers run: those of the core, where all `unsafe` is, and by `--all` those of
-# the transports. Sourced after lib.sh by `asan` and `tsan`. The compiler's messages (`ui`) are not
-# their subject, and ThreadSanitizer makes system calls of its own.
+# the transports. Sourced after lib.sh by `asan` and `tsan`. ThreadSanitizer makes system calls
+# of its own.
 sanitized() {
     local packages=(-p mycelium-core)
     [ -z "$EVERYTHING" ] || packages+=(-p mycelium-transports)
     cargo "+$NIGHTLY" test "$@" --target "$HOST" "${packages[@]}" \
         --features mycelium-core/alloc,mycelium-core/futures --lib --tests -- \
-        --skip refusals_say_what_to_do --skip makes_no_system_call
+        --skip makes_no_system_call
 }

@@ -52,6 +52,8 @@ mod legacy;
 mod limits;
 mod link;
 mod metrics;
+#[cfg(all(feature = "signals", feature = "topology"))]
+mod mistakes;
 mod network;
 mod node;
 mod nodes;
@@ -65,4 +67,3 @@ mod testing;
 mod tls;
 mod topology;
 mod traces;
-mod ui;

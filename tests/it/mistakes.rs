@@ -1,5 +1,5 @@
-//! `docs/mistakes.md` quotes what is printed: a compile error is that of a case beside this file,
-//! an error of a node is that of the program below whose section has its title.
+//! `docs/mistakes.md` quotes what is printed: a compile error is one of `core/macros/tests/ui`, an
+//! error of a node is that of the program below whose section has its title.
 
 use std::error::Error;
 use std::fs;
@@ -110,7 +110,7 @@ struct Mistake {
 }
 
 fn page() -> Vec<Mistake> {
-    let sections = include_str!("../../../docs/mistakes.md").split("\n### ").skip(1);
+    let sections = include_str!("../../docs/mistakes.md").split("\n### ").skip(1);
     let mistakes = sections.map(|section| {
         let block = |kind: &str| {
             let (_, block) = section.split_once(&format!("```{kind}\n"))?;
@@ -145,13 +145,11 @@ fn has_lines(text: &str, lines: &[String]) -> bool {
 fn the_page_of_mistakes_quotes_what_the_compiler_prints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut cases = Vec::new();
-    for directory in ["tests/ui", "core/tests/ui"] {
-        for file in fs::read_dir(root.join(directory)).expect("a directory of cases") {
-            let path = file.expect("a readable directory").path();
-            if path.extension().is_some_and(|suffix| suffix == "stderr") {
-                let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
-                cases.push((read(&path.with_extension("rs")), read(&path)));
-            }
+    for file in fs::read_dir(root.join("core/macros/tests/ui")).expect("a directory of cases") {
+        let path = file.expect("a readable directory").path();
+        if path.extension().is_some_and(|suffix| suffix == "stderr") {
+            let read = |path: &Path| fs::read_to_string(path).expect("a readable file");
+            cases.push((read(&path.with_extension("rs")), read(&path)));
         }
     }
     let mut found = 0;
@@ -191,13 +189,13 @@ async fn the_page_of_mistakes_quotes_what_a_node_prints() {
     let mut found = 0;
     for mistake in page().iter().filter(|mistake| !is_of_compiler(mistake)) {
         let title = &mistake.title;
-        assert!(has_code(include_str!("page.rs"), &mistake.code), "{title}: other code");
+        assert!(has_code(include_str!("mistakes.rs"), &mistake.code), "{title}: other code");
         if node(title).is_some() {
             let printed = printed(title, &mistake.topology).await;
             let printed = printed.unwrap_or_else(|error| format!("Error: {error:?}"));
             assert_eq!(mistake.text, trimmed(&printed), "{title}");
         } else {
-            let errors = include_str!("../../../docs/errors.md");
+            let errors = include_str!("../../docs/errors.md");
             let text = mistake.text.join(" ");
             let code = text.trim_end_matches(']').rsplit('[').next().unwrap_or_default();
             let entry = errors.split(&format!("- **{code}** ")).nth(1);

@@ -1,4 +1,4 @@
-//! Compile errors of the macro, and their texts.
+//! Compile errors of the macros, and their texts.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 #[test]
