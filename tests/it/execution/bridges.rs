@@ -47,29 +47,23 @@ impl Drop for Elsewhere {
 }
 
 /// From the executor `other`, over a thread of its kind, to the node's own executor.
-async fn crosses(other: Elsewhere, own: Elsewhere) {
-    let (sender, received) = mpsc::channel();
-    let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\
-                [service.LocalSquarer]\nexecutor = \"other\"\nrun = \"dedicated\"\n";
-    let node = Node::builder("main")
-        .topology(topology(text))
-        .executor("other", other.executor.clone())
-        .service(|| Source { count: 2_000 })
-        .service(|| LocalSquarer)
-        .service(move || Sink(sender.clone()))
-        .build()
-        .unwrap();
-    let running = node.start(own.executor.clone()).unwrap();
-    within(running.join()).await.unwrap();
-    assert_eq!(received.iter().collect::<Vec<_>>(), squares(2_000));
-}
-
 #[tokio::test]
 async fn services_on_any_two_executors_are_those_of_one_node() {
-    for other in subjects::adapters() {
-        for own in subjects::adapters() {
-            crosses(Elsewhere::new(other), Elsewhere::new(own)).await;
-        }
+    let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\
+                [service.LocalSquarer]\nexecutor = \"other\"\nrun = \"dedicated\"\n";
+    let all = subjects::adapters();
+    for (other, own) in all.iter().flat_map(|other| all.iter().map(move |own| (*other, *own))) {
+        let (other, own) = (Elsewhere::new(other), Elsewhere::new(own));
+        let (sender, received) = mpsc::channel();
+        let node = Node::builder("main")
+            .topology(topology(text))
+            .executor("other", other.executor.clone())
+            .service(|| Source { count: 2_000 })
+            .service(|| LocalSquarer)
+            .service(move || Sink(sender.clone()));
+        let running = node.build().unwrap().start(own.executor.clone()).unwrap();
+        within(running.join()).await.unwrap();
+        assert_eq!(received.iter().collect::<Vec<_>>(), squares(2_000));
     }
 }
 

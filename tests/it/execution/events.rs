@@ -90,89 +90,44 @@ async fn events_come_in_their_order_and_on_their_threads() {
     }
 }
 
-#[tokio::test]
-async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
-    struct Brief;
-    #[service()]
-    impl Brief {
-        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-            Ok(())
-        }
-    }
-    for execution in [Execution::shared(), Execution::dedicated()] {
-        let diary = Diary::default();
-        let builder = diary.keep(Node::builder("main")).service(|| Brief);
-        let node = builder.execution("Brief", execution).build().unwrap();
-        within(node.run(Tokio::current().unwrap())).await.unwrap();
-        let told: Vec<_> =
-            diary.read().into_iter().filter(|entry| !entry.starts_with("thread")).collect();
-        // It may have stopped before all services had started.
-        let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
-        assert_eq!(told.len(), 5, "{told:?}");
-        assert_eq!(told[0], "Brief started");
-        assert!(position("main ready") < 3 && position("Brief stopped: Completed") < 3);
-        assert_eq!(told[3..], ["main draining", "main stopped"]);
-    }
-}
-
-const NONE_EITHER: &str =
-    "Fickle restarted: panic: none either (at tests/it/execution/events.rs:130:18)";
-
-/// Fails at its first runs.
+/// Fails at its first runs, and then for good.
 struct Fickle(u32);
 
 #[service()]
 impl Fickle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
         self.0 += 1;
         match self.0 {
             1 => Err(Error::msg("no luck")),
             2 => panic!("none either"),
-            _ => ctx.sleep(std::time::Duration::MAX).await.map_err(Error::from),
+            _ => Err(Error::msg("no hope").permanent()),
         }
     }
 }
 
 #[tokio::test]
-async fn restarts_are_reported_with_their_error() {
+async fn restarts_are_reported_with_their_error_and_a_failure_for_good_before_the_node_drains() {
     let diary = Diary::default();
     let runs = Arc::new(Mutex::new(0));
     let node = diary
         .keep(Node::builder("main"))
         .topology(topology("[service.Fickle]\nbackoff = \"1us\"\n"))
+        .service(|| Idle)
         .service(move || {
             let mut runs = runs.lock().unwrap();
             *runs += 1;
             // A panic drops the count.
             Fickle(if *runs == 1 { 0 } else { 2 })
         });
-    let running = start(node);
-    diary.has(NONE_EITHER).await;
-    within(end(running)).await;
-    let of_service: Vec<_> =
-        diary.read().into_iter().filter(|entry| entry.starts_with("Fickle")).collect();
-    assert_eq!(
-        of_service,
-        ["Fickle started", "Fickle restarted: no luck", NONE_EITHER, "Fickle stopped: Completed",]
-    );
-}
-
-#[tokio::test]
-async fn a_service_that_fails_for_good_stops_and_then_the_node_drains() {
-    struct Hopeless;
-    #[service()]
-    impl Hopeless {
-        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-            Err(Error::msg("no hope").permanent())
-        }
-    }
-    let diary = Diary::default();
-    let node = diary.keep(Node::builder("main")).service(|| Hopeless).service(|| Idle);
     within(node.build().unwrap().run(Tokio::current().unwrap())).await.unwrap_err();
     let told = diary.read();
-    let outcome = Outcome::Failed { error: "no hope".to_owned(), restarts: 0 };
+    let of_service: Vec<_> = told.iter().filter(|entry| entry.starts_with("Fickle")).collect();
+    let outcome = Outcome::Failed { error: "no hope".to_owned(), restarts: 2 };
+    let failed = format!("Fickle stopped: {outcome:?}");
+    let panic = "Fickle restarted: panic: none either (at tests/it/execution/events.rs:102:18)";
+    assert_eq!(of_service, ["Fickle started", "Fickle restarted: no luck", panic, &failed]);
     let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
-    let (failed, draining) = (format!("Hopeless stopped: {outcome:?}"), position("main draining"));
+    let draining = position("main draining");
     assert!(position(&failed) < draining && draining < position("Idle stopped: Completed"));
     assert_eq!(told.last().unwrap(), "main stopped");
 }

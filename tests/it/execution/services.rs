@@ -6,7 +6,8 @@ use std::thread;
 use mycelium::{Context, Delivery, Result, Topology, service};
 
 pub(crate) use crate::node::services::{Number, Sink, Source, Square, squares};
-pub(crate) use crate::running::{LONG, end, run, start, within};
+pub(crate) use crate::running::{LONG, end, start, within};
+use crate::support::idle_services;
 
 /// Squares numbers. It is not `Send`: it holds an `Rc` across an await.
 pub(crate) struct LocalSquarer;
@@ -25,15 +26,8 @@ impl LocalSquarer {
     }
 }
 
-/// Does nothing until the shutdown.
-pub(crate) struct Idle;
-
-#[service()]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
+idle_services! {
+    Idle();
 }
 
 /// Blocks its thread until the test releases it, then waits for the shutdown.
@@ -54,12 +48,7 @@ pub(crate) fn topology(text: &str) -> Topology {
     Topology::parse("t.toml", text).unwrap()
 }
 
-/// Whether this process has a thread with that name, as the system truncates it.
-#[cfg(target_os = "linux")]
-pub(crate) fn has_thread(name: &str) -> bool {
-    thread_directory(name).is_some()
-}
-
+/// Of the thread of this process with that name, as the system truncates it.
 #[cfg(target_os = "linux")]
 pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
@@ -73,7 +62,7 @@ pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
 #[cfg(target_os = "linux")]
 pub(crate) async fn thread_goes(name: &str) {
     within(async {
-        while has_thread(name) {
+        while thread_directory(name).is_some() {
             tokio::task::yield_now().await;
         }
     })

@@ -1,6 +1,6 @@
 //! The watchdog reports services that block their thread, on every executor.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,65 +8,55 @@ use mycelium::counters::Kind;
 use mycelium::{Context, Event, Execution, Node, Result, StartError, service};
 use mycelium_tokio::Tokio;
 
-use crate::execution::services::{Hanging, Idle, LONG, end, start, topology, within};
+use crate::execution::services::{
+    Hanging, Idle, LONG, Number, Source, end, start, topology, within,
+};
 
 const LIMIT: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
-    let (told, events) = channel();
-    let (release, released) = channel();
-    let mut released = Some(released);
-    let node = Node::builder("main")
-        .topology(topology("[node.main]\nwatchdog = \"20ms\"\n"))
-        .service(move || Hanging(released.take()))
-        .service(|| Idle)
-        .execution("Hanging", Execution::dedicated())
-        .observe(move |event| match event {
-            Event::PollHangs { service, limit } => {
-                told.send(((*service).to_owned(), *limit, None)).unwrap()
-            }
-            Event::PollEnded { service, lasted } => {
-                told.send(((*service).to_owned(), LIMIT, Some(*lasted))).unwrap()
-            }
-            _ => {}
-        });
-    let running = start(node);
-    assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), LIMIT, None));
-    // It is reported once, although it lasts for several limits.
-    assert!(events.recv_timeout(5 * LIMIT).is_err());
-    release.send(()).unwrap();
-    let (service, _, lasted) = events.recv_timeout(LONG).unwrap();
-    assert_eq!(service, "Hanging");
-    assert!(lasted.unwrap() >= 5 * LIMIT, "{lasted:?}");
-    let counters = running.counters();
-    let long_polls = |name| {
-        let mut lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
-        lines.find(|line| line.label("service") == name).unwrap().value("long_polls")
-    };
-    assert_eq!((long_polls("Hanging"), long_polls("Idle")), (1, 0));
-    within(end(running)).await;
+    // The second one is the default.
+    for (text, limit) in
+        [("[node.main]\nwatchdog = \"20ms\"\n", LIMIT), ("", Duration::from_millis(250))]
+    {
+        let (told, events) = channel();
+        let (release, released) = channel();
+        let mut released = Some(released);
+        let node = Node::builder("main")
+            .topology(topology(text))
+            .service(move || Hanging(released.take()))
+            .service(|| Idle)
+            .execution("Hanging", Execution::dedicated())
+            .observe(move |event| match event {
+                Event::PollHangs { service, limit } => {
+                    told.send(((*service).to_owned(), *limit, false)).unwrap()
+                }
+                Event::PollEnded { service, lasted } => {
+                    told.send(((*service).to_owned(), *lasted, true)).unwrap()
+                }
+                _ => {}
+            });
+        let running = start(node);
+        assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), limit, false));
+        // It is reported once, although it lasts for several limits.
+        assert!(events.recv_timeout(5 * LIMIT).is_err());
+        release.send(()).unwrap();
+        let (service, lasted, has_ended) = events.recv_timeout(LONG).unwrap();
+        assert_eq!((&*service, has_ended), ("Hanging", true));
+        assert!(lasted >= 5 * LIMIT, "{lasted:?}");
+        let counters = running.counters();
+        let long_polls = |name| {
+            let mut lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
+            lines.find(|line| line.label("service") == name).unwrap().value("long_polls")
+        };
+        assert_eq!((long_polls("Hanging"), long_polls("Idle")), (1, 0));
+        within(end(running)).await;
+    }
 }
 
 #[tokio::test]
-async fn a_node_has_a_watchdog_unless_it_is_turned_off() {
-    let (told, events) = channel();
-    let (release, released) = channel();
-    let mut released = Some(released);
-    let node = Node::builder("main")
-        .service(move || Hanging(released.take()))
-        .execution("Hanging", Execution::dedicated())
-        .observe(move |event| {
-            if let Event::PollHangs { service, limit } = event {
-                told.send(((*service).to_owned(), *limit)).unwrap();
-            }
-        });
-    let running = start(node);
-    let limit = Duration::from_millis(250);
-    assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), limit));
-    release.send(()).unwrap();
-    within(end(running)).await;
-
+async fn a_node_has_no_watchdog_if_it_is_turned_off() {
     for node in [
         Node::builder("main").topology(topology("[node.main]\nwatchdog = \"0s\"\n")),
         Node::builder("main").watchdog(Duration::ZERO),
@@ -138,61 +128,6 @@ async fn a_child_task_that_blocks_its_thread_is_reported_under_its_service() {
     }
 }
 
-/// Sleeps for a random time, then blocks its thread until it was reported, and so on.
-struct Tease {
-    tries: u32,
-    named: Arc<Mutex<Receiver<()>>>,
-}
-
-#[service()]
-impl Tease {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..self.tries {
-            let pause = Duration::from_nanos(ctx.random() % 3_000_000);
-            ctx.sleep(pause).await?;
-            let named = self.named.lock().unwrap().recv_timeout(LONG);
-            assert!(named.is_ok(), "hang {number}, after {pause:?}, was missed");
-        }
-        Ok(())
-    }
-}
-
-/// The watchdog reports a poll that does not end, in every state that the watchdog has when the
-/// poll begins, above all while it is about to park.
-#[tokio::test]
-async fn no_hang_is_missed() {
-    let (name, named) = channel();
-    let named = Arc::new(Mutex::new(named));
-    let node = Node::builder("main")
-        .service(move || Tease { tries: 200, named: named.clone() })
-        .execution("Tease", Execution::dedicated())
-        // A second service is polled often, so that the watchdog is woken at all times.
-        .service(|| Busy)
-        .watchdog(Duration::from_millis(1))
-        .observe(move |event| {
-            if matches!(event, Event::PollHangs { service: "Tease", .. }) {
-                name.send(()).unwrap();
-            }
-        });
-    let running = start(node);
-    let report = within(running.join()).await.unwrap();
-    let tease = report.services.iter().find(|service| service.name == "Tease").unwrap();
-    assert_eq!(tease.panics, 0);
-}
-
-/// Is polled a thousand times a second, for half a second.
-struct Busy;
-
-#[service()]
-impl Busy {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for _ in 0..500 {
-            ctx.sleep(Duration::from_millis(1)).await?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_threads_of_an_idle_node_sleep() {
@@ -236,22 +171,11 @@ async fn the_threads_of_an_idle_node_sleep() {
     within(end(running)).await;
 }
 
+/// On a runtime with one thread, which a service of the node blocks: only the watchdog can end the
+/// node.
 #[tokio::test]
 async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
-    let (release, released) = channel();
-    // The node's own thread hangs: only the watchdog can end the node.
-    let (running, runtime) = start_and_hang(released);
-    running.shutdown();
-    let error = within(running.join()).await.unwrap_err();
-    let StartError::Abandoned { services, .. } = &error else { panic!("{error}") };
-    assert_eq!(services, &["Hanging"]);
-    release.send(()).unwrap();
-    runtime.join().unwrap();
-}
-
-/// A node on a runtime with one thread, which a service of the node blocks.
-fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::JoinHandle<()>) {
-    let (told, hangs): (Sender<()>, _) = channel();
+    let ((release, released), (told, hangs), (give, given)) = (channel(), channel(), channel());
     let mut released = Some(released);
     let node = Node::builder("main")
         .topology(topology("[node.main]\nshutdown = \"100ms\"\nwatchdog = \"20ms\"\n"))
@@ -260,35 +184,23 @@ fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::Jo
             if let Event::PollHangs { .. } = event {
                 told.send(()).unwrap();
             }
-        })
-        .build()
-        .unwrap();
-    let (give, given) = channel();
+        });
     let runtime = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            give.send(node.start(Tokio::current().unwrap()).unwrap()).unwrap();
+            give.send(start(node)).unwrap();
             // Until the service is released.
             tokio::task::yield_now().await;
         });
     });
     hangs.recv_timeout(LONG).unwrap();
-    (given.recv().unwrap(), runtime)
-}
-
-#[mycelium::message(topic = "blocking", id = 61)]
-struct Blocking {
-    number: u64,
-}
-
-struct Emits;
-
-#[service(emits(Blocking))]
-impl Emits {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Blocking { number: 0 }).await?;
-        Ok(ctx.emit(Blocking { number: 1 }).await?)
-    }
+    let running = given.recv().unwrap();
+    running.shutdown();
+    let error = within(running.join()).await.unwrap_err();
+    let StartError::Abandoned { services, .. } = &error else { panic!("{error}") };
+    assert_eq!(services, &["Hanging"]);
+    release.send(()).unwrap();
+    runtime.join().unwrap();
 }
 
 /// In a service, and outside of all of them.
@@ -298,13 +210,13 @@ async fn a_fast_handler_that_blocks_is_named() {
     let (name, named) = channel();
     let named = Mutex::new(named);
     let node = Node::builder("main")
-        .service(|| Emits)
-        .execution("Emits", Execution::dedicated())
+        .service(|| Source { count: 2 })
+        .execution("Source", Execution::dedicated())
         .watchdog(LIMIT)
-        .fast_handler("first", |_: &Blocking| Ok(()))
-        .fast_handler("blocks", move |message: &Blocking| {
+        .fast_handler("first", |_: &Number| Ok(()))
+        .fast_handler("blocks", move |number: &Number| {
             // Until it was named.
-            let is_named = message.number == 0 || named.lock().unwrap().recv_timeout(LONG).is_ok();
+            let is_named = number.value == 0 || named.lock().unwrap().recv_timeout(LONG).is_ok();
             is_named.then_some(()).ok_or_else(|| mycelium::Error::msg("it was not named"))
         })
         .observe(move |event| match event {
@@ -313,18 +225,18 @@ async fn a_fast_handler_that_blocks_is_named() {
                 told.send([*handler, *topic, *publisher].map(str::to_owned)).unwrap();
                 name.send(()).unwrap();
             }
-            Event::PollHangs { service, .. } => assert_eq!(*service, "Emits"),
+            Event::PollHangs { service, .. } => assert_eq!(*service, "Source"),
             _ => {}
         })
         .build()
         .unwrap();
-    let mut publisher = node.publisher::<Blocking>("outside").unwrap();
+    let mut publisher = node.publisher::<Number>("outside").unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "blocking", "Emits"]);
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "numbers", "Source"]);
     let outside = std::thread::spawn(move || {
-        publisher.try_emit(Blocking { number: 2 }).unwrap();
+        publisher.try_emit(Number { value: 2 }).unwrap();
     });
-    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "blocking", "outside"]);
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ["blocks", "numbers", "outside"]);
     outside.join().unwrap();
     let report = within(running.join()).await.unwrap();
     assert_eq!(report.services[0].errors, 0);
