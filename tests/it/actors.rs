@@ -8,7 +8,7 @@
 mod ask;
 #[cfg(feature = "tracing")]
 mod circle;
-#[cfg(feature = "topology")]
+#[cfg(all(feature = "metrics", feature = "topology"))]
 mod defects;
 mod keyed;
 mod keyed_idle;
@@ -21,8 +21,6 @@ mod mailbox;
 mod model;
 mod probe;
 mod restart;
-#[cfg(feature = "metrics")]
-mod storm;
 mod supervised;
 #[cfg(feature = "metrics")]
 mod timers;

@@ -8,16 +8,11 @@ use mycelium::{ActorEnd, Context, FindActorError, Node, Result, SpawnActorError,
 use mycelium_tokio::Tokio;
 
 use super::probe::{Gate, Number, Probe, Seen, Wait, actors, probe, settled};
+use crate::support::idle_services;
 
-/// A node without services ends at once.
-struct Idle;
-
-#[service]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
+idle_services! {
+    // A node without services ends at once.
+    Idle();
 }
 
 /// There, a shutdown dropped the tasks: `stopped` did not run, and messages in mailboxes were lost.

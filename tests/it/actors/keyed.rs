@@ -1,23 +1,19 @@
 //! Keyed actors: made on first use, found, limited, placed and ended.
 
 use std::collections::{BTreeMap, HashSet};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use event_listener::Event;
 use mycelium::{
     ActorEnd, Actors, Keyed, KeyedTellError, RequestError, SpawnActorError, WhenFull, actor,
 };
-use mycelium_executor::{Executor, Thread};
+use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
 use super::probe::{
-    Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, fail, panic_in, panics, probe,
-    restarts, scripted, settled,
+    Ask, Gate, Hook, Number, Probe, Reply, Seen, Wait, actors, panic_in, probe, scripted, settled,
 };
 
 /// Probes with a key each, which all do the same.
@@ -41,11 +37,20 @@ async fn the_actor_of_a_key_is_made_on_first_use_and_found_again() {
     settled(&mut one).await;
     assert_eq!(keyed.find(&1).unwrap().id(), one.id());
     assert_eq!(one.label().split_once('#').unwrap().0, "Probe");
+    // Without a time of idleness all stay.
+    tokio::time::sleep(Duration::from_secs(1_000_000)).await;
+    settled(&mut one).await;
     let mut keys = keyed.keys();
     keys.sort_unstable();
     assert_eq!((keys, keyed.count(), actors.count()), (vec![1, 2, 3], 3, 3));
     assert_eq!(seen.take(), "started 10 started 20 started 11");
     assert_eq!(format!("{keyed:?}"), "Keyed(3 of Probe)");
+    #[cfg(feature = "metrics")]
+    {
+        use mycelium::counters::Kind;
+        let lines = actors.counters();
+        assert_eq!(lines.iter().filter(|line| line.kind == Kind::Actor).count(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,78 +84,24 @@ async fn beyond_the_limit_no_further_key_has_an_actor_until_one_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_mailbox_of_a_key_waits_refuses_or_drops() {
-    for when_full in [WhenFull::Wait, WhenFull::Refuse, WhenFull::DropNewest] {
-        let (actors, seen) = (actors(), Seen::default());
-        let keyed =
-            actors.keyed(probes(probe(&seen))).capacity(2).when_full(when_full).build().unwrap();
-        let gate = Arc::new(Gate::default());
-        keyed.tell(&1, Wait(gate.clone())).await.unwrap();
-        keyed.tell(&1, Number(1)).await.unwrap();
-        let asked = keyed.ask(&1, Ask { value: 3 });
-        let actor = Some(keyed.get(&1).unwrap().label());
-        let refused = Err(RequestError::Refused { request: Ask { value: 3 }, actor });
-        match when_full {
-            WhenFull::Wait => {
-                assert_eq!(keyed.try_tell(&1, Number(2)), Err(KeyedTellError::Full(Number(2))));
-                let mut told = pin!(keyed.tell(&1, Number(2)));
-                let mut context = Context::from_waker(Waker::noop());
-                assert!(told.as_mut().poll(&mut context).is_pending());
-                gate.open();
-                told.await.unwrap();
-                assert_eq!(asked.await, Ok(Reply { value: 6 }));
-            }
-            WhenFull::Refuse => {
-                assert_eq!(keyed.tell(&1, Number(2)).await, Err(KeyedTellError::Full(Number(2))));
-                assert_eq!(asked.await, refused);
-            }
-            WhenFull::DropNewest => {
-                assert_eq!(keyed.tell(&1, Number(2)).await, Ok(()));
-                assert_eq!(asked.await, refused);
-            }
-        }
-        gate.open();
-        assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
-        let two = if when_full == WhenFull::Wait { " 2" } else { "" };
-        assert_eq!(seen.take(), format!("started waited 1{two} stopped"), "{when_full:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failure_restarts_the_actor_of_a_key_and_a_permanent_one_removes_it() {
-    let (actors, seen) = (actors(), Seen::default());
-    let keyed = actors.keyed(probes(probe(&seen))).restart(restarts(1)).build().unwrap();
-    keyed.tell(&1, panics()).await.unwrap();
+async fn a_full_mailbox_of_a_key_gives_the_message_back() {
+    let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
+    let keyed = actors.keyed(probes(probe(&seen))).capacity(2).when_full(WhenFull::Refuse);
+    let keyed = keyed.build().unwrap();
+    keyed.tell(&1, Wait(gate.clone())).await.unwrap();
     keyed.tell(&1, Number(1)).await.unwrap();
-    let mut one = keyed.get(&1).unwrap();
-    settled(&mut one).await;
-    keyed.tell(&1, fail()).await.unwrap();
-    assert!(matches!(one.ended().await, ActorEnd::Failed { .. }));
-    assert_eq!(keyed.count(), 0);
-    keyed.tell(&1, Number(2)).await.unwrap();
-    settled(&mut keyed.get(&1).unwrap()).await;
-    assert_eq!(seen.take(), "started started 1 (told to fail) stopped started 2");
+    let request = Ask { value: 3 };
+    let actor = Some(keyed.get(&1).unwrap().label());
+    assert_eq!(keyed.ask(&1, request).await, Err(RequestError::Refused { request, actor }));
+    assert_eq!(keyed.tell(&1, Number(2)).await, Err(KeyedTellError::Full(Number(2))));
+    assert_eq!(keyed.try_tell(&1, Number(2)), Err(KeyedTellError::Full(Number(2))));
+    gate.open();
+    assert!(actors.shutdown(Duration::from_secs(1)).await.is_empty());
+    assert_eq!(seen.take(), "started waited 1 stopped");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_factory_or_of_a_hook_is_a_failure_of_that_key_alone() {
-    for hook in [Hook::Made, Hook::Started, Hook::Stopped, Hook::Dropped] {
-        let (actors, seen) = (actors(), Seen::default());
-        let make = scripted(&seen, mycelium::OnError::Restart, panic_in(hook, 1));
-        let keyed = actors.keyed(probes(make)).build().unwrap();
-        for key in [1, 2] {
-            keyed.tell(&key, Number(key)).await.unwrap();
-            settled(&mut keyed.get(&key).unwrap()).await;
-            let ended = keyed.get(&key).unwrap().ended();
-            keyed.passivate(&key);
-            assert_eq!(ended.await, ActorEnd::Passivated, "{hook:?}");
-        }
-        assert_eq!(keyed.count(), 0);
-        let started = if hook == Hook::Started { "started " } else { "" };
-        let all = format!("{started}started 1 stopped started 2 stopped");
-        assert_eq!(seen.take(), all, "{hook:?}");
-    }
-    // One that always fails: its mail is dead, and its key can be used again.
+async fn a_key_whose_factory_panics_has_dead_mail_and_can_be_used_again() {
     let actors = actors();
     let make = scripted(&Seen::default(), mycelium::OnError::Restart, panic_in(Hook::Made, 9));
     let keyed = actors.keyed(probes(make)).temporary().build().unwrap();
@@ -243,26 +194,17 @@ impl Where {
     }
 }
 
-/// Executors of threads of their own, until the event.
-fn dedicated(executor: &impl Executor, count: usize, ended: &Arc<Event>) -> Vec<Arc<dyn Executor>> {
-    let (sender, executors) = std::sync::mpsc::channel();
-    for number in 0..count {
-        let (sender, ended) = (sender.clone(), ended.listen());
-        let thread = Thread { name: format!("keyed-{number}"), ..Thread::default() };
-        let make = move |own| {
-            sender.send(own).unwrap();
-            Box::pin(ended) as mycelium_executor::LocalFuture<()>
-        };
-        executor.dedicate(thread, Box::new(make)).unwrap();
-    }
-    executors.iter().take(count).collect()
-}
-
 #[tokio::test]
 async fn a_key_has_its_executor_also_after_it_was_passivated() {
-    let (executor, ended) = (Tokio::current().unwrap(), Arc::new(Event::new()));
-    let executors = dedicated(&executor, 3, &ended);
-    let (actors, threads) = (Actors::on(executor), Arc::<Mutex<BTreeMap<_, _>>>::default());
+    let runtimes = [(); 3].map(|()| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).enable_all().build().unwrap()
+    });
+    let executors = runtimes.each_ref().map(|runtime| {
+        let _entered = runtime.enter();
+        Arc::new(Tokio::current().unwrap()) as Arc<dyn Executor>
+    });
+    let (actors, threads) = (actors(), Arc::<Mutex<BTreeMap<_, _>>>::default());
     let seen = threads.clone();
     let keyed: Keyed<u32, Where> = actors
         .keyed(move |key: &u32| Where { key: *key, threads: seen.clone() })
@@ -276,7 +218,7 @@ async fn a_key_has_its_executor_also_after_it_was_passivated() {
         }
     }
     assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
-    ended.notify(usize::MAX);
+    runtimes.into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
     let threads = threads.lock().unwrap();
     assert_eq!(threads.len(), 60);
     assert!(threads.values().all(|threads| threads.len() == 1), "{threads:?}");
@@ -323,26 +265,4 @@ async fn an_actor_that_is_not_send_has_a_key_on_its_thread_and_an_error_elsewher
     });
     ran.await.unwrap();
     assert_eq!(seen.take(), "1 2 4");
-}
-
-#[cfg(feature = "metrics")]
-#[tokio::test]
-async fn a_hundred_thousand_keys_have_one_line_of_counters() {
-    use super::probe::counted;
-    use mycelium::counters::Kind;
-
-    const KEYS: u32 = 100_000;
-
-    let actors = actors();
-    let keyed = actors.keyed(probes(probe(&Seen::default()))).capacity(2).build().unwrap();
-    for key in 0..KEYS {
-        keyed.tell(&key, super::probe::job(|_, _| Ok(()))).await.unwrap();
-    }
-    assert_eq!(keyed.count(), KEYS as usize);
-    assert!(actors.shutdown(Duration::from_secs(60)).await.is_empty());
-    let lines = actors.counters().into_iter().filter(|line| line.kind == Kind::Actor).count();
-    assert_eq!(lines, 1);
-    let all = u64::from(KEYS);
-    assert_eq!((counted(&actors, "spawned"), counted(&actors, "ended")), (all, all));
-    assert_eq!(counted(&actors, "handled"), all);
 }

@@ -1,12 +1,11 @@
 //! Passivation: when it happens, what is kept, and what others see of it.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use mycelium::{ActorContext, ActorEnd, Kept, RequestError, Taken, TellError, actor};
+use mycelium::{ActorEnd, RequestError, Taken, TellError};
 
 use super::keyed::probes;
 use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, settled};
@@ -56,17 +55,11 @@ async fn requests_and_messages_by_a_reference_are_uses_too() {
     assert_eq!(one.try_tell(Number(9)), Err(TellError::Gone(Number(9))));
     let gone = RequestError::Gone { actor: Some(one.label()) };
     assert_eq!(one.ask(Ask { value: 1 }).await, Err(gone));
+    // One that was not told anything is idle from its start.
     let one = keyed.get(&1).unwrap();
     assert!(!one.is_gone());
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_was_not_told_anything_is_idle_from_its_start() {
-    let (actors, seen) = (actors(), Seen::default());
-    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
-    drop(keyed.get(&1).unwrap());
     tokio::time::sleep(LONG).await;
-    assert_eq!((keyed.count(), seen.take().as_str()), (0, "started stopped"));
+    assert!(one.is_gone());
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,6 +83,9 @@ async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
     assert_eq!(keyed.count(), 3);
     gate.open();
     keyed.stop(&3);
+    // The clock has found the first one idle while it was in the handler.
+    tokio::time::sleep(IDLE - SECOND).await;
+    assert!(keyed.find(&1).is_some());
     // The timer of the second one has expired, and nothing has happened since.
     tokio::time::sleep(LONG * 3).await;
     assert_eq!(keyed.count(), 0);
@@ -97,87 +93,6 @@ async fn an_actor_with_a_timer_a_child_or_a_long_handler_is_not_idle() {
     seen.sort_unstable();
     let all = ["2", "started", "started", "started", "started"];
     assert_eq!(seen, [&all[..], &["stopped"; 4], &["waited"]].concat());
-}
-
-/// The clock has found it idle while it was in the handler.
-#[tokio::test(start_paused = true)]
-async fn an_actor_that_has_just_handled_a_long_message_is_not_idle() {
-    let (actors, seen) = (actors(), Seen::default());
-    let keyed = actors.keyed(probes(probe(&seen))).idle(IDLE).build().unwrap();
-    let gate = Arc::new(Gate::default());
-    keyed.tell(&1, Wait(gate.clone())).await.unwrap();
-    tokio::time::sleep(LONG * 2).await;
-    gate.open();
-    tokio::time::sleep(IDLE - SECOND).await;
-    assert_eq!((keyed.count(), seen.take().as_str()), (1, "started waited"));
-    tokio::time::sleep(LONG).await;
-    assert_eq!((keyed.count(), seen.take().as_str()), (0, "stopped"));
-}
-
-/// Keeps the sum of what it was told in a store while no actor of its key lives.
-struct Sum {
-    key: u32,
-    sum: u64,
-    store: Kept<HashMap<u32, u64>>,
-}
-
-#[actor(send)]
-impl Sum {
-    #[tell]
-    fn add(&mut self, number: u64) {
-        self.sum += number;
-    }
-
-    async fn stopped(&mut self, ctx: &mut ActorContext<Self>) {
-        // Saving takes a while; messages that are told meanwhile wait.
-        tokio::time::sleep(SECOND).await;
-        assert!(ctx.is_stopping());
-        self.store.commit(|store| store.insert(self.key, self.sum));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_stopped_saves_the_factory_loads() {
-    let (actors, store) = (actors(), Kept::<HashMap<u32, u64>>::default());
-    let saved = store.clone();
-    let make = move |key: &u32| {
-        let sum = saved.read(|saved| saved.get(key).copied().unwrap_or(0));
-        Sum { key: *key, sum, store: saved.clone() }
-    };
-    let keyed = actors.keyed(make).idle(IDLE).build().unwrap();
-    for number in 0..100_u64 {
-        let key = (number % 7) as u32;
-        keyed.tell(&key, number).await.unwrap();
-        match number % 5 {
-            // Told while the actor before it saves its state.
-            0 => _ = keyed.passivate(&key),
-            1 => tokio::time::sleep(SECOND / 2).await,
-            2 => tokio::time::sleep(LONG).await,
-            _ => {}
-        }
-    }
-    tokio::time::sleep(LONG * 2).await;
-    assert_eq!(keyed.count(), 0);
-    assert_eq!(store.read(|store| store.values().sum::<u64>()), (0..100).sum::<u64>());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_next_actor_of_a_key_takes_messages_at_once_and_begins_after_the_end_of_the_last() {
-    let (actors, seen, gate) = (actors(), Seen::default(), Arc::new(Gate::default()));
-    let keyed = actors.keyed(probes(probe(&seen))).capacity(2).build().unwrap();
-    let mut first = keyed.get(&1).unwrap();
-    first.tell(Wait(gate.clone())).await.unwrap();
-    first.tell(Number(1)).await.unwrap();
-    tokio::task::yield_now().await;
-    assert!(keyed.passivate(&1));
-    // Its mailbox has room until its task sees the passivation.
-    keyed.try_tell(&1, Number(2)).unwrap();
-    gate.open();
-    settled_twice().await;
-    assert!(first.is_gone());
-    keyed.tell(&1, Number(3)).await.unwrap();
-    settled_twice().await;
-    assert_eq!(seen.take(), "started waited 1 2 stopped started 3");
 }
 
 /// Lets all tasks run.
@@ -300,14 +215,4 @@ async fn those_who_watch_learn_of_the_passivation_and_a_link_does_not_fail() {
     settled(&mut watcher).await;
     assert_eq!(seen.take(), format!("started {label}: it was passivated 1"));
     assert_eq!(keyed.count(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_a_time_none_is_passivated_and_a_reference_settles() {
-    let (actors, seen) = (actors(), Seen::default());
-    let keyed = actors.keyed(probes(probe(&seen))).build().unwrap();
-    let mut one = keyed.get(&1).unwrap();
-    tokio::time::sleep(Duration::from_secs(1_000_000)).await;
-    settled(&mut one).await;
-    assert_eq!((keyed.count(), seen.take().as_str()), (1, "started"));
 }

@@ -2,13 +2,14 @@
 //! time, with each queue. `laws/mailbox.rs` has order and the outcome of each message,
 //! `laws/asks.rs` requests, `laws/ends.rs` how actors end and which others learn of it,
 //! `laws/restarts.rs` what a failure changes, `laws/dropped.rs` futures that are dropped at their
-//! k-th poll.
+//! k-th poll. `laws/storm.rs` has many actors that end at the same time.
 
 mod asks;
 mod dropped;
 mod ends;
 mod mailbox;
 mod restarts;
+mod storm;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +17,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mycelium::{ActorContext, Error, Restart, Result, actor, message};
+use mycelium::channel::Queue;
+use mycelium::{ActorContext, ActorRef, Actors, Error, Restart, Result, actor, message};
 use mycelium_executor::conformance::{Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;
@@ -56,7 +58,6 @@ laws! {
         a_shutdown_by_a_deadline_leaves_nothing;
     restarts:
         a_restart_keeps_the_mailbox_and_the_references
-        the_limit_of_restarts_ends_an_actor
         a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop
         each_strategy_restarts_its_children
         a_supervisor_that_gives_up_is_restarted_by_its_parent;
@@ -334,6 +335,16 @@ impl Clerk {
         self.act(Act::of(ask.number)).await?;
         Ok(Reply { number: ask.number })
     }
+}
+
+/// As many references to the actor `clerk`, or one if its queue has one sender.
+fn references<Q: Queue>(
+    actor: ActorRef<Clerk, Q>,
+    actors: &Actors,
+    count: usize,
+) -> Vec<ActorRef<Clerk, Q>> {
+    let others = (1..count).map_while(|_| actors.by_name_and_queue("clerk").ok());
+    std::iter::once(actor).chain(others).collect()
 }
 
 fn clerk(book: &Arc<Book>) -> impl FnMut() -> Clerk + Send + use<> + 'static {

@@ -13,7 +13,7 @@ use mycelium::{
     ActorContext, ActorEnd, ActorRef, Error, OnError, PendingReply, RequestError, Restart, Result,
     SpawnActorError, TellError, WeakRef, WhenFull, actor, message,
 };
-use oracle::{Act, Counts, Mail, Model, Outcome, Seen, Told};
+use oracle::{Act, Counts, Mail, Model, Outcome, Seen, Settings, Told};
 use proptest::prelude::*;
 
 /// Longer than all pauses, sleeps and timers together.
@@ -25,7 +25,7 @@ const SLOTS: usize = 3;
 /// A call of a test. Slots have one actor after the other.
 #[derive(Clone, Debug)]
 enum Call {
-    Spawn { slot: usize, capacity: usize, when_full: WhenFull, limit: u32, keeps: bool },
+    Spawn(usize, Settings),
     Tell { slot: usize, kind: u8, waits: bool },
     Ask { slot: usize, kind: u8 },
     Cancel(usize),
@@ -45,7 +45,8 @@ fn call() -> impl Strategy<Value = Call> {
     let spawn = (slot.clone(), 1..3_u32, policy, 0..4_u32, any::<bool>());
     prop_oneof![
         3 => spawn.prop_map(|(slot, capacity, when_full, limit, keeps)| {
-            Call::Spawn { slot, capacity: 1 << capacity, when_full, limit, keeps }
+            let capacity = 1 << capacity;
+            Call::Spawn(slot, Settings { capacity, when_full, limit, keeps })
         }),
         12 => (slot.clone(), 0..16_u8, any::<bool>())
             .prop_map(|(slot, kind, waits)| Call::Tell { slot, kind, waits }),
@@ -203,9 +204,7 @@ impl World {
         self.number += 1;
         let number = self.number;
         match *call {
-            Call::Spawn { slot, capacity, when_full, limit, keeps } => {
-                self.spawn(slot, capacity, when_full, limit, keeps);
-            }
+            Call::Spawn(slot, settings) => self.spawn(slot, settings),
             Call::Tell { slot, kind, waits } => self.tell(slot, kind, waits),
             Call::Ask { slot, kind } => {
                 let Some(Pair { refs, model, .. }) = &mut self.slots[slot] else { return };
@@ -278,14 +277,8 @@ impl World {
         }
     }
 
-    fn spawn(
-        &mut self,
-        slot: usize,
-        capacity: usize,
-        when_full: WhenFull,
-        limit: u32,
-        keeps: bool,
-    ) {
+    fn spawn(&mut self, slot: usize, settings: Settings) {
+        let Settings { capacity, when_full, limit, keeps } = settings;
         let log = self.log.clone();
         let factory = move || Probe { log: log.clone() };
         let restart = Restart {
@@ -302,7 +295,7 @@ impl World {
             Ok(actor) => {
                 assert!(!lives, "two actors have a name");
                 let weak = actor.downgrade();
-                let model = Model::new(capacity, when_full, limit, keeps);
+                let model = Model::new(settings);
                 self.slots[slot] = Some(Pair { refs: vec![actor], weak, model });
                 self.expected.counts.spawned += 1;
             }
@@ -447,7 +440,8 @@ proptest! {
         let mut world = World::new(has_timers);
         // The first ones, for the first calls.
         for slot in 0..SLOTS {
-            world.spawn(slot, 2, WhenFull::Wait, 2, slot == 1);
+            let (when_full, keeps) = (WhenFull::Wait, slot == 1);
+            world.spawn(slot, Settings { capacity: 2, when_full, limit: 2, keeps });
         }
         for call in &calls {
             world.call(call);

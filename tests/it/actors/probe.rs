@@ -66,9 +66,8 @@ pub(crate) struct Reply {
     pub(crate) value: u64,
 }
 
-/// The handler of a request with this value fails, or panics.
+/// The handler of a request with this value fails.
 pub(crate) const FAIL: u64 = 1_000;
-pub(crate) const PANIC: u64 = 1_001;
 
 #[actor(send)]
 impl Probe {
@@ -97,7 +96,6 @@ impl Probe {
     fn answer(&mut self, request: Ask) -> Result<Reply> {
         match request.value {
             FAIL => Err(Error::msg("told to fail")),
-            PANIC => panic!("told to panic"),
             value => Ok(Reply { value: 2 * value }),
         }
     }

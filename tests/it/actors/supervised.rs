@@ -2,16 +2,9 @@
 
 use std::time::Duration;
 
-use mycelium::{ActorEnd, HealthState, Restart, Strategy};
+use mycelium::{ActorEnd, HealthState, Strategy};
 
-use super::probe::{Seen, actors, fail, probe};
-
-const LIMITS: Restart = Restart {
-    limit: 3,
-    window: Duration::from_secs(60),
-    backoff: Duration::from_millis(100),
-    longest: Duration::from_secs(1),
-};
+use super::probe::{Seen, actors, fail, probe, restarts};
 
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -20,7 +13,7 @@ async fn settle() {
 #[tokio::test(start_paused = true)]
 async fn an_actor_that_is_stopped_or_unreferenced_is_not_restarted() {
     let (actors, seen) = (actors(), Seen::default());
-    let group = actors.supervisor("parts", Strategy::OneForAll, LIMITS);
+    let group = actors.supervisor("parts", Strategy::OneForAll, restarts(3));
     let [a, b] = [(), ()].map(|()| group.actor(probe(&seen)).spawn().unwrap());
     settle().await;
     a.stop();
@@ -35,8 +28,8 @@ async fn an_actor_that_is_stopped_or_unreferenced_is_not_restarted() {
 #[tokio::test(start_paused = true)]
 async fn the_health_of_a_supervisor_is_that_of_its_actors() {
     let (actors, seen) = (actors(), Seen::default());
-    let outer = actors.supervisor("outer", Strategy::OneForOne, LIMITS);
-    let inner = outer.supervisor("inner", Strategy::OneForOne, LIMITS);
+    let outer = actors.supervisor("outer", Strategy::OneForOne, restarts(3));
+    let inner = outer.supervisor("inner", Strategy::OneForOne, restarts(3));
     let health = || (outer.health(), inner.health());
     assert_eq!(health(), (HealthState::Ready, HealthState::Ready), "there are no actors");
     let _a = outer.actor(probe(&seen)).spawn().unwrap();
@@ -45,7 +38,7 @@ async fn the_health_of_a_supervisor_is_that_of_its_actors() {
     settle().await;
     assert_eq!(health(), (HealthState::Ready, HealthState::Ready));
     b.tell(fail()).await.unwrap();
-    tokio::time::sleep(LIMITS.backoff / 4).await;
+    tokio::time::sleep(restarts(3).backoff / 4).await;
     assert_eq!(health(), (HealthState::Degraded, HealthState::BackingOff));
     settle().await;
     assert_eq!(health(), (HealthState::Ready, HealthState::Ready));

@@ -3,41 +3,28 @@
 use std::time::Duration;
 
 use mycelium::channel::{Mpsc, Queue, Spsc, Stamped};
-use mycelium::{ActorContext, ActorEnd, Actors, Result, actor};
-use mycelium_tokio::Tokio;
+use mycelium::{ActorContext, ActorEnd};
+
+use super::probe::{Number, Probe, Seen, actors, counted, job, probe};
 
 const PERIOD: Duration = Duration::from_millis(10);
 
-struct Clock;
-
-#[derive(Clone)]
-struct Tick;
-
-#[actor(send)]
-impl Clock {
-    async fn started(&mut self, ctx: &mut ActorContext<Self>) -> Result<()> {
-        ctx.tell_every(PERIOD, Tick)?;
-        Ok(())
-    }
-
-    #[tell]
-    async fn tick(&mut self, _: Tick, ctx: &mut ActorContext<Self>) {
-        pause(ctx).await;
-    }
-}
-
 /// A future that keeps a shared reference to the context is `Send`, as `actor(send)` needs.
-async fn pause(ctx: &ActorContext<Clock>) {
-    let _ = ctx.sleep(PERIOD / 10).await;
-    assert!(!ctx.is_stopping());
+fn _is_send(ctx: &ActorContext<Probe>) -> impl Send {
+    async { ctx.sleep(PERIOD).await }
 }
 
 /// `handled` and `unseen` of an actor that was told three messages, and lived for four periods.
-async fn counted<Q: Queue>(drops: bool) -> (u64, u64) {
-    let actors = Actors::on(Tokio::current().unwrap());
-    let mut clock = actors.actor(|| Clock).queue::<Q>().spawn().unwrap();
-    for _ in 0..3 {
-        clock.tell(Tick).await.unwrap();
+async fn lived<Q: Queue>(drops: bool) -> (u64, u64) {
+    let actors = actors();
+    let mut clock = actors.actor(probe(&Seen::default())).queue::<Q>().spawn().unwrap();
+    let every = job(|_, ctx| {
+        ctx.tell_every(PERIOD, Number(0))?;
+        Ok(())
+    });
+    clock.tell(every).await.unwrap();
+    for number in 0..2 {
+        clock.tell(Number(number)).await.unwrap();
     }
     tokio::time::sleep(PERIOD * 4 + PERIOD / 2).await;
     let ended = clock.ended();
@@ -49,16 +36,14 @@ async fn counted<Q: Queue>(drops: bool) -> (u64, u64) {
     let expected = if drops { ActorEnd::Unreferenced } else { ActorEnd::Stopped };
     assert_eq!(ended.await, expected);
     drop(kept);
-    let counters = actors.counters();
-    let line = counters.iter().find(|reading| reading.label("actor") == "Clock").unwrap();
-    (line.value("handled"), line.value("unseen"))
+    (counted(&actors, "handled"), counted(&actors, "unseen"))
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_timers_count_as_handled_and_not_as_unseen() {
     for drops in [true, false] {
-        assert_eq!(counted::<Mpsc>(drops).await, (7, 0));
-        assert_eq!(counted::<Spsc>(drops).await, (7, 0));
-        assert_eq!(counted::<Stamped>(drops).await, (7, 0));
+        assert_eq!(lived::<Mpsc>(drops).await, (7, 0));
+        assert_eq!(lived::<Spsc>(drops).await, (7, 0));
+        assert_eq!(lived::<Stamped>(drops).await, (7, 0));
     }
 }

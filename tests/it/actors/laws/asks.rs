@@ -11,7 +11,7 @@ use mycelium::{ActorEnd, ActorRef, Actors, RequestError, Taken};
 use mycelium_executor::{Executor, yield_now};
 use tokio::sync::oneshot;
 
-use super::{AT_ONCE, Ask, Book, Clerk, Reply, clerk, for_each_queue, task, until};
+use super::{AT_ONCE, Ask, Book, Clerk, Reply, clerk, for_each_queue, references, task, until};
 
 pub(super) async fn a_request_has_one_outcome_while_its_actor_dies(executor: Arc<dyn Executor>) {
     for ends_at in [0, 5, 30] {
@@ -29,12 +29,8 @@ async fn dies<Q: Queue>(executor: &Arc<dyn Executor>, ends_at: u64, drains: bool
     let actor = actors.actor(clerk(&book)).name("clerk").capacity(2).restart(AT_ONCE).queue::<Q>();
     let first = actor.spawn().unwrap();
     let weak = first.downgrade();
-    let mut askers = vec![first];
-    if let Ok(other) = actors.by_name_and_queue("clerk") {
-        askers.push(other);
-    }
     let tasks: Vec<_> = (0..)
-        .zip(askers)
+        .zip(references(first, &actors, 2))
         .map(|(from, mut actor): (u64, ActorRef<Clerk, Q>)| {
             task(executor, async move {
                 let mut outcomes = Vec::new();

@@ -9,7 +9,8 @@ use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, RequestError, Result, a
 use mycelium_executor::{Executor, yield_now};
 
 use super::{
-    AT_ONCE, Act, Ask, Book, Clerk, Entry, Reply, clerk, cut, entry, for_each_queue, task, until,
+    AT_ONCE, Act, Ask, Book, Clerk, Entry, Reply, clerk, cut, entry, for_each_queue, references,
+    task, until,
 };
 
 pub(super) async fn a_tell_or_ask_that_is_dropped_at_its_kth_poll_loses_nothing(
@@ -73,12 +74,7 @@ pub(super) async fn senders_that_give_up_pass_their_wake_on(executor: Arc<dyn Ex
         let actor = actors.actor(clerk(&book)).name("clerk").capacity(2).queue::<Q>();
         let first = actor.spawn().unwrap();
         let ended = first.ended();
-        let mut senders = vec![first];
-        while senders.len() < 4
-            && let Ok(other) = actors.by_name_and_queue::<_, Q>("clerk")
-        {
-            senders.push(other);
-        }
+        let senders = references(first, &actors, 4);
         let count = senders.len() as u64;
         let tasks: Vec<_> = (0..)
             .zip(senders)

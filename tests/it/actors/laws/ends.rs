@@ -9,7 +9,7 @@ use mycelium::{
 };
 use mycelium_executor::Executor;
 
-use super::{Diary, for_each_queue, task, until};
+use super::{AT_ONCE, Diary, for_each_queue, task, until};
 
 /// Does what it is told.
 struct Person {
@@ -184,13 +184,16 @@ pub(super) async fn children_end_before_their_parent(executor: Arc<dyn Executor>
 
 pub(super) async fn a_watcher_learns_of_an_end_once(executor: Arc<dyn Executor>) {
     let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
-    let mut watcher = spawn(&actors, &diary, "watcher");
+    let mut watcher =
+        actors.actor(person(&diary)).name("watcher").restart(AT_ONCE).spawn().unwrap();
     let all = ["a", "b", "c"].map(|name| spawn(&actors, &Diary::default(), name));
     all[0].stop();
     all[0].ended().await;
     for _ in 0..2 {
         let watched = all.clone();
         run(&mut watcher, move |ctx| watched.iter().for_each(|it| ctx.watch(it))).await;
+        // A restart forgets no watch.
+        watcher.tell(fails()).await.unwrap();
     }
     // At the same time, from several tasks.
     let stops = all.clone().map(|it| task(&executor, async move { it.stop() }));

@@ -10,7 +10,9 @@ use mycelium_executor::{Executor, yield_now};
 use mycelium_transports::counters::Kind;
 use tokio::sync::oneshot;
 
-use super::{AT_ONCE, Book, Clerk, Entry, clerk, cut, entry, for_each_queue, task, until};
+use super::{
+    AT_ONCE, Book, Clerk, Entry, clerk, cut, entry, for_each_queue, references, task, until,
+};
 
 const POLICIES: [WhenFull; 3] = [WhenFull::Wait, WhenFull::Refuse, WhenFull::DropNewest];
 
@@ -33,22 +35,6 @@ pub(super) async fn l2_messages_have_one_outcome_and_the_order_of_their_referenc
     }
 }
 
-/// The tasks of senders: further references, if the queue allows them.
-fn senders<Q: Queue>(
-    actor: ActorRef<Clerk, Q>,
-    name: &str,
-    actors: &Actors,
-) -> Vec<ActorRef<Clerk, Q>> {
-    let mut all = vec![actor];
-    while all.len() < 3 {
-        match actors.by_name_and_queue(name) {
-            Ok(other) => all.push(other),
-            Err(_) => break,
-        }
-    }
-    all
-}
-
 async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, end: End) {
     const EACH: u64 = 48;
 
@@ -59,7 +45,7 @@ async fn outcomes<Q: Queue>(executor: &Arc<dyn Executor>, when_full: WhenFull, e
     let actor = actors.actor(clerk(&book)).name("clerk").capacity(4).when_full(when_full);
     let actor = actor.restart(AT_ONCE).queue::<Q>().spawn().unwrap();
     let (weak, ended) = (actor.downgrade(), actor.ended());
-    let senders = senders(actor, "clerk", &actors);
+    let senders = references(actor, &actors, 3);
     let count = senders.len() as u64;
     assert_eq!(count, if Q::SHARED { 3 } else { 1 });
     let tasks: Vec<_> = (0..)

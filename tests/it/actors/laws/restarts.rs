@@ -89,25 +89,6 @@ pub(super) async fn a_restart_keeps_the_mailbox_and_the_references(executor: Arc
     for_each_queue!(law(&executor));
 }
 
-pub(super) async fn the_limit_of_restarts_ends_an_actor(executor: Arc<dyn Executor>) {
-    for what in [Do::Fail, Do::Panic] {
-        for limit in [0, 1, 3] {
-            let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
-            let one = actors.actor(part(&diary)).name("p").restart(limits(limit));
-            let mut one = one.spawn().unwrap();
-            for _ in 0..=limit {
-                assert!(!one.is_gone());
-                one.tell(what).await.unwrap();
-            }
-            one.tell(Do::Note(1)).await.unwrap_or(());
-            let end = one.ended().await;
-            assert!(end.is_failure(), "{end}");
-            let starts = diary.0.lock().unwrap().iter().filter(|it| *it == "+p").count();
-            assert_eq!(u32::try_from(starts).unwrap(), limit + 1);
-        }
-    }
-}
-
 pub(super) async fn a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop(
     executor: Arc<dyn Executor>,
 ) {

@@ -73,20 +73,27 @@ pub(crate) struct Seen {
     pub(crate) counts: Counts,
 }
 
+/// How an actor is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) capacity: usize,
+    pub(crate) when_full: WhenFull,
+    /// Of restarts.
+    pub(crate) limit: u32,
+    pub(crate) keeps: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Model {
     mailbox: VecDeque<Mail>,
-    capacity: usize,
-    when_full: WhenFull,
+    settings: Settings,
     state: State,
     /// By their deadlines.
     timers: Vec<(Duration, u64)>,
     /// Messages that the counters get when it waits for the next one.
     uncounted: u64,
     failures: u32,
-    limit: u32,
     pub(crate) refs: usize,
-    keeps: bool,
     stops: bool,
     drains: bool,
     /// It has seen that it drains.
@@ -103,18 +110,15 @@ pub(crate) enum Told {
 }
 
 impl Model {
-    pub(crate) fn new(capacity: usize, when_full: WhenFull, limit: u32, keeps: bool) -> Model {
+    pub(crate) fn new(settings: Settings) -> Model {
         Model {
             mailbox: VecDeque::new(),
-            capacity,
-            when_full,
+            settings,
             state: State::Runs,
             timers: Vec::new(),
             uncounted: 0,
             failures: 0,
-            limit,
             refs: 1,
-            keeps,
             stops: false,
             drains: false,
             refuses: false,
@@ -123,11 +127,11 @@ impl Model {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.mailbox.len() == self.capacity
+        self.mailbox.len() == self.settings.capacity
     }
 
     pub(crate) fn waits(&self) -> bool {
-        self.when_full == WhenFull::Wait
+        self.settings.when_full == WhenFull::Wait
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -142,7 +146,7 @@ impl Model {
             self.mailbox.push_back(mail);
             return Told::Ok;
         }
-        match self.when_full {
+        match self.settings.when_full {
             WhenFull::Wait => Told::Full,
             WhenFull::Refuse => {
                 seen.counts.refused += 1;
@@ -193,7 +197,7 @@ impl Model {
                 State::Runs => match self.mailbox.pop_front() {
                     Some(mail) => self.handle(mail, now, seen),
                     None if self.drains => self.end(ActorEnd::Stopped, seen),
-                    None if self.refs == 0 && !self.keeps => {
+                    None if self.refs == 0 && !self.settings.keeps => {
                         self.end(ActorEnd::Unreferenced, seen);
                     }
                     None => return self.flush(seen),
@@ -270,7 +274,7 @@ impl Model {
     fn fail(&mut self, seen: &mut Seen) {
         self.flush(seen);
         self.timers.clear();
-        if self.failures == self.limit {
+        if self.failures == self.settings.limit {
             seen.counts.failed += 1;
             self.end(ActorEnd::Failed { error: "".into() }, seen);
         } else {

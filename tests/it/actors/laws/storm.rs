@@ -1,0 +1,103 @@
+//! Many actors that end while messages fly: each message has exactly one outcome, by the counters
+//! and by those who told it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mycelium::{ActorEnd, ActorRef, Actors, TellError};
+use mycelium_tokio::Tokio;
+
+use super::super::probe::counted;
+use super::{Act, Book, Clerk, Entry, clerk, entry};
+
+/// An actor with a mailbox for four messages, and its book.
+fn one(actors: &Actors) -> (ActorRef<Clerk>, Arc<Book>) {
+    let book = Arc::<Book>::default();
+    (actors.actor(clerk(&book)).capacity(4).temporary().spawn().unwrap(), book)
+}
+
+fn harmless(book: &Arc<Book>, from: u64, number: u64) -> Entry {
+    Entry { act: Act::Nothing, ..entry(book, from, number) }
+}
+
+/// Each is told messages, and stopped while it has some of them and others are on their way.
+/// `ACTORS=1000` has fewer of them, for a sanitizer, and a million of them needs 2 GB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn actors_that_are_stopped_while_messages_fly_conserve_them() {
+    const SENDERS: u64 = 2;
+    const EACH: u64 = 4;
+
+    let count = std::env::var("ACTORS").map_or(20_000, |count| count.parse().expect("a number"));
+    let actors = &Actors::on(Tokio::current().unwrap());
+    let dead = Arc::new(AtomicU64::new(0));
+    let hook = dead.clone();
+    assert!(actors.on_dead_mail(move |_| _ = hook.fetch_add(1, Ordering::Relaxed)));
+    let all: Vec<_> = (0..count).map(|_| one(actors)).collect();
+    let senders = (0..SENDERS).map(|from| {
+        let all = all.clone();
+        tokio::spawn(async move {
+            let mut refused = 0;
+            for (index, (mut actor, book)) in all.into_iter().enumerate() {
+                for number in 0..EACH {
+                    match actor.tell(harmless(&book, from, number)).await {
+                        Ok(()) => {}
+                        Err(TellError::Gone(_)) => refused += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                    if number == EACH / 2 {
+                        match index % 3 {
+                            0 => actor.stop(),
+                            1 => actor.drain(),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            refused
+        })
+    });
+    let senders: Vec<_> = senders.collect();
+    let (mut refused, mut handled, mut unhandled) = (0, 0, 0);
+    for sender in senders {
+        refused += sender.await.unwrap();
+    }
+    for (actor, book) in all {
+        let ended = actor.ended();
+        drop(actor);
+        assert!(matches!(ended.await, ActorEnd::Stopped | ActorEnd::Unreferenced));
+        book.check();
+        (handled, unhandled) = (handled + book.handled(), unhandled + book.unhandled());
+    }
+    assert_eq!(actors.count(), 0);
+    let dead = dead.load(Ordering::Relaxed);
+    assert_eq!(handled + dead + refused, count * SENDERS * EACH);
+    assert_eq!(unhandled, dead + refused);
+    assert_eq!(counted(actors, "handled"), handled);
+    assert_eq!(counted(actors, "dead_letters"), dead);
+    assert_eq!((counted(actors, "spawned"), counted(actors, "ended")), (count, count));
+}
+
+/// The tasks of actors are dropped with their runtime, with messages in their mailboxes and in
+/// their handlers.
+#[test]
+fn the_end_of_an_executor_conserves_messages() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (actors, mut all) = runtime.block_on(async {
+        let actors = Actors::on(Tokio::current().unwrap());
+        let all: Vec<_> = (0..100).map(|_| one(&actors)).collect();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        (actors, all)
+    });
+    for (actor, book) in &mut all {
+        (0..4).for_each(|number| assert!(actor.try_tell(harmless(book, 0, number)).is_ok()));
+    }
+    drop(runtime);
+    for (actor, book) in &mut all {
+        assert!(matches!(actor.try_tell(harmless(book, 0, 4)), Err(TellError::Gone(_))));
+        assert!(actor.is_gone());
+        assert_eq!((book.handled(), book.unhandled()), (0, 5));
+    }
+    assert_eq!(counted(&actors, "dead_letters"), 400);
+    assert_eq!((counted(&actors, "ended"), actors.count()), (100, 0));
+}
