@@ -161,8 +161,10 @@ impl Pair {
     /// A bank in the vault, and a reference to it in the desk. The bank lives as long as the first
     /// one.
     fn bank(&self, name: &'static str) -> (ActorRef<Bank>, RemoteRef<Bank>) {
-        let actor = self.vault.actors().actor(Bank::default).name(name);
-        (actor.restart(soon()).spawn().unwrap(), self.remote(name))
+        let soon = Duration::from_millis(1);
+        let restart = Restart { backoff: soon, longest: soon, ..Restart::default() };
+        let actor = self.vault.actors().actor(Bank::default).name(name).restart(restart);
+        (actor.spawn().unwrap(), self.remote(name))
     }
 
     fn remote(&self, name: &str) -> RemoteRef<Bank> {
@@ -184,8 +186,3 @@ impl Pair {
 }
 
 type Kept = UnboundedReceiver<Asked<Deposit>>;
-
-fn soon() -> Restart {
-    let backoff = Duration::from_millis(1);
-    Restart { backoff, longest: backoff, ..Restart::default() }
-}

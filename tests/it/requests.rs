@@ -7,10 +7,11 @@
 mod interrupted;
 mod killed;
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -18,7 +19,7 @@ use mycelium::{Asked, Builder, Context, Node, RequestError, Result, Taken, Topol
 
 pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;
-use crate::node::asks::{Answerer, Ask, Caller, Double, END, FAIL, KEEP, ask, double};
+use crate::node::asks::{Answerer, Ask, Caller, Double, KEEP, ask, double};
 use crate::running::{end, start};
 use crate::support::Directory;
 
@@ -31,26 +32,31 @@ fn topology(transport: &str, directory: &Path) -> Topology {
 }
 
 fn text(transport: &str) -> String {
+    let addresses = [(); 2].map(|()| format!("address = \"{}:7400\"", host()));
+    text_of(&addresses, "doubles", transport, "")
+}
+
+/// With more keys of both nodes and of the link.
+fn text_of([desk, oracle]: &[impl Display; 2], topic: &str, transport: &str, link: &str) -> String {
     format!(
         r#"
 [node.desk]
 services = ["Caller"]
-address = "{}:7400"
+{desk}
 [node.oracle]
 services = ["Answerer"]
-address = "{}:7400"
+{oracle}
 [service.Answerer]
 backoff = "1ms"
 max_restarts = 1000
-[topic.doubles]
+[topic."{topic}"]
 capacity = 16
 [link.default]
 transport = "{transport}"
 retry = "1ms"
 max_retry = "20ms"
-"#,
-        host(),
-        host()
+{link}
+"#
     )
 }
 
@@ -99,24 +105,6 @@ async fn requests_are_answered_over_each_carrier() {
 }
 
 #[tokio::test]
-async fn a_failure_in_the_other_node_is_the_outcome_of_its_request_alone() {
-    let directory = Directory::new("requests-failure");
-    let topology = topology("unix", &directory.0);
-    let (desk, outcomes, _) = node("desk", &topology, [1, FAIL, 2, END, 3], 1, LONG);
-    let (oracle, _, _) = node("oracle", &topology, [], 1, LONG);
-    let desk = start(desk);
-    let oracle = start(oracle);
-    conserved(&desk.join().await.unwrap().counters);
-    conserved(&oracle.join().await.unwrap().counters);
-    let outcomes: Vec<_> = outcomes.try_iter().map(|(_, outcome)| outcome).collect();
-    assert_eq!(outcomes[0], Ok(double(1)));
-    assert_eq!(outcomes[1], Err(RequestError::HandlerFailed { actor: None }));
-    assert_eq!(outcomes[2], Ok(double(2)));
-    assert_eq!(outcomes[3], Err(RequestError::HandlerFailed { actor: None }));
-    assert_eq!(outcomes[4], Err(RequestError::Gone { actor: None }));
-}
-
-#[tokio::test]
 async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_deadline() {
     let directory = Directory::new("requests-before");
     let topology = topology("unix", &directory.0);
@@ -145,34 +133,6 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     conserved(&report.unwrap().counters);
     // Those of the second round were taken at most once, and never those of the first.
     assert!(taken.load(Ordering::Relaxed) <= 20);
-}
-
-#[tokio::test]
-async fn deadlines_travel_and_requests_that_are_kept_for_ever_do_not_stop_others() {
-    let directory = Directory::new("requests-kept");
-    let topology = topology("shm", &directory.0);
-    // 8 calls are open at most: each of these would hold a place for ever.
-    let values = (0..30).map(|_| KEEP).chain([1, 2, 3]);
-    let short = Duration::from_millis(50);
-    let (desk, outcomes, _) = node("desk", &topology, values, 3, short);
-    let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-    let oracle = start(oracle);
-    let desk = start(desk);
-    desk.ready().await.unwrap();
-    conserved(&desk.join().await.unwrap().counters);
-    let outcomes: Vec<_> = outcomes.try_iter().collect();
-    assert_eq!(outcomes.len(), 33);
-    for (value, outcome) in &outcomes[..30] {
-        assert_eq!(*value, KEEP);
-        let error = outcome.as_ref().unwrap_err();
-        assert!(
-            matches!(error, RequestError::Deadline { .. } | RequestError::Unreachable { .. }),
-            "{error}"
-        );
-    }
-    assert_eq!(outcomes[30..].iter().filter(|(_, outcome)| outcome.is_ok()).count(), 3);
-    assert!(taken.load(Ordering::Relaxed) <= 33);
-    conserved(&end(oracle).await.counters);
 }
 
 /// Waits until the other node's service has taken requests that it keeps for ever, then drops them.
@@ -220,58 +180,5 @@ async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nod
         conserved(&desk.unwrap().counters);
         conserved(&oracle.unwrap().counters);
         assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);
-    }
-}
-
-/// Takes no request.
-struct Idle;
-
-#[service(answers(Ask))]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let _requests = ctx.requests::<Ask>();
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_full_mailbox_that_rejects_says_so_over_a_link() {
-    let directory = Directory::new("requests-reject");
-    let text = "[node.desk]\nservices = [\"Caller\"]\n[node.oracle]\nservices = [\"Idle\"]\n\
-                [topic.doubles]\ncapacity = 4\n[subscription.\"Idle.doubles\"]\n\
-                policy = \"reject\"\n[node.other]\nservices = [\"Second\"]\n";
-    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory.0);
-    let (sent, outcomes) = channel();
-    let start = |name: &str| {
-        let caller = |sent: &Sender<_>| {
-            let sent = sent.clone();
-            move || Caller {
-                values: vec![1, 2, 3, 4],
-                open: 4,
-                within: Duration::from_millis(500),
-                sent: sent.clone(),
-            }
-        };
-        let node = Node::builder(name).topology(topology.clone()).service(|| Idle);
-        let node = node.service(caller(&sent)).named_service("Second", caller(&sent));
-        let node = node.named_service("Third", caller(&sent));
-        start(node)
-    };
-    let oracle = start("oracle");
-    let (desk, other) = (start("desk"), start("other"));
-    let (desk, other) = join(desk.join(), other.join()).await;
-    desk.unwrap();
-    other.unwrap();
-    conserved(&end(oracle).await.counters);
-    drop(sent);
-    let outcomes: Vec<_> = outcomes.iter().collect();
-    assert_eq!(outcomes.len(), 8);
-    for (value, outcome) in outcomes {
-        match outcome.unwrap_err() {
-            RequestError::Refused { request, .. } => assert_eq!(request, ask(value)),
-            RequestError::Deadline { .. } => {}
-            error => panic!("{error}"),
-        }
     }
 }

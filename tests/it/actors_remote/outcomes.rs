@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::channel::Spsc;
-use mycelium::{Mismatch, RemoteActorError, RequestError, Taken, WhenFull, actor, message};
+use mycelium::{ActorEnd, Mismatch, RemoteActorError, RequestError, Taken, WhenFull, actor};
 
+use super::watched::{next, watches_are_open};
 use super::*;
 use crate::support::TRANSPORTS;
 
@@ -54,28 +55,6 @@ impl Door {
     }
 }
 
-mod older {
-    use super::*;
-
-    /// As an earlier version of the program has it.
-    #[message(topic = "deposits", id = 50, reply = Total)]
-    pub(super) struct Deposit {
-        pub(super) cents: u32,
-        pub(super) currency: u32,
-    }
-
-    #[derive(Default)]
-    pub(super) struct Bank;
-
-    #[actor]
-    impl Bank {
-        #[ask]
-        fn deposit(&mut self, deposit: Deposit) -> Total {
-            Total { cents: (deposit.cents + deposit.currency).into() }
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_actor_that_cannot_answer_is_a_typed_error() {
     let pair = Pair::new("cannot", "unix");
@@ -97,12 +76,6 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     assert_eq!(within(typed.ask(Close { _cents: 7 })).await, Ok(Total { cents: 7 }));
     drop(door);
 
-    let (_bank, mut remote) = pair.bank("bank");
-    let mut older = pair.desk.actors().remote::<older::Bank>("vault/bank").unwrap();
-    let layout = within(older.ask(older::Deposit { cents: 1, currency: 2 })).await;
-    assert!(matches!(layout, Err(RequestError::Mismatch { mismatch: Mismatch::Layout, .. })));
-    assert_eq!(within(remote.ask(Deposit { cents: 0 })).await, Ok(Total { cents: 0 }));
-
     let single = pair.vault.actors().actor(Bank::default).name("single").queue::<Spsc>();
     let mut single = single.spawn().unwrap();
     let refused = within(pair.remote("single").ask(Deposit { cents: 1 })).await;
@@ -110,19 +83,6 @@ async fn an_actor_that_cannot_answer_is_a_typed_error() {
     assert_eq!(refused, Err(RequestError::Mismatch { mismatch, actor }));
     // Its own sender still works.
     assert_eq!(single.ask(Deposit { cents: 1 }).await, Ok(Total { cents: 1 }));
-    pair.end().await;
-}
-
-#[tokio::test]
-async fn a_failure_of_the_actor_is_one_of_the_request() {
-    let pair = Pair::new("fails", "unix");
-    let (_bank, mut remote) = pair.bank("bank");
-    for cents in [FAIL, PANIC, FAIL] {
-        let failed = within(remote.ask(Deposit { cents })).await;
-        assert_eq!(failed, Err(RequestError::HandlerFailed { actor: Some(remote.label()) }));
-    }
-    // It is restarted, with its name.
-    assert_eq!(within(remote.ask(Deposit { cents: 5 })).await, Ok(Total { cents: 5 }));
     pair.end().await;
 }
 
@@ -164,7 +124,7 @@ impl Slow {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_the_request_in_both_nodes() {
+async fn a_deadline_or_a_drop_ends_the_request_in_both_nodes() {
     let pair = Pair::new("deadline", "unix");
     let (_bank, mut kept) = pair.keeping("bank");
     let mut remote = pair.remote("bank");
@@ -181,14 +141,6 @@ async fn a_deadline_ends_the_request_in_both_nodes() {
     })
     .await;
     assert!(!taken.reply(Total { cents: 1 }), "nobody waits");
-    pair.end().await;
-}
-
-#[tokio::test]
-async fn a_future_that_is_dropped_cancels_the_request_in_the_other_node() {
-    let pair = Pair::new("dropped", "unix");
-    let (_bank, mut kept) = pair.keeping("bank");
-    let mut remote = pair.remote("bank");
     let asked = remote.ask(Deposit { cents: KEEP });
     let taken = within(kept.recv()).await.unwrap();
     assert!(!taken.is_cancelled());
@@ -227,42 +179,26 @@ async fn a_request_of_an_actor_that_ends_has_an_outcome() {
 /// A request that was taken before a shutdown has its reply, and the next one has none.
 #[tokio::test]
 async fn a_node_that_shuts_down_finishes_its_requests() {
-    let Pair { desk, vault, topology: _, _directory } = Pair::new("finishes", "unix");
-    let (sent, mut kept) = unbounded_channel();
-    let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
-    let bank = vault.actors().actor(bank).name("bank").spawn().unwrap();
-    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
+    let pair = Pair::new("finishes", "unix");
+    let (bank, mut kept) = pair.keeping("bank");
+    let mut remote = pair.remote("bank");
+    let Pair { desk, vault, topology: _, _directory } = pair;
     let asked = remote.ask(Deposit { cents: KEEP });
     let taken = within(kept.recv()).await.unwrap();
+    let (_watcher, mut ends) = watch(&desk.actors(), &["vault/bank"]);
+    watches_are_open(&desk).await;
     vault.shutdown();
     taken.reply(Total { cents: 3 });
     let (total, joined) = within(async { tokio::join!(asked, vault.join()) }).await;
     assert_eq!(total, Ok(Total { cents: 3 }));
     joined.unwrap();
     assert!(bank.is_gone());
+    // Those who watch learn that the node is gone.
+    assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
     let late = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
     let actor = Some(remote.label());
     assert_eq!(late, RequestError::Unreachable { taken: Taken::No, actor });
     end(desk).await;
-}
-
-#[tokio::test]
-async fn a_node_that_is_not_connected_is_unreachable() {
-    let directory = Directory::new("remote-alone");
-    let topology = topology("unix", &directory.0);
-    let desk = start("desk", &topology);
-    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
-    let actor = Some(remote.label());
-    let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor });
-    let short = remote.ask(Deposit { cents: 1 }).within(Duration::from_millis(20));
-    assert_eq!(within(short).await, unreachable);
-    // Also without a deadline.
-    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, unreachable);
-    let late = remote.ask(Deposit { cents: 2 });
-    end(desk).await;
-    assert_eq!(within(late).await, Err(RequestError::ShuttingDown));
-    let ended = remote.ask(Deposit { cents: 3 });
-    assert_eq!(within(ended).await, Err(RequestError::ShuttingDown));
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! Those who watch an actor of another node learn of its end.
 
-use mycelium::{ActorEnd, RequestError, Taken};
+use mycelium::{ActorEnd, RequestError};
 
 use super::*;
 
 /// A watch is known to the other node when a later one has its reply.
-async fn watches_are_open(desk: &Running) {
+pub(super) async fn watches_are_open(desk: &Running) {
     let (_other, mut nobody) = watch(&desk.actors(), &["vault/nobody"]);
     assert_eq!(next(&mut nobody).await.1, ActorEnd::NotFound);
 }
 
-async fn next(ends: &mut Ends) -> (String, ActorEnd) {
+pub(super) async fn next(ends: &mut Ends) -> (String, ActorEnd) {
     let gone = within(ends.recv()).await.expect("the watcher lives");
     (gone.actor.to_string(), gone.end)
 }
@@ -43,72 +43,6 @@ async fn an_actor_that_ends_is_gone_for_those_who_watch_it() {
     // Each of them once.
     assert!(ends.try_recv().is_err());
     watcher.stop();
-    pair.end().await;
-}
-
-#[tokio::test]
-async fn an_actor_that_is_unreferenced_is_gone() {
-    let pair = Pair::new("unreferenced", "unix");
-    let (bank, remote) = pair.bank("bank");
-    let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
-    watches_are_open(&pair.desk).await;
-    drop(bank);
-    assert_eq!(next(&mut ends).await.1, ActorEnd::Unreferenced);
-    assert_eq!(within(remote.ended()).await, ActorEnd::NotFound);
-    pair.end().await;
-}
-
-#[tokio::test]
-async fn a_node_that_shuts_down_is_unreachable_and_is_watched_again_when_it_is_back() {
-    let Pair { desk, vault, topology, _directory } = Pair::new("back", "unix");
-    let bank = vault.actors().actor(Bank::default).name("bank").spawn().unwrap();
-    let mut remote = desk.actors().remote::<Bank>("vault/bank").unwrap();
-    assert_eq!(within(remote.ask(Deposit { cents: 1 })).await, Ok(Total { cents: 1 }));
-    let (_watcher, mut ends) = watch(&desk.actors(), &["vault/bank"]);
-    let ended = remote.ended();
-    watches_are_open(&desk).await;
-    end(vault).await;
-    assert!(bank.is_gone());
-    assert_eq!(next(&mut ends).await.1, ActorEnd::Unreachable);
-    assert_eq!(within(ended).await, ActorEnd::Unreachable);
-    let unreachable = within(remote.ask(Deposit { cents: 1 })).await.unwrap_err();
-    let actor = Some(remote.label());
-    assert_eq!(unreachable, RequestError::Unreachable { taken: Taken::No, actor });
-    // Nobody is connected, so this is the end, too.
-    assert_eq!(within(remote.ended()).await, ActorEnd::Unreachable);
-
-    let vault = start("vault", &topology);
-    let bank = vault.actors().actor(Bank::default).name("bank").spawn().unwrap();
-    let total = loop {
-        match within(remote.ask(Deposit { cents: 2 })).await {
-            Ok(total) => break total,
-            Err(error) => assert_eq!(error.taken(), Taken::No, "{error}"),
-        }
-    };
-    assert_eq!(total, Total { cents: 2 });
-    let (_again, mut ends) = watch(&desk.actors(), &["vault/bank"]);
-    watches_are_open(&desk).await;
-    bank.stop();
-    assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
-    end(desk).await;
-    end(vault).await;
-}
-
-/// More watches than can be open were dropped: they have made room.
-#[tokio::test]
-async fn a_watch_that_is_dropped_makes_room_for_others() {
-    let pair = Pair::new("room", "unix");
-    let (bank, mut remote) = pair.bank("bank");
-    for _ in 0..40 {
-        let mut dropped = Box::pin(remote.ended());
-        assert!(futures_util::poll!(&mut dropped).is_pending());
-        // Meanwhile it is sent.
-        within(remote.ask(Deposit { cents: 0 })).await.unwrap();
-    }
-    let (_watcher, mut ends) = watch(&pair.desk.actors(), &["vault/bank"]);
-    watches_are_open(&pair.desk).await;
-    bank.stop();
-    assert_eq!(next(&mut ends).await.1, ActorEnd::Stopped);
     pair.end().await;
 }
 

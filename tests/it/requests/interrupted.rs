@@ -1,7 +1,7 @@
 //! The links between two nodes are interrupted while requests are open: a request of two nodes that
 //! live survives it until its deadline, and a request that nobody waits for ends in both nodes.
 
-use mycelium::Running;
+use mycelium::{Requester, Running};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::killed::{self, Stays};
@@ -34,30 +34,13 @@ impl Way {
     fn new(name: &str) -> Way {
         let directory = Directory::new(&format!("requests-{name}"));
         std::fs::create_dir_all(&directory.0).unwrap();
-        let [desk, oracle] = [0, 1].map(|_| {
+        let [(desk, to_desk), (oracle, to_oracle)] = [0, 1].map(|_| {
             let (own, proxy) = (format!("{}:7400", host()), format!("{}:7400", host()));
             (format!("address = \"{proxy}\"\nlisten = \"{own}\""), Proxy::start(&proxy, &own))
         });
-        let text = format!(
-            r#"
-[node.desk]
-services = ["Caller"]
-{}
-[node.oracle]
-services = ["Answerer"]
-{}
-[topic.doubles]
-capacity = 16
-[link.default]
-transport = "tcp"
-retry = "1ms"
-max_retry = "20ms"
-keep_alive = "50ms"
-silence = "200ms"
-"#,
-            desk.0, oracle.0
-        );
-        Way { text, proxies: [desk.1, oracle.1], directory }
+        let link = "keep_alive = \"50ms\"\nsilence = \"200ms\"";
+        let text = text_of(&[desk, oracle], "doubles", "tcp", link);
+        Way { text, proxies: [to_desk, to_oracle], directory }
     }
 
     fn start(&self, name: &str, asked: &UnboundedSender<Asked<Ask>>) -> Running {
@@ -78,6 +61,14 @@ silence = "200ms"
     fn heal(&self) {
         self.proxies.iter().for_each(Proxy::heal);
     }
+}
+
+/// Both nodes, a requester of the first one, and the requests that arrive at the second one.
+fn joined(name: &str) -> (Way, [Running; 2], Requester<Ask>, UnboundedReceiver<Asked<Ask>>) {
+    let (way, (sent, asked)) = (Way::new(name), unbounded_channel());
+    let nodes = ["desk", "oracle"].map(|node| way.start(node, &sent));
+    let requester = nodes[0].requester::<Ask>("test").unwrap();
+    (way, nodes, requester, asked)
 }
 
 async fn next(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
@@ -103,10 +94,7 @@ const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknow
 
 #[tokio::test]
 async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() {
-    let way = Way::new("survives");
-    let (sent, mut asked) = unbounded_channel();
-    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
-    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let (way, [desk, oracle], mut requester, mut asked) = joined("survives");
     let mut kept = requester.request(ask(1)).within(2 * LONG);
     let kept_there = next(&mut asked).await;
     // Without a deadline it does not wait for the other node for ever.
@@ -129,26 +117,8 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
 }
 
 #[tokio::test]
-async fn the_deadline_ends_a_request_whose_node_is_away() {
-    let way = Way::new("deadline");
-    let (sent, mut asked) = unbounded_channel();
-    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
-    let mut requester = desk.requester::<Ask>("test").unwrap();
-    let late = requester.request(ask(1)).within(Duration::from_secs(2));
-    let _there = next(&mut asked).await;
-    way.interrupt();
-    assert_eq!(within(late).await, Err(LOST));
-    way.heal();
-    drop((requester, _there));
-    both_end(desk, oracle).await;
-}
-
-#[tokio::test]
 async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
-    let way = Way::new("cancel");
-    let (sent, mut asked) = unbounded_channel();
-    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
-    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let (way, [desk, oracle], mut requester, mut asked) = joined("cancel");
     // While it is connected, it arrives now.
     let dropped = requester.request(ask(0));
     let dropped_there = next(&mut asked).await;
@@ -171,10 +141,7 @@ async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
 
 #[tokio::test]
 async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
-    let way = Way::new("ends");
-    let (sent, mut asked) = unbounded_channel();
-    let (desk, oracle) = (way.start("desk", &sent), way.start("oracle", &sent));
-    let mut requester = desk.requester::<Ask>("test").unwrap();
+    let (way, [desk, oracle], mut requester, mut asked) = joined("ends");
     let open = requester.request(ask(1));
     let there = next(&mut asked).await;
     way.interrupt();

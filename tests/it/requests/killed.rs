@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::Kind;
-use mycelium::{Asked, Context, Node, Request, RequestError, Result, Taken, service};
+use mycelium::{Asked, Context, Node, Request, RequestError, Result, Running, Taken, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::{Ask, ask, conserved, double, parsed, text};
+use super::{Ask, ask, conserved, double, parsed, text, text_of};
 use crate::running::{end, start};
-use crate::support::{Directory, Process, TRANSPORTS, in_role};
+use crate::support::{Directory, Process, TRANSPORTS, idle_services, in_role};
 
 const NODE: &str = "MYCELIUM_REQUESTS_DIRECTORY";
 /// The text of the topology.
@@ -71,30 +71,15 @@ fn process() {
             .named_service("Answerer", move || {
                 Scribe(Mutex::new(file.lock().unwrap().try_clone().unwrap()))
             })
-            .named_service("Caller", || NeverRun);
+            .named_service("Caller", || Stays);
         node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
     });
 }
 
-/// The service of the other node: its declaration is what counts here.
-struct NeverRun;
-
-#[service(requests(Ask))]
-impl NeverRun {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        unreachable!("the topology places it elsewhere")
-    }
-}
-
-/// Stays until the shutdown: the node's requests come from outside the services.
-pub(super) struct Stays;
-
-#[service(requests(Ask))]
-impl Stays {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
+idle_services! {
+    // The node's requests come from outside the services. In the node that answers, its
+    // declaration is what counts.
+    Stays(requests(Ask));
 }
 
 /// The process that answers, with this topology.
@@ -116,119 +101,97 @@ fn stop(process: &Process) {
     retry_on_intr(|| waitid(WaitId::Pid(id), WaitIdOptions::STOPPED)).unwrap();
 }
 
-async fn kills(transport: &str) {
-    let directory = Directory::new(&format!("requests-killed-{transport}"));
-    let text = text(transport);
-    let node = Node::builder("desk")
-        .topology(parsed(&text, &directory.0))
-        .named_service("Caller", || Stays)
-        .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = start(node);
-    let mut requester = running.requester::<Ask>("test").unwrap();
-    let mut value = 0;
-    let mut even = || {
-        value += 2;
-        value
-    };
-    let mut answered = Vec::new();
-    for _ in 0..5 {
-        let oracle = answering(&text, &directory.0);
-        // Those that came while nobody answered wait for this process.
-        for _ in 0..20 {
-            let value = even();
-            assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
-            answered.push(value);
-        }
-        // Held when the process is killed: the reply to a later one shows it.
-        let value = even();
-        let kept = requester.request(ask(value + 1));
-        assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
-        answered.push(value);
-        drop(oracle);
-        assert_eq!(
-            kept.await,
-            Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
-        );
-        // Nothing is sent meanwhile.
-        let short = Duration::from_millis(20);
-        let unsent = requester.request(ask(even())).within(short).await;
-        assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
-    }
-    drop(requester);
-    end(running).await;
-    let text = fs::read_to_string(taken_file(&directory.0)).unwrap();
-    let mut taken: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
-    assert!(answered.iter().all(|value| taken.contains(value)));
-    let count = taken.len();
-    taken.sort_unstable();
-    taken.dedup();
-    assert_eq!(taken.len(), count, "a request was taken twice");
+/// One of the nodes, in this process.
+fn running(name: &str, text: &str, directory: &Path) -> Running {
+    let node = Node::builder(name).topology(parsed(text, directory));
+    let node = node.named_service("Caller", || Stays);
+    start(node.named_service("Answerer", || super::Answerer(Default::default())))
 }
 
 #[tokio::test]
 async fn a_process_that_is_killed_fails_what_it_had_and_the_next_one_answers() {
     for transport in TRANSPORTS {
-        kills(transport).await;
+        let directory = Directory::new(&format!("requests-killed-{transport}"));
+        let text = text(transport);
+        let running = running("desk", &text, &directory.0);
+        let mut requester = running.requester::<Ask>("test").unwrap();
+        let mut value = 0;
+        let mut even = || {
+            value += 2;
+            value
+        };
+        let mut answered = Vec::new();
+        for _ in 0..5 {
+            let oracle = answering(&text, &directory.0);
+            // Those that came while nobody answered wait for this process.
+            for _ in 0..20 {
+                let value = even();
+                assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
+                answered.push(value);
+            }
+            // Held when the process is killed: the reply to a later one shows it.
+            let value = even();
+            let kept = requester.request(ask(value + 1));
+            assert_eq!(requester.request(ask(value)).await, Ok(double(value)));
+            answered.push(value);
+            drop(oracle);
+            assert_eq!(
+                kept.await,
+                Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
+            );
+            // Nothing is sent meanwhile.
+            let short = Duration::from_millis(20);
+            let unsent = requester.request(ask(even())).within(short).await;
+            assert_eq!(unsent, Err(RequestError::Unreachable { taken: Taken::No, actor: None }));
+        }
+        drop(requester);
+        end(running).await;
+        let text = fs::read_to_string(taken_file(&directory.0)).unwrap();
+        let mut taken: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+        assert!(answered.iter().all(|value| taken.contains(value)));
+        let count = taken.len();
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), count, "a request was taken twice");
     }
 }
 
 /// As `text`, with rings of few messages, and links that notice soon that a process is stopped.
 fn small(topic: &str, transport: &str) -> String {
-    format!(
-        r#"
-[node.desk]
-services = ["Caller"]
-[node.oracle]
-services = ["Answerer"]
-shutdown = "3s"
-[topic."{topic}"]
-capacity = 16
-[link.default]
-transport = "{transport}"
-retry = "1ms"
-max_retry = "20ms"
-keep_alive = "100ms"
-silence = "500ms"
-window = "1 KiB"
-"#
-    )
+    let link = "keep_alive = \"100ms\"\nsilence = \"500ms\"\nwindow = \"1 KiB\"";
+    text_of(&["", "shutdown = \"3s\""], topic, transport, link)
 }
 
 /// Requests that are cancelled fill the ring of calls: each of them is a call and its cancel.
-async fn stops_the_answerer(transport: &str) {
-    let directory = Directory::new(&format!("requests-stopped-{transport}"));
-    let text = small("doubles", transport);
-    let node = Node::builder("desk")
-        .topology(parsed(&text, &directory.0))
-        .named_service("Caller", || Stays)
-        .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = start(node);
-    let mut requester = running.requester::<Ask>("test").unwrap();
-    let oracle = answering(&text, &directory.0);
-    assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
-    stop(&oracle);
-    let open = requester.request(ask(4));
-    let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
-    loop {
-        let short = Duration::from_millis(1);
-        let requests: Vec<_> =
-            (0..8).map(|value| requester.request(ask(value)).within(short)).collect();
-        let outcomes = join_all(requests).await;
-        assert!(outcomes.iter().all(Result::is_err));
-        if outcomes.contains(&unreachable) {
-            break;
-        }
-    }
-    assert_eq!(open.await, Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None }));
-    drop(requester);
-    running.shutdown();
-    conserved(&running.join().await.unwrap().counters);
-}
-
 #[tokio::test]
 async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
     for transport in TRANSPORTS {
-        stops_the_answerer(transport).await;
+        let directory = Directory::new(&format!("requests-stopped-{transport}"));
+        let text = small("doubles", transport);
+        let running = running("desk", &text, &directory.0);
+        let mut requester = running.requester::<Ask>("test").unwrap();
+        let oracle = answering(&text, &directory.0);
+        assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+        stop(&oracle);
+        let open = requester.request(ask(4));
+        let unreachable = Err(RequestError::Unreachable { taken: Taken::No, actor: None });
+        loop {
+            let short = Duration::from_millis(1);
+            let requests: Vec<_> =
+                (0..8).map(|value| requester.request(ask(value)).within(short)).collect();
+            let outcomes = join_all(requests).await;
+            assert!(outcomes.iter().all(Result::is_err));
+            if outcomes.contains(&unreachable) {
+                break;
+            }
+        }
+        assert_eq!(
+            open.await,
+            Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
+        );
+        drop(requester);
+        running.shutdown();
+        conserved(&running.join().await.unwrap().counters);
     }
 }
 
@@ -278,36 +241,28 @@ fn flood() {
     });
 }
 
-async fn floods(transport: &str) {
-    let directory = Directory::new(&format!("requests-flood-{transport}"));
-    let node = Node::builder("oracle")
-        .topology(parsed(&small("doubles", transport), &directory.0))
-        .named_service("Caller", || NeverRun)
-        .named_service("Answerer", || super::Answerer(Default::default()));
-    let running = start(node);
-    let desk = spawn("flood", &small(CALLS, transport), &directory.0);
-    // Requests of this node are answered all the time, also when all answers wait.
-    let mut requester = running.requester::<Ask>("test").unwrap();
-    let has_room = || {
-        let lines = running.counters();
-        let mut lines = lines.iter().filter(|line| line.kind == Kind::Requester);
-        let line = lines.find(|line| line.label("requester") == "answers:doubles@desk");
-        // The ring of answers has 16 slots.
-        line.is_none_or(|line| line.value("replied") <= 16)
-    };
-    while has_room() {
-        assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
-    }
-    assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
-    drop(requester);
-    running.shutdown();
-    conserved(&running.join().await.unwrap().counters);
-    drop(desk);
-}
-
 #[tokio::test]
 async fn a_process_that_takes_no_answers_holds_up_nothing() {
     for transport in TRANSPORTS {
-        floods(transport).await;
+        let directory = Directory::new(&format!("requests-flood-{transport}"));
+        let running = running("oracle", &small("doubles", transport), &directory.0);
+        let desk = spawn("flood", &small(CALLS, transport), &directory.0);
+        // Requests of this node are answered all the time, also when all answers wait.
+        let mut requester = running.requester::<Ask>("test").unwrap();
+        let has_room = || {
+            let lines = running.counters();
+            let mut lines = lines.iter().filter(|line| line.kind == Kind::Requester);
+            let line = lines.find(|line| line.label("requester") == "answers:doubles@desk");
+            // The ring of answers has 16 slots.
+            line.is_none_or(|line| line.value("replied") <= 16)
+        };
+        while has_room() {
+            assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+        }
+        assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
+        drop(requester);
+        running.shutdown();
+        conserved(&running.join().await.unwrap().counters);
+        drop(desk);
     }
 }
