@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{HealthState, Lifetime, Outcome, StartError, Strategy, Supervisor};
+use mycelium::{HealthState, Lifetime, Outcome, Strategy, Supervisor};
 use mycelium_executor::Executor;
 use mycelium_transports::conformance::TestExecutor;
 
@@ -34,14 +34,10 @@ fn on_each(law: fn(Arc<dyn Executor>) -> mycelium_executor::LocalFuture<()>) {
 }
 
 laws! {
-    one_for_one_restarts_only_the_child_that_failed
-    one_for_all_stops_the_last_one_first_and_starts_the_first_one_first
-    rest_for_one_restarts_those_after_the_child_that_failed
+    each_strategy_restarts_its_children_in_order
     a_message_in_hand_at_a_stop_comes_again_and_this_is_no_failure
     lifetimes_say_what_is_restarted
-    a_temporary_child_that_is_stopped_is_not_restarted
     a_supervisor_that_gives_up_is_restarted_by_its_parent
-    a_supervisor_without_a_parent_ends_the_node
     a_permanent_error_ends_the_node_through_all_supervisors
     a_run_that_does_not_start_within_its_deadline_has_failed
     a_shutdown_while_children_wait_lets_them_drain
@@ -64,46 +60,30 @@ async fn start_three(strategy: Strategy, executor: Arc<dyn Executor>) -> Crew {
 mod laws {
     use super::*;
 
-    pub(super) async fn one_for_one_restarts_only_the_child_that_failed(
-        executor: Arc<dyn Executor>,
-    ) {
-        let mut crew = start_three(Strategy::OneForOne, executor).await;
-        for what in [Do::Fail, Do::Panic] {
-            crew.order('B', what).await;
-            crew.diary.has(&["-B", "+B"]).await;
+    /// The last one stops first, and the first one starts first.
+    pub(super) async fn each_strategy_restarts_its_children_in_order(executor: Arc<dyn Executor>) {
+        let all_of_b = ["-B", "-C", "-A", "+A", "+B", "+C"];
+        let all_of_a = ["-A", "-C", "-B", "+A", "+B", "+C"];
+        let cases: [(Strategy, char, Do, &[&str]); 7] = [
+            (Strategy::OneForOne, 'B', Do::Fail, &["-B", "+B"]),
+            (Strategy::OneForOne, 'B', Do::Panic, &["-B", "+B"]),
+            (Strategy::OneForAll, 'B', Do::Fail, &all_of_b),
+            (Strategy::OneForAll, 'A', Do::Panic, &all_of_a),
+            (Strategy::RestForOne, 'B', Do::Fail, &["-B", "-C", "+B", "+C"]),
+            (Strategy::RestForOne, 'C', Do::Fail, &["-C", "+C"]),
+            (Strategy::RestForOne, 'A', Do::Fail, &all_of_a),
+        ];
+        for strategy in Strategy::ALL {
+            let mut crew = start_three(strategy, executor.clone()).await;
+            for (_, name, what, expected) in cases.iter().filter(|(it, ..)| *it == strategy) {
+                crew.order(*name, *what).await;
+                crew.diary.has(expected).await;
+            }
+            let report = crew.end().await.unwrap();
+            let failures = report.services.iter().map(|service| service.errors + service.panics);
+            let count = cases.iter().filter(|(it, ..)| *it == strategy).count();
+            assert_eq!(failures.sum::<u64>(), count as u64, "a stop does not count as a failure");
         }
-        crew.order('A', Do::Keep).await;
-        crew.diary.has(&["A keeps"]).await;
-        crew.end().await.unwrap();
-    }
-
-    pub(super) async fn one_for_all_stops_the_last_one_first_and_starts_the_first_one_first(
-        executor: Arc<dyn Executor>,
-    ) {
-        let mut crew = start_three(Strategy::OneForAll, executor).await;
-        crew.order('B', Do::Fail).await;
-        crew.diary.has(&["-B", "-C", "-A", "+A", "+B", "+C"]).await;
-        crew.order('A', Do::Panic).await;
-        crew.diary.has(&["-A", "-C", "-B", "+A", "+B", "+C"]).await;
-        let report = crew.end().await.unwrap();
-        let starts: Vec<_> = report.services.iter().map(|service| service.starts).collect();
-        assert_eq!(starts, [3, 3, 3]);
-        let failures: Vec<_> =
-            report.services.iter().map(|service| (service.errors, service.panics)).collect();
-        assert_eq!(failures, [(0, 1), (1, 0), (0, 0)], "a stop does not count as a failure");
-    }
-
-    pub(super) async fn rest_for_one_restarts_those_after_the_child_that_failed(
-        executor: Arc<dyn Executor>,
-    ) {
-        let mut crew = start_three(Strategy::RestForOne, executor).await;
-        crew.order('B', Do::Fail).await;
-        crew.diary.has(&["-B", "-C", "+B", "+C"]).await;
-        crew.order('C', Do::Fail).await;
-        crew.diary.has(&["-C", "+C"]).await;
-        crew.order('A', Do::Fail).await;
-        crew.diary.has(&["-A", "-C", "-B", "+A", "+B", "+C"]).await;
-        crew.end().await.unwrap();
     }
 
     pub(super) async fn a_message_in_hand_at_a_stop_comes_again_and_this_is_no_failure(
@@ -149,21 +129,6 @@ mod laws {
         assert_eq!(outcomes, expected);
     }
 
-    pub(super) async fn a_temporary_child_that_is_stopped_is_not_restarted(
-        executor: Arc<dyn Executor>,
-    ) {
-        let diary = Diary::default();
-        let builder = crew("ABC", &diary)
-            .lifetime("B", Lifetime::Temporary)
-            .supervisor(three(Strategy::OneForAll).restart(quick(100)));
-        let mut crew = Crew::start(builder, &diary, executor);
-        diary.has(&["+A", "+B", "+C"]).await;
-        crew.order('C', Do::Fail).await;
-        diary.has(&["-C", "-B", "-A", "+A", "+C"]).await;
-        let report = crew.end().await.unwrap();
-        assert!(matches!(report.services[1].outcome, Outcome::NotRestarted { .. }));
-    }
-
     pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
         executor: Arc<dyn Executor>,
     ) {
@@ -185,25 +150,6 @@ mod laws {
         crew.order('C', Do::Fail).await;
         diary.has(&["-C", "+C"]).await;
         crew.end().await.unwrap();
-    }
-
-    pub(super) async fn a_supervisor_without_a_parent_ends_the_node(executor: Arc<dyn Executor>) {
-        let diary = Diary::default();
-        let below = Supervisor::one_for_all("below").named_service("B").restart(quick(1));
-        let top = Supervisor::one_for_one("top").named_service("A").supervisor(below);
-        let builder = crew("ABC", &diary).supervisor(top.restart(quick(1)));
-        let mut crew = Crew::start(builder, &diary, executor);
-        // `C` has no supervisor, and starts at any time.
-        crew.order('C', Do::Return).await;
-        for _ in 0..4 {
-            crew.order('B', Do::Fail).await;
-        }
-        let error = crew.running.join().await.unwrap_err();
-        let StartError::ServiceFailed { service, error, restarts, supervisor, .. } = error else {
-            panic!("{error}");
-        };
-        let failed = (&*service, &*error, restarts, supervisor.as_deref());
-        assert_eq!(failed, ("B", "ordered to fail", 1, Some("top")));
     }
 
     pub(super) async fn a_permanent_error_ends_the_node_through_all_supervisors(

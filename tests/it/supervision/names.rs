@@ -3,14 +3,10 @@
 
 use mycelium::{Builder, Context, Lifetime, Node, Result, Supervisor, Topology, service};
 
-struct Idle;
+use crate::support::idle_services;
 
-#[service(send)]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
+idle_services! {
+    Idle();
 }
 
 /// Services `A`, `B` and `C`.
@@ -47,11 +43,6 @@ fn errors_of_a_file_have_their_place() {
     assert_eq!(
         of_file("[supervisor.one]\nchildren = [\"A\"]\n[supervisor.two]\nchildren = [\"A\"]\n"),
         "t.toml:4:13: `A` is supervised twice, by `one` and by `two`: remove it from the children of \
-         one of them [M0031]"
-    );
-    assert_eq!(
-        of_file("[supervisor.one]\nchildren = [\"A\", \"B\", \"A\"]\n"),
-        "t.toml:2:23: `A` is supervised twice, by `one` and by `one`: remove it from the children of \
          one of them [M0031]"
     );
     assert_eq!(
@@ -92,7 +83,6 @@ fn errors_of_a_file_have_their_place() {
 #[test]
 fn errors_of_a_program_name_the_supervisor() {
     let top = || Supervisor::one_for_one("top");
-    assert!(of_program(|it| it.supervisor(top())).starts_with("supervisor `top` has no children"));
     assert_eq!(
         of_program(|it| it
             .supervisor(top().named_service("A"))
@@ -108,14 +98,4 @@ fn errors_of_a_program_name_the_supervisor() {
         of_program(|it| it.lifetime("D", Lifetime::Permanent)),
         "`Builder::lifetime` names an unknown service `D`: expected one of: A, B, C [M0038]"
     );
-}
-
-#[test]
-fn the_file_takes_precedence_key_by_key() {
-    let text =
-        "[supervisor.top]\nstrategy = \"one-for-all\"\n[supervisor.new]\nchildren = [\"C\"]\n";
-    let top = Supervisor::rest_for_one("top").named_service("A").named_service("B");
-    let built =
-        builder().topology(Topology::parse("t.toml", text).unwrap()).supervisor(top).build();
-    assert!(built.is_ok());
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::running::end;
 use mycelium::{
-    Builder, Context, Error, HealthState, Node, Restart, Result, StartError, Strategy, Supervisor,
-    service,
+    Builder, Context, Error, HealthState, Node, Restart, Result, Strategy, Supervisor, service,
 };
 use mycelium_tokio::Tokio;
 
@@ -77,20 +76,8 @@ async fn a_storm_that_does_not_end_makes_the_supervisor_give_up() {
             .start(Tokio::current().unwrap())
             .unwrap();
         let error = running.join().await.unwrap_err();
-        let StartError::ServiceFailed { restarts, supervisor, .. } = error else {
-            panic!("{error}");
-        };
-        assert_eq!((restarts, supervisor.as_deref()), (50, Some("top")), "{strategy}");
+        let text = error.to_string();
+        let expected = "` failed permanently after 50 restarts by supervisor `top` within 86400s: again [M0054]";
+        assert!(text.ends_with(expected), "{strategy}: {text}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_a_supervisor_the_first_service_over_its_limit_ends_the_node() {
-    let running = storm(u64::MAX).build().unwrap().start(Tokio::current().unwrap()).unwrap();
-    let error = running.join().await.unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.ends_with("` failed permanently after 10 restarts within 60s: again [M0054]"),
-        "{text}"
-    );
 }
