@@ -4,14 +4,12 @@ use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Subscription,
-    Topology, message, service,
+    BuildError, Context, Node, Policy, Result, SubscribeError, Subscription, Topology, message,
+    service,
 };
-use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
-use crate::running::end;
-use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
+use crate::testing::service_test::{Number, Square, Squarer, number};
 
 /// Emits at its first poll and ends.
 struct Burst;
@@ -34,46 +32,15 @@ async fn rest(subscription: &mut Subscription<Number>) -> Vec<u64> {
     values
 }
 
-async fn l7_a_subscription_gets_the_first_message_and_ends(executor: impl Executor) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l7_a_subscription_gets_the_first_message_and_ends() {
     let node = Node::builder("main").service(|| Burst).build().unwrap();
     let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
     let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
-    let running = node.start(executor).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
     assert_eq!(rest(&mut early).await, (0..100).collect::<Vec<_>>());
     assert_eq!(unfed.recv().await, None, "it ends with the node");
     running.join().await.unwrap();
-}
-
-async fn a_publisher_feeds_services(executor: impl Executor) {
-    let node = Node::builder("main").service(|| Squarer).build().unwrap();
-    let mut numbers = node.publisher::<Number>("outside").unwrap();
-    let mut squares = node.subscribe::<Square>("outside", Policy::Block).unwrap();
-    let running = node.start(executor).unwrap();
-    numbers.emit(number(7)).await.unwrap();
-    let square = squares.recv().await.and_then(Delivery::message);
-    assert_eq!(square, Some(Square { value: 49 }));
-    // Although the publisher still exists.
-    running.shutdown();
-    assert_eq!(squares.recv().await, None);
-    running.join().await.unwrap();
-    drop(numbers);
-}
-
-async fn both(executor: impl Executor + Clone) {
-    l7_a_subscription_gets_the_first_message_and_ends(executor.clone()).await;
-    a_publisher_feeds_services(executor).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_tokio_with_threads() {
-    both(Tokio::current().unwrap()).await;
-}
-
-#[cfg(unix)]
-#[test]
-fn on_an_own_loop() {
-    let own = crate::subjects::own_loop::OwnLoop::new();
-    own.run(both(own.clone()));
 }
 
 #[tokio::test]
@@ -90,35 +57,6 @@ async fn a_subscription_ends_after_the_services_although_a_publisher_is_left() {
     running.join().await.unwrap();
     assert_eq!(late.recv().await, None);
     drop(outside);
-}
-
-#[tokio::test]
-async fn a_gating_subscription_that_nobody_reads_holds_its_publishers_up_until_a_shutdown() {
-    let node = Node::builder("main").service(|| Endless).build().unwrap();
-    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
-    while early.depth() < 1_024 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(early.recv().await.and_then(Delivery::message), Some(number(0)));
-    early.done();
-    while early.depth() < 1_024 {
-        tokio::task::yield_now().await;
-    }
-    // The source waits for room, and ends although nobody receives.
-    let report = end(running).await;
-    assert_eq!(report.services[0].outcome, Outcome::Completed);
-}
-
-#[test]
-fn a_node_that_is_not_started_ends_its_subscriptions() {
-    let node = Node::builder("main").service(|| Burst).build().unwrap();
-    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
-    let mut next = pin!(early.recv());
-    let mut context = TaskContext::from_waker(Waker::noop());
-    assert!(next.as_mut().poll(&mut context).is_pending());
-    drop(node);
-    assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,18 +76,27 @@ async fn a_stop_hook_may_wait_for_the_end_of_a_subscription() {
     assert_eq!(begin.elapsed(), std::time::Duration::ZERO);
 }
 
+/// Also if it was never started.
 #[test]
-fn the_end_of_the_executor_ends_a_subscription() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let node = Node::builder("main").service(|| Squarer).build().unwrap();
-    let mut unfed = node.subscribe::<Number>("unfed", Policy::Block).unwrap();
-    let running = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap() });
-    let mut next = pin!(unfed.recv());
-    let mut context = TaskContext::from_waker(Waker::noop());
-    assert!(next.as_mut().poll(&mut context).is_pending());
-    drop(runtime);
-    assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
-    drop(running);
+fn the_end_of_a_node_or_its_executor_ends_a_subscription() {
+    for starts in [false, true] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let node = Node::builder("main").service(|| Squarer).build().unwrap();
+        let mut unfed = node.subscribe::<Number>("unfed", Policy::Block).unwrap();
+        let mut next = pin!(unfed.recv());
+        let mut context = TaskContext::from_waker(Waker::noop());
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        if starts {
+            let start = async { node.start(Tokio::current().unwrap()).unwrap() };
+            let running = runtime.block_on(start);
+            drop(runtime);
+            assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
+            drop(running);
+        } else {
+            drop(node);
+            assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
+        }
+    }
 }
 
 #[message(topic = "numbers", id = 8)]

@@ -3,18 +3,11 @@
 use std::thread;
 
 use mycelium::testing::{ServiceTest, TestActor};
-use mycelium::{Actors, Context, Delivery, Result, actor, message, service};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Delivery, Result, actor, message, service};
 
 #[message(topic = "large", id = 1)]
 struct Large {
     bytes: [u8; 65_535],
-}
-
-#[message(topic = "numbers", id = 2)]
-#[derive(Debug, PartialEq)]
-struct Number {
-    value: u8,
 }
 
 #[message(topic = "large-requests", id = 3, reply = Reply)]
@@ -27,30 +20,15 @@ struct Reply {
     bytes: [u8; 65_512],
 }
 
-struct Shrinks;
+struct Echoes;
 
-#[service(reads(Large), emits(Number))]
-impl Shrinks {
+#[service(reads(Large as input), emits(Large as output))]
+impl Echoes {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut larges = ctx.subscribe::<Large>()?;
+        let mut larges = ctx.subscribe_on(Self::input)?;
         while let Some(delivery) = larges.recv().await {
             if let Delivery::Msg(large) = delivery {
-                ctx.emit(Number { value: large.bytes[65_534] }).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Grows;
-
-#[service(reads(Number), emits(Large))]
-impl Grows {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            if let Some(number) = delivery.message() {
-                ctx.emit(Large { bytes: [number.value; 65_535] }).await?;
+                ctx.emit_on(Self::output, Large { bytes: [large.bytes[65_534]; 65_535] }).await?;
             }
         }
         Ok(())
@@ -94,24 +72,12 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn service_test_sends() {
+fn service_test_sends_and_receives() {
     on_a_small_stack(|| {
-        let mut test = ServiceTest::new(|| Shrinks);
+        let mut test = ServiceTest::new(|| Echoes);
         for value in 0..20 {
-            test.send(Large { bytes: [value; 65_535] });
-            assert_eq!(test.receive(), Some(Number { value }));
-        }
-        test.finish().unwrap();
-    });
-}
-
-#[test]
-fn service_test_receives() {
-    on_a_small_stack(|| {
-        let mut test = ServiceTest::new(|| Grows);
-        for value in 0..20 {
-            test.send(Number { value });
-            assert_eq!(test.expect::<Large>().bytes[65_534], value);
+            test.send_to("input", Large { bytes: [value; 65_535] });
+            assert_eq!(test.expect_from::<Large>("output").bytes[65_534], value);
         }
         test.finish().unwrap();
     });
@@ -135,18 +101,5 @@ fn test_actor_tells_and_asks() {
         let reply = actor.ask(Ask { bytes: [0; 65_512] });
         assert!(matches!(reply, Ok(reply) if reply.bytes[65_511] == 7));
         actor.stop();
-    });
-}
-
-#[test]
-fn actor_tells_and_asks() {
-    on_a_small_stack(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let actors = Actors::on(Tokio::current().unwrap());
-            let mut actor = actors.spawn(Keeps::default).unwrap();
-            actor.tell(Box::new(Large { bytes: [7; 65_535] })).await.unwrap();
-            assert_eq!(actor.ask(Ask { bytes: [0; 65_512] }).await.unwrap().bytes[65_511], 7);
-        });
     });
 }

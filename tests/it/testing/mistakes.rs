@@ -27,7 +27,7 @@ pub(crate) fn panic_of(test: impl FnOnce()) -> String {
 }
 
 #[test]
-fn a_message_that_nothing_reads() {
+fn a_message_that_nothing_reads_or_emits() {
     let text = panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
     assert_eq!(
         text,
@@ -36,10 +36,6 @@ fn a_message_that_nothing_reads() {
     );
     let text = panic_of(|| ServiceTest::new(|| Endless).end_topic::<Number>());
     assert!(text.ends_with("reads topic `numbers`: they read nothing"), "{text}");
-}
-
-#[test]
-fn a_message_that_nothing_emits() {
     let text = panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>());
     assert_eq!(
         text,
@@ -50,26 +46,18 @@ fn a_message_that_nothing_emits() {
 
 #[test]
 fn a_message_that_does_not_come() {
-    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).expect::<Square>());
-    assert_eq!(
-        text,
-        "no `Square` was emitted: `Squarer` waits for `numbers`, or for time (`advance`)"
-    );
-    let text = panic_of(|| {
-        let mut test = ServiceTest::new(|| Squarer).supervised();
-        test.send(number(13));
-        test.expect::<Square>();
-    });
-    assert_eq!(
-        text,
-        "no `Square` was emitted: `Squarer` has failed, and its restart waits for time (`advance`)"
-    );
-    let text = panic_of(|| {
-        let mut test = ServiceTest::new(|| Squarer).supervised();
-        test.send(number(999));
-        test.expect::<Square>();
-    });
-    assert_eq!(text, "no `Square` was emitted: `Squarer` failed permanently: no use");
+    for (numbers, expected) in [
+        (&[][..], "`Squarer` waits for `numbers`, or for time (`advance`)"),
+        (&[13], "`Squarer` has failed, and its restart waits for time (`advance`)"),
+        (&[999], "`Squarer` failed permanently: no use"),
+    ] {
+        let text = panic_of(|| {
+            let mut test = ServiceTest::new(|| Squarer).supervised();
+            test.send_all(numbers.iter().copied().map(number));
+            test.expect::<Square>();
+        });
+        assert_eq!(text, format!("no `Square` was emitted: {expected}"));
+    }
     let text = panic_of(|| {
         let mut test = ServiceTest::new(|| Squarer);
         test.end_topic::<Number>();
@@ -142,9 +130,7 @@ struct Merge;
 #[service(reads(Number as left, Number as right), emits(Square as merged))]
 impl Merge {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let _left = ctx.subscribe_on(Self::left)?;
         ctx.shutdown_requested().await;
-        ctx.emit_on(Self::merged, Square { value: 0 }).await?;
         Ok(())
     }
 }
@@ -160,11 +146,7 @@ fn named_ports() {
     let text = panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>());
     assert!(text.ends_with("`Square` (topic `merged`); use `receive_from(\"merged\")`"), "{text}");
     let text = panic_of(|| ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
-    assert_eq!(
-        text,
-        "`Merge.right` has not taken its messages: the queue of topic `right` is full, after 1024 \
-         messages; `Merge` has not called `ctx.subscribe_on(Self::right)`"
-    );
+    assert!(text.ends_with("`Merge` has not called `ctx.subscribe_on(Self::right)`"), "{text}");
 }
 
 /// Never waits.
@@ -191,13 +173,6 @@ fn services_that_never_wait() {
     let text = panic_of(|| ServiceTest::new(|| Endless).run());
     assert!(text.starts_with("`Endless` emitted 10"), "{text}");
     assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
-}
-
-#[test]
-fn services_that_do_not_fit() {
-    let node = Node::builder("main").service(|| Idle).service(|| Idle);
-    let text = panic_of(|| drop(ServiceTest::of(node)));
-    assert!(text.starts_with("the node of this test cannot be built: "), "{text}");
 }
 
 #[test]

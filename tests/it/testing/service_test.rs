@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use mycelium::testing::ServiceTest;
 use mycelium::{
-    Context, DeadLetter, Delivery, Error, Execution, Node, Outcome, Result, StartError, Topology,
-    message, service,
+    Context, Delivery, Error, Execution, Node, Outcome, Result, StartError, Topology, message,
+    service,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -65,16 +64,6 @@ fn a_service_answers_and_is_then_silent() {
     let report = test.finish().unwrap();
     assert_eq!(report.services[0].outcome, Outcome::Completed);
     assert_eq!(report.services[0].starts, 1);
-}
-
-/// More than the rings of both topics together.
-#[test]
-fn nothing_is_lost_although_the_test_reads_late() {
-    let mut test = ServiceTest::new(|| Squarer);
-    test.send_all((1_000..11_000).map(number));
-    let squares = test.receive_all::<Square>();
-    assert!(squares.iter().map(|square| square.value).eq((1_000..11_000).map(|n| n * n)));
-    test.finish().unwrap();
 }
 
 /// One number per second, and the calendar time at which it was made.
@@ -166,66 +155,6 @@ fn an_error_redelivers_the_message_after_the_pause() {
     assert_eq!((report.services[0].starts, report.services[0].errors), (2, 1));
 }
 
-#[test]
-fn a_message_that_fails_twice_is_a_dead_letter() {
-    let mut test = ServiceTest::new(|| Squarer).supervised();
-    test.send_all([666, 3].map(number));
-    test.advance(60 * SECOND);
-    let failures = test.failures();
-    assert!(failures.iter().all(|failure| failure.panicked && failure.error == "the beast"));
-    assert_eq!(failures.len(), 2);
-    assert_eq!(test.expect::<DeadLetter>().topic.as_str(), "numbers");
-    assert_eq!(test.expect::<Square>(), square(9));
-    test.finish().unwrap();
-}
-
-#[test]
-fn a_permanent_failure_is_the_error_of_the_end() {
-    let mut test = ServiceTest::new(|| Squarer).supervised();
-    test.send(number(999));
-    assert_eq!(test.failures().len(), 1);
-    let error = test.finish().unwrap_err();
-    assert!(matches!(&error, StartError::ServiceFailed { error, .. } if error == "no use"));
-}
-
-/// Works for a second on each message.
-struct Slow(Arc<Mutex<Vec<String>>>);
-
-#[service(reads(Number))]
-impl Slow {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            let seen = match delivery {
-                Delivery::Msg(number) => number.value.to_string(),
-                Delivery::Gap(gap) => gap.to_string(),
-            };
-            self.0.lock().unwrap().push(seen);
-            ctx.sleep(SECOND).await?;
-        }
-        Ok(())
-    }
-}
-
-#[test]
-fn a_reader_that_may_miss_gets_a_gap() {
-    let topology = "[topic.numbers]\ncapacity = 4\n\
-                    [subscription.\"Slow.numbers\"]\npolicy = \"drop-oldest\"";
-    let seen = Arc::<Mutex<Vec<String>>>::default();
-    let service = Slow(seen.clone());
-    let mut service = Some(service);
-    let node = Node::builder("main")
-        .topology(Topology::parse("test.toml", topology).unwrap())
-        .service(move || service.take().unwrap());
-    let mut test = ServiceTest::of(node);
-    test.send_all((0..10).map(number));
-    test.advance(10 * SECOND);
-    test.finish().unwrap();
-    let seen = seen.lock().unwrap();
-    assert!(seen[0].ends_with("messages of `test` overwritten"), "{seen:?}");
-    assert_eq!(seen.last().map(String::as_str), Some("9"));
-}
-
 /// Emits the sum when its topic ends.
 struct Sum;
 
@@ -251,22 +180,6 @@ fn the_end_of_a_topic_and_of_the_node_end_a_reader() {
         assert_eq!(test.expect::<Square>(), square(10));
         test.finish().unwrap();
     }
-}
-
-#[test]
-fn an_untouched_service_ends_well() {
-    ServiceTest::new(|| Sum).finish().unwrap();
-    drop(ServiceTest::new(|| Sum));
-}
-
-#[test]
-fn several_services_run_together() {
-    let node = Node::builder("main").service(|| Ticker).service(|| Squarer);
-    let mut test = ServiceTest::of(node);
-    test.advance(3 * SECOND);
-    assert_eq!(test.receive_all::<Number>(), [1, 2, 3].map(number));
-    assert_eq!(test.receive_all::<Square>(), [1, 4, 9].map(square));
-    test.finish().unwrap();
 }
 
 /// Adds what both of its ports receive.
@@ -326,20 +239,6 @@ fn messages_of_an_endless_source_are_received_one_by_one() {
     test.finish().unwrap();
 }
 
-/// Works on after the shutdown.
-struct Lingering;
-
-#[service()]
-impl Lingering {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        let clock = ctx.clock();
-        ctx.blocking(|| ()).await?;
-        while clock.sleep(SECOND).await.is_ok() {}
-        Ok(())
-    }
-}
-
 /// Ignores the shutdown.
 struct Deaf;
 
@@ -352,7 +251,6 @@ impl Deaf {
 
 #[test]
 fn the_deadline_of_a_shutdown_passes_in_no_time() {
-    ServiceTest::new(|| Lingering).finish().unwrap();
     let error = ServiceTest::new(|| Deaf).finish().unwrap_err();
     assert!(matches!(error, StartError::Abandoned { .. }), "{error}");
 }
