@@ -1,52 +1,24 @@
 //! The health of nodes that run.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::{
-    Builder, Context, Event, Health, HealthCause, HealthState, Node, OnStall, Result, Running,
-    Topology, message, service,
+    Context, Event, Health, HealthCause, HealthState, Node, OnStall, Result, Running, Topology,
+    message, service,
 };
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
+use crate::running::end;
+
 #[message(topic = "tones", id = 1)]
 #[derive(Debug)]
 struct Tone {
     number: u64,
-}
-
-/// The changes of health as words, and a fold of all events that a user could make.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<(Vec<String>, Health)>>);
-
-impl Diary {
-    fn keep(&self, builder: Builder) -> Builder {
-        let diary = self.0.clone();
-        builder.observe(move |event| {
-            let (words, own) = &mut *diary.lock().unwrap();
-            own.apply(event);
-            if let Event::HealthChanged { service, before, now } = event {
-                words.push(format!("{}: {before} to {now}", service.unwrap_or("node")));
-            }
-        })
-    }
-
-    fn of(&self, name: &str) -> Vec<String> {
-        let words = self.0.lock().unwrap().0.clone();
-        let of = |words: &String| {
-            words.split_once(": ").map(|(who, change)| (who.to_owned(), change.to_owned()))
-        };
-        words
-            .iter()
-            .filter_map(of)
-            .filter(|(who, _)| who == name)
-            .map(|(_, change)| change)
-            .collect()
-    }
 }
 
 /// Waits until the health of a node is as expected. The limit is that of a test that hangs.
@@ -74,26 +46,26 @@ impl Fails {
     }
 }
 
-fn failing() -> (Diary, Sender<()>, Node) {
-    let (fail, receiver) = channel();
-    let receiver = Arc::new(Mutex::new(receiver));
-    let diary = Diary::default();
-    let topology =
-        "[service.Fails]\nmax_restarts = 100\nbackoff = \"50ms\"\nmax_backoff = \"50ms\"";
-    let node = diary
-        .keep(Node::builder("main"))
-        .topology(Topology::parse("test.toml", topology).unwrap())
-        .service(move || Fails(receiver.clone()))
-        .build()
-        .unwrap();
-    (diary, fail, node)
-}
-
 #[tokio::test]
 async fn a_failing_service_backs_off() {
+    let (fail, receiver) = channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    // The changes of health as words, and a fold of all events that a user could make.
+    let diary = Arc::<Mutex<(Vec<String>, Health)>>::default();
+    let own = diary.clone();
+    let text = "[service.Fails]\nmax_restarts = 100\nbackoff = \"50ms\"\nmax_backoff = \"50ms\"";
+    let node = Node::builder("main")
+        .topology(Topology::parse("test.toml", text).unwrap())
+        .service(move || Fails(receiver.clone()))
+        .observe(move |event| {
+            let (words, health) = &mut *own.lock().unwrap();
+            health.apply(event);
+            if let Event::HealthChanged { service, before, now } = event {
+                words.push(format!("{}: {before} to {now}", service.unwrap_or("node")));
+            }
+        });
     let executor = Tokio::current().unwrap();
-    let (diary, fail, node) = failing();
-    let running = node.start(executor.clone()).unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
     until(&executor, &running, Health::is_ready).await;
     fail.send(()).unwrap();
     until(&executor, &running, |health| health.node() == HealthState::BackingOff).await;
@@ -102,12 +74,15 @@ async fn a_failing_service_backs_off() {
     assert!(matches!(&*health.causes(), [HealthCause::BacksOff { service }] if service == "Fails"));
     assert!(!health.is_ready() && health.is_live());
     until(&executor, &running, Health::is_ready).await;
-    running.shutdown();
-    running.join().await.unwrap();
-    let expected = ["starting to ready", "ready to backing-off", "backing-off to ready"];
-    assert_eq!(diary.of("Fails"), [&expected[..], &["ready to stopped"]].concat());
-    assert_eq!(diary.of("node"), [&expected[..], &["ready to stopped"]].concat());
-    assert_eq!(diary.0.lock().unwrap().1.node(), HealthState::Stopped);
+    end(running).await;
+    let (words, health) = &*diary.lock().unwrap();
+    let changes =
+        ["starting to ready", "ready to backing-off", "backing-off to ready", "ready to stopped"];
+    for name in ["Fails", "node"] {
+        let of_name = words.iter().filter(|change| change.starts_with(name)).cloned();
+        assert_eq!(of_name.collect::<Vec<_>>(), changes.map(|it| format!("{name}: {it}")));
+    }
+    assert_eq!(health.node(), HealthState::Stopped);
 }
 
 /// Emits until the node shuts down.
@@ -125,76 +100,15 @@ impl Organ {
 }
 
 /// Takes one message, pauses, and takes the others.
-struct Sleeper(Duration);
+struct Sleeper;
 
 #[service(reads(Tone))]
 impl Sleeper {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut tones = ctx.subscribe::<Tone>()?;
         let _ = tones.recv().await;
-        let _ = ctx.sleep(self.0).await;
+        let _ = ctx.sleep(Duration::from_secs(10)).await;
         while tones.recv().await.is_some() {}
-        Ok(())
-    }
-}
-
-fn organ(pause: Duration) -> (Diary, Builder) {
-    let diary = Diary::default();
-    let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
-    let builder = diary.keep(Node::builder("main").topology(topology));
-    (diary, builder.service(|| Organ).service(move || Sleeper(pause)))
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_reader_degrades_its_publisher_until_it_has_caught_up() {
-    let (diary, builder) = organ(Duration::from_secs(10));
-    let executor = Tokio::current().unwrap();
-    let running = builder.build().unwrap().start(executor.clone()).unwrap();
-    let degraded = |health: &Health| health.service("Organ") == Some(HealthState::Degraded);
-    until(&executor, &running, degraded).await;
-    let health = running.health();
-    assert_eq!((health.node(), health.is_ready()), (HealthState::Degraded, true));
-    assert_eq!(health.service("Sleeper"), Some(HealthState::Ready));
-    let [HealthCause::Backpressure { service, topic }] = &*health.causes() else {
-        panic!("{:?}", health.causes())
-    };
-    assert_eq!((&**service, &**topic), ("Organ", "tones"));
-    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
-    running.shutdown();
-    running.join().await.unwrap();
-    assert_eq!(diary.of("Organ")[1..3], ["ready to degraded", "degraded to ready"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
-    let (diary, builder) = organ(Duration::from_secs(10));
-    let evict = OnStall::EvictAfter(Duration::from_secs(2));
-    let executor = Tokio::current().unwrap();
-    let running =
-        builder.on_stall("tones", evict).build().unwrap().start(executor.clone()).unwrap();
-    let is_evicted = |cause: &HealthCause| matches!(cause, HealthCause::Evicted { .. });
-    until(&executor, &running, |health| health.causes().iter().any(is_evicted)).await;
-    let health = running.health();
-    let evicted = health.causes().into_iter().find(is_evicted).unwrap();
-    assert_eq!(
-        evicted.to_string(),
-        "service `Organ`: reader `Sleeper` of topic `tones` was evicted"
-    );
-    assert_eq!(health.node(), HealthState::Degraded);
-    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
-    running.shutdown();
-    running.join().await.unwrap();
-    assert_eq!(diary.of("node").last().unwrap(), "ready to stopped");
-}
-
-/// A future that holds its thread at its first poll until the test lets it go.
-struct Blocker(Arc<Mutex<Receiver<()>>>);
-
-#[service()]
-impl Blocker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        self.0.lock().unwrap().recv()?;
-        ctx.shutdown_requested().await;
         Ok(())
     }
 }
@@ -213,59 +127,34 @@ impl Brief {
     }
 }
 
+/// Although its publisher is silent then.
 #[tokio::test(start_paused = true)]
-async fn an_evicted_reader_returns_although_its_publisher_is_silent() {
+async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
     let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
     let node = Node::builder("main")
         .topology(topology)
         .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(2)))
         .service(|| Brief)
-        .service(|| Sleeper(Duration::from_secs(10)));
+        .service(|| Sleeper);
     let executor = Tokio::current().unwrap();
     let running = node.build().unwrap().start(executor.clone()).unwrap();
-    let degraded = |health: &Health| health.service("Brief") == Some(HealthState::Degraded);
-    until(&executor, &running, degraded).await;
-    until(&executor, &running, |health| health.node() == HealthState::Ready).await;
-    running.shutdown();
-    running.join().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_that_hangs_is_degraded_and_not_live() {
-    let (let_go, receiver) = channel();
-    let receiver = Arc::new(Mutex::new(receiver));
-    let executor = Tokio::current().unwrap();
-    let node = Node::builder("main")
-        .service(move || Blocker(receiver.clone()))
-        .execution("Blocker", mycelium::Execution::dedicated())
-        .watchdog(Duration::from_millis(20));
-    let running = node.build().unwrap().start(executor.clone()).unwrap();
-    until(&executor, &running, |health| !health.is_live()).await;
+    let is_evicted = |cause: &HealthCause| matches!(cause, HealthCause::Evicted { .. });
+    until(&executor, &running, |health| health.causes().iter().any(is_evicted)).await;
     let health = running.health();
-    assert_eq!(health.service("Blocker"), Some(HealthState::Degraded));
-    assert!(matches!(&*health.causes(), [HealthCause::Hangs { service }] if service == "Blocker"));
-    let_go.send(()).unwrap();
+    let evicted = health.causes().into_iter().find(is_evicted).unwrap();
+    assert_eq!(
+        evicted.to_string(),
+        "service `Brief`: reader `Sleeper` of topic `tones` was evicted"
+    );
+    assert_eq!(health.node(), HealthState::Degraded);
     until(&executor, &running, |health| health.node() == HealthState::Ready).await;
-    running.shutdown();
-    running.join().await.unwrap();
-}
-
-/// Reads tones until the node shuts down.
-struct Listener;
-
-#[service(reads(Tone))]
-impl Listener {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tones = ctx.subscribe::<Tone>()?;
-        while tones.recv().await.is_some() {}
-        Ok(())
-    }
+    end(running).await;
 }
 
 fn node_of(name: &str, directory: &Path) -> Node {
-    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Listener\"]";
+    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Sleeper\"]";
     let topology = Topology::parse("test.toml", text).unwrap().in_directory(directory);
-    let builder = Node::builder(name).topology(topology).service(|| Organ).service(|| Listener);
+    let builder = Node::builder(name).topology(topology).service(|| Organ).service(|| Sleeper);
     builder.build().unwrap()
 }
 
