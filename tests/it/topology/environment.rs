@@ -1,6 +1,6 @@
 //! Variables of the environment in the values of the file.
 
-use mycelium::{Execution, Node, Topology, TopologyError};
+use mycelium::{Topology, TopologyError};
 
 use crate::topology::without_code;
 
@@ -53,27 +53,11 @@ fn values_of_all_types_may_have_variables() {
 }
 
 #[test]
-fn a_key_decides_whether_a_variable_is_a_text_or_a_number() {
-    // The name of a service may be a number.
-    let text = "[node.main]\nservices = [\"${ONE}\"]\nwatchdog = \"${ONE}s\"\nusers = [\"${ONE}\"]\n\
-                [topic.a]\ncapacity = \"${TWO}\"\n[service.1]\nmax_restarts = \"${ONE}\"\n";
-    let topology = parse(text, &[("ONE", "1"), ("TWO", "2")]).unwrap();
-    let node = Node::builder("main").topology(topology).execution("1", Execution::shared());
-    let error = without_code(node.build().unwrap_err());
-    assert_eq!(error, "`Builder::execution` names an unknown service `1`: there is none");
-}
-
-#[test]
 fn a_variable_that_is_not_set_is_an_error_with_its_place() {
     assert_eq!(
         error("[node.main]\nservices = [\"Feed\", \"a-${NAME}\"]", &[]),
         "t.toml:2:21: the environment has no variable `NAME`: set it, or write a default, such as \
          `${NAME:-default}`"
-    );
-    assert_eq!(
-        error("[node.main]\nsocket = \"/run/$USER\"", &[("USER", "me")]),
-        "t.toml:2:10: invalid variable `$USER`: expected `${NAME}` or `${NAME:-default}` with a \
-         default without `$`, or `$$` for a dollar sign"
     );
 }
 
@@ -85,8 +69,6 @@ fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
             "1000",
             "12: invalid capacity 1000: expected a power of two from 2 to 1073741824",
         ),
-        ("[topic.a]\ncapacity = \"${X}\"", "", "12: invalid value, string \"\": expected a number"),
-        ("[node.a]\nport = \"${X}\"", "0", "8: invalid port 0: expected 1 to 65535"),
         (
             "[node.a]\nhuge_pages = \"${X}\"",
             "yes",
@@ -101,16 +83,6 @@ fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
             "[node.a]\nservices = \"${X}\"",
             "[\"A\"]",
             "12: invalid value, string \"[\\\"A\\\"]\": expected a list in brackets, such as [\"a\", \"b\"]",
-        ),
-        (
-            "[topic.a]\ndead_letter_after = \"${X}\"",
-            "2",
-            "21: invalid number of deaths: expected 3 or more, or \"never\"",
-        ),
-        (
-            "[link.default]\npreset = \"${X}\"",
-            "7",
-            "10: invalid preset `7`: expected one of: low-latency, balanced, high-throughput",
         ),
         // Found by a later check.
         ("[node.a]\nhost = \"${X}\"", "one", "8: unknown host `one`: there is none"),

@@ -9,18 +9,9 @@ fn what_is_not_toml() {
     check(&[
         ("[node.main", "1:11: unclosed table, expected `]`"),
         ("[topic.a]\n[topic.a]", "2:8: duplicate key"),
-        ("[topic.a]\ncapacity = 2\ncapacity = 4", "3:1: duplicate key"),
         (
             "[topic.a]\n[[topic.b]]\ncapacity = 2",
             "2:9: section `topic.b` is a list: expected `[topic.b]`, with one pair of brackets",
-        ),
-        (
-            "node = 7",
-            r#"1:8: invalid value, integer `7`: expected a table of keys and values, such as { key = "value" }"#,
-        ),
-        (
-            "[[node]]",
-            r#"1:1: invalid value, sequence: expected a table of keys and values, such as { key = "value" }"#,
         ),
     ]);
 }
@@ -178,10 +169,6 @@ fn times_of_links() {
 fn sizes() {
     check_with_schema(&[
         (
-            "[node.a]\nmemory = \"lots\"",
-            "2:10: invalid size `lots`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-        (
             "[node.a]\nmemory = true",
             "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
         ),
@@ -221,10 +208,6 @@ fn commands() {
         (
             "[node.main]\ncommand = [\"./app\", \"a\\u0000b\"]",
             "2:21: invalid argument: expected a text without NUL",
-        ),
-        (
-            "[[bundle]]\ncommand = [\"a\"]",
-            "1:3: section `bundle` is a list: expected `[bundle]`, with one pair of brackets",
         ),
     ]);
 }

@@ -91,14 +91,6 @@ async fn names_that_the_program_does_not_have() {
         ),
         ("[topic.ticks]\nreaders = [\"b\"]", "t.toml:2:12: unknown node `b`: there is none"),
         (
-            "[node.a]\n[topic.ticks]\nreaders = [\"c\"]",
-            "t.toml:3:12: unknown node `c`: expected one of: a",
-        ),
-        (
-            "[subscription.\"Sum.tocks\"]",
-            "t.toml:1:15: unknown subscription `Sum.tocks`: did you mean `Sum.ticks`? (expected one of: Sum.ticks, There.ticks, Back.tocks, Merge.left, Oracle.prices, Oracle2.prices)",
-        ),
-        (
             "[subscription.\"Merge.ticks\"]",
             "t.toml:1:15: unknown subscription `Merge.ticks`: did you mean `There.ticks`? (expected one of: Sum.ticks, There.ticks, Back.tocks, Merge.left, Oracle.prices, Oracle2.prices); a subscription by a named port is `Service.port`",
         ),
@@ -173,10 +165,6 @@ async fn nodes_that_may_ask_actors() {
             "t.toml:2:15: `actors_for` needs a list of the services of `a`: expected `services = [..]` in its section, perhaps an empty one",
         ),
         (
-            "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]",
-            "t.toml:3:15: `actors_for` needs a list of the services of `b`: expected `services = [..]` in its section, perhaps an empty one",
-        ),
-        (
             "[node.a]\nservices = []\nactors_for = [\"b\"]\n[node.b]\nservices = []\n[topic.\"actors@a\"]\nwriters = [\"a\"]",
             "t.toml:7:12: node `b` writes topic `actors@a`, but is not on this list: add `b` to `writers`",
         ),
@@ -199,10 +187,6 @@ async fn services_that_do_not_fit_together() {
             "t.toml:2:22: services deadlock, because each waits for the next one's full queue: There -> tocks -> Back -> ticks -> There; let one of these subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in `[subscription.\"Back.tocks\"]` or `[subscription.\"There.ticks\"]`)",
         ),
         (
-            "[node.a]\nservices = [\"Feed\", \"Sum\"]\nmemory = \"4 KiB\"",
-            "t.toml:3:10: rings of node `a` take 16896 bytes, but may take 4096, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node",
-        ),
-        (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\n[topic.ticks]\ncapacity = 1073741824",
             "t.toml:4:12: rings of node `a` take 17179869696 bytes, but may take 268435456, and topic `ticks` takes most: lower its `capacity`, or raise `memory` of the node",
         ),
@@ -219,10 +203,6 @@ async fn executors() {
         (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\nexecutor = \"smol\"",
             "t.toml:3:12: the topology requests executor `smol` for node `a`, but the node was started on `tokio, 2 workers`: start it on `smol`, or change the key",
-        ),
-        (
-            "[node.a]\nservices = [\"Feed\", \"Sum\"]\n[service.Sum]\nexecutor = \"smol\"",
-            "t.toml:4:12: unknown executor `smol`: expected one of: tokio; add it with `Builder::executor(\"smol\", ..)`",
         ),
         (
             "[node.a]\nservices = [\"Local\"]\n[service.Local]\nrun = \"shared\"",
@@ -255,10 +235,6 @@ async fn sockets_and_addresses() {
         (
             "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\ntransport = \"tcp\"",
             "t.toml:1:7: node `b` reads from node `a` over TCP, but `a` has no address: add `address = \"<host>:<port>\"`",
-        ),
-        (
-            "[node.a]\naddress = \"127.0.0.1:1\"\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\ntransport = \"tcp\"\n[topic.ticks]\nreaders = []",
-            "t.toml:8:8: node `b` reads topic `ticks`, but is not on this list: add `b` to `readers`",
         ),
         (
             "[node.a]\naddress = \"127.0.0.1:1\"\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\ntransport = \"tcp\"\n[topic.ticks]\nwriters = [\"a\"]",
@@ -307,12 +283,6 @@ async fn transports_of_topics() {
             String::new(),
             "the link does not go over TCP: set that in `[link.\"a-b\"]`, for all of its topics",
         ),
-        (
-            "tcp",
-            of_link("unix"),
-            "the link does not go over TCP: set that in `[link.\"a-b\"]`, for all of its topics",
-        ),
-        ("unix", of_link("tcp"), "the link goes over TCP: `transport = \"tcp\"` (t.toml:9:13)"),
         ("shm", of_link("tcp"), "the link goes over TCP: `transport = \"tcp\"` (t.toml:9:13)"),
         (
             "shm",

@@ -1,42 +1,10 @@
 //! The task queues of glommio, as the file sets them for a node and for its services.
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use mycelium::{Context, Node, Result, StartReport, Topology, message, service};
+use mycelium::{Node, StartReport};
 use mycelium_glommio::{Glommio, Settings};
 
-#[message(topic = "ticks", id = 1)]
-struct Tick {
-    price: u64,
-}
-
-struct Feed;
-
-#[service(emits(Tick))]
-impl Feed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for price in 0..100 {
-            ctx.emit(Tick { price }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Must stay on its thread.
-struct Sum(std::rc::Rc<u64>);
-
-#[service(reads(Tick))]
-impl Sum {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut ticks = ctx.subscribe::<Tick>()?;
-        let mut next = *self.0;
-        while let Some(tick) = ticks.recv().await {
-            assert_eq!(tick.message().map(|tick| tick.price), Some(next));
-            next += 1;
-        }
-        assert_eq!(next, 100, "all have arrived");
-        Ok(())
-    }
-}
+use crate::execution::services::{LocalSquarer, Source, topology};
 
 /// Runs both services to their end on glommio. `None` if this machine has none.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
@@ -46,10 +14,9 @@ fn run(text: &'static str) -> Option<StartReport> {
         return None;
     }
     let report = mycelium_glommio::run(&Settings::default(), async |glommio: Glommio| {
-        let topology = Topology::parse("t.toml", text).unwrap();
-        let node = Node::builder("main").topology(topology);
-        let node = node.service(|| Feed).service(|| Sum(std::rc::Rc::new(0))).build().unwrap();
-        let running = node.start(glommio).unwrap();
+        let node = Node::builder("main").topology(topology(text));
+        let node = node.service(|| Source { count: 100 }).service(|| LocalSquarer);
+        let running = node.build().unwrap().start(glommio).unwrap();
         let report = running.start_report().clone();
         running.join().await.unwrap();
         report
@@ -62,7 +29,7 @@ fn run(text: &'static str) -> Option<StartReport> {
 fn services_have_task_queues_with_their_shares_and_latency_or_those_of_their_node() {
     for (text, executors, asked) in [
         (
-            "[service.Feed]\nshares = 100\nlatency = \"250us\"\n[service.Sum]\nshares = 900\n",
+            "[service.Source]\nshares = 100\nlatency = \"250us\"\n[service.LocalSquarer]\nshares = 900\n",
             [
                 ", one thread, shares = 100, latency = \"250µs\"",
                 ", one thread, shares = 900, latency = \"1ms\"",
@@ -70,7 +37,7 @@ fn services_have_task_queues_with_their_shares_and_latency_or_those_of_their_nod
             "run = \"shared\", shares = 900",
         ),
         (
-            "[node.main]\nlatency = \"100us\"\nshares = 10\n[service.Sum]\nshares = 900\n",
+            "[node.main]\nlatency = \"100us\"\nshares = 10\n[service.LocalSquarer]\nshares = 900\n",
             [
                 ", one thread, shares = 10, latency = \"100µs\"",
                 ", one thread, shares = 900, latency = \"100µs\"",
@@ -78,7 +45,7 @@ fn services_have_task_queues_with_their_shares_and_latency_or_those_of_their_nod
             "run = \"shared\", shares = 900",
         ),
         (
-            "[service.Sum]\nrun = \"dedicated\"\nlatency = \"250us\"\n",
+            "[service.LocalSquarer]\nrun = \"dedicated\"\nlatency = \"250us\"\n",
             [", one thread", ""],
             "run = \"dedicated\", latency = \"250µs\"",
         ),

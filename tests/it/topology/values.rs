@@ -14,10 +14,6 @@ fn hosts_and_addresses() {
             r#"2:11: invalid address: expected a text such as "10.0.0.1", or a list of them"#,
         ),
         (
-            "[node.a]\naddress = \"10.0.0.1\"",
-            "2:11: invalid address `10.0.0.1`: expected a host and a port, such as `10.0.0.1:7400`",
-        ),
-        (
             "[node.a]\naddress = \"::1\"",
             "2:11: invalid address `::1`: expected a host and a port, such as `10.0.0.1:7400` (an IPv6 address is in brackets)",
         ),
@@ -170,11 +166,8 @@ fn certificates() {
         "[link.default]\ntransport = \"tls\"",
         "2:13: `transport = \"tls\"` needs a section `[tls]`, with the files `certificate`, `key` and `authorities`",
     )]);
-    check_with_schema(&[
-        (
-            "[tls]\ncertificate = \"a\"\nkey = \"b\"",
-            "1:1: this section needs the key `authorities`",
-        ),
-        ("[tls]\ncertificate = 1", "2:15: invalid value, integer `1`: expected a path in quotes"),
-    ]);
+    check_with_schema(&[(
+        "[tls]\ncertificate = \"a\"\nkey = \"b\"",
+        "1:1: this section needs the key `authorities`",
+    )]);
 }
