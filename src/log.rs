@@ -264,15 +264,6 @@ mod tests {
             shown!(service = name, %error, ?pause, "the service failed and will be restarted"),
             "service `Sum` failed and will be restarted (pause=120ms): no such file"
         );
-        assert_eq!(
-            shown!(service = name, left = 2 + 1, topic = ?name, "missed {}", "ticks"),
-            "service `Sum`: missed ticks (left=3, topic=\"Sum\")"
-        );
-        assert_eq!(
-            shown!(service = name, "service `Mean` rests"),
-            "service `Sum`: service `Mean` rests"
-        );
-        assert_eq!(shown!("services rest"), "services rest");
         let code = "M0054";
         assert_eq!(
             shown!(service = name, %error, %code, "the service failed"),
@@ -283,11 +274,6 @@ mod tests {
             shown!(service = name, %code, %error, "the service failed"),
             "service `Sum` failed: no such file [M0101]"
         );
-        assert_eq!(
-            shown!(node = name, %code, "the link ended"),
-            "node `Sum`: the link ended [M0054]"
-        );
-        assert_eq!(shown!(service = name, details = ?(), "`Sum` rests"), "`Sum` rests");
         assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
         assert_eq!(
             shown!(%name, pause = ?pause, "starts {name}",),

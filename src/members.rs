@@ -128,25 +128,4 @@ mod tests {
         assert_eq!(lock(&members.0).states.len(), MOST);
         assert_eq!(members.state("nobody"), None);
     }
-
-    #[test]
-    fn watchers_get_the_current_states_and_each_change_until_they_are_dropped() {
-        let members = members();
-        members.set("feed", MemberState::Running(1));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let watch = members.watch({
-            let seen = seen.clone();
-            move |member, state| seen.lock().unwrap().push((member.to_owned(), state))
-        });
-        members.set("feed", MemberState::Running(1));
-        members.set("feed", MemberState::Completed);
-        // A final state stays.
-        members.set("feed", MemberState::Running(2));
-        drop(watch);
-        members.set("sink", MemberState::Running(3));
-        let feed = |state| ("feed".to_owned(), state);
-        let expected = [feed(MemberState::Running(1)), feed(MemberState::Completed)];
-        assert_eq!(*seen.lock().unwrap(), expected);
-        assert_eq!(members.state("feed"), Some(MemberState::Completed));
-    }
 }

@@ -126,14 +126,6 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_a_client_that_is_gone_are_counted() {
-        let outbox = Outbox::new(8);
-        assert!(outbox.push(b"a", b"") && outbox.push(b"b", b""));
-        assert_eq!((outbox.abandon(), outbox.abandon()), (2, 0));
-        assert!(!outbox.push(b"c", b""));
-    }
-
-    #[test]
     fn the_buffers_are_used_again() {
         let (outbox, mut written) = (Outbox::new(64), Vec::new());
         for _ in 0..2 {

@@ -275,12 +275,17 @@ mod tests {
         value: u64,
     }
 
-    #[tokio::test]
-    async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
+    fn pair() -> (Arc<Mailbox<Ask>>, Requester<Ask>) {
         let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
-        let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        let requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        (mailbox, requester)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
+        let (mailbox, mut requester) = pair();
         // Another one has a slot and has not filled it.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
@@ -294,12 +299,9 @@ mod tests {
 
     #[tokio::test]
     async fn requests_behind_a_push_that_does_not_finish_are_gone_with_the_last_service() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
+        let (mailbox, mut requester) = pair();
         let taker = mailbox.taker();
         mailbox.start();
-        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
-        let line = Region::new(4).line("topic=doubles requester=test");
-        let mut requester = Requester::outside(mailbox.clone(), "test", line, executor);
         // Another requester is held between the claim of a slot and its push.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
@@ -319,11 +321,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_without_a_deadline_follows_one_that_had() {
-        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
+        let (mailbox, mut requester) = pair();
         let mut taker = mailbox.taker();
-        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
-        let line = Region::new(4).line("topic=doubles requester=test");
-        let mut requester = Requester::outside(mailbox, "test", line, executor);
         let mut time_left = |deadline: Option<Duration>| {
             let reply = requester.request(Ask { value: 1 });
             let reply = match deadline {

@@ -11,10 +11,6 @@ use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOp
 use super::*;
 use crate::execution::Execution;
 
-fn error(text: &str) -> String {
-    without_code(Topology::parse("t.toml", text).unwrap_err())
-}
-
 /// The text of an error of a topology before its code.
 pub(super) fn without_code(error: TopologyError) -> String {
     let text = error.to_string();
@@ -24,22 +20,11 @@ pub(super) fn without_code(error: TopologyError) -> String {
 }
 
 #[test]
-fn an_empty_file_says_nothing() {
-    let topology = Topology::parse("t.toml", "").unwrap();
-    assert_eq!(topology.capacity("swaps"), CAPACITY);
-    assert!(topology.supervised("Detector").lifetime.is_none());
-    assert_eq!(topology.place("main", &["A"]).unwrap(), None);
-}
-
-#[test]
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file.toml: cannot read the topology: "), "{missing}");
     // The path is relative to a directory that the reader may not expect.
     assert!(missing.contains("; the current directory is `/"), "{missing}");
-    let missing = Topology::load("/no/such/file.toml").unwrap_err();
-    assert!(missing.to_string().ends_with("(os error 2) [M0100]"), "{missing}");
-    assert_eq!(missing.line(), 0);
 }
 
 #[test]
@@ -92,16 +77,6 @@ fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
 }
 
 #[test]
-fn huge_pages_are_a_key_of_the_node() {
-    let text = "[node.a]\nhuge_pages = true\n[node.b]\nhuge_pages = false\n[node.c]\n";
-    let topology = Topology::parse("t.toml", text).unwrap();
-    assert!(topology.huge_pages("a"));
-    assert!(!topology.huge_pages("b") && !topology.huge_pages("c") && !topology.huge_pages("d"));
-    assert_eq!(topology.place_of(Setting::HugePages("a")).as_deref(), Some("t.toml:2:14"));
-    assert_eq!(topology.place_of(Setting::HugePages("c")), None);
-}
-
-#[test]
 fn sockets_lie_where_the_topology_says() {
     let text = "[node.a]\nsocket = \"/run/a.sock\"\n[node.b]\n";
     let topology = Topology::parse("t.toml", text).unwrap();
@@ -122,30 +97,26 @@ fn the_owner_of_a_node_is_expected_at_both_of_its_sockets() {
 }
 
 #[test]
-fn the_directory_of_sockets_has_the_name_of_the_including_file() {
-    let directory = std::env::temp_dir().join(format!("mycelium-names-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("common.toml"), "[node.a]\n").unwrap();
-    std::fs::write(directory.join("app.toml"), "include = [\"common.toml\"]\n").unwrap();
-    let topology = Topology::load(directory.join("app.toml"));
-    std::fs::remove_dir_all(&directory).unwrap();
-    assert!(topology.unwrap().endpoint("a").to_string().ends_with("-app/a.sock"));
-}
-
-#[cfg(feature = "tls")]
-#[test]
-fn certificates_are_beside_the_file_that_names_them() {
+fn sockets_have_the_name_of_the_including_file_and_certificates_are_beside_their_own() {
     let directory = std::env::temp_dir().join(format!("mycelium-beside-{}", std::process::id()));
     std::fs::create_dir_all(directory.join("sub")).unwrap();
-    let tls = "[tls]\ncertificate = \"{node}.pem\"\nkey = \"/k\"\nauthorities = \"ca.pem\"\n";
-    std::fs::write(directory.join("sub/tls.toml"), tls).unwrap();
-    std::fs::write(directory.join("app.toml"), "include = [\"sub/tls.toml\"]\n").unwrap();
+    let mut text = "[node.a]\n".to_owned();
+    if cfg!(feature = "tls") {
+        text += "[tls]\ncertificate = \"{node}.pem\"\nkey = \"/k\"\nauthorities = \"ca.pem\"\n";
+    }
+    std::fs::write(directory.join("sub/common.toml"), text).unwrap();
+    std::fs::write(directory.join("app.toml"), "include = [\"sub/common.toml\"]\n").unwrap();
     let topology = Topology::load(directory.join("app.toml"));
     std::fs::remove_dir_all(&directory).unwrap();
-    let files = topology.unwrap().tls_files("a").unwrap();
-    assert_eq!(files.certificate, directory.join("sub/a.pem"));
-    assert_eq!(files.key, std::path::Path::new("/k"));
-    assert_eq!(files.authorities, directory.join("sub/ca.pem"));
+    let topology = topology.unwrap();
+    assert!(topology.endpoint("a").to_string().ends_with("-app/a.sock"));
+    #[cfg(feature = "tls")]
+    {
+        let files = topology.tls_files("a").unwrap();
+        assert_eq!(files.certificate, directory.join("sub/a.pem"));
+        assert_eq!(files.key, std::path::Path::new("/k"));
+        assert_eq!(files.authorities, directory.join("sub/ca.pem"));
+    }
 }
 
 #[message(topic = "ticks", id = 1)]

@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use mycelium_transports::endpoint::UntrustedSocket;
 
 use super::*;
@@ -49,49 +51,33 @@ fn a_flood_is_one_line_and_then_a_count_per_minute() {
     assert_eq!(test.lines.len(), 3);
 }
 
+/// Each attempt at a peer that does not answer takes seconds, so pauses stay short for a long time.
 #[test]
-fn a_socket_of_another_user_is_an_error_at_once() {
+fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     let found = mycelium_executor::Credentials { process: Some(7), user: 1001, group: 0 };
-    let (path, expected) = ("/tmp/feed.sock".into(), 1000);
-    let error = UntrustedSocket::Listener { path, found, expected }.into();
-    let notice =
-        Notice::Unreachable { peer: "feed", error: &error, pause: Duration::from_millis(1) };
-    assert_eq!(key(&notice), (Level::Error, ("untrusted", "feed".to_owned())));
-    assert_eq!(notice.code(), Some(Code::SOCKET_OTHER_USER));
-}
-
-#[test]
-fn an_absent_peer_is_one_line_per_minute() {
-    let mut test = LogTest::default();
-    let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-    let pause = Duration::from_secs(1);
-    for _ in 0..600 {
-        test.note(&Notice::Unreachable { peer: "keeper", error: &error, pause });
-        test.pass(pause);
-    }
-    assert_eq!(test.lines.len(), 11, "{:?}", test.lines);
-    assert!(test.lines[1].contains("(59 more within a minute)"), "{:?}", test.lines);
-}
-
-/// Each attempt takes seconds, so the pauses stay short for a long time.
-#[test]
-fn a_peer_that_does_not_answer_is_a_warning_at_once() {
-    let pause = Duration::from_millis(10);
-    for (kind, expected) in [
-        (std::io::ErrorKind::TimedOut, Level::Warn),
-        (std::io::ErrorKind::ConnectionRefused, Level::Debug),
+    let socket = UntrustedSocket::Listener { path: "/tmp/feed.sock".into(), found, expected: 1000 };
+    for (error, expected, code) in [
+        (socket.into(), Level::Error, Some(Code::SOCKET_OTHER_USER)),
+        (ErrorKind::TimedOut.into(), Level::Warn, None),
+        (ErrorKind::ConnectionRefused.into(), Level::Debug, None),
     ] {
-        let error = std::io::Error::from(kind);
-        let (level, _) = key(&Notice::Unreachable { peer: "keeper", error: &error, pause });
-        assert_eq!(level, expected);
+        let (error, pause): (std::io::Error, _) = (error, Duration::from_millis(10));
+        let notice = Notice::Unreachable { peer: "feed", error: &error, pause };
+        assert_eq!((key(&notice).0, notice.code()), (expected, code));
     }
 }
 
 /// One of them does not hide another: a certificate that expired, behind a scan of the port.
 #[test]
-fn addresses_and_errors_are_counted_apart() {
+fn users_peers_addresses_and_errors_are_counted_apart() {
     let mut test = LogTest::default();
     for _ in 0..3 {
+        test.turn_away("", 1, 7);
+        test.turn_away("", 1, 8);
+        test.note(&Notice::Connected { peer: "left", boot: 1 });
+        test.note(&Notice::Connected { peer: "right", boot: 1 });
+        let (error, pause) = (ErrorKind::NotFound.into(), Duration::from_secs(1));
+        test.note(&Notice::Unreachable { peer: "left", error: &error, pause });
         for address in ["10.0.0.1:1", "10.0.0.2:1", "[fd00::1]:1", "[fd00::2]:1"] {
             let from = Peer::Tcp(address.parse().unwrap());
             let (cause, from) = (CloseReason::NotAllowed, Some(&from));
@@ -99,30 +85,17 @@ fn addresses_and_errors_are_counted_apart() {
         }
         let of = |kind, text: &str| DriveError::Io(std::io::Error::new(kind, text));
         for error in [
-            of(std::io::ErrorKind::InvalidData, "an alert"),
-            of(std::io::ErrorKind::InvalidData, "another one"),
-            of(std::io::ErrorKind::BrokenPipe, "one"),
-            of(std::io::ErrorKind::BrokenPipe, "two"),
+            of(ErrorKind::InvalidData, "an alert"),
+            of(ErrorKind::InvalidData, "another one"),
+            of(ErrorKind::BrokenPipe, "one"),
+            of(ErrorKind::BrokenPipe, "two"),
             DriveError::Closed,
         ] {
             test.note(&Notice::Disconnected { peer: "left", error: &error });
         }
     }
     // Addresses of one site, and texts of one kind of error of the system, are one.
-    assert_eq!(test.lines.len(), 3 + 4, "{:?}", test.lines);
-}
-
-#[test]
-fn causes_and_peers_are_counted_apart() {
-    let mut test = LogTest::default();
-    for _ in 0..3 {
-        test.turn_away("", 1, 7);
-        test.turn_away("", 1, 8);
-        test.note(&Notice::Connected { peer: "left", boot: 1 });
-        test.note(&Notice::Connected { peer: "right", boot: 1 });
-        test.note(&Notice::Disconnected { peer: "left", error: &DriveError::Closed });
-    }
-    assert_eq!(test.lines.len(), 5, "{:?}", test.lines);
+    assert_eq!(test.lines.len(), 5 + 3 + 4, "{:?}", test.lines);
 }
 
 #[test]
@@ -134,40 +107,30 @@ fn a_link_that_stays_on_its_socket_is_one_line_and_an_error_if_memory_is_require
     let line = "messages between this node and node `keeper` go over the socket, not through \
                 shared memory: no descriptor left";
     assert_eq!(test.lines, [line]);
-    for (is_required, expected) in [(false, Level::Warn), (true, Level::Error)] {
-        let notice = Notice::StaysOnSocket { peer: "keeper", reason: "so", is_required };
-        assert_eq!(key(&notice).0, expected);
-    }
+    let level =
+        |is_required| key(&Notice::StaysOnSocket { peer: "keeper", reason: "so", is_required }).0;
+    assert_eq!([false, true].map(level), [Level::Warn, Level::Error]);
 }
 
 #[test]
-fn streams_that_move_to_memory_are_a_line_for_each_topic() {
+fn what_happens_to_a_topic_is_a_line_for_each_topic() {
     let mut test = LogTest::default();
     for topic in ["ticks", "ticks", "swaps"] {
         test.note(&Notice::MovedToMemory { peer: "keeper", topic, publisher: "Feed" });
-    }
-    let line = |topic| {
-        format!(
-            "messages of `Feed` on topic `{topic}` go through shared memory, between this node \
-             and node `keeper`"
-        )
-    };
-    assert_eq!(test.lines, [line("ticks"), line("swaps")]);
-}
-
-#[test]
-fn a_start_that_a_node_does_not_know_is_a_line_for_each_topic() {
-    let mut test = LogTest::default();
-    for topic in ["ticks", "ticks", "swaps"] {
         test.note(&Notice::StartsAtNext { peer: "keeper", topic });
     }
-    let line = |topic| {
-        format!(
+    let lines = |topic| {
+        let moved = format!(
+            "messages of `Feed` on topic `{topic}` go through shared memory, between this node \
+             and node `keeper`"
+        );
+        let starts = format!(
             "topic `{topic}` starts with the next message: node `keeper` does not know \
              `start = \"oldest-retained\"`"
-        )
+        );
+        [moved, starts]
     };
-    assert_eq!(test.lines, [line("ticks"), line("swaps")]);
+    assert_eq!(test.lines, [lines("ticks"), lines("swaps")].concat());
 }
 
 #[test]

@@ -364,7 +364,7 @@ proptest! {
 }
 
 /// A supervisor of three children that run, with this limit.
-fn three(strategy: Strategy, limit: u32) -> (Tree, SupervisorId, [ChildId; 3]) {
+fn three(strategy: Strategy, limit: u32) -> (Tree, [ChildId; 3]) {
     let mut tree = Tree::new(AtTop::Stop);
     let spec = SupervisorSpec { name: "top".into(), strategy, restart: at_once(limit) };
     let root = tree.root();
@@ -376,7 +376,7 @@ fn three(strategy: Strategy, limit: u32) -> (Tree, SupervisorId, [ChildId; 3]) {
     });
     tree.start(top, Duration::ZERO);
     start_all(&mut tree);
-    (tree, top, children)
+    (tree, children)
 }
 
 /// Starts the children with that command, and forgets the other commands.
@@ -392,7 +392,7 @@ fn start_all(tree: &mut Tree) {
 
 #[test]
 fn exits_while_siblings_stop_are_not_counted() {
-    let (mut tree, _, [a, b, c]) = three(Strategy::OneForAll, 1);
+    let (mut tree, [a, b, c]) = three(Strategy::OneForAll, 1);
     let moment = Moment::default();
     tree.ended(b, RunEnd::Failed, moment);
     assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
@@ -406,32 +406,9 @@ fn exits_while_siblings_stop_are_not_counted() {
 }
 
 #[test]
-fn a_child_that_its_owner_ends_is_not_restarted() {
-    let (mut tree, top, [a, b, c]) = three(Strategy::OneForAll, 1);
+fn a_tree_that_drains_restarts_each_alone() {
+    let (mut tree, [a, b, c]) = three(Strategy::OneForAll, 0);
     let moment = Moment::default();
-    tree.ended(b, RunEnd::Asked, moment);
-    tree.forget(a, moment);
-    start_all(&mut tree);
-    let states = [a, b, c].map(|child| tree.state(child));
-    assert_eq!(states, [None, None, Some(State::Running)]);
-    tree.stop(top, moment);
-    assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
-    tree.ended(c, RunEnd::Stopped, moment);
-    let why = super::Why::SupervisorEnded;
-    assert_eq!(tree.next_command(), Some(Command::End { child: c, why }));
-    assert!(tree.add_child(top, ChildSpec::default(), Duration::ZERO).is_none());
-}
-
-#[test]
-fn a_tree_that_drains_starts_those_that_wait_and_restarts_each_alone() {
-    let (mut tree, _, [a, b, c]) = three(Strategy::OneForAll, 0);
-    let moment = Moment::default();
-    let (mut other, _, [d, e, f]) = three(Strategy::OneForAll, 1);
-    other.ended(e, RunEnd::Failed, moment);
-    other.drain(Duration::ZERO);
-    other.ended(f, RunEnd::Stopped, moment);
-    start_all(&mut other);
-    assert!([d, e, f].iter().all(|child| other.state(*child) == Some(State::Running)));
     // The limit of the supervisor does not count any more.
     tree.drain(Duration::ZERO);
     tree.ended(a, RunEnd::Failed, moment);

@@ -94,37 +94,18 @@ fn mistakes_are_named_with_their_place() {
         "t.toml:3:9: a file with several nodes says which one listens: add `node`, one of: a, b"
     );
     assert_eq!(
-        error(&format!("[node.main]\n{FLOOR}node = \"mein\"\n")),
-        "t.toml:5:8: unknown node `mein`: did you mean `main`? (expected one of: main)"
-    );
-    assert_eq!(
         error_with("users = [1]\n"),
         "t.toml:2:10: `users`, `group` and `mode` are for a Unix socket (`socket`): a TCP address proves no user"
     );
     assert_eq!(
-        error_with("connections = 0\n"),
-        "t.toml:4:15: invalid number of connections 0: expected 1 or more"
-    );
-    assert_eq!(
         error_with("payload = \"17 MiB\"\n"),
         "t.toml:4:11: invalid payload of 17825792 bytes: expected 1 to 16777216"
-    );
-    assert_eq!(
-        error_with("slow = \"wait\"\n"),
-        "t.toml:4:8: invalid value `wait`: expected one of: drop, end"
     );
     let socket =
         "[legacy.a]\nwire = \"plain\"\nsocket = \"/a/b\"\nmode = \"0666\"\ntypes = { 1 = \"a\" }\n";
     assert_eq!(
         error(socket),
         "t.toml:4:8: this mode lets processes of all users connect: list those that may (`users`), or close it to others"
-    );
-    let long = "x".repeat(107);
-    assert!(
-        error(&format!(
-            "[legacy.a]\nwire = \"plain\"\nsocket = \"/{long}\"\ntypes = {{ 1 = \"a\" }}\n"
-        ))
-        .starts_with("t.toml:3:10: legacy listener `a` would listen at `/xxx")
     );
 }
 
