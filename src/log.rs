@@ -275,10 +275,6 @@ mod tests {
             "service `Sum` failed: no such file [M0101]"
         );
         assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
-        assert_eq!(
-            shown!(%name, pause = ?pause, "starts {name}",),
-            "name `Sum`: starts Sum (pause=120ms)"
-        );
     }
 
     #[test]

@@ -77,15 +77,6 @@ fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
 }
 
 #[test]
-fn sockets_lie_where_the_topology_says() {
-    let text = "[node.a]\nsocket = \"/run/a.sock\"\n[node.b]\n";
-    let topology = Topology::parse("t.toml", text).unwrap();
-    assert_eq!(topology.endpoint("a").to_string(), "/run/a.sock");
-    assert!(topology.endpoint("b").to_string().ends_with("-t/b.sock"));
-    assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
-}
-
-#[test]
 fn the_owner_of_a_node_is_expected_at_both_of_its_sockets() {
     let topology = Topology::parse("t.toml", "[node.a]\nowner = 7\n[node.b]\nusers = [7]").unwrap();
     for (node, listener) in [("a", 7), ("b", 1000), ("c", 1000)] {

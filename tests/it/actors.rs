@@ -5,7 +5,6 @@
     reason = "jobs of a test are closures, whose last call is their result"
 )]
 
-mod ask;
 #[cfg(feature = "tracing")]
 mod circle;
 #[cfg(all(feature = "metrics", feature = "topology"))]

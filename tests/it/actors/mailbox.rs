@@ -1,12 +1,12 @@
-//! Mailboxes with one sender.
+//! Mailboxes with one sender, and what errors of requests name.
 
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use mycelium::channel::{Spsc, Stamped};
-use mycelium::{ActorEnd, FindActorError};
+use mycelium::{ActorEnd, FindActorError, WhenFull};
 
-use super::probe::{Number, Probe, Seen, actors, job, probe};
+use super::probe::{Ask, FAIL, Number, Probe, Seen, actors, job, probe};
 
 #[tokio::test(start_paused = true)]
 async fn a_second_reference_to_a_mailbox_with_one_sender_is_refused() {
@@ -45,4 +45,32 @@ async fn a_kept_actor_with_one_sender_lives_on_without_it() {
     weak.stop();
     assert_eq!(ended.await, ActorEnd::Stopped);
     assert_eq!(seen.take(), "started 1 stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_names_the_actor_that_was_asked() {
+    let (actors, request) = (actors(), Ask { value: 3 });
+    let mut named = actors.actor(probe(&Seen::default())).name("pool-7").spawn().unwrap();
+    let failed = named.ask(Ask { value: FAIL }).await.unwrap_err().to_string();
+    assert!(
+        failed.starts_with("request `probe.asks` to actor `pool-7` has no reply: "),
+        "{failed}"
+    );
+    named.stop();
+    named.ended().await;
+    assert_eq!(
+        named.ask(request).await.unwrap_err().to_string(),
+        "request `probe.asks` to actor `pool-7` has no reply: the actor has ended [M0250]"
+    );
+    let full = actors.actor(probe(&Seen::default())).capacity(2).when_full(WhenFull::Refuse);
+    let mut full = full.spawn().unwrap();
+    let _open = [full.ask(request), full.ask(request)];
+    let label = full.label();
+    assert_eq!(label, format!("Probe#{}", full.id()).into());
+    assert_eq!(
+        full.ask(request).await.unwrap_err().to_string(),
+        format!(
+            "request `probe.asks` to actor `{label}` has no reply: its mailbox is full [M0251]"
+        )
+    );
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mycelium::{Context, Event, Node, Outcome, Report, Result, Supervisor, service};
+use mycelium_tokio::Tokio;
 
 use crate::running::start;
-use crate::supervision::worker::quick;
+use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 /// Where a service panics, at its first run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,16 +28,6 @@ enum At {
 
 struct Faulty {
     at: Option<At>,
-    /// Its run holds something that panics when it is dropped.
-    holds: bool,
-}
-
-struct Grenade;
-
-impl Drop for Grenade {
-    fn drop(&mut self) {
-        assert!(std::thread::panicking(), "in the drop of what a run holds");
-    }
 }
 
 impl Drop for Faulty {
@@ -84,28 +75,25 @@ impl Faulty {
                 task.await.map_err(Into::into)
             }
             Some(At::Factory) | None => {
-                let grenade = self.holds.then_some(Grenade);
                 ctx.shutdown_requested().await;
-                std::mem::forget(grenade);
                 Ok(())
             }
         }
     }
 }
 
-/// Runs two services of one supervisor, of which one panics once: the run of the other one, which is
-/// stopped then, panics when it is dropped. Returns the report.
+/// Runs two services of one supervisor, of which one panics once. Returns the report.
 async fn run_once(at: At) -> Report {
     let restarted = Arc::new(event_listener::Event::new());
     let (listener, starts) = (restarted.listen(), Arc::new(AtomicU32::new(0)));
     let seen = starts.clone();
-    let (mut made, mut holds) = (0, true);
+    let mut made = 0;
     let node = Node::builder("main")
-        .named_service("Sound", move || Faulty { at: None, holds: std::mem::take(&mut holds) })
+        .named_service("Sound", || Faulty { at: None })
         .named_service("Faulty", move || {
             made += 1;
             assert!(at != At::Factory || made > 1, "in the factory");
-            Faulty { at: (made == 1).then_some(at), holds: false }
+            Faulty { at: (made == 1).then_some(at) }
         })
         .restart("Faulty", quick(10))
         .supervisor(Supervisor::one_for_all("top").named_service("Sound").named_service("Faulty"))
@@ -147,4 +135,42 @@ async fn a_panic_in_any_hook_is_a_failure_of_its_service_and_of_nothing_else() {
         let has_place = text.contains("tests/it/supervision/faults.rs:");
         assert_eq!(has_place, faulty.panics == 1, "{at:?}: {text}");
     }
+}
+
+/// Keeps something across an await that panics when it is dropped.
+struct Keeps(u32);
+
+struct Grenade;
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in the drop of what a run holds");
+    }
+}
+
+#[service(send)]
+impl Keeps {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let grenade = (self.0 == 1).then_some(Grenade);
+        ctx.shutdown_requested().await;
+        std::mem::forget(grenade);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
+    let (diary, mut made) = (Diary::default(), 0);
+    let builder = crew("A", &diary)
+        .service(move || {
+            made += 1;
+            Keeps(made)
+        })
+        .supervisor(Supervisor::one_for_all("top").named_service("A").service::<Keeps>());
+    let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
+    diary.has(&["+A"]).await;
+    crew.order('A', Do::Fail).await;
+    diary.has(&["-A", "+A"]).await;
+    let report = crew.end().await.unwrap();
+    assert_eq!(report.services[1].outcome, Outcome::Completed);
 }

@@ -130,6 +130,7 @@ struct Merge;
 #[service(reads(Number as left, Number as right), emits(Square as merged))]
 impl Merge {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let _left = ctx.subscribe_on(Self::left)?;
         ctx.shutdown_requested().await;
         Ok(())
     }

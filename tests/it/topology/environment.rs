@@ -99,8 +99,4 @@ fn a_text_with_a_number_is_no_number_without_a_variable() {
         error("[topic.a]\ncapacity = \"1024\"", &[]),
         "t.toml:2:12: invalid value, string \"1024\": expected a number without quotes"
     );
-    assert_eq!(
-        error("[topic.a]\ncapacity = \"$$1024\"", &[]),
-        "t.toml:2:12: invalid value, string \"$1024\": expected a number without quotes"
-    );
 }
