@@ -100,14 +100,14 @@ impl Organ {
 }
 
 /// Takes one message, pauses, and takes the others.
-struct Sleeper;
+struct Sleeper(Duration);
 
 #[service(reads(Tone))]
 impl Sleeper {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut tones = ctx.subscribe::<Tone>()?;
         let _ = tones.recv().await;
-        let _ = ctx.sleep(Duration::from_secs(10)).await;
+        let _ = ctx.sleep(self.0).await;
         while tones.recv().await.is_some() {}
         Ok(())
     }
@@ -135,7 +135,7 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
         .topology(topology)
         .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(2)))
         .service(|| Brief)
-        .service(|| Sleeper);
+        .service(|| Sleeper(Duration::from_secs(10)));
     let executor = Tokio::current().unwrap();
     let running = node.build().unwrap().start(executor.clone()).unwrap();
     let is_evicted = |cause: &HealthCause| matches!(cause, HealthCause::Evicted { .. });
@@ -154,8 +154,8 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
 fn node_of(name: &str, directory: &Path) -> Node {
     let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Sleeper\"]";
     let topology = Topology::parse("test.toml", text).unwrap().in_directory(directory);
-    let builder = Node::builder(name).topology(topology).service(|| Organ).service(|| Sleeper);
-    builder.build().unwrap()
+    let builder = Node::builder(name).topology(topology).service(|| Organ);
+    builder.service(|| Sleeper(Duration::ZERO)).build().unwrap()
 }
 
 /// A node on a runtime of its own: dropped, that ends like a process that is killed.
