@@ -69,6 +69,7 @@ fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     }
 }
 
+/// One of them does not hide another: a certificate that expired, behind a scan of the port.
 #[test]
 fn users_peers_addresses_and_errors_are_counted_apart() {
     let mut test = LogTest::default();
