@@ -1,22 +1,20 @@
 //! Admission under load: an announced reader always gets a connection.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::process::Stdio;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::io::AsyncReadExt;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, connect, end, hear, hello, named,
-    over_each_carrier, ping, say, subscribe, take, until, within,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, child, connect, drip, end, hear, hello,
+    limit_descriptors, named, over_each_carrier, part, ping, say, sides, sides_over, subscribe,
+    take, until, within,
 };
-use crate::support::{Process, in_role};
 
 over_each_carrier! {
     #[tokio::test]
@@ -33,68 +31,47 @@ over_each_carrier! {
     a_reader_gets_in_while_a_crowd_renews_its_connections;
 }
 
-/// The part of this test that a child process runs, and its directory.
-const PART: &str = "MYCELIUM_ADMISSION_PART";
-const PLACE: &str = "MYCELIUM_ADMISSION_PLACE";
 /// The clients of a crowd. Each is much more expensive for a server without optimisation.
 const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 const GATING: u8 = 0;
 const REJECTING: u8 = 2;
 
-/// A process that runs another part of this file.
-fn run_part(part: &str, place: &Place) -> Process {
-    let mut command = in_role("exchange::admission::part");
-    command.env(PART, part).env(PLACE, place.to_string());
-    Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
-}
+/// The test of which a child runs another part.
+const CHILD: &str = "exchange::admission::child_process";
 
 /// Runs in a child: does nothing in the test itself.
 #[test]
-fn part() {
-    let Ok(part) = std::env::var(PART) else { return };
-    let place: &Place = &std::env::var(PLACE).unwrap().parse().unwrap();
-    std::thread::spawn(|| {
-        // The parent closes the other end when it dies.
-        _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+fn child_process() {
+    let Some((part, place)) = part() else { return };
     match &*part {
-        "serve" => serve_with_few_descriptors(place, None),
+        "serve" => serve_with_few_descriptors(&place, None),
         // Its limits exceed those of the system.
-        "cram" => serve_with_few_descriptors(place, Some(CROWD)),
-        drips => crowd(place, drips == "drip"),
+        "cram" => serve_with_few_descriptors(&place, Some(CROWD)),
+        "drip" => drip(&place, CROWD),
+        _ => crowd(&place),
     }
 }
 
-/// Renews connections without a pause: each sends nothing, or its hello without the end.
-fn crowd(place: &Place, drips: bool) {
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
-    let greeting = hello("crowd", 1, 1);
-    let mut open: VecDeque<(Socket, usize)> = VecDeque::new();
+/// Renews connections without a pause. Each sends nothing, and stays until the server closes it.
+fn crowd(place: &Place) {
+    let mut open = VecDeque::new();
     loop {
         if open.len() < CROWD
             && let Ok(stream) = place.open()
         {
-            open.push_back((stream, 0));
+            open.push_back(stream);
         }
-        let Some((mut stream, said)) = open.pop_front() else { continue };
-        if drips && said + 1 < greeting.len() && stream.write_all(&greeting[said..=said]).is_ok() {
-            open.push_back((stream, said + 1));
-            continue;
-        }
-        // It stays until the server closes it; then it is renewed.
-        if stream.hear() && !drips {
-            open.push_back((stream, said));
+        let Some(mut stream) = open.pop_front() else { continue };
+        if stream.hear() {
+            open.push_back(stream);
         }
     }
 }
 
 /// A server for the reader `here`, in a process that may have 64 descriptors.
 fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
+    limit_descriptors(Some(64));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut there = Side::new("there", 1, 8);
@@ -124,7 +101,7 @@ async fn gets_in(place: &Place, boot: u64) -> Duration {
 async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     let dir = TestDir::new("admission-backlog");
     let here = Side::new("here", 1, 8);
-    let mut client = here.client("there", &dir.socket(), vec![here.interest(Policy::Block)]);
+    let mut client = here.client("there", dir.place(), vec![here.interest(Policy::Block)]);
     let pauses: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let seen = pauses.clone();
     client.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
@@ -144,14 +121,13 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
 /// refused.
 #[tokio::test]
 async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
-    let dir = TestDir::new("admission-never");
-    let (there, here) = Side::pair(8, 8);
+    let (dir, there, here) = sides("admission-never", 8, 8);
     let mut reader = here.reader();
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    let mut never = here.client("nowhere", &dir.socket(), vec![here.interest(Policy::Block)]);
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let mut never = here.client("nowhere", dir.place(), vec![here.interest(Policy::Block)]);
     never.connect = Box::new(|| Box::pin(std::future::pending()));
     let waiting = tokio::spawn(never.run().unwrap());
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     let mut publisher = there.publisher();
     for value in 0..100 {
         within("room", publisher.emit(Number { value })).await.unwrap();
@@ -164,8 +140,7 @@ async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_en
 /// never confirms it.
 async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
     for mode in [GATING, REJECTING] {
-        let dir = TestDir::over(carrier, "admission-gate");
-        let (there, here) = Side::pair(8, 8);
+        let (dir, there, here) = sides_over(carrier, "admission-gate", 8, 8);
         let mut reader = here.reader();
         let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
         let reading = here.read("there", dir.place(), Policy::Block);
@@ -231,7 +206,7 @@ async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
 async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
     for part in ["serve", "cram"] {
         let dir = TestDir::over(carrier, "admission-descriptors");
-        let _part = run_part(part, dir.place());
+        let _part = child(CHILD, part, dir.place());
         until("it listens", || dir.place().is_served()).await;
         let mut open = Vec::new();
         for me in 0..100 {
@@ -246,7 +221,7 @@ async fn h5_a_reader_gets_in_when_descriptors_run_short(carrier: Carrier) {
 /// The system refuses another one from then on, even if nobody connects: nobody needs its place.
 async fn a_connection_that_takes_the_last_descriptor_is_served(carrier: Carrier) {
     let dir = TestDir::over(carrier, "admission-last");
-    let _part = run_part("cram", dir.place());
+    let _part = child(CHILD, "cram", dir.place());
     until("it listens", || dir.place().is_served()).await;
     let (endpoint, side) = (dir.place().endpoint(), Side::new("here", 1, 8));
     let mut open = Vec::new();
@@ -263,7 +238,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections(carrier: Carrier)
         let dir = TestDir::over(carrier, "admission-crowd");
         let there = Side::new("there", 1, 8);
         let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
-        let crowd = run_part(part, dir.place());
+        let crowd = child(CHILD, part, dir.place());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();
         for boot in 0..5 {

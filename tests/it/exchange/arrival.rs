@@ -3,28 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use mycelium_core::link::Batching;
-use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, end, take, within};
+use crate::exchange::harness::{Number, PATIENCE, end, sides, take, within};
 
 /// No timer and no frame of the peer helps: both are late.
 #[tokio::test]
 async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
-    let dir = TestDir::new("exchange-bursts");
-    let (mut there, mut here) = Side::pair(4096, 4096);
+    let (dir, mut there, mut here) = sides("exchange-bursts", 4096, 4096);
     for side in [&mut there, &mut here] {
         side.config.batching = Batching { delay: 10 * PATIENCE, ..Batching::HIGH_THROUGHPUT };
         side.config.keep_alive = 10 * PATIENCE;
         side.config.silence = 30 * PATIENCE;
     }
-    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
     let mut reader = here.reader();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
     for burst in [0..300, 300..900, 900..1000] {
@@ -40,14 +37,13 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
 
 #[tokio::test]
 async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
-    let dir = TestDir::new("exchange-policy");
-    let (there, here) = Side::pair(64, 64);
+    let (dir, there, here) = sides("exchange-policy", 64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(server, &dir.socket());
-    here.read("there", &dir.socket(), Policy::DropOldest);
+    there.serve(server, dir.place());
+    here.read("there", dir.place(), Policy::DropOldest);
     within("they have met", there.control.ready()).await;
     publisher.try_emit(Number { value: 5 }).unwrap();
     publisher.flush();
@@ -60,48 +56,18 @@ async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
 
 #[tokio::test]
 async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
-    let dir = TestDir::new("exchange-drain");
-    let (there, here) = Side::pair(64, 64);
+    let (dir, there, here) = sides("exchange-drain", 64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
-    there.serve(server, &dir.socket());
+    there.serve(server, dir.place());
     there.control.drain();
     let mut reader = here.reader();
-    here.read("there", &dir.socket(), Policy::Block);
+    here.read("there", dir.place(), Policy::Block);
     take(&mut reader, 0..5).await;
     assert_eq!(within("the end", reader.recv()).await, None);
     within("all has ended", there.control.ended()).await;
-}
-
-#[tokio::test]
-async fn an_unpolled_client_is_not_ready() {
-    let dir = TestDir::new("exchange-ready");
-    let here = Side::new("here", 2, 8);
-    let interests = vec![here.interest(Policy::Block)];
-    let reading = here.client("there", &dir.socket(), interests).run().unwrap();
-    assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
-    drop(reading);
-}
-
-#[message(topic = "numbers", id = 1)]
-#[derive(Debug, PartialEq)]
-struct Other {
-    value: u32,
-    more: u32,
-}
-
-/// Both sides get the same notice.
-#[tokio::test]
-async fn a_rejected_topic_counts_as_found_on_both_sides() {
-    let dir = TestDir::new("exchange-digest");
-    let (there, mut here) = Side::pair(8, 8);
-    here.carry::<Other>(8);
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
-    within("the reader knows", here.control.ready()).await;
-    within("so does the server", there.control.ready()).await;
 }
 
 /// The messages of each publisher arrive once, in order and as its own, while publishers start and
@@ -111,11 +77,10 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
-    let dir = TestDir::new("exchange-mix");
-    let (there, here) = Side::pair(64, 64);
+    let (dir, there, here) = sides("exchange-mix", 64, 64);
     let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), dir.place());
+    here.read("there", dir.place(), Policy::Block);
     within("both have met", there.control.ready()).await;
     // These have half of the link's streams, so the topic does not end meanwhile.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();

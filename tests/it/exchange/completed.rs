@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, take, until, within};
+use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, sides, take, until, within};
 
 #[tokio::test]
 async fn a_publisher_that_has_completed_is_not_waited_for() {
@@ -19,7 +19,7 @@ async fn a_publisher_that_has_completed_is_not_waited_for() {
         if told_before {
             here.control.completed("there");
         }
-        let reading = here.read("there", &dir.socket(), Policy::Block);
+        let reading = here.read("there", dir.place(), Policy::Block);
         if !told_before {
             here.notices.until("unreachable", "there").await;
             here.control.completed("somebody-else");
@@ -34,11 +34,10 @@ async fn a_publisher_that_has_completed_is_not_waited_for() {
 #[tokio::test]
 async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
     for gone in [true, false] {
-        let dir = TestDir::new(&format!("completed-lost-{gone}"));
-        let (there, here) = Side::pair(64, 64);
+        let (dir, there, here) = sides(&format!("completed-lost-{gone}"), 64, 64);
         let mut reader = here.reader();
-        there.serve(there.server_for("here", Policy::Block), &dir.socket());
-        let reading = here.read("there", &dir.socket(), Policy::Block);
+        there.serve(there.server_for("here", Policy::Block), dir.place());
+        let reading = here.read("there", dir.place(), Policy::Block);
         let mut publisher = there.publisher();
         (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         take(&mut reader, 0..3).await;
@@ -57,35 +56,16 @@ async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
 }
 
 #[tokio::test]
-async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
-    let dir = TestDir::new("completed-connected");
-    let (there, here) = Side::pair(64, 64);
-    let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
-    let mut publisher = there.publisher();
-    publisher.try_emit(Number { value: 0 }).unwrap();
-    take(&mut reader, 0..1).await;
-    here.control.completed("there");
-    tokio::task::yield_now().await;
-    (1..50).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    drop(publisher);
-    there.control.drain();
-    take(&mut reader, 1..50).await;
-    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
-}
-
-#[tokio::test]
 async fn nothing_is_kept_for_a_reader_that_has_completed() {
     for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
-        let dir = TestDir::new(&format!("completed-reader-{was_there}-{told_before}"));
-        let (there, here) = Side::pair(4, 4);
+        let (dir, there, here) =
+            sides(&format!("completed-reader-{was_there}-{told_before}"), 4, 4);
         let server = Arc::new(there.server_for("here", Policy::Block));
-        there.serve(server.clone(), &dir.socket());
+        there.serve(server.clone(), dir.place());
         let mut publisher = there.publisher();
         if was_there {
             let reader = here.reader();
-            let reading = here.read("there", &dir.socket(), Policy::Block);
+            let reading = here.read("there", dir.place(), Policy::Block);
             within("both have met", there.control.ready()).await;
             // As many as its ring holds.
             for value in 0..4 {
@@ -110,22 +90,4 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
         within("nothing is left to do", there.control.ended()).await;
         assert!(server.undelivered().is_empty());
     }
-}
-
-#[tokio::test]
-async fn messages_for_a_reader_that_is_gone_are_undelivered() {
-    let dir = TestDir::new("gone-reader");
-    let there = Side::new("there", 1, 4);
-    let server = Arc::new(there.server_for("here", Policy::Block));
-    there.serve(server.clone(), &dir.socket());
-    let mut publisher = there.publisher();
-    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    there.control.gone("here");
-    assert!(within("it counts as met", there.control.ready()).await);
-    drop(publisher);
-    there.control.drain();
-    assert_eq!(server.unfinished(), ["here"]);
-    there.control.stop();
-    within("links end", there.control.ended()).await;
-    assert_eq!(server.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mycelium_transports::local::{Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
-use crate::exchange::harness::{Number, Side, TestDir, Wire, end, until, within};
+use crate::exchange::harness::{Number, Side, TestDir, Wire, end, sides, until, within};
 use crate::support::seeds;
 
 /// On a connection, the bytes in which the two sides agree on all else: hello, features, the
@@ -30,13 +30,12 @@ struct Damaged {
 
 impl Damaged {
     fn new(name: &str) -> Damaged {
-        let dir = TestDir::new(name);
-        let ((there, mut here), wire) = (Side::pair(64, 64), Wire::new());
+        let ((dir, there, mut here), wire) = (sides(name, 64, 64), Wire::new());
         here.config.retry.first = Duration::from_millis(1);
         here.config.retry.longest = Duration::from_millis(5);
-        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
         let (publisher, reader) = (there.publisher(), here.reader());
-        let reading = here.read_over(&wire, &dir.socket(), Policy::Block);
+        let reading = here.read_over(&wire, dir.place(), Policy::Block);
         let tasks = vec![serving, reading];
         Damaged { dir, there, here, wire, publisher, reader, tasks, value: 0 }
     }

@@ -13,7 +13,7 @@ use mycelium_transports::local::{
 use tokio::task::JoinHandle;
 
 use crate::exchange::accounts::fates;
-use crate::exchange::harness::{Number, Side, TestDir, until, within};
+use crate::exchange::harness::{Number, Side, TestDir, Wire, take, until, within};
 use crate::exchange::lost::Big;
 
 /// A process that reads numbers, until it dies.
@@ -31,7 +31,7 @@ impl Life {
     fn of(boot: u64, dir: &TestDir, policy: Policy) -> Life {
         let side = Side::new("here", boot, 64);
         let reader = side.numbers.subscribe("reader", policy).unwrap();
-        let link = side.read("there", &dir.socket(), policy);
+        let link = side.read("there", dir.place(), policy);
         Life { side, reader, link }
     }
 
@@ -84,7 +84,7 @@ impl Scene {
         let mut server = there.server_for("here", policy);
         server.redeliver("numbers", redelivery);
         let server = Arc::new(server);
-        there.serve(server.clone(), &dir.socket());
+        there.serve(server.clone(), dir.place());
         let mut publisher = there.publisher();
         (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         Scene { dir, there, server, publisher }
@@ -107,12 +107,15 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
 
     let mut second = Life::begin(3, &scene.dir);
     second.takes(5..20, true).await;
+    let Scene { there, mut publisher, .. } = scene;
+    let early = tokio::time::timeout(Duration::from_millis(50), publisher.confirmed()).await;
+    assert!(early.is_err(), "the last one is in flight");
     second.reader.done();
-    scene.confirmed(20).await;
-    assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
-    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 20);
+    within("all are confirmed", publisher.confirmed()).await;
+    assert_eq!(publisher.depth(), 0);
+    assert_eq!(there.sum(Kind::Edge, "sent_again"), 15);
+    assert_eq!(there.sum(Kind::Edge, "taken"), 20);
     assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
-    let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
 }
@@ -167,13 +170,13 @@ async fn a_redelivered_message_in_fragments_is_marked() {
         side
     };
     let there = side("there", 1);
-    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    there.serve(there.server_for("here", Policy::Block), dir.place());
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
     for (boot, again) in [(2, false), (3, true)] {
         let here = side("here", boot);
         let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
-        let link = here.read("there", &dir.socket(), Policy::Block);
+        let link = here.read("there", dir.place(), Policy::Block);
         // The first is in flight, and nothing is confirmed.
         match within("a message", reader.recv()).await {
             Some(Delivery::Msg(big)) => {
@@ -187,69 +190,11 @@ async fn a_redelivered_message_in_fragments_is_marked() {
     }
 }
 
-#[tokio::test]
-async fn messages_lost_with_a_reader_are_a_gap_at_most_once() {
-    let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
-    let mut first = Life::begin(2, &scene.dir);
-    first.takes(0..2, false).await;
-    until("all arrive", || first.reader.depth() == 19).await;
-    scene.confirmed(1).await;
-    first.die(&scene.there).await;
-
-    let Scene { dir, there, mut publisher, .. } = scene;
-    publisher.try_emit(Number { value: 20 }).unwrap();
-    let mut second = Life::begin(3, &dir);
-    let gap = second.gap().await;
-    assert_eq!((gap.count, gap.exact, gap.reason), (19, true, GapReason::Disconnected));
-    assert_eq!(second.next().await, (20, false));
-    second.reader.done();
-    until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Edge, "unknown"), 19);
-    assert_eq!(there.sum(Kind::Edge, "sent_again"), 0);
-}
-
-#[tokio::test]
-async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
-    let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
-    let scene = Scene::new("deaths-poison", redelivery, 20);
-    let mut life = Life::begin(2, &scene.dir);
-    for boot in 3..6 {
-        while life.next().await.0 != 7 {}
-        life.die(&scene.there).await;
-        assert_eq!(scene.there.notices.count("dead letter", ""), 0, "life {boot} has not begun");
-        life = Life::begin(boot, &scene.dir);
-    }
-    scene.there.notices.until("dead letter", "message 7 ").await;
-    let gap = life.gap().await;
-    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
-    for value in 8..20 {
-        assert_eq!(life.next().await.0, value);
-    }
-    life.reader.done();
-    until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
-}
-
-/// `confirmed` is pending while the last message is in flight.
-#[tokio::test]
-async fn a_publisher_waits_until_its_messages_are_confirmed() {
-    let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
-    let Scene { dir, mut publisher, .. } = scene;
-    let mut life = Life::begin(2, &dir);
-    life.takes(0..3, false).await;
-    // The last one is in flight.
-    let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
-    waits.await.unwrap_err();
-    life.reader.done();
-    within("it is confirmed", publisher.confirmed()).await;
-    assert_eq!(publisher.depth(), 0);
-}
-
 /// At an end in order, messages that are in a ring are not confirmed.
 #[tokio::test]
 async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
-        let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
+        let mut scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
         let mut life = Life::begin(2, &scene.dir);
         life.takes(0..4, false).await;
         life.reader.done();
@@ -258,15 +203,23 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
             life.side.control.shut_down();
         }
         drop(life.reader);
+        if asked {
+            // These arrive after the end of the last subscription.
+            (10..13).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
+            scene.publisher.flush();
+            until("they arrive", || life.side.link("there", "received") == 13).await;
+            // Longer than a confirmation takes.
+            tokio::time::sleep(4 * life.side.config.confirm).await;
+        }
         life.side.control.drain();
         within("it has left", life.link).await.unwrap();
         if asked {
             let mut next = Life::begin(3, &scene.dir);
-            next.takes(4..10, false).await;
+            next.takes(4..13, false).await;
             next.reader.done();
         }
-        until("all is accounted for", || fates(&scene.there) == 10).await;
-        let (taken, left) = if asked { (10, 0) } else { (4, 6) };
+        let (taken, left) = if asked { (13, 0) } else { (4, 6) };
+        until("all is accounted for", || fates(&scene.there) == taken + left).await;
         let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Edge, value));
         assert_eq!(found, [taken, left], "asked: {asked}");
     }
@@ -286,10 +239,13 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
     assert_eq!(scene.server.progress(), 0);
     second.die(&scene.there).await;
     let mut third = Life::begin(4, &scene.dir);
-    assert_eq!(third.gap().await.count, 20);
+    let gap = third.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (20, true, GapReason::Disconnected));
     assert_eq!(scene.server.progress(), 0, "it is being handled");
     third.reader.done();
     scene.confirmed(20).await;
+    let found = ["unknown", "sent_again"].map(|value| scene.there.sum(Kind::Edge, value));
+    assert_eq!(found, [20, 0]);
 }
 
 /// Its services had completed when the shutdown was requested: they do not restart.
@@ -319,28 +275,6 @@ async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     within("it has left", life.link).await.unwrap();
     let mut next = Life::begin(3, &scene.dir);
     next.takes(1..5, true).await;
-}
-
-/// The next observer gets a gap for messages that the previous one had not received.
-#[tokio::test]
-async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
-    let Scene { dir, there, server, mut publisher } =
-        Scene::of("deaths-observer", Policy::DropOldest, Redelivery::default(), 20);
-    let begin = |boot| Life::of(boot, &dir, Policy::DropOldest);
-    let mut first = begin(2);
-    first.takes(0..5, false).await;
-    until("all arrive", || first.reader.depth() == 15).await;
-    first.reader.done();
-    until("what it has handled is confirmed", || server.progress() == 5).await;
-    first.die(&there).await;
-    publisher.try_emit(Number { value: 20 }).unwrap();
-    let mut second = begin(3);
-    let gap = second.gap().await;
-    assert_eq!((gap.count, gap.exact), (15, true));
-    assert_eq!(second.next().await, (20, false));
-    second.reader.done();
-    until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
 /// Messages in the ring of its own of a `drop-newest` subscription, and those that it had no room
@@ -412,4 +346,67 @@ async fn deaths_without_demand_dead_letter_no_message() {
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
     assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
+}
+
+/// Of several readers in one process, the slowest decides what is confirmed.
+#[tokio::test]
+async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
+    let scene = Scene::new("deaths-slowest", Redelivery::default(), 20);
+    let mut first = Life::begin(2, &scene.dir);
+    let mut fast = first.side.reader();
+    take(&mut fast, 0..20).await;
+    fast.done();
+    first.takes(0..7, false).await;
+    first.reader.done();
+    scene.confirmed(7).await;
+    // Longer than a confirmation of the fast reader takes.
+    tokio::time::sleep(4 * first.side.config.confirm).await;
+    assert_eq!(scene.server.progress(), 7);
+    first.die(&scene.there).await;
+
+    let mut second = Life::begin(3, &scene.dir);
+    let mut other = second.side.reader();
+    for _ in 0..2 {
+        second.takes(7..20, true).await;
+        second.reader.done();
+        std::mem::swap(&mut second.reader, &mut other);
+    }
+    scene.confirmed(20).await;
+}
+
+/// The last confirmations of a reader that shuts down are lost with its connection, and it closes
+/// the next one before its stream resumes.
+#[tokio::test]
+async fn possibly_delivered_messages_are_marked_or_at_most_once_a_gap() {
+    for (name, redelivery) in [
+        ("deaths-unheard", Redelivery::AtLeastOnce { deaths: 3 }),
+        ("deaths-unheard-once", Redelivery::AtMostOnce),
+    ] {
+        let scene = Scene::new(name, redelivery, 3);
+        let (here, wire) = (Side::new("here", 2, 64), Wire::new());
+        let mut reader = here.reader();
+        // Its hello and its subscriptions; not its confirmations.
+        wire.limit_up(Some(2));
+        let reading = here.read_over(&wire, scene.dir.place(), Policy::Block);
+        take(&mut reader, 0..3).await;
+        reader.done();
+        wire.until_held("it confirms").await;
+        wire.cut().await;
+        wire.limit_down(Some(0));
+        let notices = &scene.there.notices;
+        until("it is there again", || notices.count("up", "`here`") == 2).await;
+        here.control.shut_down();
+        drop(reader);
+        here.control.drain();
+        within("it has left", reading).await.unwrap();
+        until("that is seen", || notices.count("down", "`here`") == 2).await;
+
+        let mut next = Life::begin(3, &scene.dir);
+        if redelivery == Redelivery::AtMostOnce {
+            let gap = next.gap().await;
+            assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
+        } else {
+            assert_eq!(next.next().await, (0, true));
+        }
+    }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::{Policy, Subscription};
 use tokio::task::JoinHandle;
 
-use crate::exchange::harness::{Number, Side, TestDir, Wire, end, take, until, within};
+use crate::exchange::harness::{Number, Side, TestDir, Wire, end, sides, take, until, within};
 
 const OBSERVING: Policy = Policy::DropOldest;
 
@@ -25,22 +24,17 @@ struct Sides {
 
 impl Sides {
     fn new(name: &str) -> Sides {
-        let dir = TestDir::new(name);
-        let (there, here) = Side::pair(64, 64);
-        let serving = there.serve(Self::server(&there), &dir.socket());
+        let (dir, there, here) = sides(name, 64, 64);
+        let serving = there.serve(there.server_for("here", OBSERVING), dir.place());
         Sides { dir, there, here, wire: Wire::new(), down: Arc::default(), serving }
-    }
-
-    fn server(there: &Side) -> TopicServer {
-        there.server_for("here", OBSERVING)
     }
 
     /// Reads over connections that can be cut and prevented.
     fn read(&self) -> (Subscription<Number>, JoinHandle<()>) {
         let reader = self.here.numbers.subscribe("reader", OBSERVING).unwrap();
         let interests = vec![self.here.interest(OBSERVING)];
-        let mut client = self.here.client("there", &self.dir.socket(), interests);
-        let connect = self.wire.connect(self.here.executor.clone(), &self.dir.socket());
+        let mut client = self.here.client("there", self.dir.place(), interests);
+        let connect = self.wire.connect(self.here.executor.clone(), self.dir.place());
         let down = self.down.clone();
         client.connect = Box::new(move || match down.load(Ordering::SeqCst) {
             true => Box::pin(async { Err(std::io::ErrorKind::NotConnected.into()) }),
@@ -75,35 +69,29 @@ impl Sides {
 }
 
 #[tokio::test]
-async fn an_observer_that_lost_its_connection_gets_the_rest_at_a_shutdown() {
-    let sides = Sides::new("ending-before");
-    let (mut reader, _reading) = sides.read();
-    within("both have met", sides.there.control.ready()).await;
-    sides.disconnect().await;
-    // No stream of this publisher has reached the reader: it could not report a gap.
-    sides.publish(0..3);
-    sides.shut_down();
-    tokio::task::yield_now().await;
-    sides.down.store(false, Ordering::SeqCst);
-    take(&mut reader, 0..3).await;
-    reader.done();
-    sides.end_with("taken").await;
-}
-
-#[tokio::test]
-async fn an_observer_that_loses_its_connection_during_the_shutdown_gets_the_rest() {
-    let sides = Sides::new("ending-during");
-    let (mut reader, _reading) = sides.read();
-    within("both have met", sides.there.control.ready()).await;
-    sides.wire.limit_down(Some(0));
-    sides.publish(0..3);
-    sides.wire.until_held("the messages are on their way").await;
-    sides.shut_down();
-    sides.disconnect().await;
-    sides.down.store(false, Ordering::SeqCst);
-    take(&mut reader, 0..3).await;
-    reader.done();
-    sides.end_with("taken").await;
+async fn an_observer_that_loses_its_connection_before_or_during_the_shutdown_gets_the_rest() {
+    for during in [false, true] {
+        let sides = Sides::new("ending-lost");
+        let (mut reader, _reading) = sides.read();
+        within("both have met", sides.there.control.ready()).await;
+        if during {
+            sides.wire.limit_down(Some(0));
+            sides.publish(0..3);
+            sides.wire.until_held("the messages are on their way").await;
+            sides.shut_down();
+            sides.disconnect().await;
+        } else {
+            sides.disconnect().await;
+            // No stream of this publisher has reached the reader: it could not report a gap.
+            sides.publish(0..3);
+            sides.shut_down();
+            tokio::task::yield_now().await;
+        }
+        sides.down.store(false, Ordering::SeqCst);
+        take(&mut reader, 0..3).await;
+        reader.done();
+        sides.end_with("taken").await;
+    }
 }
 
 /// The launcher runs the reader's process, which has not connected yet.
@@ -121,26 +109,22 @@ async fn an_observer_that_the_launcher_runs_gets_all_at_a_shutdown() {
 }
 
 #[tokio::test]
-async fn a_shutdown_does_not_wait_for_an_observer_that_never_came() {
-    let sides = Sides::new("ending-never");
-    sides.publish(0..3);
-    sides.shut_down();
-    sides.end_with("left").await;
-}
-
-#[tokio::test]
-async fn a_shutdown_does_not_wait_for_an_observer_that_has_shut_down() {
-    let sides = Sides::new("ending-away");
-    let (reader, reading) = sides.read();
-    within("both have met", sides.there.control.ready()).await;
-    sides.here.control.shut_down();
-    drop(reader);
-    sides.here.control.drain();
-    within("it has left", reading).await.unwrap();
-    until("that is seen", || sides.there.notices.count("down", "`here`") == 1).await;
-    sides.publish(0..3);
-    sides.shut_down();
-    sides.end_with("left").await;
+async fn a_shutdown_does_not_wait_for_an_observer_that_never_came_or_has_shut_down() {
+    for came in [false, true] {
+        let sides = Sides::new("ending-away");
+        if came {
+            let (reader, reading) = sides.read();
+            within("both have met", sides.there.control.ready()).await;
+            sides.here.control.shut_down();
+            drop(reader);
+            sides.here.control.drain();
+            within("it has left", reading).await.unwrap();
+            until("that is seen", || sides.there.notices.count("down", "`here`") == 1).await;
+        }
+        sides.publish(0..3);
+        sides.shut_down();
+        sides.end_with("left").await;
+    }
 }
 
 #[tokio::test]

@@ -6,28 +6,24 @@
 //! longer.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::process::Stdio;
+use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, Socket, TestDir, end, frame, hello, over_each_carrier,
-    ping, subscribe, until, within,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, child, drip, end, frame, hello,
+    over_each_carrier, part, ping, subscribe, until, within,
 };
-use crate::support::{Process, in_role};
 
 over_each_carrier! {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     good_readers_lose_nothing_beside_hostile_peers;
 }
 
-const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
 /// Hostile peers that get in, and names for which others are rejected.
 const WISHES: [&str; 5] = ["hold-", "deaf-", "flood", "wide-", "broken-"];
@@ -45,22 +41,15 @@ struct Wide {
 /// Runs in a child: does nothing in the test itself.
 #[test]
 fn peers() {
-    let Ok(place) = std::env::var(PLACE) else { return };
-    let place: &Place = &place.parse().unwrap();
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let Some((_, place)) = part() else { return };
+    let place = &place;
     thread::scope(|scope| {
-        scope.spawn(|| {
-            // The parent closes the other end when it dies.
-            _ = std::io::stdin().read(&mut [0]);
-            std::process::exit(0);
-        });
         // Subscribe in the gating mode, and never grant credit or confirm.
         scope.spawn(|| stay(place, 40, true, |me| wish::<Number>("hold", me, GATING, 1)));
         // Grant much credit, and never read.
         scope.spawn(|| stay(place, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
         scope.spawn(|| stay(place, 100, false, |_| Vec::new()));
-        scope.spawn(|| drip(place));
+        scope.spawn(|| drip(place, 50));
         scope.spawn(|| flood(place, garbage));
         scope.spawn(|| flood(place, broken));
         scope.spawn(|| flood(place, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
@@ -141,23 +130,6 @@ fn stay(place: &Place, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) 
     }
 }
 
-/// Sends hello byte by byte on many connections, never to the end.
-fn drip(place: &Place) {
-    let greeting = hello("drip", 1, 1);
-    let mut open: VecDeque<(Socket, usize)> = VecDeque::new();
-    loop {
-        if open.len() < 50
-            && let Ok(stream) = place.open()
-        {
-            open.push_back((stream, 0));
-        }
-        let Some((mut stream, said)) = open.pop_front() else { continue };
-        if said + 1 < greeting.len() && stream.write_all(&greeting[said..=said]).is_ok() {
-            open.push_back((stream, said + 1));
-        }
-    }
-}
-
 /// Sends as much as the server takes, on one connection after the other.
 fn flood(place: &Place, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
     let mut random = fastrand::Rng::with_seed(7);
@@ -203,9 +175,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
         }));
     }
     within("both have met", there.control.ready()).await;
-    let mut command = in_role("exchange::hostile::peers");
-    command.env(PLACE, dir.place().to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut hostile = Process(command.spawn().unwrap());
+    let mut hostile = child("exchange::hostile::peers", "all", dir.place());
     until("they come", || there.notices.total() > 100).await;
 
     let (mut numbers, mut count) = (there.publisher(), 0);

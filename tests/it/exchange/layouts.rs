@@ -5,10 +5,11 @@ use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
+use tokio::task::JoinHandle;
 
 use crate::exchange::harness::{
     Carrier, Number, Side, TestDir, connect, end, frame, hello, next_frame, over_each_carrier, say,
-    subscribe, until, within,
+    served, sides_over, subscribe, until, within,
 };
 
 over_each_carrier! {
@@ -33,10 +34,9 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
 }
 
 async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "layouts-both");
-    let (mut there, here) = Side::pair(8, 8);
+    let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8, 8);
     there.carry::<Wide>(8);
-    let serving = there.serve(there.server(None), dir.place());
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
     let reading = here.read("there", dir.place(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
@@ -52,18 +52,25 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Ca
     );
     there.notices.until("reader differs", &words).await;
     assert_eq!((there.link("here", "refused"), here.link("there", "refused")), (1, 1));
+    within("the reader counts it as found", here.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
     end(&[&there, &here], [serving, reading]).await;
+}
+
+/// A reader's side that has connected to this end.
+async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
+    let (dir, here) = (TestDir::new(test), Side::new("here", 2, 8));
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
+    let reading = here.read("there", dir.place(), Policy::Block);
+    let (stream, _) = within("it connects", listener.accept()).await.unwrap();
+    (dir, here, stream, reading)
 }
 
 /// The bytes of a server that has these features, rejects the layout, and answers a request for it
 /// with these frames.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
-    let dir = TestDir::new(test);
-    let here = Side::new("here", 2, 8);
-    let bound = BoundSocket::at(dir.socket()).unwrap();
-    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
-    let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
+    let (_dir, here, mut stream, reading) = dialed(test).await;
     let mut said = hello("there", 1, 1);
     if let Some(bits) = features {
         said.extend(frame(0, 0, 0, &[&[16, 0, 0, 0], &bits.to_le_bytes()[..]].concat()));
@@ -137,12 +144,7 @@ async fn no_answer_of_a_peer_hides_a_mismatch() {
 
 #[tokio::test]
 async fn a_client_describes_no_layout() {
-    let dir = TestDir::new("layouts-reader");
-    let here = Side::new("here", 2, 8);
-    let bound = BoundSocket::at(dir.socket()).unwrap();
-    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
-    let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
+    let (_dir, here, mut stream, reading) = dialed("layouts-reader").await;
     say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
         .await;
     for offset in [0_u32, 7] {
@@ -166,7 +168,7 @@ fn ask(topic: &str, offset: u32) -> Vec<u8> {
 async fn only_permitted_readers_get_a_layout() {
     let dir = TestDir::new("layouts-forbidden");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(Some(&["here".to_owned()])), &dir.socket());
+    let serving = there.serve(there.server(Some(&["here".to_owned()])), dir.place());
     let cases = [
         ("here", "numbers", 0, 55_u16, 55_u32),
         ("here", "numbers", 50, 5, 55),
@@ -175,7 +177,7 @@ async fn only_permitted_readers_get_a_layout() {
         ("stranger", "numbers", 0, 0, 0),
     ];
     for (index, (node, topic, offset, length, total)) in cases.into_iter().enumerate() {
-        let mut stream = connect(&dir.socket()).await;
+        let mut stream = connect(dir.place()).await;
         say(&mut stream, &[hello(node, 3, 1), ask(topic, offset)].concat()).await;
         let piece = next_of(&mut stream, 18).await;
         assert_eq!(piece[2..4], length.to_le_bytes(), "{node} {topic} {offset}");
@@ -185,7 +187,7 @@ async fn only_permitted_readers_get_a_layout() {
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
     // A flood of requests: each is answered or replaced by a later one; none is queued.
-    let mut stream = connect(&dir.socket()).await;
+    let mut stream = connect(dir.place()).await;
     say(&mut stream, &hello("here", 4, 1)).await;
     let flood = ask("numbers", 1).repeat(1000);
     say(&mut stream, &flood).await;
@@ -202,10 +204,8 @@ async fn only_permitted_readers_get_a_layout() {
 
 #[tokio::test]
 async fn a_duplicate_subscription_is_rejected() {
-    let dir = TestDir::new("layouts-twice");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
-    let mut stream = connect(&dir.socket()).await;
+    let (dir, there, serving) = served(Carrier::Unix, "layouts-twice", 8);
+    let mut stream = connect(dir.place()).await;
     // In the observing mode, which every peer may use.
     let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();

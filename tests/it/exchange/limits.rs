@@ -10,8 +10,8 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, named, over_each_carrier, until,
-    within,
+    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, named, over_each_carrier, sides,
+    until, within,
 };
 
 over_each_carrier! {
@@ -23,7 +23,7 @@ over_each_carrier! {
 async fn a_client_with_too_many_interests_or_topics_is_refused() {
     let dir = TestDir::new("limits-interests");
     let here = Side::new("here", 1, 8);
-    let run = |interests| here.client("there", &dir.socket(), interests).run();
+    let run = |interests| here.client("there", dir.place(), interests).run();
     let interests = |count| vec![here.interest(Policy::Block); count];
     assert!(run(interests(TOPICS)).is_ok());
     assert!(run(interests(TOPICS + 1)).is_err());
@@ -77,14 +77,13 @@ async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {
 
 #[tokio::test]
 async fn a_client_that_is_rejected_again_pauses_longer() {
-    let dir = TestDir::new("limits-namesake");
-    let (there, here) = Side::pair(8, 8);
+    let (dir, there, here) = sides("limits-namesake", 8, 8);
     let namesake = Side::new("here", 3, 8);
-    there.serve(there.server(None), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
+    there.serve(there.server(None), dir.place());
+    here.read("there", dir.place(), Policy::Block);
     here.notices.until("up", "").await;
     let began = Instant::now();
-    namesake.read("there", &dir.socket(), Policy::Block);
+    namesake.read("there", dir.place(), Policy::Block);
     until("it was rejected", || namesake.notices.count("down", "") >= 8).await;
     // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
     let took = began.elapsed();
@@ -95,12 +94,11 @@ async fn a_client_that_is_rejected_again_pauses_longer() {
 async fn remote_readers_leave_room_for_local_publishers() {
     let dir = TestDir::new("limits-readers");
     let there = Side::new("there", 1, 8);
-    there.serve(there.server(None), &dir.socket());
+    there.serve(there.server(None), dir.place());
     let mut others = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
-        let client =
-            side.client("there", &dir.socket(), vec![side.interest(Policy::Block); TOPICS]);
+        let client = side.client("there", dir.place(), vec![side.interest(Policy::Block); TOPICS]);
         tokio::spawn(client.run().unwrap());
         others.push(side);
     }
@@ -123,8 +121,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
     }
     let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
-    there.serve(server.clone(), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
+    there.serve(server.clone(), dir.place());
+    here.read("there", dir.place(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
     let all = async {
@@ -155,8 +153,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
 async fn a_peer_name_cannot_forge_counter_labels() {
     let dir = TestDir::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
-    there.serve(there.server(None), &dir.socket());
-    here.read("there", &dir.socket(), Policy::Block);
+    there.serve(there.server(None), dir.place());
+    here.read("there", dir.place(), Policy::Block);
     let met = || there.notices.count("up", "") + there.notices.count("rejected", "") > 0;
     until("they have met", met).await;
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {

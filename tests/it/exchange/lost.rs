@@ -9,12 +9,11 @@ use mycelium_transports::counters::Kind;
 use mycelium_transports::local::{Delivery, Policy};
 
 use crate::exchange::accounts::fates;
-use crate::exchange::harness::{Number, Side, TestDir, Wire, take, until, within};
+use crate::exchange::harness::{Number, Wire, sides, take, until, within};
 
 #[tokio::test]
 async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
-    let dir = TestDir::new("lost-unconfirmed");
-    let (there, here) = Side::pair(64, 64);
+    let (dir, there, here) = sides("lost-unconfirmed", 64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
@@ -23,8 +22,8 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     let wire = Wire::new();
     // Its hello and its subscriptions; not its confirmations.
     wire.limit_up(Some(2));
-    there.serve(server, &dir.socket());
-    here.read_over(&wire, &dir.socket(), Policy::Block);
+    there.serve(server, dir.place());
+    here.read_over(&wire, dir.place(), Policy::Block);
     take(&mut reader, 0..3).await;
     wire.until_held("the reader confirms").await;
     wire.cut().await;
@@ -33,13 +32,12 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
 
 #[tokio::test]
 async fn a_lost_end_is_sent_again_without_a_gap() {
-    let dir = TestDir::new("lost-end");
-    let (there, here) = Side::pair(64, 64);
+    let (dir, there, here) = sides("lost-end", 64, 64);
     let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(server.clone(), &dir.socket());
-    here.read_over(&wire, &dir.socket(), Policy::Block);
+    there.serve(server.clone(), dir.place());
+    here.read_over(&wire, dir.place(), Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
@@ -60,8 +58,7 @@ pub(crate) struct Big {
 
 /// Gaps are exact and messages whole, whenever the connection is lost.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
-    let dir = TestDir::new(name);
-    let (mut there, mut here) = Side::pair(16, 16);
+    let (dir, mut there, mut here) = sides(name, 16, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
         side.config.max_frame = 256;
@@ -71,8 +68,8 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.server_for("here", policy), &dir.socket());
-    here.read_over(&wire, &dir.socket(), policy);
+    there.serve(there.server_for("here", policy), dir.place());
+    here.read_over(&wire, dir.place(), policy);
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let cutting = tokio::spawn(async move {
         for round in 0..40 {

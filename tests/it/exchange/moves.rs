@@ -3,13 +3,13 @@
 //! nothing stays open.
 
 use std::fs;
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::future::poll_fn;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
-use mycelium_transports::local::{Delivery, Policy, Subscription, TryRecv};
+use mycelium_transports::local::{Delivery, Policy, TryRecv};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use tokio::time::timeout;
 
@@ -100,14 +100,20 @@ async fn an_idle_observer_holds_nobody_up_after_a_move() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy() {
-    let world = World::new::<Number>("moves-busy", 16);
-    let mut reader = world.here.reader();
-    let mut publisher = world.there.publisher();
-    world.connect();
-    world.until_moved().await;
+    let (_world, mut reader, mut publisher) = World::moved("moves-busy", 16).await;
     let (asleep, is_asleep) = mpsc::channel();
     let (number, received) = mpsc::channel();
-    thread::spawn(move || number.send(receive_asleep(&mut reader, &asleep)));
+    thread::spawn(move || {
+        let receives = poll_fn(|context| {
+            let received = reader.poll_recv(context);
+            if received.is_pending() {
+                asleep.send(()).unwrap();
+            }
+            received
+        });
+        let own = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        number.send(own.block_on(receives).and_then(Delivery::message).map(|it| it.value))
+    });
     is_asleep.recv_timeout(PATIENCE).expect("the reader sleeps");
     // No worker of the runtime polls a task until `release` is dropped.
     let (busy, is_busy) = mpsc::channel();
@@ -124,17 +130,13 @@ async fn a_reader_on_a_thread_of_its_own_wakes_while_the_links_executor_is_busy(
         })
         .collect();
     publisher.try_emit(Number { value: 1 }).ok().unwrap();
-    assert_eq!(received.recv_timeout(PATIENCE), Ok(1));
+    assert_eq!(received.recv_timeout(PATIENCE), Ok(Some(1)));
 }
 
 /// Each wake of the session costs a write to an eventfd, and a poll that checks all streams.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
-    let world = World::new::<Number>("moves-awake", 16);
-    let mut reader = world.here.reader();
-    let mut publisher = world.there.publisher();
-    world.connect();
-    world.until_moved().await;
+    let (world, mut reader, mut publisher) = World::moved("moves-awake", 16).await;
     // It leaves the ring of the link.
     publisher.try_emit(Number { value: 0 }).ok().unwrap();
     assert_eq!(next(&mut reader).await.value, 0);
@@ -157,32 +159,9 @@ async fn a_reader_that_runs_in_memory_does_not_wake_its_link() {
     timeout(PATIENCE, emitting).await.expect("the publisher waits for nobody").unwrap();
 }
 
-/// Sleeps until a message is there, and says so before. Returns its number.
-fn receive_asleep(reader: &mut Subscription<Number>, asleep: &mpsc::Sender<()>) -> u64 {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match reader.poll_recv(&Context::from_waker(&waker)) {
-            Poll::Ready(Some(Delivery::Msg(message))) => return message.value,
-            Poll::Ready(other) => panic!("{other:?}"),
-            Poll::Pending => _ = asleep.send(()),
-        }
-        thread::park();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_moved_on_an_earlier_connection_continues_without_its_memory() {
-    let world = World::new::<Number>("moves-earlier", 16);
-    let mut reader = world.here.reader();
-    let mut publisher = world.there.publisher();
-    world.connect();
-    world.until_moved().await;
+    let (world, mut reader, mut publisher) = World::moved("moves-earlier", 16).await;
     // The next connection has no control connection of its own.
     fs::remove_file(world.control_socket()).unwrap();
     world.cut();
@@ -205,11 +184,7 @@ async fn publishers_that_end_before_they_move_leave_nothing_open() {
     /// That of the last stream, and the positions of its readers, may be mapped until the link has
     /// something to do.
     const LAST: usize = 2;
-    let world = World::new::<Number>("moves-short", 16);
-    let mut reader = world.here.reader();
-    let _lasting = world.there.publisher();
-    world.connect();
-    world.until_moved().await;
+    let (world, mut reader, _lasting) = World::moved("moves-short", 16).await;
     let (mapped, open) = (mappings("moves-short"), descriptors("moves-short"));
     for number in 0..PUBLISHERS {
         let mut publisher = world.there.numbers.publisher::<Number>("short", 100 + number).unwrap();
@@ -276,33 +251,21 @@ async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
     world.until_moved().await;
 }
 
-/// A connection that is lost at any moment between the first message and the end of a publisher
-/// repeats nothing: readers may be ahead of what they have confirmed over the link.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
-    const ROUNDS: u64 = 200;
-    const MESSAGES: u64 = 600;
-    let world = World::new::<Number>("moves-cut", 1024);
-    let mut reader = world.here.reader();
-    let _lasting = world.there.publisher();
-    world.connect();
-    world.until_moved().await;
-    for round in 0..ROUNDS {
+/// The reader gets each message once, while connections are cut.
+async fn misses_nothing(name: String, capacity: usize, rounds: u64, cuts: fn() -> Cuts) {
+    let (world, mut reader, _lasting) = World::moved(&name, capacity).await;
+    for round in 0..rounds {
         let publisher = world.there.numbers.publisher::<Number>("short", 100 + round).unwrap();
         let emitting = emit(publisher, 0..MESSAGES);
-        let cut_at = fastrand::u64(0..MESSAGES);
-        let (pause, done) = (fastrand::u64(0..200), fastrand::u64(1..300));
+        let (cuts, done) = (cuts(), fastrand::u64(1..300));
         for number in 0..MESSAGES {
-            if number == cut_at {
-                tokio::time::sleep(Duration::from_micros(pause)).await;
-                world.cut();
-            }
-            match timeout(PATIENCE, reader.recv()).await {
-                Ok(Some(Delivery::Msg(message))) => {
-                    assert_eq!((message.value, message.redelivered()), (number, false), "{round}");
-                }
-                other => panic!("{round}: {other:?} instead of {number}"),
-            }
+            cuts.at(number, &world).await;
+            let received = timeout(PATIENCE, reader.recv()).await;
+            let Ok(Some(Delivery::Msg(message))) = received else {
+                panic!("{name} {round}: {received:?} instead of {number}, {cuts:?}");
+            };
+            let found = (message.value, message.redelivered());
+            assert_eq!(found, (number, false), "{name} {round}: {cuts:?}");
             if number % done == 0 {
                 reader.done();
             }
@@ -312,38 +275,19 @@ async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
     }
 }
 
+/// A connection that is lost at any moment between the first message and the end of a publisher
+/// repeats nothing: readers may be ahead of what they have confirmed over the link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_before_or_after_a_move_repeats_nothing() {
+    misses_nothing("moves-cut".to_owned(), 1024, 200, Cuts::of_link).await;
+}
+
 /// The control connection alone can be lost, or the link with it, while both processes run: the
 /// stream continues over the link, and moves again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_is_waited_for_misses_nothing_when_control_connections_are_cut() {
-    let worlds = (0..8).map(|world| async move {
-        let name = format!("moves-uncontrolled-{world}");
-        let world = World::new::<Number>(&name, 128);
-        let mut reader = world.here.reader();
-        let _lasting = world.there.publisher();
-        world.connect();
-        world.until_moved().await;
-        for round in 0..4 {
-            let publisher = world.there.numbers.publisher::<Number>("short", 100 + round).unwrap();
-            let emitting = emit(publisher, 0..MESSAGES);
-            let (cuts, done) = (Cuts::random(), fastrand::u64(1..300));
-            for number in 0..MESSAGES {
-                cuts.at(number, &world).await;
-                let received = timeout(PATIENCE, reader.recv()).await;
-                let Ok(Some(Delivery::Msg(message))) = received else {
-                    panic!("{name} {round}: {received:?} instead of {number}, {cuts:?}");
-                };
-                let found = (message.value, message.redelivered());
-                assert_eq!(found, (number, false), "{name} {round}: {cuts:?}");
-                if number % done == 0 {
-                    reader.done();
-                }
-            }
-            reader.done();
-            drop(emitting.await.unwrap());
-        }
-    });
-    all(worlds).await;
+    let name = |world| format!("moves-uncontrolled-{world}");
+    all((0..8).map(|world| misses_nothing(name(world), 128, 4, Cuts::random))).await;
 }
 
 /// The same of observers: they get or miss each message once.
@@ -400,11 +344,7 @@ async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are
     const EACH: u64 = 30;
     let worlds = (0..4).map(|world| async move {
         let name = format!("moves-uncontrolled-short-{world}");
-        let world = World::new::<Number>(&name, 128);
-        let mut reader = world.here.reader();
-        let _lasting = world.there.publisher();
-        world.connect();
-        world.until_moved().await;
+        let (world, mut reader, _lasting) = World::moved(&name, 128).await;
         let topic = world.there.numbers.clone();
         let emitting = tokio::spawn(async move {
             for epoch in 0..PUBLISHERS {
@@ -438,21 +378,29 @@ const MESSAGES: u64 = 600;
 
 /// When connections are cut, and which: those of control, those of the link, or both.
 #[derive(Debug)]
-struct Cuts(Vec<(u64, [bool; 2])>);
+struct Cuts {
+    cuts: Vec<(u64, [bool; 2])>,
+    /// Whether the reader takes breaks.
+    slow: bool,
+}
 
 impl Cuts {
+    fn of_link() -> Cuts {
+        Cuts { cuts: vec![(fastrand::u64(0..MESSAGES), [false, true])], slow: false }
+    }
+
     fn random() -> Cuts {
         let which = [[true, false], [true, false], [false, true], [true, true]];
         let cut = || (fastrand::u64(0..MESSAGES), which[fastrand::usize(0..4)]);
-        Cuts((0..3).map(|_| cut()).collect())
+        Cuts { cuts: (0..3).map(|_| cut()).collect(), slow: true }
     }
 
     async fn at(&self, number: u64, world: &World) {
-        if number.is_multiple_of(50) {
+        if self.slow && number.is_multiple_of(50) {
             // It takes some time until a side knows of a cut.
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..30))).await;
         }
-        for (_, [control, link]) in self.0.iter().filter(|(at, _)| *at == number) {
+        for (_, [control, link]) in self.cuts.iter().filter(|(at, _)| *at == number) {
             tokio::time::sleep(Duration::from_micros(fastrand::u64(0..300))).await;
             if *control {
                 world.cut_memory();

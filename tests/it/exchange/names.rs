@@ -6,7 +6,8 @@ use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, end, named, next_frame, over_each_carrier, take, within,
+    Carrier, Number, Side, TestDir, end, named, next_frame, over_each_carrier, served, sides, take,
+    within,
 };
 
 over_each_carrier! {
@@ -31,9 +32,7 @@ async fn refusal(dir: &TestDir, node: &str) -> u16 {
 }
 
 async fn empty_names_and_the_name_of_the_node_are_rejected(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "names-own");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), dir.place());
+    let (dir, there, serving) = served(carrier, "names-own", 8);
     assert_eq!(refusal(&dir, "").await, UNWELCOME);
     assert_eq!(refusal(&dir, "there").await, UNWELCOME);
     assert_eq!(there.link("there", "rejected_peers"), 2);
@@ -42,9 +41,7 @@ async fn empty_names_and_the_name_of_the_node_are_rejected(carrier: Carrier) {
 }
 
 async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "names-taken");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), dir.place());
+    let (dir, there, serving) = served(carrier, "names-taken", 8);
     let _first = named(dir.place(), "left").await;
     there.notices.until("up", "left").await;
     assert_eq!(refusal(&dir, "left").await, NAME_TAKEN);
@@ -54,41 +51,18 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
     end(&[&there, &second], [serving, reading]).await;
 }
 
-#[tokio::test]
-async fn a_name_of_a_user_is_rejected_for_others() {
-    let own = rustix::process::geteuid().as_raw();
-    for (user, welcome) in [(own, true), (own + 1, false)] {
-        let dir = TestDir::new("names-user");
-        let there = Side::new("there", 1, 8);
-        let mut server = there.server(None);
-        server.bind_user("left", user);
-        let serving = there.serve(server, &dir.socket());
-        // Other names are not bound.
-        let _other = named(dir.place(), "right").await;
-        there.notices.until("up", "right").await;
-        if welcome {
-            let _left = named(dir.place(), "left").await;
-            there.notices.until("up", "left").await;
-        } else {
-            assert_eq!(refusal(&dir, "left").await, UNWELCOME);
-        }
-        end(&[&there], [serving]).await;
-    }
-}
-
 /// A launcher starts a node, and later the node's next process.
 #[tokio::test]
 async fn a_name_of_a_process_is_rejected_for_others() {
     let own = std::process::id();
-    let dir = TestDir::new("names-process");
-    let (there, here) = Side::pair(8, 8);
+    let (dir, there, here) = sides("names-process", 8, 8);
     let server: Arc<TopicServer> = Arc::new(there.server_for("here", Policy::Block));
-    let serving = there.serve(server, &dir.socket());
+    let serving = there.serve(server, dir.place());
     there.control.bind("here", own + 1);
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);
     there.control.bind("here", own);
     let mut reader = here.reader();
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     within("they have met", here.control.ready()).await;
     let mut publisher = there.publisher();
     publisher.emit(Number { value: 0 }).await.unwrap();
@@ -108,20 +82,4 @@ async fn a_name_of_a_process_is_rejected_for_others() {
     there.control.bind("here", own);
     take(&mut reader, 2..3).await;
     end(&[&there, &here], [serving, reading]).await;
-}
-
-/// Names that a peer sends reach the log without their control characters.
-#[tokio::test]
-async fn names_are_escaped_where_they_are_shown() {
-    let dir = TestDir::new("names-escaped");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &dir.socket());
-    let name = "x\nall is lost";
-    let stranger = named(dir.place(), name).await;
-    there.notices.until("up", "`x\\nall is lost`").await;
-    assert_eq!(refusal(&dir, name).await, NAME_TAKEN);
-    drop(stranger);
-    there.notices.until("down", "`x\\nall is lost`").await;
-    assert!(there.notices.all(|words| !words.contains(char::is_control)));
-    end(&[&there], [serving]).await;
 }

@@ -8,7 +8,7 @@ use mycelium_transports::local::{Policy, TryRecv};
 
 use crate::exchange::harness::{
     Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, next_frame,
-    over_each_carrier, ping, say, subscribe, take, until,
+    over_each_carrier, ping, say, served, sides_over, subscribe, take, until,
 };
 
 over_each_carrier! {
@@ -52,12 +52,12 @@ async fn a1_processes_of_other_users_are_rejected() {
     let serving = there.serve_to(there.server(None), bound, AllowedPeers::users([own + 1]));
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
-    let mut stream = connect(&dir.socket()).await;
+    let mut stream = connect(dir.place()).await;
     let [(0, close)] = &frames(&mut stream, 2).await[..] else { panic!("it receives one frame") };
     assert_eq!(close[..4], [2, 0, 4, 0]);
     there.notices.until("rejected", "").await;
     let here = Side::new("here", 2, 8);
-    let reading = here.read("there", &dir.socket(), Policy::Block);
+    let reading = here.read("there", dir.place(), Policy::Block);
     here.notices.until("down", "the peer closed the link: the other side is not allowed").await;
     assert_eq!((here.notices.count("up", ""), there.notices.count("up", "")), (0, 0));
     end(&[&there, &here], [serving, reading]).await;
@@ -127,9 +127,7 @@ async fn a2_a_claimed_length_takes_no_memory(carrier: Carrier) {
 
 /// Each unknown frame was a line in the log, at the speed of its sender.
 async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "a3");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), dir.place());
+    let (dir, there, serving) = served(carrier, "a3", 8);
     // Control frames may be unknown if they may be skipped.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let mut stream = connect(dir.place()).await;
@@ -148,10 +146,8 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
 /// Each client got all messages, and a burst of one type displaced others.
 async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     const COUNT: u64 = 1000;
-    let dir = TestDir::over(carrier, "a5");
-    let (there, here) = Side::pair(64, 64);
-    let server = there.server_for("here", Policy::Block);
-    let serving = there.serve(server, dir.place());
+    let (dir, there, here) = sides_over(carrier, "a5", 64, 64);
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
     let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
     let reading = here.read("there", dir.place(), Policy::Block);
@@ -175,9 +171,7 @@ async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
 
 /// Nothing named the protocol, its version, or the reason of a close.
 async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "e5");
-    let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), dir.place());
+    let (dir, there, serving) = served(carrier, "e5", 8);
     let mut another_layout = subscribe::<Number>(0, 8);
     another_layout[24 + 8] ^= 1;
     let mut unknown_topic = subscribe::<Number>(0, 8);
@@ -211,9 +205,7 @@ async fn e5_a_rejected_peer_is_told_why(carrier: Carrier) {
 
 /// A client that never read blocked the shutdown.
 async fn h6_a_peer_that_never_reads_does_not_hold_up_the_end(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "h6");
-    let there = Side::new("there", 1, 64);
-    let serving = there.serve(there.server(None), dir.place());
+    let (dir, there, serving) = served(carrier, "h6", 64);
     let mut deaf = connect(dir.place()).await;
     let bytes = [hello("deaf", 1, 1), subscribe::<Tick>(1, 1 << 20)].concat();
     say(&mut deaf, &bytes).await;

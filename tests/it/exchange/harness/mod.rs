@@ -1,7 +1,8 @@
 //! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
-//! (`side`), their notices (`notices`), a connection that can be delayed and cut (`wire`), the
+//! (`side`), their notices (`notices`), processes of peers (`child`), a connection that can be delayed and cut (`wire`), the
 //! bytes of a peer that does not use our code (`raw_peer`), and such a peer over TLS (`tls`).
 
+mod child;
 mod notices;
 mod place;
 mod raw_peer;
@@ -20,8 +21,9 @@ use tokio::task::JoinHandle;
 use crate::loopback::host;
 use crate::support::Directory;
 
+pub(crate) use child::{child, drip, limit_descriptors, part};
 pub(crate) use notices::Notices;
-pub(crate) use place::{Carrier, Place, Socket, over_each_carrier};
+pub(crate) use place::{Carrier, Place, over_each_carrier};
 pub(crate) use raw_peer::{connect, frame, hear, hello, named, next_frame, ping, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
@@ -58,15 +60,15 @@ impl TestDir {
         let path = &directory.0;
         // A test may use a name again.
         _ = std::fs::remove_dir_all(path);
-        let place = match carrier {
-            Carrier::Unix => Place::Unix(path.join("node.sock")),
-            Carrier::Tcp => Place::Tcp(format!("{}:7400", host())),
-            #[cfg(feature = "tls")]
-            Carrier::Tls => {
-                tls::write_files(path);
-                Place::Tls(format!("{}:7400", host()), path.clone())
-            }
+        #[cfg(feature = "tls")]
+        if carrier == Carrier::Tls {
+            tls::write_files(path);
+        }
+        let address = match carrier {
+            Carrier::Unix => path.join("node.sock").display().to_string(),
+            _ => format!("{}:7400", host()),
         };
+        let place = Place { carrier, address, directory: path.clone() };
         TestDir { directory, place }
     }
 
@@ -82,6 +84,32 @@ impl TestDir {
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.0.join("node.sock")
     }
+}
+
+/// A directory, a publisher's side `there` and a reader's side `here`, with this many slots in their
+/// rings.
+pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
+    sides_over(Carrier::Unix, name, there, here)
+}
+
+pub(crate) fn sides_over(
+    carrier: Carrier,
+    name: &str,
+    there: usize,
+    here: usize,
+) -> (TestDir, Side, Side) {
+    (TestDir::over(carrier, name), Side::new("there", 1, there), Side::new("here", 2, here))
+}
+
+/// A directory, and a side `there` that serves all readers.
+pub(crate) fn served(
+    carrier: Carrier,
+    name: &str,
+    capacity: usize,
+) -> (TestDir, Side, JoinHandle<()>) {
+    let (dir, there) = (TestDir::over(carrier, name), Side::new("there", 1, capacity));
+    let serving = there.serve(there.server(None), dir.place());
+    (dir, there, serving)
 }
 
 /// Waits for something that has to happen.

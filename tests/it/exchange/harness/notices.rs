@@ -45,11 +45,6 @@ impl Notices {
         notices.iter().filter(is_it).count()
     }
 
-    /// Whether a predicate holds for the texts of all notices.
-    pub(crate) fn all(&self, holds: impl Fn(&str) -> bool) -> bool {
-        self.0.lock().unwrap().iter().all(|known| holds(&known.words))
-    }
-
     pub(crate) fn total(&self) -> usize {
         self.0.lock().unwrap().len()
     }

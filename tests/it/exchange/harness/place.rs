@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use mycelium_transports::endpoint::{Access, Endpoint, unix};
 
@@ -24,107 +23,73 @@ pub(crate) enum Carrier {
 
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Unix(PathBuf),
-    Tcp(String),
-    /// An address, and the directory of the certificates.
-    #[cfg(feature = "tls")]
-    Tls(String, PathBuf),
+pub(crate) struct Place {
+    pub(super) carrier: Carrier,
+    /// That of the network, or the path of a socket.
+    pub(super) address: String,
+    /// For TLS, it has the certificates.
+    pub(super) directory: PathBuf,
 }
 
 impl Place {
     pub(crate) fn endpoint(&self) -> Endpoint {
-        match self {
-            Place::Unix(path) => Endpoint::unix(path, Access::default()),
-            Place::Tcp(address) => {
-                Endpoint::Tcp { addresses: vec![address.clone()], listen: Vec::new() }
-            }
+        let address = self.address.clone();
+        match self.carrier {
+            Carrier::Unix => Endpoint::unix(address, Access::default()),
+            Carrier::Tcp => Endpoint::Tcp { addresses: vec![address], listen: Vec::new() },
             #[cfg(feature = "tls")]
-            Place::Tls(address, directory) => tls::endpoint(address, directory),
+            Carrier::Tls => tls::endpoint(&address, &self.directory),
         }
     }
 
     /// A connection that does not block, except for a handshake of TLS.
-    pub(crate) fn open(&self) -> io::Result<Socket> {
-        match self {
-            Place::Unix(path) => unix::connect(path).map(Socket::Unix),
-            Place::Tcp(address) => {
-                let socket = TcpStream::connect(address)?;
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Socket>> {
+        match self.carrier {
+            Carrier::Unix => Ok(Box::new(unix::connect(Path::new(&self.address))?)),
+            Carrier::Tcp => {
+                let socket = TcpStream::connect(&self.address)?;
                 socket.set_nonblocking(true)?;
-                Ok(Socket::Tcp(socket))
+                Ok(Box::new(socket))
             }
             #[cfg(feature = "tls")]
-            Place::Tls(address, directory) => TlsSocket::open(address, directory).map(Socket::Tls),
+            Carrier::Tls => Ok(Box::new(TlsSocket::open(&self.address, &self.directory)?)),
         }
     }
 
     /// Whether a process listens there.
     pub(crate) fn is_served(&self) -> bool {
-        match self {
-            Place::Unix(path) => UnixStream::connect(path).is_ok(),
-            Place::Tcp(address) => TcpStream::connect(address).is_ok(),
-            #[cfg(feature = "tls")]
-            Place::Tls(address, _) => TcpStream::connect(address).is_ok(),
+        match self.carrier {
+            Carrier::Unix => UnixStream::connect(&self.address).is_ok(),
+            _ => TcpStream::connect(&self.address).is_ok(),
         }
     }
-}
 
-impl From<&Path> for Place {
-    fn from(path: &Path) -> Place {
-        Place::Unix(path.to_owned())
-    }
-}
-
-impl From<&PathBuf> for Place {
-    fn from(path: &PathBuf) -> Place {
-        Place::Unix(path.clone())
-    }
-}
-
-impl From<&Place> for Place {
-    fn from(place: &Place) -> Place {
-        place.clone()
+    /// Reads what a child process got.
+    pub(super) fn parse(text: &str) -> Place {
+        let [carrier, address, directory] = text.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("invalid place `{text}`")
+        };
+        let carrier = match carrier {
+            "Unix" => Carrier::Unix,
+            #[cfg(feature = "tls")]
+            "Tls" => Carrier::Tls,
+            _ => Carrier::Tcp,
+        };
+        Place { carrier, address: address.to_owned(), directory: directory.into() }
     }
 }
 
 /// The form in which a child process gets it.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Unix(path) => write!(f, "unix={}", path.display()),
-            Place::Tcp(address) => write!(f, "tcp={address}"),
-            #[cfg(feature = "tls")]
-            Place::Tls(address, directory) => write!(f, "{}={address}", directory.display()),
-        }
-    }
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Place, String> {
-        match text.split_once('=') {
-            Some(("unix", path)) => Ok(Place::Unix(path.into())),
-            Some(("tcp", address)) => Ok(Place::Tcp(address.to_owned())),
-            #[cfg(feature = "tls")]
-            Some((directory, address)) => Ok(Place::Tls(address.to_owned(), directory.into())),
-            _ => Err(format!("invalid place `{text}`")),
-        }
+        write!(f, "{:?} {} {}", self.carrier, self.address, self.directory.display())
     }
 }
 
 /// A connection without an executor, which does not block.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(TlsSocket),
-}
-
-impl Socket {
+pub(crate) trait Socket: Read + Write {
     /// Reads the bytes that have arrived. Returns whether the connection is open.
-    pub(crate) fn hear(&mut self) -> bool {
+    fn hear(&mut self) -> bool {
         let mut bytes = [0; 4096];
         loop {
             match self.read(&mut bytes) {
@@ -136,31 +101,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Unix(socket) => socket.read(buffer),
-            Socket::Tcp(socket) => socket.read(buffer),
-            #[cfg(feature = "tls")]
-            Socket::Tls(socket) => socket.read(buffer),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Unix(socket) => socket.write(buffer),
-            Socket::Tcp(socket) => socket.write(buffer),
-            #[cfg(feature = "tls")]
-            Socket::Tls(socket) => socket.write(buffer),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+impl<S: Read + Write> Socket for S {}
 
 /// Makes a test of each of these functions over Unix sockets, TCP and TLS, such as
 /// `over_tcp::name`. The tokens before a name are the attribute of its tests.

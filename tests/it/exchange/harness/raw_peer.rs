@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::{PATIENCE, Place, within};
 
 /// A connection on which nothing was sent.
-pub(crate) async fn connect(place: impl Into<Place>) -> Stream {
+pub(crate) async fn connect(place: &Place) -> Stream {
     let end = tokio::time::Instant::now() + PATIENCE;
-    let endpoint = place.into().endpoint();
+    let endpoint = place.endpoint();
     let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
     loop {
         match endpoint.connect(&executor).await {
@@ -27,7 +27,7 @@ pub(crate) async fn connect(place: impl Into<Place>) -> Stream {
 }
 
 /// A connection that has sent a name.
-pub(crate) async fn named(place: impl Into<Place>, node: &str) -> Stream {
+pub(crate) async fn named(place: &Place, node: &str) -> Stream {
     let mut stream = connect(place).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream

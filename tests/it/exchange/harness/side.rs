@@ -1,7 +1,6 @@
 //! One side of a link: its topics, and its servers and clients.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use mycelium_core::Message;
@@ -16,7 +15,7 @@ use mycelium_transports::exchange::{
 use mycelium_transports::local::{Policy, Publisher, Schema, Start, Subscription, Topic};
 use tokio::task::JoinHandle;
 
-use super::{Notices, Number, Place, Tick, Wire};
+use super::{Carrier, Notices, Number, Place, Tick, Wire};
 
 pub(crate) struct Side {
     pub(crate) name: String,
@@ -50,11 +49,6 @@ impl Side {
             config: LinkConfig::default(),
             notices: Notices::default(),
         }
-    }
-
-    /// A publisher's side `there` and a reader's side `here`, with this many slots in their rings.
-    pub(crate) fn pair(there: usize, here: usize) -> (Side, Side) {
-        (Side::new("there", 1, there), Side::new("here", 2, here))
     }
 
     /// Makes the topic `numbers` carry other messages.
@@ -93,11 +87,10 @@ impl Side {
     pub(crate) fn serve(
         &self,
         server: impl Into<Arc<TopicServer>>,
-        place: impl Into<Place>,
+        place: &Place,
     ) -> JoinHandle<()> {
-        let place = place.into();
-        if let Place::Unix(path) = &place {
-            let bound = BoundSocket::at(path).unwrap();
+        if place.carrier == Carrier::Unix {
+            let bound = BoundSocket::at(&place.address).unwrap();
             let own = bound.allowed();
             return self.serve_to(server, bound, own);
         }
@@ -128,19 +121,14 @@ impl Side {
     }
 
     /// Reads numbers from the server at this place.
-    pub(crate) fn read(
-        &self,
-        peer: &str,
-        place: impl Into<Place>,
-        policy: Policy,
-    ) -> JoinHandle<()> {
+    pub(crate) fn read(&self, peer: &str, place: &Place, policy: Policy) -> JoinHandle<()> {
         tokio::spawn(self.client(peer, place, vec![self.interest(policy)]).run().unwrap())
     }
 
     /// Reads numbers over connections that can be cut.
-    pub(crate) fn read_over(&self, wire: &Wire, path: &Path, policy: Policy) -> JoinHandle<()> {
-        let mut client = self.client("there", path, vec![self.interest(policy)]);
-        client.connect = wire.connect(self.executor.clone(), path);
+    pub(crate) fn read_over(&self, wire: &Wire, place: &Place, policy: Policy) -> JoinHandle<()> {
+        let mut client = self.client("there", place, vec![self.interest(policy)]);
+        client.connect = wire.connect(self.executor.clone(), place);
         tokio::spawn(client.run().unwrap())
     }
 
@@ -151,10 +139,10 @@ impl Side {
     pub(crate) fn client(
         &self,
         peer: &str,
-        place: impl Into<Place>,
+        place: &Place,
         interests: Vec<TopicInterest>,
     ) -> TopicClient {
-        let (executor, endpoint) = (self.executor.clone(), place.into().endpoint());
+        let (executor, endpoint) = (self.executor.clone(), place.endpoint());
         TopicClient {
             peer: peer.to_owned(),
             connect: Box::new(move || endpoint.connect(&executor)),

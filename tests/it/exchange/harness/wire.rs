@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream as Socket;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use mycelium_transports::exchange::Connect;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::until;
+use super::{Place, until};
 
 /// Forwards bytes between a reader and a server.
 #[derive(Clone)]
@@ -47,8 +47,8 @@ impl Wire {
     }
 
     /// Makes connections that go through it.
-    pub(crate) fn connect(&self, executor: Arc<dyn Executor>, path: &Path) -> Connect {
-        let (wire, path) = (self.clone(), path.to_owned());
+    pub(crate) fn connect(&self, executor: Arc<dyn Executor>, place: &Place) -> Connect {
+        let (wire, path) = (self.clone(), PathBuf::from(&place.address));
         Box::new(move || {
             let (wire, executor, path) = (wire.clone(), executor.clone(), path.clone());
             Box::pin(async move { executor.unix_stream(wire.through(unix::connect(&path)?)) })

@@ -32,7 +32,7 @@ use rustix::net::{
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::task::JoinHandle;
 
-use crate::exchange::harness::{Side, TestDir, within};
+use crate::exchange::harness::{Number, Side, TestDir, within};
 
 /// The two nodes. Unless another policy is named, the subscriptions of `here` get all messages.
 pub(crate) struct World {
@@ -55,6 +55,18 @@ impl World {
     /// publisher's node expects the reader's.
     pub(crate) fn new<M: Message>(name: &str, capacity: usize) -> World {
         World::with::<M>(name, capacity, Policy::Block, |_| {})
+    }
+
+    /// Connected nodes whose stream has moved to memory, with a reader and a publisher.
+    pub(crate) async fn moved(
+        name: &str,
+        capacity: usize,
+    ) -> (World, Subscription<Number>, Publisher<Number>) {
+        let world = World::new::<Number>(name, capacity);
+        let (reader, publisher) = (world.here.reader(), world.there.publisher());
+        world.connect();
+        world.until_moved().await;
+        (world, reader, publisher)
     }
 
     /// The same, with another policy of the reader, and more settings of the publisher's side.
@@ -95,7 +107,7 @@ impl World {
 
     /// Connects the nodes. Nothing of `there` listens for control connections.
     pub(crate) fn connect_link(&self) {
-        self.there.serve(self.server.clone(), &self.dir.socket());
+        self.there.serve(self.server.clone(), self.dir.place());
         tokio::spawn(watched(self.client().run().unwrap(), self.client_wakes.clone()));
     }
 
@@ -107,7 +119,7 @@ impl World {
 
     fn client(&self) -> TopicClient {
         let (here, socket) = (&self.here, self.dir.socket());
-        let mut client = here.client("there", &socket, vec![here.interest(self.policy)]);
+        let mut client = here.client("there", self.dir.place(), vec![here.interest(self.policy)]);
         let (executor, connections) = (here.executor.clone(), self.connections.clone());
         client.connect = Box::new(move || {
             let connected = unix::connect(&socket);
