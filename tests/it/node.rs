@@ -2,9 +2,9 @@
 //! are refused before anything runs. `node/faults.rs` tests services that fail,
 //! `node/backpressure.rs` slow readers, `node/stall.rs` stalled ones, `node/batches.rs` batches,
 //! `node/fast_handlers.rs` fast handlers, `node/cancelled.rs` futures that are dropped,
-//! `node/supervision.rs` those that fail at their end, `node/shutdown.rs` the end, `node/pauses.rs`
-//! that of pauses, `node/circles.rs` that of circles, `node/requests.rs` requests and replies,
-//! `node/large.rs` messages of the largest size.
+//! `node/shutdown.rs` the end, `node/pauses.rs` that of pauses, `node/circles.rs` that of circles,
+//! `node/requests.rs` requests and replies, `node/large.rs` messages of the largest size,
+//! `node/mistakes.rs` settings that are refused.
 #![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 pub(crate) mod asks;
@@ -15,18 +15,19 @@ mod circles;
 mod fast_handlers;
 mod faults;
 mod large;
+mod mistakes;
 mod pauses;
 mod requests;
 pub(crate) mod services;
 mod shutdown;
 mod stall;
-mod supervision;
 
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{BuildError, Context, Node, Result, SubscribeError, Subscription, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::running::until;
 use services::{Endless, Number, Source, conserved, pipeline, run, squares, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,9 +67,7 @@ async fn the_run_ends_tasks_and_blocking_work_comes_back() {
     }
     let (sender, events) = channel();
     start(Node::builder("main").service(move || Parent(sender.clone()))).join().await.unwrap();
-    while events.try_recv() != Ok("task dropped") {
-        tokio::task::yield_now().await;
-    }
+    until(|| events.try_recv() == Ok("task dropped")).await;
 }
 
 #[tokio::test]
@@ -133,30 +132,23 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
 /// then.
 #[tokio::test]
 async fn a_message_in_flight_at_a_good_end_is_not_left() {
-    struct Keeps(Option<Subscription<Number>>);
+    struct Reader(bool, Option<Subscription<Number>>);
     #[service(reads(Number))]
-    impl Keeps {
+    impl Reader {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let mut numbers = ctx.subscribe::<Number>()?;
             numbers.recv().await;
-            self.0 = Some(numbers);
-            Ok(())
-        }
-    }
-    struct Leaves;
-    #[service(reads(Number))]
-    impl Leaves {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut numbers = ctx.subscribe::<Number>()?;
-            numbers.recv().await;
-            numbers.unsubscribe();
+            match self.0 {
+                true => self.1 = Some(numbers),
+                false => numbers.unsubscribe(),
+            }
             Ok(())
         }
     }
     let builder = Node::builder("main")
         .service(|| Source { count: 1 })
-        .service(|| Keeps(None))
-        .service(|| Leaves);
+        .named_service("Keeps", || Reader(true, None))
+        .named_service("Leaves", || Reader(false, None));
     let report = run(builder).await;
     for reader in ["Keeps", "Leaves"] {
         let feed = report.counters.iter().find(|line| line.label("reader") == reader).unwrap();

@@ -1,5 +1,6 @@
 //! How tests run a node.
 
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use mycelium::{Builder, Report, Running};
@@ -22,6 +23,27 @@ pub(crate) async fn end(running: Running) -> Report {
 
 /// Longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Waits until this is so.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    within(async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// The next value of a channel into which other tasks send.
+pub(crate) async fn next<T>(values: &Receiver<T>) -> T {
+    let mut value = None;
+    until(|| {
+        value = values.try_recv().ok();
+        value.is_some()
+    })
+    .await;
+    value.unwrap()
+}
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.expect("it takes too long")

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use mycelium::{Context, Delivery, Node, Policy, Refusal, Result, Topology, message, service};
 
 use super::services::conserved;
+use crate::running::next;
 
 #[message(topic = "readings", id = 41)]
 #[derive(Debug, PartialEq)]
@@ -47,12 +48,7 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
     }
     running.shutdown();
     // It has no room for the rest before the reader continues.
-    let first = loop {
-        match ends.try_recv() {
-            Ok(first) => break first,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let first = next(&ends).await;
     while reader.recv_many(&mut batch, 100).await > 0 {
         all.extend(batch.drain(..).filter_map(Delivery::message));
     }

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 
 use mycelium::counters::{Kind, Reading};
 use mycelium::{Builder, Context, Delivery, Node, Outcome, Result, Topology, service};
 
-use crate::node::services::{Number, Square, end, run, start};
+use crate::node::services::{Number, Sink, Square, Squarer, end, run, start};
+use crate::running::until;
 
 /// Emits a number, shuts the node down, and emits more by a publisher that it kept: after pauses,
 /// until the service `seen` counts has received one of the last numbers, or has ended.
@@ -80,18 +82,18 @@ impl Pass {
 
 /// Services `Pass`, each with its input, its outputs, and whether its input drops.
 fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Builder {
-    let mut text = String::new();
     let mut builder = Node::builder("main");
+    let mut dropped = Vec::new();
     for &(name, input, [left, right], drops) in services {
         if drops {
-            text += &format!("[subscription.\"{name}.input\"]\npolicy = \"drop-oldest\"\n");
+            dropped.push(format!("{name}.input"));
         }
         let seen = if name == "Last" { last.clone() } else { Arc::default() };
         builder = builder.named_service(name, move || Pass(seen.clone()));
         builder = builder.bind(name, "input", input);
         builder = builder.bind(name, "left", left).bind(name, "right", right);
     }
-    builder.topology(Topology::parse("circles.toml", &text).unwrap())
+    builder.topology(dropping(&dropped.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 /// All that was sent to these gating subscriptions was received.
@@ -194,14 +196,14 @@ struct Back {
 impl Back {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut squares = ctx.subscribe::<Square>()?;
-        for value in 0..self.first {
-            ctx.emit(Number { value }).await?;
+        for _ in 0..self.first {
+            ctx.emit(Number { value: 1 }).await?;
         }
         while let Some(delivery) = squares.recv().await {
-            let Delivery::Msg(square) = delivery else { continue };
+            let Delivery::Msg(_) = delivery else { continue };
             self.seen.count.fetch_add(1, Ordering::Relaxed);
             for _ in 0..self.gain {
-                ctx.emit(Number { value: square.value }).await?;
+                ctx.emit(Number { value: 1 }).await?;
             }
             if self.leaves {
                 break;
@@ -211,104 +213,50 @@ impl Back {
     }
 }
 
-fn policy(subscription: &str) -> Topology {
-    let text = format!("[subscription.\"{subscription}\"]\npolicy = \"drop-oldest\"\n");
+/// With a service `Back`, and what it has received.
+fn back(builder: Builder, first: u64, gain: u64, leaves: bool) -> (Builder, Arc<Seen>) {
+    let seen = Arc::<Seen>::default();
+    let own = seen.clone();
+    (builder.service(move || Back { first, gain, leaves, seen: own.clone() }), seen)
+}
+
+/// Subscriptions that drop the oldest message.
+fn dropping(subscriptions: &[&str]) -> Topology {
+    let section = |name| format!("[subscription.\"{name}\"]\npolicy = \"drop-oldest\"\n");
+    let text: String = subscriptions.iter().map(section).collect();
     Topology::parse("circle.toml", &text).unwrap()
 }
 
 #[tokio::test]
 async fn a_gating_reader_receives_all_that_its_circle_sends() {
-    let seen = Arc::<Seen>::default();
-    let squares = seen.clone();
-    let text = "[subscription.\"Late.numbers\"]\npolicy = \"drop-oldest\"\n\
-                [subscription.\"Monitor.squares\"]\npolicy = \"drop-oldest\"\n";
-    let builder = Node::builder("main").topology(Topology::parse("circle.toml", text).unwrap());
-    let builder = builder.service(|| Late).service(move || Back {
-        first: 100,
-        gain: 0,
-        leaves: false,
-        seen: squares.clone(),
-    });
+    let builder = Node::builder("main").topology(dropping(&["Late.numbers", "Sink.squares"]));
+    let (builder, seen) = back(builder.service(|| Late), 100, 0, false);
     // It is not in the circle.
-    let monitored = Arc::<Seen>::default();
-    let squares = monitored.clone();
-    let builder = builder.service(move || Monitor(squares.clone()));
-    let running = start(builder);
-    while running.counters().iter().all(|line| line.value("sent") < 100) {
-        tokio::task::yield_now().await;
-    }
+    let (sender, monitored) = channel();
+    let running = start(builder.service(move || Sink(sender.clone())));
+    until(|| running.counters().iter().any(|line| line.value("sent") >= 100)).await;
     let report = end(running).await;
-    received_all(&report.counters, &["Back", "Monitor"]);
-    assert_eq!((seen.count(), monitored.count()), (100, 100));
+    received_all(&report.counters, &["Back", "Sink"]);
+    assert_eq!((seen.count(), monitored.iter().count()), (100, 100));
 }
 
-/// Counts squares.
-struct Monitor(Arc<Seen>);
-
-#[service(reads(Square))]
-impl Monitor {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        while squares.recv().await.is_some() {
-            self.0.count.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// Passes numbers on at once.
-struct Squares;
-
-#[service(reads(Number), emits(Square))]
-impl Squares {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            let Some(number) = delivery.message() else { continue };
-            ctx.emit(Square { value: number.value }).await?;
-        }
-        Ok(())
-    }
-}
-
+/// A circle that is never empty, and circles with a publisher outside the services.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_circle_that_is_never_empty_ends() {
-    let builder = Node::builder("main").topology(policy("Back.squares")).service(|| Squares);
-    let seen = Arc::<Seen>::default();
-    let squares = seen.clone();
-    let running = start(builder.service(move || Back {
-        first: 100,
-        gain: 2,
-        leaves: false,
-        seen: squares.clone(),
-    }));
-    while seen.count() < 10_000 {
-        tokio::task::yield_now().await;
-    }
-    let report = end(running).await;
-    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-    received_all(&report.counters, &["Squares"]);
-}
-
-#[tokio::test]
-async fn a_circle_with_a_publisher_outside_the_services_ends() {
-    for leaves in [false, true] {
-        let builder = Node::builder("main").topology(policy("Back.squares")).service(|| Squares);
-        let seen = Arc::<Seen>::default();
-        let squares = seen.clone();
-        let running = start(builder.service(move || Back {
-            first: 0,
-            gain: 1,
-            leaves,
-            seen: squares.clone(),
-        }));
-        let mut outside = running.publisher::<Number>("outside").unwrap();
-        while seen.count() == 0 {
-            let _ = outside.try_emit(Number { value: 1 });
-            tokio::task::yield_now().await;
-        }
+async fn circles_that_others_fill_end() {
+    for (first, gain, leaves) in [(100, 2, false), (0, 1, false), (0, 1, true)] {
+        let builder = Node::builder("main").topology(dropping(&["Back.squares"]));
+        let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
+        let (builder, seen) = back(builder, first, gain, leaves);
+        let running = start(builder);
+        let mut outside = (first == 0).then(|| running.publisher::<Number>("outside").unwrap());
+        let enough = if first == 0 { 1 } else { 10_000 };
+        until(|| {
+            let _ = outside.as_mut().map(|outside| outside.try_emit(Number { value: 1 }));
+            seen.count() >= enough
+        })
+        .await;
         let report = end(running).await;
         assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
-        received_all(&report.counters, &["Squares"]);
+        received_all(&report.counters, &["Squarer"]);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{
-    BuildError, Builder, Context, EmitError, Error, HandlerFailure, Node, Refusal, Result,
-    StartWarning, message, service,
+    Context, EmitError, Error, HandlerFailure, Node, Refusal, Result, StartWarning, message,
+    service,
 };
 
 use super::services::{conserved, end, run, start};
@@ -158,32 +158,6 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
     assert_eq!(*seen.lock().unwrap(), [other]);
     end(running).await;
     assert_eq!(received.iter().collect::<Vec<_>>(), [7]);
-}
-
-#[test]
-fn handlers_that_do_not_fit_are_refused_by_name() {
-    #[message(topic = "trades", id = 52)]
-    struct Trade {
-        price: u64,
-    }
-    let accept = |_: &Order| Ok(());
-    let builder = || Node::builder("main").service(|| Trader(channel().0));
-    let refused = |builder: Builder| match builder.build().unwrap_err() {
-        error @ BuildError::FastHandler { .. } => error.to_string(),
-        error => panic!("{error}"),
-    };
-    let twice = builder().fast_handler("limit", accept).fast_handler_of("other", "limit", accept);
-    assert_eq!(
-        refused(twice),
-        "fast handler `limit` (`Builder::fast_handler`): two fast handlers have this name: give \
-         one of them another name [M0020]"
-    );
-    let other = refused(builder().fast_handler_of("orders", "limit", |_: &Trade| Ok(())));
-    assert!(other.contains("topic `orders` carries") && other.contains("Trade"), "{other}");
-    let name = refused(builder().fast_handler("a limit", accept));
-    assert!(name.contains("invalid name"), "{name}");
-    let own = refused(builder().fast_handler_of("mycelium.dead-letters", "limit", accept));
-    assert!(own.contains("mycelium."), "{own}");
 }
 
 #[tokio::test]

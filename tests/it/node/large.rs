@@ -109,43 +109,33 @@ impl TryRecvs {
     }
 }
 
-struct Emit;
+/// A service that emits all numbers in one way.
+macro_rules! emits_all {
+    ($service:ident($($port:tt)+), |$ctx:ident, $number:ident| $emit:expr) => {
+        struct $service;
 
-#[service(emits(Large))]
-impl Emit {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..COUNT {
-            ctx.emit(Large::new(number)).await?;
-        }
-        Ok(())
-    }
-}
-
-struct TryEmit;
-
-#[service(emits(Large))]
-impl TryEmit {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..COUNT {
-            while ctx.try_emit(Large::new(number)).is_err() {
-                ctx.yield_now().await;
+        #[service(emits($($port)+))]
+        impl $service {
+            async fn run(&mut self, $ctx: &mut Context<Self>) -> Result<()> {
+                for $number in 0..COUNT {
+                    $emit;
+                }
+                Ok(())
             }
         }
-        Ok(())
-    }
+    };
 }
 
-struct EmitOn;
-
-#[service(emits(Large as out))]
-impl EmitOn {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..COUNT {
-            ctx.emit_on(Self::out, Large::new(number)).await?;
-        }
-        Ok(())
+emits_all!(Emit(Large), |ctx, number| ctx.emit(Large::new(number)).await?);
+emits_all!(EmitOn(Large as out), |ctx, number| ctx.emit_on(Self::out, Large::new(number)).await?);
+emits_all!(EmitWithin(Large), |ctx, number| {
+    ctx.emit(Large::new(number)).within(Duration::from_secs(60)).await?;
+});
+emits_all!(TryEmit(Large), |ctx, number| {
+    while ctx.try_emit(Large::new(number)).is_err() {
+        ctx.yield_now().await;
     }
-}
+});
 
 struct EmitBatch;
 
@@ -154,18 +144,6 @@ impl EmitBatch {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let larges: Vec<_> = (0..COUNT).map(Large::new).collect();
         ctx.emit_batch(&larges).await?;
-        Ok(())
-    }
-}
-
-struct EmitWithin;
-
-#[service(emits(Large))]
-impl EmitWithin {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..COUNT {
-            ctx.emit(Large::new(number)).within(Duration::from_secs(60)).await?;
-        }
         Ok(())
     }
 }
@@ -212,33 +190,17 @@ impl Asks {
 #[test]
 fn emit_and_recv() {
     carries(|node, sender| node.service(|| Emit).service(move || Recv(sender.clone())));
-}
-
-#[test]
-fn emit_within_and_try_recv() {
-    carries(|node, sender| node.service(|| EmitWithin).service(move || TryRecvs(sender.clone())));
-}
-
-#[test]
-fn try_emit_and_recv_many() {
-    carries(|node, sender| node.service(|| TryEmit).service(move || RecvMany(sender.clone())));
-}
-
-#[test]
-fn emit_batch() {
     carries(|node, sender| node.service(|| EmitBatch).service(move || Recv(sender.clone())));
-}
-
-#[test]
-fn emit_on() {
+    carries(|node, sender| node.service(|| Publishers).service(move || Recv(sender.clone())));
     carries(|node, sender| {
         node.service(|| EmitOn).bind("EmitOn", "out", "large").service(move || Recv(sender.clone()))
     });
 }
 
 #[test]
-fn publisher() {
-    carries(|node, sender| node.service(|| Publishers).service(move || Recv(sender.clone())));
+fn emit_and_other_ways_to_receive() {
+    carries(|node, sender| node.service(|| EmitWithin).service(move || TryRecvs(sender.clone())));
+    carries(|node, sender| node.service(|| TryEmit).service(move || RecvMany(sender.clone())));
 }
 
 #[test]

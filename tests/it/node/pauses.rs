@@ -5,6 +5,7 @@ use std::time::Duration;
 use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
 
 use crate::node::services::{Number, Source, Square, end, start};
+use crate::running::until;
 
 #[tokio::test(start_paused = true)]
 async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
@@ -34,9 +35,7 @@ async fn a_shutdown_cuts_the_pause_of_a_source_which_then_ends_well() {
     let factory_runs = runs.clone();
     let builder = Node::builder("main").topology(slow("Fickle"));
     let running = start(builder.service(move || Fickle::<false>(factory_runs.clone())));
-    while runs.read(|runs| *runs) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| runs.read(|runs| *runs) > 0).await;
     let report = end(running).await;
     assert_eq!(report.services[0].outcome, Outcome::Completed);
     assert_eq!(runs.read(|runs| *runs), 1, "no other try");
@@ -49,9 +48,7 @@ async fn a_shutdown_cuts_the_pause_of_a_reader_which_then_drains() {
     let builder = Node::builder("main").topology(slow("Fickle"));
     let builder = builder.service(|| Source { count: 10 });
     let running = start(builder.service(move || Fickle::<true>(factory_runs.clone())));
-    while runs.read(|runs| *runs) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| runs.read(|runs| *runs) > 0).await;
     let report = end(running).await;
     let feed = report.counters.iter().find(|line| line.label("reader") == "Fickle").unwrap();
     assert_eq!((feed.value("taken"), feed.value("left")), (10, 0));

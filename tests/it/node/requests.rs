@@ -19,7 +19,8 @@ use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;
 use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
-use crate::running::{LONG, end, start};
+use crate::running::{LONG, end, next, start};
+use crate::support::idle_services;
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -76,20 +77,6 @@ async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_repl
     values.sort_unstable();
     assert!(values.into_iter().eq((0..200).flat_map(|value| [2 * value; 20])));
     assert_eq!(taken.load(Ordering::Relaxed), 4_000);
-}
-
-#[tokio::test]
-async fn many_requests_are_open_at_once_and_wait_for_room() {
-    let (running, taken) = answerer();
-    let mut requester = running.requester::<Ask>("test").unwrap();
-    // The mailbox has 4 places.
-    let replies = (0..100).map(|value| requester.request(ask(value))).collect::<Vec<_>>();
-    let replies = join_all(replies).await;
-    let values = replies.into_iter().map(|reply| reply.unwrap().value);
-    assert!(values.eq((0..100).map(|value| 2 * value)));
-    assert_eq!(taken.load(Ordering::Relaxed), 100);
-    drop(requester);
-    conserved(&end(running).await.counters);
 }
 
 #[tokio::test]
@@ -226,53 +213,9 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     conserved(&end(running).await.counters);
 }
 
-#[tokio::test]
-async fn a_policy_that_drops_is_refused_for_requests() {
-    let node = Node::builder("main").service(|| Answerer(Arc::default()));
-    let error = node.subscription("Answerer", "doubles", Policy::Latest).build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "port `Answerer.doubles`: requests wait in a mailbox, which has a policy, `block` or \
-         `reject`, and no other key [M0007]"
-    );
-}
-
-/// A source: it ends at a shutdown.
-struct Endless(Sender<RequestError<Ask>>);
-
-#[service(requests(Ask))]
-impl Endless {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        loop {
-            let reply = ctx.request(ask(1)).await;
-            if let Err(error) = reply {
-                self.0.send(error.clone())?;
-                return Err(error.into());
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_source_that_requests_ends_well_at_a_shutdown() {
-    let (sent, received) = channel();
-    let node = Node::builder("main")
-        .service(|| Answerer(Arc::default()))
-        .service(move || Endless(sent.clone()));
-    let running = start(node);
-    tokio::task::yield_now().await;
-    end(running).await;
-    assert_eq!(received.recv().unwrap(), RequestError::ShuttingDown);
-}
-
-#[message(topic = "there", id = 42, reply = Sum)]
+#[message(topic = "summands", id = 42, reply = Sum)]
 #[derive(PartialEq)]
-struct There {
-    value: u64,
-}
-
-#[message(topic = "back", id = 43, reply = Sum)]
-struct Back {
+struct Summand {
     value: u64,
 }
 
@@ -282,90 +225,52 @@ struct Sum {
     value: u64,
 }
 
-/// Each of the two requests of the other one.
-struct First;
-struct Second;
+/// Requests of itself what it answers.
+struct Circle;
 
-macro_rules! answer_by_request {
-    ($service:ident answers $own:ident by $other:ident) => {
-        #[service(answers($own), requests($other))]
-        impl $service {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut requests = ctx.requests::<$own>();
-                while let Some(asked) = requests.recv().await {
-                    match asked.value {
-                        0 => _ = asked.reply(Sum { value: 0 }),
-                        value => {
-                            let inner = ctx.request($other { value: value - 1 });
-                            ctx.spawn(async move {
-                                if let Ok(Sum { value }) = inner.await {
-                                    asked.reply(Sum { value: value + 2 });
-                                }
-                            });
-                        }
-                    }
-                }
-                Ok(())
+#[service(answers(Summand), requests(Summand))]
+impl Circle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Summand>();
+        while let Some(asked) = requests.recv().await {
+            if asked.value == 0 {
+                asked.reply(Sum { value: 0 });
+                continue;
             }
+            let inner = ctx.request(Summand { value: asked.value - 1 });
+            ctx.spawn(async move {
+                if let Ok(Sum { value }) = inner.await {
+                    asked.reply(Sum { value: value + 2 });
+                }
+            });
         }
-    };
+        Ok(())
+    }
 }
-
-answer_by_request!(First answers There by Back);
-answer_by_request!(Second answers Back by There);
 
 #[tokio::test]
 async fn services_that_request_of_each_other_end_at_a_shutdown() {
-    let running = start(Node::builder("main").service(|| First).service(|| Second));
-    let mut requester = running.requester::<There>("test").unwrap();
-    assert_eq!(requester.request(There { value: 100 }).await, Ok(Sum { value: 200 }));
+    let node = Node::builder("main").named_service("First", || Circle);
+    let running = start(node.named_service("Second", || Circle));
+    let mut requester = running.requester::<Summand>("test").unwrap();
+    assert_eq!(requester.request(Summand { value: 100 }).await, Ok(Sum { value: 200 }));
     end(running).await;
 }
 
 #[message(topic = "progress", id = 44)]
-struct Progress {
+pub(crate) struct Progress {
     done: u64,
 }
 
-/// Answers, and emits what the one who requests reads: a circle with one topic.
-struct Worker;
-
-#[service(answers(Ask), emits(Progress))]
-impl Worker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        let mut done = 0;
-        while let Some(asked) = requests.recv().await {
-            done += 1;
-            ctx.emit(Progress { done }).await?;
-            asked.reply_with(|ask| double(ask.value));
-        }
-        Ok(())
-    }
+idle_services! {
+    Worker(answers(Ask), emits(Progress));
+    Boss(requests(Ask), reads(Progress));
 }
 
-struct Boss;
-
-#[service(requests(Ask), reads(Progress))]
-impl Boss {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut progress = ctx.subscribe::<Progress>()?;
-        for value in 0..3 {
-            assert_eq!(ctx.request(ask(value)).await?, double(value));
-        }
-        for done in 1..=3 {
-            let message = progress.recv().await.and_then(|delivery| delivery.message());
-            assert_eq!(message.map(|message| message.done), Some(done));
-        }
-        progress.unsubscribe();
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
-    let node = Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+/// Nobody waits for room in a ring: the program is not refused.
+#[test]
+fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
+    Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
 }
 
 #[tokio::test]
@@ -388,23 +293,12 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
 }
 
 #[tokio::test]
-async fn a_request_of_a_topic_that_is_new_after_the_start_is_gone() {
-    let (running, _) = answerer();
-    let mut requester = running.requester::<There>("test").unwrap();
-    let mut reply = requester.request(There { value: 1 });
-    assert_eq!(poll_once(&mut reply).await, Poll::Ready(Err(RequestError::Gone { actor: None })));
-    end(running).await;
-}
-
-#[tokio::test]
 async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too() {
     let (sent, received) = channel();
     let node = Node::builder("main").service(|| Answerer(Arc::default())).service(caller(1, sent));
     let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
-    while received.try_recv().is_err() {
-        tokio::task::yield_now().await;
-    }
+    next(&received).await;
     // More turns than the service needs to end.
     for value in 0..100 {
         assert!(requester.request(ask(value)).await.is_ok());

@@ -1,33 +1,38 @@
 //! How nodes end: accepted messages are drained, services that hang are named and abandoned, and
 //! stop hooks run.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use mycelium::counters::Reading;
-use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, service};
+use mycelium::{
+    Context, Error, Kept, Node, Outcome, Refusal, Result, ShuttingDown, StartError, Subscription,
+    Topology, service,
+};
 
 use crate::lines::Lines;
+use crate::node::asks::{Answerer, Ask, ask};
 use crate::node::services::{
-    Endless, Number, Sink, Source, Square, Squarer, conserved, end, pipeline, run, squares, start,
+    Endless, Number, Sink, Source, Square, Squarer, conserved, end, patient, pipeline, run,
+    squares, start,
 };
+use crate::running::{next, until};
 
 #[tokio::test]
 async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
     let (sender, received) = channel();
+    // The services in between wait for room, also during the shutdown.
+    let small = Topology::parse("a.toml", "[topic.squares]\ncapacity = 2").unwrap();
     let running = start(
         Node::builder("main")
+            .topology(small)
             .service(|| Endless)
             .service(|| Squarer { fault: |_: &_, _| Ok(()) })
             .service(move || Sink(sender.clone())),
     );
-    let first = loop {
-        match received.try_recv() {
-            Ok(first) => break first,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let first = next(&received).await;
     running.shutdown();
     let report = end(running).await;
     let rest: Vec<_> = received.iter().collect();
@@ -62,26 +67,18 @@ async fn a_slow_shutdown_logs_what_it_waits_for() {
     assert_eq!(slow, [&each[..], &[r#"16s waits_for="stop hooks""#.into()]].concat());
 }
 
-/// Receives the numbers after a message of its channel.
-struct Late(Receiver<()>, Sender<u64>);
+/// Sends the numbers to the test.
+struct Taker(Sender<u64>);
 
 #[service(reads(Number))]
-impl Late {
+impl Taker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut numbers = ctx.subscribe::<Number>()?;
-        while self.0.try_recv().is_err() {
-            ctx.yield_now().await;
-        }
         while let Some(delivery) = numbers.recv().await {
-            self.1.send(delivery.message().expect("no gap").value)?;
+            self.0.send(delivery.message().expect("no gap").value)?;
         }
         Ok(())
     }
-}
-
-fn sent(counters: &[Reading]) -> u64 {
-    let mut topics = counters.iter().filter(|line| line.label("topic") == "numbers");
-    topics.find(|line| line.label("reader").is_empty()).map_or(0, |line| line.value("sent"))
 }
 
 #[tokio::test]
@@ -112,13 +109,9 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
     }
     let (errors, said) = channel();
     let (numbers, received) = channel();
-    let (go, wait) = channel();
-    go.send(()).unwrap();
-    let mut late = Some(Late(wait, numbers));
     let builder = Node::builder("main").service(move || Last(errors.clone()));
     let builder = builder.bind("Last", "squares", "squares.last");
-    let running = start(builder.service(move || late.take().expect("one start")));
-    let report = running.join().await.unwrap();
+    let report = run(builder.service(move || Taker(numbers.clone()))).await;
     assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
     assert!(received.iter().eq([1, 3]));
     let said: Vec<String> = said.iter().collect();
@@ -149,14 +142,10 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
     for _ in 0..50 {
         let accepted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
         let (numbers, received) = channel();
-        let (go, wait) = channel();
-        go.send(()).unwrap();
-        let (counted, mut late) = (accepted.clone(), Some(Late(wait, numbers)));
+        let counted = accepted.clone();
         let builder = Node::builder("main").service(move || Parent(counted.clone()));
-        let running = start(builder.service(move || late.take().expect("one start")));
-        while accepted.load(std::sync::atomic::Ordering::Relaxed) < 1000 {
-            tokio::task::yield_now().await;
-        }
+        let running = start(builder.service(move || Taker(numbers.clone())));
+        until(|| accepted.load(std::sync::atomic::Ordering::Relaxed) >= 1000).await;
         end(running).await;
         let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(received.iter().count() as u64, accepted);
@@ -165,72 +154,29 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    type Flag = std::sync::Arc<AtomicBool>;
-    struct Parent(Flag, Flag);
+    struct Parent;
     #[service(emits(Number))]
     impl Parent {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let mut numbers = ctx.publisher::<Number>()?;
-            let (polled, reader_ended) = (self.0.clone(), self.1.clone());
+            let (begins, begun) = channel();
             ctx.spawn(async move {
-                polled.store(true, Ordering::Relaxed);
+                begins.send(()).unwrap();
                 // One long poll: the reader ends meanwhile, if nothing holds it.
-                for _ in 0..1_000_000 {
-                    if reader_ended.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    std::hint::spin_loop();
-                }
+                std::thread::sleep(Duration::from_millis(100));
                 numbers.try_emit(Number { value: 7 }).expect("room");
             });
-            while !self.0.load(Ordering::Relaxed) {
+            while begun.try_recv().is_err() {
                 ctx.yield_now().await;
             }
             ctx.shutdown();
             Ok(())
         }
     }
-    struct Reader(Flag, Sender<u64>);
-    #[service(reads(Number))]
-    impl Reader {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut numbers = ctx.subscribe::<Number>()?;
-            while let Some(delivery) = numbers.recv().await {
-                self.1.send(delivery.message().expect("no gap").value)?;
-            }
-            self.0.store(true, Ordering::Relaxed);
-            Ok(())
-        }
-    }
-    let (polled, ended) = (Flag::default(), Flag::default());
     let (sender, received) = channel();
-    let reader_ended = ended.clone();
-    let builder = Node::builder("main")
-        .service(move || Parent(polled.clone(), ended.clone()))
-        .service(move || Reader(reader_ended.clone(), sender.clone()));
-    run(builder).await;
+    let builder = Node::builder("main").service(|| Parent);
+    run(builder.service(move || Taker(sender.clone()))).await;
     assert!(received.iter().eq([7]));
-}
-
-#[tokio::test]
-async fn a_refused_emit_beside_a_future_that_is_always_ready_ends_the_source() {
-    struct Selects;
-    #[service(emits(Number))]
-    impl Selects {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            ctx.shutdown();
-            for _ in 0..10 {
-                let (emit, ready) = (ctx.emit(Number { value: 0 }), std::future::ready(()));
-                if let Either::Left((sent, _)) = select(emit, ready).await {
-                    sent?;
-                }
-            }
-            panic!("no emit failed");
-        }
-    }
-    let report = run(Node::builder("main").service(|| Selects)).await;
-    assert_eq!((&report.services[0].outcome, report.services[0].panics), (&Outcome::Completed, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,41 +199,9 @@ async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
 }
 
 #[tokio::test]
-async fn a_service_with_inputs_waits_for_room_during_a_shutdown() {
-    struct Slow(Sender<u64>);
-    #[service(reads(Square))]
-    impl Slow {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let mut squares = ctx.subscribe::<Square>()?;
-            ctx.shutdown_requested().await;
-            for _ in 0..100 {
-                ctx.yield_now().await;
-            }
-            while let Some(delivery) = squares.recv().await {
-                self.0.send(delivery.message().expect("no gap").value)?;
-            }
-            Ok(())
-        }
-    }
-    let small = "[topic.squares]\ncapacity = 2";
-    let (squares, received) = channel();
-    let mut slow = Some(Slow(squares));
-    let builder = Node::builder("main").topology(Topology::parse("a.toml", small).unwrap());
-    let builder = builder.service(|| Source { count: 50 });
-    let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
-    let running = start(builder.service(move || slow.take().expect("one start")));
-    while sent(&running.counters()) < 50 {
-        tokio::task::yield_now().await;
-    }
-    let report = end(running).await;
-    assert_eq!(received.iter().count(), 50);
-    conserved(&report.counters);
-}
-
-#[tokio::test]
 async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
     struct Failing(u8);
-    #[service(emits(Number))]
+    #[service(emits(Number), requests(Ask))]
     impl Failing {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             ctx.shutdown();
@@ -295,17 +209,29 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
                 0 => drop(ctx.publisher::<Number>()?),
                 1 => ctx.emit(Number { value: 1 }).await.map_err(std::io::Error::other)?,
                 2 => ctx.sleep(Duration::ZERO).await.map_err(std::io::Error::other)?,
+                3 => drop(ctx.request(ask(1)).await?),
+                4 => loop {
+                    // Beside a future that is always ready.
+                    let (emit, ready) = (ctx.emit(Number { value: 0 }), std::future::ready(()));
+                    if let Either::Left((sent, _)) = select(emit, ready).await {
+                        sent?;
+                    }
+                },
                 _ => ctx.try_emit(Number { value: 1 })?,
             }
             panic!("the node shuts down");
         }
     }
     let once = "[service.Failing]\nmax_restarts = 0";
-    for way in 0..4 {
-        let builder = Node::builder("main").topology(Topology::parse("a.toml", once).unwrap());
+    for way in 0..6 {
+        let builder = Node::builder("main")
+            .service(|| Answerer(Arc::default()))
+            .topology(Topology::parse("a.toml", once).unwrap());
         let report = run(builder.service(move || Failing(way))).await;
-        let service = &report.services[0];
-        assert_eq!((&service.outcome, service.errors), (&Outcome::Completed, 0), "{way}");
+        let mut services = report.services.iter();
+        let service = services.find(|service| service.name == "Failing").unwrap();
+        let found = (&service.outcome, service.errors, service.panics);
+        assert_eq!(found, (&Outcome::Completed, 0, 0), "{way}");
     }
 }
 
@@ -383,4 +309,48 @@ async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
         assert!(error.contains(&format!("`{name}` failed permanently")), "{error}");
         assert!(error.ends_with(&format!("{reason} [M0054]")), "{error}");
     }
+}
+
+/// Fails once with the error of another node that shuts down.
+struct Confused(bool);
+
+#[service()]
+impl Confused {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        if std::mem::take(&mut self.0) {
+            return Err(ShuttingDown.into());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_shutdown_is_a_failure_while_the_node_runs() {
+    let builder = Node::builder("main").topology(patient(&["Confused"]));
+    let report = run(builder.service(|| Confused(true))).await;
+    assert_eq!((report.services[0].starts, report.services[0].errors), (2, 1));
+}
+
+/// Gives its subscription away.
+struct Lends(Sender<Subscription<Number>>);
+
+#[service(reads(Number))]
+impl Lends {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.0.send(ctx.subscribe::<Number>()?).expect("the test takes it");
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_was_given_away_ends_at_the_deadline() {
+    let (sender, lent) = channel();
+    let builder = Node::builder("main").service(|| Deaf);
+    let running = start(builder.service(move || Lends(sender.clone())));
+    let _outside = running.publisher::<Number>("outside").unwrap();
+    let mut numbers = next(&lent).await;
+    running.shutdown();
+    let error = running.join().await.unwrap_err();
+    assert!(matches!(error, StartError::Abandoned { .. }), "{error}");
+    assert!(matches!(numbers.recv().now_or_never(), Some(None)));
 }

@@ -1,0 +1,100 @@
+//! Settings of a program that `build` refuses: the error names the setting, and says what is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::{Builder, Node, OnStall, Policy, Topology, message};
+
+use crate::node::asks::Answerer;
+use crate::node::services::{Endless, Number};
+
+#[message(topic = "trades", id = 52)]
+struct Trade {
+    price: u64,
+}
+
+fn evicts(node: Builder, topic: &str, seconds: u64) -> Builder {
+    node.on_stall(topic, OnStall::EvictAfter(Duration::from_secs(seconds)))
+}
+
+fn answers(node: Builder) -> Builder {
+    node.service(|| Answerer(Arc::default()))
+}
+
+#[test]
+fn settings_that_do_not_fit_are_errors_of_the_build() {
+    let cases: [(fn(Builder) -> Builder, &str); 14] = [
+        (
+            |node| node.backpressure_threshold("number", 80),
+            "the threshold of topic `number` (`Builder::backpressure_threshold`): unknown topic: \
+             did you mean `numbers`? (expected one of: numbers) [M0012]",
+        ),
+        (
+            |node| node.backpressure_threshold("numbers", 101),
+            "the threshold of topic `numbers` (`Builder::backpressure_threshold`): invalid \
+             percentage 101: expected 1 to 100 [M0012]",
+        ),
+        (
+            |node| evicts(node, "number", 5),
+            "`Builder::on_stall` of topic `number`: unknown topic: did you mean `numbers`? \
+             (expected one of: numbers) [M0013]",
+        ),
+        (
+            |node| evicts(node, "numbers", 0),
+            "`Builder::on_stall` of topic `numbers`: invalid time: expected more than 0 s [M0013]",
+        ),
+        (
+            |node| node.latency_sample("numbers", 1.5),
+            "`Builder::latency_sample` of topic `numbers`: invalid share 1.5: expected a number \
+             from 0 to 1 [M0014]",
+        ),
+        (|node| node.latency_sample("numbers", f64::NAN), "invalid share NaN: expected a number"),
+        (
+            |node| node.latency_sample("number", 1.0),
+            "`Builder::latency_sample` of topic `number`: unknown topic: did you mean `numbers`? \
+             (expected one of: numbers) [M0014]",
+        ),
+        (
+            |node| answers(node).latency_sample("doubles", 1.0),
+            "`Builder::latency_sample` of topic `doubles`: it has requests, whose latency is not \
+             measured [M0014]",
+        ),
+        (
+            |node| {
+                let text = "[topic.doubles]\nlatency_sample = 0.1";
+                answers(node).topology(Topology::parse("t.toml", text).unwrap())
+            },
+            "t.toml:2:18: topic `doubles` carries requests, on which `latency_sample` has no \
+             effect: remove the key [M0113]",
+        ),
+        (
+            |node| answers(node).subscription("Answerer", "doubles", Policy::Latest),
+            "port `Answerer.doubles`: requests wait in a mailbox, which has a policy, `block` or \
+             `reject`, and no other key [M0007]",
+        ),
+        (
+            |node| {
+                node.fast_handler("limit", |_: &Number| Ok(())).fast_handler_of(
+                    "other",
+                    "limit",
+                    |_: &Number| Ok(()),
+                )
+            },
+            "fast handler `limit` (`Builder::fast_handler`): two fast handlers have this name: \
+             give one of them another name [M0020]",
+        ),
+        (
+            |node| node.fast_handler_of("numbers", "limit", |_: &Trade| Ok(())),
+            "topic `numbers` carries",
+        ),
+        (|node| node.fast_handler("a limit", |_: &Number| Ok(())), "invalid name"),
+        (
+            |node| node.fast_handler_of("mycelium.dead-letters", "limit", |_: &Number| Ok(())),
+            "mycelium.",
+        ),
+    ];
+    for (set, expected) in cases {
+        let error = set(Node::builder("main").service(|| Endless)).build().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}\ninstead of\n{expected}");
+    }
+}
