@@ -13,31 +13,24 @@ use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker};
-use crate::running::{end, start, within};
+use crate::running::{end, start, until, within};
 use crate::support::Directory;
 
-/// Publishes one message, and then ignores the shutdown.
-struct Deaf;
-
-#[service(emits(Number))]
-impl Deaf {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Number { value: 1 }).await?;
-        std::future::pending().await
-    }
+/// Publishes one message, and then ignores the shutdown. `Patient` waits for the message to be
+/// confirmed, `Deaf` for ever.
+struct Once {
+    is_patient: bool,
 }
 
-/// Handles each number for half a second.
-struct Slow;
-
-#[service(reads(Number))]
-impl Slow {
+#[service(emits(Number))]
+impl Once {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while numbers.recv().await.is_some() {
-            ctx.sleep(Duration::from_millis(500)).await?;
+        ctx.emit(Number { value: 1 }).await?;
+        if self.is_patient {
+            ctx.confirmed().await;
+            return Ok(());
         }
-        Ok(())
+        std::future::pending().await
     }
 }
 
@@ -69,7 +62,7 @@ impl Ticker {
     }
 }
 
-const TOPOLOGY: &str = r#"
+pub(crate) const TOPOLOGY: &str = r#"
 [node.far]
 services = ["Counter"]
 [node.near]
@@ -82,28 +75,27 @@ max_retry = "20ms"
 "#;
 
 /// The two nodes, and their directory.
-struct Pair {
-    directory: Directory,
+pub(crate) struct Pair {
+    pub(crate) directory: Directory,
     taken: Sender<u64>,
 }
 
 impl Pair {
-    fn new(name: &str) -> (Pair, Receiver<u64>) {
+    pub(crate) fn new(name: &str) -> (Pair, Receiver<u64>) {
         let (taken, received) = channel();
         (Pair { directory: Directory::new(&format!("nodes-{name}")), taken }, received)
     }
 
-    fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Builder {
+    pub(crate) fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Builder {
         let topology = Topology::parse("pair.toml", text).unwrap();
         let taken = self.taken.clone();
         Node::builder(name)
             .topology(topology.in_directory(&self.directory.0))
             .service(move || Counter { count, stays })
             .service(move || Taker(taken.clone()))
-            .service(|| Deaf)
+            .named_service("Deaf", || Once { is_patient: false })
+            .named_service("Patient", || Once { is_patient: true })
             .service(|| Ticker)
-            .service(|| Patient)
-            .service(|| Slow)
             .service(|| Steady)
     }
 
@@ -111,7 +103,7 @@ impl Pair {
         self.start_of(TOPOLOGY, name, count, stays)
     }
 
-    fn start_of(&self, text: &str, name: &str, count: u64, stays: bool) -> Running {
+    pub(crate) fn start_of(&self, text: &str, name: &str, count: u64, stays: bool) -> Running {
         start(self.node(text, name, count, stays))
     }
 }
@@ -141,9 +133,9 @@ async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
 async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let (pair, _received) = Pair::new("slow");
     let text = TOPOLOGY
-        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
-        .replace("[\"Taker\"]", "[\"Slow\"]");
-    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 8, false));
+        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"400ms\"")
+        .replace("[\"Taker\"]", "[\"Steady\"]");
+    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 20, false));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
@@ -158,10 +150,8 @@ async fn nodes_are_ready_once_they_have_met() {
     let near = pair.start("near", 0, true);
     within(far.ready()).await.unwrap();
     within(near.ready()).await.unwrap();
-    far.shutdown();
-    near.shutdown();
-    within(far.join()).await.unwrap();
-    within(near.join()).await.unwrap();
+    within(end(far)).await;
+    within(end(near)).await;
 }
 
 #[tokio::test]
@@ -177,13 +167,8 @@ async fn a_node_of_another_user_is_rejected() {
         }
         let turned_away =
             || -> u64 { far.counters().iter().map(|line| line.value("rejected_peers")).sum() };
-        let turned_away = async {
-            while !welcome && turned_away() == 0 {
-                tokio::task::yield_now().await;
-            }
-            turned_away()
-        };
-        assert_eq!(within(turned_away).await > 0, !welcome);
+        until(|| welcome || turned_away() > 0).await;
+        assert_eq!(turned_away() > 0, !welcome);
         near.shutdown();
         far.shutdown();
         _ = within(near.join()).await;
@@ -200,15 +185,9 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
     let near = start("near");
     for _ in 0..20 {
         let far = start("far");
-        let first = within(async {
-            // Behind the rest of the run before.
-            while received.try_recv() != Ok(0) {
-                tokio::task::yield_now().await;
-            }
-        });
-        first.await;
-        far.shutdown();
-        within(far.join()).await.unwrap();
+        // Behind the rest of the run before.
+        until(|| received.try_recv() == Ok(0)).await;
+        within(end(far)).await;
     }
     within(end(near)).await;
 }
@@ -228,18 +207,6 @@ fn undelivered_messages_say_that_their_reader_broke_the_protocol() {
     assert_eq!(text(&[left("far"), left("near")]), both);
 }
 
-/// Waits for its message to be confirmed, and ignores the shutdown.
-struct Patient;
-
-#[service(emits(Number))]
-impl Patient {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Number { value: 1 }).await?;
-        ctx.confirmed().await;
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn undelivered_messages_of_an_abandoned_service_are_named() {
     for name in ["Deaf", "Patient"] {
@@ -248,9 +215,7 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
         let text = TOPOLOGY.replace("[\"Counter\"]", &service);
         let far = pair.start_of(&text, "far", 0, false);
         let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
-        while sent() == 0 {
-            within(tokio::task::yield_now()).await;
-        }
+        until(|| sent() > 0).await;
         far.shutdown();
         let error = within(far.join()).await.unwrap_err();
         let text = "not delivered within 100ms: 1 message of `numbers` to node `near`; \

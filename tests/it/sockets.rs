@@ -4,42 +4,17 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::path::Path;
 
-use mycelium::{Node, Running, StartError, Topology};
+use mycelium::StartError;
 use mycelium_tokio::Tokio;
 
-use crate::numbers::{Counter, Taker, within};
-use crate::support::Directory;
+use crate::nodes::{Pair, TOPOLOGY};
+use crate::running::{end, until, within};
 
-/// A directory for one test.
-struct TestDir(Directory);
-
-impl TestDir {
-    fn new(test: &str) -> TestDir {
-        TestDir(Directory::new(&format!("sockets-{test}")))
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.0.join("far.sock")
-    }
-
-    /// One of two nodes; `keys` are keys of the one that listens.
-    fn node(&self, name: &str, keys: &str, taken: Sender<u64>) -> Node {
-        let text = format!(
-            "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
-             [link.default]\nretry = \"1ms\"\nmax_retry = \"20ms\"\n"
-        );
-        let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0.0);
-        let builder =
-            Node::builder(name).topology(topology).service(|| Counter { count: 1, stays: true });
-        builder.service(move || Taker(taken.clone())).build().unwrap()
-    }
-
-    fn start(&self, keys: &str) -> Result<Running, StartError> {
-        self.node("far", keys, channel().0).start(Tokio::current().unwrap())
-    }
+/// The two nodes, with more keys of the one that listens.
+fn text(keys: &str) -> String {
+    TOPOLOGY.replace("[node.far]", &format!("[node.far]\nshutdown = \"100ms\"\n{keys}"))
 }
 
 fn mode(path: &Path) -> u32 {
@@ -53,13 +28,12 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         ("users = [0, 65534]", 0o711, 0o666),
         ("users = [0, 65534]\nmode = \"0622\"", 0o711, 0o622),
     ] {
-        let dir = TestDir::new("users");
-        let far = dir.start(keys).unwrap();
-        assert_eq!((mode(&dir.0.0), mode(&dir.socket())), (directory, socket), "{keys}");
+        let (pair, _received) = Pair::new("sockets-users");
+        let far = pair.start_of(&text(keys), "far", 1, true);
+        let found = (mode(&pair.directory.0), mode(&pair.directory.0.join("far.sock")));
+        assert_eq!(found, (directory, socket), "{keys}");
         let has_sent = || far.counters().iter().any(|line| line.value("sent") > 0);
-        while !has_sent() {
-            tokio::task::yield_now().await;
-        }
+        until(has_sent).await;
         far.shutdown();
         // The reader has never connected.
         assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));
@@ -68,41 +42,36 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
 
 #[tokio::test]
 async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
-    let dir = TestDir::new("closed");
-    fs::create_dir(&dir.0.0).unwrap();
-    fs::set_permissions(&dir.0.0, Permissions::from_mode(0o700)).unwrap();
-    let socket = dir.0.0.join("run").join("far.sock");
-    let keys = format!("users = [0, 65534]\nsocket = {socket:?}");
-    let error = dir.start(&keys).unwrap_err();
+    let (pair, _received) = Pair::new("sockets-closed");
+    let closed = &pair.directory.0;
+    fs::create_dir(closed).unwrap();
+    fs::set_permissions(closed, Permissions::from_mode(0o700)).unwrap();
+    let socket = closed.join("run").join("far.sock");
+    let text = text(&format!("users = [0, 65534]\nsocket = {socket:?}"));
+    let node = pair.node(&text, "far", 1, true).build().unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err();
     let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
-    assert_eq!((&**node, directory, *user), ("far", &dir.0.0, Some(65534)));
+    assert_eq!((&**node, directory, *user), ("far", closed, Some(65534)));
     let text = error.to_string();
-    assert!(text.starts_with("sockets.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
+    assert!(text.starts_with("pair.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
     assert!(text.contains("`Topology::in_directory`"), "{text}");
 }
 
 #[tokio::test]
 async fn a_vanished_socket_is_restored_and_readers_connect() {
-    let dir = TestDir::new("vanished");
-    let far = dir.start("").unwrap();
+    let (pair, received) = Pair::new("sockets-vanished");
+    let far = pair.start_of(&text(""), "far", 1, true);
+    let (directory, socket) = (&pair.directory.0, pair.directory.0.join("far.sock"));
     let remove: [&dyn Fn(); 2] =
-        [&|| fs::remove_file(dir.socket()).unwrap(), &|| fs::remove_dir_all(&dir.0.0).unwrap()];
+        [&|| fs::remove_file(&socket).unwrap(), &|| fs::remove_dir_all(directory).unwrap()];
     for remove in remove {
         remove();
-        within(async {
-            while !dir.socket().exists() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        until(|| socket.exists()).await;
     }
-    let (taken, received) = channel();
-    let near = dir.node("near", "", taken).start(Tokio::current().unwrap()).unwrap();
+    let near = pair.start_of(&text(""), "near", 1, true);
     within(near.ready()).await.unwrap();
-    far.shutdown();
-    within(far.join()).await.unwrap();
-    near.shutdown();
-    within(near.join()).await.unwrap();
+    within(end(far)).await;
+    within(end(near)).await;
     assert!(received.try_iter().eq([0]));
-    assert!(!dir.socket().exists(), "the new one is removed at the end");
+    assert!(!socket.exists(), "the new one is removed at the end");
 }

@@ -4,15 +4,18 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::{
-    Builder, Context, DeadLetter, Delivery, Error, Node, Result, StartError, Topology, TryRecv,
+    Context, DeadLetter, Delivery, Error, Node, Result, Running, StartError, Topology, TryRecv,
     message, service,
 };
 
 use crate::nodes::{Counter, Number, Pair, TOPOLOGY, Taker};
-use crate::running::{end, run, start, within};
+use crate::running::{end, next, run, start, until, within};
 
-/// Forwards the topics of dead letters, and reports their end.
-struct Undertaker(Sender<&'static str>);
+/// Gets the words of services.
+type Told = Sender<&'static str>;
+
+/// Says that there is a dead letter, and their end.
+struct Undertaker(Told);
 
 #[service(reads(DeadLetter))]
 impl Undertaker {
@@ -61,7 +64,7 @@ impl Alarm {
 }
 
 /// Takes alerts, whose own failures would be dead letters, too.
-struct Pager(Sender<&'static str>);
+struct Pager(Told);
 
 #[service(reads(Alert))]
 impl Pager {
@@ -105,11 +108,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
             .service(|| Alarm)
             .service(move || Pager(sender.clone()));
         let running = start(builder);
-        let mut seen = Vec::new();
-        while seen.len() < 2 {
-            seen.extend(told.try_iter());
-            within(tokio::task::yield_now()).await;
-        }
+        let mut seen = vec![next(&told).await, next(&told).await];
         if by_shutdown {
             running.shutdown();
         }
@@ -119,29 +118,34 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     }
 }
 
-/// `far`, with one more service.
-fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Builder {
-    let services = "services = [\"Counter\", \"Undertaker\"]";
-    let text = text.replace("services = [\"Counter\"]", services);
-    let (topology, taken) = (quick(&text), pair.taken.clone());
-    Node::builder("far")
-        .topology(topology.in_directory(&pair.directory.0))
+/// A node of two, with the services of this file.
+fn start_of(pair: &Pair, text: &str, name: &str, stays: bool, told: &Told) -> Running {
+    let (taken, letters, alerts, own) =
+        (pair.taken.clone(), told.clone(), told.clone(), told.clone());
+    let builder = Node::builder(name)
+        .topology(quick(text).in_directory(&pair.directory.0))
         .service(move || Counter { count: 20, stays })
         .service(move || Taker(taken.clone()))
         .service(|| Hapless)
-        .service(move || Undertaker(told.clone()))
+        .service(|| Alarm)
+        .service(move || Undertaker(letters.clone()))
+        .service(move || Pager(alerts.clone()))
+        .service(move || Careful(own.clone()));
+    start(builder)
+}
+
+/// `far`, with one more service.
+fn far(pair: &Pair, text: &str, stays: bool, told: Told) -> Running {
+    let text = text.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]");
+    start_of(pair, &text, "far", stays, &told)
 }
 
 #[tokio::test]
 async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
     let (pair, received) = Pair::new("letters");
     let (sender, told) = channel();
-    let far = start(far(&pair, TOPOLOGY, false, sender));
-    let early = tokio::time::timeout(Duration::from_millis(50), async {
-        while told.try_recv().is_err() {
-            tokio::task::yield_now().await;
-        }
-    });
+    let far = far(&pair, TOPOLOGY, false, sender);
+    let early = tokio::time::timeout(Duration::from_millis(50), next(&told));
     assert!(early.await.is_err(), "the link may yet give something up");
     let near = pair.start("near", 0, false);
     within(far.join()).await.unwrap();
@@ -153,9 +157,9 @@ async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
 #[tokio::test]
 async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
     let (pair, _received) = Pair::new("letters-nobody");
-    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let impatient = TOPOLOGY.replace("[node.far]", "[node.far]\nshutdown = \"100ms\"");
     let (sender, told) = channel();
-    let far = start(far(&pair, &impatient, false, sender));
+    let far = far(&pair, &impatient, false, sender);
     let error = within(far.join()).await.unwrap_err();
     let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 20)]);
@@ -166,7 +170,7 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
 async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
     let (pair, _received) = Pair::new("letters-shutdown");
     let (sender, told) = channel();
-    let far = start(far(&pair, TOPOLOGY, true, sender));
+    let far = far(&pair, TOPOLOGY, true, sender);
     let near = pair.start("near", 0, false);
     within(far.ready()).await.unwrap();
     within(end(far)).await;
@@ -182,18 +186,7 @@ async fn an_alert_sender_ends_after_the_other_services() {
     let text = TOPOLOGY
         .replace("[\"Counter\"]", "[\"Counter\", \"Alarm\"]")
         .replace("[\"Taker\"]", "[\"Taker\", \"Pager\"]");
-    let start = |name| {
-        let (taken, sender) = (pair.taken.clone(), sender.clone());
-        let node = Node::builder(name)
-            .topology(quick(&text).in_directory(&pair.directory.0))
-            .service(|| Counter { count: 20, stays: false })
-            .service(move || Taker(taken.clone()))
-            .service(|| Hapless)
-            .service(|| Alarm)
-            .service(move || Pager(sender.clone()));
-        start(node)
-    };
-    let nodes = ["far", "near"].map(start);
+    let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, false, &sender));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
@@ -227,14 +220,12 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     let running = start(builder);
     let letters =
         || -> u64 { running.counters().iter().map(|line| line.value("dead_letters")).sum() };
-    while letters() < 2 {
-        within(tokio::task::yield_now()).await;
-    }
+    until(|| letters() >= 2).await;
     within(end(running)).await;
 }
 
 /// Publishes, and reads the dead letters of links.
-struct Careful(Sender<&'static str>);
+struct Careful(Told);
 
 #[service(reads(DeadLetter), emits(Number))]
 impl Careful {
@@ -255,16 +246,7 @@ async fn a_reader_of_its_own_dead_letters_keeps_running() {
     let (pair, received) = Pair::new("letters-own");
     let (sender, told) = channel();
     let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Careful\"]");
-    let start = |name| {
-        let (taken, sender) = (pair.taken.clone(), sender.clone());
-        let node = Node::builder(name)
-            .topology(quick(&text).in_directory(&pair.directory.0))
-            .service(move || Careful(sender.clone()))
-            .service(|| Hapless)
-            .service(move || Taker(taken.clone()));
-        start(node)
-    };
-    let nodes = ["far", "near"].map(start);
+    let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, false, &sender));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
