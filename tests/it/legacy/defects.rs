@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::legacy::harness::{
-    Client, Floor, ORDER, SWAP, counter, frame, hello, hex, run, until, words,
+    Client, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, until, words,
 };
 use crate::support::Directory;
 
@@ -36,9 +36,7 @@ fn l5_a5_a_client_gets_mapped_messages_of_others_alone() {
 /// The digest was not answered, only on one kind of socket, and half of a connection lived on.
 #[test]
 fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
-    let floor = Floor::of_digest("");
-    let node = floor.broker();
-    let (_, report) = run(node, move |running| {
+    let (_, report) = run_broker(Floor::of_digest(""), move |floor, running| {
         let mut wrong = floor.connect();
         wrong.send(&[hex("2000"), vec![0; 32], words(SWAP, 1, 1)].concat());
         assert_eq!(wrong.frame(), None);
@@ -53,9 +51,7 @@ fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
     });
     assert_eq!(counter(&report.counters, "received"), 1);
 
-    let plain = Floor::of_broker("\"plain\"", "");
-    let node = plain.broker();
-    run(node, move |_| {
+    run_broker(Floor::plain(""), move |plain, _| {
         let mut client = plain.connect();
         client.send(&[hello(), words(SWAP, 1, 1)].concat());
         assert_eq!(client.frame(), None);
@@ -66,9 +62,7 @@ fn e5_a_digest_is_checked_both_ways_and_a_refused_client_sees_the_end() {
 #[test]
 fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
     for (keys, ends) in [("", true), ("invalid = \"drop\"", false)] {
-        let floor = Floor::of_broker("\"plain\"", keys);
-        let node = floor.broker();
-        let (_, report) = run(node, move |_| {
+        let (_, report) = run_broker(Floor::plain(keys), move |floor, _| {
             let mut client = floor.connect();
             let longer = frame(SWAP, &[1; 24]);
             client.send(&[words(SWAP, 1, 1), longer, words(SWAP, 2, 2)].concat());
@@ -89,18 +83,17 @@ fn e2_a_payload_of_another_length_ends_the_connection_or_is_counted() {
 /// A handshake without a limit in time blocked all other clients, and the shutdown.
 #[test]
 fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
-    let floor = Floor::of_digest("connections = 3\ntimeout = \"1h\"");
-    let node = floor.broker();
-    let (silent, report) = run(node, move |running| {
-        let mut silent: Vec<Client> = (0..3).map(|_| floor.connect()).collect();
-        until(running, "connections", 3);
-        // The oldest one makes room.
-        let mut client = floor.connect();
-        client.send(&[hello(), words(SWAP, 1, 1)].concat());
-        assert_eq!(client.words(), Some((ORDER, 1, 1)));
-        assert_eq!(silent[0].frame(), None);
-        silent
-    });
+    let (silent, report) =
+        run_broker(Floor::of_digest("connections = 3\ntimeout = \"1h\""), move |floor, running| {
+            let mut silent: Vec<Client> = (0..3).map(|_| floor.connect()).collect();
+            until(running, "connections", 3);
+            // The oldest one makes room.
+            let mut client = floor.connect();
+            client.send(&[hello(), words(SWAP, 1, 1)].concat());
+            assert_eq!(client.words(), Some((ORDER, 1, 1)));
+            assert_eq!(silent[0].frame(), None);
+            silent
+        });
     assert_eq!(counter(&report.counters, "rejected"), 0);
     // Without a digest, nothing is sent to a client.
     silent.into_iter().for_each(|mut client| assert_eq!(client.frame(), None));
@@ -109,9 +102,7 @@ fn h4_silent_clients_block_no_other_one_and_no_shutdown() {
 /// Messages between the accept of a connection and its subscription were lost.
 #[test]
 fn l14_a_client_gets_what_is_published_after_its_first_frame_was_taken() {
-    let floor = Floor::of_broker("\"plain\"", "");
-    let node = floor.broker();
-    run(node, move |_| {
+    run_broker(Floor::plain(""), move |floor, _| {
         for number in 0..100 {
             let mut client = floor.connect();
             client.send(&words(SWAP, number, number));
@@ -123,9 +114,7 @@ fn l14_a_client_gets_what_is_published_after_its_first_frame_was_taken() {
 /// After a disconnect the endpoint was dead for the client, and its place was taken for ever.
 #[test]
 fn l8_a_client_that_has_left_can_come_back_to_its_place() {
-    let floor = Floor::of_broker("\"plain\"", "connections = 1");
-    let node = floor.broker();
-    let (tries, report) = run(node, move |_| {
+    let (tries, report) = run_broker(Floor::plain("connections = 1"), move |floor, _| {
         let (mut tries, mut answers) = (0, 0);
         while answers < 10 {
             tries += 1;

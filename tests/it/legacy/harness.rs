@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use mycelium::{
 use mycelium_core::channel::mpmc;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
 
 use crate::loopback::host;
 
@@ -57,13 +59,16 @@ impl Broker {
     }
 }
 
-/// Sends each swap to a channel.
-pub(crate) struct Taker(pub(crate) Sender<(u64, u64)>);
+/// Sends each swap to a channel, after a notification if it waits for one.
+pub(crate) struct Taker(pub(crate) Sender<(u64, u64)>, pub(crate) Option<Arc<Notify>>);
 
 #[service(reads(Swap))]
 impl Taker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut swaps = ctx.subscribe::<Swap>()?;
+        if let Some(notify) = &self.1 {
+            notify.notified().await;
+        }
         while let Some(delivery) = swaps.recv().await {
             let Swap { pool, price } = delivery.message().expect("no gap");
             self.0.send((pool, price))?;
@@ -135,6 +140,11 @@ impl Floor {
         Floor::new(wire, keys, types)
     }
 
+    /// As `of_broker`, without a digest.
+    pub(crate) fn plain(keys: &str) -> Floor {
+        Floor::of_broker("\"plain\"", keys)
+    }
+
     /// As `of_broker`: clients begin with the digest.
     pub(crate) fn of_digest(keys: &str) -> Floor {
         Floor::of_broker(&format!("{{ digest = [\"{}\", \"{DIGEST}\"] }}", "ff".repeat(32)), keys)
@@ -143,12 +153,6 @@ impl Floor {
     /// Clients send swaps.
     pub(crate) fn of_taker(keys: &str) -> Floor {
         Floor::new("\"plain\"", keys, "11 = { topic = \"swaps\", clients = \"send\" }")
-    }
-
-    /// With more sections.
-    pub(crate) fn and(mut self, sections: &str) -> Floor {
-        self.text.push_str(sections);
-        self
     }
 
     /// Clients send swaps and get blobs.
@@ -171,13 +175,9 @@ impl Floor {
         self.builder().service(|| Broker).build().unwrap()
     }
 
-    pub(crate) fn flood(&self) -> Node {
-        self.builder().service(|| Flood).build().unwrap()
-    }
-
     pub(crate) fn taker(&self) -> (Node, Receiver<(u64, u64)>) {
         let (sender, taken) = channel();
-        let node = self.builder().service(move || Taker(sender.clone())).build().unwrap();
+        let node = self.builder().service(move || Taker(sender.clone(), None)).build().unwrap();
         (node, taken)
     }
 
@@ -229,20 +229,6 @@ impl Client {
     pub(crate) fn end(&self) {
         _ = self.0.shutdown(Shutdown::Write);
     }
-
-    /// Waits until the listener has ended the connection, which may discard what it was sent.
-    pub(crate) fn until_ended(&mut self) {
-        let mut buffer = [0; 1024];
-        loop {
-            match self.0.read(&mut buffer) {
-                Ok(0) => return,
-                Ok(_) => {}
-                // A reset is an end, too.
-                Err(error) if is_end(&error) => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
 }
 
 fn is_end(error: &io::Error) -> bool {
@@ -279,7 +265,7 @@ pub(crate) async fn run_on<T: Send + 'static>(
     executor: impl Executor,
     clients: impl FnOnce(&Running) -> T + Send + 'static,
 ) -> (T, Report) {
-    let running = std::sync::Arc::new(node.start(executor).unwrap());
+    let running = Arc::new(node.start(executor).unwrap());
     let (mut done, mut result) = mpmc::bounded(2).unwrap();
     let shared = running.clone();
     let thread = std::thread::spawn(move || {
@@ -291,7 +277,7 @@ pub(crate) async fn run_on<T: Send + 'static>(
     // A client that panicked is the failure.
     thread.join().unwrap();
     running.shutdown();
-    let running = std::sync::Arc::into_inner(running).expect("the thread has ended");
+    let running = Arc::into_inner(running).expect("the thread has ended");
     (value.unwrap(), running.join().await.unwrap())
 }
 
@@ -303,6 +289,14 @@ pub(crate) fn run<T: Send + 'static>(
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { run_on(node, Tokio::current().unwrap(), clients).await })
+}
+
+/// As [`run`], with a broker behind a listener.
+pub(crate) fn run_broker<T: Send + 'static>(
+    floor: Floor,
+    clients: impl FnOnce(&Floor, &Running) -> T + Send + 'static,
+) -> (T, Report) {
+    run(floor.broker(), move |running| clients(&floor, running))
 }
 
 /// A value of the listener's counters.

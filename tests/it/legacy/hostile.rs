@@ -3,12 +3,12 @@
 use mycelium::{LegacyCodec, Node, Topology};
 
 use crate::legacy::harness::{
-    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
+    Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
 };
 
 #[test]
 fn a_frame_that_is_cut_off_anywhere_is_not_taken() {
-    let floor = Floor::of_broker("\"plain\"", "");
+    let floor = Floor::plain("");
     let node = floor.broker();
     let whole = words(SWAP, 7, 1000);
     let cut = whole.len() as u64 - 1;
@@ -30,26 +30,23 @@ fn a_frame_that_is_cut_off_anywhere_is_not_taken() {
 /// A claimed length was allocated, for each connection.
 #[test]
 fn a2_a_length_above_the_limit_ends_the_connection_at_once() {
-    let floor = Floor::of_broker("\"plain\"", "payload = 16\ntimeout = \"1h\"");
-    let node = floor.broker();
-    let (_, report) = run(node, move |running| {
-        for length in [17, 65_536, 16 << 20, u32::MAX] {
-            let mut client = floor.connect();
-            client.send(&[&SWAP.to_le_bytes()[..], &length.to_le_bytes()].concat());
-            // Without waiting for the payload.
-            assert_eq!(client.frame(), None, "{length}");
-        }
-        until(running, "errors", 4);
-    });
+    let (_, report) =
+        run_broker(Floor::plain("payload = 16\ntimeout = \"1h\""), move |floor, running| {
+            for length in [17, 65_536, 16 << 20, u32::MAX] {
+                let mut client = floor.connect();
+                client.send(&[&SWAP.to_le_bytes()[..], &length.to_le_bytes()].concat());
+                // Without waiting for the payload.
+                assert_eq!(client.frame(), None, "{length}");
+            }
+            until(running, "errors", 4);
+        });
     assert_eq!(counter(&report.counters, "received"), 0);
 }
 
 #[test]
 fn frames_of_unknown_types_are_passed_over_or_end_the_connection() {
     for (keys, ends) in [("", false), ("unknown = \"end\"", true)] {
-        let floor = Floor::of_broker("\"plain\"", keys);
-        let node = floor.broker();
-        let (_, report) = run(node, move |_| {
+        let (_, report) = run_broker(Floor::plain(keys), move |floor, _| {
             let mut client = floor.connect();
             // Longer than the longest payload of a known type, and the type of what it receives.
             let unknown = [frame(9, &vec![0; 200_000]), frame(ORDER, b"")].concat();
@@ -66,10 +63,8 @@ fn a_client_that_takes_too_long_for_a_frame_or_a_digest_is_disconnected() {
     let slow = "timeout = \"50ms\"";
     let digest = format!("{{ digest = \"{}\" }}", "00".repeat(32));
     for (wire, begun) in [("\"plain\"", &words(SWAP, 1, 2)[..21]), (&digest, b"")] {
-        let floor = Floor::of_broker(wire, slow);
-        let node = floor.broker();
         let begun = begun.to_vec();
-        let (_, report) = run(node, move |_| {
+        let (_, report) = run_broker(Floor::of_broker(wire, slow), move |floor, _| {
             let mut client = floor.connect();
             client.send(&begun);
             assert_eq!(client.frame(), None);
@@ -77,24 +72,20 @@ fn a_client_that_takes_too_long_for_a_frame_or_a_digest_is_disconnected() {
         assert_eq!(counter(&report.counters, "errors"), 1);
     }
     // One byte now and then is not enough.
-    let floor = Floor::of_broker("\"plain\"", slow);
-    let node = floor.broker();
-    run(node, move |running| {
+    run_broker(Floor::plain(slow), move |floor, running| {
         let mut client = floor.connect();
         client.send(&frame(9, &[0; 1_000_000])[..6]);
         while counter(&running.counters(), "errors") == 0 {
             client.send(&[0]);
             std::thread::yield_now();
         }
-        client.until_ended();
+        assert_eq!(client.frame(), None);
     });
 }
 
 #[test]
 fn a_client_that_sends_nothing_is_served() {
-    let floor = Floor::of_broker("\"plain\"", "timeout = \"1ms\"");
-    let node = floor.broker();
-    run(node, move |running| {
+    run_broker(Floor::plain("timeout = \"1ms\""), move |floor, running| {
         let mut listening = floor.connect();
         until(running, "connections", 1);
         let mut client = floor.connect();
@@ -109,7 +100,7 @@ fn a_client_that_sends_nothing_is_served() {
 
 #[test]
 fn a_codec_that_panics_ends_one_connection() {
-    let floor = Floor::of_broker("\"plain\"", "");
+    let floor = Floor::plain("");
     let codec = LegacyCodec::new(
         |payload: &[u8]| {
             assert_ne!(payload[0], 13, "a codec that panics");
@@ -131,34 +122,24 @@ fn a_codec_that_panics_ends_one_connection() {
 /// Clients that send anything, beside one that must lose nothing.
 #[test]
 fn junk_disturbs_no_other_client() {
-    let floor = Floor::of_broker("\"plain\"", "connections = 1000\ntimeout = \"10ms\"");
-    let node = floor.broker();
-    let (_, report) = run(node, move |_| {
-        let mut random = fastrand(7);
-        let mut junk: Vec<Client> = Vec::new();
-        let mut client = floor.connect();
-        for number in 0..200_u64 {
-            let mut one = floor.connect();
-            let bytes: Vec<u8> = (0..random() % 100).map(|_| random() as u8).collect();
-            one.send(&bytes);
-            if number % 3 == 0 {
-                one.end();
+    let (_, report) =
+        run_broker(Floor::plain("connections = 1000\ntimeout = \"10ms\""), move |floor, _| {
+            let mut random = fastrand::Rng::with_seed(7);
+            let mut junk: Vec<Client> = Vec::new();
+            let mut client = floor.connect();
+            for number in 0..200_u64 {
+                let mut one = floor.connect();
+                let bytes: Vec<u8> = (0..random.usize(..100)).map(|_| random.u8(..)).collect();
+                one.send(&bytes);
+                if number % 3 == 0 {
+                    one.end();
+                }
+                junk.push(one);
+                client.send(&words(SWAP, number, number));
+                assert_eq!(client.words(), Some((ORDER, number, number)));
             }
-            junk.push(one);
-            client.send(&words(SWAP, number, number));
-            assert_eq!(client.words(), Some((ORDER, number, number)));
-        }
-    });
+        });
     assert!(counter(&report.counters, "errors") > 0);
-}
-
-/// Numbers that look random, from a seed.
-fn fastrand(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 33
-    }
 }
 
 #[test]

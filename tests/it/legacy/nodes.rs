@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use mycelium::{LegacyCodec, Node, StartError, Topology};
+use mycelium::{LegacyCodec, Node, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::legacy::harness::{
@@ -64,7 +64,7 @@ wire = "plain"
 fn c1_a_listener_has_names_and_several_addresses() {
     // The system knows which port is free; another process may take it before the listener does.
     let port = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
-    let mut floor = Floor::of_broker("\"plain\"", "");
+    let mut floor = Floor::plain("");
     let list = format!("[\"localhost:{port}\", \"{}\"]", floor.address);
     floor.text = floor.text.replace(&format!("\"{}\"", floor.address), &list);
     let node = floor.broker();
@@ -75,21 +75,6 @@ fn c1_a_listener_has_names_and_several_addresses() {
             assert_eq!(client.words(), Some((ORDER, 1, 2)), "{address}");
         }
     });
-}
-
-#[test]
-fn an_address_that_is_in_use_is_an_error_of_the_start_with_its_place() {
-    let floor = Floor::of_taker("");
-    let taken = TcpListener::bind(&floor.address).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _entered = runtime.enter();
-    let (node, _) = floor.taker();
-    let error = node.start(Tokio::current().unwrap()).map(drop).unwrap_err();
-    assert!(matches!(error, StartError::Bind { .. }));
-    let expected =
-        format!("t.toml:4:10: node `main` cannot listen: cannot listen at `{}`: ", floor.address);
-    assert!(error.to_string().starts_with(&expected), "{error}");
-    drop(taken);
 }
 
 /// The original's `FixedStr<32>`: u16 count, 6 zero bytes, 32 bytes.

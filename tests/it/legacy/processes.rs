@@ -12,7 +12,7 @@ use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::legacy::harness::{
-    Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, words,
+    Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, words,
 };
 use crate::support::{Directory, in_role};
 
@@ -120,9 +120,7 @@ fn answered(client: &mut Client, number: u64) {
 
 #[test]
 fn a_client_in_python_sends_and_receives() {
-    let floor = Floor::of_digest("");
-    let node = floor.broker();
-    let (output, report) = run(node, move |_| {
+    let (output, report) = run_broker(Floor::of_digest(""), move |floor, _| {
         let (host, port) = floor.address.split_once(':').unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/legacy_client.py");
         let mut program = Command::new("python3");
@@ -145,7 +143,7 @@ fn a_client_in_python_sends_and_receives() {
 /// Each frame of an unknown type was a line of the log, as fast as a client could send them.
 #[test]
 fn a3_junk_is_logged_once_for_each_cause() {
-    let floor = Floor::of_broker("\"plain\"", "invalid = \"drop\"\nconnections = 1");
+    let floor = Floor::plain("invalid = \"drop\"\nconnections = 1");
     let process = broker_process(&floor, 1024);
     let mut client = connect(&floor);
     // From its first frame on, its place is its own.
@@ -205,29 +203,10 @@ fn each_unknown_type_and_each_wrong_digest_is_named_once() {
     assert_eq!(of("sends frames of type "), 33 * 2, "{lines:#?}");
 }
 
-/// An error of accept ended the endpoint, or made its task spin.
-#[test]
-fn h5_a_client_gets_in_when_descriptors_run_short() {
-    let floor = Floor::of_digest("connections = 1000\ntimeout = \"1h\"");
-    let process = broker_process(&floor, 40);
-    let silent: Vec<_> = (0..100).map(|_| connect(&floor)).collect();
-    for number in 0..10 {
-        let mut client = connect(&floor);
-        client.send(&[hello(), words(SWAP, number, 2)].concat());
-        assert_eq!(client.words(), Some((ORDER, number, 2)));
-    }
-    drop(silent);
-    let lines = end(process);
-    assert!(
-        lines.iter().any(|line| line.contains("another client needed its place")),
-        "{lines:#?}"
-    );
-}
-
 /// 64 silent connections took all places, and every other client was rejected.
 #[test]
 fn strangers_silent_legacy_clients_keep_nobody_out() {
-    let floor = Floor::of_broker("\"plain\"", "");
+    let floor = Floor::plain("");
     let process = broker_process(&floor, 1024);
     let mut clients = vec![connect(&floor)];
     answered(&mut clients[0], 0);
@@ -260,7 +239,7 @@ fn strangers_silent_legacy_clients_keep_nobody_out() {
 fn strangers_silent_legacy_clients_evict_each_other_first() {
     let directory = Directory::new("silent");
     let socket = directory.0.join("floor.sock");
-    let mut floor = Floor::of_broker("\"plain\"", "connections = 8");
+    let mut floor = Floor::plain("connections = 8");
     let listen = format!("listen = \"{}\"", floor.address);
     floor.text = floor.text.replace(&listen, &format!("socket = \"{}\"", socket.display()));
     let node = floor.broker();
@@ -291,7 +270,7 @@ fn strangers_silent_legacy_clients_evict_each_other_first() {
 /// Silent clients took all descriptors, and no other one was accepted.
 #[test]
 fn strangers_silent_legacy_clients_give_up_their_descriptors() {
-    let floor = Floor::of_broker("\"plain\"", "connections = 1000");
+    let floor = Floor::plain("connections = 1000");
     let process = broker_process(&floor, 40);
     let mut client = connect(&floor);
     answered(&mut client, 0);

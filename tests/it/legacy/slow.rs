@@ -1,15 +1,16 @@
 //! Clients that do not read, topics that wait, and the end of a node.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 
-use mycelium::{Context, LegacyCodec, Outcome, Result, service};
+use mycelium::{Context, LegacyCodec, Node, Outcome, Result, service};
 use mycelium_tokio::Tokio;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::sync::Notify;
 
 use crate::legacy::harness::{
-    BLOB, Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, until, words,
+    BLOB, Broker, Client, Flood, Floor, ORDER, Order, SWAP, Swap, Taker, counter, frame, run,
+    until, words,
 };
 
 /// More than the system keeps for a client that does not read.
@@ -23,7 +24,7 @@ fn first_word(payload: &[u8]) -> u64 {
 #[test]
 fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
     let floor = Floor::of_flood("queue = \"64 KiB\"");
-    let node = floor.flood();
+    let node = floor.builder().service(|| Flood).build().unwrap();
     let (mut idle, report) = run(node, move |running| {
         let idle = floor.connect();
         until(running, "connections", 1);
@@ -65,7 +66,7 @@ fn whole(client: &mut Client) -> Option<(u16, Vec<u8>)> {
 #[test]
 fn a_slow_client_misses_messages_that_are_counted() {
     let floor = Floor::of_flood("queue = \"64 KiB\"\nslow = \"drop\"");
-    let node = floor.flood();
+    let node = floor.builder().service(|| Flood).build().unwrap();
     let (received, report) = run(node, move |running| {
         let slow = floor.connect();
         until(running, "connections", 1);
@@ -103,7 +104,7 @@ fn a_slow_client_misses_messages_that_are_counted() {
 #[test]
 fn a_frame_is_sent_once_its_last_byte_is_written() {
     let floor = Floor::of_flood("slow = \"drop\"");
-    let node = floor.flood();
+    let node = floor.builder().service(|| Flood).build().unwrap();
     let (mut idle, report) = run(node, move |running| {
         let mut idle = floor.connect();
         idle.send(&words(SWAP, 0, BLOBS));
@@ -117,29 +118,18 @@ fn a_frame_is_sent_once_its_last_byte_is_written() {
     assert_eq!((value("sent"), value("sent") + value("dropped")), (received, BLOBS));
 }
 
-/// Takes no swap before a notification.
-struct Waiting(std::sync::mpsc::Sender<u64>, Arc<Notify>);
-
-#[service(reads(Swap))]
-impl Waiting {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut swaps = ctx.subscribe::<Swap>()?;
-        self.1.notified().await;
-        while let Some(delivery) = swaps.recv().await {
-            self.0.send(delivery.message().expect("no gap").pool)?;
-        }
-        Ok(())
-    }
+/// A node that takes no swap before the notification, and what it takes.
+fn waiting(floor: &Floor) -> (Node, Receiver<(u64, u64)>, Arc<Notify>) {
+    let ((sender, taken), go) = (channel(), Arc::new(Notify::new()));
+    let told = go.clone();
+    let service = move || Taker(sender.clone(), Some(told.clone()));
+    (floor.builder().service(service).build().unwrap(), taken, go)
 }
 
 #[test]
 fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
     let floor = Floor::of_taker("payload = \"64 KiB\"");
-    let (sender, taken) = channel();
-    let (go, waits) = (Arc::new(Notify::new()), sender);
-    let told = go.clone();
-    let node =
-        floor.builder().service(move || Waiting(waits.clone(), told.clone())).build().unwrap();
+    let (node, taken, go) = waiting(&floor);
     let (_, report) = run(node, move |_| {
         let client = floor.connect();
         client.0.set_nonblocking(true).unwrap();
@@ -170,7 +160,7 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
         go.notify_one();
         std::io::Write::write_all(&mut stream, &rest).unwrap();
         for number in 0..sent {
-            assert_eq!(taken.recv().unwrap(), number);
+            assert_eq!(taken.recv().unwrap(), (number, 0));
         }
         sent
     });
@@ -181,20 +171,17 @@ fn a_topic_that_waits_makes_clients_wait_and_loses_nothing() {
 #[test]
 fn a_topic_that_rejects_loses_messages_that_are_counted() {
     let sections =
-        "[subscription.\"Waiting.swaps\"]\npolicy = \"reject\"\n[topic.swaps]\ncapacity = 16\n";
-    let floor = Floor::of_taker("").and(sections);
-    let (sender, taken) = channel();
-    let (go, waits) = (Arc::new(Notify::new()), sender);
-    let notified = go.clone();
-    let service = move || Waiting(waits.clone(), notified.clone());
-    let node = floor.builder().service(service).build().unwrap();
+        "[subscription.\"Taker.swaps\"]\npolicy = \"reject\"\n[topic.swaps]\ncapacity = 16\n";
+    let mut floor = Floor::of_taker("");
+    floor.text += sections;
+    let (node, taken, go) = waiting(&floor);
     let (_, report) = run(node, move |running| {
         let mut client = floor.connect();
         (0..100).for_each(|number| client.send(&words(SWAP, number, 0)));
         until(running, "refused", 84);
         go.notify_one();
         for number in 0..16 {
-            assert_eq!(taken.recv().unwrap(), number);
+            assert_eq!(taken.recv().unwrap(), (number, 0));
         }
     });
     assert_eq!(counter(&report.counters, "received"), 16);
@@ -202,7 +189,7 @@ fn a_topic_that_rejects_loses_messages_that_are_counted() {
 
 #[test]
 fn a_message_whose_codec_panics_becomes_a_dead_letter_and_others_arrive() {
-    let floor = Floor::of_broker("\"plain\"", "");
+    let floor = Floor::plain("");
     let codec = LegacyCodec::new(
         |_: &[u8]| Err("not from clients".into()),
         |order: &Order, payload: &mut Vec<u8>| {
@@ -281,7 +268,7 @@ impl Late {
 
 #[test]
 fn what_clients_sent_before_a_shutdown_is_published_and_answered() {
-    let floor = Floor::of_broker("\"plain\"", "");
+    let floor = Floor::plain("");
     let node = floor.builder().service(|| Late).build().unwrap();
     let (_, report) = run(node, move |running| {
         let mut client = floor.connect();
