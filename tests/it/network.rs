@@ -12,9 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium::{
-    BuildError, Carrier, Context, Node, Result, Running, StartError, Topology, service,
-};
+use mycelium::{BuildError, Carrier, Node, Running, StartError, Topology};
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
@@ -22,22 +20,9 @@ use mycelium_transports::endpoint::{BindError, Endpoint};
 use socket2::{Domain, Socket, Type};
 
 use crate::loopback::host;
-use crate::numbers::{Counter, Number, Taker, within};
+use crate::numbers::{Counter, Taker, within};
+use crate::running::{end, until};
 use crate::support::Directory;
-
-/// Takes numbers on the host of `far`.
-struct Beside(Sender<u64>);
-
-#[service(reads(Number))]
-impl Beside {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            self.0.send(delivery.message().expect("no gap").value)?;
-        }
-        Ok(())
-    }
-}
 
 /// `far` sends numbers, `near` takes them.
 pub(crate) struct Pair {
@@ -59,12 +44,12 @@ impl Pair {
             .topology(topology)
             .service(move || Counter { count, stays: count == NONE })
             .service(move || Taker(taken.clone()))
-            .service(move || Beside(beside.clone()))
+            .named_service("Beside", move || Taker(beside.clone()))
             .build()
     }
 
-    pub(crate) fn start(&self, name: &str, count: u64, executor: impl Executor) -> Running {
-        self.build(name, count).unwrap().start(executor).unwrap()
+    pub(crate) fn start(&self, name: &str, count: u64) -> Running {
+        self.build(name, count).unwrap().start(Tokio::current().unwrap()).unwrap()
     }
 
     pub(crate) fn start_error(&self, name: &str) -> StartError {
@@ -76,7 +61,7 @@ impl Pair {
 pub(crate) const PORT: u16 = 7400;
 
 /// Two hosts with a node each. `far` has more keys, and so has the file.
-fn two_hosts(far: &str, more: &str) -> String {
+pub(crate) fn two_hosts(far: &str, more: &str) -> String {
     format!(
         r#"
 [host.here]
@@ -102,25 +87,31 @@ max_retry = "20ms"
     )
 }
 
+/// The address of the second one.
+pub(crate) fn there(text: &str) -> &str {
+    let line = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
+    line.trim_start_matches("address = ").trim_matches('"')
+}
+
 const COUNT: u64 = 500;
 
 /// `far` sends nothing, and stays until its shutdown.
 pub(crate) const NONE: u64 = 0;
 
-/// Numbers arrive over TCP, in order, and both nodes end by themselves. No Unix socket is made.
-async fn arrives(name: &str, text: String, executor: impl Executor + Clone) {
+/// Numbers arrive over this carrier, in order, and both nodes end by themselves. Over a network, no
+/// Unix socket is made.
+pub(crate) async fn arrives(name: &str, text: String, carrier: Carrier) {
     let (pair, received) = Pair::new(name, text);
     // The reader tries until the publisher listens.
-    let near = pair.start("near", COUNT, executor.clone());
-    let far = pair.start("far", COUNT, executor);
+    let [near, far] = ["near", "far"].map(|name| pair.start(name, COUNT));
     for (node, peer) in [(&near, "far"), (&far, "near")] {
         let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
-        assert_eq!((&*link.peer, link.used), (peer, Carrier::Tcp));
+        assert_eq!((&*link.peer, link.used), (peer, carrier));
     }
-    near.join().await.unwrap();
-    far.join().await.unwrap();
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
     assert!(received.try_iter().eq(0..COUNT));
-    assert!(!pair.directory.0.exists());
+    assert!(carrier == Carrier::SharedMemory || !pair.directory.0.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,10 +119,9 @@ async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     let beside = "[node.beside]\nhost = \"there\"\nservices = [\"Beside\"]";
     let text = two_hosts(&format!("port = {PORT}"), beside);
     let (pair, received) = Pair::new("both", text);
-    let tokio = || Tokio::current().unwrap();
-    let near = pair.start("near", COUNT, tokio());
-    let beside = pair.start("beside", COUNT, tokio());
-    let far = pair.start("far", COUNT, tokio());
+    let near = pair.start("near", COUNT);
+    let beside = pair.start("beside", COUNT);
+    let far = pair.start("far", COUNT);
     let links = far.start_report().links.iter().map(|link| (&*link.peer, link.used));
     let carriers = [("beside", Carrier::SharedMemory), ("near", Carrier::Tcp)];
     assert_eq!(links.collect::<Vec<_>>(), carriers);
@@ -150,7 +140,7 @@ async fn a_reader_tries_all_addresses_of_a_node() {
     let far = format!(
         "address = [\"{first}:{PORT}\", \"{second}:{PORT}\"]\nlisten = \"{second}:{PORT}\""
     );
-    within(arrives("addresses", two_hosts(&far, ""), Tokio::current().unwrap())).await;
+    arrives("addresses", two_hosts(&far, ""), Carrier::Tcp).await;
 }
 
 /// A host that is gone neither accepts a connection nor refuses it.
@@ -183,7 +173,7 @@ async fn a_node_listens_at_all_of_its_addresses() {
     let addresses = [format!("{first}:{PORT}"), format!("{second}:{PORT}")];
     let far = format!("address = {addresses:?}");
     let (pair, _received) = Pair::new("listens", two_hosts(&far, ""));
-    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    let far = pair.start("far", NONE);
     for address in &addresses {
         // The node sends its name.
         let mut stream = TcpStream::connect(address).unwrap();
@@ -191,8 +181,7 @@ async fn a_node_listens_at_all_of_its_addresses() {
         let read = tokio::task::spawn_blocking(move || stream.read_exact(&mut [0; 16]));
         within(read).await.unwrap().unwrap();
     }
-    far.shutdown();
-    within(far.join()).await.unwrap();
+    within(end(far)).await;
     assert!(addresses.iter().all(|address| TcpListener::bind(address).is_ok()));
 }
 
@@ -205,13 +194,13 @@ async fn nodes_are_joined_over_ipv6_and_by_name() {
     let port = free.local_addr().unwrap().port();
     drop(free);
     let text = two_hosts(&format!("port = {port}"), "");
-    let there = text.lines().nth(4).unwrap();
-    let text = text.replace(there, "address = [\"::1\", \"localhost\"]");
+    let there = format!("\"{}\"", there(&text));
+    let text = text.replace(&there, "[\"::1\", \"localhost\"]");
     let listening = text.replace(
         "services = [\"Counter\"]",
         &format!("services = [\"Counter\"]\nlisten = \"[::1]:{port}\""),
     );
-    within(arrives("ipv6", listening, Tokio::current().unwrap())).await;
+    arrives("ipv6", listening, Carrier::Tcp).await;
 }
 
 /// A peer over TCP states its name, and a node of the same host is not there yet.
@@ -224,25 +213,19 @@ async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
          services = [\"Taker\"]\n"
     );
     let (pair, received) = Pair::new("near", text.clone());
-    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let far = pair.start("far", COUNT);
     // The same node of another file, in which the two are joined by TCP.
     let liar = format!("{text}[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n");
     let (other, stolen) = Pair::new("liar", liar);
-    let near = other.start("near", COUNT, Tokio::current().unwrap());
+    let near = other.start("near", COUNT);
     let rejected = || -> u64 {
         let lines = far.counters().into_iter().filter(|line| line.kind == Kind::Link);
         lines.map(|line| line.value("rejected_peers")).sum()
     };
-    within(async {
-        while rejected() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-    near.shutdown();
-    within(near.join()).await.unwrap();
+    until(|| rejected() >= 2).await;
+    within(end(near)).await;
     assert_eq!(stolen.try_iter().count(), 0);
-    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    let near = pair.start("near", COUNT);
     within(near.join()).await.unwrap();
     within(far.join()).await.unwrap();
     assert!(received.try_iter().eq(0..COUNT));
@@ -251,7 +234,7 @@ async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
 #[tokio::test]
 async fn a_used_port_is_a_start_error_with_its_place() {
     let text = two_hosts(&format!("port = {PORT}"), "");
-    let there = text.lines().nth(4).unwrap().replace("address = ", "").replace('"', "");
+    let there = there(&text).to_owned();
     let taken = TcpListener::bind((there.as_str(), PORT)).unwrap();
     let (pair, _received) = Pair::new("used", text);
     let error = pair.start_error("far");

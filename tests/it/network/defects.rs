@@ -9,7 +9,7 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::Endpoint;
 
-use super::{COUNT, PORT, Pair, arrives, two_hosts};
+use super::{COUNT, PORT, Pair, arrives, there, two_hosts};
 use crate::loopback::host;
 use crate::numbers::within;
 
@@ -48,20 +48,13 @@ async fn c2_the_address_of_a_node_counts_and_not_the_name_of_its_host() {
          services = [\"Taker\"]\n[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n",
         host()
     );
-    within(arrives("c2-address", text, Tokio::current().unwrap())).await;
+    arrives("c2-address", text, Carrier::Tcp).await;
     // One host by both of its names: the nodes are on one machine.
     let text = two_hosts(&format!("port = {PORT}"), "");
-    let one = text.lines().nth(2).unwrap().replace("address = ", "");
+    let one = format!("\"{}\"", there(&text));
     let both = text.replacen(&one, &format!("[{one}, \"localhost\"]"), 1);
-    let both = both.replace("host = \"there\"", "host = \"here\"");
-    let (pair, received) = Pair::new("c2-names", both);
-    let near = pair.start("near", COUNT, Tokio::current().unwrap());
-    let far = pair.start("far", COUNT, Tokio::current().unwrap());
-    assert_eq!(far.start_report().links[0].used, Carrier::SharedMemory);
-    for node in [near, far] {
-        within(node.join()).await.unwrap();
-    }
-    assert!(received.try_iter().eq(0..COUNT));
+    let both = both.replace("host = \"here\"", "host = \"there\"");
+    arrives("c2-names", both, Carrier::SharedMemory).await;
 }
 
 /// A node with the name of another node's service was taken for one with that service, and its
@@ -72,8 +65,8 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
         .replace("[node.far]", "[node.Taker]")
         .replace("[node.near]", "[node.Counter]");
     let (pair, received) = Pair::new("c3", text);
-    let near = pair.start("Counter", COUNT, Tokio::current().unwrap());
-    let far = pair.start("Taker", COUNT, Tokio::current().unwrap());
+    let near = pair.start("Counter", COUNT);
+    let far = pair.start("Taker", COUNT);
     for node in [near, far] {
         within(node.join()).await.unwrap();
     }
@@ -84,8 +77,8 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c5_two_nodes_have_one_connection() {
     let (pair, received) = Pair::new("c5", two_hosts(&format!("port = {PORT}"), ""));
-    let near = pair.start("near", COUNT, Tokio::current().unwrap());
-    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let near = pair.start("near", COUNT);
+    let far = pair.start("far", COUNT);
     let connections = |node: &Running, role: &str| -> u64 {
         let lines = node.counters().into_iter().filter(|line| line.kind == Kind::Link);
         let own = lines.filter(|line| line.label("role") == role);

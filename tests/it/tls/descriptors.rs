@@ -7,12 +7,11 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::Duration;
 
-use mycelium_tokio::Tokio;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::certificates::Certificates;
 use crate::support::in_role;
-use crate::tls::pair::{NONE, PORT, Pair, two_hosts};
+use crate::tls::pair::{NONE, PORT, Pair, there, two_hosts};
 
 /// The topology of the other process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
@@ -31,7 +30,7 @@ fn the_process_of_a_node() {
     let (pair, _received) = Pair::new("descriptors", env::var(TOPOLOGY).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    let far = pair.start("far", NONE);
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(open + SPARE), maximum }).unwrap();
@@ -47,8 +46,6 @@ fn the_process_of_a_node() {
 fn strangers_without_descriptors_the_log_has_few_lines() {
     let certificates = Certificates::of("descriptors", &["far", "near"]);
     let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
-    let there = text.lines().skip_while(|line| *line != "[host.there]").nth(1).unwrap();
-    let address = there.trim_start_matches("address = ").trim_matches('"');
     let mut program = in_role("tls::descriptors::the_process_of_a_node");
     program.env(TOPOLOGY, &text);
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -57,7 +54,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().ends_with(LIMITED)));
     let connect = || loop {
-        match TcpStream::connect((address, PORT)) {
+        match TcpStream::connect((there(&text), PORT)) {
             Ok(stream) => break stream,
             Err(_) => std::thread::yield_now(),
         }

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
-use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::tls::{Tls, TlsError};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
@@ -14,7 +12,8 @@ use rcgen::{
 
 use crate::certificates::{Authority, Certificates};
 use crate::numbers::within;
-use crate::tls::hostile::files;
+use crate::running::{LONG, end};
+use crate::tls::hostile::{executor, files, to_far};
 use crate::tls::pair::{NONE, PORT, Pair, connections, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
@@ -30,59 +29,99 @@ fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
     error.to_string().replace(&format!("{}/", certificates.path().display()), "")
 }
 
+/// Files of a new authority, and of a certificate with these changes.
+fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
+    let authority = Authority::new("test");
+    let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
+    change(&mut params);
+    files.write("ca.pem", &authority.pem());
+    files.write_pair("far", &authority.issue_as(params));
+}
+
 #[tokio::test]
 async fn mistakes_in_files_are_start_errors_with_their_place() {
-    let error = |name: &str, prepare: &dyn Fn(&Certificates)| start_error(name, prepare);
-    let missing = error("missing", &|files| {
-        std::fs::remove_file(files.path().join("far.pem")).unwrap();
-    });
-    assert_eq!(
-        missing,
-        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: cannot read it: No such \
-         file or directory (os error 2) [M0059]"
-    );
-    assert_eq!(
-        error("empty", &|files| files.write("far.key", "")),
-        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: expected a private key in PEM form [M0059]"
-    );
-    assert_eq!(
-        error("binary", &|files| files.write("ca.pem", "no PEM")),
-        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: expected a certificate in \
-         PEM form [M0059]"
-    );
-    assert_eq!(
-        error("long", &|files| files.write("ca.pem", &"-".repeat((1 << 20) + 1))),
-        "t.toml:5:15: node `far` cannot use TLS: authorities `ca.pem`: it has more than 1048576 \
-         bytes [M0059]"
-    );
-    let other = error("other-key", &|files| {
-        files.write("far.key", &Authority::new("test").issue("far").1);
-    });
-    assert_eq!(
-        other,
-        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: it is not the key of `far.pem`, but \
-         that of another certificate [M0059]"
-    );
-    let swapped = error("swapped", &|files| {
-        for kind in ["pem", "key"] {
-            let near = files.path().join(format!("near.{kind}"));
-            std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
-        }
-    });
-    assert_eq!(
-        swapped,
-        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: it is not the certificate \
-         of node `far`: certificate not valid for name \"far\"; certificate is only valid for \
-         DnsName(\"near\") [M0059]"
-    );
-    let foreign = error("foreign", &|files| {
-        files.write_pair("far", &Authority::new("another one").issue("far"));
-    });
-    assert_eq!(
-        foreign,
-        "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would accept it: \
-         none of the authorities has issued it; the authorities are those of `ca.pem` [M0059]"
-    );
+    let cases: [(&str, fn(&Certificates), &str); 11] = [
+        (
+            "3:15",
+            |files| std::fs::remove_file(files.path().join("far.pem")).unwrap(),
+            "certificate `far.pem`: cannot read it: No such file or directory (os error 2)",
+        ),
+        (
+            "4:7",
+            |files| files.write("far.key", ""),
+            "key `far.key`: expected a private key in PEM form",
+        ),
+        (
+            "5:15",
+            |files| files.write("ca.pem", "no PEM"),
+            "authorities `ca.pem`: expected a certificate in PEM form",
+        ),
+        (
+            "5:15",
+            |files| files.write("ca.pem", &"-".repeat((1 << 20) + 1)),
+            "authorities `ca.pem`: it has more than 1048576 bytes",
+        ),
+        (
+            "4:7",
+            |files| files.write("far.key", &Authority::new("test").issue("far").1),
+            "key `far.key`: it is not the key of `far.pem`, but that of another certificate",
+        ),
+        (
+            "3:15",
+            |files| {
+                for kind in ["pem", "key"] {
+                    let near = files.path().join(format!("near.{kind}"));
+                    std::fs::copy(near, files.path().join(format!("far.{kind}"))).unwrap();
+                }
+            },
+            "certificate `far.pem`: it is not the certificate of node `far`: certificate not valid \
+             for name \"far\"; certificate is only valid for DnsName(\"near\")",
+        ),
+        (
+            "3:15",
+            |files| files.write_pair("far", &Authority::new("another one").issue("far")),
+            "certificate `far.pem`: no peer would accept it: none of the authorities has issued \
+             it; the authorities are those of `ca.pem`",
+        ),
+        // The library has names for these mistakes, and no words.
+        (
+            "4:7",
+            |files| files.write("far.key", RSA_KEY),
+            "key `far.key`: an RSA key has 2048 to 4096 bits, and this one has 1024",
+        ),
+        (
+            "3:15",
+            |files| {
+                issue(files, |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+            },
+            "certificate `far.pem`: no peer would accept it: it is the certificate of an authority \
+             (`CA:TRUE`), not of a node; the authorities are those of `ca.pem`",
+        ),
+        (
+            "3:15",
+            |files| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+                extension.set_criticality(true);
+                issue(files, |it| it.custom_extensions = vec![extension]);
+            },
+            "certificate `far.pem`: no peer would accept it: it has a critical extension that the \
+             library does not know; the authorities are those of `ca.pem`",
+        ),
+        // A node that only reads proves its name as a client.
+        (
+            "3:15",
+            |files| {
+                let servers = vec![ExtendedKeyUsagePurpose::ServerAuth];
+                issue(files, |it| it.extended_key_usages = servers);
+            },
+            "certificate `far.pem`: no peer would accept it: its purposes (extended key usage) are \
+             not both `serverAuth` and `clientAuth`; the authorities are those of `ca.pem`",
+        ),
+    ];
+    for (place, prepare, text) in cases {
+        let expected = format!("t.toml:{place}: node `far` cannot use TLS: {text} [M0059]");
+        assert_eq!(start_error("mistakes", prepare), expected);
+    }
 }
 
 /// Too short for any use.
@@ -104,49 +143,14 @@ VSbkMk+uCqEhjmukAfZHx5MzBbyUXr20ZtimQ5ylyBg=
 -----END RSA PRIVATE KEY-----
 ";
 
-/// The library has names for these mistakes, and no words.
-#[tokio::test]
-async fn mistakes_that_the_library_only_names_are_in_words() {
-    assert_eq!(
-        start_error("short", |files| files.write("far.key", RSA_KEY)),
-        "t.toml:4:7: node `far` cannot use TLS: key `far.key`: an RSA key has 2048 to 4096 bits, \
-         and this one has 1024 [M0059]"
-    );
-    let of = |name: &str, change: &dyn Fn(&mut CertificateParams)| {
-        let error = start_error(name, |files| {
-            let authority = Authority::new("test");
-            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
-            change(&mut params);
-            files.write("ca.pem", &authority.pem());
-            files.write_pair("far", &authority.issue_as(params));
-        });
-        let (_, reason) = error.split_once("no peer would accept it: ").expect(&error);
-        reason.replace("; the authorities are those of `ca.pem` [M0059]", "")
-    };
-    assert_eq!(
-        of("authority", &|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
-        "it is the certificate of an authority (`CA:TRUE`), not of a node"
-    );
-    assert_eq!(
-        of("critical", &|params| {
-            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
-            extension.set_criticality(true);
-            params.custom_extensions = vec![extension];
-        }),
-        "it has a critical extension that the library does not know"
-    );
-}
-
 #[tokio::test]
 async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
     let at = |name: &str, from: i32, to: i32| {
         start_error(name, |files| {
-            let authority = Authority::new("test");
-            let mut params = CertificateParams::new(["far".to_owned()]).unwrap();
-            params.not_before = date_time_ymd(from, 1, 1);
-            params.not_after = date_time_ymd(to, 1, 1);
-            files.write("ca.pem", &authority.pem());
-            files.write_pair("far", &authority.issue_as(params));
+            issue(files, |params| {
+                params.not_before = date_time_ymd(from, 1, 1);
+                params.not_after = date_time_ymd(to, 1, 1);
+            });
         })
     };
     let start = "t.toml:3:15: node `far` cannot use TLS: certificate `far.pem`: no peer would \
@@ -165,10 +169,10 @@ async fn a_node_uses_the_files_that_replace_its_own() {
         (Certificates::of("reload-far", &["far"]), Certificates::of("reload-near", &["near"]));
     let text = two_hosts(&far_files, &format!("port = {PORT}"), "");
     let (pair, _received) = Pair::new("reload-far", text.clone());
-    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let far = pair.start("far", COUNT);
     let text = text.replace(&far_files.section(), &near_files.section());
     let (pair, received) = Pair::new("reload-near", text);
-    let near = pair.start("near", COUNT, Tokio::current().unwrap());
+    let near = pair.start("near", COUNT);
     // `near` refuses `far`.
     let authority = Authority::new("both");
     until(|| rejected(&far) >= 2).await;
@@ -193,32 +197,13 @@ async fn a_link_outlives_its_certificates() {
     let certificates = Certificates::of("outlives", &["far", "near"]);
     let (pair, _received) =
         Pair::new("outlives", two_hosts(&certificates, &format!("port = {PORT}"), ""));
-    let near = pair.start("near", NONE, Tokio::current().unwrap());
-    let far = pair.start("far", NONE, Tokio::current().unwrap());
+    let near = pair.start("near", NONE);
+    let far = pair.start("far", NONE);
     within(near.ready()).await.unwrap();
     let authority = Authority::new("new");
     certificates.write("ca.pem", &authority.pem());
-    near.shutdown();
-    far.shutdown();
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-}
-
-/// A node that only reads proves its name as a client: its peers refuse this certificate.
-#[tokio::test]
-async fn a_certificate_for_servers_alone_is_a_start_error() {
-    let certificates = Certificates::new("purpose");
-    let authority = Authority::new("test");
-    certificates.write("ca.pem", &authority.pem());
-    certificates.write_pair("far", &authority.issue("far"));
-    let mut params = CertificateParams::new(["near".to_owned()]).unwrap();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    certificates.write_pair("near", &authority.issue_as(params));
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
-    let (pair, _received) = Pair::new("purpose", text);
-    let error = pair.start_error("near").to_string();
-    let reason = "its purposes (extended key usage) are not both `serverAuth` and `clientAuth`";
-    assert!(error.contains(reason), "{error}");
+    within(end(near)).await;
+    within(end(far)).await;
 }
 
 /// Peers know the root only: the file of the node has the authorities in between.
@@ -247,8 +232,8 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
     ["far", "near"].iter().for_each(|node| certificates.write_pair(node, &chain(node)));
     let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
     let (pair, received) = Pair::new("chain", text);
-    let near = pair.start("near", COUNT, Tokio::current().unwrap());
-    let far = pair.start("far", COUNT, Tokio::current().unwrap());
+    let near = pair.start("near", COUNT);
+    let far = pair.start("far", COUNT);
     within(near.join()).await.unwrap();
     within(far.join()).await.unwrap();
     assert!(received.try_iter().eq(0..COUNT));
@@ -290,28 +275,14 @@ impl Rereading {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = vec![listener.local_addr().unwrap().to_string()];
         let accepting = std::thread::spawn(move || drop(listener.accept()));
-        let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
-        let endpoint = Endpoint::Tls { addresses, listen, node, tls: self.tls.clone(), handshake };
-        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
-        assert!(within(endpoint.connect(&executor)).await.is_err());
+        let endpoint = to_far(self.tls.clone(), addresses, LONG);
+        assert!(within(endpoint.connect(&executor())).await.is_err());
         accepting.join().unwrap();
     }
 
     fn reports(&self) -> Vec<Option<String>> {
         self.reports.lock().unwrap().clone()
     }
-}
-
-/// The certificate is replaced by one that no peer accepts: the earlier one stays in use.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_for_servers_alone_does_not_replace_a_valid_one() {
-    let node = Rereading::new("purpose-later");
-    node.issue(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
-    for _ in 0..3 {
-        node.connect().await;
-    }
-    let reports = node.reports();
-    assert!(matches!(&*reports, [Some(_)]), "it is refused, and reported once: {reports:?}");
 }
 
 /// The files were said to have changed, once for each time that they could not be read.

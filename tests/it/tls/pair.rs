@@ -1,50 +1,16 @@
 //! The file of two nodes on two hosts, `far` and `near`, and what their counters say.
 
-use std::time::Duration;
-
 use mycelium::Running;
 use mycelium_transports::counters::Kind;
 
 use crate::certificates::Certificates;
-use crate::loopback::host;
-pub(crate) use crate::network::{NONE, PORT, Pair};
-use crate::numbers::within;
+use crate::network;
+pub(crate) use crate::network::{NONE, PORT, Pair, there};
+pub(crate) use crate::running::until;
 
-/// Two hosts with a node each. `far` has more keys, and so has the file.
+/// [Two hosts](network::two_hosts) with certificates.
 pub(crate) fn two_hosts(certificates: &Certificates, far: &str, more: &str) -> String {
-    format!(
-        r#"
-{}
-[host.here]
-address = "{}"
-[host.there]
-address = "{}"
-[node.far]
-host = "there"
-services = ["Counter"]
-{far}
-[node.near]
-host = "here"
-services = ["Taker"]
-[link.default]
-retry = "1ms"
-max_retry = "20ms"
-{more}
-"#,
-        certificates.section(),
-        host(),
-        host()
-    )
-}
-
-/// Ready once this is so.
-pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
-    within(async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+    format!("\n{}{}", certificates.section(), network::two_hosts(far, more))
 }
 
 /// How many connections this node has had.

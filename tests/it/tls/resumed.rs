@@ -2,19 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_rustls::rustls::{ClientConnection, HandshakeKind, ServerConnection, StreamOwned};
 use futures_util::io::AsyncReadExt;
-use mycelium_executor::Executor;
-use mycelium_tokio::Tokio;
-use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::tls::Tls;
 
 use crate::certificates::{Certificates, raw};
 use crate::numbers::within;
-use crate::tls::hostile::{far, files};
+use crate::running::{LONG, end};
+use crate::tls::hostile::{executor, far, load, to_far};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_sends_no_ticket_to_its_clients() {
@@ -32,8 +28,7 @@ async fn a_node_sends_no_ticket_to_its_clients() {
     };
     let connecting = tokio::task::spawn_blocking(move || [connect(), connect()]);
     assert_eq!(within(connecting).await.unwrap(), [(Some(HandshakeKind::Full), 0); 2]);
-    far.shutdown();
-    within(far.join()).await.unwrap();
+    within(end(far)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,12 +45,9 @@ async fn a_node_does_not_resume_the_sessions_of_its_servers() {
         stream.conn.handshake_kind()
     };
     let accepting = tokio::task::spawn_blocking(move || [accept(), accept()]);
-    let tls = Arc::new(Tls::load("near", files(&certificates, "near"), Box::new(|_| ())).unwrap());
-    let (listen, node, handshake) = (Vec::new(), "far".to_owned(), Duration::from_secs(60));
-    let endpoint = Endpoint::Tls { addresses, listen, node, tls, handshake };
-    let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+    let endpoint = to_far(load(&certificates, "near"), addresses, LONG);
     for _ in 0..2 {
-        let mut stream = within(endpoint.connect(&executor)).await.unwrap();
+        let mut stream = within(endpoint.connect(&executor())).await.unwrap();
         within(stream.read_exact(&mut [0])).await.unwrap();
     }
     assert_eq!(within(accepting).await.unwrap(), [Some(HandshakeKind::Full); 2]);

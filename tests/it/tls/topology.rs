@@ -17,7 +17,7 @@ fn a_node_has_tls_at_all_addresses_or_at_none() {
     let plain = "[link.\"far-third\"]\ntransport = \"tcp\"\n";
     assert_eq!(
         build(plain).unwrap_err().to_string(),
-        "t.toml:25:13: node `far` would be read over TLS by `near`, and over plain TCP by \
+        "t.toml:27:13: node `far` would be read over TLS by `near`, and over plain TCP by \
          `third`: a node has TLS at all of its addresses, or at none; write the same `transport` \
          for both links [M0114]"
     );
@@ -41,8 +41,8 @@ fn a_certificate_must_be_able_to_have_the_name() {
 #[test]
 fn a_line_of_the_file_has_plain_tcp_beside_a_section_for_tls() {
     let certificates = Certificates::new("plain");
-    let more = "transport = \"tcp\"\n[topic.numbers]\nreaders = [\"near\"]\n";
-    let text = two_hosts(&certificates, "port = 7400", more);
+    let text = two_hosts(&certificates, "port = 7400", "transport = \"tcp\"\n")
+        .replace("capacity = 16", "readers = [\"near\"]");
     let (pair, _received) = Pair::new("plain", text);
     let error = pair.build("far", 1).unwrap_err().to_string();
     assert!(error.contains("the link between `far` and `near` is plain TCP"), "{error}");
