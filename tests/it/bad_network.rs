@@ -78,32 +78,25 @@ enum Seen {
     Gap { count: u64, exact: bool },
 }
 
-macro_rules! reader {
-    ($service:ident) => {
-        struct $service(Sender<Seen>);
+struct Taker(Sender<Seen>);
 
-        #[service(reads(Number))]
-        impl $service {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut numbers = ctx.subscribe::<Number>()?;
-                while let Some(delivery) = numbers.recv().await {
-                    self.0.send(match delivery {
-                        Delivery::Msg(number) => Seen::Number {
-                            value: number.value,
-                            sequence: number.sequence(),
-                            again: number.redelivered(),
-                        },
-                        Delivery::Gap(gap) => Seen::Gap { count: gap.count, exact: gap.exact },
-                    })?;
-                }
-                Ok(())
-            }
+#[service(reads(Number))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            self.0.send(match delivery {
+                Delivery::Msg(number) => Seen::Number {
+                    value: number.value,
+                    sequence: number.sequence(),
+                    again: number.redelivered(),
+                },
+                Delivery::Gap(gap) => Seen::Gap { count: gap.count, exact: gap.exact },
+            })?;
         }
-    };
+        Ok(())
+    }
 }
-
-reader!(Taker);
-reader!(Watcher);
 
 /// What a reader has seen of a publisher: an account without a hole.
 #[derive(Debug, Default)]
@@ -213,7 +206,7 @@ impl World {
                 .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
                 .service(move || Counter(count))
                 .service(move || Taker(taker.clone()))
-                .service(move || Watcher(watcher.clone()));
+                .named_service("Watcher", move || Taker(watcher.clone()));
             node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
         };
         let far = start("far", &own, channel().0);

@@ -80,61 +80,43 @@ async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
 }
 
 #[tokio::test]
-async fn links_go_through_memory_and_the_start_report_says_so() {
-    for (node, peer) in [("far", "near"), ("near", "far")] {
-        let report = report("memory", node, topology("shutdown = \"1ms\"", "")).await;
-        let [link] = &*report.links else { panic!("{report}") };
-        assert_eq!((&*link.peer, link.asked, link.used), (peer, None, Carrier::SharedMemory));
-        assert_eq!(link.reason, None);
-        let line = format!("link with node `{peer}`: shared memory\n");
-        assert!(report.to_string().contains(&line), "{report}");
+async fn the_start_report_says_what_a_link_goes_through() {
+    let memory = Carrier::SharedMemory;
+    // A part of the topology, what it becomes, and the report on the link.
+    let cases = [
+        ("", "", memory, "shared memory"),
+        (
+            "[link.default]",
+            "[subscription.\"Adder.numbers\"]\npolicy = \"drop-newest\"\n[link.default]",
+            memory,
+            "shared memory; on its socket, for `drop-newest` subscriptions: `numbers`",
+        ),
+        (
+            "[topic.numbers]\n",
+            "[topic.numbers]\ntransport = \"unix\"\n",
+            memory,
+            "shared memory; on its socket, by the topics' `transport`: `numbers`",
+        ),
+        (
+            "[link.default]",
+            "[link.\"far-near\"]\ntransport = \"unix\"\n[link.default]",
+            Carrier::UnixSocket,
+            "Unix socket: `transport = \"unix\"` (t.toml:9:13)",
+        ),
+    ];
+    for (part, becomes, used, says) in cases {
+        let text = topology_text("shutdown = \"1ms\"", "").replacen(part, becomes, 1);
+        for (node, peer) in [("far", "near"), ("near", "far")] {
+            let report = report("links", node, Topology::parse("t.toml", &text).unwrap()).await;
+            let [link] = &*report.links else { panic!("{report}") };
+            assert_eq!((&*link.peer, link.used), (peer, used));
+            let line = format!("link with node `{peer}`: {says}\n");
+            assert!(report.to_string().contains(&line), "{report}");
+            if becomes.contains("unix") {
+                assert_eq!(report.memory.shared, 0, "its rings are on the heap");
+            }
+        }
     }
-}
-
-#[tokio::test]
-async fn the_start_report_names_the_topics_that_a_drop_newest_reader_keeps_on_the_socket() {
-    let drops = "[subscription.\"Adder.numbers\"]\npolicy = \"drop-newest\"";
-    for (node, peer) in [("far", "near"), ("near", "far")] {
-        let report = report("dropping", node, topology("shutdown = \"1ms\"", drops)).await;
-        let [link] = &*report.links else { panic!("{report}") };
-        assert_eq!(link.on_socket, ["numbers"]);
-        let line = format!(
-            "link with node `{peer}`: shared memory; on its socket, for `drop-newest` \
-             subscriptions: `numbers`\n"
-        );
-        assert!(report.to_string().contains(&line), "{report}");
-    }
-}
-
-#[tokio::test]
-async fn a_line_of_a_topic_keeps_its_messages_on_the_socket() {
-    let of_topic = "[topic.numbers]\ntransport = \"unix\"\n";
-    let text = topology_text("shutdown = \"1ms\"", "").replace("[topic.numbers]\n", of_topic);
-    for (node, peer) in [("far", "near"), ("near", "far")] {
-        let report = report("topic", node, Topology::parse("t.toml", &text).unwrap()).await;
-        let [link] = &*report.links else { panic!("{report}") };
-        assert_eq!(
-            (link.used, &*link.set_on_socket),
-            (Carrier::SharedMemory, &["numbers".to_owned()][..])
-        );
-        let line = format!(
-            "link with node `{peer}`: shared memory; on its socket, by the topics' `transport`: \
-             `numbers`\n"
-        );
-        assert!(report.to_string().contains(&line), "{report}");
-        assert_eq!(report.memory.shared, 0, "its rings are on the heap");
-    }
-}
-
-#[tokio::test]
-async fn a_line_of_the_topology_keeps_a_link_on_its_socket() {
-    let unix = "[link.\"far-near\"]\ntransport = \"unix\"";
-    let report = report("socket", "far", topology("shutdown = \"1ms\"", unix)).await;
-    let [link] = &*report.links else { panic!("{report}") };
-    assert_eq!((link.asked, link.used), (Some(Carrier::UnixSocket), Carrier::UnixSocket));
-    let line = "link with node `near`: Unix socket: `transport = \"unix\"` (t.toml:11:13)\n";
-    assert!(report.to_string().contains(line), "{report}");
-    assert_eq!(report.memory.shared, 0);
 }
 
 #[tokio::test]

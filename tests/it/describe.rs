@@ -205,16 +205,32 @@ policy = "drop-oldest"
     assert_eq!(carries, 2);
 }
 
+/// The errors of an overview are those of the builds of its nodes, and there are some.
+fn same_errors(text: &str, change: fn(mycelium::Builder) -> mycelium::Builder) {
+    let topology = topology(text);
+    let errors = overview(&topology, &change(builder("main")).describe()).expect_err(text);
+    let mut nodes: Vec<&str> = topology.nodes().collect();
+    if nodes.is_empty() {
+        nodes.push("main");
+    }
+    let built = |node| change(builder(node)).topology(topology.clone()).build();
+    let builds: Vec<String> =
+        nodes.into_iter().filter_map(|node| Some(built(node).err()?.to_string())).collect();
+    assert!(!builds.is_empty(), "{text}");
+    // The overview names its nodes before the code.
+    let same = |error: &String, build: &String| error.starts_with(Code::split(build).0);
+    assert!(
+        builds.iter().all(|build| errors.iter().any(|error| same(error, build)))
+            && errors.iter().all(|error| builds.iter().any(|build| same(error, build))),
+        "{errors:?}\n{builds:?}"
+    );
+}
+
 #[test]
 fn errors_are_those_of_the_builds() {
-    let cycle = r#"
-[subscription."Strategy.back"]
-policy = "block"
-"#;
-    let memory = "[topic.ticks]\ncapacity = 4194304\n";
     for added in [
-        cycle,
-        memory,
+        "[subscription.\"Strategy.back\"]\npolicy = \"block\"\n",
+        "[topic.ticks]\ncapacity = 4194304\n",
         "[service.Fed]\nmax_restarts = 1\n",
         "[topic.tick]\ncapacity = 2\n",
         "[subscription.\"Screen.orders\"]\npolicy = \"block\"\n",
@@ -226,39 +242,8 @@ policy = "block"
         "[supervisor.other]\nchildren = [\"Desk\"]\n",
         "[topic.ticks]\ntransport = \"shm\"\n",
     ] {
-        let topology = topology(&format!("{NODES}{added}"));
-        let errors = overview(&topology, &DESCRIPTION).expect_err(added);
-        let nodes: Vec<&str> = topology.nodes().collect();
-        let builds = nodes.iter().filter_map(|node| {
-            builder(node).topology(topology.clone()).build().err().map(|error| error.to_string())
-        });
-        let builds: Vec<String> = builds.collect();
-        assert!(!builds.is_empty(), "{added}");
-        for build in &builds {
-            assert!(
-                errors.iter().any(|error| error.starts_with(without_code(build))),
-                "{errors:?}\n{build}"
-            );
-        }
-        for error in &errors {
-            assert!(
-                builds.iter().any(|build| error.starts_with(without_code(build))),
-                "{error}\n{builds:?}"
-            );
-        }
+        same_errors(&format!("{NODES}{added}"), |it| it);
     }
-}
-
-/// Takes no span.
-#[derive(Debug)]
-struct NoSpans;
-
-impl SpanSink for NoSpans {
-    fn record(&self, _: Span) {}
-}
-
-#[test]
-fn mistakes_of_the_program_are_those_of_its_build() {
     let mistakes: [fn(mycelium::Builder) -> mycelium::Builder; 6] = [
         |it| it.backpressure_threshold("tick", 50),
         |it| it.lifetime("Fed", Lifetime::Permanent),
@@ -268,20 +253,16 @@ fn mistakes_of_the_program_are_those_of_its_build() {
         |it| it.traces(1.5, NoSpans),
     ];
     for mistake in mistakes {
-        let topology = topology("");
-        let build = mistake(builder("main")).topology(topology.clone()).build();
-        let build = build.unwrap_err().to_string();
-        let errors = overview(&topology, &mistake(builder("main")).describe()).expect_err(&build);
-        assert!(
-            errors.iter().all(|it| it.starts_with(without_code(&build))),
-            "{errors:?}\n{build}"
-        );
+        same_errors("", mistake);
     }
 }
 
-/// The overview names its nodes before the code.
-fn without_code(error: &str) -> &str {
-    Code::split(error).0
+/// Takes no span.
+#[derive(Debug)]
+struct NoSpans;
+
+impl SpanSink for NoSpans {
+    fn record(&self, _: Span) {}
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join;
 use mycelium::counters::Latency;
-use mycelium::{BuildError, Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
@@ -24,16 +24,6 @@ struct Swap {
 #[message(topic = "blocks", id = 2)]
 struct Block {
     bytes: [u64; 4096],
-}
-
-#[message(topic = "prices", id = 3, reply = Price)]
-struct Ask {
-    number: u64,
-}
-
-#[message(topic = "priced", id = 4)]
-struct Price {
-    value: u64,
 }
 
 /// How many swaps there are; of blocks there are as many.
@@ -68,19 +58,6 @@ impl Screen {
             assert_eq!((swap.number, block.bytes), (number, [number; 4096]));
         }
         assert!(swaps.recv().await.is_none() && blocks.recv().await.is_none());
-        Ok(())
-    }
-}
-
-struct Oracle;
-
-#[service(answers(Ask))]
-impl Oracle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        while let Some(asked) = requests.recv().await {
-            asked.reply_with(|asked| Price { value: asked.number });
-        }
         Ok(())
     }
 }
@@ -178,39 +155,4 @@ fn latency_is_measured_over_each_carrier_on_each_executor() {
             between_nodes(executor.clone(), transport, name).await;
         }
     });
-}
-
-#[test]
-fn a_share_is_from_0_to_1_and_of_a_known_topic() {
-    let error = |topic: &str, share: f64| {
-        let builder = Node::builder("main").service(|| Feed(notify())).service(|| Oracle);
-        match builder.latency_sample(topic, share).build() {
-            Err(error @ BuildError::LatencySample { .. }) => error.to_string(),
-            other => panic!("expected another error: {other:?}"),
-        }
-    };
-    let invalid = |share: &str| {
-        format!(
-            "`Builder::latency_sample` of topic `swaps`: invalid share {share}: expected a number \
-             from 0 to 1 [M0014]"
-        )
-    };
-    assert_eq!(error("swaps", 1.5), invalid("1.5"));
-    assert_eq!(error("swaps", f64::NAN), invalid("NaN"));
-    assert_eq!(
-        error("swap", 1.0),
-        "`Builder::latency_sample` of topic `swap`: unknown topic: did you mean `swaps`? (expected \
-         one of: blocks, swaps) [M0014]"
-    );
-    assert_eq!(
-        error("prices", 1.0),
-        "`Builder::latency_sample` of topic `prices`: it has requests, whose latency is not measured [M0014]"
-    );
-    let text = "[topic.prices]\nlatency_sample = 0.1";
-    let built = Node::builder("main").service(|| Oracle).topology(topology(text)).build();
-    assert_eq!(
-        built.unwrap_err().to_string(),
-        "t.toml:2:18: topic `prices` carries requests, on which `latency_sample` has no effect: remove \
-         the key [M0113]"
-    );
 }

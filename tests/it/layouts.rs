@@ -71,29 +71,14 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// A directory for one test.
-struct Place(Directory);
-
-impl Place {
-    fn new(test: &str) -> Place {
-        Place(Directory::new(&format!("layouts-{test}")))
-    }
-
-    fn topology(&self) -> Topology {
-        Topology::parse("layouts.toml", TOPOLOGY).unwrap().in_directory(&self.0.0)
-    }
-
-    /// A node of the old program.
-    fn old(&self, name: &str) -> Running {
-        let builder = Node::builder(name).topology(self.topology());
-        start(builder.service(|| old::Counter).service(|| old::Taker))
-    }
-
-    /// A node of the new program.
-    fn new_one(&self, name: &str) -> Running {
-        let builder = Node::builder(name).topology(self.topology());
-        start(builder.service(|| new::Counter).service(|| new::Taker))
-    }
+/// A node of the old program, or of the new one.
+fn node(directory: &Directory, name: &str, is_new: bool) -> Running {
+    let topology = Topology::parse("layouts.toml", TOPOLOGY).unwrap();
+    let builder = Node::builder(name).topology(topology.in_directory(&directory.0));
+    start(match is_new {
+        true => builder.service(|| new::Counter).service(|| new::Taker),
+        false => builder.service(|| old::Counter).service(|| old::Taker),
+    })
 }
 
 /// The reader's node fails, and names the difference of the layouts.
@@ -121,15 +106,12 @@ async fn fails(near: Running, field: &str, sizes: [usize; 2]) {
 
 #[tokio::test]
 async fn a_layout_that_differs_fails_the_reader_whichever_side_is_older() {
-    let place = Place::new("far-is-older");
-    let (far, near) = (place.old("far"), place.new_one("near"));
-    fails(near, "venue", [40, 24]).await;
-    end(far).await;
-
-    let place = Place::new("near-is-older");
-    let (near, far) = (place.old("near"), place.new_one("far"));
-    fails(near, "size", [24, 40]).await;
-    end(far).await;
+    for (near_is_new, field, sizes) in [(true, "venue", [40, 24]), (false, "size", [24, 40])] {
+        let directory = Directory::new("layouts");
+        let far = node(&directory, "far", !near_is_new);
+        fails(node(&directory, "near", near_is_new), field, sizes).await;
+        end(far).await;
+    }
 }
 
 /// The publisher continues until its shutdown, and counts the rejection.

@@ -14,6 +14,8 @@ use mycelium::{
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
+use crate::running::{run, start};
+
 const ROLE: &str = "MYCELIUM_TEST_ROLE";
 /// The longest wait for a line.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -125,10 +127,8 @@ async fn faulty() {
         .service(|| Source { runs: 0 })
         .service(|| Sink)
         .service(|| Undertaker)
-        .execution("Undertaker", Execution::pinned([100_000]).if_refused(warn))
-        .build()
-        .unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap_err();
+        .execution("Undertaker", Execution::pinned([100_000]).if_refused(warn));
+    start(node).join().await.unwrap_err();
 }
 
 /// A pause differs each time, and a place with each edit.
@@ -159,9 +159,9 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:101:39) [M0054]",
+             (at tests/it/errors/stderr.rs:103:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:101:39) [M0054]",
+             (at tests/it/errors/stderr.rs:103:39) [M0054]",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]
@@ -204,10 +204,8 @@ async fn late() {
     let topology = "[service.Late]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n";
     let node = Node::builder("main")
         .topology(Topology::parse("t.toml", topology).unwrap())
-        .service(|| Late(true))
-        .build()
-        .unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+        .service(|| Late(true));
+    let running = start(node);
     let mut numbers = running.publisher::<Number>("outside").unwrap();
     numbers.try_emit(Number { value: 1 }).unwrap();
     numbers.try_emit(Number { value: 2 }).unwrap();
@@ -244,8 +242,7 @@ async fn unread() {
         }
     }
     tokio::time::pause();
-    let node = Node::builder("main").service(|| Writes).build().unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = start(Node::builder("main").service(|| Writes));
     let numbers = running.subscribe::<Number>("outside", Policy::Block).unwrap();
     // The time is paused: it jumps to this moment.
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -278,8 +275,7 @@ async fn idle() {
         }
     }
     tokio::time::pause();
-    let node = Node::builder("main").service(|| Source { runs: 1 }).service(|| Idle);
-    node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+    run(Node::builder("main").service(|| Source { runs: 1 }).service(|| Idle)).await;
 }
 
 #[test]
@@ -324,10 +320,8 @@ async fn lonely() {
             if let Event::PollHangs { .. } = event {
                 report.send(()).unwrap();
             }
-        })
-        .build()
-        .unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+        });
+    run(node).await;
 }
 
 /// Fills the queue of a reader that takes nothing.
@@ -349,8 +343,7 @@ async fn held() {
             std::future::pending().await
         }
     }
-    let node = Node::builder("main").service(|| Fills).service(|| Keeps).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+    run(Node::builder("main").service(|| Fills).service(|| Keeps)).await;
 }
 
 /// A program that does not end by itself prints lines with these starts.
