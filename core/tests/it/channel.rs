@@ -15,7 +15,6 @@ pub(crate) mod wakers;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use mycelium_core::channel::{SendError, mpmc as several};
@@ -58,7 +57,7 @@ macro_rules! for_each_ring {
                 let mut recv = pin!(receiver.recv());
                 for polls in 1..9 {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
-                    assert_eq!(count.0.load(Relaxed), polls);
+                    assert_eq!(count.times(), polls);
                 }
             }
 
@@ -71,10 +70,10 @@ macro_rules! for_each_ring {
                 let mut recv = pin!(receiver.recv());
                 for woken in [1, 2, 2, 2] {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
-                    assert_eq!(count.0.load(Relaxed), woken, "after 3 polls it sleeps");
+                    assert_eq!(count.times(), woken, "after 3 polls it sleeps");
                 }
                 sender.try_send(1).unwrap();
-                assert_eq!(count.0.load(Relaxed), 3);
+                assert_eq!(count.times(), 3);
                 assert_eq!(recv.poll(&mut context), Poll::Ready(Some(1)));
             }
 

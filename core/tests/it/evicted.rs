@@ -42,25 +42,6 @@ fn an_evicted_reader_gets_what_is_left() {
     assert_eq!(Broadcast::gating(&ring).and_then(|third| third.entry()), Some(full.reader.entry));
 }
 
-/// The writer was refused because of a reader that has left meanwhile. The next one in its entry
-/// is not evicted for that.
-#[test]
-fn an_eviction_is_for_the_reader_that_blocked() {
-    let ring = ring(1);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let first = Broadcast::gating_evictable(&ring).unwrap();
-    push(&mut writer, 0..4);
-    let full = writer.try_push(&[4], WORD).unwrap_err();
-    assert_eq!(full.to_string(), "the ring is full: gating reader 0 has not moved on");
-    drop(first);
-    let mut next = Broadcast::gating_evictable(&ring).unwrap();
-    assert_eq!(next.entry(), Some(full.reader.entry));
-    assert!(!ring.evict(full.reader) && !next.is_evicted());
-    push(&mut writer, 4..5);
-    assert_eq!(next.peek(&mut [0]), Peek::Message { sequence: 4, length: WORD });
-    assert!(ring.evict(next.claim().unwrap()) && next.is_evicted());
-}
-
 #[test]
 fn a_reader_joins_at_a_retained_message() {
     let ring = ring(3);
@@ -245,55 +226,4 @@ fn a_suspended_reader_is_waited_for_when_it_moves() {
             assert!(push(&mut writer).is_err(), "it is waited for");
         }
     }
-}
-
-/// The same for a reader that retains messages, and for one in another process.
-#[test]
-fn a_suspended_link_or_process_is_waited_for_when_it_moves() {
-    let ring = ring(1);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating_evictable(&ring).unwrap().retaining();
-    assert!(!reader.can_borrow());
-    push(&mut writer, 0..4);
-    let mut word = [0];
-    for sequence in 0..3 {
-        assert_eq!(reader.peek(&mut word), Peek::Message { sequence, length: WORD });
-        reader.advance();
-    }
-    let full = writer.try_push(&[4], WORD).unwrap_err();
-    assert!(writer.suspend(full.reader));
-    push(&mut writer, 4..12);
-    assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 5 });
-    assert_eq!((reader.kept(), reader.depth()), (0, 12));
-    assert!(writer.find_room().is_ok(), "nothing was confirmed");
-    reader.release(1);
-    assert_eq!(writer.find_room().unwrap_err().reader, full.reader);
-    reader.release(8);
-    assert!(writer.find_room().is_err(), "the gap is confirmed, and nothing after it");
-
-    // The writer waits for another claim: that of the process.
-    assert!(writer.suspend(full.reader));
-    let claim = reader.claim().unwrap();
-    let proxy = reader.into_proxy().unwrap();
-    push(&mut writer, 12..16);
-    assert_eq!((proxy.claim(), proxy.kept(), proxy.depth()), (claim, 8, 8));
-    for position in [None, Some(8), Some(7), Some(9)].into_iter().skip(1) {
-        proxy.import(|| position);
-        assert_eq!(writer.find_room().is_err(), position == Some(9), "{position:?}");
-    }
-    assert_eq!((proxy.kept(), proxy.depth()), (9, 4));
-    proxy.import(|| Some(14));
-    assert!(writer.suspend(claim));
-    proxy.import(|| None);
-    assert_eq!((proxy.kept(), writer.find_room().unwrap()), (16, 4), "no reader is left there");
-
-    // And that of the reader in this process, which can be suspended as before.
-    push(&mut writer, 16..20);
-    let mut reader = proxy.into_retaining();
-    let full = writer.try_push(&[20], WORD).unwrap_err();
-    assert_ne!(full.reader.generation, claim.generation);
-    assert!(!writer.suspend(claim) && writer.suspend(full.reader));
-    push(&mut writer, 20..22);
-    reader.rewind(16);
-    assert_eq!(reader.peek(&mut word), Peek::Gap { missed: 2 });
 }

@@ -79,16 +79,6 @@ fn frames_are_those_of_the_specification() {
 }
 
 #[test]
-fn pieces_of_any_length_are_the_same_frames() {
-    let bytes = [hex(HELLO_BYTES), hex(FRAMES)].concat();
-    let seen = [vec![Seen::Hello], frames()].concat();
-    for size in 1..=bytes.len() {
-        let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
-        assert_eq!(decode(&[digest()], &pieces), (seen.clone(), Ok(())), "pieces of {size} bytes");
-    }
-}
-
-#[test]
 fn a_stream_that_ends_within_a_frame_is_truncated() {
     let (hello, bytes) = (hex(HELLO_BYTES), hex(FRAMES));
     // Between frames, and before anything, it may end.

@@ -27,8 +27,7 @@ use mycelium_core::link::{
 };
 
 use crate::pair::conversation::{
-    LEFT, MS, RIGHT, last_subscribed, name, open, reading, send, sequences, subscribe, subscribed,
-    swaps,
+    LEFT, MS, RIGHT, open, reading, send, sequences, subscribe, swaps,
 };
 use crate::pair::{Pair, Received, config, control_frames};
 
@@ -65,20 +64,6 @@ fn credit_limits_what_a_reader_gets() {
 }
 
 #[test]
-fn a_full_stream_does_not_block_others() {
-    let mut pair = Pair::new();
-    let (first, _) = reading(&mut pair, 2);
-    let mut other = swaps(2);
-    other.topic = name("others");
-    pair.sides[RIGHT].link.subscribe(other).unwrap();
-    pair.settle();
-    let export = last_subscribed(&mut pair, LEFT);
-    let second = open(&mut pair, export, 78, 0);
-    assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
-    assert_eq!(send(&mut pair, second, 2), Ok(()));
-}
-
-#[test]
 fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
     let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
@@ -98,73 +83,6 @@ fn a_batch_is_sent_when_full_old_or_flushed() {
     send(&mut pair, outgoing, 1).unwrap();
     pair.deliver();
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
-}
-
-#[test]
-fn a_stream_resumes_after_a_lost_connection() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 8);
-    send(&mut pair, outgoing, 3).unwrap();
-    pair.deliver();
-    send(&mut pair, outgoing, 2).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.write(LEFT, usize::MAX);
-    pair.cut();
-    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down), "of the old connection");
-
-    pair.connect();
-    let news = pair.settled(LEFT);
-    let [Received::Up(_), Received::Subscribe { export, resumes: 1, .. }, resume] = news.as_slice()
-    else {
-        panic!("{news:?}");
-    };
-    assert_eq!(
-        *resume,
-        Received::Resume { export: *export, epoch: 77, next: 103 },
-        "two were lost"
-    );
-    // The publisher has dropped one of them.
-    let again = open(&mut pair, *export, 77, 104);
-    assert_eq!(pair.sides[LEFT].link.credit(again), 0, "the reader must grant credit first");
-    pair.sides[RIGHT].take_events();
-    pair.settle();
-    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight messages use the window");
-    send(&mut pair, again, 1).unwrap();
-    pair.deliver();
-    let news = pair.sides[RIGHT].take_events();
-    let resumed = Received::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
-    assert!(news.contains(&resumed), "{news:?}");
-    assert_eq!(sequences(&news), [104]);
-}
-
-#[test]
-fn a_publisher_that_ended_while_down_is_gone() {
-    let mut pair = Pair::new();
-    let (_, incoming) = reading(&mut pair, 8);
-    pair.reconnect();
-    let export = subscribed(&mut pair);
-    pair.sides[LEFT].link.refuse_resume(pair.now, export, 77).unwrap();
-    pair.sides[RIGHT].take_events();
-    assert_eq!(pair.settled(RIGHT), [Received::Gone(incoming)]);
-    assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
-}
-
-#[test]
-fn a_rejected_topic_is_requested_again_on_the_next_connection() {
-    let mut pair = Pair::new();
-    let (interest, export) = subscribe(&mut pair, 8);
-    let digest = Digest([5; 16]);
-    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
-    pair.sides[RIGHT].take_events();
-    pair.settle();
-    let rejected = Received::Rejected(interest, RejectReason::Digest, digest);
-    assert_eq!(pair.sides[RIGHT].take_events(), [rejected]);
-
-    pair.reconnect();
-    let export = subscribed(&mut pair);
-    pair.sides[LEFT].link.accept(export).unwrap();
-    pair.sides[RIGHT].take_events();
-    assert_eq!(pair.settled(RIGHT), [Received::Accepted(interest)]);
 }
 
 #[test]

@@ -14,7 +14,6 @@ mod decoder;
 #[cfg(target_endian = "little")]
 mod defects;
 mod doorbell;
-mod errors;
 mod evicted;
 mod legacy;
 #[cfg(target_endian = "little")]

@@ -99,27 +99,6 @@ fn words_after_the_message_are_zero() {
 }
 
 #[test]
-fn a_layout_prints() {
-    assert_eq!(
-        Book::DESCRIPTOR.to_string(),
-        "Book: 96 bytes, aligned to 8
-      0    24  best: Level
-        0     8  price: u64
-        8     8  amount: i64
-       16     8  note: text of at most 6 bytes
-     24     8  at: u64
-     32    50  levels: at most 2 of Level
-        0     8  price: u64
-        8     8  amount: i64
-       16     8  note: text of at most 6 bytes
-     82     8  sides: at most 3 of Side as i16 { Buy = 1, Sell = -2 }
-     90     2  side: Side as i16 { Buy = 1, Sell = -2 }
-     92     2  open: [bool; 2]
-     94     2  _pad: [u8; 2]"
-    );
-}
-
-#[test]
 fn an_invalid_value_is_named() {
     let value = |field, found| Err(DecodeError::Value { message: "Book", field, found });
     assert_eq!(Book::patched(93, 2), value("open", 2));
@@ -162,18 +141,10 @@ fn a_wrong_length_is_refused_and_unaligned_bytes_are_copied() {
 }
 
 #[test]
-fn texts_and_lists_print_and_compare() {
-    let text = FixedStr::<8>::try_from("a8é1234").unwrap();
-    assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
-    assert_eq!(
-        FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
-        "text of 9 bytes exceeds the capacity of 8 bytes"
-    );
-    assert_eq!(FixedStr::<8>::new(), FixedStr::<4>::default());
+fn lists_that_are_equal_hash_alike_and_popped_items_are_zero() {
     let mut list = FixedVec::<u32, 3>::from_slice(&[1, 2, 3]).unwrap();
     assert_eq!(list.pop(), Some(3));
-    assert_eq!(format!("{list} {list:?}"), "[1, 2] [1, 2]");
-    assert_eq!(list.as_bytes(), [2, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0], "popped is zero");
+    assert_eq!(list.as_bytes(), [2, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     let same = FixedVec::<u32, 9>::from_slice(&[1, 2]).unwrap();
     assert_eq!(list, same);
     let hash = |value: &dyn Fn(&mut DefaultHasher)| {
@@ -182,9 +153,6 @@ fn texts_and_lists_print_and_compare() {
         hasher.finish()
     };
     assert_eq!(hash(&|h| list.hash(h)), hash(&|h| same.hash(h)));
-    let error = FixedVec::<u8, 2>::from_slice(b"abc").unwrap_err();
-    assert_eq!(error.to_string(), "list of 3 items exceeds the capacity of 2 items");
-    assert_eq!(FixedVec::<u8, 4>::from_slice(b"abc").unwrap().as_slice(), b"abc");
 }
 
 #[test]

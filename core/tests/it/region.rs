@@ -134,54 +134,6 @@ fn a_region_of_another_ring_is_refused() {
     assert!(ForeignRing::new(theirs, cursors, Some(claim)).is_err(), "a region of another ring");
 }
 
-#[test]
-fn messages_come_through_two_regions() {
-    for layout in [SMALL, Layout::exact(4, 2 * WORD), Layout::up_to(4, 2 * WORD)] {
-        for layout in [layout, layout.in_lines()] {
-            through_two_regions(layout);
-        }
-    }
-}
-
-fn through_two_regions(layout: Layout) {
-    let (data, own) = memory(layout);
-    let ours = Broadcast::new(data.data(layout).unwrap(), layout).unwrap();
-    let mut writer = Broadcast::producer(&ours).unwrap();
-    let proxy = proxy(&ours);
-    let theirs = data.theirs(&own, proxy.claim());
-    let cursors = own.foreign_cursors(layout).unwrap();
-    assert!(Broadcast::producer(&theirs).is_none(), "the writer is in the other process");
-    let length = layout.message_bytes();
-    let content = |sequence| (0..length / WORD).map(move |word| sequence + 100 * word);
-    let mut message = vec![0; length / WORD];
-    let mut gating = Broadcast::gating(&theirs).unwrap();
-    let mut observing = Broadcast::observing(&theirs);
-    for sequence in 0..20 {
-        proxy.import(|| cursors.position(false));
-        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
-        let expected = Peek::Message { sequence, length };
-        assert!(gating.read(1).is_none(), "messages of another process are not borrowed");
-        assert_eq!(gating.peek(&mut message), expected);
-        assert!(message.iter().copied().eq(content(sequence)));
-        gating.advance();
-        gating.flush();
-    }
-    assert_eq!(observing.peek(&mut message), Peek::Gap { missed: 16 });
-    proxy.import(|| cursors.position(false));
-    for sequence in 20..24 {
-        writer.try_push(&content(sequence).collect::<Vec<_>>(), length).unwrap();
-    }
-    let full = writer.try_push(&[], 0).unwrap_err();
-    assert_eq!(full.reader, proxy.claim());
-    writer.close();
-    for _ in 0..4 {
-        assert!(matches!(gating.peek(&mut message), Peek::Message { .. }));
-        gating.advance();
-    }
-    assert_eq!(gating.peek(&mut message), Peek::Closed);
-    assert_eq!(ours.high_water(), 4);
-}
-
 /// A reader of a closed ring has read everything, evicted or not.
 #[test]
 fn the_end_comes_before_an_eviction() {

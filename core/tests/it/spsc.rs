@@ -260,16 +260,6 @@ macro_rules! laws {
             assert!($layout::InSlice::<u64>::in_slots(&mut []).is_err());
         }
 
-        #[test]
-        fn slots_may_be_borrowed_and_zero_sized() {
-            let mut slots = [const { $layout::Slot::new() }; 2];
-            let ring = $layout::InSlice::<()>::in_slots(&mut slots).unwrap();
-            let mut writer = Spsc::producer(&ring).unwrap();
-            assert_eq!((writer.try_push(()), writer.try_push(())), (Ok(()), Ok(())));
-            assert_eq!(writer.try_push(()), Err(PushError::Full(())));
-            assert_eq!(Spsc::consumer(&ring).unwrap().count(), 2);
-        }
-
         /// Items of words, of a whole number of half lines with their stamp, and the same aligned
         /// to bytes: each is copied in another way.
         #[test]
@@ -324,27 +314,6 @@ macro_rules! laws {
                 assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
                 writer.try_push(round.to_string()).unwrap();
                 assert_eq!(reader.try_pop(), Ok(round.to_string()));
-            }
-        }
-
-        #[test]
-        fn one_out_one_in() {
-            let capacities = [2, 4, 16, 64, 1024];
-            for capacity in &capacities[..if cfg!(miri) { 4 } else { 5 }] {
-                let capacity = *capacity;
-                let (mut writer, mut reader) = $layout::pair(capacity).unwrap();
-                // A small ring shows each pop by default.
-                if capacity > 8 {
-                    reader.show_every(1);
-                }
-                (0..capacity).for_each(|item| writer.try_push(item).unwrap());
-                assert!(writer.is_full() && reader.is_full());
-                for item in capacity..3 * capacity {
-                    assert_eq!(reader.try_pop(), Ok(item - capacity));
-                    assert_eq!(writer.try_push(item), Ok(()), "no room after a pop");
-                }
-                assert_eq!((writer.capacity(), writer.len()), (capacity, capacity));
-                assert_eq!((reader.capacity(), reader.len()), (capacity, capacity));
             }
         }
 

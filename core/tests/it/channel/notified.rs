@@ -3,7 +3,6 @@
 
 use std::ops::Deref;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -11,28 +10,13 @@ use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc, spsc, stamp
 use mycelium_core::ring::{Consumer, PopError};
 
 use super::wakers::now;
+use crate::doorbell::{Does, does};
 
-/// Calls a check when it is woken, and counts.
-struct Checks {
-    check: Mutex<Box<dyn FnMut() + Send>>,
-    times: AtomicUsize,
-}
-
-impl Wake for Checks {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.times.fetch_add(1, Relaxed);
-        (self.check.lock().unwrap())();
-    }
-}
-
-fn checks(check: impl FnMut() + Send + 'static) -> (Arc<Checks>, Waker) {
-    let checks =
-        Arc::new(Checks { check: Mutex::new(Box::new(check)), times: AtomicUsize::new(0) });
-    (checks.clone(), Waker::from(checks))
+/// A waker that calls a check.
+fn checks(check: impl FnMut() + Send + 'static) -> (Arc<Does>, Waker) {
+    let check = Mutex::new(check);
+    let task = does(move |_| (check.lock().unwrap())());
+    (task.clone(), Waker::from(task))
 }
 
 /// One receiver waits, `act` runs, and another receiver takes `expected` as soon as the first one
@@ -44,7 +28,7 @@ fn visible_when_notified(expected: Result<u32, PopError>, act: impl FnOnce(mpmc:
     let mut recv = pin!(receiver.recv());
     assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     act(sender);
-    assert!(told.times.load(Relaxed) > 0, "a wake was lost");
+    assert!(told.times() > 0, "a wake was lost");
 }
 
 #[test]
@@ -76,7 +60,7 @@ fn a_slot_is_given_back_before_receivers_are_notified() {
     let mut recv = pin!(receiver.recv());
     assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(permit);
-    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+    assert_eq!(told.times(), 1, "a wake was lost");
 }
 
 /// A task that is polled in place by its waker, unless that happens inside its poll.
@@ -149,7 +133,7 @@ fn the_channel_is_closed_when_senders_are_notified() {
     let mut send = pin!(sender.send(2));
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(receiver);
-    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+    assert_eq!(told.times(), 1, "a wake was lost");
 }
 
 /// One notification for room for two: the sender that was woken and got a slot notifies the next
@@ -164,11 +148,11 @@ fn room_for_two_wakes_two_reserving_senders() {
     assert!(reserve.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(next.as_mut().poll(&mut Context::from_waker(&another)).is_pending());
     assert_eq!(now(receiver.recv_many(&mut Vec::new(), 2)), Poll::Ready(2));
-    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    let woken = [&first, &second].map(|task| task.times());
     assert_eq!(woken.iter().sum::<usize>(), 1, "one is woken");
     let mut context = Context::from_waker(Waker::noop());
     let permit = if woken[0] == 1 { reserve.poll(&mut context) } else { next.poll(&mut context) };
     assert!(permit.is_ready());
-    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    let woken = [&first, &second].map(|task| task.times());
     assert_eq!(woken, [1, 1], "the other one sleeps on");
 }

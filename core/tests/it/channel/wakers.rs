@@ -2,8 +2,10 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
+
+use crate::doorbell::{Does, does};
 
 /// Whether it was woken.
 pub(crate) struct Woken(pub(crate) AtomicBool);
@@ -19,17 +21,9 @@ pub(crate) fn flag() -> (Arc<Woken>, Waker) {
     (woken.clone(), Waker::from(woken))
 }
 
-/// How often it was woken.
-pub(crate) struct Count(pub(crate) AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
-
-pub(crate) fn counter() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count(AtomicUsize::new(0)));
+/// A waker that counts.
+pub(crate) fn counter() -> (Arc<Does>, Waker) {
+    let count = does(|_| {});
     (count.clone(), Waker::from(count))
 }
 
@@ -50,7 +44,7 @@ pub(crate) fn blocking<F: Future>(future: F) -> F::Output {
     }
 }
 
-pub(crate) struct Unpark(pub(crate) std::thread::Thread);
+struct Unpark(std::thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

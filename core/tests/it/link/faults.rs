@@ -367,19 +367,6 @@ fn no_stream_opens_for_a_rejected_subscription() {
     subscribed(&mut pair);
 }
 
-#[test]
-fn ended_streams_leave_room_for_others() {
-    let mut pair = Pair::new();
-    let (_, export) = subscribe(&mut pair, 8);
-    for epoch in 0..3 * STREAMS as u64 {
-        let stream = open(&mut pair, export, epoch, 0);
-        send(&mut pair, stream, 1).unwrap();
-        pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap();
-        pair.settle();
-        assert_eq!(pair.failed(), [None, None], "{epoch}");
-    }
-}
-
 fn others(window: u32) -> Interest {
     Interest { topic: name("others"), ..swaps(window) }
 }

@@ -38,6 +38,7 @@ struct LinkModel {
 }
 
 /// A topic that one side publishes and the other one reads.
+#[derive(Default)]
 struct Direction {
     /// The side that publishes.
     writer: usize,
@@ -102,18 +103,7 @@ impl LinkModel {
             confirms,
             window,
             publishers: vec![PublisherState::new(1)],
-            export: None,
-            resumes: Vec::new(),
-            awaited: 0,
-            outgoing: Vec::new(),
-            ended: Vec::new(),
-            sent: HashMap::new(),
-            moved: HashSet::new(),
-            offered: false,
-            offer_received: false,
-            interest: None,
-            rejected: false,
-            reading: Vec::new(),
+            ..Direction::default()
         });
         directions.iter_mut().for_each(|direction| direction.subscribe(&mut pair));
         LinkModel { pair, connected: true, directions }

@@ -3,9 +3,7 @@ use mycelium_core::link::{
     CloseReason, IncomingId, LinkError, OutgoingId, RunShape, SendError, UnsubscribeProgress,
 };
 
-use crate::pair::conversation::{
-    LEFT, MS, RIGHT, control, name, reading, send, sequences, subscribe,
-};
+use crate::pair::conversation::{LEFT, RIGHT, control, name, reading, send, sequences, subscribe};
 use crate::pair::{Pair, Received, count};
 
 /// The items of a ring: a stamp of 8 bytes, the message, and one more word.
@@ -34,20 +32,6 @@ fn messages_of(pair: &mut Pair) -> Vec<u64> {
         }
     }
     sequences(&news)
-}
-
-#[test]
-fn a_run_is_one_header_and_the_items() {
-    let (mut pair, outgoing, incoming) = pair(64);
-    let before = pair.written[LEFT].len();
-    assert_eq!(send_run(&mut pair, outgoing, 20), Ok(20));
-    pair.settle();
-    assert_eq!(pair.written[LEFT].len() - before, 40 + 20 * 56);
-    assert_eq!(messages_of(&mut pair), (100..120).collect::<Vec<_>>());
-    assert_eq!(pair.sides[RIGHT].runs, 1);
-    pair.sides[RIGHT].link.grant(incoming, 20).unwrap();
-    pair.pass(20 * MS);
-    assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
 }
 
 #[test]

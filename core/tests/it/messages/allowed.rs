@@ -19,7 +19,7 @@ pub enum Side {
 }
 
 #[message]
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, zerocopy::FromBytes)]
 #[repr(C)]
 pub(crate) struct Level {
     pub(crate) price: u32,
