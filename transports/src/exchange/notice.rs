@@ -289,15 +289,3 @@ fn shown(text: &str) -> String {
     }
     shown
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_of_a_peer_are_escaped_and_quotes_are_not() {
-        let (peer, reason, is_required) = ("a\nb", "cannot map a peer's memory", false);
-        let text = Notice::StaysOnSocket { peer, reason, is_required }.to_string();
-        assert!(text.contains("node `a\\nb`") && text.ends_with(reason), "{text}");
-    }
-}

@@ -182,37 +182,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_misses_what_lies_between_two_places_on_every_path() {
-        let numbering = Numbering::new(100, 8);
-        numbering.skip(3, 5, GapReason::Overwritten);
-        numbering.skip(3, 2, GapReason::Disconnected);
-        let mut known = numbering.join(0);
-        assert_eq!((known.sequence(0), numbering.missed(&mut known, 2)), (100, None));
-        assert_eq!(numbering.missed(&mut known, 3), Some((7, GapReason::Disconnected)));
-        assert_eq!((known.sequence(3), numbering.missed(&mut known, 3)), (110, None));
-
-        // An overtaken reader is past the break before it has seen it.
-        let mut known = numbering.join(1);
-        assert_eq!(numbering.missed(&mut known, 6), Some((7, GapReason::Disconnected)));
-        assert_eq!(known.sequence(6), 113);
-        // Reported at once, although no message follows yet.
-        numbering.skip(6, 1, GapReason::Overwritten);
-        assert_eq!(numbering.missed(&mut known, 6), Some((1, GapReason::Overwritten)));
-    }
-
-    #[test]
-    fn a_gap_is_done_once_it_is_reported() {
-        let numbering = Numbering::new(100, 8);
-        numbering.skip(0, 5, GapReason::Disconnected);
-        assert_eq!((numbering.done(0, 0), numbering.done(0, 1)), (100, 105));
-        numbering.skip(3, 2, GapReason::Disconnected);
-        let at = |place, gaps| numbering.done(place, gaps);
-        assert_eq!((at(2, 1), at(3, 1), at(3, 2)), (107, 108, 110));
-        // The message after it was taken, so the gap was reported.
-        assert_eq!(at(4, 1), 111);
-    }
-
-    #[test]
     fn only_breaks_that_a_reader_may_need_are_kept() {
         let numbering = Numbering::new(0, 8);
         for place in (0..1000).step_by(2) {

@@ -211,37 +211,3 @@ pub enum RefusedHello {
 }
 
 debug_as_display!(PacketError, RefusedHello);
-
-#[cfg(test)]
-mod tests {
-    use super::{BYTES, Packet, PacketError, PacketKind, RefusedHello, VERSION};
-
-    #[test]
-    fn packets_of_each_kind_survive() {
-        for (code, kind) in PacketKind::ALL {
-            let packet = Packet::new(kind, u64::MAX, [1, 2, 3, u64::from(code)]);
-            assert_eq!(Packet::read(&packet.to_bytes()), Ok(packet));
-        }
-    }
-
-    #[test]
-    fn other_bytes_are_refused() {
-        let bytes = Packet::new(PacketKind::Wake, 0, [0; 4]).to_bytes();
-        assert_eq!(Packet::read(&bytes[1..]), Err(PacketError::Size(BYTES - 1)));
-        assert_eq!(Packet::read(&[]), Err(PacketError::Size(0)));
-        for code in [0, 10, u32::MAX] {
-            let mut bytes = bytes;
-            bytes[..4].copy_from_slice(&code.to_ne_bytes());
-            assert_eq!(Packet::read(&bytes), Err(PacketError::Kind(code)));
-        }
-    }
-
-    #[test]
-    fn a_hello_has_token_and_version() {
-        let token = *b"0123456789abcdef";
-        let mut hello = Packet::hello(&token);
-        assert_eq!(hello.token(), Ok(token));
-        hello.args[2] = 1 + VERSION;
-        assert_eq!(hello.token(), Err(RefusedHello::Version(1 + VERSION)));
-    }
-}

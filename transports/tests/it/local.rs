@@ -27,6 +27,7 @@ use mycelium_transports::local::{
 };
 use proptest::prelude::ProptestConfig;
 
+use crate::deliveries::probe;
 use crate::waiter::Waiter;
 
 mycelium_transports::conformance!(Local);
@@ -96,10 +97,6 @@ fn cases(native: u32, miri: u32) -> ProptestConfig {
 #[track_caller]
 fn next(reader: &mut Subscription<Probe>) -> u64 {
     take(reader).expect("a message")
-}
-
-fn probe(number: u64) -> Probe {
-    Probe { publisher: 0, number }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bad_transports;
 mod counters;
+mod deliveries;
 mod local;
 mod memory;
 mod remote_publisher;

@@ -15,6 +15,7 @@ use mycelium_transports::local::{
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
+use crate::deliveries::probe;
 use crate::waiter::Waiter;
 
 const CAPACITY: usize = 8;
@@ -46,10 +47,16 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     let skip = if aligned { 8 } else { 16 };
     let mut slots = vec![u64::MAX; words * count as usize];
     for (slot, number) in slots.chunks_mut(words).zip(first..) {
-        let probe = Probe { publisher: 0, number };
+        let probe = probe(number);
         slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
     }
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+fn push(publisher: &mut RemotePublisher, numbers: Range<u64>) {
+    for number in numbers {
+        publisher.push(probe(number).as_bytes(), false).unwrap();
+    }
 }
 
 /// A subscription, and a publisher in another process, whose first message is `first`.
@@ -78,15 +85,10 @@ fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
     let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
     let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
     let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
-    let mut push = |numbers: Range<u64>, missed| {
-        for number in numbers {
-            publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
-        }
+    for (numbers, missed) in [(0..10, 5), (15..18, 2), (20..30, 0)] {
+        push(&mut publisher, numbers);
         publisher.skip(missed, GapReason::Disconnected);
-    };
-    push(0..10, 5);
-    push(15..18, 2);
-    push(20..30, 0);
+    }
     let (mut numbers, mut missed) = (Vec::new(), 0);
     while let Some(delivery) = sample.try_recv().delivery() {
         match delivery {
@@ -113,7 +115,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
 fn messages_after_the_end_are_refused() {
     let (_reader, mut publisher) = joined(Policy::Block, 0);
     publisher.end();
-    let probe = Probe { publisher: 0, number: 0 };
+    let probe = probe(0);
     assert_eq!(publisher.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
     for aligned in [true, false] {
         let (shape, slots) = run(0, 2, aligned);
@@ -157,32 +159,32 @@ fn messages_of_a_link_without_subscription_are_counted() {
         let topic = topic.unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
         let mut publisher = topic.remote_publisher("publisher", 1, 100).unwrap();
-        let push = |publisher: &mut RemotePublisher, count| {
+        let push_run = |publisher: &mut RemotePublisher, count| {
             let (shape, slots) = run(publisher.next(), count, true);
             publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
         };
-        push(&mut publisher, 3);
+        push_run(&mut publisher, 3);
         publisher.flush();
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
         // The reader leaves with a gap that it has not had, and before the wake.
         publisher.skip(4, GapReason::Disconnected);
-        push(&mut publisher, 1);
+        push_run(&mut publisher, 1);
         drop(reader);
         publisher.flush();
         assert_eq!(counted(&counters), (108, 0, 8), "{policy:?}");
-        push(&mut publisher, 2);
+        push_run(&mut publisher, 2);
         publisher.skip(5, GapReason::Overwritten);
         publisher.flush();
         assert_eq!(counted(&counters), (115, 7, 8), "{policy:?}");
         // Another one joins after messages that are not counted yet.
-        push(&mut publisher, 1);
+        push_run(&mut publisher, 1);
         let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-        push(&mut publisher, 1);
+        push_run(&mut publisher, 1);
         publisher.flush();
         assert_eq!(counted(&counters), (117, 8, 8), "{policy:?}");
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
         drop(reader);
-        push(&mut publisher, 1);
+        push_run(&mut publisher, 1);
         publisher.end();
         assert_eq!(counted(&counters), (118, 9, 9), "{policy:?}");
     }
@@ -221,9 +223,7 @@ fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
 #[test]
 fn a_subscription_at_its_end_has_confirmed_everything() {
     let (mut reader, mut publisher) = joined(Policy::Block, 0);
-    for number in 0..3 {
-        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
-    }
+    push(&mut publisher, 0..3);
     publisher.end();
     assert_eq!(publisher.done(|| true), Some(0));
     for _ in 0..3 {
@@ -257,7 +257,7 @@ fn publishers_that_were_lost_and_read_make_room_for_others() {
     let mut publishers = Vec::new();
     for epoch in 0..MOST {
         let mut publisher = topic.remote_publisher("publisher", epoch, 0).unwrap();
-        publisher.push(Probe { publisher: 0, number: epoch }.as_bytes(), false).unwrap();
+        publisher.push(probe(epoch).as_bytes(), false).unwrap();
         publishers.push(publisher);
     }
     let (mut messages, mut gaps) = (0, 0);
@@ -277,7 +277,7 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
     let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
     let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
     let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
-    publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+    publisher.push(probe(0).as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
     drop(idle);
@@ -290,7 +290,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     let (mut reader, mut publisher) = joined(Policy::DropNewest, 0);
     publisher.skip(5, GapReason::Disconnected);
     for number in [5, 6] {
-        publisher.push(Probe { publisher: 0, number }.as_bytes(), number == 5).unwrap();
+        publisher.push(probe(number).as_bytes(), number == 5).unwrap();
     }
     let TryRecv::Delivery(Delivery::Gap(gap)) = reader.try_recv() else { panic!("a gap") };
     assert_eq!((gap.count, gap.reason), (5, GapReason::Disconnected));
@@ -315,9 +315,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
 
     // Messages in the ring of its own, and those that it had no room for, are not done.
     let sent = 9 + 5 * CAPACITY as u64;
-    for number in 9..sent {
-        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
-    }
+    push(&mut publisher, 9..sent);
     assert_eq!((publisher.done(|| false), publisher.room() > 0), (Some(9), true));
     let mut next = 9;
     while let TryRecv::Delivery(delivery) = reader.try_recv() {
@@ -330,7 +328,7 @@ fn a_drop_newest_reader_shows_a_remote_publisher_what_is_done() {
     assert_eq!((publisher.done(|| false), next), (Some(sent), sent));
 
     // What it has not taken is done when it leaves.
-    publisher.push(Probe { publisher: 0, number: sent }.as_bytes(), false).unwrap();
+    publisher.push(probe(sent).as_bytes(), false).unwrap();
     waiter.wakes();
     publisher.park(&waiter.1);
     drop(reader);
@@ -343,7 +341,7 @@ fn a_reader_by_key_shows_a_remote_publisher_what_is_done() {
     let by_key = LatestByKey::of::<Probe>("publisher", NonZeroU32::MIN).unwrap();
     let (mut reader, mut publisher) = joined(Policy::LatestByKey(by_key), 0);
     for done in 0..3 {
-        publisher.push(Probe { publisher: 0, number: done }.as_bytes(), false).unwrap();
+        publisher.push(probe(done).as_bytes(), false).unwrap();
         assert_eq!(publisher.done(|| false), Some(done));
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
         assert_eq!(publisher.done(|| false), Some(done), "it is being handled");
@@ -367,7 +365,7 @@ fn what_a_reader_got_last_is_done_at_its_next_receive() {
         let (mut reader, mut publishers) = joined_by(TWO, policy);
         for publisher in &mut publishers {
             publisher.skip(2, GapReason::Overwritten);
-            publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
+            publisher.push(probe(2).as_bytes(), false).unwrap();
         }
         let done = || publishers.each_ref().map(|publisher| publisher.done(|| false).unwrap());
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Gap(_))));
@@ -385,7 +383,7 @@ fn an_observers_batch_is_done_at_its_next_receive() {
     let (mut reader, mut publishers) = joined_by(TWO, Policy::DropOldest);
     for publisher in &mut publishers {
         publisher.skip(2, GapReason::Overwritten);
-        publisher.push(Probe { publisher: 0, number: 2 }.as_bytes(), false).unwrap();
+        publisher.push(probe(2).as_bytes(), false).unwrap();
         publisher.end();
     }
     let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
@@ -404,7 +402,7 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
     for fails in [false, true] {
         let (mut reader, mut publishers) = joined_by(TWO, Policy::Block);
         for publisher in &mut publishers {
-            publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+            publisher.push(probe(0).as_bytes(), false).unwrap();
         }
         let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
         assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(2));
@@ -440,7 +438,7 @@ proptest! {
         for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
             match op {
                 Op::Push => {
-                    let probe = Probe { publisher: 0, number: sent };
+                    let probe = probe(sent);
                     sent += u64::from(publisher.push(probe.as_bytes(), false).is_ok());
                 }
                 Op::PushRun(count, aligned) => {
@@ -490,9 +488,7 @@ fn a_stream_that_begins_again_is_read_after_its_lost_part() {
         for part in 0..3 {
             let first = part * 10;
             let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
-            for number in first..first + 4 {
-                publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
-            }
+            push(&mut publisher, first..first + 4);
             publisher.flush();
             publisher.lose();
         }

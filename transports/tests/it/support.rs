@@ -8,8 +8,20 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use mycelium_transports::endpoint::unix::own_user;
+
 /// A user without processes in these tests.
 pub(crate) const STRANGER: u32 = 65534;
+
+/// Whether this is root, which alone can run processes of other users.
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+pub(crate) fn can_be_others() -> bool {
+    let is_root = own_user() == 0;
+    if !is_root {
+        eprintln!("skipped: only root can run processes of other users");
+    }
+    is_root
+}
 
 /// A directory for one test.
 pub(crate) struct TestDir(pub(crate) PathBuf);
@@ -19,6 +31,14 @@ impl TestDir {
         let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         TestDir(path)
+    }
+
+    /// A directory of this mode.
+    pub(crate) fn of_mode(test: &str, mode: u32) -> TestDir {
+        let dir = TestDir::new(test);
+        fs::create_dir(&dir.0).unwrap();
+        fs::set_permissions(&dir.0, Permissions::from_mode(mode)).unwrap();
+        dir
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
+use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect, own_user};
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
 
-use crate::support::{Copied, Other, STRANGER, TestDir, role, say};
+use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
 
 /// A group that files of this process can be given to.
 fn own_group() -> u32 {
@@ -117,17 +117,14 @@ fn a_file_that_is_not_a_socket_is_kept() {
 
 #[test]
 fn a_directory_that_others_can_enter_is_refused() {
-    let dir = TestDir::new("open");
-    fs::create_dir(&dir.0).unwrap();
-    fs::set_permissions(&dir.0, Permissions::from_mode(0o755)).unwrap();
+    let dir = TestDir::of_mode("open", 0o755);
     let refused = BoundSocket::at(dir.socket()).unwrap_err().to_string();
     assert!(refused.contains("open to other users"), "{refused}");
 
     let link = TestDir::new("link");
     symlink(&dir.0, &link.0).unwrap();
     let refused = BoundSocket::at(link.socket()).unwrap_err().to_string();
-    fs::remove_file(&link.0).unwrap();
-    let own = mycelium_transports::endpoint::unix::own_user();
+    let own = own_user();
     let problem = format!(
         "directory `{}` is a symbolic link of user {own}: expected a directory of user {own}; name \
          the directory itself",
@@ -158,7 +155,7 @@ fn a_path_without_a_directory_is_an_error_that_names_it() {
 
 #[test]
 fn directory_and_socket_have_the_permissions_of_access() {
-    let own = mycelium_transports::endpoint::unix::own_user();
+    let own = own_user();
     let cases = [
         (Access::default(), 0o700, 0o600),
         (Access::default().users([own]), 0o700, 0o600),
@@ -183,9 +180,7 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
     for (before, after) in
         [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)]
     {
-        let dir = TestDir::new("opened");
-        fs::create_dir(&dir.0).unwrap();
-        fs::set_permissions(&dir.0, Permissions::from_mode(before)).unwrap();
+        let dir = TestDir::of_mode("opened", before);
         let bound = BoundSocket::with_access(dir.socket(), access.clone());
         match (after, &bound) {
             (Some(after), Ok(_)) => assert_eq!(mode(&dir.0), after),
@@ -200,9 +195,7 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
 
 #[test]
 fn a_directory_above_that_is_closed_is_named() {
-    let dir = TestDir::new("closed-above");
-    fs::create_dir(&dir.0).unwrap();
-    fs::set_permissions(&dir.0, Permissions::from_mode(0o700)).unwrap();
+    let dir = TestDir::of_mode("closed-above", 0o700);
     let inside = dir.0.join("run");
     for (access, user) in [
         (Access::default().users([STRANGER]), Some(STRANGER)),
@@ -235,11 +228,10 @@ fn connects_and_says_how_it_went() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn other_users_reach_the_socket_if_access_permits() {
     const GROUP: u32 = 54321;
-    if mycelium_transports::endpoint::unix::own_user() != 0 {
-        return eprintln!("skipped: only root can run processes of other users");
+    if !can_be_others() {
+        return;
     }
     let denied = ErrorKind::PermissionDenied.to_string();
     let cases = [
@@ -263,28 +255,10 @@ fn other_users_reach_the_socket_if_access_permits() {
     }
 }
 
-/// A link to a directory.
-struct Symlink(PathBuf);
-
-impl Symlink {
-    fn new(dir: &TestDir) -> Symlink {
-        let link = Symlink(dir.0.with_extension("link"));
-        symlink(&dir.0, &link.0).unwrap();
-        link
-    }
-}
-
-impl Drop for Symlink {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_listener_of_another_user_is_refused() {
-    if mycelium_transports::endpoint::unix::own_user() != 0 {
-        return eprintln!("skipped: only root can run processes of other users");
+    if !can_be_others() {
+        return;
     }
     let dir = TestDir::new("other-users-listener");
     let program = Copied::new(&dir);
@@ -318,8 +292,9 @@ fn a_listener_of_another_user_is_refused() {
     };
     assert_eq!((path, found.user, expected), (dir.socket(), STRANGER, 0));
     assert_eq!(found.process, Some(other.child.id()));
-    let link = Symlink::new(&dir);
-    let problem = of_directory(&link.0.join("node.sock"));
+    let link = TestDir::new("other-users-link");
+    symlink(&dir.0, &link.0).unwrap();
+    let problem = of_directory(&link.socket());
     assert!(problem.starts_with("is a symbolic link of user 0: expected"), "{problem}");
     other.kill();
 }

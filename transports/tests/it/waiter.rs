@@ -1,9 +1,11 @@
 //! A task that waits in a test.
-#![cfg(feature = "metrics")]
+#![cfg(any(feature = "metrics", all(target_os = "linux", not(miri))))]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+#[cfg(feature = "metrics")]
+use std::task::Context;
+use std::task::{Wake, Waker};
 
 #[derive(Default)]
 pub(crate) struct Wakes(AtomicUsize);
@@ -23,6 +25,7 @@ impl Waiter {
         Waiter(wakes.clone(), wakes.into())
     }
 
+    #[cfg(feature = "metrics")]
     pub(crate) fn context(&self) -> Context<'_> {
         Context::from_waker(&self.1)
     }

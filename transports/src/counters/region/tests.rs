@@ -29,28 +29,6 @@ fn a_full_region_counts_what_it_cannot_show() {
 }
 
 #[test]
-fn a_region_grows_by_segments() {
-    let most = if cfg!(miri) { 150 } else { 10_000 };
-    let region = Region::new(1);
-    let lines: Vec<_> = (0..most)
-        .map(|number| {
-            let line = region.line(&format!("service={number}"));
-            line.set(ServiceValue::Starts, number);
-            line
-        })
-        .collect();
-    let readings = region.read();
-    assert_eq!((readings.len(), region.unseen()), (lines.len(), 0));
-    for (number, reading) in (0u64..).zip(readings) {
-        assert_eq!(reading.label("service"), number.to_string());
-        assert_eq!(reading.value("starts"), number);
-    }
-    let places = lock(&region.places);
-    assert!(places.next.segment > 0, "it has grown");
-    assert!(places.capacity <= lines.len() * 5 / 4 + FEWEST, "and little is unused");
-}
-
-#[test]
 fn lines_that_come_and_go_do_not_grow_a_region() {
     // Those without a writer stay readable, up to a number.
     let kept = RETIRED as u64 + 16;

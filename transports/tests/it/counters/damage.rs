@@ -3,7 +3,6 @@
 use mycelium_transports::counters::{
     CountersView, PublisherValue, Region, ServiceValue, ViewError,
 };
-use proptest::prelude::*;
 
 /// A region with two segments.
 fn region() -> Vec<Vec<u64>> {
@@ -91,35 +90,4 @@ fn a_kind_has_no_more_values_than_its_words_can_name() {
     let error = CountersView::of_dump(&segments).unwrap_err();
     let expected = "invalid counters: expected 0 to 20 in word 64, the number of values of a kind";
     assert!(error.to_string().starts_with(expected), "{error}");
-}
-
-proptest! {
-    #[test]
-    fn damage_of_many_words_is_harmless(
-        damage in prop::collection::vec((0..2usize, 0..3000usize, any::<u64>(), 0..64u32), 1..20),
-        kept in 0..5000usize,
-    ) {
-        let mut segments = region();
-        for (segment, word, lie, shift) in damage {
-            let segment = &mut segments[segment];
-            let length = segment.len();
-            // Small numbers are more likely to be believed.
-            segment[word % length] = lie >> shift;
-        }
-        segments[0].truncate(kept);
-        _ = read(&segments);
-    }
-
-    #[test]
-    fn any_words_are_harmless(words in prop::collection::vec(any::<u64>(), 0..600)) {
-        let mut words = words;
-        _ = read(&[words.clone()]);
-        // Behind the first checks.
-        if words.len() > 1 {
-            words[0] = u64::from_le_bytes(*b"mycelcnt");
-            words[1] = 5;
-            words.iter_mut().take(16).skip(2).for_each(|word| *word %= 40);
-            _ = read(&[words]);
-        }
-    }
 }

@@ -4,36 +4,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::local::{Delivery, Policy, Refusal, Subscription, TaskBudget, poll_with};
+use mycelium_transports::local::{Delivery, Policy, Subscription, TaskBudget, poll_with};
 use proptest::prelude::*;
 
 use super::{LocalTopic, probe, take};
 
 fn probes(range: std::ops::Range<u64>) -> Vec<Probe> {
     range.map(probe).collect()
-}
-
-#[test]
-fn a_rejected_batch_says_how_many_were_sent() {
-    let local = LocalTopic::open(4);
-    let mut reader = local.subscribe("reader", Policy::Reject);
-    let mut publisher = local.publisher("publisher");
-    let mut context = Context::from_waker(Waker::noop());
-    let mut emit = |batch: &[Probe]| match pin!(publisher.emit_batch(batch)).poll(&mut context) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("a batch for a `reject` subscription does not wait"),
-    };
-    assert_eq!(emit(&probes(0..3)), Ok(()));
-    let error = emit(&probes(3..9)).unwrap_err();
-    assert_eq!((error.sent, &error.refusal), (1, &Refusal::Rejected { by: "reader".into() }));
-    let text = "after 1 messages of a batch: topic `conformance` is full: subscription `reader` \
-                has not taken its messages [M0221]";
-    assert_eq!(error.to_string(), text);
-    assert_eq!(take(&mut reader), Some(0));
-    assert_eq!(take(&mut reader), Some(1));
-    // There is room that the reader may not have shown.
-    assert_eq!(emit(&probes(4..6)).unwrap_err().sent, 1);
-    assert_eq!(std::iter::from_fn(|| take(&mut reader)).collect::<Vec<_>>(), [2, 3, 4]);
 }
 
 #[test]

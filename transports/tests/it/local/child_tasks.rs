@@ -14,40 +14,6 @@ fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
 }
 
 #[test]
-fn what_a_child_task_emits_wakes_readers_once_at_the_end_of_its_poll() {
-    let local = LocalTopic::open(512);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
-    let waiter = Waiter::new();
-    waits_for(&waiter, &mut reader);
-    let mut child = ChildTask::new(TaskBudget::new());
-    for _ in 0..3 {
-        child.poll(|| {
-            (0..10).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-            assert_eq!(waiter.wakes(), 0, "the poll has not ended");
-        });
-        assert_eq!(waiter.wakes(), 1);
-        waits_for(&waiter, &mut reader);
-    }
-    child.poll(|| {
-        (0..65).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!(waiter.wakes(), 1, "a long poll delays them by 64 operations at most");
-    });
-    waits_for(&waiter, &mut reader);
-    waiter.wakes();
-    // Outside of any task.
-    publisher.try_emit(probe(0)).unwrap();
-    assert_eq!(waiter.wakes(), 1);
-    waits_for(&waiter, &mut reader);
-    // Inside another one, in whose poll the child is not polled.
-    let service = TaskBudget::new();
-    poll_with(&service, &mut [], || {
-        publisher.try_emit(probe(0)).unwrap();
-        assert_eq!(waiter.wakes(), 1, "a service knows its handles");
-    });
-}
-
-#[test]
 fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
     let local = LocalTopic::open(512);
     let mut reader = local.subscribe("reader", Policy::Block);

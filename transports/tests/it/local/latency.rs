@@ -305,32 +305,6 @@ fn a_link_passes_on_when_a_message_was_sent() {
 }
 
 #[test]
-fn traces_and_latencies_are_independent() {
-    for (share, has_trace) in [(1.0, true), (0.0, false)] {
-        for (latency_sample, count) in [(Some(1.0), 20), (Some(0.0), 0), (None, 0)] {
-            let tracer = Tracer::new(share, Arc::<Spans>::default());
-            let world = Measured::recording::<Probe>(Recorded {
-                tracer: Some(tracer.clone()),
-                latency_sample,
-            });
-            tracer.set_executor(Arc::new(world.time.clone()));
-            let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
-            for number in 0..20 {
-                feed.try_emit(probe(number)).unwrap();
-                world.pass(1);
-                next(&mut reader);
-                assert_eq!(reader.trace().is_some(), has_trace);
-            }
-            let latencies = Latency::of(&world.counters.read());
-            assert_eq!(latencies.len(), usize::from(latency_sample.is_some()));
-            for Latency { nanoseconds, .. } in latencies {
-                assert_eq!((nanoseconds.count(), nanoseconds.sum()), (count, count * MS));
-            }
-        }
-    }
-}
-
-#[test]
 fn a_measured_topic_without_traces_has_no_part_in_those_of_its_task() {
     let tracer = Tracer::new(1.0, Arc::<Spans>::default());
     let measured = Measured::of(1.0);

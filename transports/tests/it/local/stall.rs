@@ -9,10 +9,11 @@ use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
     Delivery, Eviction, GapReason, OnStall, Policy, Publisher, Refusal, Schema, Start,
-    SubscribeOptions, Subscription, Topic, TryRecv,
+    SubscribeOptions, Subscription, Topic,
 };
 
 use super::{epoch, probe};
+use crate::deliveries::{assert_each, assert_evicted, assert_next};
 
 /// The time after which readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -63,24 +64,6 @@ fn emit(publisher: &mut Publisher<Probe>) -> bool {
     }
 }
 
-#[track_caller]
-fn assert_evicted(reader: &mut Subscription<Probe>, missed: u64) {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Gap(gap)) => {
-            assert_eq!((gap.count, gap.exact, gap.reason), (missed, true, GapReason::Evicted));
-        }
-        other => panic!("expected a gap, found {other:?}"),
-    }
-}
-
-#[track_caller]
-fn assert_next(reader: &mut Subscription<Probe>, number: u64) {
-    match reader.try_recv() {
-        TryRecv::Delivery(Delivery::Msg(probe)) => assert_eq!(probe.number, number),
-        other => panic!("expected message {number}, found {other:?}"),
-    }
-}
-
 /// Each call that finds the ring full evicts who has stalled, with or without a wait.
 #[test]
 fn every_kind_of_emit_evicts() {
@@ -123,7 +106,7 @@ fn a_wait_for_less_backpressure_evicts() {
     let stalled = evicting.subscribe("stalled", Policy::Block);
     let mut above = evicting.subscribe("above", Policy::Block);
     let (mut publisher, evictions) = evicting.full();
-    (0..3).for_each(|number| assert_next(&mut above, number));
+    assert_each(&mut above, 0..3);
     let context = Context::from_waker(Waker::noop());
     assert!(publisher.poll_until_below(&context).is_pending());
     evicting.time.advance(LIMIT);

@@ -97,54 +97,6 @@ fn trace(byte: u8) -> TraceContext {
 }
 
 #[test]
-fn what_a_task_sends_belongs_to_the_trace_of_its_current_delivery() {
-    let Swaps { world, mut feed, reader: mut input, .. } = Swaps::sampling(1.0, Policy::Block);
-    let orders = world.topic::<Probe>("orders");
-    let mut output = publisher::<Probe>(&orders, "Strategy");
-    let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
-    let (strategy, clerk) = (world.task("Strategy"), world.task("Books"));
-    let _wakes = (input.attach(&strategy), output.attach(&strategy), books.attach(&clerk));
-
-    feed.try_emit(probe(7)).unwrap();
-    let [root] = &*world.spans.take() else { panic!("one span") };
-    assert_eq!((root.kind, root.parent, root.sequence), (SpanKind::Root, None, 0));
-    assert_eq!((&*root.service, &*root.topic), ("Feed", "swaps"));
-    assert!(root.context.is_valid() && root.context.is_sampled());
-
-    within(&strategy, || next(&mut input));
-    assert_eq!(input.trace(), Some(root.context), "unchanged");
-    let own = strategy.trace().unwrap().context().expect("it handles a message");
-    assert_eq!(own.trace_id, root.context.trace_id);
-    assert_eq!(strategy.trace().unwrap().sequence(), Some(0));
-    world.time.advance(Duration::from_millis(5));
-    within(&strategy, || output.try_emit(probe(8)).unwrap());
-    assert_eq!(world.spans.take(), [], "no span has ended");
-    // The next receive ends it, also if there is nothing.
-    within(&strategy, || assert!(matches!(input.try_recv(), TryRecv::Empty)));
-    let [handled] = &*world.spans.take() else { panic!("one span") };
-    assert_eq!((handled.kind, handled.context), (SpanKind::Handle, own));
-    assert_eq!(handled.parent, Some(root.context.span_id));
-    assert_eq!(
-        (&*handled.service, &*handled.topic, &*handled.publisher),
-        ("Strategy", "swaps", "Feed")
-    );
-    assert_eq!(handled.end, handled.start + Duration::from_millis(5));
-    assert!(!handled.has_failed);
-    assert_eq!(strategy.trace().unwrap().context(), None);
-
-    within(&clerk, || next(&mut books));
-    assert_eq!(books.trace(), Some(own), "the child of the current delivery");
-    books.done();
-    let [booked] = &*world.spans.take() else { panic!("one span") };
-    assert_eq!(booked.parent, Some(own.span_id));
-    // Without a current delivery, a task begins a trace of its own.
-    within(&strategy, || output.try_emit(probe(9)).unwrap());
-    let [second] = &*world.spans.take() else { panic!("one span") };
-    assert_ne!(second.context.trace_id, root.context.trace_id);
-    assert_eq!((second.kind, &*second.service), (SpanKind::Root, "Strategy"));
-}
-
-#[test]
 fn a_receive_that_waits_ends_the_span() {
     let mut swaps = Swaps::sampling(1.0, Policy::Block);
     let (strategy, _wakes) = swaps.attached();
@@ -214,40 +166,6 @@ fn a_message_without_a_trace_has_not_that_of_its_slot() {
         task.trace().unwrap().restore(before);
         assert_eq!((next(&mut input), input.trace()), (number, expected));
     }
-}
-
-#[test]
-fn what_follows_a_message_outside_of_the_sample_has_no_trace() {
-    let world = World::sampling(0.0);
-    // It would trace all that begins there.
-    let all = World::sampling(1.0);
-    let (swaps, orders) = (world.topic::<Probe>("swaps"), all.topic::<Probe>("orders"));
-    let mut feed = publisher::<Probe>(&swaps, "Feed");
-    let mut input = swaps.subscribe::<Probe>("Strategy", Policy::Block).unwrap();
-    let mut output = publisher::<Probe>(&orders, "Strategy");
-    let mut books = orders.subscribe::<Probe>("Books", Policy::Block).unwrap();
-    let strategy = all.task("Strategy");
-    let _wakes = (input.attach(&strategy), output.attach(&strategy));
-
-    feed.try_emit(probe(1)).unwrap();
-    within(&strategy, || next(&mut input));
-    within(&strategy, || output.try_emit(probe(2)).unwrap());
-    next(&mut books);
-    assert_eq!((input.trace(), books.trace()), (None, None));
-    // One that others have begun, and do not record, is passed on, and has no spans.
-    let other = TraceContext { flags: 0, ..trace(9) };
-    within(&strategy, || {
-        let replaced = strategy.trace().unwrap().replace(Some(other));
-        output.try_emit(probe(3)).unwrap();
-        strategy.trace().unwrap().restore(replaced);
-        output.try_emit(probe(4)).unwrap();
-    });
-    next(&mut books);
-    assert_eq!(books.trace(), Some(other));
-    next(&mut books);
-    assert_eq!(books.trace(), None);
-    drop((input, output, books));
-    assert_eq!((world.spans.take(), all.spans.take()), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -96,21 +96,3 @@ fn a_handle_without_a_task_yields_by_its_own_count() {
     assert!((990..1000).contains(&emits), "{emits}");
     assert_eq!(waiter.wakes(), 1000 - emits, "a yield wakes the task");
 }
-
-#[test]
-fn a_task_yields_when_its_budget_is_exhausted() {
-    let local = LocalTopic::open(512);
-    let mut publisher = local.publisher("publisher");
-    let budget = TaskBudget::with_limit(7);
-    let mut deferred = [publisher.attach(&budget)];
-    let waiter = Waiter::new();
-    let context = waiter.context();
-    for _ in 1..4 {
-        let emits = poll_with(&budget, &mut deferred, || {
-            (0..)
-                .take_while(|number| publisher.poll_emit(&context, &probe(*number)).is_ready())
-                .count()
-        });
-        assert_eq!((emits, waiter.wakes()), (7, 1));
-    }
-}

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,16 +12,14 @@ use std::sync::Arc;
 use mycelium_core::ring::region::Memory;
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{Access, own_user};
-use mycelium_transports::memory::{
-    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, VERSION,
-};
+use mycelium_transports::memory::{ControlLimits, ControlThread, Gone, Mapping, VERSION};
 use rustix::process::{Resource, Rlimit};
 
 use crate::memory::hostile::{self, Raw};
 use crate::memory::support::{
     Event, Events, Recorder, TOKEN, expect, mappings_of, open_files, until,
 };
-use crate::support::{Copied, Other, STRANGER, TestDir, role, say};
+use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
 
 const SOCKET: &str = "MYCELIUM_TEST_SOCKET";
 const OLD_SYSTEM: &str = "MYCELIUM_TEST_OLD_SYSTEM";
@@ -60,38 +58,12 @@ fn wait_to_be_killed() -> ! {
     }
 }
 
-/// Passes a region as soon as it can.
-struct Passing(Arc<Recorder>, String);
-
-impl Handler for Passing {
-    fn connected(&self, connection: &Arc<Connection>) {
-        let (_mapping, file) = Mapping::create(1, &self.1, false).unwrap();
-        let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
-        // The other side may have ended the connection.
-        let _ = connection.send(packet, Some(file.as_fd()));
-        self.0.connected(connection);
-    }
-
-    fn packet(&self, connection: &Arc<Connection>, packet: Packet, file: Option<OwnedFd>) {
-        self.0.packet(connection, packet, file);
-    }
-
-    fn wake(&self) {
-        self.0.wake();
-    }
-
-    fn gone(&self, reason: Gone) {
-        self.0.gone(reason);
-    }
-}
-
 #[test]
 #[ignore = "a part of another test"]
 fn connects() {
     let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("connects", limits).unwrap();
-    let (recorder, events) = Recorder::new();
-    let handler = Arc::new(Passing(recorder, memory_of_role(&socket)));
+    let (handler, events) = Recorder::passing(&memory_of_role(&socket));
     match control.connect(&socket, &Access::default(), TOKEN, handler) {
         Ok(_) => {}
         Err(error) => return say("result", &error.kind().to_string()),
@@ -112,8 +84,8 @@ fn listens() {
     let Some((socket, limits)) = own_role() else { return };
     let control = ControlThread::start("listens", limits).unwrap();
     control.listen(&socket, Access::default().users([0, own_user()])).unwrap();
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, memory_of_role(&socket))));
+    let (handler, events) = Recorder::passing(&memory_of_role(&socket));
+    control.expect(TOKEN, None, handler);
     say("listens", "now");
     let _connection = events.connected();
     say("connected", "now");
@@ -149,8 +121,8 @@ fn connects_with_a_child() {
 fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThread>, Events) {
     let control = ControlThread::start("expecting", limits(old_system)).unwrap();
     control.listen(dir.socket(), access).unwrap();
-    let (recorder, events) = Recorder::new();
-    control.expect(TOKEN, None, Arc::new(Passing(recorder, "of-the-expecting".to_owned())));
+    let (handler, events) = Recorder::passing("of-the-expecting");
+    control.expect(TOKEN, None, handler);
     (control, events)
 }
 
@@ -187,8 +159,7 @@ fn the_death_of_a_peer_that_listened_is_noticed_and_its_socket_is_replaced() {
         for _ in 0..5 {
             let mut other = other("listens", &dir, old_system);
             other.line("listens");
-            let (recorder, events) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "of-a-survivor".to_owned()));
+            let (handler, events) = Recorder::passing("of-a-survivor");
             control.connect(&dir.socket(), &Access::default(), TOKEN, handler).unwrap();
             let connection = events.connected();
             assert_eq!(connection.peer().process, Some(other.child.id()));
@@ -237,10 +208,9 @@ fn other_user(name: &str, user: u32, dir: &TestDir) -> (Other, Copied) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn descriptors_pass_between_two_users_if_access_permits() {
-    if own_user() != 0 {
-        return eprintln!("skipped: only root can run processes of other users");
+    if !can_be_others() {
+        return;
     }
     // Permissions refuse it, or the list of users does: before any descriptor is passed.
     for (access, expected) in [
@@ -268,18 +238,16 @@ fn descriptors_pass_between_two_users_if_access_permits() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
-    if own_user() != 0 {
-        return eprintln!("skipped: only root can run processes of other users");
+    if !can_be_others() {
+        return;
     }
     let dir = TestDir::new("other-user");
     let (mut other, _program) = other_user("listens", STRANGER, &dir);
     other.line("listens");
     let control = ControlThread::start("connecting", limits(false)).unwrap();
     let connect = |access: &Access| {
-        let (recorder, events) = Recorder::new();
-        let handler = Arc::new(Passing(recorder, memory_of_role(&dir.socket())));
+        let (handler, events) = Recorder::passing(&memory_of_role(&dir.socket()));
         control.connect(&dir.socket(), access, TOKEN, handler).map(|_| events)
     };
     for (access, user) in [(Access::default(), 0), (Access::default().owner(1000), 1000)] {
@@ -314,10 +282,9 @@ fn leaves_nothing() {
         let connecting = ControlThread::start("connecting", limits).unwrap();
         listening.listen(&socket, Access::default()).unwrap();
         for number in 0..20 {
-            let (recorder, events) = Recorder::new();
-            listening.expect([number; 16], None, Arc::new(Passing(recorder, "round".to_owned())));
-            let (recorder, other) = Recorder::new();
-            let handler = Arc::new(Passing(recorder, "round".to_owned()));
+            let (handler, events) = Recorder::passing("round");
+            listening.expect([number; 16], None, handler);
+            let (handler, other) = Recorder::passing("round");
             // Every other connection ends before it is established, or while it is.
             let connection =
                 connecting.connect(&socket, &Access::default(), [number; 16], handler).unwrap();

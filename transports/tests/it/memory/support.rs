@@ -1,12 +1,14 @@
 //! What the tests look at: descriptors and mappings of this process, and handlers that record.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::Access;
-use mycelium_transports::memory::{Connection, ControlThread, Gone, Handler, Packet, Token};
+use mycelium_transports::memory::{
+    Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token,
+};
 
 use crate::support::TestDir;
 
@@ -17,22 +19,16 @@ pub(crate) fn open_files(name: &str) -> usize {
     links.filter_map(|link| fs::read_link(link.path()).ok()).filter(|to| *to == *expected).count()
 }
 
-/// A mapping of this process.
-#[derive(Debug)]
-pub(crate) struct Mapped {
-    /// As in `/proc/self/smaps`: `dc` means that children do not inherit it.
-    pub(crate) flags: String,
-}
-
-/// The mappings of this process of memfds of this name.
-pub(crate) fn mappings_of(name: &str) -> Vec<Mapped> {
+/// The mappings of this process of memfds of this name, each with its flags as in
+/// `/proc/self/smaps`: `dc` means that children do not inherit it.
+pub(crate) fn mappings_of(name: &str) -> Vec<String> {
     let end = format!("/memfd:{name} (deleted)");
     let all = fs::read_to_string("/proc/self/smaps").unwrap();
     let mut lines = all.lines();
     let mut found = Vec::new();
     while lines.any(|line| line.ends_with(&end)) {
         let flags = lines.find_map(|line| line.strip_prefix("VmFlags: ")).unwrap();
-        found.push(Mapped { flags: flags.to_owned() });
+        found.push(flags.to_owned());
     }
     found
 }
@@ -46,16 +42,24 @@ pub(crate) enum Event {
     Gone(Gone),
 }
 
-/// A handler that records.
-pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>);
+/// A handler that records, and may pass a region of this name as soon as it can.
+pub(crate) struct Recorder(Mutex<mpsc::Sender<Event>>, Option<String>);
 
 /// What a [`Recorder`] recorded.
 pub(crate) struct Events(mpsc::Receiver<Event>);
 
 impl Recorder {
     pub(crate) fn new() -> (Arc<Recorder>, Events) {
+        Recorder::made(None)
+    }
+
+    pub(crate) fn passing(name: &str) -> (Arc<Recorder>, Events) {
+        Recorder::made(Some(name.to_owned()))
+    }
+
+    fn made(passes: Option<String>) -> (Arc<Recorder>, Events) {
         let (sender, receiver) = mpsc::channel();
-        (Arc::new(Recorder(Mutex::new(sender))), Events(receiver))
+        (Arc::new(Recorder(Mutex::new(sender), passes)), Events(receiver))
     }
 
     fn record(&self, event: Event) {
@@ -83,6 +87,12 @@ pub(crate) fn connect(
 
 impl Handler for Recorder {
     fn connected(&self, connection: &Arc<Connection>) {
+        if let Some(name) = &self.1 {
+            let (_mapping, file) = Mapping::create(1, name, false).unwrap();
+            let packet = Packet::new(PacketKind::Region, 1, [0; 4]);
+            // The other side may have ended the connection.
+            let _ = connection.send(packet, Some(file.as_fd()));
+        }
         self.record(Event::Connected(connection.clone()));
     }
 
