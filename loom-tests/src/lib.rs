@@ -10,12 +10,16 @@
 //! Without that flag it is empty.
 
 #[cfg(loom)]
+mod ends;
+#[cfg(loom)]
 mod models;
 #[cfg(loom)]
 pub mod task;
 #[cfg(loom)]
 mod woken;
 
+#[cfg(loom)]
+pub use ends::{pop, push};
 #[cfg(loom)]
 pub use models::{bounded, weakened};
 #[cfg(loom)]

@@ -15,23 +15,44 @@ pub fn weakened(site: &'static str, model: fn()) {
     model();
 }
 
-/// Makes tests of models, which are functions in the same file: one test that the model holds, and
-/// for each twin one that it fails with that site weakened (`=>` and the panic, if it matters which).
+/// Makes tests of models, which are functions in the same file, or a call of one (`model =
+/// function(arguments)`): one test that the model holds, and for each twin one that it fails with
+/// that site weakened (`=>` and the panic, if it matters which).
 #[macro_export]
 macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal $(=> $reason:literal)?),* $(,)? })*) => {$(
+    ($($(#[$doc:meta])* $model:ident $(= $function:ident $arguments:tt)? {
+        $($twin:ident: $site:literal $(=> $reason:literal)?),* $(,)?
+    })*) => {$(
         mod $model {
+            $(#[$doc])*
+            fn model() {
+                $crate::call!($model $(, $function $arguments)?);
+            }
+
             #[test]
             fn holds() {
-                super::$model();
+                model();
             }
             $(
                 #[test]
                 #[should_panic $(= $reason)?]
                 fn $twin() {
-                    $crate::weakened($site, super::$model);
+                    $crate::weakened($site, model);
                 }
             )*
         }
     )*};
+}
+
+/// Calls a model from its module.
+#[macro_export]
+macro_rules! call {
+    ($model:ident) => {
+        super::$model()
+    };
+    ($model:ident, $function:ident $arguments:tt) => {{
+        #[allow(clippy::wildcard_imports)]
+        use super::*;
+        $function $arguments
+    }};
 }

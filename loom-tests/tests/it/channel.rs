@@ -96,15 +96,6 @@ fn both_sides_park(wait: WaitStrategy) {
     });
 }
 
-fn both_sides_of_one_to_one_park() {
-    both_sides_park(WaitStrategy::Park);
-}
-
-#[test]
-fn a_spinning_end_parks_too() {
-    both_sides_park(WaitStrategy::SpinThenPark(1));
-}
-
 #[test]
 fn a_sender_goes_while_the_receiver_parks() {
     bounded(3, || {
@@ -255,16 +246,6 @@ fn a_late_permit(fills: bool) {
     });
 }
 
-#[test]
-fn a_late_permit_wakes_both_receivers() {
-    a_late_permit(true);
-}
-
-#[test]
-fn an_aborted_slot_wakes_the_receiver_behind_it() {
-    a_late_permit(false);
-}
-
 /// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender
 /// before it sleeps.
 #[test]
@@ -354,10 +335,13 @@ fn a_closed_channel_ends_for_both_sides() {
 }
 
 models! {
-    both_sides_of_one_to_one_park {
+    both_sides_of_one_to_one_park = both_sides_park(WaitStrategy::Park) {
         fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
         fails_without_the_waiters_fence: "doorbell.park" => "a wake was lost",
     }
+    a_spinning_end_parks_too = both_sides_park(WaitStrategy::SpinThenPark(1)) {}
+    a_late_permit_wakes_both_receivers = a_late_permit(true) {}
+    an_aborted_slot_wakes_the_receiver_behind_it = a_late_permit(false) {}
     the_last_of_two_receivers_drops_all {
         fails_with_a_relaxed_leave: "channel-waiters.leave" => "an item is left",
     }

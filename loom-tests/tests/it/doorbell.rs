@@ -98,32 +98,6 @@ fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     });
 }
 
-fn one_ringer_wakes_the_waiter() {
-    no_wake_is_lost(At::Kept, 1, 1, true);
-}
-
-fn one_ringer_wakes_a_waiter_that_parks_again() {
-    no_wake_is_lost(At::Kept, 1, 2, true);
-}
-
-fn one_ringer_wakes_a_waiter_that_parks_with_another_waker() {
-    no_wake_is_lost(At::Kept, 1, 2, false);
-}
-
-fn two_ringers_wake_the_waiter() {
-    no_wake_is_lost(At::Kept, 2, 1, true);
-}
-
-/// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the
-/// waiter parks again; then the other one rings.
-fn two_ringers_wake_a_waiter_that_parks_again() {
-    no_wake_is_lost(At::Kept, 2, 2, true);
-}
-
-fn two_ringers_wake_a_waiter_that_parks_with_another_waker() {
-    no_wake_is_lost(At::Kept, 2, 2, false);
-}
-
 fn a_waiter_that_parks_inside_a_wake_is_woken() {
     no_wake_is_lost(At::Spare, 1, 1, true);
     no_wake_is_lost(At::Spare, 1, 2, false);
@@ -262,22 +236,26 @@ fn a_bell_forgets_one_waiter_and_takes_another() {
 }
 
 models! {
-    one_ringer_wakes_the_waiter {
+    one_ringer_wakes_the_waiter = no_wake_is_lost(At::Kept, 1, 1, true) {
         fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
         fails_without_the_waiters_fence: "doorbell.park" => "a wake was lost",
         // A ringer may read an incomplete waker.
         fails_with_a_relaxed_kept: "kept.kept" => "Causality violation",
         fails_with_a_relaxed_take: "kept.take" => "Causality violation",
     }
-    one_ringer_wakes_a_waiter_that_parks_again {}
-    one_ringer_wakes_a_waiter_that_parks_with_another_waker {
+    one_ringer_wakes_a_waiter_that_parks_again = no_wake_is_lost(At::Kept, 1, 2, true) {}
+    one_ringer_wakes_a_waiter_that_parks_with_another_waker =
+        no_wake_is_lost(At::Kept, 1, 2, false) {
         // The waiter may replace a waker while a ringer is using it.
         fails_with_a_relaxed_woken: "kept.woken" => "Causality violation",
         fails_with_a_relaxed_keep: "kept.keep" => "Causality violation",
     }
-    two_ringers_wake_the_waiter {}
-    two_ringers_wake_a_waiter_that_parks_again {}
-    two_ringers_wake_a_waiter_that_parks_with_another_waker {}
+    two_ringers_wake_the_waiter = no_wake_is_lost(At::Kept, 2, 1, true) {}
+    /// One rings while the waiter registers, so the waiter wakes itself, or is still waking while
+    /// the waiter parks again; then the other one rings.
+    two_ringers_wake_a_waiter_that_parks_again = no_wake_is_lost(At::Kept, 2, 2, true) {}
+    two_ringers_wake_a_waiter_that_parks_with_another_waker =
+        no_wake_is_lost(At::Kept, 2, 2, false) {}
     a_waiter_that_parks_inside_a_wake_is_woken {
         fails_with_a_relaxed_kept_of_the_spare_cell: "spare.kept" => "Causality violation",
         fails_with_a_relaxed_take_of_the_spare_cell: "spare.take" => "Causality violation",

@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::mpmc::{Consumer, Inline, Mpmc, Producer};
 use mycelium_core::ring::{PopError, PushError};
-use mycelium_loom_tests::{bounded, models};
+use mycelium_loom_tests::{bounded, models, pop, push};
 
 type Ring<const N: usize> = Arc<Inline<usize, N>>;
 
@@ -22,21 +22,6 @@ fn ring<const N: usize>() -> Ring<N> {
 fn ends<const N: usize>() -> (Producer<Ring<N>>, Consumer<Ring<N>>) {
     let ring = ring();
     (Mpmc::producer(ring.clone()), Mpmc::consumer(ring))
-}
-
-fn push<const N: usize>(producer: &mut Producer<Ring<N>>, item: usize) {
-    while producer.try_push(item).is_err() {
-        thread::yield_now();
-    }
-}
-
-fn pop<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> usize {
-    loop {
-        match consumer.try_pop() {
-            Ok(item) => return item,
-            Err(_) => thread::yield_now(),
-        }
-    }
 }
 
 /// Pops until the ring is closed and empty.

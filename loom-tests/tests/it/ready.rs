@@ -55,28 +55,16 @@ fn nothing_is_lost(messages: usize, looks: usize) {
     });
 }
 
-fn the_reader_sleeps_at_once() {
-    nothing_is_lost(1, 0);
-}
-
-fn the_reader_sleeps_between_two_messages() {
-    nothing_is_lost(2, 0);
-}
-
-fn the_reader_looks_between_two_messages() {
-    nothing_is_lost(2, 1);
-}
-
 mycelium_loom_tests::models! {
-    the_reader_sleeps_at_once {
+    the_reader_sleeps_at_once = nothing_is_lost(1, 0) {
         fails_without_the_sources_fence: "doorbell.announce",
         fails_without_the_readers_fence_at_the_bell: "doorbell.park",
     }
-    the_reader_sleeps_between_two_messages {
+    the_reader_sleeps_between_two_messages = nothing_is_lost(2, 0) {
         fails_without_the_sources_fence: "doorbell.announce",
         fails_without_the_fence_after_the_take: "ready.take",
     }
-    the_reader_looks_between_two_messages {
+    the_reader_looks_between_two_messages = nothing_is_lost(2, 1) {
         fails_without_the_sources_fence: "doorbell.announce",
         fails_without_the_fence_after_the_take: "ready.take",
     }

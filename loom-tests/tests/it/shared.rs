@@ -87,16 +87,9 @@ unsafe impl Storage for Foreign {
 type Ours = Arc<Broadcast<Data>>;
 type Theirs = Arc<Broadcast<Foreign>>;
 
-/// The ring in both processes, with one entry in the reading one; its writer, and the proxy.
-fn shared(writer_imports: bool) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
-    shared_with(1, writer_imports)
-}
-
-/// The same, with this number of entries.
-fn shared_with(
-    readers: usize,
-    writer_imports: bool,
-) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
+/// The ring in both processes, with this number of entries in the reading one; its writer, and the
+/// proxy.
+fn shared(readers: usize, writer_imports: bool) -> (Theirs, Producer<Ours>, ProxyReader<Ours>) {
     let cursors: Vec<ReaderWords> = (0..readers).map(|_| ReaderWords::new()).collect();
     let cursors: Cursors = Arc::from_std(cursors.into());
     let data = Data { own: InlineStorage::new(), cursors: cursors.clone(), writer_imports };
@@ -113,16 +106,8 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
 }
 
-/// Reads messages to the end of the ring, which it returns, or a gap or the eviction.
-fn read_all<H: BroadcastHandle>(reader: &mut Consumer<H>) -> Peek {
-    read(reader, false)
-}
-
-/// The same, and continues after a gap: of a reader that may be suspended or evicted.
-fn read_with_gaps<H: BroadcastHandle>(reader: &mut Consumer<H>) -> Peek {
-    read(reader, true)
-}
-
+/// Reads messages to the end of the ring, which it returns, or a gap or the eviction. A reader that
+/// may miss some, as it may be suspended or evicted, continues after a gap.
 fn read<H: BroadcastHandle>(reader: &mut Consumer<H>, may_miss: bool) -> Peek {
     loop {
         let (mut words, next) = ([0; 2], reader.cursor());
@@ -154,11 +139,11 @@ fn push_and_close(mut producer: Producer<Ours>, sequences: core::ops::Range<usiz
 /// not pass it.
 fn a_reader_joins_in_the_other_process() {
     bounded(2, || {
-        let (ring, mut producer, _proxy) = shared(true);
+        let (ring, mut producer, _proxy) = shared(1, true);
         producer.try_push(&content(0), 16).unwrap();
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
         let mut reader = Broadcast::gating(ring.clone()).unwrap();
-        assert_eq!(read_all(&mut reader), Peek::Closed);
+        assert_eq!(read(&mut reader, false), Peek::Closed);
         writer.join().unwrap();
         assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
     });
@@ -168,7 +153,7 @@ fn a_reader_joins_in_the_other_process() {
 /// entry, or not.
 fn takes_over(holder_is_lower: bool) {
     bounded(3, move || {
-        let (ring, mut producer, _proxy) = shared_with(2, true);
+        let (ring, mut producer, _proxy) = shared(2, true);
         let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
         if !holder_is_lower {
             holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
@@ -177,14 +162,9 @@ fn takes_over(holder_is_lower: bool) {
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
         let mut reader = Broadcast::gating_from(ring, 0).unwrap();
         drop(holder);
-        assert_eq!(read_all(&mut reader), Peek::Closed);
+        assert_eq!(read(&mut reader, false), Peek::Closed);
         writer.join().unwrap();
     });
-}
-
-/// The writer looks at the lower entry first, so it sees one of them.
-fn a_reader_takes_over_in_the_other_process() {
-    takes_over(true);
 }
 
 /// The model reaches what `Broadcast::gating_from` forbids.
@@ -197,7 +177,7 @@ fn a_reader_in_the_lower_entry_cannot_take_over() {
 /// The same, while another thread of the writer's process imports the position.
 fn a_reader_joins_beside_an_import() {
     bounded(2, || {
-        let (ring, mut producer, proxy) = shared(false);
+        let (ring, mut producer, proxy) = shared(1, false);
         producer.try_push(&content(0), 16).unwrap();
         let cursors = ring.storage().cursors.clone();
         let importer = thread::spawn(move || {
@@ -206,7 +186,7 @@ fn a_reader_joins_beside_an_import() {
         });
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
         let mut reader = Broadcast::gating(ring).unwrap();
-        assert_eq!(read_all(&mut reader), Peek::Closed);
+        assert_eq!(read(&mut reader, false), Peek::Closed);
         writer.join().unwrap();
         importer.join().unwrap();
     });
@@ -217,7 +197,7 @@ fn a_reader_joins_beside_an_import() {
 /// The words are plain ones here, so that the checker reports a store that comes too early.
 fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
     bounded(2, move || {
-        let (ring, mut producer, proxy) = shared(writer_imports);
+        let (ring, mut producer, proxy) = shared(1, writer_imports);
         let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
         for sequence in 0..2 {
             producer.try_push(&content(sequence), 16).unwrap();
@@ -255,23 +235,11 @@ fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
     });
 }
 
-fn an_import_passes_on_what_was_read() {
-    the_writer_sees_what_was_read(false, false);
-}
-
-fn the_writer_imports_what_was_read() {
-    the_writer_sees_what_was_read(true, false);
-}
-
-fn a_reader_leaves_the_other_process() {
-    the_writer_sees_what_was_read(true, true);
-}
-
 /// Once a thread has imported a position, the writer sees it at each check, also if another thread
 /// is in the middle of the same import.
 fn an_import_counts_when_it_returns() {
     bounded(3, || {
-        let (_, mut producer, proxy) = shared(false);
+        let (_, mut producer, proxy) = shared(1, false);
         for sequence in 0..2 {
             producer.try_push(&content(sequence), 16).unwrap();
         }
@@ -289,13 +257,13 @@ fn an_import_counts_when_it_returns() {
 /// writer imports for the proxy. Such a reader borrows, so the checker reports it if it is passed.
 fn the_entry_of_a_proxy_changes_hands() {
     bounded(2, || {
-        let (_, mut producer, proxy) = shared(true);
+        let (_, mut producer, proxy) = shared(1, true);
         let ring = proxy.ring().clone();
         producer.try_push(&content(0), 16).unwrap();
         let writer = thread::spawn(move || push_and_close(producer, 1..4));
         drop(proxy);
         let mut reader = Broadcast::gating(ring).unwrap();
-        assert_eq!(read_all(&mut reader), Peek::Closed);
+        assert_eq!(read(&mut reader, false), Peek::Closed);
         writer.join().unwrap();
     });
 }
@@ -317,7 +285,7 @@ fn a_reader_is_evicted_while_it_copies() {
             producer.close();
         });
         let mut reader = Broadcast::gating_evictable(ring).unwrap();
-        match read_with_gaps(&mut reader) {
+        match read(&mut reader, true) {
             Peek::Closed => assert_eq!(reader.cursor(), 3),
             found => assert_eq!(found, Peek::Evicted),
         }
@@ -344,7 +312,7 @@ fn a_reader_is_suspended_while_it_copies() {
             }
             producer.close();
         });
-        assert_eq!(read_with_gaps(&mut reader), Peek::Closed);
+        assert_eq!(read(&mut reader, true), Peek::Closed);
         assert_eq!(reader.cursor(), 4);
         writer.join().unwrap();
     });
@@ -373,7 +341,7 @@ fn an_eviction_comes_too_late() {
 /// The same for a reader in the other process, whose proxy is evicted.
 fn the_other_process_is_evicted() {
     bounded(2, || {
-        let (ring, mut producer, proxy) = shared(true);
+        let (ring, mut producer, proxy) = shared(1, true);
         let writer = thread::spawn(move || {
             for sequence in 0..3 {
                 if producer.try_push(&content(sequence), 16).is_err() {
@@ -385,7 +353,7 @@ fn the_other_process_is_evicted() {
             proxy
         });
         let mut reader = Broadcast::gating(ring).unwrap();
-        let found = read_with_gaps(&mut reader);
+        let found = read(&mut reader, true);
         let proxy = writer.join().unwrap();
         match found {
             Peek::Closed => assert_eq!(reader.cursor(), 3),
@@ -398,7 +366,7 @@ fn the_other_process_is_evicted() {
 /// sleeps, it is rung.
 fn a_sleeping_reader_is_rung() {
     bounded(3, || {
-        let (ring, mut producer, _proxy) = shared(true);
+        let (ring, mut producer, _proxy) = shared(1, true);
         let word = Arc::new(SleepWord::new());
         let mut reader = Broadcast::gating(ring).unwrap();
         let writer = {
@@ -425,7 +393,7 @@ fn a_sleeping_reader_is_rung() {
 /// is rung.
 fn a_sleeping_writer_is_rung() {
     bounded(3, || {
-        let (ring, mut producer, _proxy) = shared(true);
+        let (ring, mut producer, _proxy) = shared(1, true);
         let word = Arc::new(SleepWord::new());
         let mut reader = Broadcast::gating(ring).unwrap();
         for sequence in 0..2 {
@@ -508,21 +476,22 @@ models! {
         fails_with_a_relaxed_look: "broadcast.look",
         fails_with_a_relaxed_end: "broadcast.closed",
     }
-    a_reader_takes_over_in_the_other_process {
+    /// The writer looks at the lower entry first, so it sees one of them.
+    a_reader_takes_over_in_the_other_process = takes_over(true) {
         fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }
     a_reader_joins_beside_an_import {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_import_fence: "broadcast.import-fence",
     }
-    an_import_passes_on_what_was_read {
+    an_import_passes_on_what_was_read = the_writer_sees_what_was_read(false, false) {
         fails_with_a_relaxed_import: "broadcast.import",
     }
-    the_writer_imports_what_was_read {
+    the_writer_imports_what_was_read = the_writer_sees_what_was_read(true, false) {
         fails_with_a_relaxed_look_for_room: "broadcast.room",
         fails_with_a_relaxed_position: "broadcast.advance",
     }
-    a_reader_leaves_the_other_process {
+    a_reader_leaves_the_other_process = the_writer_sees_what_was_read(true, true) {
         fails_with_a_relaxed_leave: "broadcast.leave",
         fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }

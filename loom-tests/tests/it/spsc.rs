@@ -4,9 +4,9 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, Ring, SlotLayout, Spsc};
-use mycelium_core::ring::{Handle, PopError, PushError, stamped};
-use mycelium_loom_tests::{bounded, models};
+use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
+use mycelium_core::ring::{PopError, PushError, stamped};
+use mycelium_loom_tests::{bounded, models, pop, push};
 
 const CAPACITY: usize = 2;
 
@@ -23,31 +23,6 @@ fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
     (Spsc::producer(ring.clone()).unwrap(), Spsc::consumer(ring.clone()).unwrap())
 }
 
-/// Yields to the other thread in loops that wait for it.
-fn push<H>(writer: &mut Producer<H>, number: usize)
-where
-    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
-{
-    let mut item = item(number);
-    while let Err(PushError::Full(back)) = writer.try_push(item) {
-        item = back;
-        thread::yield_now();
-    }
-}
-
-fn pop<H>(reader: &mut Consumer<H>, number: usize)
-where
-    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
-{
-    loop {
-        match reader.try_pop() {
-            Ok(item) => return assert_eq!(*item, number),
-            Err(PopError::Empty) => thread::yield_now(),
-            Err(PopError::Closed) => panic!("{number} was lost"),
-        }
-    }
-}
-
 /// The models, for the ring that `$new` makes, and the names of its orderings.
 macro_rules! models_of {
     ($new:expr, push: $push:literal, look: $look:literal) => {
@@ -55,9 +30,10 @@ macro_rules! models_of {
         fn around_the_end() {
             bounded(3, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender =
-                    thread::spawn(move || (0..3).for_each(|number| push(&mut writer, number)));
-                (0..3).for_each(|number| pop(&mut reader, number));
+                let sender = thread::spawn(move || {
+                    (0..3).for_each(|number| push(&mut writer, item(number)))
+                });
+                (0..3).for_each(|number| assert_eq!(*pop(&mut reader), number));
                 sender.join().unwrap();
             });
         }
@@ -71,7 +47,7 @@ macro_rules! models_of {
                     grant.push(item(0)).unwrap();
                     grant.push(item(1)).unwrap();
                     assert_eq!(grant.commit(), 2);
-                    push(&mut writer, 2);
+                    push(&mut writer, item(2));
                 });
                 let mut next = 0;
                 while next < 3 {
@@ -92,7 +68,7 @@ macro_rules! models_of {
             bounded(3, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
                 let sender = thread::spawn(move || {
-                    push(&mut writer, 0);
+                    push(&mut writer, item(0));
                     writer.close();
                 });
                 let mut next = 0;
@@ -133,9 +109,9 @@ macro_rules! models_of {
                     let mut grant = writer.grant(2).unwrap();
                     grant.push(item(7)).unwrap();
                     drop(grant);
-                    (0..2).for_each(|number| push(&mut writer, number));
+                    (0..2).for_each(|number| push(&mut writer, item(number)));
                 });
-                (0..2).for_each(|number| pop(&mut reader, number));
+                (0..2).for_each(|number| assert_eq!(*pop(&mut reader), number));
                 sender.join().unwrap();
             });
         }
@@ -173,9 +149,9 @@ macro_rules! models_of {
                         }
                     })
                 };
-                push(&mut writer, 0);
+                push(&mut writer, item(0));
                 drop(writer);
-                pop(&mut reader, 0);
+                assert_eq!(*pop(&mut reader), 0);
                 drop(reader);
                 other.join().unwrap();
             });

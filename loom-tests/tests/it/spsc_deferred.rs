@@ -8,10 +8,10 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, Ring, SlotLayout, Spsc};
-use mycelium_core::ring::{Handle, PopError, PushError, stamped};
+use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
+use mycelium_core::ring::{PopError, PushError, stamped};
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{bounded, models};
+use mycelium_loom_tests::{bounded, models, pop, push};
 
 const CAPACITY: usize = 4;
 const LAG: usize = 2;
@@ -22,29 +22,6 @@ fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
     let mut reader = Spsc::consumer(ring.clone()).unwrap();
     reader.show_every(LAG);
     (Spsc::producer(ring.clone()).unwrap(), reader)
-}
-
-fn push<H>(writer: &mut Producer<H>, number: usize)
-where
-    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
-{
-    while writer.try_push(number).is_err() {
-        thread::yield_now();
-    }
-}
-
-/// The next item; retries while the reader finds nothing.
-fn pop<H>(reader: &mut Consumer<H>) -> usize
-where
-    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
-{
-    loop {
-        match reader.try_pop() {
-            Ok(item) => return item,
-            Err(PopError::Empty) => thread::yield_now(),
-            Err(PopError::Closed) => panic!("an item was lost"),
-        }
-    }
 }
 
 /// The models, for the ring that `$new` makes, and the names of its orderings.
@@ -131,10 +108,6 @@ macro_rules! models_of {
             });
         }
 
-        fn a_parked_writer_is_woken() {
-            parked_writer(true);
-        }
-
         #[test]
         #[should_panic = "a wake was lost"]
         fn a_parked_writer_sleeps_on_without_a_flush() {
@@ -165,10 +138,6 @@ macro_rules! models_of {
                 let task = receiver.join().unwrap();
                 assert_eq!(finish(vec![task]), [7]);
             });
-        }
-
-        fn a_parked_reader_that_slips_is_woken() {
-            parked_reader(true);
         }
 
         #[test]
@@ -205,8 +174,8 @@ macro_rules! models_of {
                 fails_with_a_relaxed_release: "pair.release",
                 fails_with_a_relaxed_take: "pair.take",
             }
-            a_parked_writer_is_woken {}
-            a_parked_reader_that_slips_is_woken {}
+            a_parked_writer_is_woken = parked_writer(true) {}
+            a_parked_reader_that_slips_is_woken = parked_reader(true) {}
             slipping {
                 fails_with_a_relaxed_push: $push,
                 fails_with_a_relaxed_look: $look,

@@ -20,7 +20,7 @@ impl<L: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static> List for
 
 /// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
 /// Or the first task `cancels` its wait, and there is one thing for the other.
-fn no_wake_is_lost_in_a_list<L: List>(cancels: bool, ring: fn(&L)) {
+fn no_wake_is_lost<L: List>(cancels: bool, ring: fn(&L)) {
     bounded(2, move || {
         let shared = Arc::new((L::default(), AtomicUsize::new(0)));
         let things = if cancels { 1 } else { 2 };
@@ -75,23 +75,6 @@ async fn take<L: List>(shared: Arc<(L, AtomicUsize)>) {
         list.ring();
     }
     list.unregister(&key);
-}
-
-fn two_waiters_of_a_list_are_woken() {
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, announced);
-}
-
-fn a_cancelled_waiter_passes_its_wake_on() {
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(true, announced);
-}
-
-/// A ringer that wakes a task raises no fence.
-fn two_waiters_are_woken_by_a_ringer_without_a_fence() {
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(false, Waiters::announce_and_ring);
-}
-
-fn a_cancelled_waiter_passes_on_a_wake_without_a_fence() {
-    no_wake_is_lost_in_a_list::<WaiterList<2>>(true, Waiters::announce_and_ring);
 }
 
 /// Two things. The first one is published when the first task parks, and its second check finds it.
@@ -188,16 +171,6 @@ fn two_threads_add_a_block() {
     });
 }
 
-/// The first two waiters of a list that is allocated by the first one, at the same time; or one of
-/// them `cancels`. A ringer that does not see the list yet has announced before its waiter's fence.
-fn the_first_waiters_of_a_rare_list_are_woken() {
-    no_wake_is_lost_in_a_list::<RareWaiterList>(false, announced);
-}
-
-fn a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on() {
-    no_wake_is_lost_in_a_list::<RareWaiterList>(true, announced);
-}
-
 /// A waiter that gives up and waits again keeps its place: the second wait is as good as the first.
 fn a_waiter_of_a_rare_list_keeps_its_place() {
     bounded(3, || {
@@ -227,7 +200,7 @@ fn a_waiter_of_a_rare_list_keeps_its_place() {
 }
 
 models! {
-    two_waiters_of_a_list_are_woken {
+    two_waiters_of_a_list_are_woken = no_wake_is_lost(false, announced::<WaiterList<2>>) {
         fails_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
         fails_with_a_relaxed_wake: "waiter-list.wake" => "a wake was lost",
         // A ringer may see the bit of a waiter, take it back, and not yet see that its bell is
@@ -236,12 +209,15 @@ models! {
         fails_with_a_relaxed_register: "waiter-list.register" => "a wake was lost",
         fails_with_a_relaxed_unregister: "waiter-list.unregister" => "a wake was lost",
     }
-    a_cancelled_waiter_passes_its_wake_on {}
-    two_waiters_are_woken_by_a_ringer_without_a_fence {
+    a_cancelled_waiter_passes_its_wake_on = no_wake_is_lost(true, announced::<WaiterList<2>>) {}
+    /// A ringer that wakes a task raises no fence.
+    two_waiters_are_woken_by_a_ringer_without_a_fence =
+        no_wake_is_lost(false, WaiterList::<2>::announce_and_ring) {
         fails_with_a_relaxed_wake_and_no_fence: "waiter-list.wake" => "a wake was lost",
         fails_without_the_fence_if_nobody_was_woken: "doorbell.announce" => "a wake was lost",
     }
-    a_cancelled_waiter_passes_on_a_wake_without_a_fence {}
+    a_cancelled_waiter_passes_on_a_wake_without_a_fence =
+        no_wake_is_lost(true, WaiterList::<2>::announce_and_ring) {}
     an_unneeded_wake_is_passed_on {
         fails_with_a_relaxed_unpark: "waiter-list.unpark" => "a wake was lost",
     }
@@ -250,7 +226,11 @@ models! {
         fails_with_a_relaxed_new_block: "on-heap.add" => "Causality violation",
         fails_with_a_relaxed_second_block: "on-heap.added" => "Causality violation",
     }
-    the_first_waiters_of_a_rare_list_are_woken {
+    /// The first two waiters of a list that is allocated by the first one, at the same time; or one
+    /// of them `cancels`. A ringer that does not see the list yet has announced before its waiter's
+    /// fence.
+    the_first_waiters_of_a_rare_list_are_woken =
+        no_wake_is_lost(false, announced::<RareWaiterList>) {
         fails_in_a_rare_list_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
         fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
         fails_with_a_relaxed_wake: "waiter-list.wake" => "a wake was lost",
@@ -258,7 +238,8 @@ models! {
         fails_in_a_rare_list_with_a_relaxed_new_list: "on-heap.add" => "Causality violation",
         fails_in_a_rare_list_with_a_relaxed_second_list: "on-heap.added" => "Causality violation",
     }
-    a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on {}
+    a_cancelled_first_waiter_of_a_rare_list_passes_its_wake_on =
+        no_wake_is_lost(true, announced::<RareWaiterList>) {}
     a_waiter_of_a_rare_list_keeps_its_place {
         fails_with_a_place_and_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",
     }
