@@ -7,22 +7,7 @@ use tempfile::TempDir;
 
 use crate::common::{Ended, ticks, tool};
 
-/// A carrier, with the nodes that its topology has.
-struct Column {
-    carrier: &'static str,
-    nodes: &'static [&'static str],
-    /// What `check` calls it; empty if nothing leaves the process.
-    name: &'static str,
-}
-
-const COLUMNS: [Column; 4] = [
-    Column { carrier: "local", nodes: &["feed"], name: "" },
-    Column { carrier: "shm", nodes: &["feed", "desk"], name: "shared memory" },
-    Column { carrier: "unix", nodes: &["feed", "desk"], name: "Unix socket" },
-    Column { carrier: "tcp", nodes: &["feed", "desk"], name: "TCP" },
-];
-
-/// The runtime directory of one column, removed at its end.
+/// The runtime directory of one carrier, removed at its end.
 struct World {
     directory: TempDir,
     file: String,
@@ -65,38 +50,37 @@ impl Drop for World {
 
 #[test]
 fn local() {
-    every_verb(&COLUMNS[0]);
+    every_verb("local", &["feed"], "");
 }
 
 #[test]
 fn shm() {
-    every_verb(&COLUMNS[1]);
+    every_verb("shm", &["feed", "desk"], "shared memory");
 }
 
 #[test]
 fn unix() {
-    every_verb(&COLUMNS[2]);
+    every_verb("unix", &["feed", "desk"], "Unix socket");
 }
 
 #[test]
 fn tcp() {
-    every_verb(&COLUMNS[3]);
+    every_verb("tcp", &["feed", "desk"], "TCP");
 }
 
-fn every_verb(column: &Column) {
-    let world = World::new(column.carrier);
+/// Runs all verbs with the nodes of a carrier's topology. `name` is what `check` calls it; empty if
+/// nothing leaves the process.
+fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
+    let world = World::new(carrier);
     let file = world.file.as_str();
 
     let checked = world.run_with_nodes(&["check"]);
     assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
     assert!(checked.out.contains("no mistake found"), "{}", checked.out);
-    assert!(checked.out.contains(column.name), "{}", checked.out);
+    assert!(checked.out.contains(name), "{}", checked.out);
 
-    let hosts: &[&str] = if column.carrier == "tcp" {
-        &["up", "--host", "here", "--host", "there"]
-    } else {
-        &["up"]
-    };
+    let hosts: &[&str] =
+        if carrier == "tcp" { &["up", "--host", "here", "--host", "there"] } else { &["up"] };
     let up = world.run_with_nodes(hosts);
     assert_eq!(up.code, Some(0), "{}{}", up.out, up.err);
     let status = world.run(&["status", file]);
@@ -105,7 +89,7 @@ fn every_verb(column: &Column) {
     // Nodes of other tests have the same names.
     let state = world.run(&["status", file, "-o", "json"]).expect_success();
     let mut target = Vec::new();
-    for node in column.nodes {
+    for node in nodes {
         assert!(status.out.contains(node) && up.out.contains(node), "{}", status.out);
         target.extend(["--pid".to_owned(), pid_of(&state, node)]);
     }
@@ -115,7 +99,7 @@ fn every_verb(column: &Column) {
         world.run(&all)
     };
     let listed = look(&["ls"]).expect_success();
-    column.nodes.iter().for_each(|node| assert!(listed.contains(node), "{listed}"));
+    nodes.iter().for_each(|node| assert!(listed.contains(node), "{listed}"));
     let top = look(&["top", "--once", "--interval", "200ms"]).expect_success();
     let rates = look(&["hz", "ticks", "--for", "200ms"]).expect_success();
     let counters = look(&["counters", "publisher"]).expect_success();

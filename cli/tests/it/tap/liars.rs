@@ -284,17 +284,6 @@ fn a_node_that_leaves_at_each_step() {
 }
 
 #[test]
-fn a_node_that_leaves_while_it_is_read() {
-    let (code, output, errors) = played(&["--until-end"], |liar| {
-        liar.began(&swap_form())?;
-        liar.message(0, &[1; 16]).map(|()| false)
-    });
-    assert_eq!(code, 0, "{errors}");
-    assert!(output.contains("number=") && output.contains("disconnected"), "{output}");
-    assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
-}
-
-#[test]
 fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
     for sequences in [0..1 << 20, 5..6] {
         let place = Place::new();

@@ -147,21 +147,6 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
 }
 
 #[test]
-fn a_signal_ends_a_tool_whose_errors_nobody_reads() {
-    let (place, mut node) = alone();
-    for signal in [Signal::INT, Signal::TERM] {
-        let (_reader, errors) = full_pipe();
-        let mut tap = place.tapping_to(&["swaps", "--count", "2"], errors);
-        tap.until("begins at #");
-        node.emit(2);
-        tap.until("size=");
-        tap.until("size=");
-        kill(tap.id(), signal);
-        assert_eq!(tap.status().code(), Some(0));
-    }
-}
-
-#[test]
 fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads() {
     let (place, mut node) = alone();
     for signal in [Signal::INT, Signal::TERM] {

@@ -8,14 +8,6 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::process::{NodeProcess, Place};
 use crate::loopback::host;
 
-/// Two nodes of one host, joined by this transport.
-fn two_nodes(transport: &str) -> String {
-    format!(
-        "[node.feed]\nservices = [\"Source\"]\n[node.store]\nservices = [\"Store\"]\n\
-         [link.default]\ntransport = \"{transport}\"\n"
-    )
-}
-
 /// The tool prints what the other node reads, with these arguments.
 fn both_read(place: &Place, args: &[&str]) {
     let mut store = place.node("store");
@@ -30,19 +22,6 @@ fn both_read(place: &Place, args: &[&str]) {
     assert_eq!(store.until("stored"), "stored 1000");
 }
 
-#[test]
-fn a_node_is_observed_whose_link_is_memory_or_a_socket() {
-    for transport in ["shm", "unix"] {
-        let place = Place::new();
-        place.write(&two_nodes(transport));
-        both_read(&place, &[]);
-        let place = Place::new();
-        place.write(&two_nodes(transport));
-        let file = place.topology();
-        both_read(&place, &["--topology", file.to_str().unwrap(), "--node", "feed"]);
-    }
-}
-
 /// Two hosts. `feed` is at an address of its own; its directory is not that of the tool.
 fn two_hosts(place: &Place, more: &str) -> String {
     let text = format!(
@@ -55,13 +34,6 @@ fn two_hosts(place: &Place, more: &str) -> String {
     );
     place.write(&text);
     place.topology().to_str().unwrap().to_owned()
-}
-
-#[test]
-fn a_node_of_another_host_is_observed_over_tcp() {
-    let place = Place::new();
-    let file = two_hosts(&place, "");
-    both_read(&place, &["--topology", &file, "--node", "feed"]);
 }
 
 /// Certificates of one authority, in the directory of the test.

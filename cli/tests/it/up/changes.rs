@@ -1,9 +1,6 @@
 //! `up`, `up` again, `status` and `down`.
 
-use rustix::process::Signal;
-
 use super::world::World;
-use crate::common::kill;
 
 #[test]
 fn up_status_and_down() {
@@ -25,15 +22,6 @@ fn up_status_and_down() {
     // The second one has nothing to do.
     let ended = world.run(&["down", "app.toml"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(0), "nothing of `app.toml` runs\n"));
-}
-
-#[test]
-fn nodes_are_ready_when_they_have_met() {
-    let world = World::new();
-    world.pipeline(&[], &[]);
-    world.up_and_ready();
-    world.until(|status| status.values().all(|shown| shown.state == "ready"));
-    world.down();
 }
 
 #[test]
@@ -96,19 +84,6 @@ fn nodes_that_complete_at_once_are_no_failure() {
         // A bundle ends when its nodes have completed.
         world.nothing_is_left();
     }
-}
-
-#[test]
-fn a_suspended_node_is_not_ready() {
-    let world = World::of(&[("feed", "wait")]);
-    world.up();
-    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
-    kill(pid, Signal::STOP);
-    world.until(|nodes| nodes["feed"].state == "suspended");
-    assert_eq!(world.run(&["status", "app.toml"]).code, Some(1));
-    kill(pid, Signal::CONT);
-    world.until(|nodes| nodes["feed"].state == "running");
-    world.down();
 }
 
 #[test]

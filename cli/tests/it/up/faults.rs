@@ -248,6 +248,7 @@ fn a_broken_file_changes_nothing() {
             "[node.feed]\ncommand = [\"no-such-program\"]\n".to_owned(),
             "cannot run `no-such-program`: no directory of `PATH` has it",
         ),
+        (3, "[node.feed]\ncommand = [\"/\"]\n".to_owned(), "cannot run `/`: it is not a file\n"),
         (2, "[topic.swaps]\ncapacity = 64\n".to_owned(), "the file has no node for this host"),
     ];
     for (code, text, message) in broken {
@@ -261,16 +262,6 @@ fn a_broken_file_changes_nothing() {
     // The bundle of a file that is gone can still be shown and ended.
     assert_eq!(world.until_they_wait(&["feed"]), before);
     world.down();
-}
-
-#[test]
-fn a_broken_file_starts_nothing() {
-    let world = World::new();
-    world.write("[node.feed]\ncommand = [\"/\"]\n");
-    let ended = world.run(&["up", "app.toml"]);
-    assert_eq!(ended.code, Some(3));
-    assert!(ended.err.ends_with("cannot run `/`: it is not a file\n"), "{}", ended.err);
-    world.nothing_is_left();
 }
 
 #[test]
