@@ -326,16 +326,4 @@ mod tests {
                     a, \\u{1b}[31mred  1234.0        17\n";
         assert_eq!(printed(Format::Table), format!("{once}\n{once}"));
     }
-
-    #[test]
-    fn json_is_an_array_of_objects_in_each_line() {
-        let once = r#"[{"last_gap":null,"node":"feed","rate":12.34},{"last_gap":17,"node":"a, \u001b[31mred","rate":1234.0}]"#;
-        assert_eq!(printed(Format::Json), format!("{once}\n{once}\n"));
-    }
-
-    #[test]
-    fn csv_has_one_header() {
-        let rows = "feed,12.3,\n\"a, \u{1b}[31mred\",1234.0,17\n";
-        assert_eq!(printed(Format::Csv), format!("node,rate,last_gap\n{rows}{rows}"));
-    }
 }

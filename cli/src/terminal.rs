@@ -47,15 +47,3 @@ pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     }
     lines
 }
-
-#[cfg(test)]
-mod tests {
-    use super::wrapped;
-
-    #[test]
-    fn a_paragraph_keeps_to_its_width_and_loses_no_word() {
-        assert_eq!(wrapped("one two\nthree", 9, "  "), "  one two\n  three\n");
-        assert_eq!(wrapped("a-word-that-is-too-long b", 5, " "), " a-word-that-is-too-long\n b\n");
-        assert_eq!(wrapped(" \n", 5, " "), "");
-    }
-}
