@@ -149,26 +149,6 @@ async fn the_program_binds_ports_and_the_topology_takes_precedence() {
     check(&ends);
 }
 
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn topics_of_one_type_cross_a_link_by_their_names() {
-    let placed = format!(
-        "[node.far]\nservices = [\"FeedA\", \"FeedB\"]\n\
-         [node.near]\nservices = [\"Merge\", \"Sink\"]\n{BINDINGS}"
-    );
-    let directory = crate::support::Directory::new("ports");
-    let start = |node: &str| {
-        let (builder, ends) = builder(node, &placed);
-        let topology = Topology::parse("ports.toml", &placed).unwrap().in_directory(&directory.0);
-        let node = builder.topology(topology).build().unwrap();
-        (node.start(Tokio::current().unwrap()).unwrap(), ends)
-    };
-    let ((far, _), (near, ends)) = (start("far"), start("near"));
-    within(far.join()).await.unwrap();
-    within(near.join()).await.unwrap();
-    check(&ends);
-}
-
 #[tokio::test]
 async fn code_outside_services_names_the_topic() {
     let (builder, ends) = builder("main", BINDINGS);
@@ -183,28 +163,6 @@ async fn code_outside_services_names_the_topic() {
     let (left, _) = ends.seen.try_recv().unwrap();
     assert!(left.contains(&7) && left.len() == 101);
     assert!(tap.try_recv().delivery().is_some());
-}
-
-#[tokio::test]
-async fn a_subscription_by_port_has_its_own_policy() {
-    struct Policies(Sender<[Policy; 2]>);
-    #[service(reads(Swap as left, Swap as right))]
-    impl Policies {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let (left, right) = (ctx.subscribe_on(Self::left)?, ctx.subscribe_on(Self::right)?);
-            self.0.send([left.policy(), right.policy()])?;
-            Ok(())
-        }
-    }
-    let (sender, policies) = channel();
-    let text = "[subscription.\"Policies.left\"]\npolicy = \"latest\"";
-    let node = Node::builder("main")
-        .topology(Topology::parse("ports.toml", text).unwrap())
-        .service(move || Policies(sender.clone()))
-        .bind("Policies", "left", "swaps")
-        .bind("Policies", "right", "swaps");
-    run(node).await;
-    assert_eq!(policies.try_recv().unwrap(), [Policy::Latest, Policy::Block]);
 }
 
 #[test]

@@ -147,19 +147,6 @@ fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
     builder.service(|| Oracle).service(|| Writer).build().unwrap()
 }
 
-#[tokio::test]
-async fn a_topic_without_traces_ends_them() {
-    let spans = Spans::default();
-    let topology = Topology::parse("t.toml", "[topic.swaps]\ntrace = false").unwrap();
-    let node = node("main", &topology, 1.0, &spans);
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    let spans = spans.take();
-    assert!(spans.iter().all(|span| &*span.topic != "swaps"));
-    // The detector begins one for each request, and one for each chance.
-    let begun = spans.iter().filter(|span| span.kind == SpanKind::Root);
-    assert_eq!(begun.count() as u64, 2 * SWAPS);
-}
-
 /// The feed and the oracle in one node, and the others in another one, over this carrier.
 async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
     let directory = format!("mycelium-traces-{name}-{transport}-{}", std::process::id());

@@ -23,18 +23,13 @@ mod records;
 mod roles;
 mod transport;
 
-use crate::{certificates, loopback};
+use crate::{certificates, loopback, number};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chaos::{Summary, Until};
 use checker::Tally;
 use transport::Transport;
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
 
 /// The nodes of one test take all processors.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

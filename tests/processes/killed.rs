@@ -6,7 +6,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(feature = "topology")]
 
-use crate::is_alone;
+use crate::{is_alone, number};
 
 mod child;
 mod ends;
@@ -17,11 +17,6 @@ mod torture;
 #[test]
 fn process() {
     child::enter();
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 #[test]

@@ -9,12 +9,23 @@ mod executors;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;
+#[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
+#[allow(dead_code, reason = "other tests use all of it")]
+#[path = "../it/support.rs"]
+mod support;
 
 mod bundle;
 mod crashes;
 mod killed;
 mod otlp;
 mod overload;
+
+/// The number that a variable has.
+#[cfg(all(target_os = "linux", feature = "topology"))]
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
 
 /// Whether this process runs one test alone. If not, runs this test alone in another process: it
 /// measures the process.

@@ -13,7 +13,7 @@ use mycelium::counters::{Kind, Reading};
 use mycelium::{Context, Delivery, Node, Refusal, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
-use crate::is_alone;
+use crate::{is_alone, number};
 
 #[message(topic = "load", id = 1)]
 struct Load {
@@ -124,8 +124,7 @@ async fn under_overload_each_message_is_counted_once_and_memory_does_not_grow() 
     if !is_alone(NAME) {
         return;
     }
-    let seconds = std::env::var("SECONDS").ok().map(|text| text.parse().expect("seconds"));
-    let duration = seconds.map_or(Duration::from_millis(200), Duration::from_secs);
+    let duration = number("SECONDS").map_or(Duration::from_millis(200), Duration::from_secs);
     for (policy, keys) in POLICIES {
         // The first run of each policy makes what stays, such as threads' own memory.
         overload(policy, keys, Duration::from_millis(50)).await;

@@ -34,7 +34,6 @@ handlers! {
     Count, _tick, state => state + 1, state == u64::MAX;
 }
 
-routes! { pub One: { Tick => [Strategy] } }
 routes! { pub Four: { Tick => [Strategy, Risk, Volume, Count] } }
 
 pub struct FourByHand {
@@ -42,18 +41,6 @@ pub struct FourByHand {
     risk: Risk,
     volume: Volume,
     count: Count,
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub fn route_one(one: &mut One, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
-    one.route_to(tick, out)
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub fn call_one(one: &mut Strategy, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
-    one.handle(tick, out)
 }
 
 #[unsafe(no_mangle)]
@@ -67,20 +54,6 @@ pub fn route_four(four: &mut Four, tick: &Tick, out: &mut Out<'_>) -> Result<()>
 pub fn call_four(four: &mut FourByHand, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
     four.strategy.handle(tick, out)?;
     four.risk.handle(tick, out)?;
-    four.volume.handle(tick, out)?;
-    four.count.handle(tick, out)
-}
-
-/// For comparison: another order.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub fn call_in_another_order(
-    four: &mut FourByHand,
-    tick: &Tick,
-    out: &mut Out<'_>,
-) -> Result<()> {
-    four.risk.handle(tick, out)?;
-    four.strategy.handle(tick, out)?;
     four.volume.handle(tick, out)?;
     four.count.handle(tick, out)
 }

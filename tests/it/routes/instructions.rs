@@ -12,17 +12,11 @@ use std::{env, fs};
 fn routes_are_the_instructions_of_calls_by_hand() {
     let assembly = assembly();
     let of = |function: &str| instructions(&assembly, function);
-    for (routed, by_hand) in [("route_one", "call_one"), ("route_four", "call_four")] {
-        let (routed, by_hand) = (of(routed), of(by_hand));
-        assert!(by_hand.len() > 5, "they do something: {by_hand:#?}");
-        assert_eq!(routed, by_hand);
-    }
-    // The comparison finds differences.
-    for other in ["call_in_another_order", "call_by_list", "call_one"] {
-        assert_ne!(of("route_four"), of(other), "{other}");
-    }
-    println!("route_one: {:#?}", of("route_one"));
-    println!("route_four: {} instructions", of("route_four").len());
+    let by_hand = of("call_four");
+    assert!(by_hand.len() > 5, "they do something: {by_hand:#?}");
+    assert_eq!(of("route_four"), by_hand);
+    assert_ne!(of("call_by_list"), by_hand, "the comparison finds differences");
+    println!("route_four: {by_hand:#?}");
 }
 
 /// What rustc makes of `compared.rs`, with the library of this test.

@@ -2,20 +2,10 @@
 
 use std::net::TcpListener;
 
-use mycelium::{Context, Node, Result, Topology, service};
+use mycelium::{Node, Topology};
 use mycelium_tokio::Tokio;
 
-use super::services::{address, is_free, own_address};
-
-struct Idle;
-
-#[service()]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
+use super::services::{Idle, address, is_free, own_address};
 
 fn error_of(text: &str) -> String {
     match Topology::parse("app.toml", text) {

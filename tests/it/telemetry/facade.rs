@@ -77,7 +77,7 @@ fn words(key: &Key) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
-    let (builder, heard) = builder(0);
+    let (builder, heard) = builder();
     let executor = Tokio::current().unwrap();
     let node = builder.metrics_facade(Duration::from_millis(10)).build().unwrap();
     let running = node.start(executor.clone()).unwrap();

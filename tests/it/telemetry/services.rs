@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mycelium::{Builder, Context, Node, Result, Running, Topology, message, service};
+use mycelium::{Builder, Context, Node, Result, Running, message, service};
 use mycelium_executor::Executor;
 
 #[message(topic = "tones", id = 1)]
 #[derive(Debug)]
 pub(crate) struct Tone {
     pub(crate) number: u64,
+}
+
+crate::support::idle_services! {
+    Idle();
 }
 
 /// Emits until the node shuts down.
@@ -31,11 +35,8 @@ impl Organ {
     }
 }
 
-/// Counts what it hears; fails at each number that is a multiple of `fails`, once.
-pub(crate) struct Listener {
-    pub(crate) fails: u64,
-    pub(crate) heard: Arc<AtomicU64>,
-}
+/// Counts what it hears.
+pub(crate) struct Listener(pub(crate) Arc<AtomicU64>);
 
 #[service(reads(Tone))]
 impl Listener {
@@ -44,28 +45,21 @@ impl Listener {
         let mut numbers = ctx.metrics().histogram("numbers")?;
         let mut tones = ctx.subscribe::<Tone>()?;
         while let Some(delivery) = tones.recv().await {
-            let Some(redelivered) = delivery.message() else { continue };
-            let number = redelivered.number;
+            let Some(Tone { number }) = delivery.message() else { continue };
             counted.increment();
             numbers.record(number);
-            let heard = self.heard.fetch_add(1, Ordering::SeqCst);
-            if self.fails > 0 && heard % self.fails == self.fails - 1 {
-                return Err(std::io::Error::other("no luck").into());
-            }
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     }
 }
 
-pub(crate) fn builder(fails: u64) -> (Builder, Arc<AtomicU64>) {
+pub(crate) fn builder() -> (Builder, Arc<AtomicU64>) {
     let heard = Arc::<AtomicU64>::default();
     let counted = heard.clone();
-    let text =
-        "[service.Listener]\nmax_restarts = 1000000\nbackoff = \"1us\"\nmax_backoff = \"1us\"";
     let builder = Node::builder("hall")
-        .topology(Topology::parse("test.toml", text).unwrap())
         .service(|| Organ)
-        .service(move || Listener { fails, heard: counted.clone() })
+        .service(move || Listener(counted.clone()))
         .listen_metrics("127.0.0.1:0".parse().unwrap());
     (builder, heard)
 }

@@ -134,22 +134,6 @@ fn is_child(child: &Span, parent: &Span) {
 }
 
 #[tokio::test]
-async fn the_handling_of_an_actor_begins_a_trace() {
-    let spans = Spans::default();
-    let (running, mut till) = start(1.0, &spans);
-    till.tell(Sale(7)).await.unwrap();
-    let spans = end(running, till, &spans).await;
-    let (sale, oracle, writer) = (of(&spans, "Till"), of(&spans, "Oracle"), of(&spans, "Writer"));
-    assert_eq!(spans.len(), 3, "{spans:#?}");
-    assert_eq!((sale.kind, sale.parent, sale.has_failed), (SpanKind::Handle, None, false));
-    assert!(sale.topic.ends_with("Sale"), "{sale:?}");
-    assert_eq!((&*sale.publisher, sale.sequence), ("till", 0));
-    assert!(sale.context.is_sampled() && sale.start <= oracle.start && oracle.end <= sale.end);
-    is_child(oracle, sale);
-    is_child(writer, sale);
-}
-
-#[tokio::test]
 async fn each_message_of_an_actor_begins_a_trace_and_a_failure_is_in_its_span() {
     let spans = Spans::default();
     let (running, mut till) = start(1.0, &spans);
@@ -160,6 +144,8 @@ async fn each_message_of_an_actor_begins_a_trace_and_a_failure_is_in_its_span() 
     let of_till: Vec<_> = spans.iter().filter(|span| &*span.service == "Till").collect();
     let [refund, sale, ask] = *of_till else { panic!("three spans: {spans:#?}") };
     assert_eq!((&*refund.topic, refund.has_failed), ("u64", true));
+    assert_eq!((sale.kind, sale.parent, sale.has_failed), (SpanKind::Handle, None, false));
+    assert!(sale.topic.ends_with("Sale") && &*sale.publisher == "till", "{sale:?}");
     assert_eq!((&*ask.topic, ask.parent, ask.has_failed), ("prices", None, false));
     assert_eq!([refund, sale, ask].map(|span| span.sequence), [0, 1, 2]);
     let traces: BTreeMap<_, _> = of_till.iter().map(|span| (span.context.trace_id, ())).collect();
@@ -206,22 +192,6 @@ async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
         assert!(whole.contains(&&**services), "{services:?}");
     }
     assert!((1..200).contains(&by_trace.len()), "{} traces", by_trace.len());
-}
-
-#[tokio::test]
-async fn a_request_of_an_actor_continues_its_trace() {
-    let spans = Spans::default();
-    let (running, till) = start(1.0, &spans);
-    let mut clerk = running.actors().spawn(|| Clerk).unwrap();
-    clerk.tell(5).await.unwrap();
-    clerk.drain();
-    clerk.ended().await;
-    let spans = end(running, till, &spans).await;
-    let (clerk, till) = (of(&spans, "Clerk"), of(&spans, "Till"));
-    assert_eq!((spans.len(), clerk.parent), (4, None), "{spans:#?}");
-    is_child(till, clerk);
-    is_child(of(&spans, "Oracle"), till);
-    is_child(of(&spans, "Writer"), till);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium_bundle::{
-    BundleError, BundleEvent, BundleHandle, Change, ChangeError, Member, MemberOutcome, MemberPhase,
+    BundleError, BundleEvent, BundleHandle, Change, ChangeError, Member, MemberPhase,
 };
 use rustix::process::Signal;
 
@@ -15,33 +15,6 @@ use crate::bundle::{PATIENCE, kill, speaking};
 fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
     let members = handle.members().into_iter();
     members.map(|status| (status.name, status.phase, status.starts)).collect()
-}
-
-#[test]
-fn members_come_and_go_while_others_run() {
-    let mut bundle = speaking().with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    assert_eq!(bundle.said.next(), "source waits");
-    let source = handle.pid("source").unwrap();
-    handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
-    assert_eq!(bundle.said.next(), "sink waits");
-    let running_once = |name: &str| (name.to_owned(), MemberPhase::Running, 1);
-    assert_eq!(phases(&handle), [running_once("source"), running_once("sink")]);
-    handle.remove("sink").unwrap();
-    assert_eq!(bundle.said.next(), "sink ends");
-    bundle.wait_for("sink: exited");
-    // The name is free again.
-    handle.add(bundle.member("wait", "sink", &["source"])).unwrap();
-    assert_eq!(bundle.said.next(), "sink waits");
-    assert_eq!(handle.pid("source"), Some(source));
-    handle.stop();
-    let report = running.join().unwrap().unwrap();
-    let ended: Vec<_> = report.members.iter().map(|it| (&*it.name, it.outcome)).collect();
-    assert_eq!(ended, [("source", MemberOutcome::Completed), ("sink", MemberOutcome::Completed)]);
-    assert_eq!([bundle.said.next(), bundle.said.next()], ["source ends", "sink ends"]);
-    assert!(handle.members().is_empty());
-    drop(bundle.writer);
-    assert!(bundle.said.rest().is_empty());
 }
 
 #[test]

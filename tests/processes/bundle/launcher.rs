@@ -82,17 +82,6 @@ fn a_second_signal_kills_all_at_once() {
 }
 
 #[test]
-fn members_end_with_a_launcher_that_is_killed() {
-    let (mut launcher, said) = launcher("launch");
-    assert_eq!(said.sorted(), ["sink waits", "source waits"]);
-    kill(launcher.id(), Signal::KILL);
-    launcher.wait().unwrap();
-    let mut rest = said.rest();
-    rest.sort();
-    assert_eq!(rest, ["sink ends", "source ends"]);
-}
-
-#[test]
 fn h11_members_that_hang_are_killed_when_their_launcher_is() {
     let (mut launcher, said) = launcher("launch-hanging");
     assert_eq!(said.sorted(), ["sink hangs", "source hangs"]);

@@ -3,26 +3,10 @@
 use std::sync::mpsc::channel;
 
 use mycelium::Restart;
-use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{BundleError, BundleEvent, Member, MemberOutcome};
 use rustix::process::Signal;
 
 use crate::bundle::{PATIENCE, SOON, kill, speaking};
-
-#[test]
-fn a_bundle_ends_when_its_members_have_completed() {
-    let bundle = speaking().with("complete", "source", &[]).with("complete", "sink", &["source"]);
-    let report = bundle.bundle.run().unwrap();
-    drop(bundle.writer);
-    assert_eq!(bundle.said.rest().len(), 2);
-    for (member, name) in report.members.iter().zip(["source", "sink"]) {
-        assert_eq!(
-            (&*member.name, member.outcome, member.starts),
-            (name, MemberOutcome::Completed, 1)
-        );
-        assert!(member.status.unwrap().success());
-    }
-    assert!(Bundle::new().run().unwrap().members.is_empty());
-}
 
 #[test]
 fn a_member_that_is_killed_runs_again_as_another_process() {
@@ -117,20 +101,4 @@ fn a_program_that_is_not_there_ends_all() {
     );
     drop(bundle.writer);
     bundle.said.rest();
-}
-
-#[test]
-fn members_that_do_not_fit_together_are_not_started() {
-    let bundle = speaking().with("wait", "sink", &["sauce"]).with("wait", "source", &[]);
-    let error = bundle.bundle.run().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "member `sink` ends after `sauce`, which is not a member; expected one of: sink, source [M0401]"
-    );
-    assert_eq!(bundle.events.iter().count(), 0);
-    let bundle = speaking().with("wait", "sink", &[]).with("wait", "sink", &[]);
-    assert_eq!(
-        bundle.bundle.run().unwrap_err().to_string(),
-        "two members are called `sink`: give one of them another name [M0400]"
-    );
 }

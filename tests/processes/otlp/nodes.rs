@@ -1,9 +1,7 @@
 //! Traces of one node.
 
-use std::sync::{Arc, Mutex};
-
 use mycelium::counters::{Kind, Reading};
-use mycelium::{OtlpTraces, Report, Span, SpanSink, Topology};
+use mycelium::{OtlpTraces, Report, Topology};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
@@ -67,40 +65,4 @@ async fn a_topology_names_the_collector_and_the_share() {
     // The first traced message is that of `Work`.
     assert_eq!(exporter(&report).value("exported"), 3 * TRACES as u64);
     assert_eq!(found(&collector.rest())[0].resource["service.namespace"], "program");
-}
-
-#[derive(Clone, Debug, Default)]
-struct Own(Arc<Mutex<Vec<Span>>>);
-
-impl SpanSink for Own {
-    fn record(&self, span: Span) {
-        self.0.lock().unwrap().push(span);
-    }
-}
-
-#[tokio::test]
-async fn a_sink_of_the_program_gets_the_same_spans() {
-    let (collector, own) = (Collector::new([]), Own::default());
-    let builder = pipeline("main", 100).traces(1.0, own.clone());
-    let node = builder.otlp(OtlpTraces::new(&collector.url()).sample(0.5)).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    let mut own: Vec<_> = own.0.lock().unwrap().iter().map(|span| span.context.span_id).collect();
-    let spans = found(&collector.rest()).into_iter();
-    let mut sent: Vec<_> =
-        spans.map(|found| <[u8; 8]>::try_from(found.span.span_id).unwrap()).collect();
-    own.sort();
-    sent.sort();
-    assert_eq!(own, sent);
-    // Whole traces, of which there are about half.
-    assert!(sent.len() % 4 == 0 && (40..=360).contains(&sent.len()), "{}", sent.len());
-}
-
-#[tokio::test]
-async fn a_topology_sets_the_share_of_a_sink_of_the_program() {
-    let own = Own::default();
-    let topology = Topology::parse("app.toml", "[telemetry]\nsample = 0").unwrap();
-    let node = pipeline("main", TRACES).topology(topology).traces(1.0, own.clone());
-    let node = node.build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
-    assert!(own.0.lock().unwrap().is_empty());
 }

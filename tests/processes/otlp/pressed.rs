@@ -2,7 +2,6 @@
 //! each span is counted once. Collectors are away, silent or broken; clients scrape without a
 //! pause, and names have no limit; a peer sends traces with invalid ids.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,11 +11,10 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{OtlpMetrics, OtlpTraces, TraceContext, message};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
-use super::collector::{Collector, Reply, answer, texts};
+use super::collector::{Collector, Reply, answer};
 use super::lines::Lines;
+use super::metrics;
 use super::stages::{Ended, MESSAGES, Stages};
 use crate::loopback::host;
 
@@ -143,11 +141,11 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
     const MOST: usize = 5;
 
     let collector = Collector::new([]);
-    let metrics = OtlpMetrics::new(&collector.url());
+    let pushed = OtlpMetrics::new(&collector.url());
     let traces = OtlpTraces::new(&collector.url()).queue(1 << 16);
     let both = Stages::new("scraped").start(|builder| {
         let address = "127.0.0.1:0".parse().unwrap();
-        let builder = builder.otlp_metrics(metrics.clone()).otlp(traces.clone());
+        let builder = builder.otlp_metrics(pushed.clone()).otlp(traces.clone());
         builder.listen_metrics(address).metrics_label_sets(MOST)
     });
     let address = both.one().start_report().metrics_address.expect("an address");
@@ -173,24 +171,10 @@ async fn messages_arrive_while_names_have_no_limit_and_clients_scrape_without_a_
         assert_eq!(ended.spans_by_end(), [ended.spans, 0, 0, 0], "nothing was in its way");
     }
     // The last push: as many sets as the limit allows, and nothing is lost in `other`.
-    let (mut sets, mut sent) = (BTreeSet::new(), 0);
-    let requests = collector.rest();
-    for request in requests.iter().filter(|request| request.line.contains("/v1/metrics")) {
-        let resource = request.metrics().resource_metrics.remove(0);
-        let metrics = resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
-        for metric in metrics.filter(|metric| metric.name == "mycelium_messages_sent") {
-            let Some(Data::Sum(sum)) = metric.data else { panic!("a counter") };
-            for point in sum.data_points {
-                let labels = texts(&point.attributes);
-                if labels["node"] == "one-scraped" {
-                    let Some(Value::AsInt(value)) = point.value else { panic!("a number") };
-                    sent += value.cast_unsigned();
-                    assert!(sets.insert(labels), "each set once");
-                }
-            }
-        }
-    }
-    assert!(sets.len() == MOST + 1, "{sets:?}");
+    let sums = metrics::sums(&collector.rest(), "one-scraped");
+    let sets = sums.iter().filter(|((name, _), _)| name == "mycelium_messages_sent");
+    assert_eq!(sets.clone().count(), MOST + 1, "{sums:?}");
+    let sent: u64 = sets.map(|(_, value)| value).sum();
     let lines = one.report.counters.iter().filter(|line| line.kind == Kind::Publisher);
     let counted: u64 = lines.map(|line| line.value("sent")).sum();
     assert_eq!((sent, counted), (2 * MESSAGES + NAMES, 2 * MESSAGES + NAMES));

@@ -13,16 +13,6 @@ pub(crate) struct Tick {
     number: u64,
 }
 
-#[message(topic = "sums", id = 2)]
-struct Sum {
-    number: u64,
-}
-
-#[message(topic = "records", id = 3)]
-struct Record {
-    number: u64,
-}
-
 /// Emits this many messages, with this trace if there is one. Its last message waits for the test,
 /// if that wants it.
 #[derive(Clone, Default)]
@@ -50,29 +40,15 @@ impl Feed {
     }
 }
 
-struct Work;
+/// Passes ticks on: `Work` and `Store`.
+struct Forward;
 
-#[service(reads(Tick), emits(Sum))]
-impl Work {
+#[service(reads(Tick as input), emits(Tick as output))]
+impl Forward {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut ticks = ctx.subscribe::<Tick>()?;
+        let mut ticks = ctx.subscribe_on(Self::input)?;
         while let Some(delivery) = ticks.recv().await {
-            let number = delivery.message().expect("no gap").number;
-            ctx.emit(Sum { number }).await?;
-        }
-        Ok(())
-    }
-}
-
-struct Store;
-
-#[service(reads(Sum), emits(Record))]
-impl Store {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut sums = ctx.subscribe::<Sum>()?;
-        while let Some(delivery) = sums.recv().await {
-            let number = delivery.message().expect("no gap").number;
-            ctx.emit(Record { number }).await?;
+            ctx.emit_on(Self::output, delivery.message().expect("no gap")).await?;
         }
         Ok(())
     }
@@ -80,11 +56,11 @@ impl Store {
 
 struct Audit(Arc<Mutex<Vec<u64>>>);
 
-#[service(reads(Record))]
+#[service(reads(Tick as input))]
 impl Audit {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut records = ctx.subscribe::<Record>()?;
-        while let Some(delivery) = records.recv().await {
+        let mut ticks = ctx.subscribe_on(Self::input)?;
+        while let Some(delivery) = ticks.recv().await {
             self.0.lock().unwrap().push(delivery.message().expect("no gap").number);
         }
         Ok(())
@@ -101,7 +77,12 @@ pub(crate) fn pipeline(node: &str, messages: usize) -> Builder {
 pub(crate) fn pipeline_of(node: &str, feed: Feed, taken: Arc<Mutex<Vec<u64>>>) -> Builder {
     Node::builder(node)
         .service(move || feed.clone())
-        .service(|| Work)
-        .service(|| Store)
+        .named_service("Work", || Forward)
+        .named_service("Store", || Forward)
         .service(move || Audit(taken.clone()))
+        .bind("Work", "input", "ticks")
+        .bind("Work", "output", "sums")
+        .bind("Store", "input", "sums")
+        .bind("Store", "output", "records")
+        .bind("Audit", "input", "records")
 }

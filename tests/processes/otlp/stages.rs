@@ -1,6 +1,5 @@
 //! The pipeline over two nodes: `Feed` ─▶ `Work` in `one`, a link, `Store` ─▶ `Audit` in `two`.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
@@ -10,6 +9,7 @@ use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
 use super::services::{Feed, pipeline_of};
+use crate::support::Directory;
 
 /// How many messages the source emits.
 pub(crate) const MESSAGES: u64 = 3000;
@@ -31,7 +31,7 @@ pub(crate) struct Stages {
     pub(crate) text: String,
     pub(crate) trace: Option<TraceContext>,
     name: &'static str,
-    directory: PathBuf,
+    directory: Directory,
 }
 
 /// A node that has ended, and the spans that it made.
@@ -50,20 +50,10 @@ pub(crate) struct Both {
     _directory: Directory,
 }
 
-/// Removed at the end of a test.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Stages {
     /// The names of nodes end with that of the test, so that their log lines are known.
     pub(crate) fn new(name: &'static str) -> Stages {
-        let directory = format!("mycelium-stages-{name}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(directory);
+        let directory = Directory::new(&format!("stages-{name}"));
         Stages { transport: "unix", text: String::new(), trace: None, name, directory }
     }
 
@@ -83,14 +73,14 @@ impl Stages {
             let topology = Topology::parse("stages.toml", &text).unwrap();
             let feed = Feed { messages: MESSAGES, trace, may_end: Some(may_end.clone()) };
             let builder = pipeline_of(&format!("{node}-{name}"), feed, taken.clone())
-                .topology(topology.in_directory(&directory))
+                .topology(topology.in_directory(&directory.0))
                 .traces(1.0, spans.clone());
             more(builder).build().unwrap().start(Tokio::current().unwrap()).unwrap()
         };
         let [of_one, of_two] = &spans;
         // The reader first: it waits for its publisher, and misses nothing.
         let (two, one) = (start("two", of_two), start("one", of_one));
-        Both { one, two, spans, taken, may_end, _directory: Directory(directory) }
+        Both { one, two, spans, taken, may_end, _directory: directory }
     }
 }
 
