@@ -29,8 +29,6 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// It closes the connection without an answer.
     Close,
-    /// It answers when the test says so, and not before.
-    Never,
     /// It takes the spans, and then closes the connection unasked.
     TakeAndClose,
 }
@@ -81,7 +79,6 @@ pub(crate) fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
 pub(crate) struct Collector {
     address: SocketAddr,
     requests: Receiver<Request>,
-    replies: Arc<Mutex<VecDeque<Reply>>>,
 }
 
 impl Collector {
@@ -91,15 +88,14 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let replies = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
         let (sender, requests) = channel();
-        let of_server = replies.clone();
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
-                let (sender, replies) = (sender.clone(), of_server.clone());
+                let (sender, replies) = (sender.clone(), replies.clone());
                 let stream = stream.unwrap();
                 thread::spawn(move || serve(&stream, connection, &sender, &replies));
             }
         });
-        Collector { address, requests, replies }
+        Collector { address, requests }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -109,16 +105,6 @@ impl Collector {
     /// The next request.
     pub(crate) fn request(&self) -> Request {
         self.requests.recv_timeout(DEADLINE).expect("a request")
-    }
-
-    /// The requests that were received and not taken.
-    pub(crate) fn rest(&self) -> Vec<Request> {
-        self.requests.try_iter().collect()
-    }
-
-    /// Whether all answers were given.
-    pub(crate) fn has_answered(&self) -> bool {
-        self.replies.lock().unwrap().is_empty()
     }
 }
 
@@ -148,8 +134,6 @@ fn serve(
             // The other side may have seen enough.
             Reply::Bytes(bytes) => _ = stream.write_all(&bytes),
             Reply::Close => return,
-            // Until the other side ends the connection.
-            Reply::Never => _ = reader.read_to_end(&mut Vec::new()),
         }
     }
 }

@@ -1,23 +1,21 @@
 //! Metrics at a collector, read by the official definitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_telemetry::metrics::text::Format;
-use mycelium_telemetry::metrics::{Collector as Families, LABEL_SETS};
+use mycelium_telemetry::metrics::Collector as Families;
 use mycelium_telemetry::otlp::Resource;
 use mycelium_telemetry::push::{OtlpMetrics, PushedNode, Pusher};
 use mycelium_telemetry::{Snapshot, Source};
 use mycelium_transports::counters::{CounterValue, GaugeValue, LinkValue, PublisherValue, Region};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
 
-use crate::collector::{Collector, Request, texts};
+use crate::collector::{Collector, texts};
 
 const START: u64 = 1_700_000_000_000_000_005;
 
@@ -54,8 +52,9 @@ impl Source for Node {
     }
 }
 
-/// Sends the last values of a node.
-fn push(settings: OtlpMetrics, region: &Arc<Region>) {
+/// The last values of a node, as a collector gets them.
+fn metrics() -> Vec<Metric> {
+    let (collector, region) = (Collector::new([]), region());
     let node = PushedNode {
         resource: Resource::of_node("main", 7),
         source: Box::new(Node(region.clone())),
@@ -63,22 +62,11 @@ fn push(settings: OtlpMetrics, region: &Arc<Region>) {
         line: region.line("exporter=metrics"),
         wall_clock: Box::new(|| UNIX_EPOCH + Duration::from_nanos(START)),
     };
+    let settings = OtlpMetrics::new(&collector.url());
     let open = Pusher::new(settings).unwrap().open(node).unwrap();
     open.stopper().stop();
     open.run(|notice| panic!("{notice}"));
-}
-
-/// The last values of a node.
-fn received(region: &Arc<Region>) -> Request {
-    let collector = Collector::new([]);
-    let settings = OtlpMetrics::new(&format!("{}/otlp/v1/metrics", collector.url()));
-    let settings = settings.namespace("bandit").header("authorization", "Bearer abc");
-    push(settings, region);
-    collector.request()
-}
-
-fn metrics(request: &Request) -> Vec<Metric> {
-    let [resource] = request.metrics().resource_metrics.try_into().unwrap();
+    let [resource] = collector.request().metrics().resource_metrics.try_into().unwrap();
     let [scope] = resource.scope_metrics.try_into().unwrap();
     scope.metrics
 }
@@ -95,25 +83,8 @@ fn number(point: &NumberDataPoint) -> i64 {
 }
 
 #[test]
-fn the_node_is_the_resource() {
-    let request = received(&region());
-    assert_eq!(request.line, "POST /otlp/v1/metrics HTTP/1.1");
-    assert_eq!(request.header("content-type"), "application/x-protobuf");
-    assert_eq!(request.header("authorization"), "Bearer abc");
-    let [of_node] = request.metrics().resource_metrics.try_into().unwrap();
-    let attributes = of_node.resource.unwrap().attributes;
-    let attributes = texts(&attributes);
-    assert_eq!(attributes["service.name"], "main");
-    assert_eq!(attributes["service.namespace"], "bandit");
-    assert_eq!(attributes["service.instance.id"], "00000000-0000-4000-8000-000000000007");
-    assert_eq!(attributes["mycelium.node"], "main");
-    assert_eq!(attributes["process.pid"], std::process::id().to_string());
-    assert_eq!(of_node.scope_metrics[0].scope.as_ref().unwrap().name, "mycelium");
-}
-
-#[test]
 fn counters_are_cumulative_monotonic_sums_and_gauges_have_no_start() {
-    let metrics = metrics(&received(&region()));
+    let metrics = metrics();
     let sent = metric(&metrics, "mycelium_messages_sent");
     assert_eq!((&*sent.description, &*sent.unit), ("Messages that the publisher has sent.", ""));
     let Some(Data::Sum(sum)) = &sent.data else { panic!("{sent:?}") };
@@ -136,7 +107,7 @@ fn counters_are_cumulative_monotonic_sums_and_gauges_have_no_start() {
 
 #[test]
 fn histograms_have_explicit_bounds_and_their_least_and_greatest_values() {
-    let metrics = metrics(&received(&region()));
+    let metrics = metrics();
     let points = |name: &str| -> HistogramDataPoint {
         let Some(Data::Histogram(histogram)) = &metric(&metrics, name).data else { panic!() };
         assert_eq!(histogram.aggregation_temporality(), AggregationTemporality::Cumulative);
@@ -160,82 +131,4 @@ fn histograms_have_explicit_bounds_and_their_least_and_greatest_values() {
     assert_eq!(latency.explicit_bounds[..3], [0.0, 1e-9, 3e-9]);
     let empty = points("empty");
     assert_eq!((empty.count, empty.sum, empty.min, empty.max), (0, Some(0.0), None, None));
-}
-
-/// The samples of a request, as Prometheus names them, with their values.
-fn as_text(metrics: &[Metric]) -> BTreeSet<String> {
-    let mut lines = BTreeSet::new();
-    let mut add = |name: &str, labels: &[KeyValue], bound: Option<String>, value: String| {
-        let texts = texts(labels);
-        let labels = labels.iter().map(|pair| (&*pair.key, texts[&pair.key].clone()));
-        let labels = labels.chain(bound.map(|bound| ("le", bound)));
-        let labels: Vec<_> = labels.map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        assert!(lines.insert(format!("{name}{{{}}} {value}", labels.join(","))), "{name} is once");
-    };
-    for Metric { name, data, .. } in metrics {
-        match data.as_ref().expect("data") {
-            Data::Sum(sum) => sum.data_points.iter().for_each(|point| {
-                add(&format!("{name}_total"), &point.attributes, None, number(point).to_string());
-            }),
-            Data::Gauge(gauge) => gauge.data_points.iter().for_each(|point| {
-                add(name, &point.attributes, None, number(point).to_string());
-            }),
-            Data::Histogram(histogram) => {
-                for point in &histogram.data_points {
-                    let labels = &point.attributes;
-                    let mut all = 0;
-                    let bounds = point.explicit_bounds.iter().map(|bound| format!("{bound:?}"));
-                    let bounds = bounds.chain(["+Inf".to_owned()]);
-                    for (count, bound) in point.bucket_counts.iter().zip(bounds) {
-                        all += count;
-                        add(&format!("{name}_bucket"), labels, Some(bound), all.to_string());
-                    }
-                    add(&format!("{name}_count"), labels, None, point.count.to_string());
-                    let sum = point.sum.expect("a sum").to_string();
-                    add(&format!("{name}_sum"), labels, None, sum);
-                }
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    lines
-}
-
-#[test]
-fn a_collector_gets_the_families_that_prometheus_gets() {
-    let region = region();
-    // More sets of labels than have series of their own, in several requests.
-    let lines: Vec<_> = (0..LABEL_SETS + 500)
-        .map(|number| {
-            let line = region.line(&format!("topic=swaps publisher=p{number} epoch=1"));
-            line.set(PublisherValue::Sent, number as u64);
-            line
-        })
-        .collect();
-    let collector = Collector::new([]);
-    let snapshot = Node(region.clone()).snapshot().unwrap();
-    push(OtlpMetrics::new(&collector.url()), &region);
-    let requests = collector.rest();
-    assert!(requests.len() > 4, "{} requests", requests.len());
-    let sent: BTreeSet<String> =
-        requests.iter().flat_map(|request| as_text(&metrics(request))).collect();
-    let text = Format::OpenMetrics.write(&Families::new().collect(&snapshot));
-    let is_same = |line: &&str| {
-        // The counts of the pusher itself, a counter beyond an `int64`, and the last bounds, for
-        // which there are none in OTLP.
-        let differs = [
-            "exporter=\"metrics\"",
-            "orders_stored",
-            "le=\"1.8446744073709552e19\"",
-            "le=\"18446744073.709553\"",
-        ];
-        !line.starts_with('#') && !differs.iter().any(|it| line.contains(it))
-    };
-    let shown: BTreeSet<String> = text.lines().filter(is_same).map(str::to_owned).collect();
-    let sent: BTreeSet<String> =
-        sent.iter().map(String::as_str).filter(is_same).map(str::to_owned).collect();
-    assert!(shown.len() > 4 * LABEL_SETS);
-    assert_eq!(sent.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert_eq!(shown.difference(&sent).collect::<Vec<_>>(), Vec::<&String>::new());
-    drop(lines);
 }

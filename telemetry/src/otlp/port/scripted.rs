@@ -1,5 +1,6 @@
 //! A port on virtual time, for tests: its collector answers as a script says.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -25,47 +26,63 @@ pub(crate) struct Script {
 }
 
 /// A script while it runs.
-pub(crate) trait Scripted {
-    fn script(&self) -> Script;
-
+pub(crate) struct Stage<'a> {
+    script: Script,
     /// How long a request may take after the end.
-    fn flush(&self) -> Duration;
-
-    fn time(&self) -> Duration;
-
-    /// Moves the time forward, if it is earlier.
-    fn go_to(&mut self, time: Duration);
-
-    /// The collector gets a request now.
-    fn receive(&mut self, body: &[u8]);
+    flush: Duration,
+    now: &'a Cell<Duration>,
+    /// What happens by the time that it gets.
+    until: Box<dyn FnMut(Duration) + 'a>,
+    /// When each request began, with its body.
+    pub(crate) posts: Vec<(Duration, Bytes)>,
 }
 
-impl<S: Scripted> Port for S {
+impl<'a> Stage<'a> {
+    pub(crate) fn new(
+        script: Script,
+        flush: Duration,
+        now: &'a Cell<Duration>,
+        until: impl FnMut(Duration) + 'a,
+    ) -> Stage<'a> {
+        let mut stage = Stage { script, flush, now, until: Box::new(until), posts: Vec::new() };
+        stage.go_to(Duration::ZERO);
+        stage
+    }
+
+    /// Moves the time forward, if it is earlier.
+    fn go_to(&mut self, time: Duration) {
+        self.now.set(self.now.get().max(time));
+        (self.until)(self.now.get());
+    }
+}
+
+impl Port for Stage<'_> {
     fn now(&self) -> Duration {
-        self.time()
+        self.now.get()
     }
 
     fn stopped_at(&self) -> Option<Duration> {
-        let Script { stop_at, .. } = self.script();
-        (self.time() >= stop_at).then_some(stop_at)
+        let stop_at = self.script.stop_at;
+        (self.now() >= stop_at).then_some(stop_at)
     }
 
     fn wait(&mut self, until: Duration) {
-        assert!(self.time() < END, "the exporter does not end");
-        let stop = Some(self.script().stop_at).filter(|stop| *stop > self.time());
+        assert!(self.now() < END, "the exporter does not end");
+        let stop = Some(self.script.stop_at).filter(|stop| *stop > self.now());
         self.go_to(stop.map_or(until, |stop| stop.min(until)));
     }
 
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
-        self.receive(body);
-        let Script { stop_at, takes, answer } = self.script();
-        let end = stop_at.saturating_add(self.flush()).min(deadline);
-        let done = self.time() + takes;
+        assert!(!body.is_empty() && self.posts.len() < 1000);
+        self.posts.push((self.now(), body.clone()));
+        let Script { stop_at, takes, answer } = self.script;
+        let end = stop_at.saturating_add(self.flush).min(deadline);
+        let done = self.now() + takes;
         self.go_to(done.min(end));
         if done > end {
             return Answer::Later { after: None, error: "late".to_owned() };
         }
-        answer(self.time())
+        answer(self.now())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The pusher on virtual time, with a collector that answers as a script says.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -13,7 +12,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::Snapshot;
-use crate::otlp::port::scripted::{self, Scripted, away, seconds, taken};
+use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
 
 /// A node that counts the seconds.
 struct Node(Arc<Region>);
@@ -45,14 +44,6 @@ struct Script {
     publishers: usize,
 }
 
-/// A script while it runs.
-struct Stage {
-    script: Script,
-    lines: Vec<Line<PublisherValue>>,
-    now: Rc<Cell<Duration>>,
-    posts: Vec<Post>,
-}
-
 /// A request: when it began, its points, and the messages that publishers have sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Post {
@@ -74,32 +65,6 @@ struct Outcome {
 impl Outcome {
     fn times(&self) -> Vec<Duration> {
         self.posts.iter().map(|post| post.at).collect()
-    }
-}
-
-impl Scripted for Stage {
-    fn script(&self) -> scripted::Script {
-        let Script { stop_at, takes, answer, .. } = self.script;
-        scripted::Script { stop_at, takes, answer }
-    }
-
-    fn flush(&self) -> Duration {
-        self.script.settings.to.flush
-    }
-
-    fn time(&self) -> Duration {
-        self.now.get()
-    }
-
-    fn go_to(&mut self, time: Duration) {
-        self.now.set(self.now.get().max(time));
-        let seconds = self.now.get().as_secs();
-        self.lines.iter().for_each(|line| line.set(PublisherValue::Sent, seconds));
-    }
-
-    fn receive(&mut self, body: &[u8]) {
-        assert!(self.posts.len() < 1000);
-        self.posts.push(post(self.now.get(), body));
     }
 }
 
@@ -136,7 +101,7 @@ impl Script {
         let region = Region::new(64);
         let line = region.line("exporter=metrics");
         let lines = (0..self.publishers).map(|it| region.line(&format!("topic=t publisher=p{it}")));
-        let lines = lines.collect();
+        let lines: Vec<_> = lines.collect();
         let node = PushedNode {
             resource: Resource::of_node("main", 7),
             source: Box::new(Node(region)),
@@ -144,17 +109,19 @@ impl Script {
             line,
             wall_clock: Box::new(|| UNIX_EPOCH),
         };
-        let now = Rc::<Cell<Duration>>::default();
-        let notices = Rc::<RefCell<Vec<_>>>::default();
-        let settings = self.settings.clone();
-        let mut stage = Stage { script: self, lines, now: now.clone(), posts: Vec::new() };
+        let Script { settings, stop_at, takes, answer, .. } = self;
+        let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
+        let script = scripted::Script { stop_at, takes, answer };
+        let mut stage = Stage::new(script, settings.to.flush, &now, |now| {
+            lines.iter().for_each(|line| line.set(PublisherValue::Sent, now.as_secs()));
+        });
         let on_notice =
             |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone()));
         let mut work = Work::new(settings, node, UNIX_EPOCH, on_notice);
         work.run(&mut stage);
         let value = |value| work.node.line.get(value);
         Outcome {
-            posts: stage.posts,
+            posts: stage.posts.iter().map(|(at, body)| post(*at, body)).collect(),
             pushes: [PusherValue::Taken, PusherValue::Failed, PusherValue::Refused].map(value),
             points: [PusherValue::Points, PusherValue::PointsRefused].map(value),
             notices: notices.take(),
@@ -270,19 +237,6 @@ fn a_push_at_which_the_collector_fails_ends_and_the_next_one_is_in_time() {
     assert!(rest.len() > 1 && rest.iter().all(|post| post.at == seconds(15)));
     let points: usize = rest.iter().map(|post| post.points).sum();
     assert_eq!((outcome.pushes, outcome.points), ([1, 1, 0], [points as u64, 0]));
-}
-
-#[test]
-fn a_push_of_many_points_has_requests_of_a_thousand() {
-    let outcome = Script { publishers: 2500, stop_at: seconds(0), ..script(taken) }.run();
-    let (last, others) = outcome.posts.split_last().unwrap();
-    assert!(others.len() >= 9 && others.iter().all(|post| post.points == 1000));
-    assert!((1..=1000).contains(&last.points));
-    let sent: usize = outcome.posts.iter().map(|post| post.sent.len()).sum();
-    assert_eq!((sent, outcome.pushes), (2500, [1, 0, 0]), "each is sent once");
-    // A failure ends the push: the next one has newer values of all.
-    let outcome = Script { publishers: 2500, stop_at: seconds(20), ..script(away) }.run();
-    assert_eq!((outcome.times(), outcome.pushes), ([10, 20].map(seconds).into(), [0, 2, 0]));
 }
 
 #[test]

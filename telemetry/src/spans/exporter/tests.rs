@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Duration;
 
 use mycelium_core::TraceContext;
@@ -10,7 +9,7 @@ use mycelium_transports::counters::{ExporterValue, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
 use super::*;
-use crate::otlp::port::scripted::{self, Scripted, away, seconds, taken};
+use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
 
 /// The world of an exporter.
 struct Script {
@@ -24,15 +23,6 @@ struct Script {
     answer: fn(Duration) -> Answer,
 }
 
-/// A script while it runs.
-struct Stage {
-    script: Script,
-    queue: SpanQueue,
-    now: Rc<Cell<Duration>>,
-    /// When each request began.
-    posts: Vec<Duration>,
-}
-
 struct Outcome {
     posts: Vec<Duration>,
     notices: Vec<(Duration, Notice)>,
@@ -42,38 +32,6 @@ struct Outcome {
     refused: u64,
     errors: u64,
     ended_at: Duration,
-}
-
-impl Scripted for Stage {
-    fn script(&self) -> scripted::Script {
-        let Script { stop_at, takes, answer, .. } = self.script;
-        scripted::Script { stop_at, takes, answer }
-    }
-
-    fn flush(&self) -> Duration {
-        self.script.settings.to.flush
-    }
-
-    fn time(&self) -> Duration {
-        self.now.get()
-    }
-
-    fn go_to(&mut self, time: Duration) {
-        while let Some(&(at, spans)) = self.script.records.front().filter(|(at, _)| *at <= time) {
-            self.script.records.pop_front();
-            self.now.set(self.now.get().max(at));
-            (0..spans).for_each(|_| self.queue.record(span()));
-        }
-        self.now.set(self.now.get().max(time));
-        if self.stopped_at().is_some() {
-            self.queue.close();
-        }
-    }
-
-    fn receive(&mut self, body: &[u8]) {
-        assert!(!body.is_empty() && self.posts.len() < 1000);
-        self.posts.push(self.now.get());
-    }
 }
 
 fn span() -> Span {
@@ -89,12 +47,20 @@ fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> An
 
 impl Script {
     fn run(self) -> Outcome {
-        let exporter = Exporter::new(self.settings.clone()).unwrap();
+        let Script { settings, mut records, stop_at, takes, answer } = self;
+        let flush = settings.to.flush;
+        let exporter = Exporter::new(settings).unwrap();
         let queue = exporter.queue();
-        let now = Rc::<Cell<Duration>>::default();
-        let notices = Rc::<RefCell<Vec<_>>>::default();
-        let mut stage = Stage { script: self, queue, now: now.clone(), posts: Vec::new() };
-        stage.go_to(Duration::ZERO);
+        let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
+        let script = scripted::Script { stop_at, takes, answer };
+        let mut stage = Stage::new(script, flush, &now, |now| {
+            while let Some((_, spans)) = records.pop_front_if(|(at, _)| *at <= now) {
+                (0..spans).for_each(|_| queue.record(span()));
+            }
+            if now >= stop_at {
+                queue.close();
+            }
+        });
         let (resource, region) = (Resource::of_node("main", 7), Region::new(1));
         let on_notice = |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone()));
         let mut work = Work::new(exporter, resource, region.line("exporter=traces"), 7, on_notice);
@@ -106,7 +72,7 @@ impl Script {
             failed: value(ExporterValue::DroppedFailed),
             refused: value(ExporterValue::DroppedRefused),
             errors: value(ExporterValue::Errors),
-            posts: stage.posts,
+            posts: stage.posts.iter().map(|(at, _)| *at).collect(),
             notices: notices.take(),
             ended_at: now.get(),
         }
@@ -231,16 +197,4 @@ fn the_end_sends_what_is_left_within_its_time() {
     let outcome = Script { stop_at, ..script([(0, 3)], away) }.run();
     assert_eq!((outcome.failed, outcome.posts.len()), (3, 2));
     assert!(outcome.ended_at < stop_at + seconds(2));
-}
-
-#[test]
-fn a_recorder_after_the_end_is_not_held_up() {
-    let exporter = Exporter::new(OtlpTraces::new("http://127.0.0.1:4318").queue(3)).unwrap_err();
-    assert_eq!(exporter, OtlpError::Batch { spans: 512, queue: 4 });
-    let exporter = Exporter::new(OtlpTraces::new("http://127.0.0.1:4318").queue(3).batch(1));
-    let queue = exporter.unwrap().queue();
-    assert_eq!(queue.places(), 4);
-    queue.close();
-    queue.record(span());
-    assert_eq!(queue.dropped(), 1);
 }
