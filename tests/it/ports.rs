@@ -150,19 +150,25 @@ async fn the_program_binds_ports_and_the_topology_takes_precedence() {
 }
 
 #[tokio::test]
-async fn code_outside_services_names_the_topic() {
-    let (builder, ends) = builder("main", BINDINGS);
-    let running = start(builder);
-    let mut mine = running.publisher_to::<Swap>("swaps.a", "outside").unwrap();
-    let mut tap = running.subscribe_to::<Swap>("swaps.all", "tap", Policy::DropOldest).unwrap();
-    let error = running.subscribe_to::<Quote>("swaps.a", "tap", Policy::DropOldest).unwrap_err();
-    assert!(error.to_string().starts_with("topic `swaps.a` carries Swap"), "{error}");
-    mine.emit(Swap { price: 7 }).await.unwrap();
-    drop(mine);
-    within(running.join()).await.unwrap();
-    let (left, _) = ends.seen.try_recv().unwrap();
-    assert!(left.contains(&7) && left.len() == 101);
-    assert!(tap.try_recv().delivery().is_some());
+async fn a_subscription_by_port_has_its_own_policy() {
+    struct Policies(Sender<[Policy; 2]>);
+    #[service(reads(Swap as left, Swap as right))]
+    impl Policies {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let (left, right) = (ctx.subscribe_on(Self::left)?, ctx.subscribe_on(Self::right)?);
+            self.0.send([left.policy(), right.policy()])?;
+            Ok(())
+        }
+    }
+    let (sender, policies) = channel();
+    let text = "[subscription.\"Policies.left\"]\npolicy = \"latest\"";
+    let node = Node::builder("main")
+        .topology(Topology::parse("ports.toml", text).unwrap())
+        .service(move || Policies(sender.clone()))
+        .bind("Policies", "left", "swaps")
+        .bind("Policies", "right", "swaps");
+    run(node).await;
+    assert_eq!(policies.try_recv().unwrap(), [Policy::Latest, Policy::Block]);
 }
 
 #[test]

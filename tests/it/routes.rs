@@ -119,3 +119,29 @@ async fn async_handlers_wait_in_their_turn_on_any_thread() {
     assert_eq!((slow.entry().calls, slow.exit().calls), (3 + 6, 3));
     assert_eq!(slow.journal().0, [7]);
 }
+
+/// Types of any visibility and name.
+mod inner {
+    use super::*;
+
+    #[derive(Default)]
+    pub(super) struct Match(pub(super) u64);
+
+    impl Handler<u64> for Match {
+        fn handle(&mut self, number: &u64, _: &mut Out<'_>) -> Result<()> {
+            self.0 += number;
+            Ok(())
+        }
+    }
+
+    routes! {
+        pub(super) Keyword: { u64 => [Match] }
+    }
+}
+
+#[test]
+fn a_name_may_be_a_keyword() {
+    let mut keyword = inner::Keyword::new(inner::Match::default());
+    keyword.route(&7).unwrap();
+    assert_eq!(keyword.r#match().0, 7);
+}

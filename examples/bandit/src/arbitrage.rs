@@ -95,10 +95,10 @@ impl Detector {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn swap(pool: u8, log_index: u64, price: f64) -> EnrichedSwap {
+    pub(crate) fn swap(pool: u8, log_index: u64, price: f64) -> EnrichedSwap {
         EnrichedSwap {
             key: Key { block: 9, log_index },
             price,

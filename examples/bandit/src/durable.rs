@@ -135,7 +135,10 @@ impl<S: Serialize> Durable<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{arbitrage::Detector, messages::EnrichedSwap, messages::Key, session::Cursor};
+    use crate::{
+        arbitrage::{Detector, tests::swap},
+        session::Cursor,
+    };
 
     #[test]
     fn the_next_process_begins_with_what_was_saved() {
@@ -146,16 +149,7 @@ mod tests {
         for round in 0..100 {
             let state = Durable::<Detector>::load(Some(&member), "ArbitrageDetector").unwrap();
             state.read(|detector| assert_eq!(*detector, expected, "in round {round}"));
-            let swap = EnrichedSwap {
-                key: Key { block: 9, log_index: round },
-                price: 1.0 / (random.f64() + 0.001),
-                pool: [(round % 3) as u8; 20],
-                token0: [1; 20],
-                token1: [2; 20],
-                fee_millionths: 500,
-                symbol0: Default::default(),
-                symbol1: Default::default(),
-            };
+            let swap = swap((round % 3) as u8, round, 1.0 / (random.f64() + 0.001));
             state.keep(|detector| detector.commit(&swap));
             // Every third process dies before it saves, or while it does.
             if round % 3 > 0 {

@@ -74,6 +74,20 @@ impl Market {
     }
 }
 
+#[service(reads(Quote), emits(Order))]
+impl Buyer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.handle::<Quote>(self).await
+    }
+}
+
+#[service(reads(Quote), emits(Order))]
+impl Twice {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.handle_async::<Quote>(self).await
+    }
+}
+
 /// A source that routes what it makes.
 struct DirectSource;
 
@@ -150,6 +164,16 @@ async fn what_handlers_emit_and_what_is_routed_goes_on_to_the_bus() {
     assert_eq!(quotes, (0..QUOTES).step_by(2).collect::<Vec<_>>());
     let twice = (0..QUOTES).step_by(2).flat_map(|price| [price; 2]);
     assert_eq!(orders, twice.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_structs_are_services() {
+    let builder = Node::builder("main").service(|| Market).service(Buyer::default);
+    let (quotes, orders) = journal(builder).await;
+    assert_eq!(quotes, (0..QUOTES).collect::<Vec<_>>());
+    assert_eq!(orders, (1..QUOTES).step_by(2).collect::<Vec<_>>());
+    let (_, orders) = journal(Node::builder("main").service(|| Market).service(|| Twice)).await;
+    assert_eq!(orders, (0..QUOTES).flat_map(|price| [price; 2]).collect::<Vec<_>>());
 }
 
 /// Without services: publishers outside of a node, and a ring without room.

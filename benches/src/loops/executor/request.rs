@@ -1,7 +1,7 @@
 //! Requests and replies between two tasks on one thread: one at a time, or many open at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use mycelium::{Context, Node, Result};
@@ -9,7 +9,7 @@ use mycelium_core::message;
 
 use super::handler::checked;
 use super::host::Runtime;
-use super::services::FITS;
+use super::services::{FITS, Task};
 use crate::harness::Column;
 use crate::sample::{Item, Tally};
 
@@ -25,30 +25,28 @@ struct Reply {
 
 /// Requests each number, and stores the outcome.
 struct Asker {
-    count: usize,
+    task: Arc<Task>,
     open: usize,
-    outcome: Arc<Mutex<Option<(Tally, Duration)>>>,
 }
 
 #[mycelium::service(requests(Question))]
 impl Asker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut tally, start) = (Tally::default(), Instant::now());
-        if self.open == 1 {
-            for number in 0..self.count as u64 {
-                ctx.request(Question { number }).await?.number.add(&mut tally);
+        let (count, start) = (self.task.operations, Instant::now());
+        let mut tally = Tally::default();
+        for first in (0..count as u64).step_by(self.open) {
+            let numbers = first..(first + self.open as u64).min(count as u64);
+            if self.open == 1 {
+                ctx.request(Question { number: first }).await?.number.add(&mut tally);
+                continue;
             }
-        } else {
-            for first in (0..self.count as u64).step_by(self.open) {
-                let numbers = first..(first + self.open as u64).min(self.count as u64);
-                let replies = numbers.map(|number| ctx.request(Question { number }));
-                for reply in join_all(replies).await {
-                    reply?.number.add(&mut tally);
-                }
+            let replies = numbers.map(|number| ctx.request(Question { number }));
+            for reply in join_all(replies).await {
+                reply?.number.add(&mut tally);
             }
         }
-        let outcome = (tally, start.elapsed());
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let took = start.elapsed();
+        self.task.note(|found| (found.tally, found.took) = (tally, took));
         Ok(())
     }
 }
@@ -69,15 +67,15 @@ impl Answerer {
 /// Two services of a node.
 pub(crate) fn services(name: &'static str, on: Runtime, open: usize) -> Column {
     Column::new(name, move |count| {
-        let outcome = Arc::new(Mutex::new(None));
-        let asker = outcome.clone();
+        let task = Task::of(count);
+        let asker = task.clone();
         let node = Node::builder("bench")
             .service(|| Answerer)
-            .service(move || Asker { count, open, outcome: asker.clone() })
+            .service(move || Asker { task: asker.clone(), open })
             .build()
             .expect(FITS);
         on.run_node(name, node)?;
-        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        checked(name, count, outcome)
+        let found = task.found();
+        checked(name, count, Some((found.tally, found.took)))
     })
 }

@@ -93,16 +93,6 @@ async fn broken_connections_and_panics_change_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_drop_is_one_reconnect() {
-    for _ in 0..5 {
-        let feed = Settings { drop_every: NonZeroUsize::new(500), speed: None };
-        let summary = run(Options { feed, ..Options::default() }).await;
-        assert_is_the_day(&summary);
-        assert_eq!(count(&summary, "connections"), 14);
-    }
-}
-
 #[tokio::test]
 async fn one_thread_and_a_database_file_give_the_same_signals() {
     let directory = tempfile::tempdir().unwrap();
@@ -118,16 +108,6 @@ async fn one_thread_and_a_database_file_give_the_same_signals() {
         assert_is_the_day(&summary);
         assert_eq!(fs::read_to_string(path).unwrap(), expected);
     }
-}
-
-#[tokio::test]
-async fn another_node_can_be_followed() {
-    let executor = Tokio::current().unwrap();
-    let (url, feed) = app::source(&Options::default(), &executor).await.unwrap();
-    assert_is_the_day(&run(Options { url: Some(url), ..Options::default() }).await);
-    let feed = feed.unwrap();
-    feed.shutdown();
-    feed.join().await.unwrap();
 }
 
 #[test]

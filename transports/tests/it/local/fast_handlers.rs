@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use mycelium_transports::conformance::Probe;
@@ -68,40 +68,42 @@ fn add_judge(topic: &Topic) {
 #[test]
 fn a_handler_that_emits_to_its_own_topic_is_refused() {
     let [first, second] = [LocalTopic::open(8), LocalTopic::open(8)];
-    let inner: [Arc<OnceLock<Mutex<Publisher<Probe>>>>; 2] = Default::default();
+    let inner: [Arc<Mutex<Option<Publisher<Probe>>>>; 2] = Default::default();
     // The handler of each topic emits to the other one.
     for (topic, to) in [(&first, inner[1].clone()), (&second, inner[0].clone())] {
         topic
             .0
             .add_fast_handler("echo", move |probe: &Probe| {
-                let Some(to) = to.get() else { return Ok(()) };
                 let mut to = to.try_lock().map_err(|_| "the publisher is in use")?;
+                let Some(to) = to.as_mut() else { return Ok(()) };
                 Ok(to.try_emit(*probe)?)
             })
             .unwrap();
     }
     let mut readers = [&first, &second].map(|topic| topic.subscribe("reader", Policy::Block));
-    inner[1].set(Mutex::new(second.publisher("inner"))).ok().unwrap();
+    *inner[1].lock().unwrap() = Some(second.publisher("inner"));
     let mut publisher = first.publisher("outer");
     publisher.try_emit(probe(1)).unwrap();
     assert_eq!(readers.each_mut().map(take), [Some(1), Some(1)], "another topic closes no circle");
-    inner[0].set(Mutex::new(first.publisher("circle"))).ok().unwrap();
+    *inner[0].lock().unwrap() = Some(first.publisher("circle"));
     let error = publisher.try_emit(probe(2)).unwrap_err();
-    let Refusal::FastHandler { failure: HandlerFailure::Error(inner), .. } = &error.refusal else {
+    let Refusal::FastHandler { failure: HandlerFailure::Error(cause), .. } = &error.refusal else {
         panic!("{error}");
     };
-    let inner = inner.downcast_ref::<EmitError<Probe>>().expect("the refusal of the second topic");
-    let Refusal::FastHandler { failure: HandlerFailure::Error(inner), .. } = &inner.refusal else {
-        panic!("{inner}");
+    let cause = cause.downcast_ref::<EmitError<Probe>>().expect("the refusal of the second topic");
+    let Refusal::FastHandler { failure: HandlerFailure::Error(cause), .. } = &cause.refusal else {
+        panic!("{cause}");
     };
-    let inner = inner.downcast_ref::<EmitError<Probe>>().expect("the refusal of the circle");
+    let cause = cause.downcast_ref::<EmitError<Probe>>().expect("the refusal of the circle");
     let failure = HandlerFailure::Reentered;
-    assert_eq!(inner.refusal, Refusal::FastHandler { handler: "echo".into(), failure });
+    assert_eq!(cause.refusal, Refusal::FastHandler { handler: "echo".into(), failure });
     assert_eq!(
-        inner.to_string(),
+        cause.to_string(),
         "fast handler `echo` of topic `conformance` emits to its own topic: let a service do that [M0226]"
     );
     assert_eq!(readers.each_mut().map(take), [None, None]);
+    // The publishers keep the topics, whose handlers keep the publishers.
+    inner.map(|publisher| publisher.lock().unwrap().take());
     // The thread is in no handler any more.
     drop(publisher);
     let later = LocalTopic::open(8);
