@@ -298,7 +298,7 @@ async fn the_last_requester_ends_the_services_that_answer_if_it_is_outside_too()
     let node = Node::builder("main").service(|| Answerer(Arc::default())).service(caller(1, sent));
     let running = start(node);
     let mut requester = running.requester::<Ask>("test").unwrap();
-    next(&received).await;
+    assert!(next(&received).await.1.is_ok());
     // More turns than the service needs to end.
     for value in 0..100 {
         assert!(requester.request(ask(value)).await.is_ok());
