@@ -133,9 +133,9 @@ async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
 async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let (pair, _received) = Pair::new("slow");
     let text = TOPOLOGY
-        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"400ms\"")
+        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
         .replace("[\"Taker\"]", "[\"Steady\"]");
-    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 20, false));
+    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 30, false));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
