@@ -9,7 +9,7 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 
-use crate::running::{end, run, start, within};
+use crate::running::{end, run, within};
 
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, PartialEq)]

@@ -106,6 +106,12 @@ impl Collector {
     pub(crate) fn request(&self) -> Request {
         self.requests.recv_timeout(DEADLINE).expect("a request")
     }
+
+    /// The requests that were received and not taken.
+    #[allow(dead_code, reason = "the tests of processes use it")]
+    pub(crate) fn rest(&self) -> Vec<Request> {
+        self.requests.try_iter().collect()
+    }
 }
 
 /// An answer with this head and body.
