@@ -49,19 +49,6 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn a_spinning_end_asks_to_be_polled_again() {
-                let (_sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
-                let (count, waker) = counter();
-                let mut context = Context::from_waker(&waker);
-                receiver.set_wait_strategy(WaitStrategy::Spin);
-                let mut recv = pin!(receiver.recv());
-                for polls in 1..9 {
-                    assert!(recv.as_mut().poll(&mut context).is_pending());
-                    assert_eq!(count.times(), polls);
-                }
-            }
-
-            #[test]
             fn spin_then_park_does_both() {
                 let (mut sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
                 let (count, waker) = counter();

@@ -9,14 +9,6 @@ use mycelium_core::channel::{SendError, mpmc, spsc};
 use crate::channel::wakers::now;
 
 #[test]
-fn a_stream_ends_after_the_last_item() {
-    let (mut sender, receiver) = spsc::bounded(4).unwrap();
-    assert_eq!(now(sender.send_many(&mut (0..4))), Poll::Ready(Ok(4)));
-    drop(sender);
-    assert_eq!(now(receiver.collect::<Vec<u32>>()), Poll::Ready(vec![0, 1, 2, 3]));
-}
-
-#[test]
 fn items_of_a_sink_come_out_of_the_stream() {
     let (sender, receiver) = mpmc::bounded(2).unwrap();
     let mut sink = sender.into_sink();

@@ -42,28 +42,6 @@ fn an_evicted_reader_gets_what_is_left() {
     assert_eq!(Broadcast::gating(&ring).and_then(|third| third.entry()), Some(full.reader.entry));
 }
 
-#[test]
-fn a_reader_joins_at_a_retained_message() {
-    let ring = ring(3);
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut retaining = Broadcast::gating(&ring).unwrap().retaining();
-    push(&mut writer, 0..3);
-    let mut reader = Broadcast::gating_from(&ring, 1).unwrap();
-    let mut newest = Broadcast::gating_from(&ring, 3).unwrap();
-    let mut observer = Broadcast::observing_from(&ring, 2);
-    retaining.skip_to(3);
-    retaining.release(3);
-    push(&mut writer, 3..5);
-    assert!(writer.try_push(&[0], WORD).is_err(), "the new reader blocks it");
-    assert!(reader.read(1).is_none(), "it began before the newest message");
-    assert_eq!(newest.read(9).map(|messages| messages.count()), Some(2));
-    let mut word = [0];
-    for (reader, sequence) in [(&mut reader, 1), (&mut observer, 2)] {
-        let message = Peek::Message { sequence, length: WORD };
-        assert_eq!((reader.peek(&mut word), word), (message, [sequence]));
-    }
-}
-
 /// The position comes from another process: it never moves backwards, or past what is published.
 #[test]
 fn an_imported_position_is_clamped() {

@@ -19,25 +19,13 @@ mod runs;
 
 use std::time::Duration;
 
-use mycelium_core::Digest;
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
-    Batching, CloseReason, Config, Interest, LinkError, ReaderMode, ReaderStart, RejectReason,
-    SendError,
+    Batching, CloseReason, Config, Interest, LinkError, ReaderMode, ReaderStart, SendError,
 };
 
-use crate::pair::conversation::{
-    LEFT, MS, RIGHT, open, reading, send, sequences, subscribe, swaps,
-};
+use crate::pair::conversation::{LEFT, MS, RIGHT, reading, send, sequences, swaps};
 use crate::pair::{Pair, Received, config, control_frames};
-
-#[test]
-fn both_sides_learn_the_name_of_the_other() {
-    let mut pair = Pair::new();
-    assert_eq!(pair.settled(LEFT), [Received::Up("right".into())]);
-    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
-    assert!(pair.sides.iter().all(|side| side.link.is_up()));
-}
 
 #[test]
 fn credit_limits_what_a_reader_gets() {
@@ -86,32 +74,6 @@ fn a_batch_is_sent_when_full_old_or_flushed() {
 }
 
 #[test]
-fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
-    let mut pair = Pair::new();
-    let (interest, export) = subscribe(&mut pair, 8);
-    let offer = |pair: &mut Pair, epoch| open(pair, export, epoch, 0);
-    let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
-    for stream in streams {
-        send(&mut pair, stream, 2).unwrap();
-        pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap();
-    }
-    pair.settle();
-    assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
-    let none = Digest([0; 16]);
-    pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
-    let news = pair.settled(RIGHT);
-    let ends = news.iter().filter(|received| matches!(received, Received::End { .. })).count();
-    assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
-    assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
-
-    // The answer is valid as long as the connection.
-    pair.pass(Duration::from_secs(60));
-    assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 1);
-    pair.reconnect();
-    assert_eq!(crate::pair::count(&pair.written[RIGHT], 3), 2);
-}
-
-#[test]
 fn a_subscription_has_a_mode_and_a_start() {
     let found = |pair: &mut Pair| {
         let news = pair.sides[LEFT].take_events();
@@ -150,21 +112,6 @@ fn a_subscription_has_a_mode_and_a_start() {
 }
 
 #[test]
-fn messages_after_unsubscribe_are_discarded_and_counted() {
-    let mut pair = Pair::new();
-    let (interest, export) = subscribe(&mut pair, 8);
-    let outgoing = open(&mut pair, export, 77, 0);
-    pair.settled(RIGHT);
-    send(&mut pair, outgoing, 4).unwrap();
-    pair.sides[LEFT].link.flush();
-    pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
-    assert_eq!(pair.settled(RIGHT), [Received::Unsubscribed { interest, discarded: 4 }]);
-    assert!(pair.sides[LEFT].take_events().contains(&Received::Unsubscribe(export)));
-    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
-}
-
-#[test]
 fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
     let mut pair = Pair::new();
     pair.pass(Duration::from_secs(120));
@@ -191,15 +138,4 @@ fn the_handshake_has_a_deadline() {
     // Its close frame has the reason.
     pair.settle();
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Timeout)));
-}
-
-#[test]
-fn close_follows_all_messages_and_has_a_reason() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 8);
-    send(&mut pair, outgoing, 2).unwrap();
-    pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
-    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
-    assert_eq!(sequences(&pair.settled(RIGHT)), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }

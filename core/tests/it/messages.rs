@@ -8,8 +8,8 @@ use std::{
 };
 
 use mycelium_core::{
-    DecodeError, FieldType, FixedStr, FixedVec, I128, Invalid, InvalidReason, Message, U128, U256,
-    decode, decode_ref, from_words, message, to_words, valid_words,
+    DecodeError, FixedStr, FixedVec, Invalid, InvalidReason, Message, U256, decode, decode_ref,
+    from_words, message, to_words, valid_words,
 };
 use zerocopy::IntoBytes;
 
@@ -176,34 +176,6 @@ fn unused_items_are_valid_values() {
     );
 }
 
-#[message(topic = "amounts", id = 41)]
-#[derive(Debug, PartialEq)]
-struct Amounts {
-    side: u8,
-    paid: I128,
-    owed: U128,
-    price: U256,
-}
-
-#[test]
-fn wide_integers_have_no_alignment() {
-    let types = Amounts::DESCRIPTOR.fields.iter().map(|field| (field.ty, field.offset, field.size));
-    assert_eq!(
-        types.collect::<Vec<_>>(),
-        [
-            (FieldType::U8, 0, 1),
-            (FieldType::I128, 1, 16),
-            (FieldType::U128, 17, 16),
-            (FieldType::U256, 33, 32)
-        ]
-    );
-    let amounts =
-        Amounts { side: 1, paid: (-5).into(), owed: u128::MAX.into(), price: U256::from(7) };
-    assert_eq!(decode::<Amounts>(amounts.as_bytes()), Ok(amounts));
-    assert_eq!((amounts.paid.get(), amounts.owed.get()), (-5, u128::MAX));
-    assert_eq!(amounts.price.to_le_bytes()[..2], [7, 0]);
-}
-
 #[test]
 fn an_integer_of_256_bits_is_shown_in_decimal() {
     let mut power = [0; 32];
@@ -222,8 +194,4 @@ fn an_integer_of_256_bits_is_shown_in_decimal() {
     assert_eq!(U256::from(u128::MAX).to_string(), u128::MAX.to_string());
     let max = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
     assert_eq!(U256::MAX.to_string(), max);
-    assert_eq!(
-        format!("{:>4}|{:04}|{:+}", U256::from(7), U256::from(7), U256::from(7)),
-        "   7|0007|+7"
-    );
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
+use mycelium_core::ring::mpmc::{InSlice, Inline, Mpmc, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -413,17 +413,6 @@ fn a_ring_is_full_to_writers_while_an_earlier_slot_is_being_emptied() {
     assert_eq!(popped, Ok(2));
     assert_eq!(producer.push_slice(&[6, 7]), Ok(2));
     assert!(fast.eq([4, 5, 6, 7]));
-}
-
-#[test]
-fn ends_may_go_to_other_threads() {
-    fn send<T: Send>() {}
-    fn sync<T: Sync>() {}
-    send::<Inline<Cell<u8>, 2>>();
-    sync::<Inline<Cell<u8>, 2>>();
-    send::<Producer<&Inline<Cell<u8>, 2>>>();
-    send::<Consumer<&Inline<Cell<u8>, 2>>>();
-    sync::<Producer<&Inline<Cell<u8>, 2>>>();
 }
 
 /// Writers push one by one and in batches, and abort some claimed slots; each reader sees each

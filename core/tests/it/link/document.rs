@@ -7,9 +7,7 @@ use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape}
 use mycelium_core::{Digest, Message};
 use zerocopy::IntoBytes;
 
-use crate::pair::conversation::{
-    LEFT, RIGHT, last_subscribed, name, open, reading, subscribed, swaps,
-};
+use crate::pair::conversation::{LEFT, RIGHT, name, open, reading, subscribed, swaps};
 use crate::pair::{Pair, config, control_frames};
 use crate::schema::Swap;
 
@@ -42,7 +40,7 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.sides[RIGHT].link.subscribe(rejected).unwrap();
     pair.sides[LEFT].take_events();
     pair.settle();
-    let export = last_subscribed(&mut pair, LEFT);
+    let export = subscribed(&mut pair);
     let digest = Digest([5; 16]);
     pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
     pair.settle();

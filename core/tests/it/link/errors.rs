@@ -8,7 +8,7 @@ use mycelium_core::{Envelope, Limits};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, control, frame, last_subscribed, name, payload, reading, send, swaps,
+    LEFT, RIGHT, control, frame, name, open, payload, reading, send, subscribed, swaps,
 };
 use crate::pair::{Pair, STREAMS, TOPICS, config};
 use crate::schema::Swap;
@@ -26,12 +26,11 @@ fn topics_and_streams_are_limited() {
     let one_more = pair.sides[RIGHT].link.subscribe(swaps(1));
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
-    let export = last_subscribed(&mut pair, LEFT);
-    let link = &mut pair.sides[LEFT].link;
+    let export = subscribed(&mut pair);
     for epoch in 0..STREAMS as u64 {
-        link.open_stream(pair.now, export, name("feed"), epoch, 0, 1024).unwrap();
+        open(&mut pair, export, epoch, 0);
     }
-    let one_more = link.open_stream(pair.now, export, name("feed"), 99, 0, 1024);
+    let one_more = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 99, 0, 1024);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
@@ -174,9 +173,8 @@ fn invalid_fragments_end_the_link() {
     reading(&mut pair, 8);
     pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(8) }).unwrap();
     pair.settle();
-    let export = last_subscribed(&mut pair, LEFT);
-    let link = &mut pair.sides[LEFT].link;
-    link.open_stream(pair.now, export, name("feed"), 78, 0, 64).unwrap();
+    let export = subscribed(&mut pair);
+    open(&mut pair, export, 78, 0);
     pair.settle();
     let both = [good(), part(2, 0, FIRST, 24)].concat();
     assert_eq!(pair.feed(RIGHT, &both), Some(LinkError::TooMany { limit: 1 }));

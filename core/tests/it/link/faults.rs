@@ -80,15 +80,15 @@ fn no_message_has_the_last_sequence() {
 #[test]
 fn settings_outside_of_their_limits_are_refused() {
     let refused = |config: Config| TestLink::new(config, crate::pair::lasting(4096)).unwrap_err();
-    let limits = Limits { max_frame: 100 };
-    let error = refused(Config { limits, ..config("left") });
-    assert_eq!(error, ConfigError::MaxFrame { least: 120 });
-    let error = refused(Config { keep_alive: Duration::ZERO, ..config("left") });
-    assert_eq!(error, ConfigError::KeepAlive);
-    let error = refused(Config { keep_alive: Duration::from_secs(21), ..config("left") });
-    assert_eq!(error, ConfigError::Silence);
-    let error = refused(Config { silence: 99 * MS, keep_alive: 33 * MS, ..config("left") });
-    assert_eq!(error, ConfigError::Silence);
+    let (limits, own) = (Limits { max_frame: 100 }, || config("left"));
+    for (config, error) in [
+        (Config { limits, ..own() }, ConfigError::MaxFrame { least: 120 }),
+        (Config { keep_alive: Duration::ZERO, ..own() }, ConfigError::KeepAlive),
+        (Config { keep_alive: Duration::from_secs(21), ..own() }, ConfigError::Silence),
+        (Config { silence: 99 * MS, keep_alive: 33 * MS, ..own() }, ConfigError::Silence),
+    ] {
+        assert_eq!(refused(config), error);
+    }
     assert_eq!(
         TestLink::new(config("left"), crate::pair::lasting(4096))
             .unwrap()
@@ -111,8 +111,7 @@ fn close_confirms_what_arrived() {
 fn a_sender_with_little_room_gets_early_confirmations() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
     let (_, export) = subscribe(&mut pair, 1024);
-    let link = &mut pair.sides[LEFT].link;
-    let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
+    let stream = open(&mut pair, export, 77, 0);
     for _ in 0..10 {
         send(&mut pair, stream, 64).unwrap();
         pair.deliver();
@@ -192,7 +191,7 @@ fn streams_to_resume_keep_their_places() {
     assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place");
     assert_eq!(link.refuse_resume(pair.now, export, 901), Err(SendError::Gone), "no such resume");
     link.refuse_resume(pair.now, export, 2).unwrap();
-    link.open_stream(pair.now, export, name("feed"), 900, 0, 64).unwrap();
+    open(&mut pair, export, 900, 0);
     pair.settle();
     assert_eq!(pair.failed(), [None, None]);
 }
@@ -287,8 +286,7 @@ fn only_an_end_may_follow_on_a_finished_stream() {
         pair.settle();
         pair.reconnect();
         let export = subscribed(&mut pair);
-        let link = &mut pair.sides[LEFT].link;
-        let again = link.open_stream(pair.now, export, name("feed"), 77, 100, 64).unwrap();
+        let again = open(&mut pair, export, 77, 100);
         pair.settle();
         if in_a_run {
             let shape = RunShape { stride: 48, skip: 8, length: 40 };
@@ -330,7 +328,8 @@ fn no_stream_opens_after_unsubscribe_or_reject() {
 fn interests_wait_for_a_free_place_at_the_peer() {
     let mut pair = Pair::new();
     pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
-    let second = pair.sides[LEFT].link.subscribe(others(8)).unwrap();
+    let others = Interest { topic: name("others"), ..swaps(8) };
+    let second = pair.sides[LEFT].link.subscribe(others).unwrap();
     // A peer with room for one subscription.
     let (frame, boot) = ((1u32 << 20).to_le_bytes(), 7u64.to_le_bytes());
     let (alive, topics, streams) = (5000u32.to_le_bytes(), 1u16.to_le_bytes(), 4u16.to_le_bytes());
@@ -365,8 +364,4 @@ fn no_stream_opens_for_a_rejected_subscription() {
     // The next connection subscribes again.
     pair.reconnect();
     subscribed(&mut pair);
-}
-
-fn others(window: u32) -> Interest {
-    Interest { topic: name("others"), ..swaps(window) }
 }

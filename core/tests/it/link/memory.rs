@@ -6,7 +6,7 @@ use mycelium_core::link::{
 };
 use zerocopy::IntoBytes;
 
-use crate::pair::conversation::{LEFT, RIGHT, blob, fragment, name, reading, send, sequences};
+use crate::pair::conversation::{LEFT, RIGHT, blob, fragment, open, reading, send, sequences};
 use crate::pair::{Pair, Received, config};
 use crate::schema::Swap;
 
@@ -57,8 +57,7 @@ fn reconnect(pair: &mut Pair) -> (ExportId, u64) {
 }
 
 fn reopen(pair: &mut Pair, export: ExportId, first: u64) -> OutgoingId {
-    let link = &mut pair.sides[LEFT].link;
-    let stream = link.open_stream(pair.now, export, name("feed"), 77, first, 64).unwrap();
+    let stream = open(pair, export, 77, first);
     pair.settle();
     stream
 }
@@ -116,29 +115,7 @@ fn both_sides_must_support_it() {
             );
         }
         assert_eq!(pair.failed(), [None; 2]);
-
-        pair.cut();
-        let link = &mut pair.sides[LEFT].link;
-        assert!(!link.peer_accepts_memory(), "without a connection");
-        assert_eq!(link.offer_memory(pair.now, TOKEN), Err(SendError::Down));
-        assert_eq!(link.move_stream(pair.now, outgoing, 7), Err(SendError::Down));
-        pair.connect();
-        pair.settle();
-        assert_eq!(
-            pair.sides[LEFT].link.offer_memory(pair.now, TOKEN),
-            expected,
-            "once a connection"
-        );
-        assert_eq!(pair.settled(RIGHT).iter().any(offers), both);
     }
-}
-
-#[test]
-fn a_stream_that_has_not_moved_ends_as_before() {
-    let (mut pair, outgoing, _) = pair([true; 2], 8);
-    let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.end_moved_stream(pair.now, outgoing, 200), Err(SendError::NotMoved));
-    assert_eq!(link.end_stream(pair.now, outgoing), Ok(()));
 }
 
 #[test]
@@ -197,31 +174,4 @@ fn a_moved_stream_needs_its_region_again() {
     reopen(&mut pair, export, 110);
     let error = LinkError::Sequence { stream: 2, expected: 103, found: 110 };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
-}
-
-#[test]
-fn a_stream_whose_memory_was_left_resumes_after_what_was_read_there() {
-    for ended in [false, true] {
-        let (mut pair, outgoing, incoming) = moved();
-        let now = pair.now;
-        pair.sides[LEFT].link.end_moved_stream(now, outgoing, 110).unwrap();
-        pair.settle();
-        pair.sides[RIGHT].link.leave_memory(incoming, 110, ended).unwrap();
-        let (export, next) = reconnect(&mut pair);
-        assert_eq!(next, 110);
-        let outgoing = reopen(&mut pair, export, 110);
-        if !ended {
-            send(&mut pair, outgoing, 2).unwrap();
-        }
-        let now = pair.now;
-        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
-        pair.settle();
-        let news = pair.sides[RIGHT].take_events();
-        let expected: &[u64] = if ended { &[] } else { &[110, 111] };
-        assert_eq!(sequences(&news), expected);
-        let is_end = |it: &Received| matches!(it, Received::End { .. });
-        assert_eq!(news.iter().any(is_end), !ended, "the caller had it: {news:?}");
-        assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
-        assert_eq!(pair.failed(), [None; 2]);
-    }
 }

@@ -3,7 +3,7 @@ use mycelium_core::link::{
     CloseReason, IncomingId, LinkError, OutgoingId, RunShape, SendError, UnsubscribeProgress,
 };
 
-use crate::pair::conversation::{LEFT, RIGHT, control, name, reading, send, sequences, subscribe};
+use crate::pair::conversation::{LEFT, RIGHT, control, open, reading, send, sequences, subscribe};
 use crate::pair::{Pair, Received, count};
 
 /// The items of a ring: a stamp of 8 bytes, the message, and one more word.
@@ -108,8 +108,7 @@ fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let mut pair = Pair::new();
     pair.message = message;
     let (interest, export) = subscribe(&mut pair, 64);
-    let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.open_stream(pair.now, export, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing = open(&mut pair, export, 77, 100);
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
     pair.write(LEFT, 40 + 2 * 56 + 30);

@@ -48,14 +48,10 @@ pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) 
     (outgoing, incoming.expect("the stream is open"))
 }
 
+/// The last topic that the right side has subscribed to.
 pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
-    last_subscribed(pair, LEFT)
-}
-
-/// The last topic that the other side has subscribed to.
-pub(crate) fn last_subscribed(pair: &mut Pair, side: usize) -> ExportId {
     let found =
-        pair.sides[side].take_events().into_iter().rev().find_map(|received| match received {
+        pair.sides[LEFT].take_events().into_iter().rev().find_map(|received| match received {
             Received::Subscribe { export, .. } => Some(export),
             _ => None,
         });

@@ -27,24 +27,6 @@ fn take(reader: &mut Consumer<&Ring>, sequence: usize) {
     assert!(reader.advance());
 }
 
-pub(crate) fn a_gating_reader_holds_the_writer() {
-    let ring = ring();
-    let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap();
-    for sequence in 0..CAPACITY {
-        assert_eq!(writer.try_push(&content(sequence), BYTES), Ok(sequence));
-    }
-    let full = writer.try_push(&content(99), BYTES).unwrap_err();
-    assert_eq!(Some(full.reader), reader.claim());
-    assert_eq!(reader.depth(), CAPACITY);
-    take(&mut reader, 0);
-    assert_eq!(writer.try_push(&content(CAPACITY), BYTES), Ok(CAPACITY));
-    for sequence in 1..=CAPACITY {
-        take(&mut reader, sequence);
-    }
-    assert_eq!(reader.peek(&mut [0; 2]), Peek::Empty);
-}
-
 pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
     let ring = ring();

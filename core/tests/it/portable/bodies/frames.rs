@@ -61,15 +61,6 @@ pub(crate) fn a_frame_comes_back() {
     assert_eq!(buffer[144..], [0xa5; 8], "nothing is written behind the frame");
 }
 
-pub(crate) fn every_beginning_is_incomplete() {
-    let mut buffer = [0xa5; 152];
-    let bytes = full(&mut buffer);
-    for len in 0..bytes.len() {
-        let needed = if len < 24 { 24 } else { bytes.len() };
-        assert_eq!(parse(&bytes[..len]).unwrap_err(), FrameError::Incomplete { needed });
-    }
-}
-
 pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(0, &[0xb1]), FrameError::Magic { found: 0xb1 });
     assert_eq!(refused(0, &[0xa2]), FrameError::Version { expected: 1, found: 2 });

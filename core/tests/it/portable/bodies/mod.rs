@@ -14,8 +14,6 @@ pub(crate) mod doorbell;
 mod drops;
 pub(crate) mod fixed;
 pub(crate) mod frames;
-#[cfg(target_has_atomic = "ptr")]
-pub(crate) mod many;
 mod pair;
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod waker;
@@ -35,18 +33,14 @@ macro_rules! each {
             }
             frames {
                 a_frame_comes_back,
-                every_beginning_is_incomplete,
                 broken_headers_are_refused,
                 broken_extensions_are_refused,
             }
             #[cfg(target_endian = "little")]
             codec {
                 a_message_comes_back_through_a_frame,
-                broken_values_are_refused_by_name,
-                a_message_goes_through_a_ring,
             }
             spsc {
-                full_then_empty,
                 wraps_around_many_times,
                 grants_are_committed_in_part_or_dropped,
                 either_side_closes,
@@ -54,7 +48,6 @@ macro_rules! each {
                 what_is_left_is_dropped,
             }
             stamped {
-                full_then_empty,
                 wraps_around_many_times,
                 grants_are_committed_in_part_or_dropped,
                 either_side_closes,
@@ -66,19 +59,13 @@ macro_rules! each {
                 half_of_all_in_batches,
             }
             #[cfg(target_has_atomic = "ptr")]
-            many {
-                mpmc_skips_aborted_slots,
-            }
-            #[cfg(target_has_atomic = "ptr")]
             broadcast {
-                a_gating_reader_holds_the_writer,
                 an_observer_gets_the_exact_number_of_missed_messages,
                 invalid_layouts_are_refused,
             }
             #[cfg(target_has_atomic = "ptr")]
             doorbell {
                 a_parked_waiter_is_woken_once,
-                a_future_over_a_ring_is_woken,
             }
         }
     };

@@ -10,22 +10,6 @@ macro_rules! layouts {
     ($($layout:ident),*) => {$(pub(crate) mod $layout {
         use super::*;
 
-        pub(crate) fn full_then_empty() {
-            let mut ring = ring::$layout::Inline::<u32, 4>::new();
-            let (mut writer, mut reader) = ring.split().unwrap();
-            assert_eq!(reader.try_pop(), Err(PopError::Empty));
-            for item in 0..4 {
-                writer.try_push(item).unwrap();
-            }
-            assert_eq!(writer.try_push(4), Err(PushError::Full(4)), "the item comes back");
-            for item in 0..4 {
-                assert_eq!(reader.try_pop(), Ok(item));
-            }
-            assert_eq!(reader.try_pop(), Err(PopError::Empty));
-            writer.try_push(5).unwrap();
-            assert_eq!(reader.try_pop(), Ok(5));
-        }
-
         pub(crate) fn wraps_around_many_times() {
             // Positions wrap, too: they start shortly before their maximum.
             let mut ring = ring::$layout::Inline::<usize, 4>::new().starting_at(usize::MAX - 100);
