@@ -91,19 +91,4 @@ mod tests {
             assert_eq!(ahead.to_nanoseconds(after(sent)) & MASK, ahead.0);
         }
     }
-
-    #[test]
-    fn any_bytes_are_a_time_or_none() {
-        assert_eq!(SentAt::from_bytes([0; 7]), None);
-        assert_eq!((SentAt::of(0), SentAt::of(1 << 56)), (None, Some(SentAt(MASK))));
-        assert_eq!(SentAt::at(UNIX_EPOCH - Duration::from_secs(1)), SentAt(MASK));
-        for byte in 1..=u8::MAX {
-            let sent_at = SentAt::from_bytes([byte; 7]).unwrap();
-            assert_eq!(sent_at.to_bytes(), [byte; 7]);
-            for now in [0, 1, MASK, u64::MAX].map(after) {
-                assert!(sent_at.age(now).is_none_or(|age| age <= MASK / 2));
-                assert_eq!(sent_at.to_nanoseconds(now) & MASK, sent_at.0);
-            }
-        }
-    }
 }

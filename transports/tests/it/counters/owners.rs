@@ -3,9 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use mycelium_transports::counters::{
-    AttachError, Attached, CountersView, Latency, Region, ServiceValue,
-};
+use mycelium_transports::counters::{AttachError, Attached, CountersView, Region, ServiceValue};
 use rustix::process::Signal;
 
 use crate::counters::roles::{LINES, MORE, other, signal, state};
@@ -108,19 +106,6 @@ fn a_process_without_descriptors_counts_alone() {
 }
 
 #[test]
-fn all_processes_are_found() {
-    let mut others = [other("grows"), other("spins")];
-    others.iter_mut().for_each(|other| _ = other.line("ready"));
-    let found = Attached::of_all_processes().unwrap();
-    let of = |process| found.regions.iter().filter(|it| it.process() == process).count();
-    assert_eq!(others.each_ref().map(|other| of(other.child.id())), [1, 2]);
-    let mut ids: Vec<u64> = found.regions.iter().map(Attached::id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), found.regions.len(), "each region is there once");
-}
-
-#[test]
 fn nothing_is_left_of_a_thousand_readers() {
     let region = Region::shared(16).unwrap();
     let _line = region.line::<ServiceValue>("service=x");
@@ -146,21 +131,6 @@ fn processes_without_counters_say_so() {
         let error = Attached::of_process(process).unwrap_err();
         assert!(matches!(error, AttachError::NoProcess { .. }), "{error}");
     }
-}
-
-/// A view becomes what programs know from `Region::read`.
-#[test]
-fn a_view_has_the_readings_of_its_region() {
-    let region = Region::shared(16).unwrap();
-    let latencies = region.latencies("swaps", "of a_view_has_the_readings");
-    latencies.record(Some(5_000));
-    let own = region.read();
-    let found = Attached::of_process(std::process::id()).unwrap();
-    // Other tests have regions here, too.
-    let views = found.regions.into_iter().filter_map(|mut region| region.read().ok());
-    let mut views = views.map(|view| view.readings());
-    let readings = views.find(|readings| *readings == own).expect("the same readings");
-    assert_eq!(Latency::of(&readings), Latency::of(&own));
 }
 
 /// The layout in `docs/observability.md` is enough: this program was written from it.

@@ -146,18 +146,6 @@ fn a_message_that_the_reader_does_not_get_is_not_measured() {
 }
 
 #[test]
-fn a_share_of_the_messages_is_measured() {
-    let world = Measured::of(0.5);
-    let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
-    for number in 0..4_000 {
-        feed.try_emit(probe(number)).unwrap();
-        next(&mut reader);
-    }
-    // It has a standard deviation of 32.
-    assert!((1_800..2_200).contains(&world.latency().nanoseconds.count()));
-}
-
-#[test]
 fn each_message_of_a_batch_is_measured() {
     for policy in [Policy::Block, Policy::DropOldest] {
         let world = Measured::of(1.0);

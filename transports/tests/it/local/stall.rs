@@ -13,7 +13,7 @@ use mycelium_transports::local::{
 };
 
 use super::{epoch, probe};
-use crate::deliveries::{assert_each, assert_evicted, assert_next};
+use crate::deliveries::{assert_evicted, assert_gap, assert_next};
 
 /// The time after which readers are evicted.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
@@ -99,24 +99,6 @@ fn every_kind_of_emit_evicts() {
     }
 }
 
-/// A service that emits only below the threshold would never find a full ring.
-#[test]
-fn a_wait_for_less_backpressure_evicts() {
-    let evicting = Evicting::new();
-    let stalled = evicting.subscribe("stalled", Policy::Block);
-    let mut above = evicting.subscribe("above", Policy::Block);
-    let (mut publisher, evictions) = evicting.full();
-    assert_each(&mut above, 0..3);
-    let context = Context::from_waker(Waker::noop());
-    assert!(publisher.poll_until_below(&context).is_pending());
-    evicting.time.advance(LIMIT);
-    assert!(publisher.poll_until_below(&context).is_ready());
-    assert!(!publisher.backpressure_threshold_exceeded());
-    let readers: Vec<_> = evictions.lock().unwrap().iter().map(|it| it.reader.clone()).collect();
-    assert_eq!(readers, ["stalled".into()], "the other one needs less than the mark");
-    drop(stalled);
-}
-
 /// All that have stalled are evicted at the same time; not one that moves, however slowly.
 #[test]
 fn only_readers_that_do_not_move_are_evicted() {
@@ -156,9 +138,7 @@ fn a_late_reader_is_told_whether_it_was_evicted() {
     let oldest = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
     let mut late = evicting.subscribe("late", oldest);
     assert!(emit(&mut publisher), "its room is from an earlier check");
-    let gap = late.try_recv().delivery();
-    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap, found {gap:?}") };
-    assert_eq!((gap.count, gap.reason), (1, GapReason::Overwritten));
+    assert_eq!(assert_gap(&mut late, 1), GapReason::Overwritten);
     assert_next(&mut late, 2);
     while emit(&mut publisher) {}
     evicting.time.advance(LIMIT);

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_core::{Message, TraceContext};
+use mycelium_core::Message;
 use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, EgressItem, GapReason, Metadata, Policy, Publisher, Readers,
-    RingMemory, Schema, Span, SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
-    Tracer, TryRecv, poll_traced, poll_with,
+    DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, Span,
+    SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_traced,
+    poll_with,
 };
 
 use super::{epoch, next, probe};
@@ -91,11 +91,6 @@ fn within<R>(task: &TaskBudget, work: impl FnOnce() -> R) -> R {
     poll_with(task, &mut [], work)
 }
 
-/// A trace whose bytes are these.
-fn trace(byte: u8) -> TraceContext {
-    TraceContext { trace_id: [byte; 16], span_id: [byte; 8], flags: 1 }
-}
-
 #[test]
 fn a_receive_that_waits_ends_the_span() {
     let mut swaps = Swaps::sampling(1.0, Policy::Block);
@@ -154,21 +149,6 @@ fn a_delivery_of_a_task_ends_when_the_handle_is_used_outside_of_it() {
 }
 
 #[test]
-fn a_message_without_a_trace_has_not_that_of_its_slot() {
-    let Swaps { world, mut feed, reader: mut input, .. } = Swaps::sampling(0.0, Policy::Block);
-    let task = world.task("Feed");
-    let _wakes = feed.attach(&task);
-    // Several laps of eight slots, and each third message has a trace.
-    for number in 0..64 {
-        let expected = (number % 3 == 0).then(|| trace(number as u8 + 1));
-        let before = task.trace().unwrap().replace(expected);
-        within(&task, || feed.try_emit(probe(number)).unwrap());
-        task.trace().unwrap().restore(before);
-        assert_eq!((next(&mut input), input.trace()), (number, expected));
-    }
-}
-
-#[test]
 fn a_share_of_the_traces_is_in_the_sample() {
     let world = World::sampling(0.25);
     let topic = world.topic::<Probe>("swaps");
@@ -219,48 +199,6 @@ fn a_message_that_finds_no_room_begins_no_trace() {
         assert!(feed.poll_emit(&task, &probe(8)).is_pending());
     }
     assert_eq!(world.spans.take(), []);
-}
-
-#[test]
-fn a_link_gets_traces_and_passes_them_on() {
-    let world = World::sampling(0.0);
-    let (there, here) = (world.topic::<Probe>("swaps"), world.topic::<Probe>("swaps"));
-    let mut egress = there.egress_reader::<()>("link", Policy::Block).unwrap();
-    let mut feed = publisher::<Probe>(&there, "Feed");
-    let task = world.task("Feed");
-    let _wakes = feed.attach(&task);
-    let mut reader = here.subscribe::<Probe>("Reader", Policy::Block).unwrap();
-    let mut remote = here.remote_publisher("Feed", epoch(), 0).unwrap();
-    // Two messages without a trace, one with, one without.
-    for (number, byte) in [0, 0, 5, 0].into_iter().enumerate() {
-        within(&task, || {
-            let task = task.trace().unwrap();
-            let replaced = task.replace((byte > 0).then(|| trace(byte)));
-            feed.try_emit(probe(number as u64)).unwrap();
-            task.restore(replaced);
-        });
-    }
-    let stream = &mut egress.streams()[0];
-    assert_eq!(stream.ready(64), 2, "only these can be sent in a run");
-    let shape = stream.shape().unwrap();
-    let [run, _] = stream.borrow(0, 2).unwrap();
-    remote.push_run(shape, run).unwrap();
-    stream.pass_ready(2);
-    assert_eq!(stream.ready(64), 0);
-    for expected in [Some(trace(5)), None] {
-        let EgressItem::Message(bytes, found) = stream.next_item() else { panic!("no message") };
-        assert_eq!((bytes.len(), found.trace), (size_of::<Probe>(), expected));
-        remote.push_with(bytes, false, found).unwrap();
-        stream.advance();
-    }
-    // The ids of a peer may be invalid.
-    let invalid = TraceContext { trace_id: [0; 16], ..trace(5) };
-    let invalid = Metadata { trace: Some(invalid), ..Metadata::default() };
-    remote.push_with(zerocopy::IntoBytes::as_bytes(&probe(4)), false, invalid).unwrap();
-    remote.flush();
-    for (number, expected) in [None, None, Some(trace(5)), None, None].into_iter().enumerate() {
-        assert_eq!((next(&mut reader), reader.trace()), (number as u64, expected));
-    }
 }
 
 #[test]

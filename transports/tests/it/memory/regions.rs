@@ -4,11 +4,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
-use mycelium_core::ring::region::{
-    ForeignCursors, ForeignData, ForeignRing, Memory, RingIdentity, cursor_words, data_words,
-};
-use mycelium_transports::memory::{Mapping, MemoryError, cursor_region, data_region};
+use mycelium_core::ring::region::Memory;
+use mycelium_transports::memory::{Mapping, MemoryError};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 
 use crate::memory::support::{mappings_of, open_files};
@@ -188,40 +185,6 @@ fn children_inherit_neither_descriptor_nor_mapping() {
         assert!(flags.split(' ').any(|flag| flag == "dc"), "{flags}");
     }
     drop((own, peers));
-}
-
-/// A ring between two mappings of each region, as in two processes.
-#[test]
-fn messages_come_through_mapped_regions() {
-    let layout = Layout::exact(16, 2 * size_of::<usize>()).in_lines();
-    let identity = RingIdentity { epoch: 7, digest: *b"sixteen bytes of" };
-    let (data, data_file) = data_region("data", layout, 2, identity, false).unwrap();
-    let data = Broadcast::new(data, layout).unwrap();
-    let mut writer = Broadcast::producer(&data).unwrap();
-    let proxy = Broadcast::gating(&data).unwrap().retaining().into_proxy().unwrap();
-
-    let most = data_words(layout, 2).unwrap();
-    let foreign = Mapping::attach(data_file, most, false).unwrap();
-    let foreign = ForeignData::attach(foreign, identity).unwrap();
-    let (cursors, cursor_file) = cursor_region("cursors", layout, 3, identity).unwrap();
-    let theirs = ForeignRing::new(foreign, cursors, Some(proxy.claim())).unwrap();
-    let theirs = Broadcast::new(theirs, layout).unwrap();
-    let mut reader = Broadcast::gating(&theirs).unwrap();
-    let positions = Mapping::attach(cursor_file, cursor_words(3).unwrap(), false).unwrap();
-    let positions = ForeignCursors::attach(positions, layout, 3, identity).unwrap();
-
-    let (mut message, length) = ([0; 2], 2 * size_of::<usize>());
-    for sequence in 0..100 {
-        writer.try_push(&[sequence, !sequence], length).unwrap();
-        assert!(matches!(reader.peek(&mut message), Peek::Message { .. }));
-        assert_eq!(message, [sequence, !sequence]);
-        reader.advance();
-        proxy.import(|| positions.position(true));
-    }
-    let other = RingIdentity { epoch: 8, ..identity };
-    let (_cursors, file) = cursor_region("others", layout, 3, other).unwrap();
-    let others = Mapping::attach(file, cursor_words(3).unwrap(), false).unwrap();
-    assert!(ForeignCursors::attach(others, layout, 3, identity).is_err());
 }
 
 #[test]
