@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mycelium_executor::{
     Executor, GrantedPlacement, LocalFuture, MakeDedicated, PausedTime, SendFuture, SpawnError,
@@ -52,21 +52,6 @@ fn poll(timer: &mut SendFuture<()>, wakes: &Arc<Wakes>) -> Poll<()> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-
-#[test]
-fn time_stands_still_until_it_is_moved() {
-    let time = PausedTime::starting_at(Idle::default(), SystemTime::UNIX_EPOCH);
-    assert_eq!((time.now(), time.next_timer()), (Duration::ZERO, None));
-    assert_eq!(time.name(), "idle, paused time");
-    time.advance(SECOND);
-    time.advance(SECOND);
-    assert_eq!(time.now(), 2 * SECOND);
-    assert_eq!(time.wall_clock(), SystemTime::UNIX_EPOCH + 2 * SECOND);
-    assert!(!time.advance_to_next_timer());
-    assert_eq!(time.clone().now(), 2 * SECOND);
-    time.advance(Duration::MAX);
-    assert_eq!(time.now(), Duration::MAX);
-}
 
 #[test]
 fn the_next_timer_is_the_earliest_one_that_is_awaited() {
