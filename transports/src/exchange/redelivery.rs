@@ -246,6 +246,30 @@ mod tests {
     }
 
     #[test]
+    fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        // Message 5 kills it, and its confirmations are late.
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert!(history.is_redelivered(9) && !history.is_redelivered(10));
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 10, 5), AfterDeath::DeadLetter);
+        assert_eq!(history.skip(5).map(|skip| skip.before), Some(6));
+        assert_eq!(history.skip(6), None);
+        assert_eq!(kept, 5);
+    }
+
+    #[test]
+    fn a_reader_that_makes_progress_loses_nothing() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        for round in 1..100 {
+            assert_eq!(
+                life(&mut history, &mut kept, 10 * round + 10, 10 * round),
+                AfterDeath::Continue
+            );
+        }
+    }
+
+    #[test]
     fn a_message_that_not_all_dead_processes_had_is_kept() {
         let (mut history, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
@@ -266,5 +290,15 @@ mod tests {
         assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
         // More messages have arrived meanwhile.
         assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::DeadLetter);
+    }
+
+    #[test]
+    fn at_most_once_is_a_gap_and_no_redelivery() {
+        let mut history = DeliveryHistory::default();
+        history.sent(7);
+        assert_eq!(history.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
+        let skip = history.skip(3).unwrap();
+        assert_eq!((skip.before, skip.reason), (7, gap::LOST));
+        assert!(!history.is_redelivered(3));
     }
 }

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{Config, IncomingId, Interest, OutgoingId, RejectReason, SendError};
-use mycelium_core::{Digest, Envelope};
+use mycelium_core::{Digest, Envelope, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, blob, fragment, name, open, reading, send, send_rest, subscribe, subscribed,
+    LEFT, RIGHT, blob, fragment, last_subscribed, name, open, reading, send, send_rest, subscribe,
     swaps, whole,
 };
-use crate::pair::{Pair, Received, config};
+use crate::pair::{Pair, Received, TestLink, config};
 use crate::schema::Swap;
 
 /// Opens a stream of another topic from left to right.
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
     pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
     pair.settle();
-    let export = subscribed(pair);
+    let export = last_subscribed(pair, LEFT);
     let outgoing = open(pair, export, epoch, 0);
     pair.settle();
     let incoming =
@@ -42,6 +42,59 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
             return events;
         }
     }
+}
+
+#[test]
+fn a_message_longer_than_the_buffer_arrives_in_fragments() {
+    for buffer in [TestLink::MIN_BUFFER, 2048, 1 << 17] {
+        let mut pair = Pair::with(config("left"), config("right"), buffer);
+        let (outgoing, incoming) = reading(&mut pair, 8);
+        for length in [40, 4096, 16384, 16385, 100_001] {
+            let message = blob(length);
+            let events = through(&mut pair, outgoing, &message);
+            assert_eq!(whole(&events, incoming), [message], "{length} in {buffer}");
+            pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
+        }
+        pair.pass(Duration::from_millis(20));
+        let link = &mut pair.sides[LEFT].link;
+        assert_eq!((link.sequence(outgoing), link.unconfirmed(outgoing)), (Ok(105), 0));
+        assert_eq!(link.credit(outgoing), 8, "each counts once");
+    }
+}
+
+#[test]
+fn extensions_arrive_with_the_first_fragment() {
+    let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    let envelope = Envelope {
+        trace: Some(trace),
+        correlation: Some(1),
+        destination: Some(2),
+        deadline: Some(3),
+        sent_at: Some(4),
+        ..Envelope::default()
+    };
+    let message = blob(1000);
+    let link = &mut pair.sides[LEFT].link;
+    let sent =
+        link.send_fragment(pair.now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
+    link.flush();
+    pair.settle();
+    let rest = fragment(&message, sent);
+    let link = &mut pair.sides[LEFT].link;
+    link.send_fragment(pair.now, outgoing, &envelope, rest, &message[sent..]).unwrap();
+    link.flush();
+    let news = pair.settled(RIGHT);
+    let [
+        Received::Fragment { envelope: first, sequence: 100, .. },
+        Received::Fragment { envelope: second, sequence: 100, .. },
+    ] = &news[..]
+    else {
+        panic!("{news:?}")
+    };
+    assert_eq!(Envelope { type_id: 1, stream: 1, sequence: 100, ..envelope }, *first);
+    assert_eq!(second.trace, None);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, EmitError, HandlerFailure, Policy, Publisher, Recorded, Refusal, RingMemory, Schema,
-    Topic, TryRecv,
+    Delivery, EmitError, HandlerFailure, HandlerMark, HandlerWatch, Policy, Publisher, Recorded,
+    Refusal, RingMemory, Schema, Topic, TryRecv,
 };
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
@@ -124,6 +124,45 @@ fn messages_of_other_processes_run_none() {
     let mut numbers: Vec<_> = std::iter::from_fn(|| take(&mut reader)).collect();
     numbers.sort_unstable();
     assert_eq!((numbers, ran.numbers()), (vec![1, 2], vec![2]));
+}
+
+/// Says which handler runs.
+#[derive(Default)]
+struct Watch(Arc<Mutex<Vec<String>>>);
+
+struct Mark(Arc<Mutex<Vec<String>>>, String, Vec<Arc<str>>);
+
+impl HandlerWatch for Watch {
+    fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark> {
+        Box::new(Mark(self.0.clone(), format!("{topic}.{publisher}"), handlers.to_vec()))
+    }
+}
+
+impl HandlerMark for Mark {
+    fn begins(&self, handler: usize) {
+        self.0.lock().unwrap().push(format!("{}.{}", self.1, self.2[handler]));
+    }
+
+    fn ends(&self) {
+        self.0.lock().unwrap().push("end".to_owned());
+    }
+}
+
+#[test]
+fn a_watch_sees_which_handler_runs_also_if_it_panics() {
+    let local = LocalTopic::open(8);
+    local.0.add_fast_handler("first", |_: &Probe| Ok(())).unwrap();
+    add_judge(&local.0);
+    let mut publisher = local.publisher("publisher");
+    let watch = Watch::default();
+    let seen = watch.0.clone();
+    // A publisher may be older than the watch.
+    local.0.watch_fast_handlers(Arc::new(watch));
+    publisher.try_emit(probe(5)).unwrap_err();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["conformance.publisher.first", "end", "conformance.publisher.judge", "end"]
+    );
 }
 
 /// A topic with the handlers `watch` and `judge`, on each kind of ring.

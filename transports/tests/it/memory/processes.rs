@@ -262,6 +262,61 @@ fn a_control_socket_of_another_user_is_refused_unless_it_is_the_owner() {
     other.line("connected");
 }
 
+/// In a process of its own, where no other test opens anything.
+#[test]
+fn nothing_is_left_in_a_process() {
+    let dir = TestDir::new("nothing-left");
+    let mut other = other("leaves_nothing", &dir, false);
+    assert_eq!(other.line("left"), "nothing");
+    assert!(other.child.wait().unwrap().success());
+    let files: Vec<_> = fs::read_dir(&dir.0).unwrap().flatten().map(|file| file.path()).collect();
+    assert_eq!(files, [dir.0.join("node.sock.lock")]);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn leaves_nothing() {
+    let Some((socket, limits)) = own_role() else { return };
+    let round = || {
+        let listening = ControlThread::start("listening", limits).unwrap();
+        let connecting = ControlThread::start("connecting", limits).unwrap();
+        listening.listen(&socket, Access::default()).unwrap();
+        for number in 0..20 {
+            let (handler, events) = Recorder::passing("round");
+            listening.expect([number; 16], None, handler);
+            let (handler, other) = Recorder::passing("round");
+            // Every other connection ends before it is established, or while it is.
+            let connection =
+                connecting.connect(&socket, &Access::default(), [number; 16], handler).unwrap();
+            if number % 2 == 0 {
+                let (a, b) = (events.connected(), other.connected());
+                let mapped = Mapping::attach(other.packet().1.unwrap(), 512, false).unwrap();
+                a.wake();
+                b.wake();
+                drop(mapped);
+            }
+            if number % 3 != 0 {
+                connection.close();
+            }
+        }
+        listening.stop();
+        connecting.stop();
+    };
+    let resources = || {
+        let open = fs::read_dir("/proc/self/fd").unwrap().count();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let shared = maps.lines().filter(|line| line.contains("memfd:")).count();
+        let threads = fs::read_dir("/proc/self/task").unwrap().count();
+        (open, shared, threads)
+    };
+    let before = resources();
+    for _ in 0..10 {
+        round();
+    }
+    until("all is as before", || resources() == before);
+    say("left", "nothing");
+}
+
 /// Without a descriptor left, a connection waits to be accepted, and a packet arrives without its
 /// descriptor.
 #[test]
