@@ -103,7 +103,9 @@ fn a_handler_that_emits_to_its_own_topic_is_refused() {
     );
     assert_eq!(readers.each_mut().map(take), [None, None]);
     // The publishers keep the topics, whose handlers keep the publishers.
-    inner.map(|publisher| publisher.lock().unwrap().take());
+    for publisher in inner {
+        publisher.lock().unwrap().take();
+    }
     // The thread is in no handler any more.
     drop(publisher);
     let later = LocalTopic::open(8);
