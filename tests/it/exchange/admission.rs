@@ -199,6 +199,8 @@ async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
         gets_in(dir.place(), boot).await;
     }
     assert_eq!(there.link("there", "rejected_peers"), 3);
+    let words = "the limit of connections is reached";
+    assert_eq!(there.notices.count("rejected", words), 3);
     assert_eq!((there.link("there", "evicted"), there.notices.count("up", "idle-")), (0, 15));
     end(&[&there], [serving]).await;
 }

@@ -35,41 +35,6 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-#[tokio::test]
-async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
-    let (dir, there, here) = sides("exchange-policy", 64, 64);
-    let server = there.server_for("here", Policy::Block);
-    let mut publisher = there.publisher();
-    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let mut reader = here.reader();
-    there.serve(server, dir.place());
-    here.read("there", dir.place(), Policy::DropOldest);
-    within("they have met", there.control.ready()).await;
-    publisher.try_emit(Number { value: 5 }).unwrap();
-    publisher.flush();
-    match within("something", reader.recv()).await {
-        Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (5, true)),
-        Some(Delivery::Msg(number)) => assert_eq!(number.value, 0),
-        None => panic!("the end"),
-    }
-}
-
-#[tokio::test]
-async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
-    let (dir, there, here) = sides("exchange-drain", 64, 64);
-    let server = there.server_for("here", Policy::Block);
-    let mut publisher = there.publisher();
-    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    drop(publisher);
-    there.serve(server, dir.place());
-    there.control.drain();
-    let mut reader = here.reader();
-    here.read("there", dir.place(), Policy::Block);
-    take(&mut reader, 0..5).await;
-    assert_eq!(within("the end", reader.recv()).await, None);
-    within("all has ended", there.control.ended()).await;
-}
-
 /// The messages of each publisher arrive once, in order and as its own, while publishers start and
 /// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,33 +3,9 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::exchange::harness::{Number, PATIENCE, Side, TestDir, sides, take, until, within};
-
-#[tokio::test]
-async fn a_publisher_that_has_completed_is_not_waited_for() {
-    for told_before in [true, false] {
-        let dir = TestDir::new(&format!("completed-absent-{told_before}"));
-        let mut here = Side::new("here", 2, 64);
-        // The pause before a second attempt is longer than the test.
-        here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
-        let mut reader = here.reader();
-        if told_before {
-            here.control.completed("there");
-        }
-        let reading = here.read("there", dir.place(), Policy::Block);
-        if !told_before {
-            here.notices.until("unreachable", "there").await;
-            here.control.completed("somebody-else");
-            here.control.completed("there");
-        }
-        assert!(within("both count as met", here.control.ready()).await);
-        assert_eq!(within("the end", reader.recv()).await, None);
-        within("the task ends", reading).await.unwrap();
-    }
-}
+use crate::exchange::harness::{Number, sides, take, until, within};
 
 #[tokio::test]
 async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {

@@ -9,15 +9,7 @@ use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
-use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Side, TestDir, connect, end, hear, named, over_each_carrier, sides,
-    until, within,
-};
-
-over_each_carrier! {
-    #[tokio::test]
-    connections_are_limited_and_rejections_are_reported;
-}
+use crate::exchange::harness::{Number, Side, TestDir, sides, until, within};
 
 #[tokio::test]
 async fn a_client_with_too_many_interests_or_topics_is_refused() {
@@ -33,46 +25,6 @@ async fn a_client_with_too_many_interests_or_topics_is_refused() {
         TopicInterest { topic, policy: Policy::Block, start: Start::Next }
     });
     assert!(run(distinct.collect()).is_err());
-}
-
-async fn connections_are_limited_and_rejections_are_reported(carrier: Carrier) {
-    let dir = TestDir::over(carrier, "limits-room");
-    let mut there = Side::new("there", 1, 8);
-    there.config.handshakes = 3;
-    there.config.connections = 8;
-    // They stay until they are evicted.
-    there.config.handshake = PATIENCE;
-    let serving = there.serve(there.server(None), dir.place());
-    let mut mute = Vec::new();
-    for _ in 0..23 {
-        mute.push(connect(dir.place()).await);
-    }
-    for mut evicted in mute.drain(..20) {
-        hear(&mut evicted).await;
-    }
-    let notices = &there.notices;
-    until("they have gone", || notices.count("down", "") == 20).await;
-    assert_eq!(there.link("there", "evicted"), 20);
-    // A connection that ends frees a place, and so does one that sends its name.
-    drop(mute);
-    until("all have gone", || notices.count("down", "") == 23).await;
-    let mut known = Vec::new();
-    for me in 0..8 {
-        let node = format!("known-{me}-");
-        known.push(named(dir.place(), &node).await);
-        notices.until("up", &node).await;
-    }
-    for _ in 0..20 {
-        hear(&mut named(dir.place(), "one-too-many").await).await;
-    }
-    assert_eq!(notices.count("rejected", "the limit of connections is reached"), 20);
-    until("they have gone", || notices.count("down", "") == 43).await;
-    assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
-    drop(known.pop());
-    notices.until("down", "known-7-").await;
-    let _last = named(dir.place(), "last").await;
-    notices.until("up", "last").await;
-    end(&[&there], [serving]).await;
 }
 
 #[tokio::test]

@@ -53,10 +53,10 @@ impl Peer {
         Peer::with(place, boot, resumes, subscribe::<Number>(0, 64)).await
     }
 
-    /// As an observer, which starts as this code says.
-    async fn late(place: &Place, boot: u64, resumes: &[u64], start: u8) -> Peer {
+    /// As an observer, which starts at the oldest message.
+    async fn late(place: &Place, boot: u64, resumes: &[u64]) -> Peer {
         let mut wish = subscribe::<Number>(1, 64);
-        wish[49] = start;
+        wish[49] = 1;
         Peer::with(place, boot, resumes, wish).await
     }
 
@@ -213,9 +213,9 @@ impl Scene {
     }
 
     /// What a reader gets up to one more message, when its stream has begun.
-    async fn read(&mut self, boot: u64, resumes: &[u64], start: u8) -> Vec<Heard> {
+    async fn read(&mut self, boot: u64, resumes: &[u64]) -> Vec<Heard> {
         self.connections += 1;
-        let mut peer = Peer::late(self.dir.place(), boot, resumes, start).await;
+        let mut peer = Peer::late(self.dir.place(), boot, resumes).await;
         let value = self.publisher.sent();
         let has_begun = |heard: &Heard| match heard {
             Heard::Stream { .. } => true,
@@ -240,7 +240,7 @@ impl Scene {
     /// As [`read`](Scene::read), where the retained messages have this mark.
     async fn gets_all(&mut self, boot: u64, again: bool) {
         let sent = self.publisher.sent();
-        let received = self.read(boot, &[], 1).await;
+        let received = self.read(boot, &[]).await;
         assert!(matches!(received[0], Heard::Stream { first: 0, .. }), "{received:?}");
         let retained = (0..sent).map(|sequence| Heard::Message { sequence, again });
         let new = Heard::Message { sequence: sent, again: false };
@@ -248,9 +248,9 @@ impl Scene {
     }
 
     /// As [`read`](Scene::read), where no retained message arrives.
-    async fn gets_the_next(&mut self, boot: u64, resumes: &[u64], start: u8) {
+    async fn gets_the_next(&mut self, boot: u64, resumes: &[u64]) {
         let sent = self.publisher.sent();
-        let received = self.read(boot, resumes, start).await;
+        let received = self.read(boot, resumes).await;
         assert!(matches!(received[0], Heard::Stream { first, .. } if first == sent));
         let new = Heard::Message { sequence: sent, again: false };
         assert!(received[1..].iter().all(|heard| *heard == new), "{received:?}");
@@ -262,7 +262,7 @@ async fn a_reader_that_is_not_known_may_start_at_the_oldest_message() {
     let (mut late, _serving) = Scene::late("late-first", Redelivery::default());
     late.gets_all(1, false).await;
     // On its next connection, its stream resumes where the publisher is now.
-    late.gets_the_next(1, &[3], 1).await;
+    late.gets_the_next(1, &[3]).await;
     // A stream that it does not know begins at the start: no process had it before.
     late.gets_all(1, false).await;
 }
@@ -276,15 +276,7 @@ async fn another_process_of_the_reader_gets_marked_messages_or_none_at_most_once
     }
     let (mut late, _serving) = Scene::late("late-once", Redelivery::AtMostOnce);
     late.gets_all(1, false).await;
-    late.gets_the_next(2, &[], 1).await;
-}
-
-#[tokio::test]
-async fn other_starts_are_the_next_message() {
-    let (mut late, _serving) = Scene::late("late-next", Redelivery::default());
-    for start in [0, 2, 255] {
-        late.gets_the_next(1, &[], start).await;
-    }
+    late.gets_the_next(2, &[]).await;
 }
 
 /// The reader has not confirmed all that it had got when its connection was lost, and the server
@@ -294,7 +286,7 @@ async fn a_reader_that_is_not_known_may_confirm_earlier_messages() {
     let (mut late, _serving) = Scene::late("late-confirms", Redelivery::default());
     late.gets_all(1, false).await;
     let sent = late.publisher.sent();
-    let mut peer = Peer::late(late.dir.place(), 1, &[5], 1).await;
+    let mut peer = Peer::late(late.dir.place(), 1, &[5]).await;
     let received = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
     let Some(&Heard::Stream { number, first }) = received.last() else { panic!("{received:?}") };
     assert_eq!(first, sent);

@@ -28,7 +28,6 @@ impl Notices {
                 Notice::StreamLimit { .. } => "stream limit",
                 Notice::TopicLayoutDiffers { .. } => "layout differs",
                 Notice::ReaderLayoutDiffers { .. } => "reader differs",
-                Notice::DeadLettered { .. } => "dead letter",
                 Notice::PeerRejected { .. } => "rejected",
                 Notice::MovedToMemory { .. } => "moved",
                 Notice::StaysOnSocket { .. } => "on socket",
