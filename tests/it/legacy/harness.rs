@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use mycelium::counters::{Kind, Reading};
 use mycelium::{
-    Builder, Context, FixedStr, LegacyCodec, Node, Report, Result, Running, Topology, message,
-    service,
+    Builder, Context, LegacyCodec, Node, Report, Result, Running, Topology, message, service,
 };
 use mycelium_core::channel::mpmc;
 use mycelium_executor::Executor;
@@ -20,7 +19,6 @@ use crate::loopback::host;
 
 pub(crate) const SWAP: u16 = 11;
 pub(crate) const ORDER: u16 = 12;
-pub(crate) const TEXT: u16 = 13;
 pub(crate) const BLOB: u16 = 14;
 
 #[message(topic = "swaps", id = 1)]
@@ -33,12 +31,6 @@ pub(crate) struct Swap {
 pub(crate) struct Order {
     pub(crate) pool: u64,
     pub(crate) amount: u64,
-}
-
-#[message(topic = "texts", id = 3)]
-pub(crate) struct Text {
-    pub(crate) sender: u64,
-    pub(crate) content: FixedStr<30>,
 }
 
 /// The digest of the clients' contract.
@@ -94,23 +86,6 @@ impl Flood {
             for number in 0..delivery.message().expect("no gap").price {
                 ctx.emit(Blob { number, bytes: [number; 511] }).await?;
             }
-        }
-        Ok(())
-    }
-}
-
-/// Answers each text by its letters in the other order.
-pub(crate) struct Reverse;
-
-#[service(reads(Text as heard), emits(Text as said))]
-impl Reverse {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut texts = ctx.subscribe_on(Self::heard)?;
-        while let Some(delivery) = texts.recv().await {
-            let Text { sender, content } = delivery.message().expect("no gap");
-            let content: String = content.as_str().chars().rev().collect();
-            let content = content.as_str().try_into()?;
-            ctx.emit_on(Self::said, Text { sender, content }).await?;
         }
         Ok(())
     }

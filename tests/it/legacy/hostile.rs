@@ -6,27 +6,6 @@ use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
 };
 
-#[test]
-fn a_frame_that_is_cut_off_anywhere_is_not_taken() {
-    let floor = Floor::plain("");
-    let node = floor.broker();
-    let whole = words(SWAP, 7, 1000);
-    let cut = whole.len() as u64 - 1;
-    let (_, report) = run(node, move |running| {
-        for length in 1..whole.len() {
-            let mut client = floor.connect();
-            client.send(&whole[..length]);
-            client.end();
-            assert_eq!(client.frame(), None, "{length} bytes");
-        }
-        until(running, "errors", cut);
-        let mut client = floor.connect();
-        client.send(&whole);
-        assert_eq!(client.words(), Some((ORDER, 7, 1000)));
-    });
-    assert_eq!(counter(&report.counters, "received"), 1);
-}
-
 /// A claimed length was allocated, for each connection.
 #[test]
 fn a2_a_length_above_the_limit_ends_the_connection_at_once() {
