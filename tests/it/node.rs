@@ -24,11 +24,11 @@ mod stall;
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{BuildError, Context, Node, Result, SubscribeError, Subscription, message, service};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Node, Result, SubscribeError, Subscription, message, service};
 
 use crate::running::until;
-use services::{Endless, Number, Source, conserved, pipeline, run, squares, start};
+use crate::support::idle_services;
+use services::{Number, Source, conserved, pipeline, run, squares, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_ends_when_its_source_has_on_many_threads() {
@@ -68,39 +68,6 @@ async fn the_run_ends_tasks_and_blocking_work_comes_back() {
     let (sender, events) = channel();
     start(Node::builder("main").service(move || Parent(sender.clone()))).join().await.unwrap();
     until(|| events.try_recv() == Ok("task dropped")).await;
-}
-
-#[tokio::test]
-async fn a_local_service_runs_where_local_tasks_do_and_is_refused_elsewhere() {
-    let (sender, sum) = channel();
-    let build = || {
-        let sender = sender.clone();
-        Node::builder("main")
-            .service(|| Source { count: 101 })
-            .service(move || Local(sender.clone()))
-            .build()
-            .unwrap()
-    };
-    let refused = build().start(Tokio::current().unwrap()).unwrap_err().to_string();
-    assert!(refused.contains("Local") && refused.contains("not Send"), "{refused}");
-    mycelium_tokio::local(|executor| build().run(executor)).await.unwrap().unwrap();
-    assert_eq!(sum.recv().unwrap(), 5050);
-}
-
-/// Not `Send`: holds an `Rc` across an await.
-struct Local(Sender<u64>);
-
-#[service(reads(Number))]
-impl Local {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let sum = std::rc::Rc::new(std::cell::Cell::new(0));
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            sum.set(sum.get() + delivery.message().map_or(0, |number| number.value));
-        }
-        self.0.send(sum.get())?;
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -163,31 +130,18 @@ fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
     let builder = Node::builder("main");
     let builder = {
         #[message(topic = "ticks", id = 5)]
-        struct Tick {
+        pub(crate) struct Tick {
             price: u64,
         }
-        struct Old;
-        #[service(emits(Tick))]
-        impl Old {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                Ok(ctx.emit(Tick { price: 0 }).await?)
-            }
-        }
+        idle_services! { Old(emits(Tick)); }
         builder.service(|| Old)
     };
     let builder = {
         #[message(topic = "ticks", id = 5)]
-        struct Tick {
+        pub(crate) struct Tick {
             price: u32,
         }
-        struct New;
-        #[service(reads(Tick))]
-        impl New {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                ctx.subscribe::<Tick>()?.recv().await;
-                Ok(())
-            }
-        }
+        idle_services! { New(reads(Tick)); }
         builder.service(|| New)
     };
     let path = "it::node::one_message_of_two_versions_of_a_crate_is_refused_with_a_hint::Tick";
@@ -199,12 +153,4 @@ fn one_message_of_two_versions_of_a_crate_is_refused_with_a_hint() {
              one of them [M0003]"
         )
     );
-}
-
-#[test]
-fn names_that_labels_cannot_hold_are_refused() {
-    for name in ["", "my feed", "a=b", "a\nb"] {
-        let refused = Node::builder("main").named_service(name, || Endless).build();
-        assert!(matches!(refused, Err(BuildError::Name { .. })), "{name:?}");
-    }
 }

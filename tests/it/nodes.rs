@@ -8,9 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::{Builder, Context, Node, Report, Result, Running, StartError, Topology, service};
-use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
-use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker};
 use crate::running::{end, start, until, within};
@@ -142,19 +140,6 @@ async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
 }
 
 #[tokio::test]
-async fn nodes_are_ready_once_they_have_met() {
-    let (pair, _received) = Pair::new("ready");
-    let far = pair.start("far", 0, true);
-    let early = tokio::time::timeout(Duration::from_millis(50), far.ready()).await;
-    assert!(early.is_err(), "nobody is there yet");
-    let near = pair.start("near", 0, true);
-    within(far.ready()).await.unwrap();
-    within(near.ready()).await.unwrap();
-    within(end(far)).await;
-    within(end(near)).await;
-}
-
-#[tokio::test]
 async fn a_node_of_another_user_is_rejected() {
     let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
@@ -190,21 +175,6 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
         within(end(far)).await;
     }
     within(end(near)).await;
-}
-
-#[test]
-fn undelivered_messages_say_that_their_reader_broke_the_protocol() {
-    let left = |node: &str| (node.to_owned(), "numbers".to_owned(), 5);
-    let text = |left: &[(String, String, usize)]| {
-        let (left, let_go) = (left.to_vec(), vec!["near".to_owned()]);
-        let timeout = Some(std::time::Duration::from_secs(10));
-        StartError::Undelivered { left, let_go, timeout, abandoned: Vec::new() }.to_string()
-    };
-    let near =
-        "5 messages of `numbers` to node `near`, which broke the protocol and was let go [M0062]";
-    assert_eq!(text(&[left("near")]), format!("not delivered: {near}"));
-    let both = format!("not delivered within 10s: 5 messages of `numbers` to node `far`, {near}");
-    assert_eq!(text(&[left("far"), left("near")]), both);
 }
 
 #[tokio::test]
@@ -268,19 +238,6 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
             assert_eq!(of(&far, "left") + of(&near, "left"), 0);
         }
     }
-}
-
-#[tokio::test]
-async fn a_node_that_runs_already_is_not_started_again() {
-    let (pair, _received) = Pair::new("twice");
-    let far = pair.start("far", 0, true);
-    let node = pair.node(TOPOLOGY, "far", 0, true).build().unwrap();
-    let again = node.start(Tokio::current().unwrap());
-    let Err(StartError::Bind { node, error, .. }) = again else { panic!("two nodes of one name") };
-    assert_eq!(node, "far");
-    assert!(matches!(error, BindError::InUse { .. }), "{error}");
-    far.shutdown();
-    _ = within(far.join()).await;
 }
 
 /// Deadlines of its services and of its links do not add up.

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
 
 use mycelium::counters::{Kind, Reading};
 use mycelium::{Builder, Context, Delivery, Node, Outcome, Result, Topology, service};
 
-use crate::node::services::{Number, Sink, Square, Squarer, end, run, start};
+use crate::node::services::{Number, Square, Squarer, end, run, start};
 use crate::running::until;
 
 /// Emits a number, shuts the node down, and emits more by a publisher that it kept: after pauses,
@@ -165,25 +164,6 @@ async fn circles_end_without_loss_at_gating_readers() {
     }
 }
 
-/// Handles its numbers when the services after it have nothing to do.
-struct Late;
-
-#[service(reads(Number), emits(Square))]
-impl Late {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        ctx.shutdown_requested().await;
-        for _ in 0..PAUSE {
-            ctx.yield_now().await;
-        }
-        while let Some(delivery) = numbers.recv().await {
-            let Some(number) = delivery.message() else { continue };
-            ctx.emit(Square { value: number.value }).await?;
-        }
-        Ok(())
-    }
-}
-
 /// Emits `gain` numbers for each square, and `first` at its start.
 struct Back {
     first: u64,
@@ -213,31 +193,11 @@ impl Back {
     }
 }
 
-/// With a service `Back`, and what it has received.
-fn back(builder: Builder, first: u64, gain: u64, leaves: bool) -> (Builder, Arc<Seen>) {
-    let seen = Arc::<Seen>::default();
-    let own = seen.clone();
-    (builder.service(move || Back { first, gain, leaves, seen: own.clone() }), seen)
-}
-
 /// Subscriptions that drop the oldest message.
 fn dropping(subscriptions: &[&str]) -> Topology {
     let section = |name| format!("[subscription.\"{name}\"]\npolicy = \"drop-oldest\"\n");
     let text: String = subscriptions.iter().map(section).collect();
     Topology::parse("circle.toml", &text).unwrap()
-}
-
-#[tokio::test]
-async fn a_gating_reader_receives_all_that_its_circle_sends() {
-    let builder = Node::builder("main").topology(dropping(&["Late.numbers", "Sink.squares"]));
-    let (builder, seen) = back(builder.service(|| Late), 100, 0, false);
-    // It is not in the circle.
-    let (sender, monitored) = channel();
-    let running = start(builder.service(move || Sink(sender.clone())));
-    until(|| running.counters().iter().any(|line| line.value("sent") >= 100)).await;
-    let report = end(running).await;
-    received_all(&report.counters, &["Back", "Sink"]);
-    assert_eq!((seen.count(), monitored.iter().count()), (100, 100));
 }
 
 /// A circle that is never empty, and circles with a publisher outside the services.
@@ -246,8 +206,10 @@ async fn circles_that_others_fill_end() {
     for (first, gain, leaves) in [(100, 2, false), (0, 1, false), (0, 1, true)] {
         let builder = Node::builder("main").topology(dropping(&["Back.squares"]));
         let builder = builder.service(|| Squarer { fault: |_: &_, _| Ok(()) });
-        let (builder, seen) = back(builder, first, gain, leaves);
-        let running = start(builder);
+        let seen = Arc::<Seen>::default();
+        let own = seen.clone();
+        let back = move || Back { first, gain, leaves, seen: own.clone() };
+        let running = start(builder.service(back));
         let mut outside = (first == 0).then(|| running.publisher::<Number>("outside").unwrap());
         let enough = if first == 0 { 1 } else { 10_000 };
         until(|| {

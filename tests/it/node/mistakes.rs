@@ -23,7 +23,7 @@ fn answers(node: Builder) -> Builder {
 
 #[test]
 fn settings_that_do_not_fit_are_errors_of_the_build() {
-    let cases: [(fn(Builder) -> Builder, &str); 14] = [
+    let cases: [(fn(Builder) -> Builder, &str); 15] = [
         (
             |node| node.backpressure_threshold("number", 80),
             "the threshold of topic `number` (`Builder::backpressure_threshold`): unknown topic: \
@@ -88,6 +88,7 @@ fn settings_that_do_not_fit_are_errors_of_the_build() {
             "topic `numbers` carries",
         ),
         (|node| node.fast_handler("a limit", |_: &Number| Ok(())), "invalid name"),
+        (|node| node.named_service("a=b", || Endless), "invalid service name `a=b`: "),
         (
             |node| node.fast_handler_of("mycelium.dead-letters", "limit", |_: &Number| Ok(())),
             "mycelium.",

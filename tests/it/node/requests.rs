@@ -213,35 +213,21 @@ async fn a_mailbox_that_rejects_gives_the_request_back() {
     conserved(&end(running).await.counters);
 }
 
-#[message(topic = "summands", id = 42, reply = Sum)]
-#[derive(PartialEq)]
-struct Summand {
-    value: u64,
-}
-
-#[message(topic = "sums", id = 45)]
-#[derive(Debug, PartialEq)]
-struct Sum {
-    value: u64,
-}
-
 /// Requests of itself what it answers.
 struct Circle;
 
-#[service(answers(Summand), requests(Summand))]
+#[service(answers(Ask), requests(Ask))]
 impl Circle {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Summand>();
+        let mut requests = ctx.requests::<Ask>();
         while let Some(asked) = requests.recv().await {
-            if asked.value == 0 {
-                asked.reply(Sum { value: 0 });
-                continue;
-            }
-            let inner = ctx.request(Summand { value: asked.value - 1 });
+            let inner = asked.value.checked_sub(1).map(|value| ctx.request(ask(value)));
             ctx.spawn(async move {
-                if let Ok(Sum { value }) = inner.await {
-                    asked.reply(Sum { value: value + 2 });
-                }
+                let value = match inner {
+                    Some(inner) => inner.await.unwrap().value / 2 + 1,
+                    None => 0,
+                };
+                asked.reply(double(value));
             });
         }
         Ok(())
@@ -252,8 +238,8 @@ impl Circle {
 async fn services_that_request_of_each_other_end_at_a_shutdown() {
     let node = Node::builder("main").named_service("First", || Circle);
     let running = start(node.named_service("Second", || Circle));
-    let mut requester = running.requester::<Summand>("test").unwrap();
-    assert_eq!(requester.request(Summand { value: 100 }).await, Ok(Sum { value: 200 }));
+    let mut requester = running.requester::<Ask>("test").unwrap();
+    assert_eq!(requester.request(ask(100)).await, Ok(double(100)));
     end(running).await;
 }
 

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium::{
-    Context, Error, Kept, Node, Outcome, Refusal, Result, ShuttingDown, StartError, Subscription,
-    Topology, service,
+    Context, Error, Kept, Node, Outcome, Refusal, Result, ShuttingDown, Topology, service,
 };
 
 use crate::lines::Lines;
@@ -329,28 +327,4 @@ async fn an_error_of_a_shutdown_is_a_failure_while_the_node_runs() {
     let builder = Node::builder("main").topology(patient(&["Confused"]));
     let report = run(builder.service(|| Confused(true))).await;
     assert_eq!((report.services[0].starts, report.services[0].errors), (2, 1));
-}
-
-/// Gives its subscription away.
-struct Lends(Sender<Subscription<Number>>);
-
-#[service(reads(Number))]
-impl Lends {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        self.0.send(ctx.subscribe::<Number>()?).expect("the test takes it");
-        std::future::pending().await
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_subscription_that_was_given_away_ends_at_the_deadline() {
-    let (sender, lent) = channel();
-    let builder = Node::builder("main").service(|| Deaf);
-    let running = start(builder.service(move || Lends(sender.clone())));
-    let _outside = running.publisher::<Number>("outside").unwrap();
-    let mut numbers = next(&lent).await;
-    running.shutdown();
-    let error = running.join().await.unwrap_err();
-    assert!(matches!(error, StartError::Abandoned { .. }), "{error}");
-    assert!(matches!(numbers.recv().now_or_never(), Some(None)));
 }

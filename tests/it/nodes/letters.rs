@@ -119,12 +119,12 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
 }
 
 /// A node of two, with the services of this file.
-fn start_of(pair: &Pair, text: &str, name: &str, stays: bool, told: &Told) -> Running {
+fn start_of(pair: &Pair, text: &str, name: &str, told: &Told) -> Running {
     let (taken, letters, alerts, own) =
         (pair.taken.clone(), told.clone(), told.clone(), told.clone());
     let builder = Node::builder(name)
         .topology(quick(text).in_directory(&pair.directory.0))
-        .service(move || Counter { count: 20, stays })
+        .service(|| Counter { count: 20, stays: false })
         .service(move || Taker(taken.clone()))
         .service(|| Hapless)
         .service(|| Alarm)
@@ -135,16 +135,16 @@ fn start_of(pair: &Pair, text: &str, name: &str, stays: bool, told: &Told) -> Ru
 }
 
 /// `far`, with one more service.
-fn far(pair: &Pair, text: &str, stays: bool, told: Told) -> Running {
+fn far(pair: &Pair, text: &str, told: Told) -> Running {
     let text = text.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]");
-    start_of(pair, &text, "far", stays, &told)
+    start_of(pair, &text, "far", &told)
 }
 
 #[tokio::test]
 async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
     let (pair, received) = Pair::new("letters");
     let (sender, told) = channel();
-    let far = far(&pair, TOPOLOGY, false, sender);
+    let far = far(&pair, TOPOLOGY, sender);
     let early = tokio::time::timeout(Duration::from_millis(50), next(&told));
     assert!(early.await.is_err(), "the link may yet give something up");
     let near = pair.start("near", 0, false);
@@ -159,39 +159,11 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
     let (pair, _received) = Pair::new("letters-nobody");
     let impatient = TOPOLOGY.replace("[node.far]", "[node.far]\nshutdown = \"100ms\"");
     let (sender, told) = channel();
-    let far = far(&pair, &impatient, false, sender);
+    let far = far(&pair, &impatient, sender);
     let error = within(far.join()).await.unwrap_err();
     let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 20)]);
     assert!(told.try_iter().eq(["the end"]));
-}
-
-#[tokio::test]
-async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
-    let (pair, _received) = Pair::new("letters-shutdown");
-    let (sender, told) = channel();
-    let far = far(&pair, TOPOLOGY, true, sender);
-    let near = pair.start("near", 0, false);
-    within(far.ready()).await.unwrap();
-    within(end(far)).await;
-    assert!(told.try_iter().eq(["the end"]));
-    within(end(near)).await;
-}
-
-/// A link that carries messages of a reader of dead letters cannot end before that reader.
-#[tokio::test]
-async fn an_alert_sender_ends_after_the_other_services() {
-    let (pair, received) = Pair::new("letters-alerts");
-    let (sender, told) = channel();
-    let text = TOPOLOGY
-        .replace("[\"Counter\"]", "[\"Counter\", \"Alarm\"]")
-        .replace("[\"Taker\"]", "[\"Taker\", \"Pager\"]");
-    let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, false, &sender));
-    for node in nodes {
-        within(node.join()).await.unwrap();
-    }
-    assert!(told.try_iter().eq(["the end"]));
-    assert!(received.try_iter().eq(0..20));
 }
 
 /// Sends a number after each alert, until the end.
@@ -241,15 +213,22 @@ impl Careful {
     }
 }
 
+/// A link that carries messages of a reader of dead letters cannot end before that reader, and a
+/// publisher that reads those of its own link keeps running.
 #[tokio::test]
-async fn a_reader_of_its_own_dead_letters_keeps_running() {
-    let (pair, received) = Pair::new("letters-own");
-    let (sender, told) = channel();
-    let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Careful\"]");
-    let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, false, &sender));
-    for node in nodes {
-        within(node.join()).await.unwrap();
+async fn readers_of_dead_letters_that_publish_end_after_the_other_services() {
+    for (far, near, says) in [
+        ("\"Counter\", \"Alarm\"", "\"Taker\", \"Pager\"", "the end"),
+        ("\"Careful\"", "\"Taker\"", "open"),
+    ] {
+        let (pair, received) = Pair::new("letters-published");
+        let (sender, told) = channel();
+        let text = TOPOLOGY.replace("\"Counter\"", far).replace("\"Taker\"", near);
+        let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, &sender));
+        for node in nodes {
+            within(node.join()).await.unwrap();
+        }
+        assert!(told.try_iter().eq([says]), "{far}");
+        assert!(received.try_iter().eq(0..20), "{far}");
     }
-    assert!(told.try_iter().eq(["open"]));
-    assert!(received.try_iter().eq(0..20));
 }
