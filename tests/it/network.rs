@@ -5,7 +5,6 @@
 
 mod defects;
 
-use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -133,16 +132,6 @@ async fn a_node_is_read_from_its_own_host_and_from_another_one_at_once() {
     assert!(numbers.into_iter().eq((0..COUNT).flat_map(|number| [number, number])));
 }
 
-#[tokio::test]
-async fn a_reader_tries_all_addresses_of_a_node() {
-    let (first, second) = (host(), host());
-    // Nobody listens at the first one.
-    let far = format!(
-        "address = [\"{first}:{PORT}\", \"{second}:{PORT}\"]\nlisten = \"{second}:{PORT}\""
-    );
-    arrives("addresses", two_hosts(&far, ""), Carrier::Tcp).await;
-}
-
 /// A host that is gone neither accepts a connection nor refuses it.
 #[tokio::test]
 async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
@@ -165,42 +154,6 @@ async fn a_reader_tries_an_address_without_an_answer_for_five_seconds() {
     executor.advance(Duration::from_secs(5));
     let _stream = within(connecting).await.unwrap();
     second.accept().unwrap();
-}
-
-#[tokio::test]
-async fn a_node_listens_at_all_of_its_addresses() {
-    let (first, second) = (host(), host());
-    let addresses = [format!("{first}:{PORT}"), format!("{second}:{PORT}")];
-    let far = format!("address = {addresses:?}");
-    let (pair, _received) = Pair::new("listens", two_hosts(&far, ""));
-    let far = pair.start("far", NONE);
-    for address in &addresses {
-        // The node sends its name.
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let read = tokio::task::spawn_blocking(move || stream.read_exact(&mut [0; 16]));
-        within(read).await.unwrap().unwrap();
-    }
-    within(end(far)).await;
-    assert!(addresses.iter().all(|address| TcpListener::bind(address).is_ok()));
-}
-
-#[tokio::test]
-async fn nodes_are_joined_over_ipv6_and_by_name() {
-    let Ok(free) = TcpListener::bind("[::1]:0") else {
-        // This system has no IPv6.
-        return;
-    };
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let text = two_hosts(&format!("port = {port}"), "");
-    let there = format!("\"{}\"", there(&text));
-    let text = text.replace(&there, "[\"::1\", \"localhost\"]");
-    let listening = text.replace(
-        "services = [\"Counter\"]",
-        &format!("services = [\"Counter\"]\nlisten = \"[::1]:{port}\""),
-    );
-    arrives("ipv6", listening, Carrier::Tcp).await;
 }
 
 /// A peer over TCP states its name, and a node of the same host is not there yet.

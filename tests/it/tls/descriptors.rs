@@ -45,7 +45,7 @@ fn the_process_of_a_node() {
 #[test]
 fn strangers_without_descriptors_the_log_has_few_lines() {
     let certificates = Certificates::of("descriptors", &["far", "near"]);
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let text = two_hosts(&certificates, "");
     let mut program = in_role("tls::descriptors::the_process_of_a_node");
     program.env(TOPOLOGY, &text);
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

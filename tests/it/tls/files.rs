@@ -14,7 +14,7 @@ use crate::certificates::{Authority, Certificates};
 use crate::numbers::within;
 use crate::running::{LONG, end};
 use crate::tls::hostile::{executor, files, to_far};
-use crate::tls::pair::{NONE, PORT, Pair, connections, rejected, two_hosts, until};
+use crate::tls::pair::{NONE, Pair, connections, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
 
@@ -22,7 +22,7 @@ const COUNT: u64 = 100;
 fn start_error(name: &str, prepare: impl FnOnce(&Certificates)) -> String {
     let certificates = Certificates::of(name, &["far", "near"]);
     prepare(&certificates);
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let text = two_hosts(&certificates, "");
     let (pair, _received) = Pair::new(name, text);
     let error = pair.start_error("far");
     assert!(!error.is_permanent(), "the files may be there at the next start");
@@ -40,7 +40,7 @@ fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
 
 #[tokio::test]
 async fn mistakes_in_files_are_start_errors_with_their_place() {
-    let cases: [(&str, fn(&Certificates), &str); 11] = [
+    let cases: [(&str, fn(&Certificates), &str); 10] = [
         (
             "3:15",
             |files| std::fs::remove_file(files.path().join("far.pem")).unwrap(),
@@ -85,11 +85,6 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
         ),
         // The library has names for these mistakes, and no words.
         (
-            "4:7",
-            |files| files.write("far.key", RSA_KEY),
-            "key `far.key`: an RSA key has 2048 to 4096 bits, and this one has 1024",
-        ),
-        (
             "3:15",
             |files| {
                 issue(files, |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
@@ -124,25 +119,6 @@ async fn mistakes_in_files_are_start_errors_with_their_place() {
     }
 }
 
-/// Too short for any use.
-const RSA_KEY: &str = "\
------BEGIN RSA PRIVATE KEY-----
-MIICXAIBAAKBgQCdPJiNueIgSAuIn7+ilBn8bxqFOF6ibnqXXNBtJtAZFrsFf1GH
-XH7qofKE3zn0X1pA1wOLjhPwaheU1wXnWq5yAeDEXopurXs8F/zsBH9ha+kKIr4t
-fdwpU1a+UYcIvvCSnGLrKquV2nn0S3vDVVFui1B1SWLwZ8deqy/tzpT0awIDAQAB
-AoGAXNNDNJhCeNBPjs7QcYiBdteYjoFizP3v/Z/bpDS/sbALpQku9nySqK4G4I5w
-RmZsf87v1tl/x/S6CzKN17FfPh3n76qrKYC9qFseePSS8PSODe6T2Br5v8l3B6UV
-jbmBV4ClLpDwnaBzADFZ2X3p0k+2dZwqa/F4BCfVZdJKULECQQDRSJsvoFjtB1Sl
-qDBReLc0HmwPaFkMuxweOrjpfwethdMeE9R47V0i3Hm1u9o5dXe8XYOY5ieBZACf
-ijKTB/qVAkEAwFXMWNURt1qODMW+8qO/l9v2luqYW1xzhSBatURDgYKPu/IQJ/0k
-gLgItZNf6BTdv1d7kGINdoAFKGStpNxy/wJBAJJkuoEXJf0vuotiWeIzkdt4SFiC
-wn/ARsvygbR7clB0IxiQAHlSeGrRVKXGMMEupUHzHAGRRSMiY7k1v2jQFP0CQA8k
-sjosTIDLOHP4/dfM3MDwKLIpNmW7Gb1Zlsq+3THNPdPmcy8y1zTrSIRDXkG/otX1
-5Vyw266A1ecgRiu8z7ECQHPUpfch0tYVYHEcxtL9H93esvu3lvAXMr3CffPaQQIg
-VSbkMk+uCqEhjmukAfZHx5MzBbyUXr20ZtimQ5ylyBg=
------END RSA PRIVATE KEY-----
-";
-
 #[tokio::test]
 async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
     let at = |name: &str, from: i32, to: i32| {
@@ -167,7 +143,7 @@ async fn a_certificate_that_is_not_valid_now_is_a_start_error() {
 async fn a_node_uses_the_files_that_replace_its_own() {
     let (far_files, near_files) =
         (Certificates::of("reload-far", &["far"]), Certificates::of("reload-near", &["near"]));
-    let text = two_hosts(&far_files, &format!("port = {PORT}"), "");
+    let text = two_hosts(&far_files, "");
     let (pair, _received) = Pair::new("reload-far", text.clone());
     let far = pair.start("far", COUNT);
     let text = text.replace(&far_files.section(), &near_files.section());
@@ -195,8 +171,7 @@ async fn a_node_uses_the_files_that_replace_its_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_outlives_its_certificates() {
     let certificates = Certificates::of("outlives", &["far", "near"]);
-    let (pair, _received) =
-        Pair::new("outlives", two_hosts(&certificates, &format!("port = {PORT}"), ""));
+    let (pair, _received) = Pair::new("outlives", two_hosts(&certificates, ""));
     let near = pair.start("near", NONE);
     let far = pair.start("far", NONE);
     within(near.ready()).await.unwrap();
@@ -230,7 +205,7 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
     let certificates = Certificates::new("chain");
     certificates.write("ca.pem", &root.pem());
     ["far", "near"].iter().for_each(|node| certificates.write_pair(node, &chain(node)));
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let text = two_hosts(&certificates, "");
     let (pair, received) = Pair::new("chain", text);
     let near = pair.start("near", COUNT);
     let far = pair.start("far", COUNT);

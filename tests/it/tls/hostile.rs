@@ -21,7 +21,7 @@ use crate::tls::pair::{NONE, PORT, Pair, rejected, there, two_hosts, until};
 /// `far`, which waits for connections, and its address.
 pub(crate) fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Running, String) {
     let certificates = Certificates::of(name, &["far", "near", "other"]);
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), more);
+    let text = two_hosts(&certificates, more);
     let address = format!("{}:{PORT}", there(&text));
     let (pair, _) = Pair::new(name, text);
     let far = pair.start("far", NONE);
@@ -165,7 +165,7 @@ async fn a_silent_server_is_left_for_the_next_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_without_far_readers_has_tls_too() {
     let certificates = Certificates::of("nobody", &["far", "near"]);
-    let text = two_hosts(&certificates, &format!("port = {PORT}"), "");
+    let text = two_hosts(&certificates, "");
     // Both nodes on one host: the link goes through memory.
     let text = text.replace("host = \"here\"", "host = \"there\"");
     let address = format!("{}:{PORT}", there(&text));

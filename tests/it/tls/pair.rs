@@ -9,8 +9,9 @@ pub(crate) use crate::network::{NONE, PORT, Pair, there};
 pub(crate) use crate::running::until;
 
 /// [Two hosts](network::two_hosts) with certificates.
-pub(crate) fn two_hosts(certificates: &Certificates, far: &str, more: &str) -> String {
-    format!("\n{}{}", certificates.section(), network::two_hosts(far, more))
+pub(crate) fn two_hosts(certificates: &Certificates, more: &str) -> String {
+    let far = format!("port = {PORT}");
+    format!("\n{}{}", certificates.section(), network::two_hosts(&far, more))
 }
 
 /// How many connections this node has had.

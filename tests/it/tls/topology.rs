@@ -1,7 +1,5 @@
 //! What a topology file may say about TLS.
 
-use mycelium::Carrier;
-
 use crate::certificates::Certificates;
 use crate::tls::pair::{Pair, two_hosts};
 
@@ -10,7 +8,7 @@ fn a_node_has_tls_at_all_addresses_or_at_none() {
     let certificates = Certificates::new("mixed");
     let third = "[node.third]\nhost = \"here\"\nservices = [\"Beside\"]\n";
     let build = |more: &str| {
-        let text = two_hosts(&certificates, "port = 7400", &format!("{third}{more}"));
+        let text = two_hosts(&certificates, &format!("{third}{more}"));
         let (pair, _received) = Pair::new("mixed", text);
         pair.build("far", 1)
     };
@@ -28,23 +26,11 @@ fn a_node_has_tls_at_all_addresses_or_at_none() {
 #[test]
 fn a_certificate_must_be_able_to_have_the_name() {
     let certificates = Certificates::new("names");
-    let text = two_hosts(&certificates, "port = 7400", "").replace("[node.near]", "[node.near-]");
+    let text = two_hosts(&certificates, "").replace("[node.near]", "[node.near-]");
     let (pair, _received) = Pair::new("names", text);
     assert_eq!(
         pair.build("far", 1).unwrap_err().to_string(),
         "t.toml:15:7: node `near-` has links over TLS, but no certificate can have its name: \
          expected one like that of a host, such as `feed` or `feed-1.example` [M0114]"
     );
-}
-
-/// Plain TCP is used only where the file says so.
-#[test]
-fn a_line_of_the_file_has_plain_tcp_beside_a_section_for_tls() {
-    let certificates = Certificates::new("plain");
-    let text = two_hosts(&certificates, "port = 7400", "transport = \"tcp\"\n")
-        .replace("capacity = 16", "readers = [\"near\"]");
-    let (pair, _received) = Pair::new("plain", text);
-    let error = pair.build("far", 1).unwrap_err().to_string();
-    assert!(error.contains("the link between `far` and `near` is plain TCP"), "{error}");
-    assert_eq!(Carrier::Tls.to_string(), "TLS");
 }

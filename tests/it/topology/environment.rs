@@ -92,11 +92,3 @@ fn an_invalid_value_has_the_place_and_the_text_of_the_file() {
         assert_eq!(error, format!("t.toml:2:{message}; the file has \"${{X}}\""));
     }
 }
-
-#[test]
-fn a_text_with_a_number_is_no_number_without_a_variable() {
-    assert_eq!(
-        error("[topic.a]\ncapacity = \"1024\"", &[]),
-        "t.toml:2:12: invalid value, string \"1024\": expected a number without quotes"
-    );
-}

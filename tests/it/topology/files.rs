@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use mycelium::{Topology, TopologyFiles};
 
-use crate::topology::{Files, nodes, without_code};
+use crate::topology::{Files, nodes};
 
 /// The files of a topology, from a copy of them.
 fn copied(directory: &Files, name: &str) -> TopologyFiles {
@@ -44,41 +44,6 @@ fn files_that_change_are_as_they_were() {
     let other = Topology::options().environment(|_| Some("three")).files(copy);
     directory.write("nodes/three.toml", "[node.d]\n");
     assert_eq!(nodes(other.load(directory.path("app.toml"))), ["a", "d"]);
-}
-
-#[test]
-fn other_files_are_read_from_the_disk() {
-    let directory = Files::new(
-        "other",
-        &[("app.toml", "[node.a]\n"), ("other.toml", "include = [\"app.toml\"]\n[node.b]\n")],
-    );
-    let copy = copied(&directory, "app.toml");
-    directory.write("app.toml", "[node.c]\n");
-    assert_eq!(nodes(directory.load_of("other.toml", &copy)), ["a", "b"]);
-    assert_eq!(nodes(directory.load_of("app.toml", &copy)), ["a"]);
-    assert_eq!(nodes(directory.load("app.toml")), ["c"]);
-    directory.write("other.toml", "[node.d]\n");
-    assert_eq!(nodes(directory.load_of("other.toml", &copy)), ["d"]);
-}
-
-#[test]
-fn errors_have_their_places() {
-    let directory = Files::new(
-        "errors",
-        &[
-            ("app.toml", "include = [\"common.toml\"]\n"),
-            ("common.toml", "\n[topic.ticks]\ncapacity = \"${SLOTS:-8}\"\n"),
-        ],
-    );
-    let copy = copied(&directory, "app.toml");
-    directory.write("common.toml", "");
-    let options = Topology::options().environment(|_| Some("7")).files(copy);
-    let error = options.load(directory.path("app.toml")).unwrap_err();
-    assert_eq!((error.file(), error.line()), (&*directory.path("common.toml"), 3));
-    assert!(without_code(error).ends_with(
-        "common.toml:3:12: invalid capacity 7: expected a power of two from 2 to 1073741824; \
-             the file has \"${SLOTS:-8}\""
-    ));
 }
 
 #[cfg(unix)]

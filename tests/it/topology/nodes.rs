@@ -237,10 +237,6 @@ async fn sockets_and_addresses() {
             "t.toml:1:7: node `b` reads from node `a` over TCP, but `a` has no address: add `address = \"<host>:<port>\"`",
         ),
         (
-            "[node.a]\naddress = \"127.0.0.1:1\"\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[link.\"b-a\"]\ntransport = \"tcp\"\n[topic.ticks]\nwriters = [\"a\"]",
-            "t.toml:9:12: topic `ticks` has a list of `writers`, but the link between `a` and `b` is plain TCP: a process that can connect may call itself `b`; if no other process can, write `trust = \"network\"` in `[link.\"a-b\"]`",
-        ),
-        (
             "[host.one]\naddress = \"127.0.0.1\"\n[host.two]\naddress = \"127.0.0.2\"\n[node.a]\nhost = \"one\"\nservices = [\"Feed\"]\n[node.b]\nhost = \"two\"\nservices = [\"Sum\"]",
             "t.toml:5:7: node `b` reads from node `a` over TCP, but `a` has no address: add `port = 7400`",
         ),
