@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+use mycelium_transports::local::{EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::exchange::harness::{Number, Side};
+use crate::exchange::harness::{Number, Side, sides, until, within};
 
 /// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 8] =
@@ -19,6 +19,52 @@ pub(crate) fn fates(side: &Side) -> u64 {
 
 fn topic(capacity: usize) -> Arc<Topic> {
     Topic::new("numbers", Schema::of::<Number>(), capacity, Region::new(16)).unwrap()
+}
+
+#[tokio::test]
+async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
+    let (dir, there, here) = sides("accounts-undelivered", 8, 8);
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), dir.place());
+    let reader = here.reader();
+    here.read("there", dir.place(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    for value in 0..8 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+    }
+    drop(publisher);
+    until("all of it has arrived", || reader.depth() == 8).await;
+    assert_eq!(server.progress(), 0, "a message in a ring is not confirmed");
+    there.control.drain();
+    there.control.stop();
+    within("all links have ended", there.control.ended()).await;
+    let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
+    assert_eq!(server.undelivered(), expected, "nobody will ever take these");
+}
+
+#[test]
+fn an_observing_egress_counts_every_message() {
+    let counters = Region::new(16);
+    let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
+    let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
+    let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
+    (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let source = &mut tap.streams()[0];
+    // They are sent, and are overwritten before the other side confirms them.
+    for _ in 0..4 {
+        assert!(matches!(source.next_item(), EgressItem::Message(..)));
+        source.advance();
+    }
+    (4..24).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    assert_eq!(source.next_item(), EgressItem::Gap(12));
+    source.release(4);
+    let depth = tap.depth() as u64;
+    let lines = counters.read();
+    let feed = lines.iter().find(|line| line.kind == Kind::Edge).unwrap();
+    let passed: u64 =
+        ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
+    assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
 use mycelium_transports::exchange::{Redelivery, TopicServer};
-use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
+use mycelium_transports::local::{
+    Delivery, Gap, GapReason, OnStall, Policy, Publisher, Subscription,
+};
 use tokio::task::JoinHandle;
 
 use crate::exchange::accounts::fates;
@@ -116,6 +118,46 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
+}
+
+/// Where the topic evicts readers that stall, a dead one is such a reader. Its next process gets
+/// the number of messages that it missed, and is waited for again.
+#[tokio::test]
+async fn a_dead_reader_is_evicted_and_its_next_process_is_waited_for() {
+    let mut scene = Scene::new("deaths-evicted", Redelivery::default(), 0);
+    scene.there.numbers.set_on_stall(OnStall::EvictAfter(Duration::from_millis(5)));
+    scene.there.numbers.set_executor(scene.there.executor.clone());
+    scene.publisher = scene.there.numbers.publisher("evicting", 8).unwrap();
+    (0..20).for_each(|value| scene.publisher.try_emit(Number { value }).unwrap());
+    let mut first = Life::begin(2, &scene.dir);
+    first.takes(0..6, false).await;
+    until("all arrive", || first.reader.depth() == 15).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
+    for value in 20..300 {
+        within("a dead reader is evicted", scene.publisher.emit(Number { value })).await.unwrap();
+    }
+    assert!(scene.there.sum(Kind::Edge, "evicted") > 0);
+
+    let mut second = Life::begin(3, &scene.dir);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (300 - 64 - 5, true, GapReason::Evicted));
+    second.takes(300 - 64..300, false).await;
+    second.reader.done();
+    scene.confirmed(300).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 5 + 64);
+    assert_eq!(scene.there.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    assert_eq!(second.side.sum(Kind::Edge, "overwritten"), 300 - 64 - 5);
+    let mut refused = (300..300 + 200)
+        .find(|value| scene.publisher.try_emit(Number { value: *value }).is_err())
+        .expect("the next process is waited for");
+    // It reads on, and none of these are missing.
+    second.takes(300..refused, false).await;
+    second.reader.done();
+    scene.confirmed(refused).await;
+    refused += 1;
+    within("it has room", scene.publisher.emit(Number { value: refused })).await.unwrap();
+    assert_eq!(second.next().await, (refused, false));
 }
 
 #[tokio::test]
@@ -286,6 +328,50 @@ async fn what_a_dead_drop_newest_reader_had_not_handled_is_a_gap() {
     third.reader.done();
     until("all is accounted for", || fates(&there) == 602).await;
     assert_eq!(there.sum(Kind::Edge, "unknown"), 602 - there.sum(Kind::Edge, "taken"));
+}
+
+/// Processes that die before any reader signals demand had none in flight.
+#[tokio::test]
+async fn deaths_without_demand_dead_letter_no_message() {
+    let scene = Scene::new("deaths-start", Redelivery::default(), 20);
+    let mut life = Life::begin(2, &scene.dir);
+    assert_eq!(life.next().await, (0, false));
+    for boot in 3..10 {
+        let up = scene.there.notices.count("up", "");
+        life.die(&scene.there).await;
+        life = Life::begin(boot, &scene.dir);
+        until("they have met", || scene.there.notices.count("up", "") > up).await;
+    }
+    life.takes(0..20, true).await;
+    life.reader.done();
+    until("all is accounted for", || fates(&scene.there) == 20).await;
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
+}
+
+/// Of several readers in one process, the slowest decides what is confirmed.
+#[tokio::test]
+async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
+    let scene = Scene::new("deaths-slowest", Redelivery::default(), 20);
+    let mut first = Life::begin(2, &scene.dir);
+    let mut fast = first.side.reader();
+    take(&mut fast, 0..20).await;
+    fast.done();
+    first.takes(0..7, false).await;
+    first.reader.done();
+    scene.confirmed(7).await;
+    // Longer than a confirmation of the fast reader takes.
+    tokio::time::sleep(4 * first.side.config.confirm).await;
+    assert_eq!(scene.server.progress(), 7);
+    first.die(&scene.there).await;
+
+    let mut second = Life::begin(3, &scene.dir);
+    let mut other = second.side.reader();
+    for _ in 0..2 {
+        second.takes(7..20, true).await;
+        second.reader.done();
+        std::mem::swap(&mut second.reader, &mut other);
+    }
+    scene.confirmed(20).await;
 }
 
 /// The last confirmations of a reader that shuts down are lost with its connection, and it closes

@@ -1,15 +1,27 @@
 //! Topics whose messages have another layout at the other side.
 
 use futures_util::io::AsyncWriteExt;
-use mycelium_core::Message;
+use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
 use tokio::task::JoinHandle;
 
 use crate::exchange::harness::{
-    Number, Side, TestDir, connect, end, frame, hello, next_frame, say, until, within,
+    Carrier, Number, Side, TestDir, connect, end, frame, hello, next_frame, over_each_carrier, say,
+    served, sides_over, subscribe, until, within,
 };
+
+over_each_carrier! {
+    #[tokio::test]
+    both_sides_report_a_mismatch_and_the_reader_names_the_field;
+}
+
+#[message(topic = "numbers", id = 1)]
+struct Wide {
+    value: u64,
+    rest: u64,
+}
 
 /// The next frame of the link of this kind.
 async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
@@ -19,6 +31,30 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
             return payload;
         }
     }
+}
+
+async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
+    let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8, 8);
+    there.carry::<Wide>(8);
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let reading = here.read("there", dir.place(), Policy::Block);
+    let words = format!(
+        "8 bytes, digest {} here; 16 bytes, digest {} there; \
+         first difference: field `rest` is missing here and u64 there",
+        Number::DIGEST,
+        Wide::DIGEST
+    );
+    here.notices.until("layout differs", &words).await;
+    let words = format!(
+        "node `here` cannot read topic `numbers`, layouts differ: 16 bytes, digest {} here; digest {} there",
+        Wide::DIGEST,
+        Number::DIGEST
+    );
+    there.notices.until("reader differs", &words).await;
+    assert_eq!((there.link("here", "refused"), here.link("there", "refused")), (1, 1));
+    within("the reader counts it as found", here.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
+    end(&[&there, &here], [serving, reading]).await;
 }
 
 /// A reader's side that has connected to this end.
@@ -106,6 +142,19 @@ async fn no_answer_of_a_peer_hides_a_mismatch() {
     }
 }
 
+#[tokio::test]
+async fn a_client_describes_no_layout() {
+    let (_dir, here, mut stream, reading) = dialed("layouts-reader").await;
+    say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
+        .await;
+    for offset in [0_u32, 7] {
+        let piece = next_of(&mut stream, 18).await;
+        assert_eq!(piece[2..8], [&[0; 2], &offset.to_le_bytes()[..]].concat());
+        assert_eq!(piece[8..12], [0; 4], "a total of 0");
+    }
+    end(&[&here], [reading]).await;
+}
+
 /// Requests the layout of a topic, from this byte on.
 fn ask(topic: &str, offset: u32) -> Vec<u8> {
     let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
@@ -149,6 +198,20 @@ async fn only_permitted_readers_get_a_layout() {
             break;
         }
     }
+    drop(stream);
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn a_duplicate_subscription_is_rejected() {
+    let (dir, there, serving) = served(Carrier::Unix, "layouts-twice", 8);
+    let mut stream = connect(dir.place()).await;
+    // In the observing mode, which every peer may use.
+    let first = subscribe::<Number>(1, 8);
+    let mut second = first.clone();
+    second[24 + 4] += 1;
+    say(&mut stream, &[hello("reader", 3, 1), first, second].concat()).await;
+    assert_eq!(next_of(&mut stream, 7).await[2..4], [6, 0]);
     drop(stream);
     end(&[&there], [serving]).await;
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
+use mycelium_transports::memory::{ControlLimits, ControlThread};
 use tokio::time::timeout;
 
 use world::{World, emit, next};
@@ -77,6 +78,24 @@ async fn a_topic_that_is_kept_on_the_socket_does_not_move() {
         // Its section says so: nothing has to be reported.
         assert_eq!(side.notices.count("on socket", ""), 0, "{:?}", side.notices);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_observer_holds_nobody_up_after_a_move() {
+    let world = World::new::<Number>("moves-observer", 16);
+    let mut reader = world.here.reader();
+    // It never receives.
+    let _observer = world.here.numbers.subscribe::<Number>("observer", Policy::DropOldest).unwrap();
+    let mut publisher = world.there.publisher();
+    // These go over the socket.
+    for number in 0..5 {
+        publisher.try_emit(Number::from(number)).ok().unwrap();
+    }
+    world.connect();
+    world.until_moved().await;
+    let emitting = emit(publisher, 5..1000);
+    take(&mut reader, 0..1000).await;
+    emitting.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,6 +214,24 @@ fn descriptors(topic: &str) -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
     let files = links.filter_map(|link| fs::read_link(link.path()).ok());
     files.filter(|file| file.to_string_lossy().starts_with(&format!("/memfd:{topic}"))).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_control_connection_is_reported() {
+    let world = World::new::<Number>("moves-refused", 16);
+    let mut reader = world.here.reader();
+    let mut publisher = world.there.publisher();
+    // The thread at the control socket does not know the token of the link.
+    let other = ControlThread::start("other", ControlLimits::default()).unwrap();
+    other.listen(world.control_socket(), Default::default()).unwrap();
+    let elsewhere = world.control_socket().with_extension("elsewhere");
+    world.there_thread.listen(elsewhere, Default::default()).unwrap();
+    world.connect_link();
+    world.here.notices.until("on socket", "the control connection has ended: ").await;
+    for number in 0..100 {
+        publisher.emit(Number::from(number)).await.ok().unwrap();
+        assert_eq!(next(&mut reader).await.value, number);
+    }
 }
 
 /// Others may connect as often as they can: the queue of the control socket is full for a moment.

@@ -1,9 +1,13 @@
 //! Which names peers may have, and the answer to a peer that may not have its name.
 
+use std::sync::Arc;
+
+use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{
-    Carrier, Side, TestDir, end, named, next_frame, over_each_carrier, served,
+    Carrier, Number, Side, TestDir, end, named, next_frame, over_each_carrier, served, sides, take,
+    within,
 };
 
 over_each_carrier! {
@@ -45,4 +49,37 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
     let reading = second.read("there", dir.place(), Policy::Block);
     second.notices.until("down", "another process with this name is connected").await;
     end(&[&there, &second], [serving, reading]).await;
+}
+
+/// A launcher starts a node, and later the node's next process.
+#[tokio::test]
+async fn a_name_of_a_process_is_rejected_for_others() {
+    let own = std::process::id();
+    let (dir, there, here) = sides("names-process", 8, 8);
+    let server: Arc<TopicServer> = Arc::new(there.server_for("here", Policy::Block));
+    let serving = there.serve(server, dir.place());
+    there.control.bind("here", own + 1);
+    assert_eq!(refusal(&dir, "here").await, UNWELCOME);
+    there.control.bind("here", own);
+    let mut reader = here.reader();
+    let reading = here.read("there", dir.place(), Policy::Block);
+    within("they have met", here.control.ready()).await;
+    let mut publisher = there.publisher();
+    publisher.emit(Number { value: 0 }).await.unwrap();
+    take(&mut reader, 0..1).await;
+    // Bindings of other names, and the same binding again, change nothing.
+    there.control.bind("other", 1);
+    there.control.bind("here", own);
+    publisher.emit(Number { value: 1 }).await.unwrap();
+    take(&mut reader, 1..2).await;
+    assert_eq!(there.notices.count("down", "`here`"), 0);
+    // The name goes to the next process: this connection has to end.
+    there.control.bind("here", own + 1);
+    there.notices.until("down", "`here`").await;
+    assert_eq!(refusal(&dir, "here").await, UNWELCOME);
+    // The messages for this name are still kept for the process to which it belongs.
+    publisher.emit(Number { value: 2 }).await.unwrap();
+    there.control.bind("here", own);
+    take(&mut reader, 2..3).await;
+    end(&[&there, &here], [serving, reading]).await;
 }

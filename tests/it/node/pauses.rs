@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
 
-use crate::node::services::{Square, end, start};
+use crate::node::services::{Number, Source, Square, end, start};
 use crate::running::until;
 
 #[tokio::test(start_paused = true)]
@@ -34,22 +34,51 @@ async fn a_shutdown_cuts_the_pause_of_a_source_which_then_ends_well() {
     let runs = Kept::new(0);
     let factory_runs = runs.clone();
     let builder = Node::builder("main").topology(slow("Fickle"));
-    let running = start(builder.service(move || Fickle(factory_runs.clone())));
+    let running = start(builder.service(move || Fickle::<false>(factory_runs.clone())));
     until(|| runs.read(|runs| *runs) > 0).await;
     let report = end(running).await;
     assert_eq!(report.services[0].outcome, Outcome::Completed);
     assert_eq!(runs.read(|runs| *runs), 1, "no other try");
 }
 
-/// Fails at each run.
-struct Fickle(Kept<u32>);
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_cuts_the_pause_of_a_reader_which_then_drains() {
+    let runs = Kept::new(0);
+    let factory_runs = runs.clone();
+    let builder = Node::builder("main").topology(slow("Fickle"));
+    let builder = builder.service(|| Source { count: 10 });
+    let running = start(builder.service(move || Fickle::<true>(factory_runs.clone())));
+    until(|| runs.read(|runs| *runs) > 0).await;
+    let report = end(running).await;
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Fickle").unwrap();
+    assert_eq!((feed.value("taken"), feed.value("left")), (10, 0));
+}
+
+/// Fails at its first run.
+struct Fickle<const READS: bool>(Kept<u32>);
 
 #[service(emits(Square))]
-impl Fickle {
+impl Fickle<false> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         self.0.commit(|runs| *runs += 1);
         ctx.try_emit(Square { value: 1 })?;
         Err(Error::msg("no luck"))
+    }
+}
+
+#[service(reads(Number))]
+impl Fickle<true> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        if self.0.commit(|runs| {
+            *runs += 1;
+            *runs
+        }) == 1
+        {
+            return Err(Error::msg("no luck"));
+        }
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {}
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use tokio::sync::Notify;
 
 use super::services::{
     Idle, Listener, Organ, Tone, address, builder, get, is_free, own_address, scrape, until,
@@ -92,6 +93,35 @@ async fn ready_is_the_health_of_the_node() {
 fn ready(running: &Running) -> Result<String, u16> {
     let address = address(running);
     tokio::task::block_in_place(|| get(address, "/ready"))
+}
+
+/// A node that drains gets no new work, and is still alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_is_alive_and_not_ready() {
+    /// Ends when the test has seen that the node drains.
+    struct Draining(Arc<Notify>);
+    #[service()]
+    impl Draining {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> mycelium::Result<()> {
+            ctx.shutdown_requested().await;
+            self.0.notified().await;
+            Ok(())
+        }
+    }
+    let seen = Arc::<Notify>::default();
+    let of_service = seen.clone();
+    let node = Node::builder("hall")
+        .service(move || Draining(of_service.clone()))
+        .listen_metrics("127.0.0.1:0".parse().unwrap());
+    let executor = Tokio::current().unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    until(&executor, "the node is ready", || ready(&running).is_ok()).await;
+    running.shutdown();
+    until(&executor, "the node drains", || ready(&running) == Err(503)).await;
+    let address = address(&running);
+    assert_eq!(tokio::task::block_in_place(|| get(address, "/live")), Ok("stopped\n".to_owned()));
+    seen.notify_one();
+    running.join().await.unwrap();
 }
 
 /// Members that come and go: what they have counted is in the sums when their lines are not there

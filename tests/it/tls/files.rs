@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_tokio::Tokio;
 use mycelium_transports::tls::{Tls, TlsError};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
@@ -291,7 +290,7 @@ async fn a_file_that_cannot_be_read_has_not_changed() {
 async fn a_certificate_that_becomes_valid_is_used_then() {
     let node = Rereading::new("early-later");
     node.issue(|params| {
-        let soon = Tokio::current().unwrap().wall_clock() + Duration::from_secs(2);
+        let soon = executor().wall_clock() + Duration::from_secs(2);
         params.not_before = date_time_ymd(1970, 1, 1) + soon.duration_since(UNIX_EPOCH).unwrap();
     });
     within(async {
