@@ -7,6 +7,7 @@ mod bridges;
 mod events;
 mod fairness;
 mod places;
+mod plain;
 mod refusals;
 pub(crate) mod services;
 mod watchdog;

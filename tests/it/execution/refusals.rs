@@ -1,12 +1,14 @@
 //! Refusals of the system or the executor: either no service runs, or the report lists what was
 //! refused.
 
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
 use mycelium_tokio::Tokio;
 
+use crate::execution::plain::Plain;
 use crate::execution::services::{Idle, end, topology, within};
 
 #[cfg(target_os = "linux")]
@@ -15,20 +17,24 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     use crate::execution::services::thread_goes;
 
     let (make, made) = channel();
+    let (see, seen) = channel();
+    let made = Mutex::new(made);
+    // The first service gets time in which it must not run.
+    let between = move || {
+        let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
+        see.send(has_run).unwrap();
+    };
     let node = Node::builder("main")
         .topology(topology("[service.Second]\nrun = \"pinned(100000)\"\n"))
         .named_service("First", move || {
             make.send(()).unwrap();
             Idle
         })
-        .execution("First", Execution::dedicated().thread("first-of-two"));
-    // Their threads give the first service time in which it must not run.
-    let between = (0..50).map(|number| format!("Between{number}"));
-    let node = between.fold(node, |node, name| {
-        node.named_service(&name, || Idle).execution(&name, Execution::dedicated())
-    });
-    let node = node
+        .named_service("Between", || Idle)
         .named_service("Second", || Idle)
+        .executor("plain", Plain::new(Tokio::current().unwrap(), between))
+        .execution("Between", Execution::shared().on("plain"))
+        .execution("First", Execution::dedicated().thread("first-of-two"))
         .observe(|event| assert!(format!("{event:?}").contains("Thread"), "{event:?}"))
         .watchdog(Duration::from_secs(1))
         .build()
@@ -41,8 +47,8 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     assert_eq!(service, "Second");
     let text = error.to_string();
     assert!(text.contains("`Second`") && text.contains("choose from [0"), "{text}");
+    assert_eq!(seen.recv(), Ok(false), "the first one has not run");
     thread_goes("first-of-two").await;
-    assert!(made.recv().is_err(), "the first one has not run");
 }
 
 #[tokio::test]
@@ -82,18 +88,19 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
     );
 }
 
-#[cfg(unix)]
-#[test]
-fn an_executor_without_threads_says_so() {
-    // This does not depend on the system.
-    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
+#[tokio::test]
+async fn an_executor_without_threads_says_so() {
+    let start = |refused| {
         let execution = Execution::dedicated().if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
-        let executor = crate::subjects::own_loop::OwnLoop::new();
-        let error = builder.build().unwrap().start(executor).unwrap_err();
+        builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
+    };
+    // This does not depend on the system.
+    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
+        let error = start(refused).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "service `Idle` cannot have its thread: own loop cannot give a service a thread of its own; \
+            "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
              let it share (`Execution::shared()`), or give it another executor [M0078]"
         );
     }

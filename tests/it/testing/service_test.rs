@@ -239,6 +239,20 @@ fn messages_of_an_endless_source_are_received_one_by_one() {
     test.finish().unwrap();
 }
 
+/// Works on after the shutdown.
+struct Lingering;
+
+#[service()]
+impl Lingering {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        let clock = ctx.clock();
+        ctx.blocking(|| ()).await?;
+        while clock.sleep(SECOND).await.is_ok() {}
+        Ok(())
+    }
+}
+
 /// Ignores the shutdown.
 struct Deaf;
 
@@ -251,6 +265,7 @@ impl Deaf {
 
 #[test]
 fn the_deadline_of_a_shutdown_passes_in_no_time() {
+    ServiceTest::new(|| Lingering).finish().unwrap();
     let error = ServiceTest::new(|| Deaf).finish().unwrap_err();
     assert!(matches!(error, StartError::Abandoned { .. }), "{error}");
 }
