@@ -62,7 +62,6 @@ impl Cores {
     }
 
     /// Pins the calling thread to the core of one of the two threads.
-    #[cfg(target_os = "linux")]
     pub(crate) fn pin_to(&self, side: Side) {
         // This worked before.
         let _ = self.of(side).map(pin);
@@ -86,9 +85,7 @@ impl Cores {
     /// Pins the calling thread, one of many: even numbers to the writer's core, odd to the
     /// reader's.
     pub(crate) fn pin_in_turn(&self, number: usize) {
-        let side = if number.is_multiple_of(2) { Side::Writer } else { Side::Reader };
-        // This worked before.
-        let _ = self.of(side).map(pin);
+        self.pin_to(if number.is_multiple_of(2) { Side::Writer } else { Side::Reader });
     }
 
     /// The core of one of the two threads, if they are pinned.

@@ -25,10 +25,6 @@ impl Column {
     ) -> Column {
         Column { name, round: Box::new(round) }
     }
-
-    pub(crate) fn round(&mut self, operations: usize) -> Result<Round, Mismatch> {
-        (self.round)(operations)
-    }
 }
 
 /// The measurement of one round of a column.
@@ -92,7 +88,7 @@ impl Contest {
         let (warm_up, count) =
             if self.counts { (0, 1) } else { (options.warm_up(), options.rounds()) };
         let results = rounds(warm_up, count, self.columns.len(), |column| {
-            self.columns[column].round(operations)
+            (self.columns[column].round)(operations)
         })?;
         let header = self.header.clone();
         let mut table = Table { header, timed, operations, rounds: count, ..Table::default() };
@@ -208,27 +204,18 @@ fn decide(
         nanoseconds: spot.median,
     });
     if pair.decides() && !options.quick {
-        let [ours, rival] = duel(options, contests, spots)?;
-        return Ok(Some(pair.ratio(points, [&ours, &rival], !options.quick)));
+        // Alternating rounds of these two columns only. The speed of a virtual machine changes every
+        // few milliseconds, and seconds pass between the tables of a sweep, so only neighbouring
+        // rounds are comparable. A duel also keeps one slow moment from choosing the worst point and
+        // deciding the goal at once.
+        let times = rounds(options.warm_up(), options.rounds(), 2, |turn| {
+            let Contest { columns, operations, .. } = &mut contests[spots[turn].contest];
+            Ok((columns[spots[turn].column].round)(*operations)?.nanoseconds(*operations))
+        })?;
+        return Ok(Some(pair.ratio(points, [&times[0], &times[1]], true)));
     }
     let times = spots.map(|spot| times[spot.contest][spot.column].as_slice());
     Ok(Some(pair.ratio(points, times, !options.quick)))
-}
-
-/// Alternating rounds of two columns only. The speed of a virtual machine changes every few
-/// milliseconds, and seconds pass between the tables of a sweep, so only neighbouring rounds are
-/// comparable. A duel also keeps one slow moment from choosing the worst point and deciding the
-/// goal at once.
-fn duel(
-    options: &Options,
-    contests: &mut [Contest],
-    spots: [Spot; 2],
-) -> Result<[Vec<f64>; 2], Mismatch> {
-    let times = rounds(options.warm_up(), options.rounds(), 2, |turn| {
-        let Contest { columns, operations, .. } = &mut contests[spots[turn].contest];
-        Ok(columns[spots[turn].column].round(*operations)?.nanoseconds(*operations))
-    })?;
-    Ok(times.try_into().expect("there are two columns"))
 }
 
 /// Runs rounds of all columns in turn, each time starting with another column, and returns the
@@ -286,6 +273,7 @@ impl Mismatch {
 mod tests {
     use super::*;
     use crate::report::Verdict;
+    use crate::sample::Item;
 
     fn contest(columns: Vec<Column>) -> Contest {
         Contest { operations: 512, columns, ..Contest::new("emit", "", "") }
@@ -341,8 +329,7 @@ mod tests {
     #[test]
     fn a_lost_message_ends_the_run() {
         let loser = |operations| {
-            let tally = |count| Tally::expected(count, Tally::add);
-            Mismatch::check("loser", tally(operations), tally(operations - 1))?;
+            Mismatch::check("loser", u64::expected(operations), u64::expected(operations - 1))?;
             Ok(Round::Total(Duration::ZERO))
         };
         let error = measured(contest(vec![Column::new("loser", loser)])).unwrap_err();

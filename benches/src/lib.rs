@@ -32,7 +32,6 @@ mod wait;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use harness::Mismatch;
@@ -71,18 +70,14 @@ fn act(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let report = run(options, out)?;
     if let Some(path) = &options.append {
-        append(path, &report)?;
+        let record = results::Record::of(&report, results::today(), results::revision());
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(record.line().map_err(io::Error::from)?.as_bytes())?;
     }
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report).map_err(io::Error::from)?)?;
     }
     Ok(())
-}
-
-fn append(path: &Path, report: &Report) -> io::Result<()> {
-    let record = results::Record::of(report, results::today(), results::revision());
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(record.line()?.as_bytes())
 }
 
 /// Measures what `options` select and prints each table to `out` as soon as it is complete.

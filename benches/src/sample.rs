@@ -54,12 +54,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds all 56 bytes of a message.
-    #[inline]
-    pub(crate) fn add(&mut self, sample: &Sample) {
-        self.add_word(sample.number.wrapping_add(sample.sum()));
-    }
-
     /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper
     /// than [`add_word`](Tally::add_word), which would dominate the cost of a small message.
     #[inline]
@@ -72,14 +66,6 @@ impl Tally {
     pub(crate) fn add_word(&mut self, word: u64) {
         self.count += 1;
         self.sum = self.sum.rotate_left(5) ^ word;
-    }
-
-    /// The tally of `count` messages that all arrived.
-    pub(crate) fn expected(count: usize, mut add: impl FnMut(&mut Tally, &Sample)) -> Tally {
-        let samples = samples();
-        let mut tally = Tally::default();
-        (0..count).for_each(|number| add(&mut tally, &samples[number % SAMPLES]));
-        tally
     }
 }
 
@@ -99,12 +85,13 @@ impl Sample {
 /// An item that shows whether it arrived, and in order.
 pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
     /// Items prepared in advance, so that making one costs the loop nothing.
-    type Supply;
-
-    fn supply() -> Self::Supply;
+    fn supply() -> [Self; SAMPLES];
 
     /// The item to send at position `number`.
-    fn nth(supply: &mut Self::Supply, number: usize) -> &Self;
+    #[inline]
+    fn nth(supply: &mut [Self; SAMPLES], number: usize) -> &Self {
+        &supply[number % SAMPLES]
+    }
 
     /// Adds an item that arrived.
     fn add(&self, tally: &mut Tally);
@@ -119,16 +106,14 @@ pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
 
 /// Each item is its own number.
 impl Item for u64 {
-    type Supply = u64;
-
-    fn supply() -> u64 {
-        0
+    fn supply() -> [u64; SAMPLES] {
+        [0; SAMPLES]
     }
 
     #[inline]
-    fn nth(supply: &mut u64, number: usize) -> &u64 {
-        *supply = number as u64;
-        supply
+    fn nth(supply: &mut [u64; SAMPLES], number: usize) -> &u64 {
+        supply[0] = number as u64;
+        &supply[0]
     }
 
     #[inline]
@@ -138,22 +123,16 @@ impl Item for u64 {
 }
 
 impl Item for Sample {
-    type Supply = [Sample; SAMPLES];
-
     fn supply() -> [Sample; SAMPLES] {
         // Hides the values from the compiler. Hiding each item instead would cost a store per item,
         // which affects some columns more than others.
         black_box(samples())
     }
 
-    #[inline]
-    fn nth(supply: &mut [Sample; SAMPLES], number: usize) -> &Sample {
-        &supply[number % SAMPLES]
-    }
-
+    /// All 56 bytes.
     #[inline]
     fn add(&self, tally: &mut Tally) {
-        tally.add(self);
+        tally.add_word(self.number.wrapping_add(self.sum()));
     }
 }
 
@@ -167,15 +146,8 @@ pub(crate) struct Wide {
 const _: () = assert!(size_of::<Wide>() == 64);
 
 impl Item for Wide {
-    type Supply = [Wide; SAMPLES];
-
     fn supply() -> [Wide; SAMPLES] {
         black_box(samples().map(|sample| Wide { sample, more: !sample.time }))
-    }
-
-    #[inline]
-    fn nth(supply: &mut [Wide; SAMPLES], number: usize) -> &Wide {
-        &supply[number % SAMPLES]
     }
 
     #[inline]
@@ -212,6 +184,6 @@ mod tests {
         swaps_and_losses_show::<Wide>();
         let mut changed = samples();
         changed[9].flags ^= 1;
-        assert_ne!(Tally::expected(SAMPLES, Tally::add), tally(&changed));
+        assert_ne!(Sample::expected(SAMPLES), tally(&changed));
     }
 }

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::task::AtomicWaker;
@@ -224,26 +224,33 @@ fn run<T: Send + 'static>(
     result.ok().flatten().ok_or_else(|| Mismatch::new(name, "an actor ended"))
 }
 
-/// One message after the other, from the first to the last that is handled.
-pub(crate) fn awake<L: Tells>(place: Place) -> Column {
+/// A column of this work, which takes so long, and whose actors handle each number once.
+fn handled<L: Library, W>(place: Place, work: impl Fn(Arc<Report>, usize) -> W + 'static) -> Column
+where
+    W: Future<Output = Option<Duration>> + Send + 'static,
+{
     Column::new(L::NAME, move |count| {
         let report = Arc::new(Report::default());
-        report.expect(1);
-        let (plan, shared) = (Plan::new(CAPACITY, count, &report), report.clone());
-        let took = run(L::NAME, &place, async move {
-            let world = L::world();
-            let mut actor = L::spawn(&world, plan).await?;
-            let start = Instant::now();
-            for number in 0..count as u64 {
-                if !L::tell(&mut actor, number).await {
-                    return None;
-                }
-            }
-            shared.completed().await;
-            Some(start.elapsed())
-        })?;
+        let took = run(L::NAME, &place, work(report.clone(), count))?;
         Mismatch::check(L::NAME, u64::expected(count), report.found())?;
         Ok(Round::Total(took))
+    })
+}
+
+/// One message after the other, from the first to the last that is handled.
+pub(crate) fn awake<L: Tells>(place: Place) -> Column {
+    handled::<L, _>(place, |report, count| async move {
+        report.expect(1);
+        let world = L::world();
+        let mut actor = L::spawn(&world, Plan::new(CAPACITY, count, &report)).await?;
+        let start = Instant::now();
+        for number in 0..count as u64 {
+            if !L::tell(&mut actor, number).await {
+                return None;
+            }
+        }
+        report.completed().await;
+        Some(start.elapsed())
     })
 }
 
@@ -320,51 +327,41 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
 /// An actor starts, handles a message and ends; one after the other, each until its state is
 /// dropped.
 pub(crate) fn lives<L: Tells>() -> Column {
-    Column::new(L::NAME, move |count| {
-        let report = Arc::new(Report::default());
-        let (plan, shared) = (Plan::new(FEW, 1, &report), report.clone());
-        let took = run(L::NAME, &Place::One, async move {
-            let (world, start) = (L::world(), Instant::now());
-            for _ in 0..count {
-                shared.expect(1);
-                let mut actor = L::spawn(&world, plan.clone()).await?;
-                if !L::tell(&mut actor, 0).await {
-                    return None;
-                }
-                shared.completed().await;
-                L::stop(actor).await;
-                shared.zero(&shared.living).await;
+    handled::<L, _>(Place::One, |report, count| async move {
+        let plan = Plan::new(FEW, 1, &report);
+        let (world, start) = (L::world(), Instant::now());
+        for _ in 0..count {
+            report.expect(1);
+            let mut actor = L::spawn(&world, plan.clone()).await?;
+            if !L::tell(&mut actor, 0).await {
+                return None;
             }
-            Some(start.elapsed())
-        })?;
-        Mismatch::check(L::NAME, Tally { count: count as u64, sum: 0 }, report.found())?;
-        Ok(Round::Total(took))
+            report.completed().await;
+            L::stop(actor).await;
+            report.zero(&report.living).await;
+        }
+        Some(start.elapsed())
     })
 }
 
 /// A token around a ring of this number of actors.
 pub(crate) fn ring<L: Tells>(place: Place, actors: usize) -> Column {
-    Column::new(L::NAME, move |hops| {
-        let report = Arc::new(Report::default());
+    handled::<L, _>(place, move |report, hops| async move {
         report.expect(1);
-        let (plan, shared) = (Plan::new(FEW, usize::MAX, &report), report.clone());
-        let took = run(L::NAME, &place, async move {
-            let (world, first) = (L::world(), Next::<L::Address>::default());
-            let mut actor = L::spawn(&world, plan.clone().passing::<L>(first.clone())).await?;
-            for _ in 1..actors {
-                let next = Arc::new(Mutex::new(Some(actor)));
-                actor = L::spawn(&world, plan.clone().passing::<L>(next)).await?;
-            }
-            *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
-            let start = Instant::now();
-            // The token's last hop is that of number 0.
-            if !L::try_tell(&mut actor, hops as u64 - 1) {
-                return None;
-            }
-            shared.completed().await;
-            Some(start.elapsed())
-        })?;
-        Mismatch::check(L::NAME, Tally { count: hops as u64, sum: 0 }, report.found())?;
-        Ok(Round::Total(took))
+        let plan = Plan::new(FEW, usize::MAX, &report);
+        let (world, first) = (L::world(), Next::<L::Address>::default());
+        let mut actor = L::spawn(&world, plan.clone().passing::<L>(first.clone())).await?;
+        for _ in 1..actors {
+            let next = Arc::new(Mutex::new(Some(actor)));
+            actor = L::spawn(&world, plan.clone().passing::<L>(next)).await?;
+        }
+        *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
+        let start = Instant::now();
+        // The token's last hop is that of number 0.
+        if !L::try_tell(&mut actor, hops as u64 - 1) {
+            return None;
+        }
+        report.completed().await;
+        Some(start.elapsed())
     })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::ends::{Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::sample::{Item, Sample, Tally, samples};
+use crate::sample::{Item, SAMPLES, Sample, Tally};
 
 /// Items that are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;
@@ -14,7 +14,7 @@ pub(crate) const BATCH: usize = 512;
 #[inline(never)]
 fn send_batch<P: Task<End: Push>>(
     sender: &mut P,
-    supply: &mut <<P::End as Push>::Item as Item>::Supply,
+    supply: &mut [<P::End as Push>::Item; SAMPLES],
     first: usize,
 ) -> usize {
     sender.poll(|sender| {
@@ -38,23 +38,29 @@ pub(crate) enum Timed {
     SendingAndReceiving,
 }
 
-/// Sends a batch, then every receiver receives all of it.
-pub(crate) fn fan<P, Q>(
-    name: &'static str,
-    timed: Timed,
-    (mut sender, mut receivers): (P, Vec<Q>),
-) -> Column
+/// Sends a batch, one by one, then every receiver receives all of it.
+pub(crate) fn fan<P, Q>(name: &'static str, timed: Timed, ends: (P, Vec<Q>)) -> Column
 where
     P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
     Q: Task<End: Pop> + 'static,
 {
+    sent_by(send_batch, name, timed, ends)
+}
+
+/// As [`fan`], and `send` sends the batch whose first number it gets.
+fn sent_by<P: 'static, Q: Task<End: Pop> + 'static>(
+    send: impl Fn(&mut P, &mut [<Q::End as Pop>::Item; SAMPLES], usize) -> usize + 'static,
+    name: &'static str,
+    timed: Timed,
+    (mut sender, mut receivers): (P, Vec<Q>),
+) -> Column {
     Column::new(name, move |operations| {
         let mut supply = <Q::End as Pop>::Item::supply();
         let mut tallies = vec![Tally::default(); receivers.len()];
         let mut took = Duration::ZERO;
         for batch in 0..operations / BATCH {
             let start = Instant::now();
-            let accepted = send_batch(&mut sender, &mut supply, batch * BATCH);
+            let accepted = send(&mut sender, &mut supply, batch * BATCH);
             let sent = start.elapsed();
             for (receiver, tally) in receivers.iter_mut().zip(&mut tallies) {
                 receive_all(receiver, tally);
@@ -85,9 +91,13 @@ where
 
 /// The sender's loop, with all prepared samples at once.
 #[inline(never)]
-fn send_in_batches<P: Task<End: Push<Item = Sample>>>(sender: &mut P, samples: &[Sample]) -> usize {
+fn send_in_batches<P: Task<End: Push<Item = Sample>>>(
+    sender: &mut P,
+    samples: &mut [Sample; SAMPLES],
+    _first: usize,
+) -> usize {
     sender.poll(|sender| {
-        (0..BATCH / samples.len()).map(|_| sender.push_many(black_box(samples))).sum()
+        (0..BATCH / samples.len()).map(|_| sender.push_many(black_box(&*samples))).sum()
     })
 }
 
@@ -98,20 +108,5 @@ where
     P: Task<End: Push<Item = Sample>> + 'static,
     Q: Task<End: Pop<Item = Sample>> + 'static,
 {
-    let Ends { mut sender, mut receiver, .. } = ends;
-    Column::new(name, move |operations| {
-        let (samples, mut tally, mut took) = (samples(), Tally::default(), Duration::ZERO);
-        for _ in 0..operations / BATCH {
-            let start = Instant::now();
-            let accepted = send_in_batches(&mut sender, &samples);
-            took += start.elapsed();
-            receive_all(&mut receiver, &mut tally);
-            if accepted != BATCH {
-                let what = format!("it accepted {accepted} of {BATCH} messages");
-                return Err(Mismatch::new(name, what));
-            }
-        }
-        Mismatch::check(name, Tally::expected(operations, Tally::add), tally)?;
-        Ok(Round::Total(took))
-    })
+    sent_by(send_in_batches, name, Timed::Sending, (ends.sender, vec![ends.receiver]))
 }

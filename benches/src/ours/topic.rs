@@ -62,23 +62,39 @@ impl Pop for Subscription<Sample> {
     }
 }
 
+/// Both ends of a topic, each in a task.
+pub(crate) type Emits<E = Publisher<Sample>> = Ends<InTask<E>, InTask<Subscription<Sample>>>;
+
+fn topic(name: &str, counters: Arc<Region>) -> Arc<Topic> {
+    let topic = Topic::new(name, Schema::of::<Sample>(), CAPACITY, counters);
+    topic.expect("the capacity is a power of two")
+}
+
+/// A gating subscription in a task.
+fn reader(topic: &Arc<Topic>, budget: Arc<TaskBudget>) -> InTask<Subscription<Sample>> {
+    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
+    InTask { wakes: [end.attach(&budget)], end, budget }
+}
+
+/// A publisher that `wrap` turns into the sending end, in a task. Its readers are there.
+fn writer<E>(
+    topic: &Arc<Topic>,
+    budget: Arc<TaskBudget>,
+    wrap: impl FnOnce(Publisher<Sample>) -> E,
+) -> InTask<E> {
+    let mut end = topic.publisher("writer", 1).expect("there is an entry for each reader");
+    let wakes = [end.attach(&budget)];
+    InTask { end: wrap(end), budget, wakes }
+}
+
 /// A publisher in one task, and a gating subscription in each of the tasks of `readers`.
 pub(crate) fn ends(
     budget: Arc<TaskBudget>,
     readers: impl IntoIterator<Item = Arc<TaskBudget>>,
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
-    let counters = Region::new(256);
-    let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), CAPACITY, counters)
-        .expect("the capacity is a power of two");
-    let receivers = readers.into_iter().map(|budget| {
-        let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-        let wakes = [end.attach(&budget)];
-        InTask { end, budget, wakes }
-    });
-    let receivers = receivers.collect();
-    let mut end = topic.publisher("writer", 1).expect("there is an entry for each reader");
-    let wakes = [end.attach(&budget)];
-    (InTask { end, budget, wakes }, receivers)
+    let topic = topic(Sample::TOPIC, Region::new(256));
+    let receivers = readers.into_iter().map(|budget| reader(&topic, budget)).collect();
+    (writer(&topic, budget, |end| end), receivers)
 }
 
 /// A publisher that `wrap` turns into the sending end, in a task with a budget, and a gating
@@ -88,13 +104,9 @@ pub(crate) fn wrapped<E>(
     topic: &Arc<Topic>,
     budget: Arc<TaskBudget>,
     wrap: impl FnOnce(Publisher<Sample>) -> E,
-) -> Ends<InTask<E>, InTask<Subscription<Sample>>> {
-    let reader = TaskBudget::new();
-    let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-    let receiver = InTask { wakes: [end.attach(&reader)], end, budget: reader };
-    let mut end = topic.publisher("writer", 1).expect("there is an entry for the reader");
-    let wakes = [end.attach(&budget)];
-    Ends::new(name, (InTask { end: wrap(end), budget, wakes }, receiver))
+) -> Emits<E> {
+    let receiver = reader(topic, TaskBudget::new());
+    Ends::new(name, (writer(topic, budget, wrap), receiver))
 }
 
 /// As [`ends`], for one of `topics` topics of one node, each with a publisher and a subscription.
@@ -103,11 +115,9 @@ pub(crate) fn ends_among(
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
     let counters = Region::new(64);
     let mut all = (0..topics).map(|number| {
-        let name = format!("topic-{number}");
-        let topic = Topic::new(&name, Schema::of::<Sample>(), CAPACITY, counters.clone())
-            .expect("the capacity is a power of two");
-        let Ends { sender, receiver, .. } = wrapped("", &topic, TaskBudget::new(), |end| end);
-        (sender, receiver)
+        let topic = topic(&format!("topic-{number}"), counters.clone());
+        let receiver = reader(&topic, TaskBudget::new());
+        (writer(&topic, TaskBudget::new(), |end| end), receiver)
     });
     let others: Vec<_> = all.by_ref().take(topics as usize / 2).collect();
     let (sender, receiver) = all.next().expect("there is a topic");
@@ -117,10 +127,7 @@ pub(crate) fn ends_among(
 }
 
 /// Both ends, in one task or in two.
-pub(crate) fn pair(
-    writer: Arc<TaskBudget>,
-    reader: Arc<TaskBudget>,
-) -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+pub(crate) fn pair(writer: Arc<TaskBudget>, reader: Arc<TaskBudget>) -> Emits {
     let (sender, mut receivers) = ends(writer, [reader]);
     Ends::new(EMIT, (sender, receivers.remove(0)))
 }

@@ -8,12 +8,11 @@ use mycelium_core::{Message, TraceContext};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Publisher, RingMemory, Schema, Span, SpanSink, Subscription, TaskBudget, TaskTrace, Topic,
-    Tracer,
+    Publisher, RingMemory, Schema, Span, SpanSink, TaskBudget, TaskTrace, Topic, Tracer,
 };
 
-use super::topic::{InTask, wrapped};
-use crate::ends::{CAPACITY, Ends, Push};
+use super::topic::{Emits, wrapped};
+use crate::ends::{CAPACITY, Push};
 use crate::sample::Sample;
 
 pub(crate) const LEFT_OUT: &str = "emit, not in the sample";
@@ -52,24 +51,21 @@ fn task(tracer: &Arc<Tracer>) -> Arc<TaskBudget> {
 }
 
 /// A message begins a trace, unless it is not in the sample.
-fn with_share(
-    name: &'static str,
-    share: f64,
-) -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+fn with_share(name: &'static str, share: f64) -> Emits {
     let tracer = tracer(share);
     wrapped(name, &topic(Some(tracer.clone())), task(&tracer), |publisher| publisher)
 }
 
-pub(crate) fn left_out() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+pub(crate) fn left_out() -> Emits {
     with_share(LEFT_OUT, 0.0)
 }
 
-pub(crate) fn begun() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+pub(crate) fn begun() -> Emits {
     with_share(BEGUN, 1.0)
 }
 
 /// The task handles a message with a trace.
-pub(crate) fn passed_on() -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+pub(crate) fn passed_on() -> Emits {
     let tracer = tracer(0.0);
     let task = task(&tracer);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
@@ -98,7 +94,7 @@ impl Push for Copying {
     }
 }
 
-pub(crate) fn copying() -> Ends<InTask<Copying>, InTask<Subscription<Sample>>> {
+pub(crate) fn copying() -> Emits<Copying> {
     let copies = vec![[0; 32]; CAPACITY].into();
     wrapped(COPYING, &topic(None), TaskBudget::new(), |publisher| Copying {
         publisher,

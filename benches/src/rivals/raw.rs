@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use crate::ends::{Ends, Pop, Push};
+use crate::ends::{Ends, tried};
 
 pub(crate) const RAW: &str = "raw atomics";
 
@@ -19,31 +19,21 @@ pub(crate) struct Line {
 
 const LOW: u64 = u32::MAX as u64;
 
-impl Push for Line {
-    type Item = u64;
-
-    #[inline]
-    fn push(&mut self, item: &u64) -> bool {
-        self.count = self.count.wrapping_add(1);
-        // The count makes two equal numbers in a row distinguishable.
-        self.line.store(self.count << 32 | item & LOW, Ordering::Release);
-        true
+// The count makes two equal numbers in a row distinguishable.
+tried!([] u64;
+Line: |end, item| {
+    end.count = end.count.wrapping_add(1);
+    end.line.store(end.count << 32 | item & LOW, Ordering::Release);
+    true
+};
+Line: |end| {
+    let word = end.line.load(Ordering::Acquire);
+    if word >> 32 == end.count & LOW {
+        return None;
     }
-}
-
-impl Pop for Line {
-    type Item = u64;
-
-    #[inline]
-    fn pop<R>(&mut self, read: impl FnOnce(&u64) -> R) -> Option<R> {
-        let word = self.line.load(Ordering::Acquire);
-        if word >> 32 == self.count & LOW {
-            return None;
-        }
-        self.count = self.count.wrapping_add(1);
-        Some(read(&(word & LOW)))
-    }
-}
+    end.count = end.count.wrapping_add(1);
+    Some(word & LOW)
+});
 
 pub(crate) fn raw() -> Ends<Line, Line> {
     let line = Arc::new(CachePadded::new(AtomicU64::new(0)));

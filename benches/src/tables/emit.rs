@@ -43,11 +43,10 @@ fn pairs(goal: Pair) -> Vec<Pair> {
 
 pub(super) fn emit(options: &Options, _: &Cores) -> Vec<Sweep> {
     let budget = TaskBudget::new();
-    let columns = every!(budget.clone(), budget, ends => to_one(ends));
     let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
-        columns,
+        columns: every!(budget.clone(), budget, ends => to_one(ends)),
         pairs: pairs(Pair::new(EMIT, RTRB_SLOT).within(1.3)),
         ..Contest::new("emit", ROW, "one thread, 56 bytes to one subscriber")
     };

@@ -38,7 +38,14 @@ pub(super) fn unix(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let over =
         Over { sockets: SocketKind::Unix, table: "link", row: UNIX, title, emit: 0.65, link: 0.85 };
     let mut sweeps = over.sweeps(options, cores);
-    sweeps.push(memory(options).into());
+    let title = "peak memory of an end of a link on tokio: link, buffers and task";
+    let memory = Contest {
+        counts: true,
+        operations: options.operations(200_000, 2_000),
+        columns: vec![one_way::memory("1,000 links", 1_000)],
+        ..Contest::new("link", UNIX, title).at("memory")
+    };
+    sweeps.push(memory.into());
     sweeps
 }
 
@@ -55,16 +62,6 @@ pub(super) fn tls(options: &Options, cores: &Cores) -> Vec<Sweep> {
         .sweeps(options, cores)
 }
 
-fn memory(options: &Options) -> Contest {
-    let title = "peak memory of an end of a link on tokio: link, buffers and task";
-    Contest {
-        counts: true,
-        operations: options.operations(200_000, 2_000),
-        columns: vec![one_way::memory("1,000 links", 1_000)],
-        ..Contest::new("link", UNIX, title).at("memory")
-    }
-}
-
 impl Over {
     fn sweeps(&self, options: &Options, cores: &Cores) -> Vec<Sweep> {
         let contests = Runtime::all().into_iter().flat_map(|runtime| {
@@ -79,6 +76,7 @@ impl Over {
         const SLOT: usize = 8 + size_of::<Sample>();
         let (between, place) = (Between::Socket(self.sockets), Place::On(wire.runtime));
         let executor = wire.runtime.name();
+        let title = format!("56 bytes one way {} on {executor}", self.title);
         Contest {
             timed: "from the first send to the last receive; 64 bytes on the wire",
             operations: options.operations(2_000_000, 2_000),
@@ -91,12 +89,7 @@ impl Over {
                 goals::Pair::new(EMIT, RAW).at_least(self.emit),
                 goals::Pair::new(FAST, RAW).at_least(self.link),
             ],
-            ..Contest::new(
-                self.table,
-                self.row,
-                format!("56 bytes one way {} on {executor}", self.title),
-            )
-            .at(executor)
+            ..Contest::new(self.table, self.row, title).at(executor)
         }
     }
 

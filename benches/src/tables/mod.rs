@@ -40,37 +40,33 @@ const TABLES: &[(&str, Sweeps)] = &[
     ("fairness", mpmc::fairness),
     ("publish", broadcast::publish),
     ("publish-read", broadcast::publish_and_read),
-    #[cfg(target_os = "linux")]
+];
+
+/// Those that follow where the system is Linux.
+#[cfg(target_os = "linux")]
+const ON_LINUX: &[(&str, Sweeps)] = &[
     ("tasks", executor::tasks),
-    #[cfg(target_os = "linux")]
     ("link", link::unix),
-    #[cfg(target_os = "linux")]
     ("tcp", link::tcp),
-    #[cfg(target_os = "linux")]
     ("tls", link::tls),
-    #[cfg(target_os = "linux")]
     ("shm", shm::sweeps),
-    #[cfg(target_os = "linux")]
     ("handler", executor::handler),
-    #[cfg(target_os = "linux")]
     ("request", executor::request),
-    #[cfg(target_os = "linux")]
     ("wake", executor::wake),
-    #[cfg(target_os = "linux")]
     ("pinned", executor::pinned),
-    #[cfg(target_os = "linux")]
     ("idle", executor::idle),
-    #[cfg(target_os = "linux")]
     ("actors", actors::sweeps),
 ];
+#[cfg(not(target_os = "linux"))]
+const ON_LINUX: &[(&str, Sweeps)] = &[];
 
 /// What `--only` accepts.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().map(|(key, _)| *key)
+    TABLES.iter().chain(ON_LINUX).map(|(key, _)| *key)
 }
 
 /// The tables that `options` select, in order.
 pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = Sweep> {
-    let wanted = TABLES.iter().filter(|(key, _)| options.wants(key));
+    let wanted = TABLES.iter().chain(ON_LINUX).filter(|(key, _)| options.wants(key));
     wanted.flat_map(|(_, sweeps)| sweeps(options, cores))
 }

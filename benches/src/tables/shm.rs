@@ -36,17 +36,13 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
 
 fn trip<const W: usize>(options: &Options, cores: &Cores, most: f64) -> Contest {
     let size = size_of::<[usize; W]>();
+    let title = format!("{size} bytes to another process and back");
     Contest {
         timed: "each trip; the figure of a round is the median of its trips",
         operations: options.operations(5_000, 200),
         columns: vec![trips::<Rings, W>(OURS, cores), trips::<Numbers, 1>(RAW, cores)],
         pairs: vec![Pair::new(OURS, RAW).within_at_median(most)],
-        ..Contest::new(
-            "shm",
-            "round trip through shared memory",
-            format!("{size} bytes to another process and back"),
-        )
-        .at(format!("trip-{size}"))
+        ..Contest::new("shm", "round trip through shared memory", title).at(format!("trip-{size}"))
     }
 }
 
@@ -65,6 +61,7 @@ fn flow<const W: usize>(options: &Options, cores: &Cores, messages: usize) -> Co
 
 fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
     let pair = nodes::Pair::Flow;
+    let title = "56 bytes from emit to receive of services";
     Contest {
         timed: "from the first emit until the answer to the last message",
         operations: options.operations(300_000, 600),
@@ -73,12 +70,7 @@ fn emit_to_receive(options: &Options, cores: &Cores) -> Contest {
             in_one_process(ONE, pair, cores),
         ],
         pairs: vec![Pair::new(TWO, ONE).at_least(0.8)],
-        ..Contest::new(
-            "shm",
-            "services through shared memory",
-            "56 bytes from emit to receive of services",
-        )
-        .at("services")
+        ..Contest::new("shm", "services through shared memory", title).at("services")
     }
 }
 

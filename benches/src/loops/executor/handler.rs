@@ -15,20 +15,8 @@ pub(crate) fn services(name: &'static str, on: Runtime, parked: bool) -> Column 
         let task = Task::of(operations);
         let node = if parked { trips(false, &task).build().expect(FITS) } else { stream(&task) };
         on.run_node(name, node)?;
-        let found = task.found();
-        checked(name, operations, Some((found.tally, found.took)))
+        task.checked(name).map(|found| Round::Total(found.took))
     })
-}
-
-/// A round whose tally is that of all numbers.
-pub(super) fn checked(
-    name: &'static str,
-    operations: usize,
-    outcome: Option<(Tally, Duration)>,
-) -> Result<Round, Mismatch> {
-    let (tally, took) = outcome.ok_or_else(|| Mismatch::new(name, "a task failed"))?;
-    Mismatch::check(name, u64::expected(operations), tally)?;
-    Ok(Round::Total(took))
 }
 
 /// A channel between two tasks.
@@ -39,14 +27,11 @@ pub(crate) fn channel<P: Transmit, Q: Receive>(
 ) -> Column {
     let name = ends().name;
     Column::new(name, move |operations| {
-        let (mut there, mut back) = (ends(), ends());
+        let (there, back) = (ends(), ends());
         let outcome = on.run(async move |executor| {
             if parked {
-                let answers = async move {
-                    answer(&mut there.receiver, &mut back.sender, operations).await;
-                };
-                let asks =
-                    async move { ask(&mut there.sender, &mut back.receiver, operations).await };
+                let answers = answer(there.receiver, back.sender, operations);
+                let asks = ask(there.sender, back.receiver, operations);
                 both(&executor, answers, asks).await.map(|(_, asked)| asked)
             } else {
                 let receives = receive(there.receiver, operations);
@@ -54,7 +39,9 @@ pub(crate) fn channel<P: Transmit, Q: Receive>(
                 sent.map(|((tally, end), start)| (tally, end - start))
             }
         });
-        checked(name, operations, outcome)
+        let (tally, took) = outcome.ok_or_else(|| Mismatch::new(name, "a task failed"))?;
+        Mismatch::check(name, u64::expected(operations), tally)?;
+        Ok(Round::Total(took))
     })
 }
 
@@ -79,9 +66,9 @@ async fn receive(mut receiver: impl Receive, count: usize) -> (Tally, Instant) {
 }
 
 /// Sends each number after the previous one was returned.
-async fn ask<P: Transmit, Q: Receive>(
-    sender: &mut P,
-    receiver: &mut Q,
+async fn ask(
+    mut sender: impl Transmit,
+    mut receiver: impl Receive,
     trips: usize,
 ) -> (Tally, Duration) {
     let (mut tally, start) = (Tally::default(), Instant::now());
@@ -96,7 +83,7 @@ async fn ask<P: Transmit, Q: Receive>(
 }
 
 /// Returns this many numbers to their sender.
-async fn answer<P: Transmit, Q: Receive>(receiver: &mut Q, sender: &mut P, trips: usize) {
+async fn answer(mut receiver: impl Receive, mut sender: impl Transmit, trips: usize) {
     for _ in 0..trips {
         let Some(number) = receiver.receive().await else { break };
         if !sender.transmit(number).await {

@@ -7,10 +7,9 @@ use futures_util::future::join_all;
 use mycelium::{Context, Node, Result};
 use mycelium_core::message;
 
-use super::handler::checked;
 use super::host::Runtime;
 use super::services::{FITS, Task};
-use crate::harness::Column;
+use crate::harness::{Column, Round};
 use crate::sample::{Item, Tally};
 
 #[message(topic = "questions", id = 13, reply = Reply)]
@@ -75,7 +74,6 @@ pub(crate) fn services(name: &'static str, on: Runtime, open: usize) -> Column {
             .build()
             .expect(FITS);
         on.run_node(name, node)?;
-        let found = task.found();
-        checked(name, count, Some((found.tally, found.took)))
+        task.checked(name).map(|found| Round::Total(found.took))
     })
 }

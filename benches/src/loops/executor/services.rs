@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mycelium::{Context, Delivery, Node, Result, Topology};
 use mycelium_core::message;
 
+use crate::harness::Mismatch;
 use crate::sample::{Item, Tally};
 use crate::stats::Times;
 
@@ -37,6 +38,13 @@ impl Task {
 
     pub(crate) fn found(&self) -> Found {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What they found, if it is all numbers.
+    pub(crate) fn checked(&self, name: &'static str) -> std::result::Result<Found, Mismatch> {
+        let found = self.found();
+        Mismatch::check(name, u64::expected(self.operations), found.tally)?;
+        Ok(found)
     }
 }
 

@@ -10,15 +10,8 @@ use super::host::Runtime;
 use super::services::{CLIENT, ECHO, FITS, Task, trips};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
-use crate::sample::Item;
+use crate::loops::shm::nodes::Place;
 use crate::threads;
-
-/// The times of the trips.
-fn found(name: &'static str, task: &Task) -> Result<Round, Mismatch> {
-    let found = task.found();
-    Mismatch::check(name, u64::expected(task.operations), found.tally)?;
-    Ok(Round::Each(found.times))
-}
 
 /// Two services of one node, on two executors on two threads.
 pub(crate) fn services(
@@ -56,7 +49,7 @@ pub(crate) fn services(
             },
         );
         ran?;
-        found(name, &task)
+        task.checked(name).map(|found| Round::Each(found.times))
     })
 }
 
@@ -64,14 +57,11 @@ pub(crate) fn services(
 pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     Column::new(name, move |operations| {
         let task = Task::of(operations);
-        let [client, echo] = [Side::Writer, Side::Reader].map(|side| {
-            let core = cores.of(side);
-            core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
-                .wait(WaitStrategy::Spin)
-        });
+        let sides = [Side::Writer, Side::Reader];
+        let [client, echo] = sides.map(|side| Place::Spinning.execution(&cores, side));
         let node =
             trips(true, &task).execution(CLIENT, client).execution(ECHO, echo).build().expect(FITS);
         Runtime::Tokio.run_node(name, node)?;
-        found(name, &task)
+        task.checked(name).map(|found| Round::Each(found.times))
     })
 }

@@ -21,7 +21,7 @@ use crate::allocations;
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::{Runtime, task};
 use crate::report::Limit;
-use crate::sample::{SAMPLES, Sample, Tally, samples};
+use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 
 /// Words of a slot: a stamp and a sample.
 const SLOT: usize = 1 + size_of::<Sample>() / 8;
@@ -145,7 +145,7 @@ struct Reader {
 impl Reader {
     #[inline]
     fn add(&mut self, stream: IncomingId, sample: &Sample) {
-        self.tally.add(sample);
+        sample.add(&mut self.tally);
         self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
         if self.tally.count == self.count {
             self.done = Some(Instant::now());
@@ -198,7 +198,7 @@ pub(crate) fn over_link(name: &'static str, wire: Wire) -> Column {
                 reader
             },
         );
-        Mismatch::check(name, Tally::expected(operations, Tally::add), reader.tally)?;
+        Mismatch::check(name, Sample::expected(operations), reader.tally)?;
         let took = writer.stream.zip(reader.done).map(|((_, start), end)| end - start);
         Ok(Round::Total(took.unwrap_or_default()))
     })
@@ -211,52 +211,46 @@ pub(crate) fn memory(name: &'static str, count: usize) -> Column {
     Column::new(name, move |operations| {
         LazyLock::force(&SLOTS);
         let share = (operations / count).max(1);
-        let run = async move |executor| connected(name, count, share, executor).await;
+        // Sends its share over each of the links, all of which exist at the same time.
+        let run = async move |executor: Arc<dyn Executor>| -> Result<(), Mismatch> {
+            /// Messages in flight on each link.
+            const WINDOW: u32 = 128;
+            /// Bytes of a side that may wait to be written: a window of frames and control frames.
+            const BUFFER: usize = 16 << 10;
+            // Two files for each link, and those of any process. If the limit cannot be raised, opening the
+            // sockets fails.
+            let (files, limit) = (2 * count as u64 + 100, getrlimit(Resource::Nofile));
+            if limit.current.is_some_and(|current| current < files) {
+                let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit });
+            }
+            let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
+            let here = Side { batching: Batching::BALANCED, buffer: BUFFER, wants: None };
+            let there = Side { wants, ..here };
+            let gate = Arc::new(Mutex::new(Gate { missing: count, ..Gate::default() }));
+            let links = (0..count).map(|_| {
+                let (left, right) = SocketKind::Unix.pair();
+                let (left, right) = (left.stream(&*executor), right.stream(&*executor));
+                let mut writer = Writer::new(share, WINDOW, &gate);
+                let mut reader = Reader { count: share as u64, ..Reader::default() };
+                let inside = executor.clone();
+                let writes =
+                    async move { here.drive::<TOPICS, STREAMS>(left, inside, &mut writer).await };
+                drop(task(&executor, writes));
+                let inside = executor.clone();
+                task(&executor, async move {
+                    there.drive::<TOPICS, STREAMS>(right, inside, &mut reader).await;
+                    reader.tally
+                })
+            });
+            for tally in join_all(links.collect::<Vec<_>>()).await {
+                let tally = tally.ok_or_else(|| Mismatch::new(name, "a client panicked"))?;
+                Mismatch::check(name, Sample::expected(share), tally)?;
+            }
+            Ok(())
+        };
         let (outcome, bytes) = allocations::peak(|| Runtime::Tokio.run(run));
         outcome?;
         let (what, value) = ("bytes per end", bytes as f64 / (2 * count) as f64);
         Ok(Round::Count(what, value, Some(Limit::AtMost(MOST))))
     })
-}
-
-/// Sends `share` messages over each of `count` links, all of which exist at the same time.
-async fn connected(
-    name: &'static str,
-    count: usize,
-    share: usize,
-    executor: Arc<dyn Executor>,
-) -> Result<(), Mismatch> {
-    /// Messages in flight on each link.
-    const WINDOW: u32 = 128;
-    /// Bytes of a side that may wait to be written: a window of frames and control frames.
-    const BUFFER: usize = 16 << 10;
-    // Two files for each link, and those of any process. If the limit cannot be raised, opening the
-    // sockets fails.
-    let (files, limit) = (2 * count as u64 + 100, getrlimit(Resource::Nofile));
-    if limit.current.is_some_and(|current| current < files) {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit });
-    }
-    let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
-    let here = Side { batching: Batching::BALANCED, buffer: BUFFER, wants: None };
-    let there = Side { wants, ..here };
-    let gate = Arc::new(Mutex::new(Gate { missing: count, ..Gate::default() }));
-    let links = (0..count).map(|_| {
-        let (left, right) = SocketKind::Unix.pair();
-        let (left, right) = (left.stream(&*executor), right.stream(&*executor));
-        let mut writer = Writer::new(share, WINDOW, &gate);
-        let mut reader = Reader { count: share as u64, ..Reader::default() };
-        let inside = executor.clone();
-        let writes = async move { here.drive::<TOPICS, STREAMS>(left, inside, &mut writer).await };
-        drop(task(&executor, writes));
-        let inside = executor.clone();
-        task(&executor, async move {
-            there.drive::<TOPICS, STREAMS>(right, inside, &mut reader).await;
-            reader.tally
-        })
-    });
-    for tally in join_all(links.collect::<Vec<_>>()).await {
-        let tally = tally.ok_or_else(|| Mismatch::new(name, "a client panicked"))?;
-        Mismatch::check(name, Tally::expected(share, Tally::add), tally)?;
-    }
-    Ok(())
 }

@@ -16,13 +16,12 @@ use super::services::{Client, Echo, Sink, Source};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
-use crate::loops::executor::services::{Found, Task};
+use crate::loops::executor::services::{FITS, Found, Task};
 use crate::loops::link::{SocketKind, write_certificates};
 use crate::processes::{Talk, Worker};
 use crate::wait::DEADLINE;
 
 const LATE: &str = "a message was lost, or the other process has ended";
-const FITS: &str = "the services fit together";
 const TOPOLOGY: &str = "bench.toml";
 
 /// The two services of a column.
@@ -126,7 +125,7 @@ impl Place {
         all.find(|place| format!("{place:?}") == name).expect("a place")
     }
 
-    fn execution(self, cores: &Cores, side: Side) -> Execution {
+    pub(crate) fn execution(self, cores: &Cores, side: Side) -> Execution {
         let own = match (self, cores.of(side)) {
             (Place::Thread | Place::Spinning, Some(core)) => Execution::pinned([core]),
             (Place::Thread | Place::Spinning, None) => Execution::dedicated(),

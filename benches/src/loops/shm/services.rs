@@ -10,7 +10,7 @@ use mycelium::{Context, Delivery, Result};
 use mycelium_core::message;
 
 use crate::loops::executor::services::{Found, Task};
-use crate::sample::{SAMPLES, Sample, Tally, samples};
+use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 use crate::stats::Times;
 
 /// A stream begins on the socket; this long after the first answer both are in memory.
@@ -155,7 +155,7 @@ impl Source {
             if timed {
                 let tally = Tally { count: taken.count, sum: taken.sum };
                 found.took = start.elapsed();
-                found.right = tally == Tally::expected(count, Tally::add);
+                found.right = tally == Sample::expected(count);
                 break;
             }
         }
@@ -178,7 +178,7 @@ impl Sink {
                 let Tally { count, sum } = std::mem::take(&mut tally);
                 ctx.emit(Taken { count, sum }).await?;
             } else {
-                tally.add(&sample);
+                sample.add(&mut tally);
             }
         }
         Ok(())
