@@ -3,43 +3,10 @@
 use std::time::Duration;
 
 use mycelium::{ActorEnd, Error, OnError, Restart, TellError};
-use tokio::time::Instant;
 
 use super::probe::{
-    Hook, Number, Seen, actors, fail, job, panic_in, panics, probe, restarts, scripted, settled,
+    Hook, Number, Seen, actors, fail, job, panic_in, probe, restarts, scripted, settled,
 };
-
-#[tokio::test(start_paused = true)]
-async fn pauses_double_in_virtual_time_and_the_window_forgets() {
-    let (actors, seen) = (actors(), Seen::default());
-    let restart = Restart {
-        limit: 3,
-        window: Duration::from_secs(60),
-        backoff: Duration::from_secs(1),
-        longest: Duration::from_secs(3),
-    };
-    let mut probe = actors.actor(probe(&seen)).restart(restart).spawn().unwrap();
-    for longest in [1, 2, 3] {
-        settled(&mut probe).await;
-        let begin = Instant::now();
-        probe.tell(panics()).await.unwrap();
-        settled(&mut probe).await;
-        let pause = begin.elapsed().as_secs_f64();
-        // A random part of up to a half is subtracted.
-        assert!(pause >= 0.5 * f64::from(longest) && pause <= f64::from(longest) + 0.01, "{pause}");
-    }
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    let begin = Instant::now();
-    probe.tell(panics()).await.unwrap();
-    settled(&mut probe).await;
-    assert!(begin.elapsed() <= Duration::from_millis(1_010), "earlier failures count");
-    for _ in 0..3 {
-        probe.tell(panics()).await.unwrap();
-    }
-    let ActorEnd::Failed { error } = probe.ended().await else { panic!("it has not failed") };
-    // A node in this process adds the place.
-    assert!(error.starts_with("panic: told to panic"), "{error}");
-}
 
 #[tokio::test(start_paused = true)]
 async fn on_error_decides_and_a_permanent_error_or_a_temporary_actor_is_not_restarted() {

@@ -269,25 +269,6 @@ fn a_mailbox_with_one_sender_has_one_reference_also_as_a_mock() {
     assert_eq!(mock.receive(), Some(Do::Add(1)));
 }
 
-/// Each run of a test is like the one before, random pauses included.
-#[test]
-fn a_test_is_the_same_each_time() {
-    let run = || {
-        let mut adder = TestActor::new(Adder::default).supervised();
-        let mut times = Vec::new();
-        for _ in 0..4 {
-            adder.tell(Do::Panic);
-            let before = adder.restarts();
-            while adder.restarts() == before {
-                adder.advance(Duration::from_millis(1));
-            }
-            times.push(adder.set().now());
-        }
-        times
-    };
-    assert_eq!(run(), run());
-}
-
 #[test]
 fn a_mock_keeps_requests_of_other_types_and_drops_those_that_were_cancelled() {
     let set = TestActors::new();
