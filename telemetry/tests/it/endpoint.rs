@@ -13,6 +13,8 @@ use mycelium_telemetry::http::{Endpoint, Stopper};
 use mycelium_telemetry::metrics::Collector;
 use mycelium_telemetry::{HealthOf, HealthReading, Snapshot, Source};
 
+use crate::Snapshots;
+
 /// A node that is ready as the test says.
 struct Node {
     is_ready: Arc<AtomicBool>,
@@ -216,28 +218,7 @@ fn probes_are_answered_while_others_keep_their_connections() {
     assert_eq!(served.status(b"GET /ready HTTP/1.1\r\n\r\n"), "503");
 }
 
-/// Stops the endpoint at its first snapshot.
-struct Stopping {
-    stopper: Stopper,
-    snapshots: Arc<AtomicU64>,
-}
-
-impl Source for Stopping {
-    fn snapshot(&self) -> Option<Snapshot> {
-        self.snapshots.fetch_add(1, Ordering::SeqCst);
-        self.stopper.stop();
-        Some(Snapshot::default())
-    }
-
-    fn live(&self) -> Result<String, String> {
-        unreachable!("scrapes only")
-    }
-
-    fn ready(&self) -> Result<String, String> {
-        unreachable!("scrapes only")
-    }
-}
-
+/// The first snapshot stops the endpoint.
 #[test]
 fn a_stop_waits_for_one_scrape_and_not_for_those_of_all_clients() {
     let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -251,7 +232,12 @@ fn a_stop_waits_for_one_scrape_and_not_for_those_of_all_clients() {
         .collect();
     let snapshots = Arc::<AtomicU64>::default();
     let stopper = endpoint.stopper();
-    let source = Stopping { stopper, snapshots: snapshots.clone() };
+    let counted = snapshots.clone();
+    let source = Snapshots(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        stopper.stop();
+        Snapshot::default()
+    });
     endpoint.run(Box::new(source), Collector::new());
     assert_eq!(snapshots.load(Ordering::SeqCst), 1);
     drop(clients);

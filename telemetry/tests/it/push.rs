@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use mycelium_telemetry::Snapshot;
 use mycelium_telemetry::metrics::Collector as Families;
 use mycelium_telemetry::otlp::Resource;
 use mycelium_telemetry::push::{OtlpMetrics, PushedNode, Pusher};
-use mycelium_telemetry::{Snapshot, Source};
 use mycelium_transports::counters::{CounterValue, GaugeValue, LinkValue, PublisherValue, Region};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
 
+use crate::Snapshots;
 use crate::collector::{Collector, texts};
 
 const START: u64 = 1_700_000_000_000_000_005;
@@ -34,30 +35,17 @@ fn region() -> Arc<Region> {
     region
 }
 
-/// A node without services.
-struct Node(Arc<Region>);
-
-impl Source for Node {
-    fn snapshot(&self) -> Option<Snapshot> {
-        let (node, readings) = ("main".to_owned(), self.0.read());
-        Some(Snapshot { node, readings, unseen: self.0.unseen(), ..Snapshot::default() })
-    }
-
-    fn live(&self) -> Result<String, String> {
-        unreachable!("metrics only")
-    }
-
-    fn ready(&self) -> Result<String, String> {
-        unreachable!("metrics only")
-    }
-}
-
 /// The last values of a node, as a collector gets them.
 fn metrics() -> Vec<Metric> {
     let (collector, region) = (Collector::new([]), region());
+    let of_node = region.clone();
+    let snapshot = move || {
+        let (node, readings) = ("main".to_owned(), of_node.read());
+        Snapshot { node, readings, unseen: of_node.unseen(), ..Snapshot::default() }
+    };
     let node = PushedNode {
         resource: Resource::of_node("main", 7),
-        source: Box::new(Node(region.clone())),
+        source: Box::new(Snapshots(snapshot)),
         collector: Families::new(),
         line: region.line("exporter=metrics"),
         wall_clock: Box::new(|| UNIX_EPOCH + Duration::from_nanos(START)),

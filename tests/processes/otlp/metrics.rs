@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium::counters::{Kind, Reading};
+use mycelium::counters::Kind;
 use mycelium::{BuildError, OtlpMetrics, OtlpTraces, Report, Topology};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
 use super::collector::{Collector, Request, texts};
-use super::services::{TRACES, pipeline};
+use super::services::{TRACES, line, pipeline};
 use crate::executors::on_each_executor;
 
 /// The last value of each counter of a node that the collector has got, by its name and its labels.
@@ -61,12 +61,6 @@ fn counters(report: &Report) -> BTreeMap<(String, Vec<String>), u64> {
     all
 }
 
-/// The counts of the pusher.
-pub(crate) fn pusher(report: &Report) -> Reading {
-    let mut lines = report.counters.iter().filter(|line| line.kind == Kind::Pusher);
-    lines.next().expect("a pusher").clone()
-}
-
 async fn on(executor: impl Executor) {
     let collector = Collector::new([]);
     let metrics = OtlpMetrics::new(&collector.url()).interval(Duration::from_secs(3600));
@@ -81,7 +75,7 @@ async fn on(executor: impl Executor) {
     }
     let sent = ["ticks", "Feed", "", "", "", ""].map(str::to_owned).to_vec();
     assert_eq!(sums[&("mycelium_messages_sent".to_owned(), sent)], 1000);
-    let line = pusher(&report);
+    let line = line(&report, Kind::Pusher);
     assert_eq!(line.label("exporter"), "metrics");
     assert_eq!(["taken", "failed", "refused"].map(|name| line.value(name)), [1, 0, 0]);
 }

@@ -1,20 +1,14 @@
 //! Traces of one node.
 
-use mycelium::counters::{Kind, Reading};
-use mycelium::{OtlpTraces, Report, Topology};
+use mycelium::counters::Kind;
+use mycelium::{OtlpTraces, Topology};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
 use super::collector::Collector;
-use super::services::{TRACES, pipeline};
+use super::services::{TRACES, line, pipeline};
 use super::trees::{check, found};
 use crate::executors::on_each_executor;
-
-/// The counts of the exporter.
-pub(crate) fn exporter(report: &Report) -> Reading {
-    let mut lines = report.counters.iter().filter(|line| line.kind == Kind::Exporter);
-    lines.next().expect("an exporter").clone()
-}
 
 async fn on(executor: impl Executor) {
     let collector = Collector::new([]);
@@ -22,7 +16,7 @@ async fn on(executor: impl Executor) {
     let report = node.start(executor).unwrap().join().await.unwrap();
     // The end of the node has sent everything.
     check(&found(&collector.rest()));
-    let line = exporter(&report);
+    let line = line(&report, Kind::Exporter);
     assert_eq!(line.label("exporter"), "traces");
     assert_eq!(line.value("exported"), 4 * TRACES as u64);
     assert_eq!((line.value("dropped_full"), line.value("dropped_failed")), (0, 0));
@@ -60,9 +54,9 @@ async fn a_topology_names_the_collector_and_the_share() {
     check(&spans);
     assert_eq!(spans[0].resource["service.namespace"], "file");
     let report = run(text("")).await;
-    assert_eq!((exporter(&report).value("exported"), collector.rest().len()), (0, 0));
+    assert_eq!((line(&report, Kind::Exporter).value("exported"), collector.rest().len()), (0, 0));
     let report = run(text("sample = 1.0\n[topic.ticks]\ntrace = false\n")).await;
     // The first traced message is that of `Work`.
-    assert_eq!(exporter(&report).value("exported"), 3 * TRACES as u64);
+    assert_eq!(line(&report, Kind::Exporter).value("exported"), 3 * TRACES as u64);
     assert_eq!(found(&collector.rest())[0].resource["service.namespace"], "program");
 }

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use mycelium::{Builder, Context, EmitOptions, Node, Result, TraceContext, message, service};
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Builder, Context, EmitOptions, Node, Report, Result, TraceContext, message, service,
+};
 use tokio::sync::Notify;
 
 /// How many messages `Feed` emits: each begins a trace.
@@ -65,6 +68,12 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// The counters of this kind.
+pub(crate) fn line(report: &Report, kind: Kind) -> Reading {
+    let mut lines = report.counters.iter().filter(|line| line.kind == kind);
+    lines.next().unwrap_or_else(|| panic!("no {kind:?}")).clone()
 }
 
 /// A node with all of them, where the topology does not say otherwise.

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
-use mycelium::counters::{Kind, Reading};
+use mycelium::counters::Kind;
 use mycelium::{Builder, Report, Running, Span, SpanSink, Topology, TraceContext};
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
-use super::services::{Feed, pipeline_of};
+use super::services::{Feed, line, pipeline_of};
 use crate::support::Directory;
 
 /// How many messages the source emits.
@@ -105,17 +105,11 @@ impl Both {
 }
 
 impl Ended {
-    /// The line of counters of this kind.
-    pub(crate) fn line(&self, kind: Kind) -> Reading {
-        let mut lines = self.report.counters.iter().filter(|line| line.kind == kind);
-        lines.next().unwrap_or_else(|| panic!("no {kind:?}")).clone()
-    }
-
     /// Spans by what became of them: exported, and dropped because the queue was full, because the
     /// collector could not be reached in time, and because it refused them. Their sum is that of
     /// the spans that the node made.
     pub(crate) fn spans_by_end(&self) -> [u64; 4] {
-        let line = self.line(Kind::Exporter);
+        let line = line(&self.report, Kind::Exporter);
         let names = ["exported", "dropped_full", "dropped_failed", "dropped_refused"];
         let counts = names.map(|name| line.value(name));
         assert_eq!(counts.iter().sum::<u64>(), self.spans, "{counts:?}");
