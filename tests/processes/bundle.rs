@@ -139,6 +139,12 @@ impl Speaking {
     }
 }
 
+/// Stops a bundle that runs, and waits for its end.
+fn end(handle: &BundleHandle, running: Running) -> BundleReport {
+    handle.stop();
+    running.join().unwrap().unwrap()
+}
+
 fn kill(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();

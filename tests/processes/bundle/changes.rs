@@ -9,7 +9,7 @@ use mycelium_bundle::{
 };
 use rustix::process::Signal;
 
-use crate::bundle::{PATIENCE, kill, speaking};
+use crate::bundle::{PATIENCE, end, kill, speaking};
 
 /// The name, phase and starts of each member.
 fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
@@ -39,8 +39,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
     assert_eq!([bundle.said.next(), bundle.said.next()], ["source ends", "sink ends"]);
     assert_eq!(bundle.said.sorted(), ["added waits", "sink waits", "source waits"]);
     assert_eq!(handle.pid("middle"), Some(middle));
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
     let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
     let place = |text: &str| events.iter().rposition(|event| event.starts_with(text)).unwrap();
     let sink_ended = events.iter().position(|event| event.starts_with("sink: exited")).unwrap();
@@ -86,8 +85,7 @@ fn one_change_that_does_not_fit_refuses_all() {
     let after = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
     assert_eq!(before, after);
     handle.change([]).unwrap();
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
     let error = handle.change([]).unwrap_err();
     assert!(matches!(error, ChangeError::Ended), "{error}");
     assert_eq!(
@@ -159,8 +157,7 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     let new = ["done", "failing"].map(|name| Change::Replace(bundle.member("wait", name, &[])));
     handle.change(new).unwrap();
     assert_eq!(bundle.said.sorted(), ["done waits", "failing waits"]);
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
 }
 
 /// The position of an event with this beginning.
@@ -178,8 +175,7 @@ fn added_and_replaced_members_end_in_their_new_order() {
     assert_eq!(bundle.said.next(), "added waits");
     handle.replace(bundle.member("wait", "replaced", &["added"])).unwrap();
     assert_eq!([bundle.said.next(), bundle.said.next()], ["replaced ends", "replaced waits"]);
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
     let events: Vec<String> = bundle.events.iter().map(|event| event.to_string()).collect();
     let events = &events[place_of(&events, "source: was sent SIGTERM")..];
     for (feeder, after) in [("source", "added"), ("added", "replaced")] {
@@ -199,8 +195,7 @@ fn a_member_that_fails_during_a_change_starts_again_at_once() {
     assert_eq!(bundle.said.next(), "other waits");
     kill(handle.pid("slow").unwrap(), Signal::KILL);
     assert_eq!(bundle.said.next(), "slow waits");
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
 }
 
 #[test]
@@ -235,8 +230,7 @@ fn members_are_told_who_is_gone_and_who_is_back() {
         kill(sink, Signal::KILL);
         hears("gone sink");
     }
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
 }
 
 #[test]

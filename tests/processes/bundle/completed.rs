@@ -181,24 +181,6 @@ fn a_process_that_the_launcher_did_not_start_has_no_name_of_a_member() {
 }
 
 #[test]
-fn what_a_stopped_member_could_not_deliver_ends_the_bundle_with_an_error() {
-    let pipeline = Pipeline::start("undelivered", "source", "waits");
-    pipeline.stop_sink();
-    pipeline.exit("source");
-    pipeline.handle.stop();
-    pipeline.exit("middle");
-    pipeline.signal("sink", Signal::CONT);
-    let (said, report) = pipeline.end();
-    let error = report.unwrap_err();
-    assert!(matches!(&error, BundleError::Undelivered { member } if member == "middle"), "{error}");
-    let named = |line: &String| {
-        line.starts_with("middle failed: not delivered")
-            && line.ends_with("messages of `refined` to node `sink` [M0062]")
-    };
-    assert!(said.iter().any(named), "{said:?}");
-}
-
-#[test]
 fn a_failure_while_the_bundle_ends_is_its_error() {
     let mut bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
     let (handle, running) = bundle.run();

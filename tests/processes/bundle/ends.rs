@@ -3,11 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
-use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
 
-use crate::bundle::{PATIENCE, speaking};
+use crate::bundle::{PATIENCE, end, speaking};
 
 #[test]
 fn sources_end_first() {
@@ -19,8 +18,7 @@ fn sources_end_first() {
         .with("wait", "source", &[]);
     let (handle, running) = bundle.run();
     bundle.said.sorted::<4>();
-    handle.stop();
-    let report = running.join().unwrap().unwrap();
+    let report = end(&handle, running);
     assert!(report.members.iter().all(|member| member.outcome == MemberOutcome::Completed));
     assert_eq!(bundle.said.next(), "source ends");
     assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
@@ -44,28 +42,8 @@ fn members_in_a_circle_end_together() {
     let mut bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
     let (handle, running) = bundle.run();
     bundle.said.sorted::<2>();
-    handle.stop();
-    running.join().unwrap().unwrap();
+    end(&handle, running);
     assert_eq!(bundle.said.sorted(), ["a ends", "b ends"]);
-}
-
-#[test]
-fn a_member_that_misses_the_deadline_is_killed_and_named() {
-    let mut bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
-    bundle.bundle = bundle.bundle.deadline(PATIENCE * 60);
-    let (handle, running) = bundle.run();
-    assert_eq!(bundle.said.sorted(), ["sink waits", "source hangs"]);
-    assert!(!handle.is_ending());
-    handle.stop_within(Duration::from_secs(2));
-    bundle.wait_for("source: was sent SIGTERM");
-    assert!(handle.is_ending());
-    let error = running.join().unwrap().unwrap_err();
-    assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
-    assert_eq!(error.to_string(), "members did not end and were killed: source [M0408]");
-    let killed = |event: &BundleEvent| *event == BundleEvent::Killed { member: "source".into() };
-    assert!(bundle.events.iter().any(|event| killed(&event)));
-    drop(bundle.writer);
-    assert_eq!(bundle.said.rest(), ["sink ends"]);
 }
 
 #[test]
@@ -121,8 +99,7 @@ fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
     let handle = bundle.handle();
     let running = std::thread::spawn(|| bundle.run());
     started.recv_timeout(PATIENCE).unwrap();
-    handle.stop();
-    let report = running.join().unwrap().unwrap();
+    let report = end(&handle, running);
     assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
     assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");
 }

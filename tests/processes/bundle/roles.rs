@@ -19,14 +19,12 @@ fn enter() {
     match &*role {
         "complete" => say("completes"),
         "fail" => exit(3),
-        "refuse" => exit(Bundle::NO_RESTART.into()),
         "wait" => wait_for_the_end(),
         "hang" => hang(),
         "hear" => hear(),
         "launch" => launch("wait"),
         #[cfg(target_os = "linux")]
         "source" | "middle" | "sink" => exit(crate::bundle::pipeline::run(&role).into()),
-        "undelivered" => exit(Bundle::UNDELIVERED.into()),
         "fail-at-the-end" => {
             wait_for_the_end();
             exit(5)

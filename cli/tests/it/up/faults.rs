@@ -85,7 +85,7 @@ fn after_a_killed_launcher_its_nodes_end_and_the_next_one_starts_cleanly() {
 }
 
 #[test]
-fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
+fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
     let world = World::new();
     let shell = |node: &str, commands: &str| {
         format!("[node.{node}]\ncommand = [\"sh\", \"-c\", \"{commands}\"]\n")
@@ -94,8 +94,17 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_ended() {
     let stubborn = "trap '' TERM; echo waits; while true; do sleep 1000; done";
     world.write(&[polite, shell("stubborn", stubborn)].concat());
     world.up();
-    let stubborn = world.until_they_wait(&["polite", "stubborn"])["stubborn"].pid;
+    let nodes = world.until_they_wait(&["polite", "stubborn"]);
+    let stubborn = nodes["stubborn"].pid;
     kill(world.launcher(), Signal::KILL);
+    let left = nodes.iter().map(|(node, shown)| format!("`{node}` (process {})", shown.pid));
+    let left: Vec<_> = left.collect();
+    let status = || world.run(&["status", "app.toml"]);
+    world.until(|_| left.iter().all(|node| status().err.contains(node)));
+    let Ended { code, err, .. } = status();
+    let start = "error: the launcher of `app.toml` was killed, and nodes still end: `";
+    assert!(code == Some(3) && err.starts_with(start), "{err}");
+    assert!(err.ends_with("; `up` and `down` wait for them\n"), "{err}");
     let ended = world.run(&["down", "app.toml", "--timeout", "2s"]);
     assert_eq!(
         (ended.code, ended.err.as_str()),
@@ -119,27 +128,6 @@ fn nodes_notice_the_end_of_the_launcher() {
     world.up_and_ready();
     kill(world.launcher(), Signal::KILL);
     world.until_nothing_runs();
-    world.down();
-}
-
-#[test]
-fn nodes_that_outlive_a_killed_launcher_are_shown() {
-    let world = World::new();
-    // A program that does not notice the end of the launcher. A stopped node would not do: the
-    // system continues the stopped processes of an orphaned process group.
-    world.write("[node.feed]\ncommand = [\"sh\", \"-c\", \"echo waits; exec sleep 1000\"]\n");
-    world.up();
-    let pid = u32::try_from(world.until_they_wait(&["feed"])["feed"].pid).unwrap();
-    kill(world.launcher(), Signal::KILL);
-    let status = || world.run(&["status", "app.toml"]);
-    let left = format!(
-        "error: the launcher of `app.toml` was killed, and nodes still end: `feed` (process {pid}); \
-         `up` and `down` wait for them\n"
-    );
-    world.until(|_| status().err == left);
-    assert_eq!(status().code, Some(3));
-    kill(pid, Signal::KILL);
-    world.until(|_| status().err == "error: nothing of `app.toml` runs\n");
     world.down();
 }
 
