@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::loopback::host;
 use crate::numbers::within;
+use crate::running::end;
 use crate::support::Directory;
 
 #[message(topic = "deposits", id = 50, reply = Total)]
@@ -133,13 +134,7 @@ max_retry = "20ms"
 }
 
 fn start(name: &str, topology: &Topology) -> Running {
-    let node = Node::builder(name).topology(topology.clone()).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap()
-}
-
-async fn end(node: Running) {
-    node.shutdown();
-    within(node.join()).await.unwrap();
+    crate::running::start(Node::builder(name).topology(topology.clone()))
 }
 
 /// The nodes that most tests need.

@@ -8,6 +8,7 @@ use mycelium::{ActorEnd, Mismatch, RemoteActorError, RequestError, Taken, WhenFu
 
 use super::watched::{next, watches_are_open};
 use super::*;
+use crate::running::until;
 use crate::support::TRANSPORTS;
 
 async fn asks(transport: &str) {
@@ -134,12 +135,7 @@ async fn a_deadline_or_a_drop_ends_the_request_in_both_nodes() {
     assert!(matches!(late, RequestError::Deadline { taken: Taken::Unknown, .. }), "{late}");
     // The other node knows that nobody waits any more.
     let taken = taken.unwrap();
-    within(async {
-        while !taken.is_cancelled() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| taken.is_cancelled()).await;
     assert!(!taken.reply(Total { cents: 1 }), "nobody waits");
     let asked = remote.ask(Deposit { cents: KEEP });
     let taken = within(kept.recv()).await.unwrap();

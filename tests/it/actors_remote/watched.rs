@@ -87,11 +87,7 @@ async fn a_node_with_open_watches_ends_at_once() {
     watches_are_open(&pair.desk).await;
     let ended = remote.ended();
     drop(watcher);
-    let report = async {
-        pair.desk.shutdown();
-        pair.desk.join().await.unwrap()
-    };
-    let report = within(report).await;
+    let report = within(end(pair.desk)).await;
     assert!(report.services.iter().all(|it| it.outcome == mycelium::Outcome::Completed));
     assert_eq!(within(ended).await, ActorEnd::Unreachable);
     drop(ends.try_recv());

@@ -7,6 +7,7 @@ use mycelium::{Builder, Context, Error, Event, Execution, Node, Outcome, Result,
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{Hanging, Idle, end, start, topology, within};
+use crate::running::until;
 
 /// The events as words, with the name of the thread of each call.
 #[derive(Clone, Default)]
@@ -38,12 +39,7 @@ impl Diary {
     }
 
     async fn has(&self, words: &str) {
-        within(async {
-            while !self.read().iter().any(|entry| entry == words) {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        until(|| self.read().iter().any(|entry| entry == words)).await;
     }
 }
 

@@ -61,10 +61,5 @@ pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
 /// The system takes a moment to remove a thread that has ended.
 #[cfg(target_os = "linux")]
 pub(crate) async fn thread_goes(name: &str) {
-    within(async {
-        while thread_directory(name).is_some() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    crate::running::until(|| thread_directory(name).is_none()).await;
 }

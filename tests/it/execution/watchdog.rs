@@ -144,12 +144,7 @@ async fn the_threads_of_an_idle_node_sleep() {
             }
         });
     let running = start(node);
-    within(async {
-        while has_started.try_recv().is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    crate::running::until(|| has_started.try_recv().is_ok()).await;
     let wakes_of = |thread| {
         let directory = thread_directory(thread).unwrap();
         let status = std::fs::read_to_string(directory.join("status")).unwrap();

@@ -8,6 +8,7 @@ use super::killed::{self, Stays};
 use super::*;
 use crate::numbers::within;
 use crate::proxy::Proxy;
+use crate::running::until;
 
 /// Hands on all requests.
 struct Holder(UnboundedSender<Asked<Ask>>);
@@ -75,15 +76,6 @@ async fn next(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
     within(asked.recv()).await.expect("the service lives")
 }
 
-async fn is_cancelled(asked: &Asked<Ask>) {
-    within(async {
-        while !asked.is_cancelled() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 async fn both_end(desk: Running, oracle: Running) {
     desk.shutdown();
     conserved(&end(oracle).await.counters);
@@ -103,7 +95,7 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
     way.interrupt();
     assert_eq!(within(lost).await, Err(LOST));
     assert!(futures_util::poll!(&mut kept).is_pending(), "it has a minute left");
-    is_cancelled(&lost_there).await;
+    until(|| lost_there.is_cancelled()).await;
     assert!(!kept_there.is_cancelled());
     // One that has not been sent yet.
     let waiting = requester.request(ask(3)).within(2 * LONG);
@@ -123,7 +115,7 @@ async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
     let dropped = requester.request(ask(0));
     let dropped_there = next(&mut asked).await;
     drop(dropped);
-    is_cancelled(&dropped_there).await;
+    until(|| dropped_there.is_cancelled()).await;
     drop(dropped_there);
     // With a deadline, so that the loss of the connection does not end it.
     let dropped = requester.request(ask(1)).within(100 * LONG);
@@ -134,7 +126,7 @@ async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
     assert_eq!(within(lost).await, Err(LOST));
     drop(dropped);
     way.heal();
-    is_cancelled(&dropped_there).await;
+    until(|| dropped_there.is_cancelled()).await;
     drop((requester, dropped_there, _lost_there));
     both_end(desk, oracle).await;
 }
@@ -148,7 +140,7 @@ async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
     desk.shutdown();
     drop((open, requester));
     within(desk.join()).await.unwrap();
-    is_cancelled(&there).await;
+    until(|| there.is_cancelled()).await;
     drop(there);
     oracle.shutdown();
     conserved(&within(oracle.join()).await.unwrap().counters);
@@ -177,12 +169,7 @@ async fn a_process_that_is_gone_fails_no_request_of_the_next_one() {
     assert_eq!(within(requester.request(ask(6))).await, Ok(double(6)));
     let connections = way.proxies[1].connections();
     way.heal();
-    within(async {
-        while way.proxies[1].connections() == connections {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| way.proxies[1].connections() != connections).await;
     assert_eq!(within(requester.request(ask(killed::ALL))).await, Ok(double(killed::ALL)));
     assert_eq!(within(kept).await, Ok(double(1)));
     drop(requester);

@@ -190,8 +190,7 @@ async fn a_stopped_process_that_leaves_no_room_for_calls_holds_up_nothing() {
             Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None })
         );
         drop(requester);
-        running.shutdown();
-        conserved(&running.join().await.unwrap().counters);
+        conserved(&end(running).await.counters);
     }
 }
 
@@ -261,8 +260,7 @@ async fn a_process_that_takes_no_answers_holds_up_nothing() {
         }
         assert_eq!(requester.request(ask(2)).await, Ok(double(2)));
         drop(requester);
-        running.shutdown();
-        conserved(&running.join().await.unwrap().counters);
+        conserved(&end(running).await.counters);
         drop(desk);
     }
 }

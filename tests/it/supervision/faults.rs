@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mycelium::{Context, Event, Node, Outcome, Report, Result, Supervisor, service};
 use mycelium_tokio::Tokio;
 
-use crate::running::start;
+use crate::running::{end, start};
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 /// Where a service panics, at its first run.
@@ -109,8 +109,7 @@ async fn run_once(at: At) -> Report {
         });
     let running = start(node);
     listener.await;
-    running.shutdown();
-    running.join().await.unwrap()
+    end(running).await
 }
 
 #[tokio::test]

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::running::end;
+use crate::running::{end, start};
 use mycelium::{
     Builder, Context, Error, HealthState, Node, Restart, Result, Strategy, Supervisor, service,
 };
-use mycelium_tokio::Tokio;
 
 const SERVICES: usize = 1000;
 
@@ -47,12 +46,8 @@ fn supervisor(strategy: Strategy, limit: u32) -> Supervisor {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_services_that_fail_come_back_when_they_can() {
-    let running = storm(5 * SERVICES as u64)
-        .supervisor(supervisor(Strategy::OneForOne, u32::MAX))
-        .build()
-        .unwrap()
-        .start(Tokio::current().unwrap())
-        .unwrap();
+    let running =
+        start(storm(5 * SERVICES as u64).supervisor(supervisor(Strategy::OneForOne, u32::MAX)));
     while running.health().node() != HealthState::Ready {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -69,12 +64,7 @@ async fn a_thousand_services_that_fail_come_back_when_they_can() {
 #[tokio::test(start_paused = true)]
 async fn a_storm_that_does_not_end_makes_the_supervisor_give_up() {
     for strategy in Strategy::ALL {
-        let running = storm(u64::MAX)
-            .supervisor(supervisor(strategy, 50))
-            .build()
-            .unwrap()
-            .start(Tokio::current().unwrap())
-            .unwrap();
+        let running = start(storm(u64::MAX).supervisor(supervisor(strategy, 50)));
         let error = running.join().await.unwrap_err();
         let text = error.to_string();
         let expected = "` failed permanently after 50 restarts by supervisor `top` within 86400s: again [M0054]";
