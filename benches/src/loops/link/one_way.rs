@@ -217,8 +217,8 @@ pub(crate) fn memory(name: &'static str, count: usize) -> Column {
             const WINDOW: u32 = 128;
             /// Bytes of a side that may wait to be written: a window of frames and control frames.
             const BUFFER: usize = 16 << 10;
-            // Two files for each link, and those of any process. If the limit cannot be raised, opening the
-            // sockets fails.
+            // Two files for each link, and those of any process. If the limit cannot be raised,
+            // opening the sockets fails.
             let (files, limit) = (2 * count as u64 + 100, getrlimit(Resource::Nofile));
             if limit.current.is_some_and(|current| current < files) {
                 let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit });
