@@ -9,7 +9,7 @@ use mycelium_core::{Digest, Envelope, TraceContext};
 use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{
-    LEFT, RIGHT, blob, fragment, last_subscribed, name, open, reading, send, send_rest, subscribe,
+    LEFT, RIGHT, blob, fragment, name, open, reading, send, send_rest, subscribe, subscribed,
     swaps, whole,
 };
 use crate::pair::{Pair, Received, TestLink, config};
@@ -19,7 +19,7 @@ use crate::schema::Swap;
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
     pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
     pair.settle();
-    let export = last_subscribed(pair, LEFT);
+    let export = subscribed(pair);
     let outgoing = open(pair, export, epoch, 0);
     pair.settle();
     let incoming =
@@ -41,24 +41,6 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
         if result.is_ok() {
             return events;
         }
-    }
-}
-
-#[test]
-fn a_message_longer_than_the_buffer_arrives_in_fragments() {
-    for buffer in [TestLink::MIN_BUFFER, 2048, 1 << 17] {
-        let mut pair = Pair::with(config("left"), config("right"), buffer);
-        let (outgoing, incoming) = reading(&mut pair, 8);
-        for length in [40, 4096, 16384, 16385, 100_001] {
-            let message = blob(length);
-            let events = through(&mut pair, outgoing, &message);
-            assert_eq!(whole(&events, incoming), [message], "{length} in {buffer}");
-            pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
-        }
-        pair.pass(Duration::from_millis(20));
-        let link = &mut pair.sides[LEFT].link;
-        assert_eq!((link.sequence(outgoing), link.unconfirmed(outgoing)), (Ok(105), 0));
-        assert_eq!(link.credit(outgoing), 8, "each counts once");
     }
 }
 
