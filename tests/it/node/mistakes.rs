@@ -21,9 +21,12 @@ fn answers(node: Builder) -> Builder {
     node.service(|| Answerer(Arc::default()))
 }
 
+/// Changes a node so that its build fails.
+type Mistake = fn(Builder) -> Builder;
+
 #[test]
 fn settings_that_do_not_fit_are_errors_of_the_build() {
-    let cases: [(fn(Builder) -> Builder, &str); 15] = [
+    let cases: [(Mistake, &str); 15] = [
         (
             |node| node.backpressure_threshold("number", 80),
             "the threshold of topic `number` (`Builder::backpressure_threshold`): unknown topic: \

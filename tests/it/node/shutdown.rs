@@ -152,28 +152,51 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
-    struct Parent;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    type Flag = std::sync::Arc<AtomicBool>;
+    struct Parent(Flag, Flag);
     #[service(emits(Number))]
     impl Parent {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let mut numbers = ctx.publisher::<Number>()?;
-            let (begins, begun) = channel();
+            let (polled, reader_ended) = (self.0.clone(), self.1.clone());
             ctx.spawn(async move {
-                begins.send(()).unwrap();
+                polled.store(true, Ordering::Relaxed);
                 // One long poll: the reader ends meanwhile, if nothing holds it.
-                std::thread::sleep(Duration::from_millis(100));
+                for _ in 0..1_000_000 {
+                    if reader_ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
                 numbers.try_emit(Number { value: 7 }).expect("room");
             });
-            while begun.try_recv().is_err() {
+            while !self.0.load(Ordering::Relaxed) {
                 ctx.yield_now().await;
             }
             ctx.shutdown();
             Ok(())
         }
     }
+    struct Reader(Flag, Sender<u64>);
+    #[service(reads(Number))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            while let Some(delivery) = numbers.recv().await {
+                self.1.send(delivery.message().expect("no gap").value)?;
+            }
+            self.0.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+    let (polled, ended) = (Flag::default(), Flag::default());
     let (sender, received) = channel();
-    let builder = Node::builder("main").service(|| Parent);
-    run(builder.service(move || Taker(sender.clone()))).await;
+    let reader_ended = ended.clone();
+    let builder = Node::builder("main")
+        .service(move || Parent(polled.clone(), ended.clone()))
+        .service(move || Reader(reader_ended.clone(), sender.clone()));
+    run(builder).await;
     assert!(received.iter().eq([7]));
 }
 

@@ -37,9 +37,12 @@ fn issue(files: &Certificates, change: impl FnOnce(&mut CertificateParams)) {
     files.write_pair("far", &authority.issue_as(params));
 }
 
+/// Changes the files of a node so that it does not start.
+type Mistake = fn(&Certificates);
+
 #[tokio::test]
 async fn mistakes_in_files_are_start_errors_with_their_place() {
-    let cases: [(&str, fn(&Certificates), &str); 10] = [
+    let cases: [(&str, Mistake, &str); 10] = [
         (
             "3:15",
             |files| std::fs::remove_file(files.path().join("far.pem")).unwrap(),
