@@ -30,24 +30,30 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     assert_eq!(within("the end", reader.recv()).await, None);
 }
 
+/// Of one publisher, and of nearly as many as a link can have.
 #[tokio::test]
-async fn a_lost_end_is_sent_again_without_a_gap() {
-    let (dir, there, here) = sides("lost-end", 64, 64);
-    let server = Arc::new(there.server_for("here", Policy::Block));
-    let mut reader = here.reader();
-    let wire = Wire::new();
-    there.serve(server.clone(), dir.place());
-    here.read_over(&wire, dir.place(), Policy::Block);
-    let mut publisher = there.publisher();
-    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    take(&mut reader, 0..3).await;
-    reader.done();
-    until("all is confirmed", || server.progress() == 3).await;
-    wire.limit_down(Some(0));
-    drop(publisher);
-    wire.until_held("the end is on its way").await;
-    wire.cut().await;
-    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+async fn lost_ends_are_sent_again_without_a_gap() {
+    for count in [1, 120] {
+        let (dir, there, here) = sides("lost-ends", 64, 64);
+        let server = Arc::new(there.server_for("here", Policy::Block));
+        let mut reader = here.reader();
+        let wire = Wire::new();
+        there.serve(server.clone(), dir.place());
+        here.read_over(&wire, dir.place(), Policy::Block);
+        let publisher = |epoch| there.numbers.publisher::<Number>("publisher", 100 + epoch);
+        let mut publishers: Vec<_> = (0..count).map(|epoch| publisher(epoch).unwrap()).collect();
+        for publisher in &mut publishers {
+            publisher.try_emit(Number { value: 0 }).unwrap();
+            take(&mut reader, 0..1).await;
+        }
+        reader.done();
+        until("all is confirmed", || server.progress() == count).await;
+        wire.limit_down(Some(0));
+        drop(publishers);
+        wire.until_held("the ends are on their way").await;
+        wire.cut().await;
+        assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+    }
 }
 
 #[message(topic = "numbers", id = 2)]

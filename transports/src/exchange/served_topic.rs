@@ -16,11 +16,11 @@ use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{
     EgressReader, EgressStream, MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered,
 };
-use crate::stream::NodeLink;
+use crate::stream::{NodeLink, STREAMS};
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
-/// ended.
-const ENDS: usize = 64;
+/// ended: it may have as many streams open, whose ends are lost with a connection.
+const ENDS: usize = STREAMS;
 
 /// The messages of a topic that a remote reader has not confirmed.
 #[derive(Debug)]
