@@ -111,7 +111,8 @@ fn close_confirms_what_arrived() {
 fn a_sender_with_little_room_gets_early_confirmations() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
     let (_, export) = subscribe(&mut pair, 1024);
-    let stream = open(&mut pair, export, 77, 0);
+    let link = &mut pair.sides[LEFT].link;
+    let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
     for _ in 0..10 {
         send(&mut pair, stream, 64).unwrap();
         pair.deliver();
