@@ -3,7 +3,7 @@
 
 use std::{
     env,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
     path::{Path, PathBuf},
@@ -163,8 +163,12 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    // Before it was locked, it may have been removed.
-    Ok((file.try_lock().is_ok() && directory.exists()).then_some(file))
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+        // Before it was locked, it may have been removed.
+        Ok(()) => Ok(directory.exists().then_some(file)),
+    }
 }
 
 /// Removes the directories of launchers that were killed: nobody has locked them.

@@ -53,14 +53,12 @@ impl SignalFile {
     /// # Errors
     /// If it cannot be written, or another run writes it.
     pub fn reserve(path: &Path) -> Result<File, FileError> {
-        // To open a pipe waits for its reader, and a service that is restarted cannot truncate it.
-        let refused = match fs::metadata(path) {
-            Ok(found) if found.file_type().is_fifo() => Some("it is a pipe: expected a file"),
-            _ => None,
-        };
         let reserve = || {
-            if let Some(refused) = refused {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, refused));
+            // To open a pipe waits for its reader, and a service that is restarted cannot truncate
+            // it.
+            if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+                let text = "it is a pipe: expected a file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
             match file.try_lock() {
