@@ -85,12 +85,14 @@ impl Sample {
 /// An item that shows whether it arrived, and in order.
 pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
     /// Items prepared in advance, so that making one costs the loop nothing.
-    fn supply() -> [Self; SAMPLES];
+    type Supply: AsMut<[Self]>;
+
+    fn supply() -> Self::Supply;
 
     /// The item to send at position `number`.
     #[inline]
-    fn nth(supply: &mut [Self; SAMPLES], number: usize) -> &Self {
-        &supply[number % SAMPLES]
+    fn nth(supply: &mut Self::Supply, number: usize) -> &Self {
+        &supply.as_mut()[number % SAMPLES]
     }
 
     /// Adds an item that arrived.
@@ -106,12 +108,14 @@ pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
 
 /// Each item is its own number.
 impl Item for u64 {
-    fn supply() -> [u64; SAMPLES] {
-        [0; SAMPLES]
+    type Supply = [u64; 1];
+
+    fn supply() -> [u64; 1] {
+        [0]
     }
 
     #[inline]
-    fn nth(supply: &mut [u64; SAMPLES], number: usize) -> &u64 {
+    fn nth(supply: &mut [u64; 1], number: usize) -> &u64 {
         supply[0] = number as u64;
         &supply[0]
     }
@@ -123,6 +127,8 @@ impl Item for u64 {
 }
 
 impl Item for Sample {
+    type Supply = [Sample; SAMPLES];
+
     fn supply() -> [Sample; SAMPLES] {
         // Hides the values from the compiler. Hiding each item instead would cost a store per item,
         // which affects some columns more than others.
@@ -146,6 +152,8 @@ pub(crate) struct Wide {
 const _: () = assert!(size_of::<Wide>() == 64);
 
 impl Item for Wide {
+    type Supply = [Wide; SAMPLES];
+
     fn supply() -> [Wide; SAMPLES] {
         black_box(samples().map(|sample| Wide { sample, more: !sample.time }))
     }

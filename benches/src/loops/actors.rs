@@ -224,7 +224,7 @@ fn run<T: Send + 'static>(
     result.ok().flatten().ok_or_else(|| Mismatch::new(name, "an actor ended"))
 }
 
-/// A column of this work, which takes so long, and whose actors handle each number once.
+/// Runs `work`, which returns how long it took, and checks the messages that its actors handled.
 fn handled<L: Library, W>(place: Place, work: impl Fn(Arc<Report>, usize) -> W + 'static) -> Column
 where
     W: Future<Output = Option<Duration>> + Send + 'static,

@@ -14,7 +14,7 @@ pub(crate) const BATCH: usize = 512;
 #[inline(never)]
 fn send_batch<P: Task<End: Push>>(
     sender: &mut P,
-    supply: &mut [<P::End as Push>::Item; SAMPLES],
+    supply: &mut <<P::End as Push>::Item as Item>::Supply,
     first: usize,
 ) -> usize {
     sender.poll(|sender| {
@@ -47,9 +47,10 @@ where
     sent_by(send_batch, name, timed, ends)
 }
 
-/// As [`fan`], and `send` sends the batch whose first number it gets.
+/// Sends a batch with `send`, which gets the number of its first item, then every receiver receives
+/// all of it.
 fn sent_by<P: 'static, Q: Task<End: Pop> + 'static>(
-    send: impl Fn(&mut P, &mut [<Q::End as Pop>::Item; SAMPLES], usize) -> usize + 'static,
+    send: impl Fn(&mut P, &mut <<Q::End as Pop>::Item as Item>::Supply, usize) -> usize + 'static,
     name: &'static str,
     timed: Timed,
     (mut sender, mut receivers): (P, Vec<Q>),

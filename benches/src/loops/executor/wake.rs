@@ -10,7 +10,6 @@ use super::host::Runtime;
 use super::services::{CLIENT, ECHO, FITS, Task, trips};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
-use crate::loops::shm::nodes::Place;
 use crate::threads;
 
 /// Two services of one node, on two executors on two threads.
@@ -57,8 +56,11 @@ pub(crate) fn services(
 pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     Column::new(name, move |operations| {
         let task = Task::of(operations);
-        let sides = [Side::Writer, Side::Reader];
-        let [client, echo] = sides.map(|side| Place::Spinning.execution(&cores, side));
+        let [client, echo] = [Side::Writer, Side::Reader].map(|side| {
+            let core = cores.of(side);
+            core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
+                .wait(WaitStrategy::Spin)
+        });
         let node =
             trips(true, &task).execution(CLIENT, client).execution(ECHO, echo).build().expect(FITS);
         Runtime::Tokio.run_node(name, node)?;

@@ -125,7 +125,7 @@ impl Place {
         all.find(|place| format!("{place:?}") == name).expect("a place")
     }
 
-    pub(crate) fn execution(self, cores: &Cores, side: Side) -> Execution {
+    fn execution(self, cores: &Cores, side: Side) -> Execution {
         let own = match (self, cores.of(side)) {
             (Place::Thread | Place::Spinning, Some(core)) => Execution::pinned([core]),
             (Place::Thread | Place::Spinning, None) => Execution::dedicated(),
