@@ -19,7 +19,7 @@ use crate::local::{
 use crate::stream::{NodeLink, STREAMS};
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
-/// ended: it may have as many streams open, whose ends are lost with a connection.
+/// ended: a lost connection can lose the ends of all streams that the reader has open.
 const ENDS: usize = STREAMS;
 
 /// The messages of a topic that a remote reader has not confirmed.
