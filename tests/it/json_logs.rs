@@ -1,5 +1,5 @@
-//! Logs as JSON: the lines of one trace are found by its id. That traces cross processes is tested in
-//! `traces`.
+//! Logs as JSON: the lines of one trace are found by its id. `traces` has traces that cross
+//! processes.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;

@@ -24,7 +24,7 @@ pub(crate) async fn end(running: Running) -> Report {
 /// Longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// Waits until this is so.
+/// Waits until `is_so` returns true, as long as [`within`] does.
 pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
     within(async {
         while !is_so() {

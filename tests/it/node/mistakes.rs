@@ -88,13 +88,18 @@ fn settings_that_do_not_fit_are_errors_of_the_build() {
         ),
         (
             |node| node.fast_handler_of("numbers", "limit", |_: &Trade| Ok(())),
-            "topic `numbers` carries",
+            "topic `numbers` carries Number (id 1, 8 bytes, digest",
         ),
-        (|node| node.fast_handler("a limit", |_: &Number| Ok(())), "invalid name"),
+        (
+            |node| node.fast_handler("a limit", |_: &Number| Ok(())),
+            "fast handler `a limit` (`Builder::fast_handler`): invalid name: expected at least one \
+             character, and no space, `=` or control character [M0020]",
+        ),
         (|node| node.named_service("a=b", || Endless), "invalid service name `a=b`: "),
         (
             |node| node.fast_handler_of("mycelium.dead-letters", "limit", |_: &Number| Ok(())),
-            "mycelium.",
+            "invalid topic `mycelium.dead-letters`: names that start with `mycelium.` are reserved \
+             [M0020]",
         ),
     ];
     for (set, expected) in cases {

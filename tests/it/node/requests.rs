@@ -20,7 +20,6 @@ use mycelium_tokio::Tokio;
 use crate::conserved::requests as conserved;
 use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
 use crate::running::{LONG, end, next, start};
-use crate::support::idle_services;
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -244,19 +243,49 @@ async fn services_that_request_of_each_other_end_at_a_shutdown() {
 }
 
 #[message(topic = "progress", id = 44)]
-pub(crate) struct Progress {
+struct Progress {
     done: u64,
 }
 
-idle_services! {
-    Worker(answers(Ask), emits(Progress));
-    Boss(requests(Ask), reads(Progress));
+/// Answers, and emits what the one who requests reads: a circle with one topic.
+struct Worker;
+
+#[service(answers(Ask), emits(Progress))]
+impl Worker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut requests = ctx.requests::<Ask>();
+        let mut done = 0;
+        while let Some(asked) = requests.recv().await {
+            done += 1;
+            ctx.emit(Progress { done }).await?;
+            asked.reply_with(|ask| double(ask.value));
+        }
+        Ok(())
+    }
 }
 
-/// Nobody waits for room in a ring: the program is not refused.
-#[test]
-fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
-    Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
+struct Boss;
+
+#[service(requests(Ask), reads(Progress))]
+impl Boss {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut progress = ctx.subscribe::<Progress>()?;
+        for value in 0..3 {
+            assert_eq!(ctx.request(ask(value)).await?, double(value));
+        }
+        for done in 1..=3 {
+            let message = progress.recv().await.and_then(|delivery| delivery.message());
+            assert_eq!(message.map(|message| message.done), Some(done));
+        }
+        progress.unsubscribe();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
+    let node = Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ async fn a_storm_that_does_not_end_makes_the_supervisor_give_up() {
         let running = start(storm(u64::MAX).supervisor(supervisor(strategy, 50)));
         let error = running.join().await.unwrap_err();
         let text = error.to_string();
-        let expected = "` failed permanently after 50 restarts by supervisor `top` within 86400s: again [M0054]";
+        let expected = "` failed permanently after 50 restarts by supervisor `top` within \
+                        86400s: again [M0054]";
         assert!(text.ends_with(expected), "{strategy}: {text}");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn limit_descriptors(current: Option<u64>) {
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
 }
 
-/// Sends hello byte by byte on so many connections, never to the end.
+/// Sends a hello byte by byte on at most `most` connections at a time, and never its last byte.
 pub(crate) fn drip(place: &Place, most: usize) {
     let greeting = hello("drip", 1, 1);
     let mut open = VecDeque::new();

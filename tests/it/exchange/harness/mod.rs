@@ -1,6 +1,7 @@
 //! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
-//! (`side`), their notices (`notices`), processes of peers (`child`), a connection that can be delayed and cut (`wire`), the
-//! bytes of a peer that does not use our code (`raw_peer`), and such a peer over TLS (`tls`).
+//! (`side`), their notices (`notices`), processes of peers (`child`), a connection that can be
+//! delayed and cut (`wire`), the bytes of a peer that does not use our code (`raw_peer`), and such a
+//! peer over TLS (`tls`).
 
 mod child;
 mod notices;
@@ -86,8 +87,8 @@ impl TestDir {
     }
 }
 
-/// A directory, a publisher's side `there` and a reader's side `here`, with this many slots in their
-/// rings.
+/// A directory, a publisher's side `there` and a reader's side `here`; the numbers are the slots of
+/// their rings.
 pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
     sides_over(Carrier::Unix, name, there, here)
 }
