@@ -3,5 +3,5 @@
 
 #[test]
 fn refusals_say_what_to_do() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    trybuild::TestCases::new().compile_fail("ui/*.rs");
 }
