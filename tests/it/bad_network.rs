@@ -5,7 +5,7 @@
 //!
 //! `FAULT_SEEDS=50 cargo test --test it bad_network` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
-#![cfg(all(feature = "metrics", feature = "topology"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::any::Any;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{Context, Delivery, Node, Result, Running, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Result, Running, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use tokio::time::sleep;
@@ -22,7 +22,9 @@ use tokio::time::sleep;
 use crate::certificates::Certificates;
 use crate::conserved::{accounted, conserved};
 use crate::loopback::host;
+use crate::numbers::{Counter, Number};
 use crate::proxy::Proxy;
+use crate::running::of_links;
 use crate::support::seeds;
 use crate::way::{End, Fault};
 
@@ -50,25 +52,6 @@ over_tcp_and_tls! {
     connections_that_are_accepted_and_ended_are_tried_again,
     a_partition_of_one_reader_or_of_both_heals_under_load,
     damaged_bytes_alter_messages_and_lose_and_repeat_none,
-}
-
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
-}
-
-/// Emits `count` numbers as fast as it can, and waits for the shutdown.
-struct Counter(u64);
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.0 {
-            ctx.emit(Number { value }).await?;
-        }
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
 }
 
 /// What a reader got.
@@ -147,8 +130,7 @@ impl Reader {
 
     /// How many of its connections have ended with an error.
     fn errors(&self) -> u64 {
-        let lines = self.node.counters().into_iter().filter(|line| line.kind == Kind::Link);
-        lines.map(|line| line.value("errors")).sum()
+        of_links(&self.node, "errors")
     }
 }
 
@@ -168,12 +150,7 @@ impl Security {
             #[cfg(feature = "tls")]
             Security::Tls => {
                 let certificates = Certificates::of(name, &["far", "near", "aside"]);
-                let directory = certificates.path().display();
-                let lines = format!(
-                    "[tls]\ncertificate = \"{directory}/{{node}}.pem\"\n\
-                     key = \"{directory}/{{node}}.key\"\nauthorities = \"{directory}/ca.pem\"\n"
-                );
-                (lines, Box::new(certificates))
+                (certificates.section(), Box::new(certificates))
             }
         }
     }
@@ -204,7 +181,7 @@ impl World {
             let (taker, watcher) = (sender.clone(), sender);
             let node = Node::builder(name)
                 .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
-                .service(move || Counter(count))
+                .service(move || Counter { count, stays: true })
                 .service(move || Taker(taker.clone()))
                 .named_service("Watcher", move || Taker(watcher.clone()));
             node.build().unwrap().start(Tokio::current().unwrap()).unwrap()

@@ -1,5 +1,5 @@
 //! Each code is that of an error, and has an entry in `docs/errors.md`; no other code has one.
-#![cfg(all(target_os = "linux", feature = "describe"))]
+#![cfg(all(target_os = "linux", feature = "describe", feature = "metrics", feature = "signals"))]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use mycelium::{
     BatchError, BuildError, Code, EmitError, Error, KeyedTellError, OutError, OverviewError,
-    Refusal, SpawnActorError, StartError, SubscribeError, ThreadError, message,
+    Refusal, SpawnActorError, StartError, SubscribeError, ThreadError,
 };
 use mycelium_core::link::ConfigError;
 use mycelium_executor::SpawnError;
@@ -18,10 +18,7 @@ use mycelium_transports::memory::MemoryError;
 use mycelium_transports::stream::DriveError;
 use mycelium_transports::untyped::UntypedError;
 
-#[message(topic = "ticks", id = 1)]
-struct Tick {
-    price: u64,
-}
+use crate::node::services::Number;
 
 /// The sources of a directory and below.
 fn sources(directory: &Path, texts: &mut String) {
@@ -92,7 +89,8 @@ fn an_error_has_the_code_of_its_cause_once_at_the_end() {
         OverviewError::Build {
             nodes: vec![main()], program: text("./app"), is_general: false, error: build(),
         } => SERVICE_TWICE,
-        OutError::Refused(EmitError::new("ticks".into(), Tick { price: 7 }, full())) => TOPIC_FULL,
+        OutError::Refused(EmitError::new("ticks".into(), Number { value: 7 }, full()))
+            => TOPIC_FULL,
         BatchError::new("ticks".into(), 3, full()) => TOPIC_FULL,
         SpawnActorError::Executor { actor: "Pool", error: SpawnError::LocalUnsupported }
             => TASK_NOT_SEND,

@@ -1,68 +1,44 @@
 //! Defects of the earlier system that a node does not have. The name of each test begins with
 //! the id of its defect.
-#![cfg(all(feature = "metrics", feature = "topology"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{
-    BuildError, Context, Delivery, GapReason, Node, Outcome, Policy, Result, Running, Topology,
+    BuildError, Builder, Context, Delivery, GapReason, Node, Outcome, Policy, Result, Topology,
     message, service,
 };
 use mycelium_tokio::Tokio;
 
-#[message(topic = "ticks", id = 1)]
-#[derive(Debug, PartialEq)]
-struct Tick {
-    number: u64,
-}
+use crate::node::services::{Number, Source, Square};
+use crate::running::{end, run, start};
+use crate::support::idle_services;
 
-#[message(topic = "trades", id = 2)]
-struct Trade {
-    number: u64,
-}
-
-/// Emits this many ticks.
-struct Feed(u64);
-
-#[service(emits(Tick))]
-impl Feed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..self.0 {
-            ctx.emit(Tick { number }).await?;
-        }
-        Ok(())
-    }
-}
-
-fn topology(text: &str) -> Topology {
-    Topology::parse("defects.toml", text).unwrap()
-}
-
-fn start(node: Node) -> Running {
-    node.start(Tokio::current().unwrap()).unwrap()
+/// A node with a source of this many numbers, and these settings.
+fn counting(text: &str, count: u64) -> Builder {
+    let topology = Topology::parse("defects.toml", text).unwrap();
+    Node::builder("main").topology(topology).service(move || Source { count })
 }
 
 #[tokio::test]
 async fn l1_a_slow_reader_knows_the_number_of_missed_messages() {
-    let node = Node::builder("main").topology(topology("[topic.ticks]\ncapacity = 16"));
-    let node = node.service(|| Feed(1_000)).build().unwrap();
-    let mut ticks = node.subscribe::<Tick>("slow", Policy::DropOldest).unwrap();
-    start(node).join().await.unwrap();
-    let Some(Delivery::Gap(gap)) = ticks.recv().await else { panic!("expected a gap") };
+    let node = counting("[topic.numbers]\ncapacity = 16", 1_000).build().unwrap();
+    let mut numbers = node.subscribe::<Number>("slow", Policy::DropOldest).unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    let Some(Delivery::Gap(gap)) = numbers.recv().await else { panic!("expected a gap") };
     assert_eq!((gap.count, gap.exact, gap.reason), (984, true, GapReason::Overwritten));
     let mut rest = Vec::new();
-    while let Some(delivery) = ticks.recv().await {
-        rest.push(delivery.message().unwrap().number);
+    while let Some(delivery) = numbers.recv().await {
+        rest.push(delivery.message().unwrap().value);
     }
     assert!(rest.into_iter().eq(984..1_000));
 }
 
 #[tokio::test]
 async fn l10_an_emit_without_a_reader_is_no_error_and_is_counted() {
-    let node = Node::builder("main").service(|| Feed(5)).build().unwrap();
-    let report = start(node).join().await.unwrap();
+    let report = run(counting("", 5)).await;
     assert_eq!(report.services[0].outcome, Outcome::Completed);
     let lines = report.counters.iter();
     let line = lines.into_iter().find(|line| line.kind == Kind::Publisher).unwrap();
@@ -70,42 +46,36 @@ async fn l10_an_emit_without_a_reader_is_no_error_and_is_counted() {
 }
 
 #[message(topic = "others", id = 1)]
-struct Other {
+pub(crate) struct Other {
     first: u32,
     second: u32,
 }
 
-struct OtherFeed;
-
-#[service(emits(Other))]
-impl OtherFeed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit(Other { first: 1, second: 2 }).await?)
-    }
+idle_services! {
+    OtherSource(emits(Other));
 }
 
 #[test]
 fn l11_two_types_of_one_id_are_refused_by_name() {
-    let node = Node::builder("main").service(|| Feed(1)).service(|| OtherFeed).build();
-    let error = node.unwrap_err();
+    let error = counting("", 1).service(|| OtherSource).build().unwrap_err();
     assert!(matches!(error, BuildError::DuplicateId { id: 1, .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "messages `it::defects::Tick` and `it::defects::Other` both have id 1: give one of them \
-         another id (`#[message(id = ..)]`) [M0003]"
+        "messages `it::node::services::Number` and `it::defects::Other` both have id 1: give one of \
+         them another id (`#[message(id = ..)]`) [M0003]"
     );
 }
 
-/// Emits many ticks for each trade.
+/// Emits many numbers for each square.
 struct Chatty;
 
-#[service(emits(Tick, Trade))]
+#[service(emits(Number, Square))]
 impl Chatty {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..10 {
-            ctx.emit(Trade { number }).await?;
-            for tick in 0..1_000 {
-                ctx.emit(Tick { number: tick }).await?;
+        for square in 0..10 {
+            ctx.emit(Square { value: square }).await?;
+            for value in 0..1_000 {
+                ctx.emit(Number { value }).await?;
             }
         }
         Ok(())
@@ -114,30 +84,33 @@ impl Chatty {
 
 #[tokio::test]
 async fn l12_a_busy_topic_drops_no_message_of_another_one() {
-    let text = "[topic.ticks]\ncapacity = 16\n[topic.trades]\ncapacity = 16\n";
-    let node = Node::builder("main").topology(topology(text)).service(|| Chatty).build().unwrap();
-    let mut ticks = node.subscribe::<Tick>("ticks", Policy::DropOldest).unwrap();
-    let mut trades = node.subscribe::<Trade>("trades", Policy::DropOldest).unwrap();
-    start(node).join().await.unwrap();
-    assert!(matches!(ticks.recv().await, Some(Delivery::Gap(_))));
-    for number in 0..10 {
-        let trade = trades.recv().await.and_then(Delivery::message);
-        assert_eq!(trade.map(|trade| trade.number), Some(number));
+    let text = "[topic.numbers]\ncapacity = 16\n[topic.squares]\ncapacity = 16\n";
+    let node = Node::builder("main").topology(Topology::parse("defects.toml", text).unwrap());
+    let node = node.service(|| Chatty).build().unwrap();
+    let mut numbers = node.subscribe::<Number>("numbers", Policy::DropOldest).unwrap();
+    let mut squares = node.subscribe::<Square>("squares", Policy::DropOldest).unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert!(matches!(numbers.recv().await, Some(Delivery::Gap(_))));
+    for value in 0..10 {
+        let square = squares.recv().await.and_then(Delivery::message);
+        assert_eq!(square, Some(Square { value }));
     }
 }
 
 #[tokio::test]
 async fn l13_after_a_gap_messages_arrive_again_and_each_publisher_has_its_own_sequences() {
-    let node = Node::builder("main").topology(topology("[topic.ticks]\ncapacity = 8"));
-    let node = node.service(|| Feed(100)).named_service("Second", || Feed(50)).build().unwrap();
-    let mut ticks = node.subscribe::<Tick>("slow", Policy::DropOldest).unwrap();
-    start(node).join().await.unwrap();
+    let node = counting("[topic.numbers]\ncapacity = 8", 100)
+        .named_service("Second", || Source { count: 50 })
+        .build()
+        .unwrap();
+    let mut numbers = node.subscribe::<Number>("slow", Policy::DropOldest).unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
     let (mut missed, mut received) = (0, 0);
-    while let Some(delivery) = ticks.recv().await {
+    while let Some(delivery) = numbers.recv().await {
         match delivery {
             Delivery::Gap(gap) => missed += gap.count,
-            Delivery::Msg(tick) => {
-                assert_eq!(tick.sequence(), tick.number);
+            Delivery::Msg(number) => {
+                assert_eq!(number.sequence(), number.value);
                 received += 1;
             }
         }
@@ -173,23 +146,22 @@ async fn h3_failures_that_are_long_ago_do_not_count_and_a_panic_is_survived() {
     let (runs, counted) = channel();
     let mut made = 0;
     let text = "[service.Hourly]\nmax_restarts = 3\nrestart_window = \"1m\"\n";
-    let node = Node::builder("main").topology(topology(text));
+    let node = Node::builder("main").topology(Topology::parse("defects.toml", text).unwrap());
     let node = node.service(move || Hourly(runs.clone())).service(move || {
         made += 1;
         Panics(made - 1)
     });
-    let running = start(node.build().unwrap());
+    let running = start(node);
     // More than three times the limit.
     tokio::time::sleep(Duration::from_secs(10 * 3_700)).await;
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
     assert!(counted.try_iter().count() >= 10);
 }
 
 #[test]
 fn a8_an_impossible_capacity_is_an_error_with_its_place() {
     for capacity in ["0", "1", "3", "-8", "9223372036854775807"] {
-        let text = format!("[topic.ticks]\ncapacity = {capacity}\n");
+        let text = format!("[topic.numbers]\ncapacity = {capacity}\n");
         let error = Topology::parse("a8.toml", &text).unwrap_err().to_string();
         assert!(error.starts_with("a8.toml:2:12: invalid capacity"), "{error}");
     }

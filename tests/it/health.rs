@@ -1,6 +1,6 @@
 //! The health of nodes and services: the fold of events against the definitions of
 //! `docs/guarantees.md`, and nodes whose services fail, are slow, hang, or lose their peers.
-#![cfg(all(feature = "metrics", feature = "topology"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod model;
 mod nodes;

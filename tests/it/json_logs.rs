@@ -4,46 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use mycelium::{Context, Node, Result, Span, SpanSink, message, service};
+use mycelium::{Context, Node, Result, Span, SpanSink, service};
 use mycelium_tokio::Tokio;
 use serde_json::Value;
 
+use crate::node::services::{Number, Source, Square};
 use crate::support::in_role;
-
-#[message(topic = "readings", id = 1)]
-struct Reading {
-    value: u64,
-}
-
-#[message(topic = "alarms", id = 2)]
-struct Alarm {
-    value: u64,
-}
 
 const READINGS: u64 = 10;
 
-struct Sensor;
-
-#[service(emits(Reading))]
-impl Sensor {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..READINGS {
-            ctx.emit(Reading { value }).await?;
-        }
-        Ok(())
-    }
-}
-
 struct Judge;
 
-#[service(reads(Reading), emits(Alarm))]
+#[service(reads(Number), emits(Square))]
 impl Judge {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut readings = ctx.subscribe::<Reading>()?;
-        while let Some(delivery) = readings.recv().await {
-            let Some(reading) = delivery.message() else { continue };
-            ctx.info("too high", reading.value);
-            ctx.emit(Alarm { value: reading.value }).await?;
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Some(number) = delivery.message() else { continue };
+            ctx.info("too high", number.value);
+            ctx.emit(Square { value: number.value }).await?;
         }
         Ok(())
     }
@@ -51,13 +30,13 @@ impl Judge {
 
 struct Siren;
 
-#[service(reads(Alarm))]
+#[service(reads(Square))]
 impl Siren {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut alarms = ctx.subscribe::<Alarm>()?;
-        while let Some(delivery) = alarms.recv().await {
-            let Some(alarm) = delivery.message() else { continue };
-            ctx.warn("alarm", alarm.value);
+        let mut squares = ctx.subscribe::<Square>()?;
+        while let Some(delivery) = squares.recv().await {
+            let Some(square) = delivery.message() else { continue };
+            ctx.warn("alarm", square.value);
         }
         ctx.info("quiet", ());
         Ok(())
@@ -82,7 +61,7 @@ async fn process() {
     }
     assert!(mycelium::init_json());
     let builder = Node::builder("hall").traces(1.0, Nowhere);
-    let node = builder.service(|| Sensor).service(|| Judge).service(|| Siren);
+    let node = builder.service(|| Source { count: READINGS }).service(|| Judge).service(|| Siren);
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
 }
 

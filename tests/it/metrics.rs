@@ -1,22 +1,16 @@
 //! The counters, gauges and histograms of services, as readers see them: while the service runs,
 //! after restarts and after its end. And the errors of invalid ones.
-#![cfg(all(feature = "metrics", feature = "testing"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::{Bucket, Kind, Metric, MetricValue};
 use mycelium::testing::ServiceTest;
-use mycelium::{
-    Context, Counter, Delivery, MetricError, Node, Result, StartError, message, service,
-};
+use mycelium::{Context, Counter, Delivery, MetricError, Node, Result, StartError, service};
 
+use crate::node::services::Number;
 use crate::running::start;
-
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
-}
 
 /// The value of the metric with this name and, if not empty, this first label.
 fn value(metrics: &[Metric], name: &str, label: &str) -> MetricValue {

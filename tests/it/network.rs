@@ -7,55 +7,18 @@ mod defects;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium::{BuildError, Carrier, Node, Running, StartError, Topology};
+use mycelium::{Carrier, StartError};
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
-use mycelium_transports::counters::Kind;
 use mycelium_transports::endpoint::{BindError, Endpoint};
 use socket2::{Domain, Socket, Type};
 
 use crate::loopback::host;
-use crate::numbers::{Counter, Taker, within};
-use crate::running::{end, until};
-use crate::support::Directory;
-
-/// `far` sends numbers, `near` takes them.
-pub(crate) struct Pair {
-    pub(crate) text: String,
-    directory: Directory,
-    taken: Sender<u64>,
-}
-
-impl Pair {
-    pub(crate) fn new(name: &str, text: String) -> (Pair, Receiver<u64>) {
-        let (taken, received) = channel();
-        (Pair { text, directory: Directory::new(&format!("network-{name}")), taken }, received)
-    }
-
-    pub(crate) fn build(&self, name: &str, count: u64) -> Result<Node, BuildError> {
-        let topology = Topology::parse("t.toml", &self.text)?.in_directory(&self.directory.0);
-        let (taken, beside) = (self.taken.clone(), self.taken.clone());
-        Node::builder(name)
-            .topology(topology)
-            .service(move || Counter { count, stays: count == NONE })
-            .service(move || Taker(taken.clone()))
-            .named_service("Beside", move || Taker(beside.clone()))
-            .build()
-    }
-
-    pub(crate) fn start(&self, name: &str, count: u64) -> Running {
-        self.build(name, count).unwrap().start(Tokio::current().unwrap()).unwrap()
-    }
-
-    pub(crate) fn start_error(&self, name: &str) -> StartError {
-        let started = self.build(name, 1).unwrap().start(Tokio::current().unwrap());
-        started.map(drop).unwrap_err()
-    }
-}
+use crate::numbers::{Pair, within};
+use crate::running::{end, of_links, until};
 
 pub(crate) const PORT: u16 = 7400;
 
@@ -93,9 +56,6 @@ pub(crate) fn there(text: &str) -> &str {
 }
 
 const COUNT: u64 = 500;
-
-/// `far` sends nothing, and stays until its shutdown.
-pub(crate) const NONE: u64 = 0;
 
 /// Numbers arrive over this carrier, in order, and both nodes end by themselves. Over a network, no
 /// Unix socket is made.
@@ -171,11 +131,7 @@ async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
     let liar = format!("{text}[link.default]\ntransport = \"tcp\"\nretry = \"1ms\"\n");
     let (other, stolen) = Pair::new("liar", liar);
     let near = other.start("near", COUNT);
-    let rejected = || -> u64 {
-        let lines = far.counters().into_iter().filter(|line| line.kind == Kind::Link);
-        lines.map(|line| line.value("rejected_peers")).sum()
-    };
-    until(|| rejected() >= 2).await;
+    until(|| of_links(&far, "rejected_peers") >= 2).await;
     within(end(near)).await;
     assert_eq!(stolen.try_iter().count(), 0);
     let near = pair.start("near", COUNT);

@@ -14,7 +14,7 @@ mod cancelled;
 mod circles;
 mod fast_handlers;
 mod faults;
-mod large;
+pub(crate) mod large;
 mod mistakes;
 mod pauses;
 mod requests;

@@ -4,15 +4,13 @@
 
 mod letters;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{Builder, Context, Node, Report, Result, Running, StartError, Topology, service};
+use mycelium::{Context, Report, Result, Running, StartError, service};
 use mycelium_transports::counters::Kind;
 
-use crate::numbers::{Counter, Number, Taker};
-use crate::running::{end, start, until, within};
-use crate::support::Directory;
+use crate::numbers::{NONE, Number, Pair};
+use crate::running::{end, of_links, start, until, within};
 
 /// Publishes one message, and then ignores the shutdown. `Patient` waits for the message to be
 /// confirmed, `Deaf` for ever.
@@ -72,53 +70,31 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// The two nodes, and their directory.
-pub(crate) struct Pair {
-    pub(crate) directory: Directory,
-    taken: Sender<u64>,
-}
-
-impl Pair {
-    pub(crate) fn new(name: &str) -> (Pair, Receiver<u64>) {
-        let (taken, received) = channel();
-        (Pair { directory: Directory::new(&format!("nodes-{name}")), taken }, received)
-    }
-
-    pub(crate) fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Builder {
-        let topology = Topology::parse("pair.toml", text).unwrap();
-        let taken = self.taken.clone();
-        Node::builder(name)
-            .topology(topology.in_directory(&self.directory.0))
-            .service(move || Counter { count, stays })
-            .service(move || Taker(taken.clone()))
+/// Starts a node that may have the services of this file.
+fn start_of(pair: &Pair, name: &str, count: u64) -> Running {
+    start(
+        pair.builder(name, count)
+            .unwrap()
             .named_service("Deaf", || Once { is_patient: false })
             .named_service("Patient", || Once { is_patient: true })
             .service(|| Ticker)
-            .service(|| Steady)
-    }
-
-    fn start(&self, name: &str, count: u64, stays: bool) -> Running {
-        self.start_of(TOPOLOGY, name, count, stays)
-    }
-
-    pub(crate) fn start_of(&self, text: &str, name: &str, count: u64, stays: bool) -> Running {
-        start(self.node(text, name, count, stays))
-    }
+            .service(|| Steady),
+    )
 }
 
 #[tokio::test]
 async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
-        let (pair, received) = Pair::new(&format!("order-{reversed}"));
+        let (pair, received) = Pair::new(&format!("order-{reversed}"), TOPOLOGY);
         let mut names = ["far", "near"];
         if reversed {
             names.reverse();
         }
-        let first = pair.start(names[0], 10_000, false);
+        let first = pair.start(names[0], 10_000);
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        let second = pair.start(names[1], 10_000, false);
+        let second = pair.start(names[1], 10_000);
         within(first.join()).await.unwrap();
         within(second.join()).await.unwrap();
         assert!(received.try_iter().eq(0..10_000));
@@ -129,11 +105,11 @@ async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
 /// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
 #[tokio::test]
 async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
-    let (pair, _received) = Pair::new("slow");
     let text = TOPOLOGY
         .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
         .replace("[\"Taker\"]", "[\"Steady\"]");
-    let nodes = ["far", "near"].map(|name| pair.start_of(&text, name, 30, false));
+    let (pair, _received) = Pair::new("slow", text);
+    let nodes = ["far", "near"].map(|name| start_of(&pair, name, 30));
     for node in nodes {
         within(node.join()).await.unwrap();
     }
@@ -141,17 +117,16 @@ async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
 
 #[tokio::test]
 async fn a_node_of_another_user_is_rejected() {
-    let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
-    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Stays\"]\nshutdown = \"100ms\"");
     let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
     for (user, welcome) in [(own + 1, false), (own, true)] {
-        let [far, near] = ["far", "near"].map(|name| pair.start_of(&text(user), name, 1, true));
+        let (pair, _received) = Pair::new("user", text(user));
+        let [far, near] = ["far", "near"].map(|name| pair.start(name, 1));
         if welcome {
             within(far.ready()).await.unwrap();
         }
-        let turned_away =
-            || -> u64 { far.counters().iter().map(|line| line.value("rejected_peers")).sum() };
+        let turned_away = || of_links(&far, "rejected_peers");
         until(|| welcome || turned_away() > 0).await;
         assert_eq!(turned_away() > 0, !welcome);
         near.shutdown();
@@ -164,9 +139,9 @@ async fn a_node_of_another_user_is_rejected() {
 /// Its publisher may end by the shutdown before any other part of the node learns of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
-    let (pair, received) = Pair::new("ticks");
     let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Ticker\"]");
-    let start = |name| pair.start_of(&text, name, 0, false);
+    let (pair, received) = Pair::new("ticks", text);
+    let start = |name| start_of(&pair, name, NONE);
     let near = start("near");
     for _ in 0..20 {
         let far = start("far");
@@ -180,10 +155,10 @@ async fn a_publisher_that_ends_by_the_shutdown_may_come_back() {
 #[tokio::test]
 async fn undelivered_messages_of_an_abandoned_service_are_named() {
     for name in ["Deaf", "Patient"] {
-        let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
         let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
         let text = TOPOLOGY.replace("[\"Counter\"]", &service);
-        let far = pair.start_of(&text, "far", 0, false);
+        let (pair, _received) = Pair::new(&format!("abandoned-{name}"), text);
+        let far = start_of(&pair, "far", NONE);
         let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
         until(|| sent() > 0).await;
         far.shutdown();
@@ -214,16 +189,9 @@ impl Few {
 #[tokio::test]
 async fn both_sides_of_a_link_count_the_same_as_taken() {
     for (few, count) in [(1, 1), (10, 10), (10, 100), (100, 100)] {
-        let (pair, _received) = Pair::new(&format!("few-{few}-{count}"));
         let text = TOPOLOGY.replace("\"Taker\"", "\"Few\"");
-        let start = |name| {
-            let topology = Topology::parse("pair.toml", &text).unwrap();
-            let node = Node::builder(name)
-                .topology(topology.in_directory(&pair.directory.0))
-                .service(move || Counter { count, stays: false })
-                .service(move || Few(few));
-            start(node)
-        };
+        let (pair, _received) = Pair::new(&format!("few-{few}-{count}"), text);
+        let start = |name| start(pair.builder(name, count).unwrap().service(move || Few(few)));
         let (far, near) = (start("far"), start("near"));
         let near = within(near.join()).await.unwrap();
         let far = within(far.join()).await.unwrap();
@@ -243,9 +211,9 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
 /// Deadlines of its services and of its links do not add up.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_has_one_deadline() {
-    let (pair, _received) = Pair::new("deadline");
     let deaf = TOPOLOGY.replace("[\"Counter\"]", "[\"Deaf\"]\nshutdown = \"1s\"");
-    let running = pair.start_of(&deaf, "far", 0, false);
+    let (pair, _received) = Pair::new("deadline", deaf);
+    let running = start_of(&pair, "far", NONE);
     tokio::time::sleep(Duration::from_millis(10)).await;
     let asked = tokio::time::Instant::now();
     running.shutdown();
@@ -257,9 +225,9 @@ async fn a_shutdown_has_one_deadline() {
 /// It has taken only some of them at half of its deadline.
 #[tokio::test(start_paused = true)]
 async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() {
-    let (pair, _received) = Pair::new("steady");
-    let text = TOPOLOGY.replace("\"Taker\"", "\"Steady\"");
-    let [far, near] = ["far", "near"].map(|name| pair.start_of(&text, name, 1_000, true));
+    let text = TOPOLOGY.replace("\"Counter\"", "\"Stays\"").replace("\"Taker\"", "\"Steady\"");
+    let (pair, _received) = Pair::new("steady", text);
+    let [far, near] = ["far", "near"].map(|name| start_of(&pair, name, 1_000));
     let taken = || {
         let counters = near.counters();
         let mut feeds = counters.iter().filter(|line| line.label("reader") == "Steady");
@@ -276,8 +244,8 @@ async fn a_reader_with_many_messages_of_another_node_ends_before_the_deadline() 
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_ready_ends_when_the_node_never_will_be() {
-    let (pair, _received) = Pair::new("never");
-    let running = pair.start("near", 0, false);
+    let (pair, _received) = Pair::new("never", TOPOLOGY);
+    let running = pair.start("near", NONE);
     running.shutdown();
     let limit = Duration::from_secs(60);
     assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");

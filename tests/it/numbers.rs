@@ -1,15 +1,15 @@
-//! A service that emits numbers and one that receives them, for tests with two nodes.
+//! Services that emit numbers and receive them, for tests with two nodes.
 
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::{Context, Delivery, Result, message, service};
+use mycelium::{
+    BuildError, Builder, Context, Node, Result, Running, StartError, Topology, service,
+};
+use mycelium_tokio::Tokio;
 
+pub(crate) use crate::node::services::{Number, Taker};
 pub(crate) use crate::running::within;
-
-#[message(topic = "numbers", id = 1)]
-pub(crate) struct Number {
-    pub(crate) value: u64,
-}
+use crate::support::Directory;
 
 /// Emits `count` numbers, and then ends or waits for the shutdown.
 pub(crate) struct Counter {
@@ -30,19 +30,45 @@ impl Counter {
     }
 }
 
-/// Sends all received numbers to a channel.
-pub(crate) struct Taker(pub(crate) Sender<u64>);
+/// The nodes of a file, of which one sends numbers and others take them, and their directory.
+pub(crate) struct Pair {
+    pub(crate) text: String,
+    pub(crate) directory: Directory,
+    taken: Sender<u64>,
+}
 
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            match delivery {
-                Delivery::Msg(number) => self.0.send(number.value)?,
-                Delivery::Gap(gap) => panic!("{gap}"),
-            }
-        }
-        Ok(())
+/// The sender sends nothing, and stays until its shutdown.
+pub(crate) const NONE: u64 = 0;
+
+impl Pair {
+    pub(crate) fn new(name: &str, text: impl Into<String>) -> (Pair, Receiver<u64>) {
+        let (taken, received) = channel();
+        let directory = Directory::new(&format!("nodes-{name}"));
+        (Pair { text: text.into(), directory, taken }, received)
+    }
+
+    pub(crate) fn builder(&self, name: &str, count: u64) -> Result<Builder, BuildError> {
+        let topology = Topology::parse("t.toml", &self.text)?.in_directory(&self.directory.0);
+        let (taken, beside) = (self.taken.clone(), self.taken.clone());
+        let builder = Node::builder(name)
+            .topology(topology)
+            .service(move || Counter { count, stays: count == NONE })
+            .named_service("Stays", move || Counter { count, stays: true })
+            .service(move || Taker(taken.clone()))
+            .named_service("Beside", move || Taker(beside.clone()));
+        Ok(builder)
+    }
+
+    pub(crate) fn build(&self, name: &str, count: u64) -> Result<Node, BuildError> {
+        self.builder(name, count)?.build()
+    }
+
+    pub(crate) fn start(&self, name: &str, count: u64) -> Running {
+        self.build(name, count).unwrap().start(Tokio::current().unwrap()).unwrap()
+    }
+
+    pub(crate) fn start_error(&self, name: &str) -> StartError {
+        let started = self.build(name, 1).unwrap().start(Tokio::current().unwrap());
+        started.map(drop).unwrap_err()
     }
 }

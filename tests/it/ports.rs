@@ -7,30 +7,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use mycelium::{
     BuildError, Context, Delivery, Node, Policy, Result, StartWarning, Topology, message, service,
 };
-use mycelium_tokio::Tokio;
 
-use crate::running::{end, run, within};
+use crate::node::services::{Number, Square};
+use crate::running::{end, run, start, within};
 
-#[message(topic = "swaps", id = 1)]
-#[derive(Debug, PartialEq)]
-struct Swap {
-    price: u64,
-}
-
-#[message(topic = "quotes", id = 2)]
-#[derive(Debug)]
-struct Quote {
-    price: u64,
-}
-
-/// Emits the prices from its number on.
+/// Emits the numbers from its own on.
 struct Feed(u64);
 
-#[service(emits(Swap as out))]
+#[service(emits(Number as out))]
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for price in self.0..self.0 + 100 {
-            ctx.emit_on(Self::out, Swap { price }).await?;
+        for value in self.0..self.0 + 100 {
+            ctx.emit_on(Self::out, Number { value }).await?;
         }
         Ok(())
     }
@@ -43,25 +31,25 @@ struct Merge {
     seen: Sender<(Vec<u64>, Vec<u64>)>,
 }
 
-#[service(reads(Swap as left, Swap as right), emits(Swap as merged, Quote))]
+#[service(reads(Number as left, Number as right), emits(Number as merged, Square))]
 impl Merge {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut left = ctx.subscribe_on(Self::left)?;
         let mut right = ctx.subscribe_on(Self::right)?;
         let mut last = ctx.publisher_on(Self::merged)?;
         while let Some(delivery) = left.recv().await {
-            let swap = delivery.message().expect("no gap");
-            self.left.push(swap.price);
-            ctx.emit_on(Self::merged, swap).await?;
+            let number = delivery.message().expect("no gap");
+            self.left.push(number.value);
+            ctx.emit_on(Self::merged, number).await?;
         }
         while let Some(delivery) = right.recv().await {
-            let swap = delivery.message().expect("no gap");
-            self.right.push(swap.price);
-            ctx.try_emit_on(Self::merged, swap)?;
-            ctx.emit(Quote { price: swap.price }).await?;
+            let number = delivery.message().expect("no gap");
+            self.right.push(number.value);
+            ctx.try_emit_on(Self::merged, number)?;
+            ctx.emit(Square { value: number.value }).await?;
         }
         assert!(ctx.queue_depth_on(Self::merged) <= 200);
-        last.emit(Swap { price: 0 }).await?;
+        last.emit(Number { value: 0 }).await?;
         self.seen.send((self.left.clone(), self.right.clone()))?;
         Ok(())
     }
@@ -69,12 +57,12 @@ impl Merge {
 
 struct Sink(Sender<u64>);
 
-#[service(reads(Swap as all, Quote))]
+#[service(reads(Number as all, Square))]
 impl Sink {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut all, mut quotes) = (ctx.subscribe_on(Self::all)?, ctx.subscribe::<Quote>()?);
+        let (mut all, mut quotes) = (ctx.subscribe_on(Self::all)?, ctx.subscribe::<Square>()?);
         while let Some(delivery) = all.recv().await {
-            self.0.send(delivery.message().expect("no gap").price)?;
+            self.0.send(delivery.message().expect("no gap").value)?;
         }
         while let Some(Delivery::Msg(_)) = quotes.recv().await {}
         Ok(())
@@ -152,7 +140,7 @@ async fn the_program_binds_ports_and_the_topology_takes_precedence() {
 #[tokio::test]
 async fn a_subscription_by_port_has_its_own_policy() {
     struct Policies(Sender<[Policy; 2]>);
-    #[service(reads(Swap as left, Swap as right))]
+    #[service(reads(Number as left, Number as right))]
     impl Policies {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let (left, right) = (ctx.subscribe_on(Self::left)?, ctx.subscribe_on(Self::right)?);
@@ -202,25 +190,25 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
 #[test]
 fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
     struct Twice;
-    #[service(reads(Swap, Quote as swaps))]
+    #[service(reads(Number, Square as numbers))]
     impl Twice {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            ctx.subscribe::<Swap>()?.done();
-            ctx.subscribe_on(Self::swaps)?.done();
+            ctx.subscribe::<Number>()?.done();
+            ctx.subscribe_on(Self::numbers)?.done();
             Ok(())
         }
     }
-    let error = Node::builder("main").service(|| Twice).bind("Twice", "swaps", "q").build();
-    assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "swaps"));
+    let error = Node::builder("main").service(|| Twice).bind("Twice", "numbers", "q").build();
+    assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "numbers"));
 }
 
 #[test]
 fn every_topic_has_a_valid_name() {
     let node = builder("main", BINDINGS).0.build().unwrap();
     for bad in ["", "two words", "a=b", "mycelium.letters", &"x".repeat(63)] {
-        let error = node.publisher_to::<Swap>(bad, "outside").unwrap_err().to_string();
+        let error = node.publisher_to::<Number>(bad, "outside").unwrap_err().to_string();
         assert!(error.starts_with("invalid topic"), "{error}");
-        let error = node.subscribe_to::<Swap>(bad, "outside", Policy::Latest).unwrap_err();
+        let error = node.subscribe_to::<Number>(bad, "outside", Policy::Latest).unwrap_err();
         assert!(error.to_string().starts_with("invalid topic"), "{error}");
     }
     #[message(topic = "mycelium.swaps", id = 9)]
@@ -242,23 +230,21 @@ fn every_topic_has_a_valid_name() {
 #[tokio::test]
 async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
     let text = format!("{BINDINGS}[node.main]\nservices = [\"FeedA\", \"Sink\"]\n");
-    let running = builder("main", &text).0.build().unwrap().start(Tokio::current().unwrap());
-    let running = running.unwrap();
+    let running = start(builder("main", &text).0);
     let warnings = &running.start_report().warnings;
     let unplaced = |service: &str| StartWarning::UnplacedService { service: service.to_owned() };
     assert!(warnings.contains(&unplaced("FeedB")) && warnings.contains(&unplaced("Merge")));
     let text = running.start_report().to_string();
     for line in [
         "warning: service `Merge` runs nowhere: no node of the topology lists it in `services`",
-        "warning: topic `swaps.a` has no reader: `FeedA` publishes it, but no service that a node runs subscribes to it: add one with `reads(Swap as port)`, or call `Node::subscribe_to`",
-        "warning: ports.toml:11:7: topic `swaps.all` has no publisher: `Sink` subscribes, but no service that a node runs publishes it: did you mean `swaps.a`? Otherwise add one with `emits(Swap as port)`, or call `Node::publisher_to`",
+        "warning: topic `swaps.a` has no reader: `FeedA` publishes it, but no service that a node runs subscribes to it: add one with `reads(Number as port)`, or call `Node::subscribe_to`",
+        "warning: ports.toml:11:7: topic `swaps.all` has no publisher: `Sink` subscribes, but no service that a node runs publishes it: did you mean `swaps.a`? Otherwise add one with `emits(Number as port)`, or call `Node::publisher_to`",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
     }
     within(end(running)).await;
     let idle = format!("{BINDINGS}[node.idle]\nservices = []\n");
-    let running = builder("idle", &idle).0.build().unwrap();
-    let running = running.start(Tokio::current().unwrap()).unwrap();
+    let running = start(builder("idle", &idle).0);
     let empty = StartWarning::EmptyNode { node: "idle".to_owned() };
     assert!(running.start_report().warnings.contains(&empty));
     assert_eq!(

@@ -1,5 +1,5 @@
 //! `routes!`: direct calls of handlers, in a program of its own and in services.
-#![cfg(all(feature = "metrics", feature = "signals"))]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod in_services;
 mod instructions;

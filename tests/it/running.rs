@@ -1,9 +1,12 @@
 //! How tests run a node.
 
+use std::fmt::Display;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use mycelium::counters::Kind;
 use mycelium::{Builder, Report, Running};
+use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
 pub(crate) fn start(builder: Builder) -> Running {
@@ -21,6 +24,12 @@ pub(crate) async fn end(running: Running) -> Report {
     running.join().await.unwrap()
 }
 
+/// A value of the counters of a node, summed up over all of its links.
+pub(crate) fn of_links(running: &Running, value: &str) -> u64 {
+    let lines = running.counters().into_iter().filter(|line| line.kind == Kind::Link);
+    lines.map(|line| line.value(value)).sum()
+}
+
 /// Longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
@@ -32,6 +41,19 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// As [`until`], on any executor. `what` says for what it waits.
+pub(crate) async fn until_on<W: Display>(
+    executor: &dyn Executor,
+    what: impl Fn() -> W,
+    mut is_so: impl FnMut() -> bool,
+) {
+    let limit = executor.now() + LONG;
+    while !is_so() {
+        assert!(executor.now() < limit, "{}", what());
+        executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+    }
 }
 
 /// The next value of a channel into which other tasks send.

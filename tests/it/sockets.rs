@@ -7,14 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use mycelium::StartError;
-use mycelium_tokio::Tokio;
 
-use crate::nodes::{Pair, TOPOLOGY};
+use crate::nodes::TOPOLOGY;
+use crate::numbers::Pair;
 use crate::running::{end, until, within};
 
 /// The two nodes, with more keys of the one that listens.
 fn text(keys: &str) -> String {
-    TOPOLOGY.replace("[node.far]", &format!("[node.far]\nshutdown = \"100ms\"\n{keys}"))
+    let stays = TOPOLOGY.replace("Counter", "Stays");
+    stays.replace("[node.far]", &format!("[node.far]\nshutdown = \"100ms\"\n{keys}"))
 }
 
 fn mode(path: &Path) -> u32 {
@@ -28,8 +29,8 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         ("users = [0, 65534]", 0o711, 0o666),
         ("users = [0, 65534]\nmode = \"0622\"", 0o711, 0o622),
     ] {
-        let (pair, _received) = Pair::new("sockets-users");
-        let far = pair.start_of(&text(keys), "far", 1, true);
+        let (pair, _received) = Pair::new("sockets-users", text(keys));
+        let far = pair.start("far", 1);
         let found = (mode(&pair.directory.0), mode(&pair.directory.0.join("far.sock")));
         assert_eq!(found, (directory, socket), "{keys}");
         let has_sent = || far.counters().iter().any(|line| line.value("sent") > 0);
@@ -42,25 +43,24 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
 
 #[tokio::test]
 async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
-    let (pair, _received) = Pair::new("sockets-closed");
-    let closed = &pair.directory.0;
-    fs::create_dir(closed).unwrap();
-    fs::set_permissions(closed, Permissions::from_mode(0o700)).unwrap();
+    let (mut pair, _received) = Pair::new("sockets-closed", "");
+    let closed = pair.directory.0.clone();
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
     let socket = closed.join("run").join("far.sock");
-    let text = text(&format!("users = [0, 65534]\nsocket = {socket:?}"));
-    let node = pair.node(&text, "far", 1, true).build().unwrap();
-    let error = node.start(Tokio::current().unwrap()).unwrap_err();
+    pair.text = text(&format!("users = [0, 65534]\nsocket = {socket:?}"));
+    let error = pair.start_error("far");
     let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
-    assert_eq!((&**node, directory, *user), ("far", closed, Some(65534)));
+    assert_eq!((&**node, directory, *user), ("far", &closed, Some(65534)));
     let text = error.to_string();
-    assert!(text.starts_with("pair.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
+    assert!(text.starts_with("t.toml:4:9: user 65534 may connect to node `far`, "), "{text}");
     assert!(text.contains("`Topology::in_directory`"), "{text}");
 }
 
 #[tokio::test]
 async fn a_vanished_socket_is_restored_and_readers_connect() {
-    let (pair, received) = Pair::new("sockets-vanished");
-    let far = pair.start_of(&text(""), "far", 1, true);
+    let (pair, received) = Pair::new("sockets-vanished", text(""));
+    let far = pair.start("far", 1);
     let (directory, socket) = (&pair.directory.0, pair.directory.0.join("far.sock"));
     let remove: [&dyn Fn(); 2] =
         [&|| fs::remove_file(&socket).unwrap(), &|| fs::remove_dir_all(directory).unwrap()];
@@ -68,7 +68,7 @@ async fn a_vanished_socket_is_restored_and_readers_connect() {
         remove();
         until(|| socket.exists()).await;
     }
-    let near = pair.start_of(&text(""), "near", 1, true);
+    let near = pair.start("near", 1);
     within(near.ready()).await.unwrap();
     within(end(far)).await;
     within(end(near)).await;

@@ -1,6 +1,6 @@
 //! Services and actors in tests: `ServiceTest`, `TestActor`, messages of the largest size, and
 //! subscriptions and publishers of a real node before its start.
-#![cfg(feature = "topology")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod actor;
 mod before_start;

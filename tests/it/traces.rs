@@ -1,6 +1,7 @@
 //! Traces through the services of a node, and through two nodes over each carrier: a service's span
 //! is the child of the message, or the request, that it handles. `actors` has those of actors.
-#![cfg(all(target_os = "linux", feature = "topology"))]
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 mod actors;
 
@@ -14,20 +15,12 @@ use mycelium::{
     service,
 };
 use mycelium_executor::Executor;
-use mycelium_tokio::Tokio;
 
 use crate::executors::on_each_executor;
 use crate::loopback::host;
-
-#[message(topic = "swaps", id = 1)]
-struct Swap {
-    number: u64,
-}
-
-#[message(topic = "chances", id = 2)]
-struct Chance {
-    number: u64,
-}
+use crate::node::services::{Number, Source, Square};
+use crate::running::run;
+use crate::support::Directory;
 
 #[message(topic = "prices", id = 3, reply = Price)]
 struct Ask {
@@ -39,32 +32,24 @@ struct Price {
     value: u64,
 }
 
-/// How many swaps there are.
-const SWAPS: u64 = 20;
+/// How many numbers there are.
+const COUNT: u64 = 20;
 
-struct Feed;
-
-#[service(emits(Swap))]
-impl Feed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..SWAPS {
-            ctx.emit(Swap { number }).await?;
-        }
-        Ok(())
-    }
+fn feed() -> Source {
+    Source { count: COUNT }
 }
 
 /// Requests a price before it emits.
 struct Detector;
 
-#[service(reads(Swap), emits(Chance), requests(Ask))]
+#[service(reads(Number), emits(Square), requests(Ask))]
 impl Detector {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut swaps = ctx.subscribe::<Swap>()?;
-        while let Some(delivery) = swaps.recv().await {
-            let Some(swap) = delivery.message() else { continue };
-            let price = ctx.request(Ask { number: swap.number }).await?;
-            ctx.emit(Chance { number: price.value }).await?;
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Some(number) = delivery.message() else { continue };
+            let price = ctx.request(Ask { number: number.value }).await?;
+            ctx.emit(Square { value: price.value }).await?;
         }
         Ok(())
     }
@@ -86,11 +71,11 @@ impl Oracle {
 
 struct Writer;
 
-#[service(reads(Chance))]
+#[service(reads(Square))]
 impl Writer {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut chances = ctx.subscribe::<Chance>()?;
-        while chances.recv().await.is_some() {}
+        let mut squares = ctx.subscribe::<Square>()?;
+        while squares.recv().await.is_some() {}
         Ok(())
     }
 }
@@ -110,7 +95,7 @@ impl Spans {
     }
 }
 
-/// Each trace has the span of its swap and, below it, those of all who handled what came of it.
+/// Each trace has the span of its number and, below it, those of all who handled what came of it.
 fn check_traces(spans: &[Span], traces: u64) {
     let mut by_trace = BTreeMap::<[u8; 16], Vec<&Span>>::new();
     for span in spans {
@@ -136,23 +121,22 @@ fn check_traces(spans: &[Span], traces: u64) {
         assert_eq!(&*oracle.topic, "prices");
         // From another node, what carries the request there.
         assert!(["Detector", "answers:prices@near"].contains(&&*oracle.publisher));
-        assert_eq!((&*writer.topic, &*writer.publisher), ("chances", "Detector"));
+        assert_eq!((&*writer.topic, &*writer.publisher), ("squares", "Detector"));
         assert_eq!((feed.sequence, detector.sequence), (writer.sequence, writer.sequence));
     }
 }
 
 fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
     let builder = Node::builder(name).topology(topology.clone()).traces(share, spans.clone());
-    let builder = builder.service(|| Feed).service(|| Detector);
+    let builder = builder.named_service("Feed", feed).service(|| Detector);
     builder.service(|| Oracle).service(|| Writer).build().unwrap()
 }
 
 /// The feed and the oracle in one node, and the others in another one, over this carrier.
 async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
-    let directory = format!("mycelium-traces-{name}-{transport}-{}", std::process::id());
-    let directory = std::env::temp_dir().join(directory);
+    let directory = Directory::new(&format!("traces-{name}-{transport}"));
     // Those that begin in the first node are recorded in both.
-    for (shares, traces) in [([1.0, 0.0], SWAPS), ([0.0, 1.0], 0)] {
+    for (shares, traces) in [([1.0, 0.0], COUNT), ([0.0, 1.0], 0)] {
         let (far, near) = (host(), host());
         let text = format!(
             r#"
@@ -168,7 +152,7 @@ retry = "1ms"
 max_retry = "20ms"
 "#
         );
-        let topology = Topology::parse("traces.toml", &text).unwrap().in_directory(&directory);
+        let topology = Topology::parse("traces.toml", &text).unwrap().in_directory(&directory.0);
         let spans = Spans::default();
         let far = node("far", &topology, shares[0], &spans);
         let near = node("near", &topology, shares[1], &spans);
@@ -179,7 +163,6 @@ max_retry = "20ms"
         near.unwrap();
         check_traces(&spans.take(), traces);
     }
-    _ = std::fs::remove_dir_all(&directory);
 }
 
 #[test]
@@ -194,12 +177,12 @@ fn a_trace_goes_over_each_carrier_on_each_executor() {
 /// Emits with a trace of its own, with none, and with one that is not recorded.
 struct Gateway(Vec<Option<TraceContext>>);
 
-#[service(emits(Chance))]
+#[service(emits(Square))]
 impl Gateway {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for (number, trace) in self.0.iter().enumerate() {
+        for (value, trace) in (0..).zip(&self.0) {
             let options = EmitOptions::new().trace(*trace);
-            ctx.emit_with(Chance { number: number as u64 }, options).await?;
+            ctx.emit_with(Square { value }, options).await?;
         }
         Ok(())
     }
@@ -214,8 +197,7 @@ async fn a_message_may_have_a_trace_from_elsewhere() {
     let traces = vec![Some(recorded), None, Some(unrecorded), Some(invalid)];
     let spans = Spans::default();
     let node = Node::builder("main").service(move || Gateway(traces.clone())).service(|| Writer);
-    let node = node.traces(1.0, spans.clone()).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    run(node.traces(1.0, spans.clone())).await;
     let [span] = &*spans.take() else { panic!("one span") };
     assert_eq!((span.context.trace_id, span.parent), (recorded.trace_id, Some(recorded.span_id)));
     assert_eq!((&*span.service, span.sequence), ("Writer", 0));
@@ -224,11 +206,11 @@ async fn a_message_may_have_a_trace_from_elsewhere() {
 /// Fails at each first delivery.
 struct Fails(bool);
 
-#[service(reads(Swap))]
+#[service(reads(Number))]
 impl Fails {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut swaps = ctx.subscribe::<Swap>()?;
-        while swaps.recv().await.is_some() {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
             self.0 = !self.0;
             if self.0 {
                 return Err(io::Error::other("told to fail").into());
@@ -243,11 +225,10 @@ async fn a_second_delivery_is_a_second_span_of_the_same_trace() {
     let text = "[service.Fails]\nbackoff = \"1ms\"\nmax_backoff = \"1ms\"\nmax_restarts = 1000";
     let topology = Topology::parse("t.toml", text).unwrap();
     let spans = Spans::default();
-    let node = Node::builder("main").topology(topology).service(|| Feed).service(|| Fails(false));
-    let node = node.traces(1.0, spans.clone()).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap().join().await.unwrap();
+    let node = Node::builder("main").topology(topology).service(feed).service(|| Fails(false));
+    run(node.traces(1.0, spans.clone())).await;
     let spans = spans.take();
-    for number in 0..SWAPS {
+    for number in 0..COUNT {
         let spans: Vec<_> = spans.iter().filter(|span| span.sequence == number).collect();
         let [root, first, second] = *spans else { panic!("three spans: {spans:#?}") };
         assert_eq!(root.kind, SpanKind::Root);

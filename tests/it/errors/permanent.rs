@@ -7,36 +7,19 @@ use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
     BuildError, Context, Error, Event, Node, Result, SubscribeError, Subscription, Topology,
-    message, service,
+    service,
 };
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::{Schema, TopicError};
 
-#[message(topic = "ticks", id = 1)]
-struct Tick {
-    price: u64,
-}
+use crate::node::services::{Number, Source, Square};
 
-#[message(topic = "ticks", id = 2)]
-struct OtherTick {
-    price: u32,
-}
-
-struct Feed;
-
-#[service(emits(Tick))]
-impl Feed {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit(Tick { price: 1 }).await?)
-    }
-}
-
-/// The result of a node with the feed and one reader, and how often services were restarted.
+/// The result of a node with a source and one reader, and how often services were restarted.
 async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
     let restarts = Arc::new(AtomicU32::new(0));
     let counted = restarts.clone();
     let topology = Topology::parse("t.toml", "[service.Reader]\nbackoff = \"1us\"\n").unwrap();
-    let node = builder.topology(topology).service(|| Feed).observe(move |event| {
+    let node = builder.topology(topology).service(|| Source { count: 1 }).observe(move |event| {
         if let Event::ServiceRestarted { .. } = event {
             counted.fetch_add(1, Ordering::Relaxed);
         }
@@ -49,12 +32,12 @@ async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
 /// A task of the earlier run may drop its handle at any moment, so another try may succeed.
 #[tokio::test]
 async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
-    struct Reader(Option<Subscription<Tick>>, Arc<AtomicU32>, Sender<String>);
-    #[service(reads(Tick))]
+    struct Reader(Option<Subscription<Number>>, Arc<AtomicU32>, Sender<String>);
+    #[service(reads(Number))]
     impl Reader {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            match ctx.subscribe::<Tick>() {
-                Ok(ticks) if self.1.fetch_add(1, Ordering::Relaxed) == 0 => self.0 = Some(ticks),
+            match ctx.subscribe::<Number>() {
+                Ok(all) if self.1.fetch_add(1, Ordering::Relaxed) == 0 => self.0 = Some(all),
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     self.0 = None;
@@ -73,7 +56,8 @@ async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
     assert_eq!((ended, restarts), (Ok(()), 2));
     assert_eq!(takes.load(Ordering::Relaxed), 2);
     let [error] = &errors.try_iter().collect::<Vec<_>>()[..] else { panic!("one error") };
-    let expected = "subscription `Reader.ticks` is still taken by an earlier run of its service: ";
+    let expected =
+        "subscription `Reader.numbers` is still taken by an earlier run of its service: ";
     assert!(error.starts_with(expected), "{error}");
 }
 
@@ -85,7 +69,7 @@ fn bugs_are_found_in_errors_that_wrap_them() {
 
     let name = || "ticks".to_owned();
     let taken = || SubscribeError::Taken { subscription: name() };
-    let (carries, asked) = (Schema::of::<Tick>(), Schema::of::<OtherTick>());
+    let (carries, asked) = (Schema::of::<Number>(), Schema::of::<Square>());
     let schema = || TopicError::Schema { topic: name(), carries, asked: Box::new(asked) };
     let full = || TopicError::Readers { topic: name(), most: 64 };
     let bugs = [

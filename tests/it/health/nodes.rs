@@ -7,28 +7,20 @@ use std::time::Duration;
 
 use mycelium::{
     Context, Event, Health, HealthCause, HealthState, Node, OnStall, Result, Running, Topology,
-    message, service,
+    service,
 };
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
-use crate::running::end;
+use crate::node::services::Number;
+use crate::running::{end, until_on};
+use crate::support::Directory;
 
-#[message(topic = "tones", id = 1)]
-#[derive(Debug)]
-struct Tone {
-    number: u64,
-}
-
-/// Waits until the health of a node is as expected. The limit is that of a test that hangs.
+/// Waits until the health of a node is as expected.
 async fn until(executor: &dyn Executor, running: &Running, expected: impl Fn(&Health) -> bool) {
-    let limit = executor.now() + Duration::from_secs(60);
-    while !expected(&running.health()) {
-        assert!(executor.now() < limit, "{:?}", running.health());
-        let soon = executor.now() + Duration::from_millis(1);
-        executor.sleep_until(soon).await;
-    }
+    let what = || format!("{:?}", running.health());
+    until_on(executor, what, || expected(&running.health())).await;
 }
 
 /// Fails once for each message of the test, which says when.
@@ -88,11 +80,11 @@ async fn a_failing_service_backs_off() {
 /// Emits until the node shuts down.
 struct Organ;
 
-#[service(emits(Tone))]
+#[service(emits(Number))]
 impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0.. {
-            ctx.emit(Tone { number }).await?;
+        for value in 0.. {
+            ctx.emit(Number { value }).await?;
             ctx.sleep(Duration::from_millis(10)).await?;
         }
         Ok(())
@@ -102,13 +94,13 @@ impl Organ {
 /// Takes one message, pauses, and takes the others.
 struct Sleeper(Duration);
 
-#[service(reads(Tone))]
+#[service(reads(Number))]
 impl Sleeper {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tones = ctx.subscribe::<Tone>()?;
-        let _ = tones.recv().await;
+        let mut numbers = ctx.subscribe::<Number>()?;
+        let _ = numbers.recv().await;
         let _ = ctx.sleep(self.0).await;
-        while tones.recv().await.is_some() {}
+        while numbers.recv().await.is_some() {}
         Ok(())
     }
 }
@@ -116,11 +108,11 @@ impl Sleeper {
 /// Emits some messages more than its ring has slots, and then none.
 struct Brief;
 
-#[service(emits(Tone))]
+#[service(emits(Number))]
 impl Brief {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..12 {
-            ctx.emit(Tone { number }).await?;
+        for value in 0..12 {
+            ctx.emit(Number { value }).await?;
         }
         ctx.shutdown_requested().await;
         Ok(())
@@ -130,10 +122,10 @@ impl Brief {
 /// Although its publisher is silent then.
 #[tokio::test(start_paused = true)]
 async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
-    let topology = Topology::parse("test.toml", "[topic.tones]\ncapacity = 8").unwrap();
+    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 8").unwrap();
     let node = Node::builder("main")
         .topology(topology)
-        .on_stall("tones", OnStall::EvictAfter(Duration::from_secs(2)))
+        .on_stall("numbers", OnStall::EvictAfter(Duration::from_secs(2)))
         .service(|| Brief)
         .service(|| Sleeper(Duration::from_secs(10)));
     let executor = Tokio::current().unwrap();
@@ -144,7 +136,7 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
     let evicted = health.causes().into_iter().find(is_evicted).unwrap();
     assert_eq!(
         evicted.to_string(),
-        "service `Brief`: reader `Sleeper` of topic `tones` was evicted"
+        "service `Brief`: reader `Sleeper` of topic `numbers` was evicted"
     );
     assert_eq!(health.node(), HealthState::Degraded);
     until(&executor, &running, |health| health.node() == HealthState::Ready).await;
@@ -170,15 +162,15 @@ fn hall(directory: &Path) -> (Runtime, Running) {
 
 #[test]
 fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
-    let directory = std::env::temp_dir().join(format!("health-{}", std::process::id()));
+    let directory = Directory::new("health");
     let runtime = Runtime::new().unwrap();
     let executor = runtime.block_on(async { Tokio::current().unwrap() });
-    let street = node_of("street", &directory).start(executor.clone()).unwrap();
+    let street = node_of("street", &directory.0).start(executor.clone()).unwrap();
     assert_eq!(street.health().node(), HealthState::Starting);
     let wait = |state| {
         runtime.block_on(until(&executor, &street, |health| health.node() == state));
     };
-    let (first, running) = hall(&directory);
+    let (first, running) = hall(&directory.0);
     wait(HealthState::Ready);
     drop(first);
     drop(running);
@@ -186,7 +178,7 @@ fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
     let causes = street.health().causes();
     let [HealthCause::Disconnected { peer, reads: true }] = &*causes else { panic!("{causes:?}") };
     assert_eq!(peer, "hall");
-    let (second, running) = hall(&directory);
+    let (second, running) = hall(&directory.0);
     wait(HealthState::Ready);
     // A permanent end is not a loss.
     running.shutdown();
@@ -194,5 +186,4 @@ fn a_lost_link_degrades_the_node_that_is_left_until_it_is_back() {
     assert_eq!(street.health().causes(), []);
     street.shutdown();
     runtime.block_on(street.join()).unwrap();
-    let _ = std::fs::remove_dir_all(&directory);
 }

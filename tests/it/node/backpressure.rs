@@ -3,25 +3,19 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Delivery, Event, Node, Policy, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Event, Node, Policy, Result, Topology, service};
 
-use super::services::conserved;
+use super::services::{Number, conserved};
 use crate::running::next;
-
-#[message(topic = "readings", id = 31)]
-#[derive(Debug, PartialEq)]
-struct Reading {
-    value: u64,
-}
 
 /// Emits as long as the threshold allows, and reports what it sees.
 struct Sensor(Sender<(usize, usize, bool)>);
 
-#[service(emits(Reading as out))]
+#[service(emits(Number as out))]
 impl Sensor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in 0.. {
-            ctx.emit_on(Self::out, Reading { value }).await?;
+            ctx.emit_on(Self::out, Number { value }).await?;
             if ctx.backpressure_threshold_exceeded_on(Self::out) {
                 let depth = ctx.queue_depth_on(Self::out);
                 self.0.send((depth, ctx.capacity_on(Self::out), true))?;
@@ -65,7 +59,7 @@ async fn waits_between_the_marks(key: &str, percent: u32) {
         })
         .build()
         .unwrap();
-    let mut readings = node.subscribe_to::<Reading>("readings", "reader", Policy::Block).unwrap();
+    let mut readings = node.subscribe_to::<Number>("readings", "reader", Policy::Block).unwrap();
     let running = node.start(mycelium_tokio::Tokio::current().unwrap()).unwrap();
     for round in 0..3 {
         assert_eq!(next(&seen).await, (8, 16, true), "round {round}");

@@ -2,28 +2,22 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Delivery, Node, Policy, Refusal, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Policy, Refusal, Result, Topology, service};
 
-use super::services::conserved;
+use super::services::{Number, conserved};
 use crate::running::next;
 
-#[message(topic = "readings", id = 41)]
-#[derive(Debug, PartialEq)]
-struct Reading {
-    value: u64,
-}
-
-fn readings(range: std::ops::Range<u64>) -> Vec<Reading> {
-    range.map(|value| Reading { value }).collect()
+fn numbers(range: std::ops::Range<u64>) -> Vec<Number> {
+    range.map(|value| Number { value }).collect()
 }
 
 #[tokio::test]
 async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
     struct Once(Sender<(usize, Refusal)>);
-    #[service(emits(Reading))]
+    #[service(emits(Number))]
     impl Once {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            let batch = readings(0..100);
+            let batch = numbers(0..100);
             let mut emit = ctx.emit_batch(&batch);
             assert_eq!(emit.sent(), 0);
             let error = (&mut emit).await.unwrap_err();
@@ -37,9 +31,9 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
     }
     let (sender, ends) = channel();
     let node = Node::builder("main")
-        .topology(Topology::parse("t", "[topic.readings]\ncapacity = 64").unwrap());
+        .topology(Topology::parse("t", "[topic.numbers]\ncapacity = 64").unwrap());
     let node = node.service(move || Once(sender.clone())).build().unwrap();
-    let mut reader = node.subscribe::<Reading>("reader", Policy::Block).unwrap();
+    let mut reader = node.subscribe::<Number>("reader", Policy::Block).unwrap();
     let running = node.start(mycelium_tokio::Tokio::current().unwrap()).unwrap();
     let (mut all, mut batch) = (Vec::new(), Vec::new());
     while all.len() < 10 {
@@ -56,6 +50,6 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
     assert_eq!(first.1, Refusal::ShuttingDown);
     assert_eq!(ends.try_recv(), Ok((0, Refusal::ShuttingDown)));
     assert!((64..100).contains(&first.0), "{first:?}");
-    assert_eq!(all, readings(0..first.0 as u64), "exactly the prefix was sent");
+    assert_eq!(all, numbers(0..first.0 as u64), "exactly the prefix was sent");
     conserved(&report.counters);
 }

@@ -9,17 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Result, Topology, service};
 
-use super::services::{conserved, run};
+use super::services::{Number, conserved, run};
 
 const COUNT: u64 = 600;
-
-#[message(topic = "first", id = 51)]
-#[derive(Debug, PartialEq)]
-struct Item {
-    number: u64,
-}
 
 /// The output of a future, or `None` if it is still pending at its k-th poll.
 async fn cut<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
@@ -55,22 +49,22 @@ macro_rules! until_done {
 /// Emits all numbers in each way.
 struct Source(usize);
 
-#[service(emits(Item as out))]
+#[service(emits(Number as out))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let polls = self.0;
         let mut ticks = ctx.interval(Duration::from_millis(1))?;
-        let mut number = 0;
-        while number < COUNT {
-            match number % 5 {
-                0 => until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?,
+        let mut value = 0;
+        while value < COUNT {
+            match value % 5 {
+                0 => until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?,
                 1 => {
                     const HOUR: Duration = Duration::from_secs(3600);
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }).within(HOUR))?;
+                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }).within(HOUR))?;
                 }
                 2 => {
-                    let items: Vec<Item> =
-                        (number..COUNT.min(number + 23)).map(|number| Item { number }).collect();
+                    let items: Vec<Number> =
+                        (value..COUNT.min(value + 23)).map(|value| Number { value }).collect();
                     let mut sent = 0;
                     while sent < items.len() {
                         let mut batch = ctx.emit_batch_on(Self::out, &items[sent..]);
@@ -80,15 +74,15 @@ impl Source {
                         sent += batch.sent();
                         ctx.yield_now().await;
                     }
-                    number += sent as u64 - 1;
+                    value += sent as u64 - 1;
                 }
                 3 => {
                     until_done!(ctx, polls, ctx.until_below_on(Self::out))?;
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?;
+                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?;
                 }
                 _ => {
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Item { number }))?;
-                    if number % 20 == 4 {
+                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?;
+                    if value % 20 == 4 {
                         until_done!(ctx, polls, ctx.confirmed());
                         assert_eq!(ctx.queue_depth_on(Self::out), 0);
                         until_done!(ctx, polls, ticks.tick())?;
@@ -97,7 +91,7 @@ impl Source {
                     }
                 }
             }
-            number += 1;
+            value += 1;
         }
         Ok(())
     }
@@ -106,7 +100,7 @@ impl Source {
 /// Receives in each way.
 struct Middle(usize);
 
-#[service(reads(Item as input), emits(Item as out))]
+#[service(reads(Number as input), emits(Number as out))]
 impl Middle {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let (polls, mut items) = (self.0, ctx.subscribe_on(Self::input)?);
@@ -134,13 +128,13 @@ impl Middle {
 
 struct Sink(Sender<u64>);
 
-#[service(reads(Item as input))]
+#[service(reads(Number as input))]
 impl Sink {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut items = ctx.subscribe_on(Self::input)?;
         while let Some(Delivery::Msg(item)) = items.recv().await {
             assert!(!item.redelivered());
-            self.0.send(item.number)?;
+            self.0.send(item.value)?;
         }
         Ok(())
     }

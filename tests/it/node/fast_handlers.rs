@@ -7,67 +7,45 @@ use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{
-    Context, EmitError, Error, HandlerFailure, Node, Refusal, Result, StartWarning, message,
-    service,
+    Context, EmitError, Error, HandlerFailure, Node, Refusal, Result, StartWarning, service,
 };
 
-use super::services::{conserved, end, run, start};
-
-#[message(topic = "orders", id = 51)]
-#[derive(Debug, PartialEq)]
-struct Order {
-    size: u64,
-}
+use super::services::{Number, Taker, conserved, end, run, start};
 
 /// Refuses what is too large, and panics at 13.
-fn limit(order: &Order) -> Result<()> {
-    match order.size {
+fn limit(order: &Number) -> Result<()> {
+    match order.value {
         13 => panic!("unlucky"),
         0..=100 => Ok(()),
         size => Err(Error::msg(format!("{size} exceeds 100"))),
     }
 }
 
-/// Sends what it receives to the test.
-struct Journal(Sender<u64>);
-
-#[service(reads(Order))]
-impl Journal {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut orders = ctx.subscribe::<Order>()?;
-        while let Some(delivery) = orders.recv().await {
-            let Some(order) = delivery.message() else { panic!("a gap") };
-            self.0.send(order.size)?;
-        }
-        Ok(())
-    }
-}
-
 /// Emits in each way, and says what came back.
 struct Trader(Sender<String>);
 
-#[service(emits(Order))]
+#[service(emits(Number))]
 impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let say = |way: &str, error: &EmitError<Order>| {
-            self.0.send(format!("{way} {}: {error}", error.message.size)).unwrap();
+        let say = |way: &str, error: &EmitError<Number>| {
+            self.0.send(format!("{way} {}: {error}", error.message.value)).unwrap();
         };
-        ctx.emit(Order { size: 1 }).await?;
-        say("emit", &ctx.emit(Order { size: 101 }).await.unwrap_err());
-        say("panic", &ctx.emit(Order { size: 13 }).await.unwrap_err());
-        say("try_emit", &ctx.try_emit(Order { size: 102 }).unwrap_err());
-        let within = ctx.emit(Order { size: 103 }).within(Duration::from_secs(9)).await;
+        ctx.emit(Number { value: 1 }).await?;
+        say("emit", &ctx.emit(Number { value: 101 }).await.unwrap_err());
+        say("panic", &ctx.emit(Number { value: 13 }).await.unwrap_err());
+        say("try_emit", &ctx.try_emit(Number { value: 102 }).unwrap_err());
+        let within = ctx.emit(Number { value: 103 }).within(Duration::from_secs(9)).await;
         say("within", &within.unwrap_err());
-        let batch = [2, 3, 104, 4].map(|size| Order { size });
+        let batch = [2, 3, 104, 4].map(|value| Number { value });
         let error = ctx.emit_batch(&batch).await.unwrap_err();
         self.0.send(format!("batch: {error}"))?;
-        let mut publisher = ctx.publisher::<Order>()?;
+        let mut publisher = ctx.publisher::<Number>()?;
         let child = ctx.spawn(async move {
-            publisher.emit(Order { size: 5 }).await.unwrap();
-            publisher.emit(Order { size: 105 }).await.unwrap_err()
+            publisher.emit(Number { value: 5 }).await.unwrap();
+            publisher.emit(Number { value: 105 }).await.unwrap_err()
         });
         say("child", &child.await?);
-        ctx.emit(Order { size: 6 }).await?;
+        ctx.emit(Number { value: 6 }).await?;
         Ok(())
     }
 }
@@ -80,19 +58,20 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
     let count = ran.clone();
     let node = Node::builder("main")
         .service(move || Trader(says.clone()))
-        .service(move || Journal(journal.clone()))
-        .fast_handler("count", move |_: &Order| {
+        .service(move || Taker(journal.clone()))
+        .fast_handler("count", move |_: &Number| {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
         .fast_handler("limit", limit);
     let report = run(node).await;
-    let refused = "fast handler `limit` of topic `orders` refused the message:";
+    let refused = "fast handler `limit` of topic `numbers` refused the message:";
     assert_eq!(
         said.iter().collect::<Vec<_>>(),
         [
             format!("emit 101: {refused} 101 exceeds 100 [M0224]"),
-            "panic 13: fast handler `limit` of topic `orders` panicked: unlucky [M0225]".to_owned(),
+            "panic 13: fast handler `limit` of topic `numbers` panicked: unlucky [M0225]"
+                .to_owned(),
             format!("try_emit 102: {refused} 102 exceeds 100 [M0224]"),
             format!("within 103: {refused} 103 exceeds 100 [M0224]"),
             format!("batch: after 2 messages of a batch: {refused} 104 exceeds 100 [M0224]"),
@@ -112,10 +91,10 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
 /// Fails as its emit does.
 struct Fails;
 
-#[service(emits(Order as out))]
+#[service(emits(Number as out))]
 impl Fails {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit_on(Self::out, Order { size: 1 }).await?)
+        Ok(ctx.emit_on(Self::out, Number { value: 1 }).await?)
     }
 }
 
@@ -123,7 +102,7 @@ impl Fails {
 #[tokio::test]
 async fn a_permanent_error_of_a_handler_is_permanent_for_the_service() {
     let node = Node::builder("main").service(|| Fails).bind("Fails", "out", "orders.closed");
-    let node = node.fast_handler_of("orders.closed", "closed", |_: &Order| {
+    let node = node.fast_handler_of("orders.closed", "closed", |_: &Number| {
         Err(Error::msg("the market is closed").permanent())
     });
     let error = start(node).join().await.unwrap_err().to_string();
@@ -137,19 +116,19 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let threads = seen.clone();
     let node = Node::builder("main")
-        .service(move || Journal(journal.clone()))
+        .service(move || Taker(journal.clone()))
         .fast_handler("limit", limit)
-        .fast_handler("thread", move |_: &Order| {
+        .fast_handler("thread", move |_: &Number| {
             threads.lock().unwrap().push(std::thread::current().id());
             Ok(())
         });
     let node = node.build().unwrap();
-    let mut publisher = node.publisher::<Order>("outside").unwrap();
+    let mut publisher = node.publisher::<Number>("outside").unwrap();
     let running = node.start(mycelium_tokio::Tokio::current().unwrap()).unwrap();
     assert_eq!(running.start_report().warnings, [], "it has a publisher");
     let other = std::thread::spawn(move || {
-        publisher.try_emit(Order { size: 7 }).unwrap();
-        let error = publisher.try_emit(Order { size: 107 }).unwrap_err();
+        publisher.try_emit(Number { value: 7 }).unwrap();
+        let error = publisher.try_emit(Number { value: 107 }).unwrap_err();
         let Refusal::FastHandler { handler, failure } = &error.refusal else { panic!("{error}") };
         assert!(matches!(failure, HandlerFailure::Error(_)) && **handler == *"limit");
         std::thread::current().id()
@@ -163,14 +142,14 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
 #[tokio::test]
 async fn a_handler_of_a_topic_that_nobody_publishes_is_warned_about() {
     let node = Node::builder("main").service(|| Trader(channel().0));
-    let running = start(node.fast_handler_of("ordres", "limit", limit));
+    let running = start(node.fast_handler_of("numbrs", "limit", limit));
     let warnings = running.start_report().warnings.clone();
     let unused = warnings.iter().find(|it| matches!(it, StartWarning::UnusedFastHandler { .. }));
     assert_eq!(
         unused.map(ToString::to_string).as_deref(),
         Some(
-            "fast handler `limit` never runs: no service publishes its topic `ordres`: did you \
-             mean `orders`? Otherwise add one with `emits(Order)`, or call `Node::publisher_to`"
+            "fast handler `limit` never runs: no service publishes its topic `numbrs`: did you \
+             mean `numbers`? Otherwise add one with `emits(Number)`, or call `Node::publisher_to`"
         )
     );
     running.shutdown();

@@ -70,22 +70,20 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
 
 #[tokio::test]
 async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
-    let keeper =
-        |failures, seen: Sender<_>| move || Keeper { numbers: None, failures, seen: seen.clone() };
-    let (sender, seen) = channel();
-    let builder = Node::builder("main").topology(patient(&["Keeper"]));
-    let report = run(builder.service(|| Source { count: 6 }).service(keeper(1, sender))).await;
-    let expected = [(0, false), (1, false), (2, false), (3, true), (4, false), (5, false)];
-    assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
-    conserved(&report.counters);
-
-    let ((sender, seen), (letters_to, letters)) = (channel(), channel());
-    let builder = Node::builder("main").topology(patient(&["Keeper"]));
-    let builder = builder.service(|| Source { count: 6 }).service(keeper(2, sender));
-    let report = run(builder.service(move || Undertaker(letters_to.clone()))).await;
-    assert_eq!(seen.iter().map(|(value, _)| value).collect::<Vec<_>>(), [0, 1, 2, 4, 5]);
-    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [3]);
-    conserved(&report.counters);
+    let all = [0, 1, 2, 3, 4, 5].map(|value| (value, value == 3));
+    let without = all.iter().copied().filter(|(value, _)| *value != 3).collect::<Vec<_>>();
+    for (failures, expected, dead) in [(1, &all[..], &[][..]), (2, &without[..], &[3][..])] {
+        let ((sender, seen), (letters_to, letters)) = (channel(), channel());
+        let builder = Node::builder("main")
+            .topology(patient(&["Keeper"]))
+            .service(|| Source { count: 6 })
+            .service(move || Keeper { numbers: None, failures, seen: sender.clone() })
+            .service(move || Undertaker(letters_to.clone()));
+        let report = run(builder).await;
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), dead);
+        conserved(&report.counters);
+    }
 }
 
 /// Keeps its subscription across its runs, and fails at one message a number of times.

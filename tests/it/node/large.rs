@@ -10,30 +10,30 @@ use mycelium::{Builder, Context, Delivery, Node, Result, Topology, TryRecv, mess
 use mycelium_tokio::Tokio;
 
 /// The stack of each thread of these tests.
-const STACK: usize = 1 << 20;
+pub(crate) const STACK: usize = 1 << 20;
 /// More than a ring with the capacity of these tests holds.
 const COUNT: usize = 20;
 
 #[message(topic = "large", id = 51)]
-struct Large {
-    bytes: [u8; 65_535],
+pub(crate) struct Large {
+    pub(crate) bytes: [u8; 65_535],
 }
 
 impl Large {
-    fn new(number: usize) -> Large {
+    pub(crate) fn new(number: usize) -> Large {
         Large { bytes: [number as u8; 65_535] }
     }
 }
 
 /// Requests and replies have 16 bytes more between nodes, and are aligned.
 #[message(topic = "large-requests", id = 52, reply = Reply)]
-struct Ask {
-    bytes: [u8; 65_512],
+pub(crate) struct Ask {
+    pub(crate) bytes: [u8; 65_512],
 }
 
 #[message(topic = "large-replies", id = 53)]
-struct Reply {
-    bytes: [u8; 65_512],
+pub(crate) struct Reply {
+    pub(crate) bytes: [u8; 65_512],
 }
 
 /// Runs services on threads with small stacks, and returns what they have sent.
@@ -161,7 +161,7 @@ impl Publishers {
     }
 }
 
-struct Answers;
+pub(crate) struct Answers;
 
 #[service(answers(Ask))]
 impl Answers {

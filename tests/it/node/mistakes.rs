@@ -3,15 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::{Builder, Node, OnStall, Policy, Topology, message};
+use mycelium::{Builder, Node, OnStall, Policy, Topology};
 
 use crate::node::asks::Answerer;
-use crate::node::services::{Endless, Number};
-
-#[message(topic = "trades", id = 52)]
-struct Trade {
-    price: u64,
-}
+use crate::node::services::{Endless, Number, Square};
 
 fn evicts(node: Builder, topic: &str, seconds: u64) -> Builder {
     node.on_stall(topic, OnStall::EvictAfter(Duration::from_secs(seconds)))
@@ -87,7 +82,7 @@ fn settings_that_do_not_fit_are_errors_of_the_build() {
              give one of them another name [M0020]",
         ),
         (
-            |node| node.fast_handler_of("numbers", "limit", |_: &Trade| Ok(())),
+            |node| node.fast_handler_of("numbers", "limit", |_: &Square| Ok(())),
             "topic `numbers` carries Number (id 1, 8 bytes, digest",
         ),
         (

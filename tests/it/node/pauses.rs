@@ -29,36 +29,33 @@ async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
     }
 }
 
+/// Longer than the shutdown's deadline: the source ends well, and the reader drains.
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_cuts_the_pause_of_a_source_which_then_ends_well() {
-    let runs = Kept::new(0);
-    let factory_runs = runs.clone();
-    let builder = Node::builder("main").topology(slow("Fickle"));
-    let running = start(builder.service(move || Fickle::<false>(factory_runs.clone())));
-    until(|| runs.read(|runs| *runs) > 0).await;
+async fn a_shutdown_cuts_the_pauses_of_a_source_and_of_a_reader() {
+    let runs = [(); 2].map(|()| Kept::new(0));
+    let [of_source, of_reader] = runs.clone();
+    let text = "[service.Fickle]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n";
+    let text = format!("{text}{}", text.replace("Fickle", "Reads"));
+    let builder = Node::builder("main")
+        .topology(Topology::parse("slow.toml", &text).unwrap())
+        .service(|| Source { count: 10 })
+        .service(move || Fickle(of_source.clone()))
+        .service(move || Reads(of_reader.clone()));
+    let running = start(builder);
+    until(|| runs.iter().all(|runs| runs.read(|runs| *runs) > 0)).await;
     let report = end(running).await;
-    assert_eq!(report.services[0].outcome, Outcome::Completed);
-    assert_eq!(runs.read(|runs| *runs), 1, "no other try");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_cuts_the_pause_of_a_reader_which_then_drains() {
-    let runs = Kept::new(0);
-    let factory_runs = runs.clone();
-    let builder = Node::builder("main").topology(slow("Fickle"));
-    let builder = builder.service(|| Source { count: 10 });
-    let running = start(builder.service(move || Fickle::<true>(factory_runs.clone())));
-    until(|| runs.read(|runs| *runs) > 0).await;
-    let report = end(running).await;
-    let feed = report.counters.iter().find(|line| line.label("reader") == "Fickle").unwrap();
+    let source = report.services.iter().find(|service| service.name == "Fickle").unwrap();
+    assert_eq!(source.outcome, Outcome::Completed);
+    assert_eq!(runs[0].read(|runs| *runs), 1, "no other try");
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Reads").unwrap();
     assert_eq!((feed.value("taken"), feed.value("left")), (10, 0));
 }
 
 /// Fails at its first run.
-struct Fickle<const READS: bool>(Kept<u32>);
+struct Fickle(Kept<u32>);
 
 #[service(emits(Square))]
-impl Fickle<false> {
+impl Fickle {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         self.0.commit(|runs| *runs += 1);
         ctx.try_emit(Square { value: 1 })?;
@@ -66,24 +63,17 @@ impl Fickle<false> {
     }
 }
 
+/// The same, and then takes all.
+struct Reads(Kept<u32>);
+
 #[service(reads(Number))]
-impl Fickle<true> {
+impl Reads {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        if self.0.commit(|runs| {
-            *runs += 1;
-            *runs
-        }) == 1
-        {
+        if self.0.commit(|runs| std::mem::replace(runs, 1)) == 0 {
             return Err(Error::msg("no luck"));
         }
         let mut numbers = ctx.subscribe::<Number>()?;
         while numbers.recv().await.is_some() {}
         Ok(())
     }
-}
-
-/// The pause after a failure, longer than the shutdown's deadline.
-fn slow(service: &str) -> Topology {
-    let text = format!("[service.{service}]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n");
-    Topology::parse("slow.toml", &text).unwrap()
 }

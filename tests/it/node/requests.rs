@@ -1,8 +1,7 @@
 //! Requests and replies within a node: each request has exactly one outcome, and the outcome says
 //! whether a service had it.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -19,7 +18,7 @@ use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;
 use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
-use crate::running::{LONG, end, next, start};
+use crate::running::{LONG, end, next, run, start};
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -51,11 +50,6 @@ fn line(counters: &[Reading], kind: Kind) -> &Reading {
     counters.iter().find(|line| line.kind == kind).unwrap()
 }
 
-/// Polls a future once.
-async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_replies() {
     let (sent, received) = channel();
@@ -69,8 +63,7 @@ async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_repl
     for number in 0..20 {
         node = node.named_service(&format!("Caller-{number}"), caller(200, sent.clone()));
     }
-    let node = start(node);
-    node.join().await.unwrap();
+    run(node).await;
     drop(sent);
     let mut values: Vec<u64> = received.try_iter().map(|(_, reply)| reply.unwrap().value).collect();
     values.sort_unstable();
@@ -109,7 +102,7 @@ async fn a_deadline_says_whether_the_request_was_taken_and_a_late_reply_is_count
     // Not polled by the service in between: still in the mailbox.
     let (late, one) = (requester.request(ask(1)), requester.request(ask(2)));
     let mut late = late.within(Duration::ZERO);
-    let Poll::Ready(result) = poll_once(&mut late).await else { panic!("it has no time left") };
+    let Poll::Ready(result) = futures_util::poll!(&mut late) else { panic!("it has no time left") };
     let within = Duration::ZERO;
     assert_eq!(result, Err(RequestError::Deadline { taken: Taken::No, within, actor: None }));
     assert_eq!(one.await, Ok(double(2)));
@@ -129,7 +122,7 @@ async fn a_request_that_is_dropped_at_its_kth_poll_is_taken_or_not_but_never_twi
         for value in 0..50 {
             let mut reply = requester.request(ask(value));
             for _ in 0..polls {
-                if poll_once(&mut reply).await.is_ready() {
+                if futures_util::poll!(&mut reply).is_ready() {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -187,21 +180,18 @@ async fn a_shutdown_answers_what_waits_and_refuses_what_comes_later() {
     running.shutdown();
     let replies = join_all(waiting).await;
     assert!(replies.into_iter().map(|it| it.unwrap().value).eq([0, 2, 4, 6]));
-    let report = running.join().await.unwrap();
+    running.join().await.unwrap();
     let error = requester.request(ask(9)).await.unwrap_err();
     assert_eq!((error.taken(), &error), (Taken::No, &RequestError::ShuttingDown));
     assert_eq!(
         error.to_string(),
         "request `doubles` has no reply: the node is shutting down [M0223]"
     );
-    drop(report);
 }
 
 #[tokio::test]
 async fn a_mailbox_that_rejects_gives_the_request_back() {
-    let taken = Arc::new(AtomicU64::new(0));
-    let node = Node::builder("main").topology(restarting());
-    let node = node.service(move || Answerer(taken.clone()));
+    let node = Node::builder("main").topology(restarting()).service(|| Answerer(Arc::default()));
     let running = start(node.subscription("Answerer", "doubles", Policy::Reject));
     let mut requester = running.requester::<Ask>("test").unwrap();
     let open: Vec<_> = (0..4).map(|value| requester.request(ask(value))).collect();
@@ -284,8 +274,7 @@ impl Boss {
 
 #[tokio::test]
 async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
-    let node = Node::builder("main").service(|| Worker).service(|| Boss).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+    run(Node::builder("main").service(|| Worker).service(|| Boss)).await;
 }
 
 #[tokio::test]
@@ -299,7 +288,7 @@ async fn a_node_that_is_dropped_fails_requests_that_are_open() {
     };
     let mut requester = running.requester::<Ask>("test").unwrap();
     let mut kept = pin!(requester.request(ask(KEEP)));
-    assert!(poll_once(&mut kept).await.is_pending());
+    assert!(futures_util::poll!(kept.as_mut()).is_pending());
     // Taken, as soon as there is a reply to a later one.
     assert!(requester.request(ask(1)).await.is_ok());
     runtime.shutdown_background();

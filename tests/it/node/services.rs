@@ -98,17 +98,43 @@ impl Sink {
     }
 }
 
+/// Sends the numbers to the test.
+pub(crate) struct Taker(pub(crate) Sender<u64>);
+
+#[service(reads(Number))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            match delivery {
+                Delivery::Msg(number) => self.0.send(number.value)?,
+                Delivery::Gap(gap) => panic!("{gap}"),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Emits without end.
 pub(crate) struct Endless;
 
 #[service(emits(Number))]
 impl Endless {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut value = 0;
-        loop {
+        for value in 0.. {
             ctx.emit(Number { value }).await?;
-            value += 1;
         }
+        Ok(())
+    }
+}
+
+/// Ignores the shutdown.
+pub(crate) struct Deaf;
+
+#[service()]
+impl Deaf {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        std::future::pending().await
     }
 }
 

@@ -2,6 +2,7 @@
 //! stop hooks run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use mycelium::{
 use crate::lines::Lines;
 use crate::node::asks::{Answerer, Ask, ask};
 use crate::node::services::{
-    Endless, Number, Sink, Source, Square, Squarer, conserved, end, patient, pipeline, run,
-    squares, start,
+    Deaf, Endless, Number, Sink, Source, Square, Squarer, Taker, conserved, end, patient, pipeline,
+    run, squares, start,
 };
 use crate::running::{next, until};
 
@@ -40,15 +41,6 @@ async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody()
     assert_eq!(sent.value("sent"), rest.len() as u64 + 1);
 }
 
-struct Deaf;
-
-#[service()]
-impl Deaf {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        std::future::pending().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_slow_shutdown_logs_what_it_waits_for() {
     let lines = Lines::default();
@@ -63,20 +55,6 @@ async fn a_slow_shutdown_logs_what_it_waits_for() {
     let each =
         ["1s", "2s", "4s", "8s"].map(|taken| format!(r#"{taken} waits_for="services Deaf""#));
     assert_eq!(slow, [&each[..], &[r#"16s waits_for="stop hooks""#.into()]].concat());
-}
-
-/// Sends the numbers to the test.
-struct Taker(Sender<u64>);
-
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            self.0.send(delivery.message().expect("no gap").value)?;
-        }
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -123,14 +101,14 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run() {
-    struct Parent(std::sync::Arc<std::sync::atomic::AtomicU64>);
+    struct Parent(Arc<AtomicU64>);
     #[service(emits(Number))]
     impl Parent {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             let (mut numbers, accepted) = (ctx.publisher::<Number>()?, self.0.clone());
             ctx.spawn(async move {
                 while numbers.emit(Number { value: 0 }).await.is_ok() {
-                    accepted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    accepted.fetch_add(1, Ordering::Relaxed);
                 }
             });
             ctx.shutdown_requested().await;
@@ -138,22 +116,21 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
         }
     }
     for _ in 0..50 {
-        let accepted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        let accepted = Arc::<AtomicU64>::default();
         let (numbers, received) = channel();
         let counted = accepted.clone();
         let builder = Node::builder("main").service(move || Parent(counted.clone()));
         let running = start(builder.service(move || Taker(numbers.clone())));
-        until(|| accepted.load(std::sync::atomic::Ordering::Relaxed) >= 1000).await;
+        until(|| accepted.load(Ordering::Relaxed) >= 1000).await;
         end(running).await;
-        let accepted = accepted.load(std::sync::atomic::Ordering::Relaxed);
+        let accepted = accepted.load(Ordering::Relaxed);
         assert_eq!(received.iter().count() as u64, accepted);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_run_waits_for_a_task_that_is_in_a_poll() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    type Flag = std::sync::Arc<AtomicBool>;
+    type Flag = Arc<AtomicBool>;
     struct Parent(Flag, Flag);
     #[service(emits(Number))]
     impl Parent {

@@ -4,34 +4,26 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{
-    Context, Delivery, Event, GapReason, Node, OnStall, Result, Topology, message, service,
-};
+use mycelium::{Context, Delivery, Event, GapReason, Node, OnStall, Result, Topology, service};
 
-use super::services::{conserved, run};
-
-#[message(topic = "tones", id = 33)]
-#[derive(Debug, PartialEq)]
-struct Tone {
-    number: u64,
-}
+use super::services::{Number, conserved, run};
 
 const TONES: u64 = 100;
 
 /// Emits the first half as fast as it can, and then one message a second.
 struct Organ;
 
-#[service(emits(Tone))]
+#[service(emits(Number))]
 impl Organ {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let tones = |numbers: std::ops::Range<u64>| numbers.map(|number| Tone { number });
+        let tones = |numbers: std::ops::Range<u64>| numbers.map(|value| Number { value });
         for tone in tones(0..20) {
             // Shorter than the time of an eviction: it ends by several deadlines.
             while ctx.emit(tone).within(Duration::from_secs(2)).await.is_err() {}
         }
         ctx.emit_batch(&tones(20..40).collect::<Vec<_>>()).await?;
         for tone in tones(40..TONES) {
-            if tone.number >= TONES / 2 {
+            if tone.value >= TONES / 2 {
                 ctx.sleep(Duration::from_secs(1)).await?;
             }
             ctx.emit(tone).await?;
@@ -43,17 +35,17 @@ impl Organ {
 /// Stalls with its first message in flight. Sends the numbers that it gets, and how many it misses.
 struct Stalls(Sender<Result<u64, u64>>);
 
-#[service(reads(Tone))]
+#[service(reads(Number))]
 impl Stalls {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut tones = ctx.subscribe::<Tone>()?;
+        let mut tones = ctx.subscribe::<Number>()?;
         while let Some(delivery) = tones.recv().await {
             match delivery {
                 Delivery::Msg(tone) => {
-                    if tone.number == 0 {
+                    if tone.value == 0 {
                         ctx.sleep(Duration::from_millis(30_500)).await?;
                     }
-                    self.0.send(Ok(tone.number))?;
+                    self.0.send(Ok(tone.value))?;
                 }
                 Delivery::Gap(gap) => {
                     assert!(gap.exact && gap.reason == GapReason::Evicted, "{gap}");
@@ -68,11 +60,11 @@ impl Stalls {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_stalls_is_evicted_and_recovers() {
     let ((gets, got), (observed, events)) = (channel(), channel());
-    let text = "[topic.tones]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
+    let text = "[topic.numbers]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
     let builder = Node::builder("main")
         .topology(Topology::parse("test.toml", text).unwrap())
         // The file takes precedence.
-        .on_stall("tones", OnStall::Block)
+        .on_stall("numbers", OnStall::Block)
         .service(|| Organ)
         .service(move || Stalls(gets.clone()))
         .observe(move |event| {
@@ -84,7 +76,7 @@ async fn a_service_that_stalls_is_evicted_and_recovers() {
     // After 30 s, the first half and 25 more were emitted; the ring has the last 16 of them.
     let expected = [Ok(0), Err(75 - 16 - 1)].into_iter().chain((59..TONES).map(Ok));
     assert!(got.try_iter().eq(expected));
-    assert!(events.try_iter().eq(["Organ tones Stalls 5s"]));
+    assert!(events.try_iter().eq(["Organ numbers Stalls 5s"]));
     conserved(&report.counters);
     let line = report.counters.iter().find(|line| line.kind == Kind::Edge).unwrap();
     assert_eq!((line.value("evicted"), line.value("overwritten")), (1, 58));

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use mycelium::{
     Context, DeadLetter, Delivery, Error, Node, Result, Running, StartError, Topology, TryRecv,
-    message, service,
+    service,
 };
 
-use crate::nodes::{Counter, Number, Pair, TOPOLOGY, Taker};
+use crate::node::services::Square;
+use crate::nodes::TOPOLOGY;
+use crate::numbers::{Counter, Number, Pair};
 use crate::running::{end, next, run, start, until, within};
 
 /// Gets the words of services.
@@ -43,21 +45,16 @@ impl Hapless {
     }
 }
 
-#[message(topic = "alerts", id = 2)]
-struct Alert {
-    sequence: u64,
-}
-
 /// Makes an alert of each dead letter.
 struct Alarm;
 
-#[service(reads(DeadLetter), emits(Alert))]
+#[service(reads(DeadLetter), emits(Square))]
 impl Alarm {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut letters = ctx.subscribe::<DeadLetter>()?;
         while let Some(delivery) = letters.recv().await {
-            let sequence = delivery.message().map_or(0, |letter| letter.sequence);
-            ctx.emit(Alert { sequence }).await?;
+            let value = delivery.message().map_or(0, |letter| letter.sequence);
+            ctx.emit(Square { value }).await?;
         }
         Ok(())
     }
@@ -66,10 +63,10 @@ impl Alarm {
 /// Takes alerts, whose own failures would be dead letters, too.
 struct Pager(Told);
 
-#[service(reads(Alert))]
+#[service(reads(Square))]
 impl Pager {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut alerts = ctx.subscribe::<Alert>()?;
+        let mut alerts = ctx.subscribe::<Square>()?;
         while let Some(delivery) = alerts.recv().await {
             assert!(matches!(delivery, Delivery::Msg(_)));
             self.0.send("alert")?;
@@ -79,9 +76,9 @@ impl Pager {
     }
 }
 
-fn quick(text: &str) -> Topology {
-    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nmax_restarts = 100\n");
-    Topology::parse("letters.toml", &text).unwrap()
+fn quick() -> Topology {
+    let text = "[service.Hapless]\nbackoff = \"1ms\"\nmax_restarts = 100\n";
+    Topology::parse("letters.toml", text).unwrap()
 }
 
 #[tokio::test]
@@ -102,7 +99,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     for by_shutdown in [false, true] {
         let (sender, told) = channel();
         let builder = Node::builder("main")
-            .topology(quick(""))
+            .topology(quick())
             .service(move || Counter { count: 2, stays: by_shutdown })
             .service(|| Hapless)
             .service(|| Alarm)
@@ -119,35 +116,31 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
 }
 
 /// A node of two, with the services of this file.
-fn start_of(pair: &Pair, text: &str, name: &str, told: &Told) -> Running {
-    let (taken, letters, alerts, own) =
-        (pair.taken.clone(), told.clone(), told.clone(), told.clone());
-    let builder = Node::builder(name)
-        .topology(quick(text).in_directory(&pair.directory.0))
-        .service(|| Counter { count: 20, stays: false })
-        .service(move || Taker(taken.clone()))
-        .service(|| Hapless)
-        .service(|| Alarm)
-        .service(move || Undertaker(letters.clone()))
-        .service(move || Pager(alerts.clone()))
-        .service(move || Careful(own.clone()));
-    start(builder)
+fn start_of(pair: &Pair, name: &str, told: &Told) -> Running {
+    let (letters, alerts, own) = (told.clone(), told.clone(), told.clone());
+    start(
+        pair.builder(name, 20)
+            .unwrap()
+            .service(|| Alarm)
+            .service(move || Undertaker(letters.clone()))
+            .service(move || Pager(alerts.clone()))
+            .service(move || Careful(own.clone())),
+    )
 }
 
-/// `far`, with one more service.
-fn far(pair: &Pair, text: &str, told: Told) -> Running {
-    let text = text.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]");
-    start_of(pair, &text, "far", &told)
+/// The file of two nodes, of which `far` has one more service.
+fn text() -> String {
+    TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\", \"Undertaker\"]")
 }
 
 #[tokio::test]
 async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
-    let (pair, received) = Pair::new("letters");
+    let (pair, received) = Pair::new("letters", text());
     let (sender, told) = channel();
-    let far = far(&pair, TOPOLOGY, sender);
+    let far = start_of(&pair, "far", &sender);
     let early = tokio::time::timeout(Duration::from_millis(50), next(&told));
     assert!(early.await.is_err(), "the link may yet give something up");
-    let near = pair.start("near", 0, false);
+    let near = start_of(&pair, "near", &sender);
     within(far.join()).await.unwrap();
     within(near.join()).await.unwrap();
     assert!(told.try_iter().eq(["the end"]));
@@ -156,10 +149,10 @@ async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
 
 #[tokio::test]
 async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
-    let (pair, _received) = Pair::new("letters-nobody");
-    let impatient = TOPOLOGY.replace("[node.far]", "[node.far]\nshutdown = \"100ms\"");
+    let impatient = text().replace("[node.far]", "[node.far]\nshutdown = \"100ms\"");
+    let (pair, _received) = Pair::new("letters-nobody", impatient);
     let (sender, told) = channel();
-    let far = far(&pair, &impatient, sender);
+    let far = start_of(&pair, "far", &sender);
     let error = within(far.join()).await.unwrap_err();
     let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 20)]);
@@ -169,10 +162,10 @@ async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
 /// Sends a number after each alert, until the end.
 struct Again;
 
-#[service(reads(Alert), emits(Number))]
+#[service(reads(Square), emits(Number))]
 impl Again {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut alerts = ctx.subscribe::<Alert>()?;
+        let mut alerts = ctx.subscribe::<Square>()?;
         ctx.emit(Number { value: 0 }).await?;
         while alerts.recv().await.is_some() {
             ctx.emit(Number { value: 1 }).await?;
@@ -185,7 +178,7 @@ impl Again {
 #[tokio::test]
 async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     let builder = Node::builder("main")
-        .topology(quick(""))
+        .topology(quick())
         .service(|| Alarm)
         .service(|| Again)
         .service(|| Hapless);
@@ -221,10 +214,10 @@ async fn readers_of_dead_letters_that_publish_end_after_the_other_services() {
         ("\"Counter\", \"Alarm\"", "\"Taker\", \"Pager\"", "the end"),
         ("\"Careful\"", "\"Taker\"", "open"),
     ] {
-        let (pair, received) = Pair::new("letters-published");
-        let (sender, told) = channel();
         let text = TOPOLOGY.replace("\"Counter\"", far).replace("\"Taker\"", near);
-        let nodes = ["far", "near"].map(|name| start_of(&pair, &text, name, &sender));
+        let (pair, received) = Pair::new("letters-published", text);
+        let (sender, told) = channel();
+        let nodes = ["far", "near"].map(|name| start_of(&pair, name, &sender));
         for node in nodes {
             within(node.join()).await.unwrap();
         }

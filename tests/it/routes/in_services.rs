@@ -10,17 +10,8 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 
-#[message(topic = "quotes", id = 71)]
-#[derive(Debug, PartialEq)]
-struct Quote {
-    price: u64,
-}
-
-#[message(topic = "orders", id = 72)]
-#[derive(Debug, PartialEq)]
-struct Order {
-    price: u64,
-}
+use crate::node::services::{Number as Quote, Source, Square as Order};
+use crate::running::run;
 
 #[message(topic = "fills", id = 73)]
 #[derive(Debug, PartialEq)]
@@ -38,7 +29,7 @@ impl Handler<Quote> for Buyer {
     fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
         self.quotes += 1;
         if self.quotes.is_multiple_of(2) {
-            out.try_emit(Order { price: quote.price })?;
+            out.try_emit(Order { value: quote.value })?;
         }
         Ok(())
     }
@@ -50,7 +41,7 @@ struct Twice;
 impl AsyncHandler<Quote> for Twice {
     async fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
         for _ in 0..2 {
-            out.emit(Order { price: quote.price }).await?;
+            out.emit(Order { value: quote.value }).await?;
         }
         Ok(())
     }
@@ -60,19 +51,6 @@ routes! { Direct: { Quote => [Buyer] -> bus } }
 routes! { Waiting: { Quote => [Buyer, async Twice] -> bus } }
 
 const QUOTES: u64 = 5000;
-
-/// Emits all quotes.
-struct Market;
-
-#[service(emits(Quote))]
-impl Market {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for price in 0..QUOTES {
-            ctx.emit(Quote { price }).await?;
-        }
-        Ok(())
-    }
-}
 
 #[service(reads(Quote), emits(Order))]
 impl Buyer {
@@ -98,7 +76,7 @@ impl DirectSource {
         for price in 0..QUOTES {
             ctx.until_below::<Quote>().await?;
             ctx.until_below::<Order>().await?;
-            direct.route_to(&Quote { price }, &mut ctx.out())?;
+            direct.route_to(&Quote { value: price }, &mut ctx.out())?;
         }
         Ok(())
     }
@@ -113,7 +91,7 @@ impl WaitingSource {
         for price in (0..QUOTES).step_by(2) {
             // Its order would fail where there is no room.
             waiting.buyer_mut().quotes = 0;
-            waiting.route_async_to(&Quote { price }, &mut ctx.out()).await?;
+            waiting.route_async_to(&Quote { value: price }, &mut ctx.out()).await?;
         }
         Ok(())
     }
@@ -131,11 +109,11 @@ impl Journal {
         while has_quotes || has_orders {
             tokio::select! {
                 quote = quotes.recv(), if has_quotes => match quote {
-                    Some(quote) => self.0.send(('q', quote.message().unwrap().price))?,
+                    Some(quote) => self.0.send(('q', quote.message().unwrap().value))?,
                     None => has_quotes = false,
                 },
                 order = orders.recv(), if has_orders => match order {
-                    Some(order) => self.0.send(('o', order.message().unwrap().price))?,
+                    Some(order) => self.0.send(('o', order.message().unwrap().value))?,
                     None => has_orders = false,
                 },
             }
@@ -147,8 +125,7 @@ impl Journal {
 /// The quotes and orders that the journal gets of these services.
 async fn journal(builder: mycelium::Builder) -> (Vec<u64>, Vec<u64>) {
     let (sender, received) = channel();
-    let node = builder.service(move || Journal(sender.clone())).build().unwrap();
-    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    let report = run(builder.service(move || Journal(sender.clone()))).await;
     assert!(report.services.iter().all(|service| service.errors + service.panics == 0));
     let all: Vec<_> = received.iter().collect();
     let of = |kind| all.iter().filter(|it| it.0 == kind).map(|it| it.1).collect();
@@ -168,11 +145,13 @@ async fn what_handlers_emit_and_what_is_routed_goes_on_to_the_bus() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_structs_are_services() {
-    let builder = Node::builder("main").service(|| Market).service(Buyer::default);
+    let builder =
+        Node::builder("main").service(|| Source { count: QUOTES }).service(Buyer::default);
     let (quotes, orders) = journal(builder).await;
     assert_eq!(quotes, (0..QUOTES).collect::<Vec<_>>());
     assert_eq!(orders, (1..QUOTES).step_by(2).collect::<Vec<_>>());
-    let (_, orders) = journal(Node::builder("main").service(|| Market).service(|| Twice)).await;
+    let (_, orders) =
+        journal(Node::builder("main").service(|| Source { count: QUOTES }).service(|| Twice)).await;
     assert_eq!(orders, (0..QUOTES).flat_map(|price| [price; 2]).collect::<Vec<_>>());
 }
 
@@ -187,18 +166,18 @@ fn a_message_without_room_runs_no_handler() {
     let mut bus = (publisher, node.publisher::<Order>("test").unwrap());
     let mut direct = Direct::new(Buyer::default());
     for price in 0..capacity {
-        direct.route_to(&Quote { price }, &mut Out::to(&mut bus)).unwrap();
+        direct.route_to(&Quote { value: price }, &mut Out::to(&mut bus)).unwrap();
     }
-    let error = direct.route_to(&Quote { price: 9 }, &mut Out::to(&mut bus)).unwrap_err();
+    let error = direct.route_to(&Quote { value: 9 }, &mut Out::to(&mut bus)).unwrap_err();
     let Some(OutError::Refused(error)) = error.downcast_ref::<OutError<Quote>>() else {
         panic!("{error}");
     };
     assert!(matches!(error.refusal, Refusal::Full { .. }));
-    assert_eq!((error.message.price, direct.buyer().quotes), (9, capacity));
+    assert_eq!((error.message.value, direct.buyer().quotes), (9, capacity));
     let count = |deliveries: &mut dyn FnMut() -> bool| (0..).take_while(|_| deliveries()).count();
     assert_eq!(count(&mut || quotes.try_recv().delivery().is_some()) as u64, capacity);
     assert_eq!(count(&mut || orders.try_recv().delivery().is_some()) as u64, capacity / 2);
-    direct.route_to(&Quote { price: 9 }, &mut Out::to(&mut bus)).unwrap();
+    direct.route_to(&Quote { value: 9 }, &mut Out::to(&mut bus)).unwrap();
 }
 
 /// Emits what nobody declares.
@@ -206,7 +185,7 @@ struct Undeclared(Arc<Mutex<Option<String>>>);
 
 impl Handler<Quote> for Undeclared {
     fn handle(&mut self, quote: &Quote, out: &mut Out<'_>) -> Result<()> {
-        let error = out.try_emit(Trade { price: quote.price }).unwrap_err();
+        let error = out.try_emit(Trade { price: quote.value }).unwrap_err();
         *self.0.lock().unwrap() = Some(error.to_string());
         Err(error.into())
     }
@@ -223,7 +202,7 @@ impl Undeclared {
 async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
     let said = Arc::new(Mutex::new(None));
     let text = said.clone();
-    let builder = Node::builder("main").service(|| Market);
+    let builder = Node::builder("main").service(|| Source { count: QUOTES });
     let node = builder.service(move || Undeclared(text.clone())).build().unwrap();
     // Another try would fail in the same way.
     node.run(Tokio::current().unwrap()).await.unwrap_err();

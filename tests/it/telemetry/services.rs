@@ -97,13 +97,9 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, u16> {
     }
 }
 
-/// Waits for a condition; the limit is that of a test that hangs.
-pub(crate) async fn until(executor: &dyn Executor, what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = executor.now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(executor.now() < limit, "{what}");
-        executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
-    }
+/// Waits for a condition.
+pub(crate) async fn until(executor: &dyn Executor, what: &str, holds: impl FnMut() -> bool) {
+    crate::running::until_on(executor, || what, holds).await;
 }
 
 pub(crate) fn is_free(address: SocketAddr) -> bool {

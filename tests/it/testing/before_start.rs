@@ -9,7 +9,8 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 
-use crate::testing::service_test::{Number, Square, Squarer, number};
+use crate::node::services::{Number, Square};
+use crate::testing::service_test::{Squarer, number};
 
 /// Emits at its first poll and ends.
 struct Burst;

@@ -1,24 +1,11 @@
-//! Messages of the largest size in tests, on a stack of 1 MiB: see `node/large.rs`.
+//! Messages of the largest size in tests, on a small stack: see `node/large.rs`.
 
 use std::thread;
 
 use mycelium::testing::{ServiceTest, TestActor};
-use mycelium::{Context, Delivery, Result, actor, message, service};
+use mycelium::{Context, Delivery, Result, actor, service};
 
-#[message(topic = "large", id = 1)]
-struct Large {
-    bytes: [u8; 65_535],
-}
-
-#[message(topic = "large-requests", id = 3, reply = Reply)]
-struct Ask {
-    bytes: [u8; 65_512],
-}
-
-#[message(topic = "large-replies", id = 4)]
-struct Reply {
-    bytes: [u8; 65_512],
-}
+use crate::node::large::{Answers, Ask, Large, Reply, STACK};
 
 struct Echoes;
 
@@ -28,21 +15,8 @@ impl Echoes {
         let mut larges = ctx.subscribe_on(Self::input)?;
         while let Some(delivery) = larges.recv().await {
             if let Delivery::Msg(large) = delivery {
-                ctx.emit_on(Self::output, Large { bytes: [large.bytes[65_534]; 65_535] }).await?;
+                ctx.emit_on(Self::output, Large::new(large.bytes[65_534].into())).await?;
             }
-        }
-        Ok(())
-    }
-}
-
-struct Answers;
-
-#[service(answers(Ask))]
-impl Answers {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut requests = ctx.requests::<Ask>();
-        while let Some(asked) = requests.recv().await {
-            asked.reply_with(|ask| Reply { bytes: ask.bytes });
         }
         Ok(())
     }
@@ -68,7 +42,7 @@ impl Keeps {
 }
 
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
-    thread::Builder::new().stack_size(1 << 20).spawn(test).unwrap().join().unwrap();
+    thread::Builder::new().stack_size(STACK).spawn(test).unwrap().join().unwrap();
 }
 
 #[test]
@@ -76,8 +50,8 @@ fn service_test_sends_and_receives() {
     on_a_small_stack(|| {
         let mut test = ServiceTest::new(|| Echoes);
         for value in 0..20 {
-            test.send_to("input", Large { bytes: [value; 65_535] });
-            assert_eq!(test.expect_from::<Large>("output").bytes[65_534], value);
+            test.send_to("input", Large::new(value));
+            assert_eq!(test.expect_from::<Large>("output").bytes[65_534], value as u8);
         }
         test.finish().unwrap();
     });
@@ -97,7 +71,7 @@ fn service_test_requests() {
 fn test_actor_tells_and_asks() {
     on_a_small_stack(|| {
         let mut actor = TestActor::new(Keeps::default);
-        actor.tell(Box::new(Large { bytes: [7; 65_535] }));
+        actor.tell(Box::new(Large::new(7)));
         let reply = actor.ask(Ask { bytes: [0; 65_512] });
         assert!(matches!(reply, Ok(reply) if reply.bytes[65_511] == 7));
         actor.stop();

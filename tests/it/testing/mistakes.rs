@@ -8,7 +8,9 @@ use std::time::Duration;
 use mycelium::testing::ServiceTest;
 use mycelium::{Context, Node, Result, Topology, message, service};
 
-use crate::testing::service_test::{Endless, Number, Square, Squarer, number};
+use crate::node::services::{Endless, Number, Square};
+use crate::support::idle_services;
+use crate::testing::service_test::{Squarer, number};
 
 #[message(topic = "unknown", id = 9)]
 #[derive(Debug)]
@@ -101,15 +103,9 @@ fn a_failure_at_the_end_is_not_overlooked() {
     assert_eq!((report.services[0].starts, report.services[0].panics), (2, 1));
 }
 
-/// Has a subscription that it never takes.
-struct Idle;
-
-#[service(reads(Number), emits(Square))]
-impl Idle {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
+idle_services! {
+    // Has a subscription that it never takes.
+    Idle(reads(Number), emits(Square));
 }
 
 #[test]

@@ -6,23 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use mycelium::testing::ServiceTest;
 use mycelium::{
-    Context, Delivery, Error, Execution, Node, Outcome, Result, StartError, Topology, message,
-    service,
+    Context, Delivery, Error, Execution, Node, Outcome, Result, StartError, Topology, service,
 };
 
+use crate::node::services::{Deaf, Endless, Number, Square};
+
 const SECOND: Duration = Duration::from_secs(1);
-
-#[message(topic = "numbers", id = 1)]
-#[derive(Debug, PartialEq)]
-pub(crate) struct Number {
-    pub(crate) value: u64,
-}
-
-#[message(topic = "squares", id = 2)]
-#[derive(Debug, PartialEq)]
-pub(crate) struct Square {
-    pub(crate) value: u64,
-}
 
 pub(crate) fn number(value: u64) -> Number {
     Number { value }
@@ -217,19 +206,6 @@ fn named_ports_are_topics_of_their_names_or_bound_by_the_builder() {
     }
 }
 
-/// Never waits for anything but room.
-pub(crate) struct Endless;
-
-#[service(emits(Number))]
-impl Endless {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0.. {
-            ctx.emit(number(value)).await?;
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn messages_of_an_endless_source_are_received_one_by_one() {
     let mut test = ServiceTest::new(|| Endless);
@@ -250,16 +226,6 @@ impl Lingering {
         ctx.blocking(|| ()).await?;
         while clock.sleep(SECOND).await.is_ok() {}
         Ok(())
-    }
-}
-
-/// Ignores the shutdown.
-struct Deaf;
-
-#[service()]
-impl Deaf {
-    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
-        std::future::pending().await
     }
 }
 

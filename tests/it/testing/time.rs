@@ -8,7 +8,8 @@ use futures_util::future::{Either, select};
 use mycelium::testing::ServiceTest;
 use mycelium::{Context, Node, Refusal, Result, StartError, Topology, service};
 
-use super::service_test::{Number, number};
+use super::service_test::number;
+use crate::node::services::Number;
 
 const SECOND: Duration = Duration::from_secs(1);
 

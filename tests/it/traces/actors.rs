@@ -1,7 +1,7 @@
 //! Traces through actors: the handling of a message begins one, and that of a request continues the
 //! one of its requester.
 
-use std::{io, process};
+use std::io;
 
 use mycelium::{ActorContext, Node, Policy, Publisher, RemoteRef, Requester, Running};
 
@@ -10,10 +10,10 @@ use super::*;
 /// A message of an actor.
 struct Sale(u64);
 
-/// Reports what it is told as a chance, after it has requested its price; `Ask` as well.
+/// Reports what it is told as a square, after it has requested its price; `Ask` as well.
 struct Till {
     prices: Requester<Ask>,
-    chances: Publisher<Chance>,
+    squares: Publisher<Square>,
 }
 
 #[mycelium::actor]
@@ -31,7 +31,7 @@ impl Till {
     #[ask]
     async fn ask(&mut self, ask: Ask) -> Result<Price> {
         let price = self.prices.request(ask).await?;
-        self.chances.emit(Chance { number: price.value }).await?;
+        self.squares.emit(Square { value: price.value }).await?;
         Ok(price)
     }
 
@@ -76,35 +76,34 @@ impl Clerk {
     }
 }
 
-/// Asks the till, with each swap that it reads.
+/// Asks the till, with each number that it reads.
 struct Buyer;
 
-#[service(reads(Swap))]
+#[service(reads(Number))]
 impl Buyer {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut swaps = ctx.subscribe::<Swap>()?;
-        while let Some(delivery) = swaps.recv().await {
-            let Some(swap) = delivery.message() else { continue };
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Some(number) = delivery.message() else { continue };
             let mut till = ctx.actors().by_name::<Till>("till")?;
-            till.ask(Ask { number: swap.number }).await?;
+            till.ask(Ask { number: number.value }).await?;
         }
         Ok(())
     }
 }
 
 fn spawn_till(running: &Running) -> mycelium::ActorRef<Till> {
-    let (prices, chances) =
+    let (prices, squares) =
         (running.requester("till").unwrap(), running.publisher("till").unwrap());
-    let (mut prices, mut chances) = (Some(prices), Some(chances));
-    let make = move || Till { prices: prices.take().unwrap(), chances: chances.take().unwrap() };
+    let (mut prices, mut squares) = (Some(prices), Some(squares));
+    let make = move || Till { prices: prices.take().unwrap(), squares: squares.take().unwrap() };
     running.actors().actor(make).name("till").spawn().unwrap()
 }
 
 /// A node in which a till lives, with this share of traces.
 fn start(share: f64, spans: &Spans) -> (Running, mycelium::ActorRef<Till>) {
     let node = Node::builder("main").service(|| Oracle).service(|| Writer).service(|| Buyer);
-    let node = node.traces(share, spans.clone()).build().unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let running = crate::running::start(node.traces(share, spans.clone()));
     let till = spawn_till(&running);
     (running, till)
 }
@@ -114,8 +113,7 @@ async fn end(running: Running, till: mycelium::ActorRef<Till>, spans: &Spans) ->
     till.drain();
     till.ended().await;
     drop(till);
-    running.shutdown();
-    running.join().await.unwrap();
+    crate::running::end(running).await;
     spans.take()
 }
 
@@ -196,7 +194,7 @@ async fn what_a_handling_outside_of_the_sample_sends_has_no_trace() {
 
 #[tokio::test]
 async fn a_request_to_an_actor_of_another_node_continues_its_trace() {
-    let directory = std::env::temp_dir().join(format!("mycelium-traces-actors-{}", process::id()));
+    let directory = Directory::new("traces-actors");
     let text = r#"
 [node.branch]
 services = []
@@ -204,12 +202,11 @@ services = []
 services = ["Oracle", "Writer"]
 actors_for = ["branch"]
 "#;
-    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory);
+    let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory.0);
     let spans = Spans::default();
     let [main, branch] = ["main", "branch"].map(|name| {
         let node = Node::builder(name).topology(topology.clone()).traces(1.0, spans.clone());
-        let node = node.service(|| Oracle).service(|| Writer).build().unwrap();
-        node.start(Tokio::current().unwrap()).unwrap()
+        crate::running::start(node.service(|| Oracle).service(|| Writer))
     });
     let till = spawn_till(&main);
     let till_of_main = branch.actors().remote("main/till").unwrap();
@@ -217,8 +214,7 @@ actors_for = ["branch"]
     asks.tell(5).await.unwrap();
     asks.drain();
     asks.ended().await;
-    branch.shutdown();
-    branch.join().await.unwrap();
+    crate::running::end(branch).await;
     let spans = end(main, till, &spans).await;
     // The service that takes requests of other nodes has a span, too.
     let [of_desk] = *spans.iter().filter(|it| &*it.topic == "actors@main").collect::<Vec<_>>()
@@ -231,18 +227,17 @@ actors_for = ["branch"]
     is_child(till, of_desk);
     is_child(of(&spans, "Oracle"), till);
     is_child(of(&spans, "Writer"), till);
-    _ = std::fs::remove_dir_all(&directory);
 }
 
 #[tokio::test]
 async fn a_request_of_a_service_to_an_actor_continues_its_trace() {
     let spans = Spans::default();
     let (running, till) = start(1.0, &spans);
-    let mut chances = running.subscribe::<Chance>("test", Policy::Block).unwrap();
-    let mut swaps = running.publisher::<Swap>("feed").unwrap();
-    swaps.emit(Swap { number: 1 }).await.unwrap();
-    assert!(chances.recv().await.is_some());
-    drop((chances, swaps));
+    let mut squares = running.subscribe::<Square>("test", Policy::Block).unwrap();
+    let mut numbers = running.publisher::<Number>("feed").unwrap();
+    numbers.emit(Number { value: 1 }).await.unwrap();
+    assert!(squares.recv().await.is_some());
+    drop((squares, numbers));
     let spans = end(running, till, &spans).await;
     let (feed, buyer, till) = (of(&spans, "feed"), of(&spans, "Buyer"), of(&spans, "Till"));
     assert_eq!((spans.len(), feed.parent), (5, None), "{spans:#?}");
