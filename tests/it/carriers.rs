@@ -1,9 +1,7 @@
 //! What the links of a node go through, and the memory of its rings: in its plan and in the report
 //! of its start.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
-#![cfg(feature = "topology")]
-
-use std::time::Duration;
+#![cfg(all(feature = "metrics", feature = "topology"))]
 
 use mycelium::{
     BuildError, Carrier, Context, Node, Result, StartError, StartReport, StartWarning, Topology,
@@ -11,6 +9,9 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::PageSize;
+
+use crate::running::within;
+use crate::support::Directory;
 
 /// Slots of 9 words: 72 bytes on the heap, two cache lines in shared memory.
 #[message(topic = "numbers", id = 1)]
@@ -68,14 +69,12 @@ fn build(node: &str, topology: Topology) -> Result<Node, BuildError> {
 /// Starts a node alone, and returns its report once it has ended. `test` has a directory of its
 /// own.
 async fn report(test: &str, node: &str, topology: Topology) -> StartReport {
-    let directory = format!("mycelium-carriers-{}-{test}", std::process::id());
-    let directory = std::env::temp_dir().join(directory);
-    let node = build(node, topology.in_directory(&directory)).unwrap();
+    let directory = Directory::new(&format!("carriers-{test}"));
+    let node = build(node, topology.in_directory(&directory.0)).unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let report = running.start_report().clone();
     running.shutdown();
-    let _ = tokio::time::timeout(Duration::from_secs(60), running.join()).await.unwrap();
-    let _ = std::fs::remove_dir_all(&directory);
+    let _ = within(running.join()).await;
     report
 }
 

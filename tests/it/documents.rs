@@ -1,18 +1,20 @@
-//! Topologies in the documents are valid, and manifests name packages that exist. Rust in them is
-//! tested as the crate's doctests, the shell commands of README.md by the job `readme`.
-#![cfg(feature = "topology")]
+//! Topologies in the documents are valid, also by the schema for editors, and manifests name
+//! packages that exist. Rust in them is tested as the crate's doctests, the shell commands of
+//! README.md by the job `readme`.
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mycelium::Topology;
 
+use crate::topology::schema;
+
 #[test]
 fn topologies_in_the_documents_are_valid() {
     let mut found = 0;
     for path in documents() {
         let text = fs::read_to_string(&path).expect("a readable document");
-        // The others are parts of a manifest.
         let off = [
             ("[tls]", cfg!(feature = "tls")),
             ("listen_metrics", cfg!(feature = "prometheus")),
@@ -21,10 +23,13 @@ fn topologies_in_the_documents_are_valid() {
         ];
         let needs_more =
             |text: &String| off.iter().any(|(key, is_on)| text.contains(key) && !is_on);
-        let topologies = blocks(&text, "toml").into_iter();
-        let topologies = topologies.filter(|it| !it.contains("dependencies]") && !needs_more(it));
-        for block in topologies {
+        // The others are parts of a manifest.
+        for block in blocks(&text, "toml").iter().filter(|it| !it.contains("dependencies]")) {
+            schema::check(block, &path);
             found += 1;
+            if needs_more(block) {
+                continue;
+            }
             // Files that include others are not in the documents.
             let block = block.replace("include = ", "# include = ");
             let address = |name: &str| name.ends_with("_ADDRESS").then_some("10.0.0.1");
@@ -35,7 +40,7 @@ fn topologies_in_the_documents_are_valid() {
             }
         }
     }
-    assert!(found > 0, "docs/topology.md has a topology");
+    assert!(found > 10, "{found} topologies");
 }
 
 /// They are paths: the registry has a package `mycelium` of another project.

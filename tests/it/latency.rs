@@ -1,5 +1,6 @@
 //! The latency of topics, through two nodes over each carrier.
-#![cfg(all(target_os = "linux", feature = "topology", feature = "metrics"))]
+#![cfg(target_os = "linux")]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 
 use futures_util::future::join;
 use mycelium::counters::Latency;
@@ -8,29 +9,25 @@ use mycelium_executor::Executor;
 
 use crate::executors::on_each_executor;
 use crate::loopback::host;
+use crate::node::services::Number;
 use crate::support::Directory;
-
-#[message(topic = "swaps", id = 1)]
-struct Swap {
-    number: u64,
-}
 
 #[message(topic = "blocks", id = 2)]
 struct Block {
     bytes: [u64; 4096],
 }
 
-/// How many swaps there are; of blocks there are as many.
-const SWAPS: u64 = 200;
+/// How many numbers there are; of blocks there are as many.
+const COUNT: u64 = 200;
 
 struct Feed;
 
-#[service(emits(Swap, Block))]
+#[service(emits(Number, Block))]
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..SWAPS {
-            ctx.emit(Swap { number }).await?;
-            ctx.emit(Block { bytes: [number; 4096] }).await?;
+        for value in 0..COUNT {
+            ctx.emit(Number { value }).await?;
+            ctx.emit(Block { bytes: [value; 4096] }).await?;
         }
         Ok(())
     }
@@ -38,16 +35,16 @@ impl Feed {
 
 struct Screen;
 
-#[service(reads(Swap, Block))]
+#[service(reads(Number, Block))]
 impl Screen {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut swaps, mut blocks) = (ctx.subscribe::<Swap>()?, ctx.subscribe::<Block>()?);
-        for number in 0..SWAPS {
-            let Some(Delivery::Msg(swap)) = swaps.recv().await else { panic!("a swap") };
+        let (mut numbers, mut blocks) = (ctx.subscribe::<Number>()?, ctx.subscribe::<Block>()?);
+        for value in 0..COUNT {
+            let Some(Delivery::Msg(number)) = numbers.recv().await else { panic!("a number") };
             let Some(Delivery::Msg(block)) = blocks.recv().await else { panic!("a block") };
-            assert_eq!((swap.number, block.bytes), (number, [number; 4096]));
+            assert_eq!((number.value, block.bytes), (value, [value; 4096]));
         }
-        assert!(swaps.recv().await.is_none() && blocks.recv().await.is_none());
+        assert!(numbers.recv().await.is_none() && blocks.recv().await.is_none());
         Ok(())
     }
 }
@@ -64,7 +61,7 @@ address = "{}:7400"
 [node.near]
 services = ["Screen"]
 address = "{}:7400"
-[topic.swaps]
+[topic.numbers]
 latency_sample = 1
 [topic.blocks]
 capacity = 32
@@ -92,7 +89,7 @@ max_retry = "20ms"
         assert_eq!(latency.reader, "Screen");
         latency.nanoseconds.count()
     };
-    assert_eq!(count("swaps"), SWAPS, "{transport}");
+    assert_eq!(count("numbers"), COUNT, "{transport}");
     // It has a standard deviation of 7.
     assert!((60..140).contains(&count("blocks")), "{transport}: {}", count("blocks"));
 }

@@ -12,7 +12,7 @@ mod include;
 mod mistakes;
 mod nodes;
 mod queues;
-mod schema;
+pub(crate) mod schema;
 mod values;
 
 use std::fmt::Display;

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use mycelium::{
     Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Policy,
-    Result, Topology, message, service,
+    Result, Topology, service,
 };
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
-use crate::running::{run, start};
+use crate::node::services::{Endless, Number, Square};
+use crate::running::{end, run, start};
+use crate::support::in_role;
 
 const ROLE: &str = "MYCELIUM_TEST_ROLE";
 /// The longest wait for a line.
@@ -22,9 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// This program in another role, with its standard error in a pipe.
 fn program(role: &str) -> Child {
-    let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", "errors::stderr::program_in_a_role", "--ignored", "--nocapture"]);
-    program.env(ROLE, role).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    let mut program = in_role("errors::stderr::program_in_a_role");
+    program.env(ROLE, role);
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -66,11 +67,6 @@ async fn program_in_a_role() {
         }
         _ => {}
     }
-}
-
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
 }
 
 /// Logs, fails, panics, fails for ever.
@@ -159,9 +155,9 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:103:39) [M0054]",
+             (at tests/it/errors/stderr.rs:99:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:103:39) [M0054]",
+             (at tests/it/errors/stderr.rs:99:39) [M0054]",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]
@@ -209,8 +205,7 @@ async fn late() {
     let mut numbers = running.publisher::<Number>("outside").unwrap();
     numbers.try_emit(Number { value: 1 }).unwrap();
     numbers.try_emit(Number { value: 2 }).unwrap();
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
 }
 
 #[test]
@@ -228,12 +223,8 @@ fn lines_of_a_shutdown_have_the_pause_and_each_message_that_is_left() {
 /// A topic that only code outside the services reads, subscribed after the start, and one that
 /// nobody reads.
 async fn unread() {
-    #[message(topic = "letters", id = 2)]
-    struct Letter {
-        value: u64,
-    }
     struct Writes;
-    #[service(emits(Number, Letter))]
+    #[service(emits(Number, Square))]
     impl Writes {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
             ctx.shutdown_requested().await;
@@ -246,8 +237,7 @@ async fn unread() {
     let numbers = running.subscribe::<Number>("outside", Policy::Block).unwrap();
     // The time is paused: it jumps to this moment.
     tokio::time::sleep(Duration::from_secs(60)).await;
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
     drop(numbers);
 }
 
@@ -255,8 +245,8 @@ async fn unread() {
 fn a_topic_without_a_reader_is_reported_unless_code_outside_the_services_reads_it() {
     assert_eq!(
         lines("unread"),
-        ["mycelium: warning: node `main`: topic `letters` has no reader: `Writes` publishes it, \
-             but no service that a node runs subscribes to it: add one with `reads(Letter)`, or \
+        ["mycelium: warning: node `main`: topic `squares` has no reader: `Writes` publishes it, \
+             but no service that a node runs subscribes to it: add one with `reads(Square)`, or \
              call `Node::subscribe`"]
     );
 }
@@ -326,15 +316,6 @@ async fn lonely() {
 
 /// Fills the queue of a reader that takes nothing.
 async fn held() {
-    struct Fills;
-    #[service(emits(Number))]
-    impl Fills {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            loop {
-                ctx.emit(Number { value: 7 }).await?;
-            }
-        }
-    }
     struct Keeps;
     #[service(reads(Number))]
     impl Keeps {
@@ -343,7 +324,7 @@ async fn held() {
             std::future::pending().await
         }
     }
-    run(Node::builder("main").service(|| Fills).service(|| Keeps)).await;
+    run(Node::builder("main").named_service("Fills", || Endless).service(|| Keeps)).await;
 }
 
 /// A program that does not end by itself prints lines with these starts.

@@ -16,6 +16,8 @@ use super::services::{
     Idle, Listener, Organ, Tone, address, builder, get, is_free, own_address, scrape, until,
 };
 use crate::executors::on_each_executor;
+use crate::running::{end, start};
+use crate::support::Directory;
 
 async fn on(executor: impl Executor) {
     let executor: Arc<dyn Executor> = Arc::new(executor);
@@ -50,8 +52,7 @@ async fn on(executor: impl Executor) {
     assert_eq!(of("mycelium_health{node=\"hall\",state=\"ready\"}"), 1.0);
     // An open connection does not hold up the end.
     let mut open = TcpStream::connect(address).unwrap();
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
     assert!(is_free(address), "the address is free");
     open.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     assert_eq!(open.read(&mut [0; 8]).unwrap_or(0), 0, "the connection is closed");
@@ -66,9 +67,9 @@ fn a_node_is_scraped_on_each_executor_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ready_is_the_health_of_the_node() {
     let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Listener\"]";
-    let directory = std::env::temp_dir().join(format!("telemetry-{}", std::process::id()));
+    let directory = Directory::new("telemetry");
     let node = |name: &str| {
-        let topology = Topology::parse("test.toml", text).unwrap().in_directory(&directory);
+        let topology = Topology::parse("test.toml", text).unwrap().in_directory(&directory.0);
         let listener = || Listener(Arc::default());
         let builder = Node::builder(name).topology(topology).service(|| Organ).service(listener);
         builder.listen_metrics("[::1]:0".parse().unwrap()).build().unwrap()
@@ -83,11 +84,8 @@ async fn ready_is_the_health_of_the_node() {
     assert_eq!(scraped[&format!("mycelium_link_connections_total{{{links}}}")], 1.0);
     assert!(scraped[&format!("mycelium_link_sent_bytes_total{{{links}}}")] > 0.0);
     assert!(scraped[&format!("mycelium_link_batches_sent_total{{{links}}}")] > 0.0);
-    hall.shutdown();
-    hall.join().await.unwrap();
-    street.shutdown();
-    street.join().await.unwrap();
-    let _ = std::fs::remove_dir_all(&directory);
+    end(hall).await;
+    end(street).await;
 }
 
 fn ready(running: &Running) -> Result<String, u16> {
@@ -114,7 +112,7 @@ async fn a_node_that_drains_is_alive_and_not_ready() {
         .service(move || Draining(of_service.clone()))
         .listen_metrics("127.0.0.1:0".parse().unwrap());
     let executor = Tokio::current().unwrap();
-    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    let running = start(node);
     until(&executor, "the node is ready", || ready(&running).is_ok()).await;
     running.shutdown();
     until(&executor, "the node drains", || ready(&running) == Err(503)).await;
@@ -128,9 +126,8 @@ async fn a_node_that_drains_is_alive_and_not_ready() {
 /// any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() {
-    let executor = Tokio::current().unwrap();
     let node = Node::builder("hall").listen_metrics("127.0.0.1:0".parse().unwrap());
-    let running = node.service(|| Idle).build().unwrap().start(executor).unwrap();
+    let running = start(node.service(|| Idle));
     let address = address(&running);
     let (mut sent, mut before) = (0, BTreeMap::new());
     for number in 0..4_000 {
@@ -169,8 +166,7 @@ async fn the_sums_of_a_topic_are_exact_after_thousands_of_short_lived_members() 
         }
         before = scraped;
     }
-    running.shutdown();
-    running.join().await.unwrap();
+    end(running).await;
 }
 
 /// The thread of the endpoint is not that of the executor: while a service holds that one, metrics

@@ -2,18 +2,22 @@
 
 use std::net::TcpListener;
 
-use mycelium::{Node, Topology};
+use mycelium::{Builder, Node, Topology};
 use mycelium_tokio::Tokio;
 
 use super::services::{Idle, address, is_free, own_address};
+use crate::running::start;
+
+/// Why a node with one more service does not start.
+fn refused(node: Builder) -> String {
+    let node = node.service(|| Idle).build().unwrap();
+    node.start(Tokio::current().unwrap()).unwrap_err().to_string()
+}
 
 fn error_of(text: &str) -> String {
     match Topology::parse("app.toml", text) {
         Err(error) => error.to_string(),
-        Ok(topology) => {
-            let node = Node::builder("hall").topology(topology).service(|| Idle).build().unwrap();
-            node.start(Tokio::current().unwrap()).unwrap_err().to_string()
-        }
+        Ok(topology) => refused(Node::builder("hall").topology(topology)),
     }
 }
 
@@ -25,19 +29,17 @@ async fn an_address_in_use_is_an_error_with_its_place() {
     let error = error_of(&text);
     let expected = format!("app.toml:2:18: node `hall` cannot serve metrics at `{address}`: ");
     assert!(error.starts_with(&expected), "{error}");
-    let node = Node::builder("hall").service(|| Idle).listen_metrics(address).build().unwrap();
-    let error = node.start(Tokio::current().unwrap()).unwrap_err().to_string();
+    let error = refused(Node::builder("hall").listen_metrics(address));
     assert!(error.starts_with("node `hall` cannot serve metrics at `127.0.0.1:"), "{error}");
 }
 
 #[tokio::test]
 async fn an_address_that_others_reach_must_be_allowed() {
     let far = "0.0.0.0:0".parse().unwrap();
-    let node = || Node::builder("hall").service(|| Idle).listen_metrics(far);
-    let error = node().build().unwrap().start(Tokio::current().unwrap()).unwrap_err().to_string();
+    let node = || Node::builder("hall").listen_metrics(far);
+    let error = refused(node());
     assert!(error.contains("other hosts could read it"), "{error}");
-    let running = node().expose_metrics().build().unwrap().start(Tokio::current().unwrap());
-    drop(running.unwrap());
+    drop(start(node().service(|| Idle).expose_metrics()));
     let section = "[node.hall]\nlisten_metrics = \"203.0.113.7:9464\"\n";
     assert_eq!(
         error_of(section),
@@ -53,10 +55,8 @@ async fn an_address_that_others_reach_must_be_allowed() {
 async fn a_node_that_does_not_start_leaves_no_endpoint() {
     // Other tests do not use this address.
     let address = TcpListener::bind("127.77.0.1:0").unwrap().local_addr().unwrap();
-    let builder = Node::builder("hall").service(|| Idle).listen_metrics(address);
-    let pinned = mycelium::Execution::pinned([usize::MAX]);
-    let node = builder.execution("Idle", pinned).build().unwrap();
-    node.start(Tokio::current().unwrap()).unwrap_err();
+    let builder = Node::builder("hall").listen_metrics(address);
+    refused(builder.execution("Idle", mycelium::Execution::pinned([usize::MAX])));
     assert!(is_free(address));
 }
 

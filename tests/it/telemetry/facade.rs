@@ -12,6 +12,7 @@ use metrics::{
 use mycelium_tokio::Tokio;
 
 use super::services::{builder, until};
+use crate::running::{end, start};
 
 /// Keeps the last value of each metric.
 #[derive(Clone, Default)]
@@ -79,8 +80,7 @@ fn words(key: &Key) -> String {
 async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
     let (builder, heard) = builder();
     let executor = Tokio::current().unwrap();
-    let node = builder.metrics_facade(Duration::from_millis(10)).build().unwrap();
-    let running = node.start(executor.clone()).unwrap();
+    let running = start(builder.metrics_facade(Duration::from_millis(10)));
     // Installed after the start: the next interval finds it.
     let last = Last::default();
     metrics::set_global_recorder(last.clone()).ok().unwrap();
@@ -88,8 +88,7 @@ async fn a_recorder_gets_the_metrics_at_the_interval_and_at_the_end() {
     until(&executor, "a first value", || last.values().contains_key(sent)).await;
     let first = last.values()[sent];
     until(&executor, "a later value", || last.values()[sent] > first).await;
-    running.shutdown();
-    let report = running.join().await.unwrap();
+    let report = end(running).await;
     // The last values are those of the end.
     let heard = heard.load(Ordering::SeqCst) as f64;
     let values = last.values();
