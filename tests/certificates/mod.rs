@@ -46,6 +46,14 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
+/// The files of a node in a directory.
+#[cfg(feature = "tls")]
+pub(crate) fn of_node(directory: &Path, node: &str) -> mycelium_transports::tls::TlsFiles {
+    let file = |name: &str| directory.join(name);
+    let (certificate, key) = (file(&format!("{node}.pem")), file(&format!("{node}.key")));
+    mycelium_transports::tls::TlsFiles { certificate, key, authorities: file("ca.pem") }
+}
+
 /// A directory with `ca.pem`, and with `<node>.pem` and `<node>.key` of nodes.
 pub(crate) struct Certificates(PathBuf);
 

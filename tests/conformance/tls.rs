@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use mycelium_executor::{Address, Executor, Peer, SendFuture, Stream};
 use mycelium_transports::conformance::StreamPair;
 use mycelium_transports::endpoint::Gate;
-use mycelium_transports::tls::{Tls, TlsFiles};
+use mycelium_transports::tls::Tls;
 
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, of_node};
 use crate::subjects::TcpSockets;
 
 /// TCP sockets whose two sides prove their names.
@@ -59,12 +59,7 @@ static SIDES: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
     let certificates =
         CERTIFICATES.lock().unwrap().insert(Certificates::of("laws", &NAMES)).path().to_owned();
     NAMES.map(|node| {
-        let file = |name: String| certificates.join(name);
-        let files = TlsFiles {
-            certificate: file(format!("{node}.pem")),
-            key: file(format!("{node}.key")),
-            authorities: file("ca.pem".to_owned()),
-        };
+        let files = of_node(&certificates, node);
         Arc::new(Tls::load(node, files, Box::new(|_| ())).expect("the files are valid"))
     })
 });

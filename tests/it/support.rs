@@ -1,5 +1,6 @@
 //! A directory and a process that do not survive a test, and services that do nothing.
 
+use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -43,6 +44,12 @@ pub(crate) fn in_role(test: &str) -> Command {
     command.args(["--exact", test, "--nocapture", "--include-ignored"]);
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
     command
+}
+
+/// Waits until a child prints a line with these words.
+pub(crate) fn until_said(child: &mut Child, words: &str) {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(words)), "it has ended");
 }
 
 /// A child that is killed on drop.

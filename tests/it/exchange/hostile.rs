@@ -10,12 +10,11 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, TestDir, child, drip, end, frame, hello,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, Wide, child, drip, end, frame, hello,
     over_each_carrier, part, ping, subscribe, until, within,
 };
 
@@ -30,13 +29,6 @@ const WISHES: [&str; 5] = ["hold-", "deaf-", "flood", "wide-", "broken-"];
 const NAMES: [&str; 3] = ["good-0", "two\\nlines", "there"];
 const GATING: u8 = 0;
 const OBSERVING: u8 = 1;
-
-/// Another layout of a topic.
-#[message(topic = "numbers", id = 1)]
-struct Wide {
-    value: u64,
-    rest: u64,
-}
 
 /// Runs in a child: does nothing in the test itself.
 #[test]

@@ -1,26 +1,20 @@
 //! Topics whose messages have another layout at the other side.
 
 use futures_util::io::AsyncWriteExt;
-use mycelium_core::{Message, message};
+use mycelium_core::Message;
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
 use tokio::task::JoinHandle;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, connect, end, frame, hello, next_frame, over_each_carrier, say,
-    served, sides_over, subscribe, until, within,
+    Carrier, Number, Side, TestDir, Wide, connect, end, frame, hello, next_frame,
+    over_each_carrier, say, served, sides_over, subscribe, until, within,
 };
 
 over_each_carrier! {
     #[tokio::test]
     both_sides_report_a_mismatch_and_the_reader_names_the_field;
-}
-
-#[message(topic = "numbers", id = 1)]
-struct Wide {
-    value: u64,
-    rest: u64,
 }
 
 /// The next frame of the link of this kind.

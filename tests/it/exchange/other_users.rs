@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::future::pending;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -12,7 +11,7 @@ use mycelium_transports::endpoint::unix::{Access, BoundSocket, own_user};
 use mycelium_transports::local::Policy;
 
 use crate::exchange::harness::{Number, Side, TestDir, end, take, until};
-use crate::support::Process;
+use crate::support::{Process, until_said};
 
 const OTHER: u32 = 65534;
 
@@ -35,8 +34,7 @@ fn forger(dir: &TestDir) -> Process {
         .spawn()
         .unwrap();
     fs::remove_file(&program).unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains("listening")));
+    until_said(&mut child, "listening");
     Process(child)
 }
 

@@ -2,19 +2,19 @@
 //! binary in another role.
 
 use std::env;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write, stdin};
+use std::io::{ErrorKind, Read, Write, stdin};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_tokio::Tokio;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::exchange::harness::limit_descriptors;
 use crate::legacy::harness::{
     Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, words,
 };
-use crate::support::{Directory, in_role};
+use crate::support::{Directory, in_role, until_said};
 
 /// The topology of the other process.
 const TOPOLOGY: &str = "MYCELIUM_TEST_TOPOLOGY";
@@ -38,16 +38,9 @@ struct SilentClients(Child);
 impl SilentClients {
     fn of(address: &str) -> SilentClients {
         let mut program = in_role("legacy::processes::the_process_of_silent_clients");
-        let process = program
-            .env(ADDRESS, address)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut process = SilentClients(process);
-        let lines = BufReader::new(process.0.stdout.as_mut().unwrap()).lines();
-        let is_ready = |line: std::io::Result<String>| line.unwrap().contains("all are connected");
-        assert!(lines.into_iter().any(is_ready), "it has ended");
+        program.env(ADDRESS, address).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = SilentClients(program.spawn().unwrap());
+        until_said(&mut process.0, "all are connected");
         process
     }
 }
@@ -81,8 +74,7 @@ fn the_process_of_silent_clients() {
 #[ignore = "not a test: the program that the tests start"]
 fn the_process_of_a_broker() {
     let descriptors = env::var(DESCRIPTORS).unwrap().parse().unwrap();
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), maximum }).unwrap();
+    limit_descriptors(Some(descriptors));
     let node = Floor { address: String::new(), text: env::var(TOPOLOGY).unwrap() }.broker();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();

@@ -2,15 +2,14 @@
 //! node can neither accept all connections nor read its certificates again.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, stdin};
+use std::io::{Read, stdin};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::certificates::Certificates;
-use crate::support::in_role;
+use crate::exchange::harness::limit_descriptors;
+use crate::support::{in_role, until_said};
 use crate::tls::pair::{NONE, PORT, Pair, there, two_hosts};
 
 /// The topology of the other process.
@@ -32,8 +31,7 @@ fn the_process_of_a_node() {
     let _entered = runtime.enter();
     let far = pair.start("far", NONE);
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(open + SPARE), maximum }).unwrap();
+    limit_descriptors(Some(open + SPARE));
     println!("{LIMITED}");
     // Until the test closes it.
     stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -51,8 +49,7 @@ fn strangers_without_descriptors_the_log_has_few_lines() {
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = program.spawn().unwrap();
     // Connections that it accepts before would raise its limit.
-    let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().ends_with(LIMITED)));
+    until_said(&mut process, LIMITED);
     let connect = || loop {
         match TcpStream::connect((there(&text), PORT)) {
             Ok(stream) => break stream,

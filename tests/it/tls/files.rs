@@ -9,10 +9,10 @@ use rcgen::{
     date_time_ymd,
 };
 
-use crate::certificates::{Authority, Certificates};
+use crate::certificates::{Authority, Certificates, of_node};
 use crate::numbers::within;
 use crate::running::{LONG, end};
-use crate::tls::hostile::{executor, files, to_far};
+use crate::tls::hostile::{executor, to_far};
 use crate::tls::pair::{NONE, Pair, connections, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
@@ -230,7 +230,7 @@ impl Rereading {
         let (certificates, authority) = (Certificates::new(name), Authority::new("test"));
         certificates.write("ca.pem", &authority.pem());
         certificates.write_pair("near", &authority.issue("near"));
-        let files = files(&certificates, "near");
+        let files = of_node(certificates.path(), "near");
         let reports = Arc::new(Mutex::new(Vec::new()));
         let reported = reports.clone();
         let on_reload = Box::new(move |error: Option<&TlsError>| {

@@ -9,9 +9,9 @@ use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::local::Policy;
-use mycelium_transports::tls::{Tls, TlsFiles};
+use mycelium_transports::tls::Tls;
 
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, of_node};
 use crate::exchange::harness::{Side, TestDir};
 use crate::loopback::host;
 use crate::numbers::within;
@@ -28,14 +28,8 @@ pub(crate) fn far(name: &str, more: &str) -> (Certificates, Pair, mycelium::Runn
     (certificates, pair, far, address)
 }
 
-pub(crate) fn files(certificates: &Certificates, node: &str) -> TlsFiles {
-    let file = |name: &str| certificates.path().join(name);
-    let (certificate, key) = (file(&format!("{node}.pem")), file(&format!("{node}.key")));
-    TlsFiles { certificate, key, authorities: file("ca.pem") }
-}
-
 pub(crate) fn load(certificates: &Certificates, node: &str) -> Arc<Tls> {
-    Arc::new(Tls::load(node, files(certificates, node), Box::new(|_| ())).unwrap())
+    Arc::new(Tls::load(node, of_node(certificates.path(), node), Box::new(|_| ())).unwrap())
 }
 
 /// Where `far` is expected.
@@ -181,7 +175,7 @@ async fn a_port_without_far_readers_has_tls_too() {
 fn a_certificate_proves_its_own_name_alone() {
     let certificates = Certificates::of("case", &["near"]);
     for node in ["NEAR", "near."] {
-        let files = files(&certificates, "near");
+        let files = of_node(certificates.path(), "near");
         assert!(Tls::load(node, files, Box::new(|_| ())).is_err(), "`near` proves `{node}`");
     }
 }

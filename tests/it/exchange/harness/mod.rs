@@ -38,6 +38,13 @@ pub(crate) struct Number {
     pub(crate) value: u64,
 }
 
+/// Another layout of the topic of numbers.
+#[message(topic = "numbers", id = 1)]
+pub(crate) struct Wide {
+    pub(crate) value: u64,
+    pub(crate) rest: u64,
+}
+
 #[message(topic = "ticks", id = 2)]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Tick {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use futures_rustls::rustls::{ClientConnection, StreamOwned};
 use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::tls::{Tls, TlsFiles};
+use mycelium_transports::tls::Tls;
 
 use super::PATIENCE;
-use crate::certificates::{Certificates, raw};
+use crate::certificates::{self, Certificates, raw};
 
 /// The name in the certificate.
 const NODE: &str = "there";
@@ -22,9 +22,7 @@ pub(super) fn write_files(directory: &Path) {
 
 /// An address, and the directory of the files.
 pub(super) fn endpoint(address: &str, directory: &Path) -> Endpoint {
-    let file = |kind: &str| directory.join(format!("{NODE}.{kind}"));
-    let authorities = directory.join("ca.pem");
-    let files = TlsFiles { certificate: file("pem"), key: file("key"), authorities };
+    let files = certificates::of_node(directory, NODE);
     let tls = Arc::new(Tls::load(NODE, files, Box::new(|_| ())).unwrap());
     let (addresses, listen, node) = (vec![address.to_owned()], Vec::new(), NODE.to_owned());
     Endpoint::Tls { addresses, listen, node, tls, handshake: PATIENCE }
