@@ -10,7 +10,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 #[cfg(feature = "metrics")]
 use mycelium::counters::Latency;
 use mycelium::{
-    Builder, Context, Delivery, Error, LegacyCodec, Node, Result, Topology, message, service,
+    Builder, Context, Delivery, Error, LegacyCodec, Node, Report, Result, Topology, message,
+    service,
 };
 use mycelium_tokio::Tokio;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
@@ -125,6 +126,10 @@ impl BatchExchange {
     }
 }
 
+async fn run(node: Builder) -> Report {
+    node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap()
+}
+
 fn pipeline(sender: &SyncSender<u64>) -> Builder {
     let sender = sender.clone();
     let node = Node::builder("main").service(|| Feed).service(|| Strategy);
@@ -150,7 +155,7 @@ async fn p1_emitted_and_received_messages_allocate_nothing() {
     for node in
         [pipeline(&sender), batches(&sender), handled(pipeline(&sender)), handled(batches(&sender))]
     {
-        node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+        run(node).await;
         assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
     }
 }
@@ -159,18 +164,13 @@ async fn p1_emitted_and_received_messages_allocate_nothing() {
 #[cfg(feature = "metrics")]
 async fn measured_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
-    let node = pipeline(&sender)
-        .latency_sample("ticks", 1.0)
-        .latency_sample("orders", 0.01)
-        .build()
-        .unwrap();
-    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    let node = pipeline(&sender).latency_sample("ticks", 1.0).latency_sample("orders", 0.01);
+    let report = run(node).await;
     assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
     let measured = Latency::of(&report.counters);
     let of_ticks = measured.iter().find(|latency| latency.topic == "ticks").unwrap();
     assert_eq!(of_ticks.nanoseconds.count(), WARM_UP + MEASURED + COOL_DOWN);
-    let node = batches(&sender).latency_sample("orders", 0.5).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+    run(batches(&sender).latency_sample("orders", 0.5)).await;
     assert_eq!(allocations.recv().unwrap(), 0, "in batches");
 }
 
@@ -323,11 +323,6 @@ impl Desk {
 #[tokio::test]
 async fn requests_and_replies_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
-    let node = Node::builder("main")
-        .service(|| Oracle)
-        .service(move || Desk(sender.clone()))
-        .build()
-        .unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+    run(Node::builder("main").service(|| Oracle).service(move || Desk(sender.clone()))).await;
     assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} requests");
 }

@@ -14,7 +14,7 @@ mod keyed_idle;
 #[cfg(feature = "metrics")]
 mod keyed_storm;
 #[cfg(all(unix, feature = "metrics", feature = "tracing"))]
-mod laws;
+pub(crate) mod laws;
 mod mailbox;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod model;

@@ -8,6 +8,7 @@ mod interrupted;
 mod killed;
 
 use std::fmt::Display;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +16,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use futures_util::future::join;
-use mycelium::{Asked, Builder, Context, Node, RequestError, Result, Taken, Topology, service};
+use mycelium::{
+    Asked, Builder, Context, Node, RequestError, Result, Running, Taken, Topology, service,
+};
 
 pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;
 use crate::node::asks::{Answerer, Ask, Caller, Double, KEEP, ask, double};
-use crate::running::{end, start};
+use crate::running::{LONG, next, start};
 use crate::support::Directory;
 
 fn parsed(text: &str, directory: &Path) -> Topology {
@@ -71,18 +74,21 @@ fn node(
     within: Duration,
 ) -> (Builder, Outcomes, Arc<AtomicU64>) {
     let (sent, outcomes) = channel();
-    let (values, taken) = (values.into_iter().collect::<Vec<_>>(), Arc::new(AtomicU64::new(0)));
-    let node = Node::builder(name).topology(topology.clone());
-    let node = node.service({
-        let taken = taken.clone();
-        move || Answerer(taken.clone())
-    });
-    let node =
-        node.service(move || Caller { values: values.clone(), open, within, sent: sent.clone() });
+    let (values, taken) = (values.into_iter().collect::<Vec<_>>(), Arc::<AtomicU64>::default());
+    let of_service = taken.clone();
+    let node = Node::builder(name)
+        .topology(topology.clone())
+        .service(move || Answerer(of_service.clone()))
+        .service(move || Caller { values: values.clone(), open, within, sent: sent.clone() });
     (node, outcomes, taken)
 }
 
-const LONG: Duration = Duration::from_secs(30);
+/// Both end by themselves.
+async fn both_end(desk: Running, oracle: Running) {
+    let (desk, oracle) = join(desk.join(), oracle.join()).await;
+    conserved(&desk.unwrap().counters);
+    conserved(&oracle.unwrap().counters);
+}
 
 /// Many at a time, and both nodes end by themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,11 +98,7 @@ async fn requests_are_answered_over_each_carrier() {
         let topology = topology(transport, &directory.0);
         let (desk, outcomes, _) = node("desk", &topology, 0..500, 40, LONG);
         let (oracle, _, taken) = node("oracle", &topology, [], 1, LONG);
-        let desk = start(desk);
-        let oracle = start(oracle);
-        let (desk, oracle) = join(desk.join(), oracle.join()).await;
-        conserved(&desk.unwrap().counters);
-        conserved(&oracle.unwrap().counters);
+        both_end(start(desk), start(oracle)).await;
         for (value, outcome) in outcomes.try_iter() {
             assert_eq!(outcome, Ok(double(value)));
         }
@@ -114,13 +116,8 @@ async fn before_the_other_node_runs_a_request_waits_and_is_not_taken_at_its_dead
     let desk = start(desk);
     let second = async {
         // The first 20 have ended before the other node starts.
-        let outcomes: Vec<_> = loop {
-            let got: Vec<_> = outcomes.try_iter().collect();
-            if !got.is_empty() {
-                break got;
-            }
-            tokio::task::yield_now().await;
-        };
+        let first = next(&outcomes).await;
+        let outcomes: Vec<_> = iter::once(first).chain(outcomes.try_iter()).collect();
         assert_eq!(outcomes.len(), 20);
         for (_, outcome) in outcomes {
             let unreachable = RequestError::Unreachable { taken: Taken::No, actor: None };
@@ -175,10 +172,7 @@ async fn requests_that_are_dropped_hold_up_neither_others_nor_the_end_of_the_nod
             let node = node.named_service("Caller", move || Dropper(dropper.clone()));
             start(node)
         };
-        let (desk, oracle) = (start("desk"), start("oracle"));
-        let (desk, oracle) = join(desk.join(), oracle.join()).await;
-        conserved(&desk.unwrap().counters);
-        conserved(&oracle.unwrap().counters);
+        both_end(start("desk"), start("oracle")).await;
         assert_eq!(taken.load(Ordering::Relaxed), 3 * 9 + 1);
     }
 }

@@ -3,7 +3,8 @@
 //! them; `supervision/faults.rs` panics in every hook, `supervision/storm.rs` many failures at a
 //! time, `supervision/limits.rs` supervisors that give up, `supervision/names.rs` what is refused
 //! before anything runs. That the state machine does what OTP does is tested beside it.
-#![cfg(all(unix, feature = "metrics", feature = "signals", feature = "topology"))]
+#![cfg(unix)]
+#![cfg(all(feature = "metrics", feature = "signals", feature = "topology", feature = "tracing"))]
 
 mod faults;
 mod laws;

@@ -92,7 +92,7 @@ struct Step {
     number: u64,
 }
 
-#[message(topic = "keyed.asks", id = 930, reply = Handled)]
+#[message(topic = "keyed.asks", id = 930, reply = Reply)]
 #[derive(Debug, PartialEq)]
 struct AskStep {
     sender: u64,
@@ -101,8 +101,8 @@ struct AskStep {
 
 #[message(topic = "keyed.replies", id = 931)]
 #[derive(Debug, PartialEq)]
-struct Handled {
-    number: u64,
+pub(crate) struct Reply {
+    pub(crate) number: u64,
 }
 
 #[actor(send)]
@@ -117,9 +117,9 @@ impl Entity {
     }
 
     #[ask]
-    fn ask(&mut self, AskStep { sender, number }: AskStep) -> Handled {
+    fn ask(&mut self, AskStep { sender, number }: AskStep) -> Reply {
         self.handle(sender as u32, number);
-        Handled { number }
+        Reply { number }
     }
 
     async fn stopped(&mut self) {
@@ -275,7 +275,7 @@ async fn a_use_of_a_key_that_is_dropped_at_its_kth_poll_loses_and_duplicates_not
             }
             match cut(polls, keyed.ask(&key, AskStep { sender: 1, number })).await {
                 Some(reply) => {
-                    assert_eq!(reply, Ok(Handled { number }));
+                    assert_eq!(reply, Ok(Reply { number }));
                     replied += 1;
                 }
                 // It may have been taken.

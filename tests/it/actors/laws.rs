@@ -24,7 +24,8 @@ use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
-use super::keyed_storm::cut;
+use super::keyed_storm::{Reply, cut};
+use super::probe::Seen as Diary;
 use crate::subjects;
 
 /// Runs laws on all executors: each is a test.
@@ -32,7 +33,8 @@ macro_rules! laws {
     ($($file:ident: $($law:ident)*;)*) => {
         $($(#[test]
         fn $law() {
-            on_each(|executor| Box::pin($file::$law(executor)));
+            let timed = [TestExecutor::of::<Virtual>(), TestExecutor::of::<Moved>()];
+            on_each(timed, |executor| Box::pin($file::$law(executor)));
         })*)*
     };
 }
@@ -108,11 +110,15 @@ impl Subject for Moved {
 /// How long a law may take on one executor: machines may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn on_each(law: fn(Arc<dyn Executor>) -> LocalFuture<()>) {
+/// Runs a law on the executors of users, and on these.
+pub(crate) fn on_each(
+    others: impl IntoIterator<Item = TestExecutor>,
+    law: fn(Arc<dyn Executor>) -> LocalFuture<()>,
+) {
     // Failures are a part of the laws: thousands of log lines say nothing.
     let _ = tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default());
     let all = subjects::adapters().into_iter().chain(subjects::without_network());
-    for executor in all.chain([TestExecutor::of::<Virtual>(), TestExecutor::of::<Moved>()]) {
+    for executor in all.chain(others) {
         let (name, (done, finished)) = (executor.name, channel());
         let thread = std::thread::spawn(move || {
             executor.run(law);
@@ -155,15 +161,7 @@ const AT_ONCE: Restart = Restart {
     longest: Duration::ZERO,
 };
 
-/// The actions of actors, in their order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
 impl Diary {
-    fn add(&self, text: impl ToString) {
-        self.0.lock().unwrap().push(text.to_string());
-    }
-
     fn all(&self) -> String {
         self.0.lock().unwrap().join(" ")
     }
@@ -172,8 +170,7 @@ impl Diary {
     async fn has(&self, executor: &Arc<dyn Executor>, expected: &str) {
         let count = expected.split(' ').count();
         until(executor, || self.0.lock().unwrap().len() >= count).await;
-        let all = std::mem::take(&mut *self.0.lock().unwrap());
-        assert_eq!(all.join(" "), expected, "{}", executor.name());
+        assert_eq!(self.take(), expected, "{}", executor.name());
     }
 }
 
@@ -256,12 +253,6 @@ fn entry(book: &Arc<Book>, from: u64, number: u64) -> Entry {
 #[message(topic = "law.asks", id = 930, reply = Reply)]
 #[derive(Debug, PartialEq)]
 struct Ask {
-    number: u64,
-}
-
-#[message(topic = "law.replies", id = 931)]
-#[derive(Debug, PartialEq)]
-struct Reply {
     number: u64,
 }
 

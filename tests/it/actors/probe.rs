@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 
 /// The actions of actors, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Seen(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Seen {
     pub(crate) fn add(&self, what: impl Display) {

@@ -1,7 +1,7 @@
 //! The links between two nodes are interrupted while requests are open: a request of two nodes that
 //! live survives it until its deadline, and a request that nobody waits for ends in both nodes.
 
-use mycelium::{Requester, Running};
+use mycelium::Requester;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::killed::{self, Stays};
@@ -72,14 +72,14 @@ fn joined(name: &str) -> (Way, [Running; 2], Requester<Ask>, UnboundedReceiver<A
     (way, nodes, requester, asked)
 }
 
-async fn next(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
+async fn arrives(asked: &mut UnboundedReceiver<Asked<Ask>>) -> Asked<Ask> {
     within(asked.recv()).await.expect("the service lives")
 }
 
-async fn both_end(desk: Running, oracle: Running) {
+async fn shut_down(desk: Running, oracle: Running) {
     desk.shutdown();
-    conserved(&end(oracle).await.counters);
-    conserved(&desk.join().await.unwrap().counters);
+    oracle.shutdown();
+    both_end(desk, oracle).await;
 }
 
 const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknown, actor: None };
@@ -88,13 +88,13 @@ const LOST: RequestError<Ask> = RequestError::Unreachable { taken: Taken::Unknow
 async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() {
     let (way, [desk, oracle], mut requester, mut asked) = joined("survives");
     let mut kept = requester.request(ask(1)).within(2 * LONG);
-    let kept_there = next(&mut asked).await;
+    let kept_there = arrives(&mut asked).await;
     // Without a deadline it does not wait for the other node for ever.
     let lost = requester.request(ask(2));
-    let lost_there = next(&mut asked).await;
+    let lost_there = arrives(&mut asked).await;
     way.interrupt();
     assert_eq!(within(lost).await, Err(LOST));
-    assert!(futures_util::poll!(&mut kept).is_pending(), "it has a minute left");
+    assert!(futures_util::poll!(&mut kept).is_pending(), "it has time left");
     until(|| lost_there.is_cancelled()).await;
     assert!(!kept_there.is_cancelled());
     // One that has not been sent yet.
@@ -102,10 +102,10 @@ async fn a_request_survives_an_interruption_that_is_shorter_than_its_deadline() 
     way.heal();
     kept_there.reply(double(1));
     assert_eq!(within(kept).await, Ok(double(1)));
-    next(&mut asked).await.reply(double(3));
+    arrives(&mut asked).await.reply(double(3));
     assert_eq!(within(waiting).await, Ok(double(3)));
     drop((requester, lost_there));
-    both_end(desk, oracle).await;
+    shut_down(desk, oracle).await;
 }
 
 #[tokio::test]
@@ -113,29 +113,29 @@ async fn a_cancel_of_a_node_that_is_not_connected_arrives_later() {
     let (way, [desk, oracle], mut requester, mut asked) = joined("cancel");
     // While it is connected, it arrives now.
     let dropped = requester.request(ask(0));
-    let dropped_there = next(&mut asked).await;
+    let dropped_there = arrives(&mut asked).await;
     drop(dropped);
     until(|| dropped_there.is_cancelled()).await;
     drop(dropped_there);
     // With a deadline, so that the loss of the connection does not end it.
     let dropped = requester.request(ask(1)).within(100 * LONG);
-    let dropped_there = next(&mut asked).await;
+    let dropped_there = arrives(&mut asked).await;
     let lost = requester.request(ask(2));
-    let _lost_there = next(&mut asked).await;
+    let _lost_there = arrives(&mut asked).await;
     way.interrupt();
     assert_eq!(within(lost).await, Err(LOST));
     drop(dropped);
     way.heal();
     until(|| dropped_there.is_cancelled()).await;
     drop((requester, dropped_there, _lost_there));
-    both_end(desk, oracle).await;
+    shut_down(desk, oracle).await;
 }
 
 #[tokio::test]
 async fn a_request_of_a_node_that_ends_without_a_connection_ends() {
     let (way, [desk, oracle], mut requester, mut asked) = joined("ends");
     let open = requester.request(ask(1));
-    let there = next(&mut asked).await;
+    let there = arrives(&mut asked).await;
     way.interrupt();
     desk.shutdown();
     drop((open, requester));

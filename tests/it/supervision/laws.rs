@@ -1,16 +1,14 @@
 //! The laws of supervision that depend on tasks and timers, on each executor.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
 use mycelium::{HealthState, Lifetime, Outcome, Strategy, Supervisor};
 use mycelium_executor::Executor;
-use mycelium_transports::conformance::TestExecutor;
 
+use crate::actors::laws::on_each;
 use crate::running::end;
-use crate::subjects;
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 /// Runs laws on all executors: each is a test.
@@ -18,19 +16,9 @@ macro_rules! laws {
     ($($law:ident)*) => {
         $(#[test]
         fn $law() {
-            on_each(|executor| Box::pin(laws::$law(executor)));
+            on_each([], |executor| Box::pin(laws::$law(executor)));
         })*
     };
-}
-
-fn on_each(law: fn(Arc<dyn Executor>) -> mycelium_executor::LocalFuture<()>) {
-    let all: Vec<TestExecutor> =
-        subjects::adapters().into_iter().chain(subjects::without_network()).collect();
-    for executor in all {
-        let name = executor.name;
-        let outcome = catch_unwind(AssertUnwindSafe(|| executor.run(law)));
-        assert!(outcome.is_ok(), "the law is broken on {name}");
-    }
 }
 
 laws! {

@@ -152,6 +152,13 @@ impl Side {
         server
     }
 
+    /// Ends all links.
+    pub(crate) async fn end(&self) {
+        self.control.stop();
+        _ = tokio::time::timeout(Duration::from_secs(30), self.control.ended()).await;
+        self.memory.stop();
+    }
+
     /// Reads a topic of a peer.
     pub(crate) fn read(&self, peer: &str, socket: &str, topic: &Arc<Topic>, policy: Policy) {
         let path = self.place.join(socket);

@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -26,7 +25,7 @@ use mycelium_core::ring::region::{CursorRegion, DataRegion, ForeignData, Memory,
 use mycelium_executor::Executor;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
 use mycelium_transports::exchange::Notice;
-use mycelium_transports::local::{Delivery, EmitError, Policy, Refusal};
+use mycelium_transports::local::{Delivery, Policy};
 use mycelium_transports::memory::{
     Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token, cursor_region,
     data_region, random_token,
@@ -36,7 +35,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use tokio::time::{Instant, sleep, timeout};
 
 use super::child::{Follow, Side, Words};
-use super::torture::{descriptors, memfds};
+use super::torture::{EPOCH, descriptors, memfds, private_directory, publish};
 
 /// How long one attack lasts.
 const ATTACK: Duration = Duration::from_millis(60);
@@ -44,7 +43,6 @@ const ATTACK: Duration = Duration::from_millis(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The ways to attack, of a reader and of a publisher.
 const WAYS: u64 = 12;
-const EPOCH: u64 = 1 << 20;
 
 /// A hostile end of a control connection, on which regions are passed.
 struct Attacker {
@@ -379,9 +377,7 @@ pub(crate) fn run(seconds: u64) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     drop(runtime());
     let before = (descriptors(), memfds());
-    let place = std::env::temp_dir().join(format!("mycelium-spoilt-{}", std::process::id()));
-    _ = std::fs::remove_dir_all(&place);
-    std::fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    let place = private_directory("spoilt");
     let received = runtime().block_on(victim(&place, Duration::from_secs(seconds)));
     assert_eq!(panics.load(Ordering::Relaxed), 0, "a task panicked");
     _ = std::panic::take_hook();
@@ -392,9 +388,7 @@ pub(crate) fn run(seconds: u64) {
 
 /// A publisher whose only reader writes garbage into its memory continues.
 pub(crate) fn run_reader_alone() {
-    let place = std::env::temp_dir().join(format!("mycelium-garbage-{}", std::process::id()));
-    _ = std::fs::remove_dir_all(&place);
-    std::fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    let place = private_directory("garbage");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let freed = runtime.block_on(async { timeout(PATIENCE, until_let_go(&place)).await });
     std::fs::remove_dir_all(&place).unwrap();
@@ -432,9 +426,7 @@ async fn until_let_go(place: &Path) {
     }
     assert!(server.has_let_go("spoiler"), "the messages are undelivered for this reason");
     for side in [&victim, &reading] {
-        side.control.stop();
-        side.control.ended().await;
-        side.memory.stop();
+        side.end().await;
     }
 }
 
@@ -473,24 +465,8 @@ async fn victim(place: &Path, time: Duration) -> [u64; 2] {
     victim.read("hostile", "hostile.sock", &at_victim, Policy::Block);
     friend.read("victim", "victim.sock", &at_friend, Policy::Block);
     for topic in [&from_victim, &from_friend] {
-        let mut publisher = topic.publisher::<Words>("publisher", EPOCH).unwrap();
-        tasks.push(tokio::spawn(async move {
-            let mut number = 0;
-            loop {
-                match publisher.try_emit(Words::new(EPOCH, number)) {
-                    Ok(()) => number += 1,
-                    Err(EmitError { refusal: Refusal::Full { .. }, .. }) => {
-                        publisher.flush();
-                        sleep(Duration::from_millis(1)).await;
-                    }
-                    Err(error) => panic!("{error:?}"),
-                }
-                if number % 32 == 0 {
-                    publisher.flush();
-                    tokio::task::yield_now().await;
-                }
-            }
-        }));
+        let publisher = topic.publisher::<Words>("publisher", EPOCH).unwrap();
+        tasks.push(tokio::spawn(publish(publisher, |_, _| ())));
     }
     tasks.push(tokio::spawn(attack_as_reader(reading.clone())));
     tasks.push(tokio::spawn(attack_as_publisher(writing.clone())));
@@ -503,9 +479,7 @@ async fn victim(place: &Path, time: Duration) -> [u64; 2] {
         _ = task.await;
     }
     for side in [&victim, &friend, &reading, &writing] {
-        side.control.stop();
-        _ = timeout(Duration::from_secs(30), side.control.ended()).await;
-        side.memory.stop();
+        side.end().await;
     }
     let counts = counts.map(|count| count.load(Ordering::Relaxed));
     assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");

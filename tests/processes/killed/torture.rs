@@ -57,7 +57,7 @@ impl Figures {
 }
 
 /// The epoch of the survivor's publisher.
-const EPOCH: u64 = 1 << 20;
+pub(crate) const EPOCH: u64 = 1 << 20;
 
 impl AddAssign for Figures {
     fn add_assign(&mut self, other: Figures) {
@@ -130,10 +130,7 @@ pub(crate) fn run(plan: Plan) -> Result<Figures, String> {
     drop(runtime());
     let before = (descriptors(), memfds());
     let runtime = runtime();
-    let name = format!("mycelium-killed-{}-{}", std::process::id(), plan.seed);
-    let place = std::env::temp_dir().join(name);
-    _ = fs::remove_dir_all(&place);
-    fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    let place = private_directory(&format!("killed-{}", plan.seed));
     let figures = runtime.block_on(torture(plan, &place))?;
     drop(runtime);
     let after = (descriptors(), memfds());
@@ -163,8 +160,13 @@ async fn torture(plan: Plan, place: &Path) -> Result<Figures, String> {
     let local = topic.subscribe::<Words>("local", Policy::DropOldest).unwrap();
     side.read("publisher", "publisher.sock", &incoming, Policy::Block);
     let publisher = topic.publisher::<Words>("survivor", EPOCH).unwrap();
+    let noted = seen.clone();
+    let note = move |sent, blocked_by| {
+        let mut seen = noted.lock().unwrap();
+        (seen.sent, seen.blocked_by) = (sent, blocked_by);
+    };
     let tasks = [
-        tokio::spawn(publish(publisher, seen.clone())),
+        tokio::spawn(publish(publisher, note)),
         tokio::spawn(receive(gating, seen.clone(), true)),
         tokio::spawn(receive(watching, seen.clone(), false)),
         tokio::spawn(receive(local, seen.clone(), false)),
@@ -187,9 +189,7 @@ async fn torture(plan: Plan, place: &Path) -> Result<Figures, String> {
     for task in tasks {
         _ = task.await;
     }
-    side.control.stop();
-    _ = timeout(PATIENCE, side.control.ended()).await;
-    side.memory.stop();
+    side.end().await;
     result?;
     run.check_logs()?;
     Ok(run.figures)
@@ -210,17 +210,20 @@ fn observer(seen: &SharedSeen) -> Observer {
     })
 }
 
-async fn publish(mut publisher: Publisher<Words>, seen: SharedSeen) {
+/// Emits as fast as it can. `note` gets the number of messages, and the reader that has no room.
+pub(crate) async fn publish(
+    mut publisher: Publisher<Words>,
+    mut note: impl FnMut(u64, Option<Arc<str>>),
+) {
     let mut number = 0;
     loop {
         match publisher.try_emit(Words::new(EPOCH, number)) {
             Ok(()) => {
                 number += 1;
-                let mut seen = seen.lock().unwrap();
-                (seen.sent, seen.blocked_by) = (number, None);
+                note(number, None);
             }
             Err(EmitError { refusal: Refusal::Full { .. }, .. }) => {
-                seen.lock().unwrap().blocked_by = publisher.blocked_by();
+                note(number, publisher.blocked_by());
                 publisher.flush();
                 sleep(Duration::from_millis(1)).await;
                 continue;
@@ -427,6 +430,14 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// A new directory of this user.
+pub(crate) fn private_directory(name: &str) -> PathBuf {
+    let place = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
+    _ = fs::remove_dir_all(&place);
+    fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    place
 }
 
 /// The open descriptors of this process.
