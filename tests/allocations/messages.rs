@@ -33,8 +33,8 @@ struct Tick {
 }
 
 #[message(topic = "orders", id = 2)]
-struct Order {
-    number: u64,
+pub(crate) struct Order {
+    pub(crate) number: u64,
 }
 
 struct Feed;

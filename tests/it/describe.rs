@@ -259,7 +259,7 @@ fn errors_are_those_of_the_builds() {
 
 /// Takes no span.
 #[derive(Debug)]
-struct NoSpans;
+pub(crate) struct NoSpans;
 
 impl SpanSink for NoSpans {
     fn record(&self, _: Span) {}

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use mycelium::{Context, Node, Result, Span, SpanSink, service};
+use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 use serde_json::Value;
 
+use crate::describe::NoSpans;
 use crate::node::services::{Number, Source, Square};
 use crate::support::in_role;
 
@@ -43,13 +44,6 @@ impl Siren {
     }
 }
 
-#[derive(Debug)]
-struct Nowhere;
-
-impl SpanSink for Nowhere {
-    fn record(&self, _: Span) {}
-}
-
 /// Set in the child.
 const CHILD: &str = "MYCELIUM_JSON_LOGS";
 
@@ -60,7 +54,7 @@ async fn process() {
         return;
     }
     assert!(mycelium::init_json());
-    let builder = Node::builder("hall").traces(1.0, Nowhere);
+    let builder = Node::builder("hall").traces(1.0, NoSpans);
     let node = builder.service(|| Source { count: READINGS }).service(|| Judge).service(|| Siren);
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
 }

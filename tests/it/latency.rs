@@ -8,8 +8,7 @@ use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 
 use crate::executors::on_each_executor;
-use crate::loopback::host;
-use crate::node::services::Number;
+use crate::numbers::{Number, two_nodes};
 use crate::support::Directory;
 
 #[message(topic = "blocks", id = 2)]
@@ -53,28 +52,10 @@ impl Screen {
 /// fragments.
 async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &str) {
     let directory = Directory::new(&format!("latency-{name}-{transport}"));
-    let text = format!(
-        r#"
-[node.far]
-services = ["Feed"]
-address = "{}:7400"
-[node.near]
-services = ["Screen"]
-address = "{}:7400"
-[topic.numbers]
-latency_sample = 1
-[topic.blocks]
-capacity = 32
-latency_sample = 0.5
-[link.default]
-transport = "{transport}"
-buffer = "16 KiB"
-retry = "1ms"
-max_retry = "20ms"
-"#,
-        host(),
-        host()
-    );
+    let text = two_nodes("[\"Feed\"]", "[\"Screen\"]", transport);
+    let keys = "buffer = \"16 KiB\"\n[topic.numbers]\nlatency_sample = 1\n[topic.blocks]\n\
+                capacity = 32\nlatency_sample = 0.5\n";
+    let text = text + keys;
     let start = |node: &str| {
         let topology = Topology::parse("t.toml", &text).unwrap().in_directory(&directory.0);
         let node = Node::builder(node).topology(topology).service(|| Feed).service(|| Screen);

@@ -1,4 +1,4 @@
-//! The log lines of a test whose actors run on its thread.
+//! The log lines of a test.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,12 @@ pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 impl Lines {
     /// The log lines of this thread, until this is dropped.
     pub(crate) fn capture(&self) -> DefaultGuard {
-        tracing::subscriber::set_default(self.clone())
+        tracing::subscriber::set_default(self.subscriber())
+    }
+
+    pub(crate) fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
+        let lines = self.0.clone();
+        Each(move |line| lines.lock().unwrap().push(line))
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
@@ -23,7 +28,10 @@ impl Lines {
     }
 }
 
-impl Subscriber for Lines {
+/// Calls this with each log line.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<F: Fn(String) + 'static> Subscriber for Each<F> {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -39,7 +47,7 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        (self.0)(line.0);
     }
 
     fn enter(&self, _: &Id) {}

@@ -44,7 +44,7 @@ mod exchange;
 mod execution;
 mod features;
 mod health;
-#[cfg(all(feature = "json-logs", feature = "metrics", feature = "signals", feature = "topology"))]
+#[cfg(all(feature = "describe", feature = "json-logs", feature = "metrics", feature = "signals"))]
 mod json_logs;
 mod latency;
 mod layouts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mycelium::{Context, Report, Result, Running, StartError, service};
 use mycelium_transports::counters::Kind;
 
+use crate::node::services::Ticker;
 use crate::numbers::{NONE, Number, Pair};
 use crate::running::{end, of_links, start, until, within};
 
@@ -39,20 +40,6 @@ impl Steady {
         let mut numbers = ctx.subscribe::<Number>()?;
         while numbers.recv().await.is_some() {
             tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
-    }
-}
-
-/// Publishes numbers with pauses, which end at a shutdown.
-struct Ticker;
-
-#[service(emits(Number))]
-impl Ticker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0.. {
-            ctx.emit(Number { value }).await?;
-            ctx.sleep(Duration::from_millis(1)).await?;
         }
         Ok(())
     }

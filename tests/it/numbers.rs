@@ -1,34 +1,14 @@
-//! Services that emit numbers and receive them, for tests with two nodes.
+//! Pairs of nodes of which one emits numbers and the other one receives them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::{
-    BuildError, Builder, Context, Node, Result, Running, StartError, Topology, service,
-};
+use mycelium::{BuildError, Builder, Node, Running, StartError, Topology};
 use mycelium_tokio::Tokio;
 
-pub(crate) use crate::node::services::{Number, Taker};
+use crate::loopback::host;
+pub(crate) use crate::node::services::{Counter, Number, Taker};
 pub(crate) use crate::running::within;
 use crate::support::Directory;
-
-/// Emits `count` numbers, and then ends or waits for the shutdown.
-pub(crate) struct Counter {
-    pub(crate) count: u64,
-    pub(crate) stays: bool,
-}
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.count {
-            ctx.emit(Number { value }).await?;
-        }
-        if self.stays {
-            ctx.shutdown_requested().await;
-        }
-        Ok(())
-    }
-}
 
 /// The nodes of a file, of which one sends numbers and others take them, and their directory.
 pub(crate) struct Pair {
@@ -71,4 +51,14 @@ impl Pair {
         let started = self.build(name, 1).unwrap().start(Tokio::current().unwrap());
         started.map(drop).unwrap_err()
     }
+}
+
+/// The file of `far` and `near` with these services, and the keys of their link at its end.
+pub(crate) fn two_nodes(far: &str, near: &str, transport: &str) -> String {
+    let [there, here] = [(); 2].map(|()| host());
+    format!(
+        "[node.far]\nservices = {far}\naddress = \"{there}:7400\"\n[node.near]\n\
+         services = {near}\naddress = \"{here}:7400\"\n[link.default]\n\
+         transport = \"{transport}\"\nretry = \"1ms\"\nmax_retry = \"20ms\"\n"
+    )
 }

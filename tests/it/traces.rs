@@ -17,8 +17,8 @@ use mycelium::{
 use mycelium_executor::Executor;
 
 use crate::executors::on_each_executor;
-use crate::loopback::host;
 use crate::node::services::{Number, Source, Square};
+use crate::numbers::two_nodes;
 use crate::running::run;
 use crate::support::Directory;
 
@@ -137,21 +137,7 @@ async fn between_nodes(executor: impl Executor + Clone, transport: &str, name: &
     let directory = Directory::new(&format!("traces-{name}-{transport}"));
     // Those that begin in the first node are recorded in both.
     for (shares, traces) in [([1.0, 0.0], COUNT), ([0.0, 1.0], 0)] {
-        let (far, near) = (host(), host());
-        let text = format!(
-            r#"
-[node.far]
-services = ["Feed", "Oracle"]
-address = "{far}:7400"
-[node.near]
-services = ["Detector", "Writer"]
-address = "{near}:7400"
-[link.default]
-transport = "{transport}"
-retry = "1ms"
-max_retry = "20ms"
-"#
-        );
+        let text = two_nodes(r#"["Feed", "Oracle"]"#, r#"["Detector", "Writer"]"#, transport);
         let topology = Topology::parse("traces.toml", &text).unwrap().in_directory(&directory.0);
         let spans = Spans::default();
         let far = node("far", &topology, shares[0], &spans);

@@ -6,6 +6,10 @@ mod certificates;
 #[cfg(all(target_os = "linux", feature = "otlp", feature = "signals", feature = "topology"))]
 #[path = "../executors/mod.rs"]
 mod executors;
+#[cfg(feature = "tracing")]
+#[allow(dead_code, reason = "the tests of one thread use all of it")]
+#[path = "../it/lines.rs"]
+mod lines;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;

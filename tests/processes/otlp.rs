@@ -9,10 +9,6 @@
 mod collector;
 mod errors;
 mod faults;
-#[cfg(all(feature = "prometheus", feature = "tracing"))]
-#[allow(dead_code, reason = "the tests of one thread use all of it")]
-#[path = "../it/lines.rs"]
-mod lines;
 mod metrics;
 mod nodes;
 #[cfg(all(feature = "prometheus", feature = "tracing"))]

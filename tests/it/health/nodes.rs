@@ -13,7 +13,7 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
-use crate::node::services::Number;
+use crate::node::services::{Counter, Number, Ticker};
 use crate::running::{end, until_on};
 use crate::support::Directory;
 
@@ -77,20 +77,6 @@ async fn a_failing_service_backs_off() {
     assert_eq!(health.node(), HealthState::Stopped);
 }
 
-/// Emits until the node shuts down.
-struct Organ;
-
-#[service(emits(Number))]
-impl Organ {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0.. {
-            ctx.emit(Number { value }).await?;
-            ctx.sleep(Duration::from_millis(10)).await?;
-        }
-        Ok(())
-    }
-}
-
 /// Takes one message, pauses, and takes the others.
 struct Sleeper(Duration);
 
@@ -105,20 +91,6 @@ impl Sleeper {
     }
 }
 
-/// Emits some messages more than its ring has slots, and then none.
-struct Brief;
-
-#[service(emits(Number))]
-impl Brief {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..12 {
-            ctx.emit(Number { value }).await?;
-        }
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
-
 /// Although its publisher is silent then.
 #[tokio::test(start_paused = true)]
 async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
@@ -126,7 +98,8 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
     let node = Node::builder("main")
         .topology(topology)
         .on_stall("numbers", OnStall::EvictAfter(Duration::from_secs(2)))
-        .service(|| Brief)
+        // Some messages more than its ring has slots.
+        .named_service("Brief", || Counter { count: 12, stays: true })
         .service(|| Sleeper(Duration::from_secs(10)));
     let executor = Tokio::current().unwrap();
     let running = node.build().unwrap().start(executor.clone()).unwrap();
@@ -144,9 +117,9 @@ async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
 }
 
 fn node_of(name: &str, directory: &Path) -> Node {
-    let text = "[node.hall]\nservices = [\"Organ\"]\n[node.street]\nservices = [\"Sleeper\"]";
+    let text = "[node.hall]\nservices = [\"Ticker\"]\n[node.street]\nservices = [\"Sleeper\"]";
     let topology = Topology::parse("test.toml", text).unwrap().in_directory(directory);
-    let builder = Node::builder(name).topology(topology).service(|| Organ);
+    let builder = Node::builder(name).topology(topology).service(|| Ticker);
     builder.service(|| Sleeper(Duration::ZERO)).build().unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Services that the tests of nodes share, and the pipeline of three of them.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use mycelium::{
     Builder, Context, DeadLetter, Delivery, Node, Received, Result, Topology, message, service,
@@ -58,6 +59,39 @@ impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in 0..self.count {
             ctx.emit(Number { value }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits `count` numbers, and then ends or waits for the shutdown.
+pub(crate) struct Counter {
+    pub(crate) count: u64,
+    pub(crate) stays: bool,
+}
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            ctx.emit(Number { value }).await?;
+        }
+        if self.stays {
+            ctx.shutdown_requested().await;
+        }
+        Ok(())
+    }
+}
+
+/// Emits numbers with pauses, which end at a shutdown.
+pub(crate) struct Ticker;
+
+#[service(emits(Number))]
+impl Ticker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0.. {
+            ctx.emit(Number { value }).await?;
+            ctx.sleep(Duration::from_millis(1)).await?;
         }
         Ok(())
     }

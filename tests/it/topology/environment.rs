@@ -13,10 +13,6 @@ fn parse(text: &str, variables: &'static [(&str, &str)]) -> Result<Topology, Top
     Topology::options().environment(variable).parse("t.toml", text)
 }
 
-fn error(text: &str, variables: &'static [(&str, &str)]) -> String {
-    without_code(parse(text, variables).expect_err(text))
-}
-
 #[test]
 fn values_of_all_types_may_have_variables() {
     let text = r#"
@@ -54,8 +50,9 @@ fn values_of_all_types_may_have_variables() {
 
 #[test]
 fn a_variable_that_is_not_set_is_an_error_with_its_place() {
+    let error = parse("[node.main]\nservices = [\"Feed\", \"a-${NAME}\"]", &[]).unwrap_err();
     assert_eq!(
-        error("[node.main]\nservices = [\"Feed\", \"a-${NAME}\"]", &[]),
+        without_code(error),
         "t.toml:2:21: the environment has no variable `NAME`: set it, or write a default, such as \
          `${NAME:-default}`"
     );

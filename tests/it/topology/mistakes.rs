@@ -127,7 +127,7 @@ fn long_values_are_cut() {
 }
 
 #[test]
-fn durations() {
+fn durations_and_sizes() {
     check_with_schema(&[
         (
             "[node.a]\nshutdown = \"soon\"",
@@ -145,6 +145,14 @@ fn durations() {
             "[link.default]\nretry = \"0s\"",
             "2:9: invalid pause `0`: expected a duration greater than zero",
         ),
+        (
+            "[node.a]\nmemory = true",
+            "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
+        (
+            "[node.a]\nmemory = \"256 MB\"",
+            "2:10: invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
+        ),
     ]);
 }
 
@@ -161,20 +169,6 @@ fn times_of_links() {
         (
             "[node.a]\n[node.b]\n[link.\"b-a\"]\nkeep_alive = \"1ms\"",
             "4:14: invalid `keep_alive`: expected at least 34 ms",
-        ),
-    ]);
-}
-
-#[test]
-fn sizes() {
-    check_with_schema(&[
-        (
-            "[node.a]\nmemory = true",
-            "2:10: invalid size: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
-        ),
-        (
-            "[node.a]\nmemory = \"256 MB\"",
-            "2:10: invalid size `256 MB`: expected a number and a unit (B, KiB, MiB, GiB), such as `64 KiB`",
         ),
     ]);
 }

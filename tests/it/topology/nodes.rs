@@ -102,7 +102,7 @@ async fn names_that_the_program_does_not_have() {
 }
 
 #[tokio::test]
-async fn keys_that_do_not_fit_the_program() {
+async fn keys_and_lists_that_do_not_fit_the_program() {
     check(&[
         (
             "[node.a]\nservices = [\"Merge\", \"Back\"]\n[service.Merge.ports]\nleft = \"tocks\"",
@@ -128,12 +128,6 @@ async fn keys_that_do_not_fit_the_program() {
             "[topic.prices]\nbackpressure_threshold = \"50%\"",
             "t.toml:2:26: topic `prices` carries requests, on which `backpressure_threshold` has no effect: remove the key",
         ),
-    ]);
-}
-
-#[tokio::test]
-async fn lists_of_nodes() {
-    check(&[
         (
             "[node.a]\nservices = [\"Feed\"]\n[node.b]\nservices = [\"Sum\"]\n[topic.ticks]\nreaders = [\"a\"]",
             "t.toml:6:12: node `b` reads topic `ticks`, but is not on this list: add `b` to `readers`",
@@ -198,7 +192,7 @@ async fn services_that_do_not_fit_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn executors() {
+async fn executors_and_their_task_queues() {
     check(&[
         (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\nexecutor = \"smol\"",
@@ -208,12 +202,6 @@ async fn executors() {
             "[node.a]\nservices = [\"Local\"]\n[service.Local]\nrun = \"shared\"",
             "t.toml:4:7: service `Local` is not Send and cannot run on `tokio, 2 workers`, which moves tasks between threads: give it a thread of its own (`run = \"dedicated\"` in `[service.Local]`, or `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), or make it Send",
         ),
-    ]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn task_queues_of_other_executors() {
-    check(&[
         (
             "[node.a]\nservices = [\"Feed\", \"Sum\"]\n[service.Sum]\nlatency = \"1ms\"\nshares = 100",
             "t.toml:5:10: service `Sum` cannot have its task queue: tokio, 2 workers cannot give a task queue with shares = 100, latency = \"1ms\"; only glommio has task queues: run it there, or remove `shares` and `latency`",

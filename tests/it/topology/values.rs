@@ -3,7 +3,7 @@
 use crate::topology::{check, check_with_schema};
 
 #[test]
-fn hosts_and_addresses() {
+fn hosts_addresses_and_modes_of_sockets() {
     check(&[
         (
             "[host.one]\naddress = \"10.0.0.1:7400\"",
@@ -39,12 +39,6 @@ fn hosts_and_addresses() {
             "[node.a]\nlisten = \"0.0.0.0:1\"",
             "2:10: `listen` needs an `address` or a `port`, by which other nodes find this one",
         ),
-    ]);
-}
-
-#[test]
-fn modes_of_sockets() {
-    check(&[
         (
             "[node.a]\nmode = \"rw\"",
             r#"2:8: invalid mode `rw`: expected the permissions of a socket in octal, such as "0660""#,
@@ -105,7 +99,7 @@ fn how_services_are_executed() {
 }
 
 #[test]
-fn keys_of_topics() {
+fn keys_of_topics_subscriptions_and_task_queues() {
     check_with_schema(&[
         (
             "[topic.a]\ncapacity = 1000",
@@ -131,12 +125,6 @@ fn keys_of_topics() {
             "[topic.a]\ndead_letter_after = 2",
             r#"2:21: invalid number of deaths: expected 3 or more, or "never""#,
         ),
-    ]);
-}
-
-#[test]
-fn keys_of_subscriptions() {
-    check_with_schema(&[
         (
             "[subscription.\"A.b\"]\npolicy = \"drop_oldest\"",
             "2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-newest, drop-oldest, latest, sample(1/10))",
@@ -149,12 +137,6 @@ fn keys_of_subscriptions() {
             "[subscription.\"A.b\"]\nkeys = 0",
             "2:8: invalid number of keys 0: expected a number from 1 to 16777216",
         ),
-    ]);
-}
-
-#[test]
-fn shares_and_latency() {
-    check_with_schema(&[
         ("[service.A]\nshares = 0", "2:10: invalid shares 0: expected 1 to 1000"),
         ("[service.A]\nlatency = \"0s\"", "2:11: invalid latency: expected more than 0 s"),
     ]);

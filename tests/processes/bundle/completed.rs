@@ -1,7 +1,6 @@
 //! Members that have completed stay completed: no node waits for them. A reader that restarts gets
 //! its messages.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::bundle::pipeline::{COUNT, DIRECTORY, DOES};
 use crate::bundle::{PATIENCE, Running, SOON, Said, Speaking, kill, program, speaking};
+use crate::support::Directory;
 
 /// A source, a middle and a sink, with a directory of their own.
 struct Pipeline {
@@ -21,7 +21,7 @@ struct Pipeline {
     running: Option<Running>,
     events: Receiver<BundleEvent>,
     said: Said,
-    directory: PathBuf,
+    directory: Directory,
 }
 
 impl Pipeline {
@@ -39,18 +39,17 @@ impl Pipeline {
         sink: &'static str,
         wrap: impl Fn(Command) -> Command + Copy + Send + 'static,
     ) -> Pipeline {
-        let name = format!("mycelium-bundle-{test}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
+        let directory = Directory::new(&format!("bundle-{test}"));
         let mut speaking = speaking();
         for (name, feeder) in
             [("source", None), ("middle", Some("source")), ("sink", Some("middle"))]
         {
-            let (writer, directory) = (speaking.writer.try_clone().unwrap(), directory.clone());
+            let (writer, place) = (speaking.writer.try_clone().unwrap(), directory.0.clone());
             let mut is_first = true;
             let command = move || {
                 let role = if name == "sink" { sink } else { name };
                 let mut command = wrap(program(role, name));
-                command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &directory);
+                command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &place);
                 if std::mem::take(&mut is_first) && name == member {
                     command.env(DOES, does);
                 }
@@ -112,7 +111,6 @@ impl Drop for Pipeline {
             kill(sink, Signal::CONT);
         }
         let _ = self.running.take().map(JoinHandle::join);
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -173,7 +171,7 @@ fn a_process_that_the_launcher_did_not_start_has_no_name_of_a_member() {
     let pipeline = Pipeline::of("impostor", "nobody", "", "wait", |command| command);
     pipeline.until("sink waits");
     let mut impostor = program("sink", "impostor");
-    impostor.env(DIRECTORY, &pipeline.directory).stdout(Stdio::null());
+    impostor.env(DIRECTORY, &pipeline.directory.0).stdout(Stdio::null());
     let mut impostor = impostor.spawn().unwrap();
     pipeline.until("middle refuses a name");
     impostor.kill().unwrap();

@@ -1,7 +1,6 @@
 //! The members of a pipeline of nodes: a source, a middle that forwards what it reads, and a sink.
 //! Each test sets by variables where one of them stops.
 
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +9,9 @@ use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, s
 use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Metadata, Subscriber};
 
 use crate::bundle::roles::say;
+use crate::lines::Each;
 
 /// The directory of the sockets of a test.
 pub(crate) const DIRECTORY: &str = "MYCELIUM_TEST_DIRECTORY";
@@ -123,7 +120,7 @@ silence = "500ms"
 /// Runs the node with this name, like `main` of a member, and returns the exit code.
 pub(crate) fn run(name: &str) -> u8 {
     end_with_launcher(Duration::from_secs(30)).unwrap();
-    tracing::subscriber::set_global_default(Ends).unwrap();
+    tracing::subscriber::set_global_default(Each(report)).unwrap();
     let directory = PathBuf::from(std::env::var(DIRECTORY).unwrap());
     let node = Node::builder(name)
         .topology(Topology::parse("pipe.toml", TOPOLOGY).unwrap().in_directory(directory))
@@ -140,38 +137,11 @@ pub(crate) fn run(name: &str) -> u8 {
 }
 
 /// Reports links that end because their peer is silent, and peers whose name is refused.
-struct Ends;
-
-impl Subscriber for Ends {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+fn report(line: String) {
+    if line.contains("message=disconnected from node `sink`: the peer has sent nothing") {
+        say("has lost its reader");
     }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Message(String);
-        impl Visit for Message {
-            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        if message.0.starts_with("disconnected from node `sink`: the peer has sent nothing") {
-            say("has lost its reader");
-        }
-        if message.0.contains("this name belongs to process") {
-            say("refuses a name");
-        }
+    if line.contains("this name belongs to process") {
+        say("refuses a name");
     }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
 }

@@ -15,6 +15,7 @@ use mycelium_tokio::Tokio;
 use super::launch::{self, PATIENCE};
 use super::records::{Log, Record, file, read};
 use super::roles::{self, Me};
+use crate::support::Directory;
 
 const TOPOLOGY: &str = r#"
 [node.feed]
@@ -104,9 +105,8 @@ fn enter() {
 
 #[test]
 fn only_the_message_that_kills_its_reader_is_dead_lettered() {
-    let place = std::env::temp_dir().join(format!("mycelium-poison-{}", std::process::id()));
-    _ = fs::remove_dir_all(&place);
-    fs::create_dir(&place).unwrap();
+    let Directory(place) = &Directory::new("poison");
+    fs::create_dir(place).unwrap();
     let (sender, events) = channel();
     let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
         _ = sender.send(event.clone());
@@ -114,7 +114,7 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let (backoff, longest) = (Duration::from_millis(5), Duration::from_millis(20));
     let restart = Restart { limit: 10, window: PATIENCE, backoff, longest };
     for name in ["feed", "eater"] {
-        let member = launch::member(&place, name, "crashes::poison::enter");
+        let member = launch::member(place, name, "crashes::poison::enter");
         bundle = bundle.member(member.restart(restart));
     }
     let report = bundle.run().unwrap();
@@ -125,13 +125,13 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());
     assert_eq!(events.try_iter().filter(is_death).count(), 3);
 
-    let letters = read(&file(&place, "feed", 0, "food"), 0);
+    let letters = read(&file(place, "feed", 0, "food"), 0);
     assert_eq!(letters, [Record::Sent(POISON)]);
     let mut came: BTreeMap<u64, u64> = BTreeMap::new();
     let (mut next, mut missed) = (0, Vec::new());
     for life in 0..4 {
         let mut last = None;
-        for record in read(&file(&place, "eater", life, "food"), 0) {
+        for record in read(&file(place, "eater", life, "food"), 0) {
             match record {
                 Record::Got { number, again, .. } => {
                     assert!(last.is_none_or(|last| number > last), "{number} after {last:?}");
@@ -148,5 +148,4 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     assert_eq!(missed, [(3, 1, true)], "a gap reports it to the process after the third death");
     assert_eq!(came.keys().copied().collect::<Vec<_>>(), (0..COUNT).collect::<Vec<_>>());
     assert_eq!(came[&POISON], 3);
-    fs::remove_dir_all(&place).unwrap();
 }

@@ -13,16 +13,16 @@ use mycelium::counters::Kind;
 use mycelium::{OtlpMetrics, OtlpTraces, TraceContext, message};
 
 use super::collector::{Collector, Reply, answer};
-use super::lines::Lines;
 use super::metrics;
 use super::services::line;
 use super::stages::{Ended, MESSAGES, Stages};
+use crate::lines::Lines;
 use crate::loopback::host;
 
 /// The log lines of all nodes of this process.
 static LINES: LazyLock<Lines> = LazyLock::new(|| {
     let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).expect("the first");
+    tracing::subscriber::set_global_default(lines.subscriber()).expect("the first");
     lines
 });
 
