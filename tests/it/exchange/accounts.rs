@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::exchange::harness::{Number, Side, sides, until, within};
+use crate::exchange::harness::{Number, Side, join, sides, until, within};
 
 /// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 8] =
@@ -24,11 +24,7 @@ fn topic(capacity: usize) -> Arc<Topic> {
 #[tokio::test]
 async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
     let (dir, there, here) = sides("accounts-undelivered", 8, 8);
-    let server = Arc::new(there.server_for("here", Policy::Block));
-    there.serve(server.clone(), dir.place());
-    let reader = here.reader();
-    here.read("there", dir.place(), Policy::Block);
-    within("both have met", there.control.ready()).await;
+    let (server, reader, _tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
     for value in 0..8 {
         within("room", publisher.emit(Number { value })).await.unwrap();

@@ -11,7 +11,7 @@ use mycelium_transports::local::Policy;
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, TestDir, child, connect, drip, end, hear, hello,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, child, connect, drip, end, hear, hello, join,
     limit_descriptors, named, over_each_carrier, part, ping, say, sides, sides_over, subscribe,
     take, until, within,
 };
@@ -122,18 +122,16 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
 #[tokio::test]
 async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
     let (dir, there, here) = sides("admission-never", 8, 8);
-    let mut reader = here.reader();
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut never = here.client("nowhere", dir.place(), vec![here.interest(Policy::Block)]);
     never.connect = Box::new(|| Box::pin(std::future::pending()));
     let waiting = tokio::spawn(never.run().unwrap());
-    let reading = here.read("there", dir.place(), Policy::Block);
     let mut publisher = there.publisher();
     for value in 0..100 {
         within("room", publisher.emit(Number { value })).await.unwrap();
         take(&mut reader, value..value + 1).await;
     }
-    end(&[&there, &here], [serving, reading, waiting]).await;
+    end(&[&there, &here], tasks.into_iter().chain([waiting])).await;
 }
 
 /// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
@@ -141,10 +139,7 @@ async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_en
 async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
     for mode in [GATING, REJECTING] {
         let (dir, there, here) = sides_over(carrier, "admission-gate", 8, 8);
-        let mut reader = here.reader();
-        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
-        let reading = here.read("there", dir.place(), Policy::Block);
-        within("both have met", there.control.ready()).await;
+        let (_, mut reader, tasks) = join(&dir, &there, &here).await;
         let mut stranger = named(dir.place(), "stranger").await;
         say(&mut stranger, &[subscribe::<Number>(mode, 1), ping()].concat()).await;
         let mut publisher = there.publisher();
@@ -159,7 +154,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher(carrier: Carrier) {
         }
         assert_eq!(there.link("stranger", "refused"), 1);
         drop(stranger);
-        end(&[&there, &here], [serving, reading]).await;
+        end(&[&there, &here], tasks).await;
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mycelium_core::link::Batching;
-use mycelium_transports::local::{Delivery, Policy};
+use mycelium_transports::local::Delivery;
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::exchange::harness::{Number, PATIENCE, end, sides, take, within};
+use crate::exchange::harness::{Number, PATIENCE, end, join, sides, take, within};
 
 /// No timer and no frame of the peer helps: both are late.
 #[tokio::test]
@@ -19,10 +19,7 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
         side.config.keep_alive = 10 * PATIENCE;
         side.config.silence = 30 * PATIENCE;
     }
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
-    let mut reader = here.reader();
-    let reading = here.read("there", dir.place(), Policy::Block);
-    within("both have met", there.control.ready()).await;
+    let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
     for burst in [0..300, 300..900, 900..1000] {
         for value in burst.clone() {
@@ -32,7 +29,7 @@ async fn the_last_messages_of_a_burst_do_not_wait_for_the_delay_of_a_batch() {
         reader.done();
         within("all are confirmed", publisher.confirmed()).await;
     }
-    end(&[&there, &here], [serving, reading]).await;
+    end(&[&there, &here], tasks).await;
 }
 
 /// The messages of each publisher arrive once, in order and as its own, while publishers start and
@@ -43,10 +40,7 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
     let (dir, there, here) = sides("exchange-mix", 64, 64);
-    let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), dir.place());
-    here.read("there", dir.place(), Policy::Block);
-    within("both have met", there.control.ready()).await;
+    let (_, mut reader, _tasks) = join(&dir, &there, &here).await;
     // These have half of the link's streams, so the topic does not end meanwhile.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
     let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::exchange::harness::{Number, sides, take, until, within};
+use crate::exchange::harness::{Number, join, sides, take, until, within};
 
 #[tokio::test]
 async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
     for gone in [true, false] {
         let (dir, there, here) = sides(&format!("completed-lost-{gone}"), 64, 64);
-        let mut reader = here.reader();
-        there.serve(there.server_for("here", Policy::Block), dir.place());
-        let reading = here.read("there", dir.place(), Policy::Block);
+        let (_, mut reader, [_, reading]) = join(&dir, &there, &here).await;
         let mut publisher = there.publisher();
         (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         take(&mut reader, 0..3).await;

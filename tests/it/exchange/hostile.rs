@@ -14,7 +14,7 @@ use mycelium_transports::local::{Delivery, Policy};
 use tokio::time::Instant;
 
 use crate::exchange::harness::{
-    Carrier, Number, PATIENCE, Place, Side, TestDir, Wide, child, drip, end, frame, hello,
+    Carrier, Number, PATIENCE, Place, Side, TestDir, Wide, ask, child, drip, end, frame, hello,
     over_each_carrier, part, ping, subscribe, until, within,
 };
 
@@ -99,10 +99,7 @@ fn broken(random: &mut fastrand::Rng) -> Vec<u8> {
 
 /// Requests the layout of a topic again and again.
 fn questions() -> Vec<u8> {
-    let mut question = vec![17, 0, 0, 0, 0, 0, 0, 0, 7, 0];
-    question.extend(b"numbers");
-    question.resize(72, 0);
-    [hello("question", 1, 1), frame(0, 0, 0, &question).repeat(500)].concat()
+    [hello("question", 1, 1), ask("numbers", 0).repeat(500)].concat()
 }
 
 /// Keeps `most` connections, sends something on each, and renews the oldest without a pause.

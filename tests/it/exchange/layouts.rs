@@ -8,7 +8,7 @@ use mycelium_transports::local::Policy;
 use tokio::task::JoinHandle;
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, Wide, connect, end, frame, hello, next_frame,
+    Carrier, Number, Side, TestDir, Wide, ask, connect, end, frame, hello, next_frame,
     over_each_carrier, say, served, sides_over, subscribe, until, within,
 };
 
@@ -147,15 +147,6 @@ async fn a_client_describes_no_layout() {
         assert_eq!(piece[8..12], [0; 4], "a total of 0");
     }
     end(&[&here], [reading]).await;
-}
-
-/// Requests the layout of a topic, from this byte on.
-fn ask(topic: &str, offset: u32) -> Vec<u8> {
-    let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
-    payload.extend((topic.len() as u16).to_le_bytes());
-    payload.extend(topic.as_bytes());
-    payload.resize(72, 0);
-    frame(0, 0, 0, &payload)
 }
 
 #[tokio::test]

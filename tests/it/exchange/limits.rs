@@ -1,6 +1,5 @@
 //! Limits hold, and a peer that exceeds them harms no other.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
@@ -9,7 +8,7 @@ use mycelium_transports::local::{Delivery, Policy, Schema, Start, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
-use crate::exchange::harness::{Number, Side, TestDir, sides, until, within};
+use crate::exchange::harness::{Number, Side, TestDir, join, sides, until, within};
 
 #[tokio::test]
 async fn a_client_with_too_many_interests_or_topics_is_refused() {
@@ -71,11 +70,7 @@ async fn ended_streams_that_are_not_read_are_bounded() {
         side.config.confirm = Duration::from_millis(1);
         side.config.retry.first = Duration::from_millis(1);
     }
-    let server = Arc::new(there.server_for("here", Policy::Block));
-    let mut reader = here.reader();
-    there.serve(server.clone(), dir.place());
-    here.read("there", dir.place(), Policy::Block);
-    within("both have met", there.control.ready()).await;
+    let (server, mut reader, _tasks) = join(&dir, &there, &here).await;
     let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
     let all = async {
         for epoch in 0..1000 {

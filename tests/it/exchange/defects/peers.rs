@@ -7,7 +7,7 @@ use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, TryRecv};
 
 use crate::exchange::harness::{
-    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, next_frame,
+    Carrier, Number, Side, TestDir, Tick, connect, end, frame, hello, join, next_frame,
     over_each_carrier, ping, say, served, sides_over, subscribe, take, until,
 };
 
@@ -147,10 +147,8 @@ async fn a3_junk_is_reported_once_per_connection(carrier: Carrier) {
 async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     const COUNT: u64 = 1000;
     let (dir, there, here) = sides_over(carrier, "a5", 64, 64);
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
-    let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
-    let reading = here.read("there", dir.place(), Policy::Block);
+    let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut numbers = there.publisher();
     let mut burst = there.ticks.publisher::<Tick>("burst", 8).unwrap();
     let writing = tokio::spawn(async move {
@@ -166,7 +164,7 @@ async fn a5_a_peer_gets_only_topics_it_subscribed_to(carrier: Carrier) {
     let _publisher = writing.await.unwrap();
     assert_eq!((there.link("here", "sent"), here.link("there", "received")), (COUNT, COUNT));
     assert_eq!(ticks.try_recv(), TryRecv::Empty);
-    end(&[&there, &here], [serving, reading]).await;
+    end(&[&there, &here], tasks).await;
 }
 
 /// Nothing named the protocol, its version, or the reason of a close.

@@ -13,10 +13,12 @@ mod tls;
 mod wire;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::message;
-use mycelium_transports::local::{Delivery, Subscription};
+use mycelium_transports::exchange::TopicServer;
+use mycelium_transports::local::{Delivery, Policy, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::loopback::host;
@@ -25,7 +27,9 @@ use crate::support::Directory;
 pub(crate) use child::{child, drip, limit_descriptors, part};
 pub(crate) use notices::Notices;
 pub(crate) use place::{Carrier, Place, over_each_carrier};
-pub(crate) use raw_peer::{connect, frame, hear, hello, named, next_frame, ping, say, subscribe};
+pub(crate) use raw_peer::{
+    ask, connect, frame, hear, hello, named, next_frame, ping, say, subscribe,
+};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
 
@@ -118,6 +122,19 @@ pub(crate) fn served(
     let (dir, there) = (TestDir::over(carrier, name), Side::new("there", 1, capacity));
     let serving = there.serve(there.server(None), dir.place());
     (dir, there, serving)
+}
+
+/// Serves numbers at one side, reads them at the other one, and waits until both have met.
+pub(crate) async fn join(
+    dir: &TestDir,
+    there: &Side,
+    here: &Side,
+) -> (Arc<TopicServer>, Subscription<Number>, [JoinHandle<()>; 2]) {
+    let (server, reader) = (Arc::new(there.server_for("here", Policy::Block)), here.reader());
+    let serving = there.serve(server.clone(), dir.place());
+    let tasks = [serving, here.read("there", dir.place(), Policy::Block)];
+    within("both have met", there.control.ready()).await;
+    (server, reader, tasks)
 }
 
 /// Waits for something that has to happen.

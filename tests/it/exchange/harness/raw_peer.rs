@@ -110,3 +110,12 @@ pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
     payload.extend(name(M::TOPIC));
     frame(0, 0, 0, &payload)
 }
+
+/// Requests the layout of a topic, from this byte on.
+pub(crate) fn ask(topic: &str, offset: u32) -> Vec<u8> {
+    let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
+    payload.extend((topic.len() as u16).to_le_bytes());
+    payload.extend(topic.as_bytes());
+    payload.resize(72, 0);
+    frame(0, 0, 0, &payload)
+}
