@@ -17,7 +17,7 @@ use mycelium_transports::endpoint::{BindError, Endpoint};
 use socket2::{Domain, Socket, Type};
 
 use crate::loopback::host;
-use crate::numbers::{Pair, within};
+use crate::numbers::{Pair, all_arrive, within};
 use crate::running::{end, of_links, until};
 
 pub(crate) const PORT: u16 = 7400;
@@ -67,9 +67,7 @@ pub(crate) async fn arrives(name: &str, text: String, carrier: Carrier) {
         let [link] = &*node.start_report().links else { panic!("{}", node.start_report()) };
         assert_eq!((&*link.peer, link.used), (peer, carrier));
     }
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
     assert!(carrier == Carrier::SharedMemory || !pair.directory.0.exists());
 }
 
@@ -135,9 +133,7 @@ async fn a_peer_over_tcp_cannot_take_the_name_of_a_node_on_the_same_host() {
     within(end(near)).await;
     assert_eq!(stolen.try_iter().count(), 0);
     let near = pair.start("near", COUNT);
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
 }
 
 #[tokio::test]

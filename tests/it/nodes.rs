@@ -10,7 +10,7 @@ use mycelium::{Context, Report, Result, Running, StartError, service};
 use mycelium_transports::counters::Kind;
 
 use crate::node::services::Ticker;
-use crate::numbers::{NONE, Number, Pair};
+use crate::numbers::{NONE, Number, Pair, all_arrive};
 use crate::running::{end, of_links, start, until, within};
 
 /// Publishes one message, and then ignores the shutdown. `Patient` waits for the message to be
@@ -82,9 +82,7 @@ async fn l6_either_node_may_start_first_and_the_end_reaches_the_other() {
             tokio::task::yield_now().await;
         }
         let second = pair.start(names[1], 10_000);
-        within(first.join()).await.unwrap();
-        within(second.join()).await.unwrap();
-        assert!(received.try_iter().eq(0..10_000));
+        all_arrive([first, second], &received, 10_000).await;
         assert!(!pair.directory.0.join("far.sock").exists(), "nothing is left behind");
     }
 }

@@ -53,6 +53,14 @@ impl Pair {
     }
 }
 
+/// Waits for the end of the nodes, at which all numbers have arrived once and in order.
+pub(crate) async fn all_arrive(nodes: [Running; 2], received: &Receiver<u64>, count: u64) {
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+    assert!(received.try_iter().eq(0..count));
+}
+
 /// The file of `far` and `near` with these services, and the keys of their link at its end.
 pub(crate) fn two_nodes(far: &str, near: &str, transport: &str) -> String {
     let [there, here] = [(); 2].map(|()| host());

@@ -126,6 +126,13 @@ impl Speaking {
         (bundle.handle(), thread::spawn(|| bundle.run()))
     }
 
+    /// Runs the bundle, and waits until its members have started and said so.
+    fn started<const N: usize>(&mut self) -> (BundleHandle, Running) {
+        let running = self.run();
+        self.said.sorted::<N>();
+        running
+    }
+
     /// Waits until an event of a member has this beginning.
     fn wait_for(&self, event: &str) {
         let mut events = iter::from_fn(|| self.events.recv_timeout(PATIENCE).ok());

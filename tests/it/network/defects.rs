@@ -11,7 +11,7 @@ use mycelium_transports::endpoint::Endpoint;
 
 use super::{COUNT, PORT, Pair, arrives, there, two_hosts};
 use crate::loopback::host;
-use crate::numbers::within;
+use crate::numbers::{all_arrive, within};
 
 /// Names of hosts and IPv6 addresses were refused, and each failure was "service not found".
 #[tokio::test]
@@ -67,10 +67,7 @@ async fn c3_a_node_may_have_the_name_of_a_service_of_another_one() {
     let (pair, received) = Pair::new("c3", text);
     let near = pair.start("Counter", COUNT);
     let far = pair.start("Taker", COUNT);
-    for node in [near, far] {
-        within(node.join()).await.unwrap();
-    }
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
 }
 
 /// The first messages of two services opened a connection each, of which one was kept.
@@ -86,8 +83,5 @@ async fn c5_two_nodes_have_one_connection() {
     };
     within(near.ready()).await.unwrap();
     assert_eq!((connections(&near, "reader"), connections(&far, "publisher")), (1, 1));
-    for node in [near, far] {
-        within(node.join()).await.unwrap();
-    }
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
 }

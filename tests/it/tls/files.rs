@@ -10,7 +10,7 @@ use rcgen::{
 };
 
 use crate::certificates::{Authority, Certificates, of_node};
-use crate::numbers::within;
+use crate::numbers::{all_arrive, within};
 use crate::running::{LONG, end};
 use crate::tls::hostile::{executor, to_far};
 use crate::tls::pair::{NONE, Pair, connections, rejected, two_hosts, until};
@@ -164,9 +164,7 @@ async fn a_node_uses_the_files_that_replace_its_own() {
         files.write_pair(node, &authority.issue(node));
         files.write("ca.pem", &authority.pem());
     }
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
 }
 
 /// A connection that is made is not ended by a new certificate.
@@ -211,9 +209,7 @@ async fn the_certificate_of_a_node_may_need_an_intermediate() {
     let (pair, received) = Pair::new("chain", text);
     let near = pair.start("near", COUNT);
     let far = pair.start("far", COUNT);
-    within(near.join()).await.unwrap();
-    within(far.join()).await.unwrap();
-    assert!(received.try_iter().eq(0..COUNT));
+    all_arrive([near, far], &received, COUNT).await;
 }
 
 /// A node with its files, whose connections fail: they have the files read again.

@@ -23,8 +23,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
         .with("wait", "sink", &["middle"])
         .with("wait", "middle", &["source"])
         .with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<3>();
+    let (handle, running) = bundle.started::<3>();
     let middle = handle.pid("middle").unwrap();
     let replaced = ["sink", "source"].map(|name| bundle.member("wait", name, &[]));
     let [sink, source] = replaced;
@@ -50,8 +49,7 @@ fn replaced_members_end_in_order_and_start_when_all_have_ended() {
 #[test]
 fn one_change_that_does_not_fit_refuses_all() {
     let mut bundle = speaking().with("wait", "sink", &["source"]).with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     let before = handle.members().iter().map(|member| member.pid).collect::<Vec<_>>();
     let member = |name: &'static str| Member::new(name, || Command::new("/nowhere"));
     let good = || Change::Remove("sink".into());
@@ -116,8 +114,7 @@ fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
         &[],
     );
     bundle.bundle = bundle.bundle.deadline(Duration::from_millis(50));
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<3>();
+    let (handle, running) = bundle.started::<3>();
     let odd = bundle.member("wait", "odd", &[]);
     handle.change([Change::Remove("sink".into()), Change::Replace(odd)]).unwrap();
     bundle.wait_for("sink: did not end and was killed");
@@ -133,8 +130,7 @@ fn a_removed_member_that_hangs_or_fails_does_not_end_the_others() {
 fn a_replaced_member_that_loses_messages_ends_the_bundle() {
     let mut bundle =
         speaking().with("wait", "source", &[]).with("undelivered-at-the-end", "sink", &["source"]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     handle.replace(bundle.member("wait", "sink", &["source"])).unwrap();
     let error = running.join().unwrap().unwrap_err();
     assert!(matches!(error, BundleError::Undelivered { member } if member == "sink"));
@@ -147,8 +143,7 @@ fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
         mycelium::Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..crate::bundle::SOON };
     let failing = bundle.member("fail", "failing", &[]).restart(slow);
     bundle.bundle = bundle.bundle.member(failing);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     bundle.wait_for("failing: will be restarted");
     let failing = handle.members().into_iter().find(|member| member.name == "failing").unwrap();
     assert_eq!((failing.phase, failing.pid), (MemberPhase::Waiting, None));
@@ -168,8 +163,7 @@ fn place_of(events: &[String], start: &str) -> usize {
 #[test]
 fn added_and_replaced_members_end_in_their_new_order() {
     let mut bundle = speaking().with("wait", "replaced", &[]).with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     handle.add(bundle.member("wait", "added", &["source"])).unwrap();
     assert_eq!(bundle.said.next(), "added waits");
     handle.replace(bundle.member("wait", "replaced", &["added"])).unwrap();
@@ -186,8 +180,7 @@ fn added_and_replaced_members_end_in_their_new_order() {
 #[test]
 fn a_member_that_fails_during_a_change_starts_again_at_once() {
     let mut bundle = speaking().with("hang", "slow", &[]).with("wait", "other", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     handle.replace(bundle.member("wait", "slow", &[])).unwrap();
     bundle.wait_for("slow: was sent SIGTERM");
     kill(handle.pid("other").unwrap(), Signal::KILL);
@@ -235,8 +228,7 @@ fn members_are_told_who_is_gone_and_who_is_back() {
 #[test]
 fn a_stop_during_a_change_starts_nothing_new() {
     let mut bundle = speaking().with("wait", "source", &[]).with("hang", "sink", &["source"]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     let [source, sink] = ["source", "sink"].map(|name| bundle.member("wait", name, &[]));
     handle.change([Change::Replace(source), Change::Replace(sink)]).unwrap();
     assert_eq!(bundle.said.next(), "source ends");

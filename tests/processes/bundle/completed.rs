@@ -181,8 +181,7 @@ fn a_process_that_the_launcher_did_not_start_has_no_name_of_a_member() {
 #[test]
 fn a_failure_while_the_bundle_ends_is_its_error() {
     let mut bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
     assert_eq!(

@@ -16,8 +16,7 @@ fn sources_end_first() {
         .with("wait", "left", &["source"])
         .with("wait", "right", &["source"])
         .with("wait", "source", &[]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<4>();
+    let (handle, running) = bundle.started::<4>();
     let report = end(&handle, running);
     assert!(report.members.iter().all(|member| member.outcome == MemberOutcome::Completed));
     assert_eq!(bundle.said.next(), "source ends");
@@ -40,8 +39,7 @@ fn sources_end_first() {
 #[test]
 fn members_in_a_circle_end_together() {
     let mut bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
-    let (handle, running) = bundle.run();
-    bundle.said.sorted::<2>();
+    let (handle, running) = bundle.started::<2>();
     end(&handle, running);
     assert_eq!(bundle.said.sorted(), ["a ends", "b ends"]);
 }
