@@ -168,16 +168,19 @@ impl Pair {
 
     /// A bank that hands on the requests that it keeps.
     fn keeping(&self, name: &'static str) -> (ActorRef<Bank>, Kept) {
-        let (sent, kept) = unbounded_channel();
-        let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
-        let actor = self.vault.actors().actor(bank).name(name);
-        (actor.spawn().unwrap(), kept)
+        keeping(&self.vault, name)
     }
 
     async fn end(self) {
         end(self.desk).await;
         end(self.vault).await;
     }
+}
+
+fn keeping(vault: &Running, name: &'static str) -> (ActorRef<Bank>, Kept) {
+    let (sent, kept) = unbounded_channel();
+    let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
+    (vault.actors().actor(bank).name(name).spawn().unwrap(), kept)
 }
 
 type Kept = UnboundedReceiver<Asked<Deposit>>;

@@ -7,7 +7,6 @@ mod bridges;
 mod events;
 mod fairness;
 mod places;
-mod plain;
 mod refusals;
 pub(crate) mod services;
 mod watchdog;

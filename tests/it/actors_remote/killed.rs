@@ -18,9 +18,7 @@ fn process() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let vault = start("vault", &topology);
-        let (sent, mut kept) = unbounded_channel();
-        let bank = move || Bank { kept: Some(sent.clone()), total: 0 };
-        let _bank = vault.actors().actor(bank).name("bank").spawn().unwrap();
+        let (_bank, mut kept) = keeping(&vault, "bank");
         let mut all = Vec::new();
         while let Some(asked) = kept.recv().await {
             all.push(asked);

@@ -6,10 +6,32 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
+use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
 
-use crate::execution::plain::Plain;
 use crate::execution::services::{Idle, end, topology, within};
+
+/// An executor with only the required methods, which calls something before each task.
+struct Plain<F>(Tokio, F);
+
+impl<F: Fn() + Send + Sync + 'static> Executor for Plain<F> {
+    fn name(&self) -> String {
+        "plain".to_owned()
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        (self.1)();
+        self.0.spawn(task)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        self.0.sleep_until(deadline)
+    }
+}
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -32,7 +54,7 @@ async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
         })
         .named_service("Between", || Idle)
         .named_service("Second", || Idle)
-        .executor("plain", Plain::new(Tokio::current().unwrap(), between))
+        .executor("plain", Plain(Tokio::current().unwrap(), between))
         .execution("Between", Execution::shared().on("plain"))
         .execution("First", Execution::dedicated().thread("first-of-two"))
         .observe(|event| assert!(format!("{event:?}").contains("Thread"), "{event:?}"))
@@ -93,7 +115,7 @@ async fn an_executor_without_threads_says_so() {
     let start = |refused| {
         let execution = Execution::dedicated().if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
-        builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
+        builder.build().unwrap().start(Plain(Tokio::current().unwrap(), || {}))
     };
     // This does not depend on the system.
     for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {

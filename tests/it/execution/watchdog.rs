@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{Context, Event, Execution, Node, Result, StartError, service};
+use mycelium::{Context, Event, Execution, Node, Result, Running, StartError, service};
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{
@@ -13,6 +13,13 @@ use crate::execution::services::{
 };
 
 const LIMIT: Duration = Duration::from_millis(20);
+
+fn has_long_polls(running: &Running, expected: [(&str, u64); 2]) {
+    let counters = running.counters();
+    let lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
+    let found: Vec<_> = lines.map(|it| (it.label("service"), it.value("long_polls"))).collect();
+    assert_eq!(found, expected);
+}
 
 #[tokio::test]
 async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
@@ -45,12 +52,7 @@ async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
         let (service, lasted, has_ended) = events.recv_timeout(LONG).unwrap();
         assert_eq!((&*service, has_ended), ("Hanging", true));
         assert!(lasted >= 5 * LIMIT, "{lasted:?}");
-        let counters = running.counters();
-        let long_polls = |name| {
-            let mut lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
-            lines.find(|line| line.label("service") == name).unwrap().value("long_polls")
-        };
-        assert_eq!((long_polls("Hanging"), long_polls("Idle")), (1, 0));
+        has_long_polls(&running, [("Hanging", 1), ("Idle", 0)]);
         within(end(running)).await;
     }
 }
@@ -117,11 +119,8 @@ async fn a_child_task_that_blocks_its_thread_is_reported_under_its_service() {
         for _ in 0..20 {
             ended.recv_timeout(LONG).unwrap();
         }
-        let counters = running.counters();
-        let lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
-        let lines: Vec<_> =
-            lines.map(|line| (line.label("service"), line.value("long_polls"))).collect();
-        assert_eq!(lines, [("Parent", 20), ("Idle", 0)], "children count at their service");
+        // Children count at their service.
+        has_long_polls(&running, [("Parent", 20), ("Idle", 0)]);
         running.shutdown();
         let report = within(running.join()).await.unwrap();
         assert!(report.services.iter().all(|service| service.panics + service.errors == 0));
