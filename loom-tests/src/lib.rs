@@ -21,6 +21,6 @@ mod woken;
 #[cfg(loom)]
 pub use ends::{pop, push};
 #[cfg(loom)]
-pub use models::{bounded, weakened};
+pub use models::{beside, bounded, weakened};
 #[cfg(loom)]
 pub use woken::Woken;

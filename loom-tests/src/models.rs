@@ -1,5 +1,6 @@
-//! Functions that run models and their twins.
+//! Functions that run models, their twins and their threads.
 
+use loom::thread::{self, JoinHandle};
 use mycelium_core::sync::weaken;
 
 /// Runs a model over all interleavings with a limit on preemptions.
@@ -13,6 +14,15 @@ pub fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 pub fn weakened(site: &'static str, model: fn()) {
     weaken(site);
     model();
+}
+
+/// Starts a thread of a model that has its own handle of what is shared.
+pub fn beside<S: Clone + 'static, T: 'static>(
+    shared: &S,
+    work: impl FnOnce(S) -> T + 'static,
+) -> JoinHandle<T> {
+    let shared = shared.clone();
+    thread::spawn(move || work(shared))
 }
 
 /// Makes tests of models, which are functions in the same file, or a call of one (`model =

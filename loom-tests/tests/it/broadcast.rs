@@ -10,7 +10,7 @@ use mycelium_core::ring::broadcast::{
     Broadcast, BroadcastHandle, Consumer, HeapStorage, InlineStorage, Layout, Peek, Producer,
 };
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{bounded, models};
+use mycelium_loom_tests::{beside, bounded, models};
 
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
@@ -203,10 +203,7 @@ fn two_readers_add_entries() {
     bounded(2, || {
         let storage = HeapStorage::growing(LAYOUT, 0, 2).unwrap();
         let ring = Arc::new(Broadcast::new(storage, LAYOUT).unwrap());
-        let other = {
-            let ring = ring.clone();
-            thread::spawn(move || Broadcast::gating(ring))
-        };
+        let other = beside(&ring, Broadcast::gating);
         let here = Broadcast::gating(ring).expect("there are two entries");
         let there = other.join().unwrap().expect("there are two entries");
         assert_ne!(here.entry(), there.entry());

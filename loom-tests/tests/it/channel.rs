@@ -14,7 +14,7 @@ use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::wait::WaitStrategy;
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{bounded, models};
+use mycelium_loom_tests::{beside, bounded, models};
 
 type One = Arc<spsc::Inline<usize, 2>>;
 type OneWaiters = Arc<ChannelWaiters<Doorbell, Doorbell>>;
@@ -286,14 +286,11 @@ fn the_last_of_two_receivers_drops_all() {
         let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
         let receiver = Receiver::new(Mpmc::consumer(ring), waiters).unwrap();
         let other = receiver.try_clone().unwrap();
-        let leaves = {
-            let item = item.clone();
-            thread::spawn(move || {
-                sender.try_send(item).unwrap();
-                drop(other);
-                sender
-            })
-        };
+        let leaves = beside(&item, move |item| {
+            sender.try_send(item).unwrap();
+            drop(other);
+            sender
+        });
         drop(receiver);
         let _open = leaves.join().unwrap();
         assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");

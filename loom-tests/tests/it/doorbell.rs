@@ -8,9 +8,8 @@ use loom::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
-use loom::thread;
 use mycelium_core::doorbell::{Doorbell, Waiters, announce};
-use mycelium_loom_tests::{Woken, bounded, models};
+use mycelium_loom_tests::{Woken, beside, bounded, models};
 
 /// The state of a model: the bell, and how many things were published.
 type One = (Doorbell, AtomicUsize);
@@ -63,8 +62,7 @@ fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     check(at, 3, move |shared| {
         let threads: Vec<_> = (0..ringers)
             .map(|ringer| {
-                let shared = shared.clone();
-                thread::spawn(move || {
+                beside(&shared, move |shared| {
                     shared.1.fetch_add(1, Relaxed);
                     if ringer == 0 {
                         shared.0.announce_and_ring();
@@ -111,16 +109,13 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
         let woken = Woken::new();
         let waker = woken.waker();
         shared.0.park(&waker);
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    shared.1.fetch_add(1, Relaxed);
-                    announce();
-                    shared.0.ring();
-                }
-            })
-        };
+        let ringer = beside(&shared, move |shared| {
+            for _ in 0..2 {
+                shared.1.fetch_add(1, Relaxed);
+                announce();
+                shared.0.ring();
+            }
+        });
         shared.0.forget();
         woken.reset();
         shared.0.park(&waker);
@@ -161,16 +156,13 @@ fn a_task_returns_after_leaving_inside_its_wake() {
         let task = Shared::new(Leaves(shared.clone(), loom::sync::atomic::AtomicBool::new(false)));
         let waker = Waker::from(task.clone());
         shared.0.park(&waker);
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    shared.1.fetch_add(1, Relaxed);
-                    announce();
-                    shared.0.ring();
-                }
-            })
-        };
+        let ringer = beside(&shared, move |shared| {
+            for _ in 0..2 {
+                shared.1.fetch_add(1, Relaxed);
+                announce();
+                shared.0.ring();
+            }
+        });
         task.1.swap(false, AcqRel);
         shared.0.park(&waker);
         let asleep = shared.1.load(Relaxed) < 2;
@@ -187,21 +179,15 @@ fn a_bell_has_one_task_after_the_other() {
     loom::model(|| {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
         Waiters::register(&shared.0).unwrap();
-        let before = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                Waiters::park(&shared.0, &(), Waker::noop());
-                Waiters::unregister(&shared.0, &());
-            })
-        };
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                shared.1.store(1, Relaxed);
-                announce();
-                Waiters::ring(&shared.0);
-            })
-        };
+        let before = beside(&shared, move |shared| {
+            Waiters::park(&shared.0, &(), Waker::noop());
+            Waiters::unregister(&shared.0, &());
+        });
+        let ringer = beside(&shared, move |shared| {
+            shared.1.store(1, Relaxed);
+            announce();
+            Waiters::ring(&shared.0);
+        });
         let woken = Woken::new();
         let mut sleeps = false;
         if Waiters::register(&shared.0).is_some() {
@@ -217,13 +203,10 @@ fn a_bell_has_one_task_after_the_other() {
 /// A task parks without a registration, so only the bell itself synchronizes the use of the cell.
 fn a_bell_is_forgotten_while_another_parks(at: At) {
     check(at, 3, |shared| {
-        let leaves = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                Waiters::park(&shared.0, &(), Waker::noop());
-                Waiters::unregister(&shared.0, &());
-            })
-        };
+        let leaves = beside(&shared, move |shared| {
+            Waiters::park(&shared.0, &(), Waker::noop());
+            Waiters::unregister(&shared.0, &());
+        });
         let woken = Woken::new();
         shared.0.park(&woken.waker());
         leaves.join().unwrap();

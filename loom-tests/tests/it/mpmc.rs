@@ -10,7 +10,7 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::mpmc::{Consumer, Inline, Mpmc, Producer};
 use mycelium_core::ring::{PopError, PushError};
-use mycelium_loom_tests::{bounded, models, pop, push};
+use mycelium_loom_tests::{beside, bounded, models, pop, push};
 
 type Ring<const N: usize> = Arc<Inline<usize, N>>;
 
@@ -223,8 +223,7 @@ fn discarded_beside_another_reader() {
         let mut producer = Mpmc::producer(ring.clone());
         let (mut one, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring.clone()));
         (0..2).for_each(|_| producer.try_push(kept.clone()).unwrap());
-        let item = kept.clone();
-        let thread = thread::spawn(move || {
+        let thread = beside(&kept, move |item| {
             drop(one.try_pop());
             drop(producer.try_push(item));
         });

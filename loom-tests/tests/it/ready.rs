@@ -2,9 +2,8 @@
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use loom::thread;
 use mycelium_core::doorbell::{Doorbell, ReadyWord, announce};
-use mycelium_loom_tests::{Woken, bounded};
+use mycelium_loom_tests::{Woken, beside, bounded};
 
 /// What a source and its reader share: the reader's bell and bits, and how much was published.
 #[derive(Default)]
@@ -38,10 +37,8 @@ impl Shared {
 fn nothing_is_lost(messages: usize, looks: usize) {
     bounded(3, move || {
         let shared = Arc::new(Shared::default());
-        let source = {
-            let shared = shared.clone();
-            thread::spawn(move || (1..=messages).for_each(|number| shared.publish(number)))
-        };
+        let source =
+            beside(&shared, move |shared| (1..=messages).for_each(|number| shared.publish(number)));
         let (mut seen, woken) = (0, Woken::new());
         (0..looks).for_each(|_| shared.look(&mut seen));
         shared.bell.park(&woken.waker());

@@ -15,7 +15,7 @@ use mycelium_core::ring::broadcast::{
     Broadcast, BroadcastHandle, Claim, Consumer, InlineStorage, Layout, Peek, Producer,
     ProxyReader, ReaderWords, Storage, Word, WriterWords,
 };
-use mycelium_loom_tests::{bounded, models};
+use mycelium_loom_tests::{beside, bounded, models};
 
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
@@ -179,8 +179,7 @@ fn a_reader_joins_beside_an_import() {
     bounded(2, || {
         let (ring, mut producer, proxy) = shared(1, false);
         producer.try_push(&content(0), 16).unwrap();
-        let cursors = ring.storage().cursors.clone();
-        let importer = thread::spawn(move || {
+        let importer = beside(&ring.storage().cursors, move |cursors| {
             proxy.import(|| ReaderWords::slowest(&*cursors, false));
             proxy
         });
@@ -204,20 +203,17 @@ fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
         }
         let cursors = ring.storage().cursors.clone();
         let mut reader = Broadcast::gating_from(ring, 0).unwrap();
-        let reading = {
-            let words = words.clone();
-            thread::spawn(move || {
-                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
-                // SAFETY: the writer waits for this reader, which loom checks.
-                words[0].with(|word| assert_eq!(unsafe { *word }, 0));
-                if leaves {
-                    drop(reader);
-                    return None;
-                }
-                assert!(reader.advance());
-                Some(reader)
-            })
-        };
+        let reading = beside(&words, move |words| {
+            assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+            // SAFETY: the writer waits for this reader, which loom checks.
+            words[0].with(|word| assert_eq!(unsafe { *word }, 0));
+            if leaves {
+                drop(reader);
+                return None;
+            }
+            assert!(reader.advance());
+            Some(reader)
+        });
         let import = |proxy: ProxyReader<Ours>| {
             thread::spawn(move || {
                 proxy.import(|| ReaderWords::slowest(&*cursors, false));
@@ -243,8 +239,7 @@ fn an_import_counts_when_it_returns() {
         for sequence in 0..2 {
             producer.try_push(&content(sequence), 16).unwrap();
         }
-        let ring = proxy.ring().clone();
-        let writer = thread::spawn(move || {
+        let writer = beside(proxy.ring(), move |ring| {
             ring.import(CLAIM, || Some(None));
             producer.try_push(&content(2), 16).expect("nobody gates");
         });
@@ -274,8 +269,7 @@ fn a_reader_is_evicted_while_it_copies() {
     bounded(2, || {
         let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let evicting = ring.clone();
-        let writer = thread::spawn(move || {
+        let writer = beside(&ring, move |evicting| {
             for sequence in 0..3 {
                 if let Err(full) = producer.try_push(&content(sequence), 16) {
                     assert!(evicting.evict(full.reader));
@@ -329,8 +323,7 @@ fn an_eviction_comes_too_late() {
             producer.try_push(&content(sequence), 16).unwrap();
         }
         let full = producer.try_push(&content(2), 16).unwrap_err();
-        let evicting = ring.clone();
-        let evicting = thread::spawn(move || evicting.evict(full.reader));
+        let evicting = beside(&ring, move |ring| ring.evict(full.reader));
         drop(first);
         let next = Broadcast::gating_evictable(ring).unwrap();
         evicting.join().unwrap();
@@ -369,15 +362,12 @@ fn a_sleeping_reader_is_rung() {
         let (ring, mut producer, _proxy) = shared(1, true);
         let word = Arc::new(SleepWord::new());
         let mut reader = Broadcast::gating(ring).unwrap();
-        let writer = {
-            let word = word.clone();
-            thread::spawn(move || {
-                let alarm = Alarm::new();
-                producer.try_push(&content(0), 16).unwrap();
-                announce();
-                alarm.must_ring(&word)
-            })
-        };
+        let writer = beside(&word, move |word| {
+            let alarm = Alarm::new();
+            producer.try_push(&content(0), 16).unwrap();
+            announce();
+            alarm.must_ring(&word)
+        });
         let mut words = [0; 2];
         let mut sleeps = false;
         if reader.peek(&mut words) == Peek::Empty {
@@ -399,16 +389,13 @@ fn a_sleeping_writer_is_rung() {
         for sequence in 0..2 {
             producer.try_push(&content(sequence), 16).unwrap();
         }
-        let reading = {
-            let word = word.clone();
-            thread::spawn(move || {
-                let alarm = Alarm::new();
-                assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
-                assert!(reader.advance());
-                announce();
-                (alarm.must_ring(&word), reader)
-            })
-        };
+        let reading = beside(&word, move |word| {
+            let alarm = Alarm::new();
+            assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+            assert!(reader.advance());
+            announce();
+            (alarm.must_ring(&word), reader)
+        });
         let mut sleeps = false;
         if producer.try_push(&content(2), 16).is_err() {
             word.sleep();
@@ -447,8 +434,7 @@ fn two_ringers_and_the_next_sleep() {
         let ringers = [(); 2].map(|()| {
             let published = Arc::new(AtomicUsize::new(0));
             let (word, alarm, bell) = (word.clone(), alarm.clone(), bell.clone());
-            let item = published.clone();
-            let ringer = thread::spawn(move || {
+            let ringer = beside(&published, move |item| {
                 item.store(1, Ordering::Relaxed);
                 announce();
                 if alarm.must_ring(&word) {

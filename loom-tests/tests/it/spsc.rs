@@ -6,7 +6,7 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
 use mycelium_core::ring::{PopError, PushError, stamped};
-use mycelium_loom_tests::{bounded, models, pop, push};
+use mycelium_loom_tests::{beside, bounded, models, pop, push};
 
 const CAPACITY: usize = 2;
 
@@ -121,10 +121,7 @@ macro_rules! models_of {
             bounded(3, || {
                 let ring = Arc::new($new);
                 let writer = Spsc::producer(ring.clone()).unwrap();
-                let other = {
-                    let ring = ring.clone();
-                    thread::spawn(move || assert!(Spsc::producer(ring).is_none()))
-                };
+                let other = beside(&ring, move |ring| assert!(Spsc::producer(ring).is_none()));
                 let closer = thread::spawn(move || writer.close());
                 assert!(Spsc::producer(ring).is_none());
                 other.join().unwrap();
@@ -138,17 +135,14 @@ macro_rules! models_of {
             bounded(3, || {
                 let ring = Arc::new($new);
                 let (mut writer, mut reader) = ends(&ring);
-                let other = {
-                    let ring = ring.clone();
-                    thread::spawn(move || {
-                        if let Some(mut writer) = Spsc::producer(ring.clone()) {
-                            assert!(writer.try_push(item(1)).is_ok());
-                        }
-                        if let Some(mut reader) = Spsc::consumer(ring) {
-                            reader.by_ref().for_each(drop);
-                        }
-                    })
-                };
+                let other = beside(&ring, move |ring| {
+                    if let Some(mut writer) = Spsc::producer(ring.clone()) {
+                        assert!(writer.try_push(item(1)).is_ok());
+                    }
+                    if let Some(mut reader) = Spsc::consumer(ring) {
+                        reader.by_ref().for_each(drop);
+                    }
+                });
                 push(&mut writer, item(0));
                 drop(writer);
                 assert_eq!(*pop(&mut reader), 0);

@@ -11,7 +11,7 @@ use loom::sync::atomic::{
 use loom::thread;
 use mycelium_core::doorbell::{GrowingWaiterList, RareWaiterList, WaiterList, Waiters, announce};
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{Woken, bounded, models};
+use mycelium_loom_tests::{Woken, beside, bounded, models};
 
 /// A list of waiters. Each execution has a new one.
 trait List: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static {}
@@ -24,15 +24,12 @@ fn no_wake_is_lost<L: List>(cancels: bool, ring: fn(&L)) {
     bounded(2, move || {
         let shared = Arc::new((L::default(), AtomicUsize::new(0)));
         let things = if cancels { 1 } else { 2 };
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                for _ in 0..things {
-                    shared.1.fetch_add(1, Relaxed);
-                    ring(&shared.0);
-                }
-            })
-        };
+        let ringer = beside(&shared, move |shared| {
+            for _ in 0..things {
+                shared.1.fetch_add(1, Relaxed);
+                ring(&shared.0);
+            }
+        });
         let other = Task::new(take(shared.clone()));
         let other = thread::spawn(move || other.run(2));
         let mut tasks = Vec::new();
@@ -113,15 +110,12 @@ fn an_unneeded_wake_is_passed_on() {
             stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
         });
         let (one, other) = (things.list.register().unwrap(), things.list.register().unwrap());
-        let ringer = {
-            let things = things.clone();
-            thread::spawn(move || {
-                things.tail.fetch_add(1, Relaxed);
-                things.stamps[1].store(1, Release);
-                announce();
-                things.list.ring();
-            })
-        };
+        let ringer = beside(&things, move |things| {
+            things.tail.fetch_add(1, Relaxed);
+            things.stamps[1].store(1, Release);
+            announce();
+            things.list.ring();
+        });
         things.list.park(&one, Waker::noop());
         assert!(things.take());
         // The other task runs on this thread too, which orders more than necessary.
@@ -156,14 +150,11 @@ fn two_threads_add_a_block() {
         };
         let [one, other] = [waits(shared.clone()), waits(shared.clone())];
         let thread = thread::spawn(move || one.run(2));
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                shared.1.store(1, Relaxed);
-                announce();
-                shared.0.ring_all();
-            })
-        };
+        let ringer = beside(&shared, move |shared| {
+            shared.1.store(1, Relaxed);
+            announce();
+            shared.0.ring_all();
+        });
         let other = other.run(2);
         ringer.join().unwrap();
         assert_eq!(finish(vec![thread.join().unwrap(), other]).len(), 2);
@@ -175,13 +166,10 @@ fn two_threads_add_a_block() {
 fn a_waiter_of_a_rare_list_keeps_its_place() {
     bounded(3, || {
         let shared = Arc::new((RareWaiterList::new(), AtomicUsize::new(0)));
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                shared.1.store(1, Relaxed);
-                announced(&shared.0);
-            })
-        };
+        let ringer = beside(&shared, move |shared| {
+            shared.1.store(1, Relaxed);
+            announced(&shared.0);
+        });
         let (list, published) = &*shared;
         let (key, woken) = (list.register().unwrap(), Woken::new());
         list.park(&key, Waker::noop());
