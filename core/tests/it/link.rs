@@ -29,8 +29,7 @@ use crate::pair::{Pair, Received, config, control_frames};
 
 #[test]
 fn credit_limits_what_a_reader_gets() {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 8);
+    let (mut pair, outgoing, incoming) = reading(Pair::new(), 8);
     assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
     pair.pass(100 * MS);
@@ -54,8 +53,8 @@ fn credit_limits_what_a_reader_gets() {
 #[test]
 fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
-    let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
-    let (outgoing, _) = reading(&mut pair, 64);
+    let (mut pair, outgoing, _) =
+        reading(Pair::with(Config { batching, ..config("left") }, config("right"), 8192), 64);
 
     send(&mut pair, outgoing, 3).unwrap();
     assert!(sequences(&pair.settled(RIGHT)).is_empty(), "it waits for more");

@@ -100,7 +100,8 @@ impl Drop for Side<'_> {
     }
 }
 
-struct Unpark(Thread);
+/// Unparks a thread.
+pub(crate) struct Unpark(pub(crate) Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

@@ -236,9 +236,7 @@ macro_rules! laws {
     ($layout:ident) => {
         #[test]
         fn a_panic_in_the_middle_of_a_batch_loses_one_item() {
-            let ring = $layout::Inline::<u64, 4>::new();
-            let mut writer = Spsc::producer(&ring).unwrap();
-            let mut reader = Spsc::consumer(&ring).unwrap();
+            let (mut writer, mut reader) = $layout::pair(4).unwrap();
             (0..4).for_each(|item| writer.try_push(item).unwrap());
             let batch = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 reader.pop_many(4, |item| assert_ne!(item, 1, "on purpose"))
@@ -265,9 +263,7 @@ macro_rules! laws {
         #[test]
         fn slices_and_borrowed_items_wrap_around() {
             fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
-                let ring = $layout::Boxed::<T>::with_capacity(8).unwrap();
-                let (mut writer, mut reader) =
-                    (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
+                let (mut writer, mut reader) = $layout::pair::<T>(8).unwrap();
                 let mut out = [items[0]; 5];
                 for _ in 0..4 {
                     assert_eq!(writer.push_slice(&items), Ok(5));
@@ -292,9 +288,7 @@ macro_rules! laws {
         #[test]
         fn released_items_are_dropped_once() {
             let value = Arc::new(());
-            let ring = $layout::Inline::<Arc<()>, 4>::new();
-            let mut writer = Spsc::producer(&ring).unwrap();
-            let mut reader = Spsc::consumer(&ring).unwrap();
+            let (mut writer, mut reader) = $layout::pair(4).unwrap();
             for _ in 0..4 {
                 writer.try_push(value.clone()).unwrap();
             }
@@ -400,9 +394,7 @@ macro_rules! laws {
         fn order_is_kept_between_threads() {
             let count = if cfg!(miri) { 60 } else { 200_000 };
             for slips in [false, true] {
-                let ring = Arc::new($layout::Boxed::<[u64; 3]>::with_capacity(16).unwrap());
-                let writer = Spsc::producer(ring.clone()).unwrap();
-                let mut reader = Spsc::consumer(ring).unwrap();
+                let (writer, mut reader) = $layout::pair(16).unwrap();
                 reader.slipping(slips);
                 let sides = &Sides::waking_all();
                 thread::scope(|scope| {

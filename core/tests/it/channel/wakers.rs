@@ -2,24 +2,10 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::doorbell::{Does, does};
-
-/// Whether it was woken.
-pub(crate) struct Woken(pub(crate) AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Relaxed);
-    }
-}
-
-pub(crate) fn flag() -> (Arc<Woken>, Waker) {
-    let woken = Arc::new(Woken(AtomicBool::new(false)));
-    (woken.clone(), Waker::from(woken))
-}
+use crate::sides::Unpark;
 
 /// A waker that counts.
 pub(crate) fn counter() -> (Arc<Does>, Waker) {
@@ -41,13 +27,5 @@ pub(crate) fn blocking<F: Future>(future: F) -> F::Output {
             return output;
         }
         std::thread::park();
-    }
-}
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

@@ -8,17 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::link::{
-    Config, Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, RunShape, SendError,
+    Config, Confirms, IncomingId, OutgoingId, ReaderMode, RejectReason, SendError,
 };
 use mycelium_core::{Digest, Envelope, Message};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-use crate::pair::conversation::{LEFT, MS, RIGHT, blob, fragment, name, swaps};
+use super::document::KINDS;
+use crate::pair::conversation::{ITEMS, LEFT, MS, RIGHT, blob, fragment, name, swaps};
 use crate::pair::{Pair, Received, config};
 use crate::schema::Swap;
 
-const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 /// Small enough for several windows of each stream.
 const WINDOW: u32 = 8;
 /// The first sequence of each stream.
@@ -116,7 +116,7 @@ impl Talk {
         let left = Config { fragment: 100, ..config("left") };
         let right = Config { confirms: Confirms::ByCaller, ..config("right") };
         let mut pair = Pair::with(left, right, 2048);
-        (pair.message, pair.damage) = (|_| whole(), damage.to_vec());
+        pair.damage = damage.to_vec();
         let mut talk = Talk {
             pair,
             publishers: Vec::new(),
@@ -351,19 +351,8 @@ fn word(bytes: &[u8], at: usize, length: usize) -> usize {
 }
 
 fn kind(number: usize) -> &'static str {
-    match number {
-        1 => "hello",
-        3 => "subscribe",
-        6 => "accept",
-        8 => "stream",
-        10 => "gap",
-        11 => "end",
-        12 => "window",
-        13 | 14 => "ping",
-        16 => "features",
-        19 => "run",
-        other => panic!("kind {other}"),
-    }
+    let found = KINDS.iter().find(|(kind, _)| usize::from(*kind) == number);
+    found.unwrap_or_else(|| panic!("kind {number}")).1
 }
 
 /// What damage of a part of a frame may do beside what it may do everywhere: nothing, or end the

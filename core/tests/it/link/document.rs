@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use mycelium_core::link::{CloseReason, Config, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
-use zerocopy::IntoBytes;
 
 use crate::pair::conversation::{LEFT, RIGHT, name, open, reading, subscribed, swaps};
 use crate::pair::{Pair, config, control_frames};
@@ -13,8 +12,7 @@ use crate::schema::Swap;
 
 /// The first frame of each kind, from a conversation that uses all kinds.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
-    let mut pair = Pair::new();
-    let (outgoing, incoming) = reading(&mut pair, 8);
+    let (mut pair, outgoing, incoming) = reading(Pair::new(), 8);
     pair.sides[LEFT].link.skip(pair.now, outgoing, 5, 1).unwrap();
     pair.settle();
     pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
@@ -60,9 +58,7 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
 
 /// Two messages in a run.
 fn run() -> Option<(u16, Vec<u8>)> {
-    let mut pair = Pair::new();
-    pair.message = |_| Swap::golden().as_bytes().to_vec();
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) = reading(Pair::new(), 8);
     let shape = RunShape { stride: 48, skip: 8, length: 40 };
     pair.sides[LEFT].link.send_run(pair.now, outgoing, shape, 2).unwrap();
     pair.settle();
@@ -72,8 +68,7 @@ fn run() -> Option<(u16, Vec<u8>)> {
 /// An offer of shared memory, and a stream that moves there.
 fn memory() -> BTreeMap<u16, Vec<u8>> {
     let with = |name| Config { memory: true, ..config(name) };
-    let mut pair = Pair::with(with("left"), with("right"), 4096);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(with("left"), with("right"), 4096), 8);
     let token = std::array::from_fn(|at| 0x10 + at as u8);
     let link = &mut pair.sides[LEFT].link;
     link.offer_memory(pair.now, token).unwrap();
@@ -85,7 +80,7 @@ fn memory() -> BTreeMap<u16, Vec<u8>> {
     kinds
 }
 
-const KINDS: [(u16, &str); 22] = [
+pub(super) const KINDS: [(u16, &str); 22] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),

@@ -7,6 +7,7 @@ use mycelium_core::link::{
 use mycelium_core::{Envelope, Limits};
 use zerocopy::IntoBytes;
 
+use super::memory::pair;
 use crate::pair::conversation::{
     LEFT, RIGHT, control, frame, name, open, payload, reading, send, subscribed, swaps,
 };
@@ -69,23 +70,13 @@ fn memory() -> Vec<u8> {
     control(0, 0, &payload(21, &[&[0; 6], b"a token of bytes"]))
 }
 
-/// A pair whose sides support shared memory, or not. The right side reads stream 1 from message 100
-/// on, with a window of 8.
-fn pair(memory: [bool; 2]) -> Pair {
-    let [left, right] = memory;
-    let left = Config { memory: left, ..config("left") };
-    let mut pair = Pair::with(left, Config { memory: right, ..config("right") }, 4096);
-    reading(&mut pair, 8);
-    pair
-}
-
 fn sequence(expected: u64, found: u64) -> LinkError {
     LinkError::Sequence { stream: 1, expected, found }
 }
 
 /// The side ends with the error when it receives these frames, and its peer learns of that.
 fn ends(side: usize, frames: &[Vec<u8>], error: LinkError) {
-    let mut pair = pair([true; 2]);
+    let (mut pair, ..) = pair([true; 2]);
     assert_eq!(pair.feed(side, &frames.concat()), Some(error), "{frames:02x?}");
     pair.settle();
     let failed = pair.sides[1 - side].failed;
@@ -169,8 +160,7 @@ fn invalid_fragments_end_the_link() {
         ends(RIGHT, &frames, error);
     }
     let right = Config { max_open: 1, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 4096);
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::with(config("left"), right, 4096), 8);
     pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(8) }).unwrap();
     pair.settle();
     let export = subscribed(&mut pair);
@@ -186,7 +176,7 @@ fn invalid_runs_end_the_link() {
     let shape = |stride, length| wrong(RunError::Shape { stride, length });
     let length = |found| wrong(RunError::Length { found, limit: 256 << 10 });
     let most = u64::from(u32::MAX);
-    assert_eq!(pair([true; 2]).feed(RIGHT, &run(100, 8, [8, 48, 40])), None);
+    assert_eq!(pair([true; 2]).0.feed(RIGHT, &run(100, 8, [8, 48, 40])), None);
     for (skip, words, error) in [
         (8, [0, 48, 40], length(0)),
         (8, [4, 0, 40], shape(0, 40)),
@@ -212,8 +202,8 @@ fn invalid_runs_end_the_link() {
     assert_eq!(unknown, Some(LinkError::Stream { number: 1 }));
     // Its messages would be too long as frames.
     let limits = Limits { max_frame: 1024 };
-    let mut pair = Pair::with(config("left"), Config { limits, ..config("right") }, 4096);
-    reading(&mut pair, 8);
+    let (mut pair, ..) =
+        reading(Pair::with(config("left"), Config { limits, ..config("right") }, 4096), 8);
     assert_eq!(pair.feed(RIGHT, &run(100, 8, [1, 1016, 1008])), Some(length(1016)));
 }
 
@@ -226,7 +216,7 @@ fn invalid_frames_about_memory_end_the_link() {
         vec![region(1, 100), memory(), end(5000)],
         vec![region(1, 100), end(u64::MAX)],
     ] {
-        assert_eq!(pair([true; 2]).feed(RIGHT, &valid.concat()), None, "{valid:02x?}");
+        assert_eq!(pair([true; 2]).0.feed(RIGHT, &valid.concat()), None, "{valid:02x?}");
     }
     ends(RIGHT, &[memory(), memory()], LinkError::SecondMemory);
     for (frame, error) in [
@@ -254,7 +244,7 @@ fn invalid_frames_about_memory_end_the_link() {
     }
     for one_side in [[false, false], [false, true], [true, false]] {
         for frame in [memory(), region(1, 100)] {
-            let error = pair(one_side).feed(RIGHT, &frame);
+            let error = pair(one_side).0.feed(RIGHT, &frame);
             assert_eq!(error, Some(LinkError::NoMemory), "{one_side:?}");
         }
     }
@@ -263,8 +253,7 @@ fn invalid_frames_about_memory_end_the_link() {
 #[test]
 fn a_message_without_credit_ends_the_link() {
     for frame in [message(1, 101), part(1, 101, FIRST, 24)] {
-        let mut pair = Pair::new();
-        let (outgoing, _) = reading(&mut pair, 1);
+        let (mut pair, outgoing, _) = reading(Pair::new(), 1);
         send(&mut pair, outgoing, 1).unwrap();
         pair.deliver();
         assert_eq!(pair.feed(RIGHT, &frame), Some(LinkError::Credit { stream: 1 }));

@@ -15,19 +15,17 @@ use crate::pair::conversation::{
     subscribed, swaps,
 };
 use crate::pair::{Pair, Received, STREAMS, TestLink, config};
-use crate::schema::Swap;
 
 #[test]
 fn a_message_above_a_limit_is_refused() {
-    let mut pair = Pair::with(config("left"), config("right"), 1024);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(config("left"), config("right"), 1024), 8);
     let envelope = Envelope::default();
     let refused = pair.sides[LEFT].link.send(pair.now, outgoing, &envelope, 0, &[0; 900]);
     assert!(matches!(refused, Err(SendError::TooLong { length: 924, .. })), "{refused:?}");
 
     let limits = Limits { max_frame: 1001 };
-    let mut pair = Pair::with(config("left"), Config { limits, ..config("right") }, 4096);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) =
+        reading(Pair::with(config("left"), Config { limits, ..config("right") }, 4096), 8);
     let link = &mut pair.sides[LEFT].link;
     assert_eq!(link.send(pair.now, outgoing, &envelope, 0, &[0; 1001 - 24]), Ok(()));
     let refused = link.send(pair.now, outgoing, &envelope, 0, &[0; 1002 - 24]);
@@ -38,8 +36,7 @@ fn a_message_above_a_limit_is_refused() {
 
 #[test]
 fn a_close_frame_fits_a_full_buffer() {
-    let mut pair = Pair::with(config("left"), config("right"), 2048);
-    let (outgoing, _) = reading(&mut pair, 1000);
+    let (mut pair, outgoing, _) = reading(Pair::with(config("left"), config("right"), 2048), 1000);
     send(&mut pair, outgoing, 1000).unwrap_err();
     while pair.sides[LEFT].link.skip(pair.now, outgoing, 1, 1).is_ok() {}
     pair.sides[LEFT].link.close(pair.now, CloseReason::Shutdown);
@@ -50,15 +47,13 @@ fn a_close_frame_fits_a_full_buffer() {
 #[test]
 fn no_message_has_the_last_sequence() {
     let last = u64::MAX.to_le_bytes();
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::new(), 8);
     let missed = (u64::MAX - 100).to_le_bytes();
     pair.feed(RIGHT, &control(1, u64::MAX, &payload(10, &[&[0; 6], &missed])));
     let error = LinkError::Sequence { stream: 1, expected: 100, found: u64::MAX };
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 
-    let mut pair = Pair::new();
-    let (_, export) = subscribe(&mut pair, 8);
+    let (mut pair, _, export) = subscribe(Pair::new(), 8);
     let stream = pair.sides[LEFT].link.open_stream(pair.now, export, name("feed"), 1, u64::MAX, 64);
     assert_eq!(stream, Err(SendError::Exhausted));
     let stream =
@@ -66,8 +61,7 @@ fn no_message_has_the_last_sequence() {
     send(&mut pair, stream.unwrap(), 1).unwrap();
     assert_eq!(send(&mut pair, stream.unwrap(), 1), Err(SendError::Exhausted));
 
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::new(), 8);
     pair.cut();
     // Then a forged resume.
     resubscribe(&mut pair);
@@ -99,8 +93,7 @@ fn settings_outside_of_their_limits_are_refused() {
 
 #[test]
 fn close_confirms_what_arrived() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 64);
+    let (mut pair, outgoing, _) = reading(Pair::new(), 64);
     send(&mut pair, outgoing, 3).unwrap();
     pair.deliver();
     pair.sides[RIGHT].link.close(pair.now, CloseReason::Shutdown);
@@ -109,8 +102,8 @@ fn close_confirms_what_arrived() {
 
 #[test]
 fn a_sender_with_little_room_gets_early_confirmations() {
-    let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    let (_, export) = subscribe(&mut pair, 1024);
+    let (mut pair, _, export) =
+        subscribe(Pair::with(config("left"), config("right"), 1 << 16), 1024);
     let link = &mut pair.sides[LEFT].link;
     let stream = link.open_stream(pair.now, export, name("feed"), 77, 0, 64).unwrap();
     for _ in 0..10 {
@@ -122,8 +115,7 @@ fn a_sender_with_little_room_gets_early_confirmations() {
 
 #[test]
 fn an_ended_link_has_no_timer() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 64);
+    let (mut pair, outgoing, _) = reading(Pair::new(), 64);
     send(&mut pair, outgoing, 1).unwrap();
     pair.deliver();
     // The peer has stopped reading, so the close frame stays in the buffer.
@@ -133,8 +125,7 @@ fn an_ended_link_has_no_timer() {
 
 #[test]
 fn a_long_frame_in_pieces_keeps_the_link_alive() {
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::new(), 8);
     let envelope = Envelope { type_id: 1, stream: 1, sequence: 100, ..Envelope::default() };
     for piece in frame(&envelope, None, &[0; 2000]).chunks(64) {
         pair.now += Duration::from_secs(1);
@@ -146,8 +137,8 @@ fn a_long_frame_in_pieces_keeps_the_link_alive() {
 #[test]
 fn a_waiting_batch_is_sent_as_keep_alive() {
     let batching = Batching { bytes: 1000, messages: 100, delay: Duration::MAX };
-    let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 4096);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) =
+        reading(Pair::with(Config { batching, ..config("left") }, config("right"), 4096), 8);
     send(&mut pair, outgoing, 1).unwrap();
     pair.pass(Duration::from_secs(60));
     assert_eq!(pair.failed(), [None, None]);
@@ -167,8 +158,7 @@ fn a_late_write_report_does_not_count() {
 
 #[test]
 fn only_offered_bytes_count_as_written() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) = reading(Pair::new(), 8);
     send(&mut pair, outgoing, 1).unwrap();
     pair.sides[LEFT].link.flush();
     let offered = pair.sides[LEFT].link.poll_transmit(pair.now).unwrap().len();
@@ -179,8 +169,7 @@ fn only_offered_bytes_count_as_written() {
 
 #[test]
 fn streams_to_resume_keep_their_places() {
-    let mut pair = Pair::new();
-    let (_, export) = subscribe(&mut pair, 8);
+    let (mut pair, _, export) = subscribe(Pair::new(), 8);
     for epoch in 0..STREAMS as u64 {
         open(&mut pair, export, epoch, 0);
     }
@@ -220,8 +209,7 @@ fn numbers_of_an_earlier_connection_are_invalid() {
     for (of_a_stream, again) in
         [(&demand, false), (&window, false), (&demand, true), (&window, true)]
     {
-        let mut pair = Pair::new();
-        let (outgoing, _) = reading(&mut pair, 8);
+        let (mut pair, outgoing, _) = reading(Pair::new(), 8);
         if again {
             pair.cut();
             pair.connect();
@@ -238,8 +226,7 @@ fn numbers_of_an_earlier_connection_are_invalid() {
 
 #[test]
 fn the_features_frame_comes_first() {
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::new(), 8);
     pair.cut();
     let received = pair.written[LEFT].len();
     resubscribe(&mut pair);
@@ -258,8 +245,7 @@ fn the_features_frame_comes_first() {
 
 #[test]
 fn a_stream_is_resumed_once() {
-    let mut pair = Pair::new();
-    reading(&mut pair, 8);
+    let (mut pair, ..) = reading(Pair::new(), 8);
     pair.reconnect();
     let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
     // More resumes than subscribe said.
@@ -280,9 +266,7 @@ fn a_stream_is_resumed_once() {
 #[test]
 fn only_an_end_may_follow_on_a_finished_stream() {
     for in_a_run in [false, true] {
-        let mut pair = Pair::new();
-        pair.message = |_| Swap::golden().as_bytes().to_vec();
-        let (outgoing, _) = reading(&mut pair, 8);
+        let (mut pair, outgoing, _) = reading(Pair::new(), 8);
         pair.sides[LEFT].link.end_stream(pair.now, outgoing).unwrap();
         pair.settle();
         pair.reconnect();
@@ -304,8 +288,7 @@ fn only_an_end_may_follow_on_a_finished_stream() {
 
 #[test]
 fn no_stream_opens_after_unsubscribe_or_reject() {
-    let mut pair = Pair::new();
-    let (interest, export) = subscribe(&mut pair, 8);
+    let (mut pair, interest, export) = subscribe(Pair::new(), 8);
     assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     pair.sides[LEFT].read(pair.now, usize::MAX);
@@ -347,8 +330,7 @@ fn interests_wait_for_a_free_place_at_the_peer() {
 
 #[test]
 fn no_stream_opens_for_a_rejected_subscription() {
-    let mut pair = Pair::new();
-    let (_, export) = subscribe(&mut pair, 8);
+    let (mut pair, _, export) = subscribe(Pair::new(), 8);
     let link = &mut pair.sides[LEFT].link;
     link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     pair.settle();

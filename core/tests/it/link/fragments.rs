@@ -46,8 +46,8 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
 
 #[test]
 fn extensions_arrive_with_the_first_fragment() {
-    let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) =
+        reading(Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER), 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelope = Envelope {
         trace: Some(trace),
@@ -81,8 +81,7 @@ fn extensions_arrive_with_the_first_fragment() {
 
 #[test]
 fn other_streams_send_between_fragments() {
-    let mut pair = Pair::with(config("left"), config("right"), 4096);
-    let (long, of_long) = reading(&mut pair, 8);
+    let (mut pair, long, of_long) = reading(Pair::with(config("left"), config("right"), 4096), 8);
     let (short, of_short) = another(&mut pair, "others", 78);
     let (message, mut sent, mut events) = (blob(1 << 17), 0, Vec::new());
     let mut beside = 0;
@@ -111,8 +110,8 @@ fn other_streams_send_between_fragments() {
 
 #[test]
 fn an_open_message_is_completed_or_aborted() {
-    let mut pair = Pair::with(config("left"), config("right"), 2048);
-    let (outgoing, incoming) = reading(&mut pair, 1);
+    let (mut pair, outgoing, incoming) =
+        reading(Pair::with(config("left"), config("right"), 2048), 1);
     let (now, message, mut sent) = (pair.now, blob(8000), 0);
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
     assert!(sent > 0);
@@ -146,8 +145,7 @@ fn an_open_message_is_completed_or_aborted() {
 #[test]
 fn the_reader_limits_long_and_open_messages() {
     let right = Config { max_message: 5000, max_open: 1, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 2048);
-    let (first, _) = reading(&mut pair, 8);
+    let (mut pair, first, _) = reading(Pair::with(config("left"), right, 2048), 8);
     let (second, incoming) = another(&mut pair, "others", 78);
     let (mut sent, mut other) = (0, 0);
     let refused = send_rest(&mut pair, first, &blob(5001), &mut sent);
@@ -167,8 +165,7 @@ fn the_reader_limits_long_and_open_messages() {
 #[test]
 fn a_reject_is_sent_before_another_open_message() {
     let right = Config { max_open: 1, ..config("right") };
-    let mut pair = Pair::with(config("left"), right, 4096);
-    let (_, export) = subscribe(&mut pair, 8);
+    let (mut pair, _, export) = subscribe(Pair::with(config("left"), right, 4096), 8);
     let first = open(&mut pair, export, 77, 0);
     pair.settled(RIGHT);
     let (second, incoming) = another(&mut pair, "others", 78);
@@ -184,8 +181,7 @@ fn a_reject_is_sent_before_another_open_message() {
 #[test]
 fn the_document_shows_the_same_bytes() {
     let left = Config { fragment: 24, ..config("left") };
-    let mut pair = Pair::with(left, config("right"), 4096);
-    let (outgoing, _) = reading(&mut pair, 8);
+    let (mut pair, outgoing, _) = reading(Pair::with(left, config("right"), 4096), 8);
     pair.written[LEFT].clear();
     through(&mut pair, outgoing, Swap::golden().as_bytes());
     let offered = ["first", "rest"].map(crate::pair::offered).concat();

@@ -1,36 +1,26 @@
 //! Streams that move to shared memory: the frames that may follow on the link, and what the next
 //! connection resumes.
 use mycelium_core::Envelope;
-use mycelium_core::link::{
-    Config, ExportId, IncomingId, LinkError, OutgoingId, RunShape, SendError,
-};
-use zerocopy::IntoBytes;
+use mycelium_core::link::{Config, ExportId, IncomingId, LinkError, OutgoingId, SendError};
 
-use crate::pair::conversation::{LEFT, RIGHT, blob, fragment, open, reading, send, sequences};
+use crate::pair::conversation::{
+    ITEMS, LEFT, RIGHT, blob, fragment, open, reading, send, sequences,
+};
 use crate::pair::{Pair, Received, config};
-use crate::schema::Swap;
 
 const TOKEN: [u8; 16] = *b"a token of bytes";
-const SHAPE: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 
-/// A pair of which these sides support shared memory, with a stream of the left side from message
-/// 100 on.
-fn pair(memory: [bool; 2], window: u32) -> (Pair, OutgoingId, IncomingId) {
+/// A pair of which these sides support shared memory. The right side reads a stream from message 100
+/// on, with a window of 8.
+pub(super) fn pair(memory: [bool; 2]) -> (Pair, OutgoingId, IncomingId) {
     let [left, right] = memory;
     let left = Config { memory: left, ..config("left") };
-    with(left, Config { memory: right, ..config("right") }, window)
-}
-
-fn with(left: Config, right: Config, window: u32) -> (Pair, OutgoingId, IncomingId) {
-    let mut pair = Pair::with(left, right, 4096);
-    pair.message = |_| Swap::golden().as_bytes().to_vec();
-    let (outgoing, incoming) = reading(&mut pair, window);
-    (pair, outgoing, incoming)
+    reading(Pair::with(left, Config { memory: right, ..config("right") }, 4096), 8)
 }
 
 /// As [`pair`], after three messages; the stream has moved to region 7 at message 103.
 fn moved() -> (Pair, OutgoingId, IncomingId) {
-    let (mut pair, outgoing, incoming) = pair([true; 2], 8);
+    let (mut pair, outgoing, incoming) = pair([true; 2]);
     send(&mut pair, outgoing, 3).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Ok(103));
     let news = pair.settled(RIGHT);
@@ -69,7 +59,7 @@ fn only_the_end_follows_a_move() {
     let (envelope, part) = (Envelope::default(), fragment(&message, 0));
     let refused = Some(SendError::Moved);
     assert_eq!(link.send(pair.now, outgoing, &envelope, 40, &message).err(), refused);
-    assert_eq!(link.send_run(pair.now, outgoing, SHAPE, 2).err(), refused);
+    assert_eq!(link.send_run(pair.now, outgoing, ITEMS, 2).err(), refused);
     assert_eq!(link.send_fragment(pair.now, outgoing, &envelope, part, &message).err(), refused);
     assert_eq!(link.skip(pair.now, outgoing, 2, 1).err(), refused);
     assert_eq!(link.skip(pair.now, outgoing, u64::MAX, 1).err(), refused);
@@ -95,7 +85,7 @@ fn only_the_end_follows_a_move() {
 fn both_sides_must_support_it() {
     for memory in [[false, false], [false, true], [true, false], [true, true]] {
         let both = memory == [true; 2];
-        let (mut pair, outgoing, _) = pair(memory, 8);
+        let (mut pair, outgoing, _) = pair(memory);
         let expected = if both { Ok(()) } else { Err(SendError::NoMemory) };
         for side in [LEFT, RIGHT] {
             let link = &mut pair.sides[side].link;
@@ -120,7 +110,7 @@ fn both_sides_must_support_it() {
 
 #[test]
 fn a_stream_without_another_message_does_not_move() {
-    let (mut pair, outgoing, _) = pair([true; 2], 8);
+    let (mut pair, outgoing, _) = pair([true; 2]);
     pair.sides[LEFT].link.skip(pair.now, outgoing, u64::MAX - 101, 1).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
     assert_eq!(move_stream(&mut pair, outgoing), Err(SendError::Exhausted));
@@ -134,7 +124,7 @@ fn a_stream_without_another_message_does_not_move() {
 /// No stream resumes behind the last sequence: a writer would refuse that, on each connection.
 #[test]
 fn a_stream_that_has_had_the_last_sequence_is_forgotten_with_its_connection() {
-    let (mut pair, outgoing, incoming) = pair([true; 2], 8);
+    let (mut pair, outgoing, incoming) = pair([true; 2]);
     pair.sides[LEFT].link.skip(pair.now, outgoing, u64::MAX - 101, 1).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
     let news = pair.settled(RIGHT);
@@ -155,7 +145,7 @@ fn a_moved_stream_needs_its_region_again() {
     let actions: [fn(&mut Pair, OutgoingId); 4] = [
         |pair, stream| send(pair, stream, 1).unwrap(),
         |pair, stream| {
-            pair.sides[LEFT].link.send_run(pair.now, stream, SHAPE, 1).unwrap();
+            pair.sides[LEFT].link.send_run(pair.now, stream, ITEMS, 1).unwrap();
         },
         |pair, stream| pair.sides[LEFT].link.skip(pair.now, stream, 5, 1).unwrap(),
         |pair, stream| pair.sides[LEFT].link.end_stream(pair.now, stream).unwrap(),

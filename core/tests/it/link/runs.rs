@@ -3,19 +3,18 @@ use mycelium_core::link::{
     CloseReason, IncomingId, LinkError, OutgoingId, RunShape, SendError, UnsubscribeProgress,
 };
 
-use crate::pair::conversation::{LEFT, RIGHT, control, open, reading, send, sequences, subscribe};
+use crate::pair::conversation::{
+    ITEMS, LEFT, RIGHT, control, open, reading, send, sequences, subscribe,
+};
 use crate::pair::{Pair, Received, count};
 
-/// The items of a ring: a stamp of 8 bytes, the message, and one more word.
-const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 fn message(sequence: u64) -> Vec<u8> {
     sequence.to_le_bytes().repeat(5)
 }
 
 fn pair(window: u32) -> (Pair, OutgoingId, IncomingId) {
-    let mut pair = Pair::new();
+    let (mut pair, outgoing, incoming) = reading(Pair::new(), window);
     pair.message = message;
-    let (outgoing, incoming) = reading(&mut pair, window);
     (pair, outgoing, incoming)
 }
 
@@ -76,8 +75,7 @@ fn messages_that_do_not_fit_a_run_are_sent_alone() {
 
 #[test]
 fn a_peer_without_the_feature_gets_no_runs() {
-    let mut pair = Pair::new();
-    let (outgoing, _) = reading(&mut pair, 64);
+    let (mut pair, outgoing, _) = reading(Pair::new(), 64);
     // As if the peer had named its features without runs.
     let mut features = crate::pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
@@ -105,9 +103,8 @@ fn unsent_messages_cannot_be_confirmed() {
 
 #[test]
 fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
-    let mut pair = Pair::new();
+    let (mut pair, interest, export) = subscribe(Pair::new(), 64);
     pair.message = message;
-    let (interest, export) = subscribe(&mut pair, 64);
     let outgoing = open(&mut pair, export, 77, 100);
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));

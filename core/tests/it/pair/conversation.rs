@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::frame::{Fragment, write_fragment};
 use mycelium_core::link::{
-    ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, SendError,
+    ExportId, IncomingId, Interest, InterestId, Name, OutgoingId, ReaderMode, RunShape, SendError,
 };
 use mycelium_core::{Envelope, write_frame};
 use zerocopy::IntoBytes;
@@ -15,6 +15,8 @@ use crate::schema::Swap;
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const LEFT: usize = 0;
 pub(crate) const RIGHT: usize = 1;
+/// The items of a ring: a stamp of 8 bytes, the message, and one more word.
+pub(crate) const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 
 pub(crate) fn swaps(window: u32) -> Interest {
     Interest::of::<Swap>(ReaderMode::Gating, window).unwrap()
@@ -25,10 +27,11 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 /// Subscribes on the right side, and returns both sides' numbers of the subscription.
-pub(crate) fn subscribe(pair: &mut Pair, window: u32) -> (InterestId, ExportId) {
+pub(crate) fn subscribe(mut pair: Pair, window: u32) -> (Pair, InterestId, ExportId) {
     let interest = pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
     pair.settle();
-    (interest, subscribed(pair))
+    let export = subscribed(&mut pair);
+    (pair, interest, export)
 }
 
 /// Opens a stream on the left side.
@@ -38,14 +41,14 @@ pub(crate) fn open(pair: &mut Pair, export: ExportId, epoch: u64, first: u64) ->
 }
 
 /// Subscribes on the right side and opens a stream on the left: both ends of the stream.
-pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
-    let (_, export) = subscribe(pair, window);
-    let outgoing = open(pair, export, 77, 100);
+pub(crate) fn reading(pair: Pair, window: u32) -> (Pair, OutgoingId, IncomingId) {
+    let (mut pair, _, export) = subscribe(pair, window);
+    let outgoing = open(&mut pair, export, 77, 100);
     let incoming = pair.settled(RIGHT).into_iter().find_map(|received| match received {
         Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
         _ => None,
     });
-    (outgoing, incoming.expect("the stream is open"))
+    (pair, outgoing, incoming.expect("the stream is open"))
 }
 
 /// The last topic that the right side has subscribed to.

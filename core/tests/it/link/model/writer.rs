@@ -1,10 +1,10 @@
 //! The side that publishes: the messages it sends, and the answers to them.
 
-use mycelium_core::link::{Confirms, Name, RejectReason, RunShape, SendError};
+use mycelium_core::link::{Confirms, Name, RejectReason, SendError};
 use mycelium_core::{Digest, Envelope};
 
 use super::{Direction, message};
-use crate::pair::conversation::fragment;
+use crate::pair::conversation::{ITEMS, fragment};
 use crate::pair::{Pair, Received};
 
 /// One start of the publisher, with the state of its ring.
@@ -137,8 +137,7 @@ impl Direction {
                 // Consecutive messages of one length.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
-                    let shape = RunShape { stride: 56, skip: 8, length: 40 };
-                    match link.send_run(now, id, shape, alike) {
+                    match link.send_run(now, id, ITEMS, alike) {
                         Ok(0) => {}
                         Ok(_) => continue,
                         Err(error) => {
