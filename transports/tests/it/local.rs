@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
 
+use mycelium_core::Message;
 use mycelium_transports::conformance::{Local, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
@@ -48,6 +49,16 @@ impl LocalTopic {
         LocalTopic(topic, counters)
     }
 
+    /// With a reader and a publisher.
+    fn joined(
+        capacity: usize,
+        policy: Policy,
+    ) -> (LocalTopic, Subscription<Probe>, Publisher<Probe>) {
+        let local = LocalTopic::open(capacity);
+        let (reader, publisher) = (local.subscribe("reader", policy), local.publisher("publisher"));
+        (local, reader, publisher)
+    }
+
     fn publisher(&self, name: &str) -> Publisher<Probe> {
         self.0.publisher(name, epoch()).unwrap()
     }
@@ -72,6 +83,14 @@ fn take(reader: &mut Subscription<Probe>) -> Option<u64> {
         TryRecv::Delivery(Delivery::Gap(gap)) => panic!("{gap}"),
         TryRecv::Empty | TryRecv::Closed => None,
     }
+}
+
+/// A batch of deliveries.
+#[track_caller]
+fn receive<M: Message>(reader: &mut Subscription<M>, most: usize) -> Vec<Delivery<M>> {
+    let (context, mut batch) = (Context::from_waker(Waker::noop()), Vec::new());
+    assert!(reader.poll_recv_many(&context, &mut batch, most).is_ready());
+    batch
 }
 
 /// All policies. A reader that is as fast as its publisher gets each message.
@@ -101,9 +120,7 @@ fn next(reader: &mut Subscription<Probe>) -> u64 {
 
 #[test]
 fn an_interruption_is_no_failure() {
-    let local = LocalTopic::open(4);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
     publisher.try_emit(probe(7)).unwrap();
     reader.interrupt();
     for interruptions in 0..5 {
@@ -118,9 +135,7 @@ fn an_interruption_is_no_failure() {
     assert!(reader.fail().is_some());
     // Of a batch nobody knows which messages were handled.
     (0..3).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-    let mut batch = Vec::new();
-    let context = Context::from_waker(Waker::noop());
-    assert!(reader.poll_recv_many(&context, &mut batch, 3).is_ready());
+    assert_eq!(receive(&mut reader, 3).len(), 3);
     reader.interrupt();
     for number in 0..3 {
         let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("none") };
@@ -158,9 +173,7 @@ fn messages_without_subscribers_are_counted() {
 /// the room of one.
 #[test]
 fn a_publisher_that_waits_gets_the_room_of_one_message() {
-    let local = LocalTopic::open(64);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(64, Policy::Block);
     (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let waiter = Waiter::new();
     let mut emit = pin!(publisher.emit(probe(64)));
@@ -181,9 +194,7 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
 fn a_topic_that_always_has_a_publisher_never_ends() {
-    let local = LocalTopic::open(8);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("first");
+    let (local, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
     thread::scope(|scope| {
         let changes = scope.spawn(|| {
             for _ in 0..ROUNDS {
@@ -204,9 +215,7 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
 #[test]
 fn a_finished_subscription_gets_what_was_sent_before() {
     for round in 0..ROUNDS as u64 / 10 {
-        let local = LocalTopic::open(8);
-        let mut reader = local.subscribe("reader", Policy::Block);
-        let mut publisher = local.publisher("publisher");
+        let (_local, mut reader, mut publisher) = LocalTopic::joined(8, Policy::Block);
         let finisher = reader.finisher();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -254,9 +263,7 @@ fn a_reader_that_joins_wakes_a_parked_publisher() {
 
 #[test]
 fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
-    let local = LocalTopic::open(512);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (local, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
     let budget = TaskBudget::new();
     let mut deferred = [publisher.attach(&budget)];
     let waiter = Waiter::new();
@@ -287,9 +294,7 @@ fn a_handle_of_a_task_wakes_the_other_side_and_counts_at_the_end_of_the_poll() {
 /// has not shown yet.
 #[test]
 fn nothing_is_rejected_before_the_ring_is_full() {
-    let local = LocalTopic::open(128);
-    let mut reader = local.subscribe("reader", Policy::Reject);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(128, Policy::Reject);
     (0..128).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     assert!(publisher.try_emit(probe(128)).is_err());
     for number in 128..133 {
@@ -304,9 +309,7 @@ fn nothing_is_rejected_before_the_ring_is_full() {
 /// A doorbell keeps its waker, and the other side keeps the doorbell.
 #[test]
 fn dropped_handles_keep_no_task_in_memory() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     let waiter = Waiter::new();
     let mut context = waiter.context();
     let before = Arc::strong_count(&waiter.0);

@@ -1,6 +1,6 @@
 //! Layouts and values of messages whose types are not known.
 
-use mycelium_core::{FixedStr, FixedVec, I128, Message, U128, U256, message};
+use mycelium_core::{FixedStr, FixedVec, Message, message};
 use mycelium_transports::untyped::{DEEPEST, Layout, LayoutError};
 use zerocopy::IntoBytes;
 
@@ -55,27 +55,6 @@ fn values_are_those_of_the_message() {
         view.to_string(),
         "price=1.5 legs=[{side=Buy open=true lots=3}, {side=Sell open=true lots=4}] \
          symbol=\"ETH\" amounts=[7]"
-    );
-}
-
-#[message(topic = "amounts", id = 2)]
-struct Amounts {
-    paid: I128,
-    owed: U128,
-    price: U256,
-    prices: FixedVec<U256, 2>,
-}
-
-#[test]
-fn wide_integers_are_numbers() {
-    let prices = FixedVec::from_slice(&[U256::from(7)]).unwrap();
-    let amounts = Amounts { paid: (-5).into(), owed: u128::MAX.into(), price: U256::MAX, prices };
-    let layout = Layout::of(Amounts::DESCRIPTOR).unwrap();
-    assert_eq!(
-        layout.view(amounts.as_bytes()).unwrap().to_string(),
-        "paid=-5 owed=340282366920938463463374607431768211455 \
-         price=115792089237316195423570985008687907853269984665640564039457584007913129639935 \
-         prices=[7]"
     );
 }
 

@@ -33,9 +33,7 @@ fn a_batch_without_subscribers_is_counted_and_yields() {
 /// The greatest depth as other processes see it.
 #[test]
 fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
-    let local = LocalTopic::open(4);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (local, mut reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
     let shown = || {
         let [capacity, remote, high_water] = local.counted(["capacity", "remote", "high_water"]);
         assert_eq!((capacity, remote), (4, 0));
@@ -58,9 +56,7 @@ fn the_line_of_a_publisher_has_its_capacity_and_its_greatest_depth() {
     assert!(waits);
     assert_eq!(shown(), 4);
     // So does one whose message is refused.
-    let local = LocalTopic::open(4);
-    let _reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (local, _reader, mut publisher) = LocalTopic::joined(4, Policy::Block);
     assert!(probes(0..5).into_iter().any(|probe| publisher.try_emit(probe).is_err()));
     assert_eq!(local.counted(["high_water"]), [4]);
 }

@@ -15,9 +15,7 @@ fn waits_for(waiter: &Waiter, reader: &mut Subscription<Probe>) {
 
 #[test]
 fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
-    let local = LocalTopic::open(512);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(512, Policy::Block);
     let waiter = Waiter::new();
     let own = TaskBudget::new();
     let mut deferred = [publisher.attach(&own)];
@@ -49,9 +47,7 @@ fn a_handle_follows_the_task_that_uses_it_and_returns_to_its_own() {
 
 #[test]
 fn what_a_child_task_receives_wakes_publishers_at_the_end_of_its_poll() {
-    let local = LocalTopic::open(16);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
     let waiter = Waiter::new();
     let mut context = waiter.context();
     let mut child = ChildTask::new(TaskBudget::new());
@@ -69,9 +65,7 @@ fn what_a_child_task_receives_wakes_publishers_at_the_end_of_its_poll() {
 
 #[test]
 fn a_child_task_that_panics_leaves_its_thread_as_it_was() {
-    let local = LocalTopic::open(16);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
     let mut child = ChildTask::new(TaskBudget::new());
     let panics = std::panic::AssertUnwindSafe(|| {
         child.poll(|| {

@@ -15,7 +15,7 @@ use mycelium_transports::local::{
 use zerocopy::IntoBytes;
 
 use super::traces::Spans;
-use super::{each_policy, epoch, next, probe};
+use super::{each_policy, epoch, next, probe, receive};
 
 const MS: u64 = 1_000_000;
 
@@ -150,15 +150,12 @@ fn each_message_of_a_batch_is_measured() {
     for policy in [Policy::Block, Policy::DropOldest] {
         let world = Measured::of(1.0);
         let (mut feed, mut reader) = (world.publisher(), world.subscribe(policy));
-        let task = Context::from_waker(Waker::noop());
         for round in 1..=5 {
             feed.try_emit_batch(&[0, 1, 2].map(probe)).unwrap();
             world.pass(1);
             feed.try_emit_batch(&[3, 4, 5].map(probe)).unwrap();
             world.pass(1);
-            let mut deliveries = Vec::new();
-            assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
-            assert_eq!(numbers(deliveries), [0, 1, 2, 3, 4, 5]);
+            assert_eq!(numbers(receive(&mut reader, 64)), [0, 1, 2, 3, 4, 5]);
             reader.done();
             assert_eq!(world.measured(), (6 * round, (3 * 2 + 3) * round), "{policy:?}");
         }
@@ -166,15 +163,12 @@ fn each_message_of_a_batch_is_measured() {
     // Of a share, each is chosen by itself.
     let world = Measured::of(0.5);
     let (mut feed, mut reader) = (world.publisher(), world.subscribe(Policy::Block));
-    let task = Context::from_waker(Waker::noop());
-    let mut deliveries = Vec::new();
     let mut shares = Vec::new();
     for _ in 0..200 {
         let before = world.latency().nanoseconds.count();
         feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7].map(probe)).unwrap();
-        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+        receive(&mut reader, 64);
         shares.push(world.latency().nanoseconds.count() - before);
-        deliveries.clear();
         reader.done();
     }
     assert!((650..950).contains(&shares.iter().sum::<u64>()));
@@ -194,10 +188,8 @@ fn a_message_is_measured_at_its_first_delivery_alone() {
     }
     assert_eq!(world.measured(), (1, 3));
     // As those of a batch whose handling failed, which come one by one.
-    let task = Context::from_waker(Waker::noop());
     feed.try_emit_batch(&[2, 3, 4].map(probe)).unwrap();
-    let mut deliveries = Vec::new();
-    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+    receive(&mut reader, 64);
     assert!(reader.fail().is_none());
     world.pass(50);
     (2..5).for_each(|number| assert_eq!(next(&mut reader), number));
@@ -333,12 +325,11 @@ fn messages_of_any_size_are_measured_and_have_traces() {
     tracer.set_executor(Arc::new(world.time.clone()));
     let mut feed = world.topic.publisher::<Short>("Feed", epoch()).unwrap();
     let mut reader = world.topic.subscribe::<Short>("Reader", Policy::Block).unwrap();
-    let task = Context::from_waker(Waker::noop());
     let mut deliveries = Vec::new();
     for number in 0..20 {
         feed.try_emit_batch(&[Short { number }, Short { number }, Short { number }]).unwrap();
         world.pass(1);
-        assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
+        deliveries.extend(receive(&mut reader, 64));
         assert!(reader.trace().is_some());
     }
     assert!(deliveries.iter().all(|it| matches!(it, Delivery::Msg(_))));

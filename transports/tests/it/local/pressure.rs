@@ -57,9 +57,7 @@ fn a_reader_that_joins_with_a_depth_may_exceed_the_threshold() {
 /// In a task, the publisher's side compares after the poll, and the reader's side after its own.
 #[test]
 fn observers_are_notified_after_polls() {
-    let local = LocalTopic::open(16);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
     let exceeded = Arc::new(AtomicBool::new(false));
     let seen = exceeded.clone();
     publisher.observe_pressure(move |change| seen.store(change.exceeded, Ordering::SeqCst));
@@ -85,9 +83,7 @@ fn observers_are_notified_after_polls() {
 fn changes_alternate_and_the_last_one_is_right() {
     let count = if cfg!(miri) { 200 } else { 100_000 };
     for left in [0, 16] {
-        let local = LocalTopic::open(16);
-        let mut reader = local.subscribe("reader", Policy::Block);
-        let mut publisher = local.publisher("publisher");
+        let (_local, mut reader, mut publisher) = LocalTopic::joined(16, Policy::Block);
         let last = Arc::new(AtomicBool::new(false));
         let seen = last.clone();
         publisher.observe_pressure(move |change| {

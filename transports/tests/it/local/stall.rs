@@ -25,11 +25,7 @@ struct Evicting {
 }
 
 impl Evicting {
-    /// With rings of four messages.
-    fn new() -> Evicting {
-        Evicting::of(4)
-    }
-
+    /// With rings of this many messages.
     fn of(capacity: usize) -> Evicting {
         // A time of its own: Miri has no clock.
         let time = PausedTime::starting_at(NoTasks, std::time::UNIX_EPOCH);
@@ -67,7 +63,7 @@ fn emit(publisher: &mut Publisher<Probe>) -> bool {
 /// Each call that finds the ring full evicts who has stalled, with or without a wait.
 #[test]
 fn every_kind_of_emit_evicts() {
-    let evicting = Evicting::new();
+    let evicting = Evicting::of(4);
     for policy in [Policy::Block, Policy::Reject] {
         let stalled = evicting.subscribe("stalled", policy);
         let (mut publisher, evictions) = evicting.full();
@@ -102,7 +98,7 @@ fn every_kind_of_emit_evicts() {
 /// All that have stalled are evicted at the same time; not one that moves, however slowly.
 #[test]
 fn only_readers_that_do_not_move_are_evicted() {
-    let evicting = Evicting::new();
+    let evicting = Evicting::of(4);
     let mut stalled = [0, 1, 2].map(|_| evicting.subscribe("stalled", Policy::Block));
     let mut slow = evicting.subscribe("slow", Policy::Block);
     let (mut publisher, evictions) = evicting.full();
@@ -132,7 +128,7 @@ fn only_readers_that_do_not_move_are_evicted() {
 /// eviction.
 #[test]
 fn a_late_reader_is_told_whether_it_was_evicted() {
-    let evicting = Evicting::new();
+    let evicting = Evicting::of(4);
     let (mut publisher, _) = evicting.full();
     assert!(emit(&mut publisher), "there is no reader");
     let oldest = SubscribeOptions::new(Policy::Block, Start::OldestRetained);
@@ -164,7 +160,7 @@ fn nobody_is_evicted_without_a_clock() {
 
 #[test]
 fn the_time_of_a_reader_runs_on_when_another_one_that_had_stalled_leaves() {
-    let evicting = Evicting::new();
+    let evicting = Evicting::of(4);
     let leaves = evicting.subscribe("leaves", Policy::Block);
     let _stays = evicting.subscribe("stays", Policy::Block);
     let (mut publisher, evictions) = evicting.full();

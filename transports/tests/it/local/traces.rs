@@ -14,7 +14,7 @@ use mycelium_transports::local::{
     poll_with,
 };
 
-use super::{epoch, next, probe};
+use super::{epoch, next, probe, receive};
 
 #[derive(Debug, Default)]
 pub(super) struct Spans(Mutex<Vec<Span>>);
@@ -180,10 +180,8 @@ fn a_batch_has_one_trace_and_is_received_as_one() {
     let error = feed.try_emit_batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(probe)).unwrap_err();
     assert_eq!(error.sent, 8);
     let [root] = &*world.spans.take() else { panic!("one span") };
-    let mut deliveries = Vec::new();
-    let task = Context::from_waker(Waker::noop());
-    assert!(reader.poll_recv_many(&task, &mut deliveries, 64).is_ready());
-    let numbers = deliveries.drain(..).filter_map(Delivery::message).map(|probe| probe.number);
+    let deliveries = receive(&mut reader, 64).into_iter();
+    let numbers = deliveries.filter_map(Delivery::message).map(|probe| probe.number);
     assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(reader.trace(), Some(root.context));
 }

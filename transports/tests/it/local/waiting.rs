@@ -22,9 +22,7 @@ fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
 
 #[test]
 fn a_waiter_spins_as_often_as_its_strategy_says() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     for (wait, polls) in [
         (WaitStrategy::Park, 1),
         (WaitStrategy::SpinThenPark(WaitStrategy::SPINS), 1),
@@ -55,9 +53,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
 
 #[test]
 fn a_task_with_deferred_wakes_spins_less() {
-    let local = LocalTopic::open(2);
-    let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let (_local, mut reader, mut publisher) = LocalTopic::joined(2, Policy::Block);
     let budget = TaskBudget::new();
     let mut deferred = [reader.attach(&budget)];
     // One poll is enough for all spins. But taking the message has made room, and the publisher has
@@ -75,9 +71,7 @@ fn a_task_with_deferred_wakes_spins_less() {
 
 #[test]
 fn a_spinning_publisher_is_rejected_at_once() {
-    let local = LocalTopic::open(2);
-    let _reader = local.subscribe("reader", Policy::Reject);
-    let mut publisher = local.publisher("publisher");
+    let (_local, _reader, mut publisher) = LocalTopic::joined(2, Policy::Reject);
     publisher.set_wait_strategy(WaitStrategy::Spin);
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));

@@ -351,24 +351,24 @@ fn a_flood_leaves_others_their_turn() {
     }
 }
 
-/// Panics at each packet, and stops its control thread at a wake.
-struct Faulty(Arc<ControlThread>, Arc<Recorder>);
+/// Records begin and end, and does this at each packet and at each wake.
+struct Does<P: Fn(), W: Fn()>(Arc<Recorder>, P, W);
 
-impl Handler for Faulty {
+impl<P: Fn() + Send + Sync, W: Fn() + Send + Sync> Handler for Does<P, W> {
     fn connected(&self, connection: &Arc<Connection>) {
-        self.1.connected(connection);
+        self.0.connected(connection);
     }
 
     fn packet(&self, _: &Arc<Connection>, _: Packet, _: Option<OwnedFd>) {
-        std::panic::resume_unwind(Box::new("a faulty handler"));
+        (self.1)();
     }
 
     fn wake(&self) {
-        self.0.stop();
+        (self.2)();
     }
 
     fn gone(&self, reason: Gone) {
-        self.1.gone(reason);
+        self.0.gone(reason);
     }
 }
 
@@ -378,7 +378,10 @@ fn a_handler_that_panics_ends_its_connection_only() {
     let mut ends = Vec::new();
     for number in [1, 2] {
         let (recorder, events) = Recorder::new();
-        listening.expect([number; 16], None, Arc::new(Faulty(listening.clone(), recorder)));
+        let own = listening.clone();
+        let panics: fn() = || std::panic::resume_unwind(Box::new("a faulty handler"));
+        let faulty = Does(recorder, panics, move || own.stop());
+        listening.expect([number; 16], None, Arc::new(faulty));
         let raw = Raw::connect(&dir.socket());
         raw.send(&hello([number; 16], VERSION));
         events.connected();
@@ -403,30 +406,6 @@ fn slow_to_close() -> (OwnedFd, TcpStream) {
     (slow.into(), other)
 }
 
-/// Its wake blocks the control thread until the test continues.
-struct Gate {
-    entered: Mutex<mpsc::Sender<()>>,
-    go_on: Mutex<mpsc::Receiver<()>>,
-    recorder: Arc<Recorder>,
-}
-
-impl Handler for Gate {
-    fn connected(&self, connection: &Arc<Connection>) {
-        self.recorder.connected(connection);
-    }
-
-    fn packet(&self, _: &Arc<Connection>, _: Packet, _: Option<OwnedFd>) {}
-
-    fn wake(&self) {
-        self.entered.lock().unwrap().send(()).unwrap();
-        self.go_on.lock().unwrap().recv().unwrap();
-    }
-
-    fn gone(&self, reason: Gone) {
-        self.recorder.gone(reason);
-    }
-}
-
 /// The thread that closes such a socket last waits: one that gets it with a packet, and one that
 /// closes a connection on which it was sent.
 #[test]
@@ -436,8 +415,13 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     let (dir, listening) = listening("slow-to-close", limits);
     let (recorder, good_events) = Recorder::new();
     let ((entered, has_entered), (goes_on, go_on)) = (mpsc::channel(), mpsc::channel());
-    let gate = Gate { entered: Mutex::new(entered), go_on: Mutex::new(go_on), recorder };
-    listening.expect([1; 16], None, Arc::new(gate));
+    let go_on = Mutex::new(go_on);
+    // Its wake blocks the control thread until the test continues.
+    let wake = move || {
+        entered.send(()).unwrap();
+        go_on.lock().unwrap().recv().unwrap();
+    };
+    listening.expect([1; 16], None, Arc::new(Does(recorder, || {}, wake)));
     let good = Raw::connect(&dir.socket());
     good.send(&hello([1; 16], VERSION));
     assert_eq!(good.receive(), Some(WELCOME));

@@ -14,10 +14,15 @@ const PAGE_WORDS: usize = 512;
 
 /// A memfd of a peer that does not play by the rules.
 fn memfd(bytes: u64, seals: SealFlags) -> OwnedFd {
+    sparse(bytes, bytes, seals)
+}
+
+/// The same, of which only the first bytes are allocated.
+fn sparse(bytes: u64, allocated: u64, seals: SealFlags) -> OwnedFd {
     let file = rustix::fs::memfd_create("hostile", MemfdFlags::ALLOW_SEALING).unwrap();
     rustix::fs::ftruncate(&file, bytes).unwrap();
-    if bytes > 0 {
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).unwrap();
+    if allocated > 0 {
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, allocated).unwrap();
     }
     rustix::fs::fcntl_add_seals(&file, seals).unwrap();
     file
@@ -54,16 +59,8 @@ fn memory_without_one_of_the_seals_is_refused() {
 #[test]
 fn memory_of_another_size_is_refused() {
     for bytes in [0, 1, 4095, 4097, 8192, 1 << 30] {
-        // It would be allocated otherwise.
-        let file = if bytes > 8192 {
-            let file = rustix::fs::memfd_create("hostile", MemfdFlags::ALLOW_SEALING).unwrap();
-            rustix::fs::ftruncate(&file, bytes).unwrap();
-            rustix::fs::fcntl_add_seals(&file, ALL).unwrap();
-            file
-        } else {
-            memfd(bytes, ALL)
-        };
-        let error = refused(file);
+        // The last one would be allocated otherwise.
+        let error = refused(sparse(bytes, bytes.min(8192), ALL));
         let MemoryError::Size { page: 4096, most: 4096, found } = error else { panic!("{error}") };
         assert_eq!(found, bytes);
     }
@@ -72,11 +69,7 @@ fn memory_of_another_size_is_refused() {
 
 #[test]
 fn memory_that_is_not_allocated_is_refused() {
-    let file = rustix::fs::memfd_create("hostile", MemfdFlags::ALLOW_SEALING).unwrap();
-    rustix::fs::ftruncate(&file, 1 << 16).unwrap();
-    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, 4096).unwrap();
-    rustix::fs::fcntl_add_seals(&file, ALL).unwrap();
-    let error = Mapping::attach(file, 1 << 13, false).unwrap_err();
+    let error = Mapping::attach(sparse(1 << 16, 4096, ALL), 1 << 13, false).unwrap_err();
     let MemoryError::Sparse { expected: 65536, found } = error else { panic!("{error}") };
     assert!(found < 65536, "{found}");
 }
