@@ -1,6 +1,6 @@
 //! Processes of the tests: the tool, and the nodes of `examples/ticks`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -14,7 +14,7 @@ pub(crate) fn tool(arguments: &[&str]) -> Command {
 }
 
 /// What the tool prints, and how it ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -63,7 +63,8 @@ pub(crate) fn ticks() -> PathBuf {
 /// A process that is killed when it is dropped.
 pub(crate) struct Process {
     pub(crate) child: Child,
-    lines: BufReader<ChildStdout>,
+    /// Until its output is closed.
+    pub(crate) lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -82,7 +83,7 @@ impl Process {
 
     pub(crate) fn run(command: &mut Command) -> Process {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it is built");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let lines = child.stdout.take().map(BufReader::new);
         Process { child, lines }
     }
 
@@ -93,9 +94,19 @@ impl Process {
     /// The next line that it prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        let read = self.lines.read_line(&mut line).expect("UTF-8");
-        assert!(read > 0, "the process has ended");
+        let lines = self.lines.as_mut().expect("its output is open");
+        let read = lines.read_line(&mut line).expect("UTF-8");
+        assert!(read > 0, "the process has ended: {}", self.errors());
         line.trim_end().to_owned()
+    }
+
+    /// All that it writes to standard error until its end, if that is a pipe.
+    pub(crate) fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        if let Some(stderr) = &mut self.child.stderr {
+            stderr.read_to_string(&mut errors).expect("UTF-8");
+        }
+        errors
     }
 
     pub(crate) fn kill(&mut self) {

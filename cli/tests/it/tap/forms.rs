@@ -1,17 +1,10 @@
 //! The forms of output.
 
-use super::process::{NodeProcess, Place};
-
-fn one_node() -> (Place, NodeProcess) {
-    let place = Place::new();
-    place.write("[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n");
-    let node = place.node("feed");
-    (place, node)
-}
+use super::process::{ONE_NODE, feed};
 
 /// The output for a message with all types.
 fn all_types(args: &[&str]) -> String {
-    let (place, mut node) = one_node();
+    let (place, mut node) = feed(ONE_NODE);
     let mut tap = place.tapping(&[&["all-types", "--count", "1"], args].concat());
     let begin = match args.last() {
         Some(&"csv") => "time,node",
@@ -23,7 +16,7 @@ fn all_types(args: &[&str]) -> String {
     let (status, rest, errors) = tap.ended();
     assert!(status.success(), "{errors}");
     assert_eq!(errors, "1 messages, 0 gaps, 0 missed\n");
-    begin + &rest
+    begin + "\n" + &rest
 }
 
 #[test]
@@ -100,7 +93,7 @@ fn fields_and_conditions_choose_what_is_printed() {
     ];
     all_types(&conditions.map(|condition| ["--where", condition]).concat());
 
-    let (place, mut node) = one_node();
+    let (place, mut node) = feed(ONE_NODE);
     let mut tap = place.tapping(&["swaps", "--where", "number=7", "--count", "1"]);
     tap.until("begins at #0");
     node.emit(100);
@@ -112,7 +105,7 @@ fn fields_and_conditions_choose_what_is_printed() {
 
 #[test]
 fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
-    let (place, mut node) = one_node();
+    let (place, mut node) = feed(ONE_NODE);
     node.emit(3);
     let (code, output, errors) = place.tapped(&["swaps", "--from", "oldest", "--count", "3"]);
     assert_eq!((code, &*errors), (0, "3 messages, 0 gaps, 0 missed\n"), "{output}");
@@ -125,10 +118,10 @@ fn a_terminal_alone_gets_colours_and_the_oldest_messages_come_on_request() {
 
 #[test]
 fn the_output_may_be_closed() {
-    let (place, mut node) = one_node();
+    let (place, mut node) = feed(ONE_NODE);
     let mut tap = place.tapping(&["swaps"]);
     tap.until("begins at #0");
-    tap.close_output();
+    tap.lines = None;
     // The first may be written before the pipe is known to be closed.
     node.emit(10_000);
     node.emit(10_000);

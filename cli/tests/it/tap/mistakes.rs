@@ -2,9 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::process::Place;
-
-const ONE_NODE: &str = "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
+use super::process::{ONE_NODE, Place, feed};
 
 /// The error of these arguments, whose exit code is that of wrong usage.
 fn mistake(place: &Place, args: &[&str]) -> String {
@@ -51,9 +49,7 @@ fn mistakes_without_a_node() {
 
 #[test]
 fn mistakes_that_a_node_shows() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let _node = place.node("feed");
+    let (place, _node) = feed(ONE_NODE);
     assert_eq!(
         mistake(&place, &["swaps", "--fields", "numbr"]),
         "error: unknown field `numbr`: did you mean `number`?"
@@ -72,9 +68,7 @@ fn mistakes_that_a_node_shows() {
 /// process needs one to start.
 #[test]
 fn too_few_descriptors_are_an_error() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let mut node = place.node("feed");
+    let (place, mut node) = feed(ONE_NODE);
     node.emit(1);
     let prints = |most: &u32| {
         let tap = place.tap(&["swaps", "--from", "oldest", "--count", "1"]);
@@ -96,9 +90,7 @@ fn too_few_descriptors_are_an_error() {
 
 #[test]
 fn values_that_a_field_cannot_have() {
-    let place = Place::new();
-    place.write(ONE_NODE);
-    let _node = place.node("feed");
+    let (place, _node) = feed(ONE_NODE);
     let table = [
         ("unsigned=abc", "field `unsigned` is a u64, which cannot be `abc`"),
         ("byte=256", "field `byte` is a u8, which cannot be `256`"),

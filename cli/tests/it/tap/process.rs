@@ -1,9 +1,9 @@
 //! Processes of a test: nodes, and the tool.
 
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
@@ -52,18 +52,18 @@ impl Place {
     pub(crate) fn tap(&self, args: &[&str]) -> Command {
         let mut command = tool(&[&["tap"], args].concat());
         command.env("XDG_RUNTIME_DIR", self.path());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stderr(Stdio::piped());
         command
     }
 
     /// The tool, running.
-    pub(crate) fn tapping(&self, args: &[&str]) -> Tapping {
-        Tapping::run(&mut self.tap(args))
+    pub(crate) fn tapping(&self, args: &[&str]) -> Process {
+        Process::run(&mut self.tap(args))
     }
 
     /// The tool, running, with its errors there.
-    pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Tapping {
-        Tapping::run(self.tap(args).stderr(errors))
+    pub(crate) fn tapping_to(&self, args: &[&str], errors: PipeWriter) -> Process {
+        Process::run(self.tap(args).stderr(errors))
     }
 
     /// The exit code, the output and the errors of the tool.
@@ -72,6 +72,18 @@ impl Place {
         (code.unwrap(), out, err)
     }
 }
+
+/// A file with this text, and its node `feed`, which runs.
+pub(crate) fn feed(text: &str) -> (Place, NodeProcess) {
+    let place = Place::new();
+    place.write(text);
+    let node = place.node("feed");
+    (place, node)
+}
+
+/// A node with its own reader.
+pub(crate) const ONE_NODE: &str =
+    "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n";
 
 /// A node. It is killed when it is dropped.
 pub(crate) struct NodeProcess {
@@ -120,23 +132,7 @@ impl NodeProcess {
     }
 }
 
-/// The tool, running. It is killed when it is dropped.
-pub(crate) struct Tapping {
-    pub(crate) child: Child,
-    output: Option<BufReader<ChildStdout>>,
-}
-
-impl Tapping {
-    fn run(command: &mut Command) -> Tapping {
-        let mut child = command.spawn().unwrap();
-        let output = child.stdout.take().map(BufReader::new);
-        Tapping { child, output }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
+impl Process {
     /// Reads lines up to one that has this text.
     pub(crate) fn until(&mut self, text: &str) -> String {
         loop {
@@ -147,53 +143,20 @@ impl Tapping {
         }
     }
 
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        let read = self.output.as_mut().unwrap().read_line(&mut line).unwrap();
-        if read == 0 {
-            panic!("the tool has ended: {}", errors_of(&mut self.child));
-        }
-        line
-    }
-
-    /// Closes its output. Its end is awaited by `ended`.
-    pub(crate) fn close_output(&mut self) {
-        self.output = None;
-    }
-
     /// Waits for its end: status, the rest of its output, and its errors.
     pub(crate) fn ended(mut self) -> (ExitStatus, String, String) {
         let mut rest = String::new();
-        if let Some(output) = &mut self.output {
-            output.read_to_string(&mut rest).unwrap();
+        if let Some(lines) = &mut self.lines {
+            lines.read_to_string(&mut rest).unwrap();
         }
-        let errors = errors_of(&mut self.child);
-        (self.child.wait().unwrap(), rest, errors)
-    }
-
-    /// Waits for its end without reading anything.
-    pub(crate) fn status(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let (status, errors) = self.ended_unread();
+        (status, rest, errors)
     }
 
     /// Waits for its end without reading its output: status and errors.
     pub(crate) fn ended_unread(mut self) -> (ExitStatus, String) {
-        let errors = errors_of(&mut self.child);
+        let errors = self.errors();
         (self.child.wait().unwrap(), errors)
-    }
-}
-
-/// All that a process writes to standard error until its end.
-fn errors_of(child: &mut Child) -> String {
-    let mut errors = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-    errors
-}
-
-impl Drop for Tapping {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

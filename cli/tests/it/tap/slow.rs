@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::liar::{lies, swap_form};
-use super::process::{NodeProcess, Place, Tapping, full_pipe, has_handled_signals};
-use crate::common::kill;
+use super::process::{NodeProcess, Place, feed, full_pipe, has_handled_signals};
+use crate::common::{Process, kill};
 
 /// A publisher without another reader: it waits for nobody.
 const ALONE: &str = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
@@ -45,7 +45,7 @@ impl Account {
     }
 
     /// Reads lines until `count` messages are printed or missed.
-    fn until(&mut self, tap: &mut Tapping, count: u64) {
+    fn until(&mut self, tap: &mut Process, count: u64) {
         while self.messages + self.missed < count {
             self.add(&tap.line());
         }
@@ -54,31 +54,23 @@ impl Account {
 
     /// Reads lines until `count` messages, and one that is sent now, are printed or missed: a gap
     /// is reported before the next message.
-    fn until_gap(&mut self, node: &mut NodeProcess, tap: &mut Tapping, count: u64) {
+    fn until_gap(&mut self, node: &mut NodeProcess, tap: &mut Process, count: u64) {
         node.emit(1);
         self.until(tap, count + 1);
         assert!(self.missed > 0);
     }
 }
 
-/// A publisher without another reader.
-fn alone() -> (Place, NodeProcess) {
-    let place = Place::new();
-    place.write(ALONE);
-    let node = place.node("feed");
-    (place, node)
-}
-
 /// A tool that has begun to read.
-fn begun(place: &Place) -> Tapping {
+fn begun(place: &Place) -> Process {
     let mut tap = place.tapping(&["swaps"]);
     tap.until("begins at #");
     tap
 }
 
-/// As `alone`, and a tool that has begun to read.
-fn tapped() -> (Place, NodeProcess, Tapping, Account) {
-    let (place, node) = alone();
+/// Such a publisher, and a tool that has begun to read.
+fn tapped() -> (Place, NodeProcess, Process, Account) {
+    let (place, node) = feed(ALONE);
     let mut tap = place.tapping(&["swaps", "-o", "json", "--until-end"]);
     let mut account = Account::default();
     account.add(&tap.until("began"));
@@ -108,38 +100,24 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
     for (is_stopped, count) in [(true, 1_000_000), (false, 200_000)] {
         let (_place, mut node, mut tap, mut account) = tapped();
         if is_stopped {
-            kill(tap.id(), Signal::STOP);
+            kill(tap.pid(), Signal::STOP);
         }
         node.emit(count);
         assert_eq!(node.waited(), 0);
-        kill(tap.id(), Signal::CONT);
+        kill(tap.pid(), Signal::CONT);
         account.until_gap(&mut node, &mut tap, count);
         node.end();
     }
 }
 
 #[test]
-fn an_interrupt_prints_the_summary() {
-    let (place, mut node) = alone();
-    for signal in [Signal::INT, Signal::TERM] {
-        let mut tap = begun(&place);
-        node.emit(2);
-        tap.until("size=");
-        tap.until("size=");
-        kill(tap.id(), signal);
-        let (status, _, errors) = tap.ended();
-        assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
-    }
-}
-
-#[test]
 fn a_signal_ends_a_tool_whose_output_nobody_reads() {
-    let (place, mut node) = alone();
+    let (place, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
         let tap = begun(&place);
         // The pipe has room for some thousand lines.
         node.emit(200_000);
-        kill(tap.id(), signal);
+        kill(tap.pid(), signal);
         let (status, errors) = tap.ended_unread();
         assert_eq!(status.code(), Some(0), "{errors}");
         assert!(errors.ends_with(" missed\n"), "{errors}");
@@ -148,7 +126,7 @@ fn a_signal_ends_a_tool_whose_output_nobody_reads() {
 
 #[test]
 fn a_signal_ends_a_tool_whose_output_and_errors_are_one_pipe_that_nobody_reads() {
-    let (place, mut node) = alone();
+    let (place, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
         let (reader, writer) = std::io::pipe().unwrap();
         let mut tap = place.tap(&["swaps"]);
@@ -175,8 +153,8 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
         let args = ["swaps", "--directory", directory, "--node", "liar"];
         let mut tap = place.tapping_to(&args, errors);
         tap.until("begins at #");
-        kill(tap.id(), signal);
-        let code = tap.status().code();
+        kill(tap.pid(), signal);
+        let code = tap.child.wait().unwrap().code();
         // It reads or has read the message.
         assert!(matches!(code, Some(0 | 3)), "{code:?}");
     }
@@ -184,16 +162,16 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
 
 #[test]
 fn a_second_signal_ends_the_tool_at_once() {
-    let (place, mut node) = alone();
+    let (place, mut node) = feed(ALONE);
     let mut ended = || {
         let (_reader, errors) = full_pipe();
         let mut tap = place.tapping_to(&["swaps"], errors);
         tap.until("begins at #");
         node.emit(200_000);
-        kill(tap.id(), Signal::TERM);
-        has_handled_signals(tap.id());
-        kill(tap.id(), Signal::INT);
-        tap.status().signal()
+        kill(tap.pid(), Signal::TERM);
+        has_handled_signals(tap.pid());
+        kill(tap.pid(), Signal::INT);
+        tap.child.wait().unwrap().signal()
     };
     // The tool may have ended by the first one before the second.
     assert!((0..10).any(|_| ended() == Some(Signal::INT.as_raw())));
@@ -210,7 +188,7 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_
         let mut node = place.node("feed");
         let tap = begun(&place);
         if is_stopped {
-            kill(tap.id(), Signal::STOP);
+            kill(tap.pid(), Signal::STOP);
         }
         node.emit(count);
         node.end();
@@ -219,11 +197,10 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_does_not_hold_up_the_end_
 
 #[test]
 fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
-    let (place, mut node) = alone();
+    let (place, mut node) = feed(ALONE);
     let mut killed = place.tapping(&["swaps"]);
     killed.until("begins at #0");
-    killed.child.kill().unwrap();
-    killed.child.wait().unwrap();
+    killed.kill();
     node.emit(5);
 
     let mut tap = place.tapping(&["swaps"]);
@@ -239,8 +216,7 @@ fn killed_processes_leave_nothing_and_the_next_start_is_shown() {
     node.emit(1);
     tap.until("number=0");
     node.kill();
-    tap.child.kill().unwrap();
-    tap.child.wait().unwrap();
+    tap.kill();
     // The sockets of the killed node are those that it makes again: the tool has no files.
     let mut left: Vec<_> = std::fs::read_dir(place.run()).unwrap().flatten().collect();
     left.retain(|entry| !entry.file_name().to_string_lossy().starts_with("feed.sock"));

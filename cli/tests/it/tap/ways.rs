@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use super::process::{NodeProcess, Place};
+use super::process::{NodeProcess, Place, feed};
 use crate::loopback::host;
 
 /// The tool prints what the other node reads, with these arguments.
@@ -86,13 +86,10 @@ fn over_tls_a_node_that_the_file_grants_observes() {
 
 /// A node whose topic only `viewer` may read, beside its own services.
 fn granted() -> (Place, NodeProcess) {
-    let place = Place::new();
-    place.write(
+    feed(
         "[node.feed]\nservices = [\"Source\", \"Store\"]\nobservers = true\n\
          [node.viewer]\nservices = []\n[topic.swaps]\nreaders = [\"feed\", \"viewer\"]\n",
-    );
-    let node = place.node("feed");
-    (place, node)
+    )
 }
 
 #[test]
@@ -188,9 +185,7 @@ fn a_topic_that_is_not_there_has_an_error_with_what_is() {
 
 #[test]
 fn a_node_without_the_key_is_not_reached_and_the_error_says_what_to_set() {
-    let place = Place::new();
-    place.write("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
-    let _node = place.node("feed");
+    let (place, _node) = feed("[node.feed]\nservices = [\"Source\", \"Store\"]\n");
     let observers = "a node listens if another node reads from it, or if its section of the \
                      topology has `observers = true`";
     let (code, _, errors) = place.tapped(&["swaps"]);
@@ -217,10 +212,8 @@ fn a_directory_of_another_user_is_not_read_unless_the_file_names_that_user() {
     if !rustix::process::geteuid().is_root() {
         return eprintln!("skipped: only root can give a directory to another user");
     }
-    let place = Place::new();
     let text = "[node.feed]\nservices = [\"Source\"]\nobservers = true\n";
-    place.write(text);
-    let _node = place.node("feed");
+    let (place, _node) = feed(text);
     chown(place.run(), Some(65534), None).unwrap();
     let file = place.topology();
     let arguments = ["none", "--topology", file.to_str().unwrap()];

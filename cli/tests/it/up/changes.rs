@@ -15,13 +15,12 @@ fn up_status_and_down() {
     let table = world.run(&["status", "app.toml"]).out;
     let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header, ["NODE", "STATE", "PID", "SINCE", "RESTARTS", "LAST", "EXIT"]);
-    let ended = world.run(&["down", "app.toml"]);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    assert!(ended.out.contains("completed") && ended.out.contains("exit status: 0"));
+    let out = world.run(&["down", "app.toml"]).expect_success();
+    assert!(out.contains("completed") && out.contains("exit status: 0"));
     world.nothing_is_left();
     // The second one has nothing to do.
-    let ended = world.run(&["down", "app.toml"]);
-    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "nothing of `app.toml` runs\n"));
+    let out = world.run(&["down", "app.toml"]).expect_success();
+    assert_eq!(out, "nothing of `app.toml` runs\n");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
@@ -155,15 +155,13 @@ fn a_directory_that_others_may_write_to_is_not_used() {
 #[test]
 fn a_bundle_that_has_not_started_is_not_up() {
     let world = World::new();
-    let gate = world.file().with_file_name("gate");
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let gate = world.gate("gate");
     let program = format!(
         "case $$* in *--describe*) cat {};; *) echo waits; exec sleep 1000;; esac",
         gate.display()
     );
     world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\", \"sh\"]\n"));
-    let mut up = world.tool(&["up", "app.toml", "--no-wait"]);
-    let up = up.stdout(Stdio::piped()).spawn().unwrap();
+    let up = world.start(&["up", "app.toml", "--no-wait"]);
     let status = || world.run(&["status", "app.toml"]);
     world.until(|_| status().err == "error: no node has started yet\n");
     assert_eq!(status().code, Some(1));
@@ -193,11 +191,7 @@ fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
 #[test]
 fn two_at_once_are_one_bundle() {
     let world = World::of(&[("feed", "wait"), ("store", "wait")]);
-    let start = || {
-        let mut tool = world.tool(&["up", "app.toml", "--no-wait"]);
-        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let clients: Vec<_> = (0..4).map(|_| start()).collect();
+    let clients = [(); 4].map(|()| world.start(&["up", "app.toml", "--no-wait"]));
     let mut started = 0;
     for client in clients {
         let output = client.wait_with_output().unwrap();
@@ -259,11 +253,7 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     kill(launcher, Signal::STOP);
     // A change that is not made, either.
     world.nodes(&[("feed", "wait"), ("store", "wait")], "");
-    let start = |verb: &&str| {
-        let mut tool = world.tool(&[*verb, "app.toml"]);
-        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let clients: Vec<_> = ["status", "up", "down"].iter().map(start).collect();
+    let clients = ["status", "up", "down"].map(|verb| world.start(&[verb, "app.toml"]));
     for client in clients {
         let ended = Ended::of(&client.wait_with_output().unwrap());
         assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{}", ended.err);

@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -58,18 +57,14 @@ fn a_node_that_crashes_after_a_refused_up_starts_again() {
 #[test]
 fn nodes_that_start_slowly_read_what_was_applied() {
     let world = World::new();
-    let gate = |node: &str| world.file().with_file_name(format!("{node}.gate"));
-    let nodes = ["feed", "store"];
-    for node in nodes {
-        assert!(Command::new("mkfifo").arg(gate(node)).status().unwrap().success());
-    }
-    let waits = format!("gate={}", gate("{node}").display());
+    let gates = ["feed.gate", "store.gate"].map(|gate| world.gate(gate));
+    let waits = format!("gate={}", world.file().with_file_name("{node}.gate").display());
     world.pipeline(&[&waits, "count=3"], &[&waits, "stays=1"]);
     world.up();
     world.write("");
-    for node in nodes {
+    for gate in gates {
         // Waits until the node has come to it.
-        OpenOptions::new().write(true).open(gate(node)).unwrap();
+        OpenOptions::new().write(true).open(gate).unwrap();
     }
     world.until(|nodes| nodes["feed"].state == "completed");
     let log = |node: &str| {
@@ -112,8 +107,7 @@ fn each_node_has_the_files_of_its_last_request() {
 #[test]
 fn processes_that_a_node_starts_read_the_disk() {
     let world = World::new();
-    let gate = world.file().with_file_name("gate");
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let gate = world.gate("gate");
     let command = world.command(&["look", &format!("gate={}", gate.display())]);
     world.write(&format!("[node.feed]\ncommand = {command}\n"));
     world.up();

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::Signal;
@@ -63,8 +63,7 @@ fn a_manager_is_notified() {
 #[test]
 fn a_bundle_in_the_foreground_is_reached_as_any_other() {
     let world = World::of(&[("feed", "wait")]);
-    let mut tool = world.tool(&["up", "app.toml", "--foreground"]);
-    let mut tool = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut tool = world.start(&["up", "app.toml", "--foreground"]);
     // Its nodes have its output.
     let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "waits"));
@@ -128,9 +127,7 @@ fn a_signal_before_the_nodes_start_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::HUP] {
         // The node describes itself when the gate opens, and not before.
         let world = World::new();
-        let (gate, begun) =
-            (world.file().with_file_name("gate"), world.file().with_file_name("begun"));
-        assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        let (gate, begun) = (world.gate("gate"), world.file().with_file_name("begun"));
         let program = format!("echo > {}; cat {}", begun.display(), gate.display());
         world.write(&format!("[node.feed]\ncommand = [\"sh\", \"-c\", \"{program}\"]\n"));
         // A hangup comes from a terminal.

@@ -8,7 +8,7 @@ use std::process::{Command, id};
 use rustix::process::Signal;
 
 use super::world::World;
-use crate::common::kill;
+use crate::common::{Ended, kill};
 
 /// The unit file, for the file and the directory of a test, and with shorter times.
 fn unit(world: &World) -> String {
@@ -57,7 +57,7 @@ impl Service {
     /// `None` if no systemd manages services of this user.
     fn new(world: &World) -> Option<Service> {
         let state = systemctl(&["is-system-running"]);
-        if !matches!(&*state.out, "running" | "degraded") {
+        if !matches!(state.out.trim_end(), "running" | "degraded") {
             return None;
         }
         let name = format!("mycelium-test-{}.service", id());
@@ -65,7 +65,7 @@ impl Service {
         fs::create_dir_all(&units).unwrap();
         let file = units.join(&name);
         fs::write(&file, unit(world)).unwrap();
-        assert!(systemctl(&["daemon-reload"]).is_ok);
+        assert_eq!(systemctl(&["daemon-reload"]).code, Some(0));
         Some(Service { name, file })
     }
 
@@ -73,11 +73,11 @@ impl Service {
     #[track_caller]
     fn run(&self, verb: &str) {
         let ran = systemctl(&[verb, &self.name]);
-        assert!(ran.is_ok, "{verb}: {}", self.property("Result"));
+        assert_eq!(ran.code, Some(0), "{verb}: {}", self.property("Result"));
     }
 
     fn property(&self, name: &str) -> String {
-        systemctl(&["show", "--value", "-p", name, &self.name]).out
+        systemctl(&["show", "--value", "-p", name, &self.name]).out.trim_end().to_owned()
     }
 
     fn launcher(&self) -> u32 {
@@ -93,19 +93,10 @@ impl Drop for Service {
     }
 }
 
-struct Ran {
-    is_ok: bool,
-    out: String,
-}
-
-fn systemctl(arguments: &[&str]) -> Ran {
-    match Command::new("systemctl").arg("--user").args(arguments).output() {
-        Ok(output) => Ran {
-            is_ok: output.status.success(),
-            out: String::from_utf8(output.stdout).unwrap().trim_end().to_owned(),
-        },
-        Err(_) => Ran { is_ok: false, out: String::new() },
-    }
+/// Without an exit code if there is no `systemctl`.
+fn systemctl(arguments: &[&str]) -> Ended {
+    let output = Command::new("systemctl").arg("--user").args(arguments).output();
+    output.map(|output| Ended::of(&output)).unwrap_or_default()
 }
 
 #[test]
@@ -146,7 +137,7 @@ fn systemd_starts_reloads_restarts_and_stops_it() {
 
     // A mistake that a restart does not mend.
     world.write("[node.feed]\n");
-    assert!(!systemctl(&["start", &service.name]).is_ok);
+    assert_ne!(systemctl(&["start", &service.name]).code, Some(0));
     assert_eq!(service.property("ExecMainStatus"), "2");
     assert_eq!(service.property("NRestarts"), "0");
     world.until_nothing_runs();

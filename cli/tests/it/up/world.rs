@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -107,6 +107,19 @@ impl World {
         Ended::of(&self.tool(arguments).output().unwrap())
     }
 
+    /// The tool, running. Its output and errors are pipes.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let mut tool = self.tool(arguments);
+        tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A pipe of this name at which a process waits until the test opens it.
+    pub(crate) fn gate(&self, name: &str) -> PathBuf {
+        let gate = self.file().with_file_name(name);
+        assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        gate
+    }
+
     /// `up`, which gets all nodes ready.
     #[track_caller]
     pub(crate) fn up_and_ready(&self) -> String {
@@ -124,9 +137,8 @@ impl World {
     /// `up --no-wait`, which succeeds: what it prints about changes.
     #[track_caller]
     pub(crate) fn up(&self) -> Vec<String> {
-        let ended = self.run(&["up", "app.toml", "--no-wait"]);
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-        let changes = ended.out.lines().take_while(|line| !line.starts_with("NODE"));
+        let out = self.run(&["up", "app.toml", "--no-wait"]).expect_success();
+        let changes = out.lines().take_while(|line| !line.starts_with("NODE"));
         changes.map(str::to_owned).collect()
     }
 
@@ -228,8 +240,7 @@ impl World {
     /// Ends the bundle, and nothing is left of it.
     #[track_caller]
     pub(crate) fn down(&self) {
-        let ended = self.run(&["down", "app.toml"]);
-        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
+        self.run(&["down", "app.toml"]).expect_success();
         self.nothing_is_left();
     }
 
