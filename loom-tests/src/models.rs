@@ -26,17 +26,18 @@ pub fn beside<S: Clone + 'static, T: 'static>(
 }
 
 /// Makes tests of models, which are functions in the same file, or a call of one (`model =
-/// function(arguments)`): one test that the model holds, and for each twin one that it fails with
-/// that site weakened (`=>` and the panic, if it matters which).
+/// function(arguments)`). Behind the name of a model is its limit on preemptions, unless it runs
+/// itself (`model [2]`). One test is that the model holds, and for each twin there is one that it
+/// fails with that site weakened (`=>` and the panic, if it matters which).
 #[macro_export]
 macro_rules! models {
-    ($($(#[$doc:meta])* $model:ident $(= $function:ident $arguments:tt)? {
+    ($($(#[$doc:meta])* $model:ident $([$bound:tt])? $(= $function:ident $arguments:tt)? {
         $($twin:ident: $site:literal $(=> $reason:literal)?),* $(,)?
     })*) => {$(
         mod $model {
             $(#[$doc])*
             fn model() {
-                $crate::call!($model $(, $function $arguments)?);
+                $crate::run!([$($bound)?] $model $(, $function $arguments)?);
             }
 
             #[test]
@@ -52,6 +53,17 @@ macro_rules! models {
             )*
         }
     )*};
+}
+
+/// Runs a model from its module, with its limit.
+#[macro_export]
+macro_rules! run {
+    ([] $($model:tt)*) => {
+        $crate::call!($($model)*)
+    };
+    ([$bound:tt] $($model:tt)*) => {
+        $crate::bounded($bound, || $crate::call!($($model)*))
+    };
 }
 
 /// Calls a model from its module.

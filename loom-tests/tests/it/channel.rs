@@ -14,7 +14,7 @@ use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::wait::WaitStrategy;
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{beside, bounded, models};
+use mycelium_loom_tests::{beside, models};
 
 type One = Arc<spsc::Inline<usize, 2>>;
 type OneWaiters = Arc<ChannelWaiters<Doorbell, Doorbell>>;
@@ -87,259 +87,233 @@ fn once<F: Future>(future: F) -> Poll<F::Output> {
 
 /// Both sides park: the receiver in front of an empty ring, the sender in front of a full one.
 fn both_sides_park(wait: WaitStrategy) {
-    bounded(2, move || {
-        let (mut sender, mut receiver) = one();
-        sender.set_wait_strategy(wait);
-        receiver.set_wait_strategy(wait);
-        let taken = run(vec![receives(receiver, 3), sends(sender, &[0, 1, 2])]);
-        assert_eq!(taken[0], [0, 1, 2]);
-    });
+    let (mut sender, mut receiver) = one();
+    sender.set_wait_strategy(wait);
+    receiver.set_wait_strategy(wait);
+    let taken = run(vec![receives(receiver, 3), sends(sender, &[0, 1, 2])]);
+    assert_eq!(taken[0], [0, 1, 2]);
 }
 
-#[test]
 fn a_sender_goes_while_the_receiver_parks() {
-    bounded(3, || {
-        let (mut sender, mut receiver) = one();
-        let taken = run(vec![
-            Task::new(async move {
-                assert_eq!(receiver.recv().await, Some(1));
-                assert_eq!(receiver.recv().await, None);
-                Vec::new()
-            }),
-            Task::new(async move {
-                sender.send(1).await.unwrap();
-                Vec::new()
-            }),
-        ]);
-        assert_eq!(taken.len(), 2);
-    });
-}
-
-#[test]
-fn a_receiver_goes_while_the_sender_parks() {
-    bounded(3, || {
-        let (mut sender, mut receiver) = one();
-        sender.try_send(0).unwrap();
-        sender.try_send(1).unwrap();
-        let taken = run(vec![
-            Task::new(async move {
-                // One sender may get the slot that became free.
-                let mut sent = 2;
-                while sender.send(sent).await.is_ok() {
-                    sent += 1;
-                }
-                assert!(sent <= 5);
-                Vec::new()
-            }),
-            Task::new(async move {
-                assert_eq!(receiver.recv().await, Some(0));
-                Vec::new()
-            }),
-        ]);
-        assert_eq!(taken.len(), 2);
-    });
-}
-
-#[test]
-fn a_permit_is_sent_or_aborted() {
-    bounded(2, || {
-        let (mut sender, receiver) = one();
-        let sends = Task::new(async move {
-            for number in 0..3 {
-                drop(sender.reserve().await.unwrap());
-                sender.reserve().await.unwrap().send(number);
-            }
+    let (mut sender, mut receiver) = one();
+    let taken = run(vec![
+        Task::new(async move {
+            assert_eq!(receiver.recv().await, Some(1));
+            assert_eq!(receiver.recv().await, None);
             Vec::new()
-        });
-        let taken = run(vec![receives(receiver, 3), sends]);
-        assert_eq!(taken[0], [0, 1, 2]);
+        }),
+        Task::new(async move {
+            sender.send(1).await.unwrap();
+            Vec::new()
+        }),
+    ]);
+    assert_eq!(taken.len(), 2);
+}
+
+fn a_receiver_goes_while_the_sender_parks() {
+    let (mut sender, mut receiver) = one();
+    sender.try_send(0).unwrap();
+    sender.try_send(1).unwrap();
+    let taken = run(vec![
+        Task::new(async move {
+            // One sender may get the slot that became free.
+            let mut sent = 2;
+            while sender.send(sent).await.is_ok() {
+                sent += 1;
+            }
+            assert!(sent <= 5);
+            Vec::new()
+        }),
+        Task::new(async move {
+            assert_eq!(receiver.recv().await, Some(0));
+            Vec::new()
+        }),
+    ]);
+    assert_eq!(taken.len(), 2);
+}
+
+fn a_permit_is_sent_or_aborted() {
+    let (mut sender, receiver) = one();
+    let sends = Task::new(async move {
+        for number in 0..3 {
+            drop(sender.reserve().await.unwrap());
+            sender.reserve().await.unwrap().send(number);
+        }
+        Vec::new()
     });
+    let taken = run(vec![receives(receiver, 3), sends]);
+    assert_eq!(taken[0], [0, 1, 2]);
 }
 
 /// Two receivers and two senders, all of which may park.
-#[test]
 fn all_of_several_ends_park() {
-    bounded(1, || {
-        let (sender, receiver) = many();
-        let taken = run(vec![
-            receives(receiver.try_clone().unwrap(), 2),
-            receives(receiver, 2),
-            sends(sender.try_clone().unwrap(), &[10, 11]),
-            sends(sender, &[20, 21]),
-        ]);
-        assert!(
-            taken[0].is_sorted_by_key(|item| item % 10) || taken[0][0] / 10 != taken[0][1] / 10
-        );
-        assert_eq!(taken.concat().iter().sum::<usize>(), 62);
-    });
+    let (sender, receiver) = many();
+    let taken = run(vec![
+        receives(receiver.try_clone().unwrap(), 2),
+        receives(receiver, 2),
+        sends(sender.try_clone().unwrap(), &[10, 11]),
+        sends(sender, &[20, 21]),
+    ]);
+    assert!(taken[0].is_sorted_by_key(|item| item % 10) || taken[0][0] / 10 != taken[0][1] / 10);
+    assert_eq!(taken.concat().iter().sum::<usize>(), 62);
 }
 
 /// Two receivers wait for one item, and one of them is cancelled: the other one gets the item.
-#[test]
 fn a_cancelled_receiver_passes_its_wake_on() {
-    bounded(2, || {
-        let (mut sender, mut tired) = many();
-        let patient = receives(tired.try_clone().unwrap(), 1);
-        let mut another = sender.try_clone().unwrap();
-        let waits = thread::spawn(move || patient.run(3));
-        let sends = thread::spawn(move || {
-            sender.try_send(1).unwrap();
-            sender
-        });
-        if let Poll::Ready(taken) = once(tired.recv()) {
-            assert_eq!(taken, Some(1));
-            another.try_send(1).unwrap();
-        }
-        let waits = waits.join().unwrap();
-        let _open = sends.join().unwrap();
-        assert_eq!(finish(vec![waits]), [[1]]);
+    let (mut sender, mut tired) = many();
+    let patient = receives(tired.try_clone().unwrap(), 1);
+    let mut another = sender.try_clone().unwrap();
+    let waits = thread::spawn(move || patient.run(3));
+    let sends = thread::spawn(move || {
+        sender.try_send(1).unwrap();
+        sender
     });
+    if let Poll::Ready(taken) = once(tired.recv()) {
+        assert_eq!(taken, Some(1));
+        another.try_send(1).unwrap();
+    }
+    let waits = waits.join().unwrap();
+    let _open = sends.join().unwrap();
+    assert_eq!(finish(vec![waits]), [[1]]);
 }
 
 /// Two senders wait for room, and one of them is cancelled: the other one gets the room.
-#[test]
 fn a_cancelled_sender_passes_its_wake_on() {
-    bounded(2, || {
-        let (mut tired, mut receiver) = many();
-        tired.try_send(0).unwrap();
-        tired.try_send(1).unwrap();
-        let patient = sends(tired.try_clone().unwrap(), &[2]);
-        let waits = thread::spawn(move || patient.run(3));
-        let takes = thread::spawn(move || {
-            assert_eq!(receiver.try_recv(), Ok(0));
-            receiver
-        });
-        let sent = once(tired.send(3)).is_ready();
-        let waits = waits.join().unwrap();
-        let mut receiver = takes.join().unwrap();
-        if sent {
-            receiver.try_recv().unwrap();
-        }
-        assert_eq!(finish(vec![waits]).len(), 1);
+    let (mut tired, mut receiver) = many();
+    tired.try_send(0).unwrap();
+    tired.try_send(1).unwrap();
+    let patient = sends(tired.try_clone().unwrap(), &[2]);
+    let waits = thread::spawn(move || patient.run(3));
+    let takes = thread::spawn(move || {
+        assert_eq!(receiver.try_recv(), Ok(0));
+        receiver
     });
+    let sent = once(tired.send(3)).is_ready();
+    let waits = waits.join().unwrap();
+    let mut receiver = takes.join().unwrap();
+    if sent {
+        receiver.try_recv().unwrap();
+    }
+    assert_eq!(finish(vec![waits]).len(), 1);
 }
 
 /// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their
 /// items.
 fn a_late_permit(fills: bool) {
-    bounded(if fills { 1 } else { 2 }, move || {
-        let (mut early, receiver) = many();
-        let mut late = early.try_clone().unwrap();
-        let mut tasks = vec![receives(receiver.try_clone().unwrap(), 1)];
+    let (mut early, receiver) = many();
+    let mut late = early.try_clone().unwrap();
+    let mut tasks = vec![receives(receiver.try_clone().unwrap(), 1)];
+    if fills {
+        tasks.push(receives(receiver, 1));
+    }
+    tasks.push(Task::new(async move {
+        let permit = early.reserve().await.unwrap();
         if fills {
-            tasks.push(receives(receiver, 1));
+            permit.send(1)
+        } else {
+            drop(permit)
         }
-        tasks.push(Task::new(async move {
-            let permit = early.reserve().await.unwrap();
-            if fills {
-                permit.send(1)
-            } else {
-                drop(permit)
-            }
-            Vec::new()
-        }));
-        tasks.push(Task::new(async move {
-            late.try_send(2).unwrap();
-            Vec::new()
-        }));
-        assert_eq!(run(tasks).concat().iter().sum::<usize>(), if fills { 3 } else { 2 });
-    });
+        Vec::new()
+    }));
+    tasks.push(Task::new(async move {
+        late.try_send(2).unwrap();
+        Vec::new()
+    }));
+    assert_eq!(run(tasks).concat().iter().sum::<usize>(), if fills { 3 } else { 2 });
 }
 
 /// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender
 /// before it sleeps.
-#[test]
 fn skipping_aborted_slots_makes_room() {
-    bounded(2, || {
-        let (mut sender, receiver) = many();
-        for _ in 0..2 {
-            let Poll::Ready(Ok(permit)) = once(sender.reserve()) else { panic!("there is room") };
-            drop(permit);
-        }
-        let taken = run(vec![receives(receiver, 1), sends(sender, &[1])]);
-        assert_eq!(taken[0], [1]);
-    });
+    let (mut sender, receiver) = many();
+    for _ in 0..2 {
+        let Poll::Ready(Ok(permit)) = once(sender.reserve()) else { panic!("there is room") };
+        drop(permit);
+    }
+    let taken = run(vec![receives(receiver, 1), sends(sender, &[1])]);
+    assert_eq!(taken[0], [1]);
 }
 
 /// The last of two senders closes the channel, after everything that the other one did.
-#[test]
 fn the_last_sender_closes() {
-    bounded(1, || {
-        let (sender, mut receiver) = many();
-        let other = sender.try_clone().unwrap();
-        let all = Task::new(async move {
-            let mut items = Vec::new();
-            while receiver.recv_many(&mut items, 2).await > 0 {}
-            items
-        });
-        let taken = run(vec![all, sends(sender, &[1]), sends(other, &[2])]);
-        assert_eq!(taken[0].iter().sum::<usize>(), 3);
+    let (sender, mut receiver) = many();
+    let other = sender.try_clone().unwrap();
+    let all = Task::new(async move {
+        let mut items = Vec::new();
+        while receiver.recv_many(&mut items, 2).await > 0 {}
+        items
     });
+    let taken = run(vec![all, sends(sender, &[1]), sends(other, &[2])]);
+    assert_eq!(taken[0].iter().sum::<usize>(), 3);
 }
 
 /// The last of two receivers drops what is in the channel, and so sees what the other one knew of.
 fn the_last_of_two_receivers_drops_all() {
-    bounded(2, || {
-        let item = std::sync::Arc::new(());
-        let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
-        let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
-        let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
-        let receiver = Receiver::new(Mpmc::consumer(ring), waiters).unwrap();
-        let other = receiver.try_clone().unwrap();
-        let leaves = beside(&item, move |item| {
-            sender.try_send(item).unwrap();
-            drop(other);
-            sender
-        });
-        drop(receiver);
-        let _open = leaves.join().unwrap();
-        assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");
+    let item = std::sync::Arc::new(());
+    let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
+    let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
+    let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
+    let receiver = Receiver::new(Mpmc::consumer(ring), waiters).unwrap();
+    let other = receiver.try_clone().unwrap();
+    let leaves = beside(&item, move |item| {
+        sender.try_send(item).unwrap();
+        drop(other);
+        sender
     });
+    drop(receiver);
+    let _open = leaves.join().unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");
 }
 
 /// The channel is closed although senders are left: the receiver gets what was sent, and the end; a
 /// sender that waits for room gets its item back.
-#[test]
 fn a_closed_channel_ends_for_both_sides() {
-    bounded(2, || {
-        let (mut sender, mut receiver) = many();
-        let closer = sender.try_clone().unwrap();
-        let all = Task::new(async move {
-            let mut items = Vec::new();
-            while let Some(item) = receiver.recv().await {
-                items.push(item);
-            }
-            items
-        });
-        let sends = Task::new(async move {
-            let mut sent = Vec::new();
-            for item in 1..=3 {
-                if sender.send(item).await.is_err() {
-                    break;
-                }
-                sent.push(item);
-            }
-            sent
-        });
-        let threads = [all, sends].map(|task| thread::spawn(move || task.run(3)));
-        closer.close_channel();
-        let tasks = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        let ended = finish(tasks);
-        assert_eq!(ended[0], ended[1]);
-        // Until now it was a sender that could have sent more.
-        drop(closer);
+    let (mut sender, mut receiver) = many();
+    let closer = sender.try_clone().unwrap();
+    let all = Task::new(async move {
+        let mut items = Vec::new();
+        while let Some(item) = receiver.recv().await {
+            items.push(item);
+        }
+        items
     });
+    let sends = Task::new(async move {
+        let mut sent = Vec::new();
+        for item in 1..=3 {
+            if sender.send(item).await.is_err() {
+                break;
+            }
+            sent.push(item);
+        }
+        sent
+    });
+    let threads = [all, sends].map(|task| thread::spawn(move || task.run(3)));
+    closer.close_channel();
+    let tasks = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let ended = finish(tasks);
+    assert_eq!(ended[0], ended[1]);
+    // Until now it was a sender that could have sent more.
+    drop(closer);
 }
 
 models! {
-    both_sides_of_one_to_one_park = both_sides_park(WaitStrategy::Park) {
+    both_sides_of_one_to_one_park [2] = both_sides_park(WaitStrategy::Park) {
         fails_without_the_ringers_fence: "doorbell.announce" => "a wake was lost",
         fails_without_the_waiters_fence: "doorbell.park" => "a wake was lost",
     }
-    a_spinning_end_parks_too = both_sides_park(WaitStrategy::SpinThenPark(1)) {}
-    a_late_permit_wakes_both_receivers = a_late_permit(true) {}
-    an_aborted_slot_wakes_the_receiver_behind_it = a_late_permit(false) {}
-    the_last_of_two_receivers_drops_all {
+    a_spinning_end_parks_too [2] = both_sides_park(WaitStrategy::SpinThenPark(1)) {}
+    a_late_permit_wakes_both_receivers [1] = a_late_permit(true) {}
+    an_aborted_slot_wakes_the_receiver_behind_it [2] = a_late_permit(false) {}
+    a_sender_goes_while_the_receiver_parks [3] {}
+    a_receiver_goes_while_the_sender_parks [3] {}
+    a_permit_is_sent_or_aborted [2] {}
+    all_of_several_ends_park [1] {}
+    a_cancelled_receiver_passes_its_wake_on [2] {}
+    a_cancelled_sender_passes_its_wake_on [2] {}
+    skipping_aborted_slots_makes_room [2] {}
+    the_last_sender_closes [1] {}
+    a_closed_channel_ends_for_both_sides [2] {}
+    the_last_of_two_receivers_drops_all [2] {
         fails_with_a_relaxed_leave: "channel-waiters.leave" => "an item is left",
     }
 }

@@ -151,27 +151,25 @@ fn a_task_returns_after_leaving_inside_its_wake() {
         }
     }
 
-    bounded(3, || {
-        let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
-        let task = Shared::new(Leaves(shared.clone(), loom::sync::atomic::AtomicBool::new(false)));
-        let waker = Waker::from(task.clone());
-        shared.0.park(&waker);
-        let ringer = beside(&shared, move |shared| {
-            for _ in 0..2 {
-                shared.1.fetch_add(1, Relaxed);
-                announce();
-                shared.0.ring();
-            }
-        });
-        task.1.swap(false, AcqRel);
-        shared.0.park(&waker);
-        let asleep = shared.1.load(Relaxed) < 2;
-        ringer.join().unwrap();
-        assert!(!asleep || task.1.load(Relaxed), "a wake was lost");
-        drop(waker);
-        shared.0.forget();
-        assert_eq!(Shared::strong_count(&task), 1, "the bell keeps a task in memory");
+    let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
+    let task = Shared::new(Leaves(shared.clone(), loom::sync::atomic::AtomicBool::new(false)));
+    let waker = Waker::from(task.clone());
+    shared.0.park(&waker);
+    let ringer = beside(&shared, move |shared| {
+        for _ in 0..2 {
+            shared.1.fetch_add(1, Relaxed);
+            announce();
+            shared.0.ring();
+        }
     });
+    task.1.swap(false, AcqRel);
+    shared.0.park(&waker);
+    let asleep = shared.1.load(Relaxed) < 2;
+    ringer.join().unwrap();
+    assert!(!asleep || task.1.load(Relaxed), "a wake was lost");
+    drop(waker);
+    shared.0.forget();
+    assert_eq!(Shared::strong_count(&task), 1, "the bell keeps a task in memory");
 }
 
 /// The registration at a bell passes from one task to another.
@@ -249,7 +247,7 @@ models! {
         fails_with_a_relaxed_forget: "kept.forget" => "Causality violation",
         fails_with_a_relaxed_forget_of_the_spare_cell: "spare.forget" => "Causality violation",
     }
-    a_task_returns_after_leaving_inside_its_wake {
+    a_task_returns_after_leaving_inside_its_wake [3] {
         fails_with_a_relaxed_load_of_the_kept_waker: "kept.look" => "a wake was lost",
         fails_with_a_relaxed_dropped: "kept.dropped",
     }

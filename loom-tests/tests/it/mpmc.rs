@@ -38,36 +38,32 @@ fn drain<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> Vec<usize> {
 
 /// One by one through a ring that is full after two: each slot is used twice.
 fn one_by_one() {
-    bounded(3, || {
-        let (mut producer, mut consumer) = ends::<2>();
-        let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
-        for item in 1..=4 {
-            assert_eq!(pop(&mut consumer), item);
-        }
-        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
-        writer.join().unwrap();
-    });
+    let (mut producer, mut consumer) = ends::<2>();
+    let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
+    for item in 1..=4 {
+        assert_eq!(pop(&mut consumer), item);
+    }
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    writer.join().unwrap();
 }
 
 /// Two writers and one reader: nothing is lost or doubled, and each writer's items are in order.
 fn two_writers() {
-    bounded(2, || {
-        let ring = ring::<4>();
-        let mut consumer = Mpmc::consumer(ring.clone());
-        let writers = [10, 20].map(|own| {
-            let mut producer = Mpmc::producer(ring.clone());
-            thread::spawn(move || (own..own + 2).for_each(|item| producer.try_push(item).unwrap()))
-        });
-        let mut popped = [0; 4].map(|_| pop(&mut consumer));
-        assert!(position(&popped, 10) < position(&popped, 11), "a writer's items changed places");
-        assert!(position(&popped, 20) < position(&popped, 21), "a writer's items changed places");
-        popped.sort_unstable();
-        assert_eq!(popped, [10, 11, 20, 21]);
-        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
-        for writer in writers {
-            writer.join().unwrap();
-        }
+    let ring = ring::<4>();
+    let mut consumer = Mpmc::consumer(ring.clone());
+    let writers = [10, 20].map(|own| {
+        let mut producer = Mpmc::producer(ring.clone());
+        thread::spawn(move || (own..own + 2).for_each(|item| producer.try_push(item).unwrap()))
     });
+    let mut popped = [0; 4].map(|_| pop(&mut consumer));
+    assert!(position(&popped, 10) < position(&popped, 11), "a writer's items changed places");
+    assert!(position(&popped, 20) < position(&popped, 21), "a writer's items changed places");
+    popped.sort_unstable();
+    assert_eq!(popped, [10, 11, 20, 21]);
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    for writer in writers {
+        writer.join().unwrap();
+    }
 }
 
 fn position(items: &[usize], item: usize) -> Option<usize> {
@@ -76,308 +72,279 @@ fn position(items: &[usize], item: usize) -> Option<usize> {
 
 /// Two writers want the last slot: one of them is refused until the reader has made room.
 fn two_writers_and_a_full_ring() {
-    bounded(2, || {
-        let ring = ring::<2>();
-        let mut consumer = Mpmc::consumer(ring.clone());
-        let mut producer = Mpmc::producer(ring.clone());
-        push(&mut producer, 1);
-        let mut other = Mpmc::producer(ring.clone());
-        let writer = thread::spawn(move || other.try_push(2).is_ok());
-        let first = producer.try_push(3).is_ok();
-        assert_eq!(pop(&mut consumer), 1);
-        let third = producer.try_push(4).is_ok();
-        let second = writer.join().unwrap();
-        let rest: Vec<usize> = consumer.collect();
-        let mut expected = vec![2, 3, 4];
-        expected.retain(|item| [second, first, third][item - 2]);
-        let mut sorted = rest.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, expected);
-        assert!(!(first && third) || position(&rest, 3) < position(&rest, 4), "changed places");
-        assert!(first || second, "both were refused, and there was a slot");
-    });
+    let ring = ring::<2>();
+    let mut consumer = Mpmc::consumer(ring.clone());
+    let mut producer = Mpmc::producer(ring.clone());
+    push(&mut producer, 1);
+    let mut other = Mpmc::producer(ring.clone());
+    let writer = thread::spawn(move || other.try_push(2).is_ok());
+    let first = producer.try_push(3).is_ok();
+    assert_eq!(pop(&mut consumer), 1);
+    let third = producer.try_push(4).is_ok();
+    let second = writer.join().unwrap();
+    let rest: Vec<usize> = consumer.collect();
+    let mut expected = vec![2, 3, 4];
+    expected.retain(|item| [second, first, third][item - 2]);
+    let mut sorted = rest.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected);
+    assert!(!(first && third) || position(&rest, 3) < position(&rest, 4), "changed places");
+    assert!(first || second, "both were refused, and there was a slot");
 }
 
 /// Two readers share what one writer pushes, one by one and by a batch claim; a slot is used again.
 fn two_readers() {
-    bounded(2, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut other = Mpmc::consumer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring);
-        push(&mut producer, 1);
-        push(&mut producer, 2);
-        let reader = thread::spawn(move || {
-            let mut sum = 0;
-            // Refused if the other writer was first.
-            _ = other.pop_many(2, |item| sum = sum * 10 + item);
-            sum
-        });
-        let first = consumer.try_pop();
-        push(&mut producer, 3);
-        let sum = reader.join().unwrap();
-        let rest: Vec<usize> = consumer.collect();
-        match (first, sum) {
-            (Ok(1), 0) => assert_eq!(rest, [2, 3]),
-            (Ok(1), 2) | (Err(_), 12) => assert_eq!(rest, [3]),
-            (Ok(1), 23) | (Err(_), 123) => assert_eq!(rest, []),
-            // The other reader was first and saw only one item.
-            (Ok(2), 1) => assert_eq!(rest, [3]),
-            odd => panic!("lost, doubled or out of order: {odd:?}, then {rest:?}"),
-        }
+    let ring = ring::<2>();
+    let mut producer = Mpmc::producer(ring.clone());
+    let mut other = Mpmc::consumer(ring.clone());
+    let mut consumer = Mpmc::consumer(ring);
+    push(&mut producer, 1);
+    push(&mut producer, 2);
+    let reader = thread::spawn(move || {
+        let mut sum = 0;
+        // Refused if the other writer was first.
+        _ = other.pop_many(2, |item| sum = sum * 10 + item);
+        sum
     });
+    let first = consumer.try_pop();
+    push(&mut producer, 3);
+    let sum = reader.join().unwrap();
+    let rest: Vec<usize> = consumer.collect();
+    match (first, sum) {
+        (Ok(1), 0) => assert_eq!(rest, [2, 3]),
+        (Ok(1), 2) | (Err(_), 12) => assert_eq!(rest, [3]),
+        (Ok(1), 23) | (Err(_), 123) => assert_eq!(rest, []),
+        // The other reader was first and saw only one item.
+        (Ok(2), 1) => assert_eq!(rest, [3]),
+        odd => panic!("lost, doubled or out of order: {odd:?}, then {rest:?}"),
+    }
 }
 
 /// A batch is one claim: the other writer's item comes before or after it, and a reader that sees
 /// its first item can take all.
 fn batches() {
-    bounded(2, || {
-        let ring = ring::<4>();
-        let mut consumer = Mpmc::consumer(ring.clone());
-        let (mut batches, mut singles) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring));
-        let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), Ok(3)));
-        let single = thread::spawn(move || singles.try_push(9).unwrap());
-        let mut popped = Vec::new();
-        while popped.len() < 4 {
-            let before = popped.len();
-            match consumer.pop_many(4, |item| popped.push(item)) {
-                Ok(_) if popped[before] == 1 => assert!(popped.len() >= before + 3, "a torn batch"),
-                Ok(_) => {}
-                Err(_) => thread::yield_now(),
-            }
+    let ring = ring::<4>();
+    let mut consumer = Mpmc::consumer(ring.clone());
+    let (mut batches, mut singles) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring));
+    let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), Ok(3)));
+    let single = thread::spawn(move || singles.try_push(9).unwrap());
+    let mut popped = Vec::new();
+    while popped.len() < 4 {
+        let before = popped.len();
+        match consumer.pop_many(4, |item| popped.push(item)) {
+            Ok(_) if popped[before] == 1 => assert!(popped.len() >= before + 3, "a torn batch"),
+            Ok(_) => {}
+            Err(_) => thread::yield_now(),
         }
-        assert!(popped == [9, 1, 2, 3] || popped == [1, 2, 3, 9], "{popped:?}");
-        batch.join().unwrap();
-        single.join().unwrap();
-    });
+    }
+    assert!(popped == [9, 1, 2, 3] || popped == [1, 2, 3, 9], "{popped:?}");
+    batch.join().unwrap();
+    single.join().unwrap();
 }
 
 /// Batches around the end of the ring, against a reader that makes room one by one.
 fn batches_wrap_around() {
-    bounded(3, || {
-        let (mut producer, mut consumer) = ends::<2>();
-        push(&mut producer, 1);
-        let writer = thread::spawn(move || {
-            let mut items = &[2, 3, 4][..];
-            while !items.is_empty() {
-                items = &items[producer.push_slice(items).unwrap_or(0)..];
-                thread::yield_now();
-            }
-        });
-        for item in 1..=4 {
-            assert_eq!(pop(&mut consumer), item);
+    let (mut producer, mut consumer) = ends::<2>();
+    push(&mut producer, 1);
+    let writer = thread::spawn(move || {
+        let mut items = &[2, 3, 4][..];
+        while !items.is_empty() {
+            items = &items[producer.push_slice(items).unwrap_or(0)..];
+            thread::yield_now();
         }
-        writer.join().unwrap();
     });
+    for item in 1..=4 {
+        assert_eq!(pop(&mut consumer), item);
+    }
+    writer.join().unwrap();
 }
 
 /// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap
 /// later.
 fn aborted() {
-    bounded(3, || {
-        let ring = ring::<2>();
-        let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-        let mut consumer = Mpmc::consumer(ring);
-        let mut grant = first.grant(2).unwrap();
-        let other = thread::spawn(move || {
-            let mut popped = 0;
-            while popped == 0 {
-                _ = second.try_push(2);
-                popped = consumer.try_pop().unwrap_or(0);
-                thread::yield_now();
-            }
-            assert_eq!(popped, 2, "an item of an aborted push was read");
-        });
-        grant.push(1).unwrap();
-        drop(grant);
-        other.join().unwrap();
+    let ring = ring::<2>();
+    let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+    let mut consumer = Mpmc::consumer(ring);
+    let mut grant = first.grant(2).unwrap();
+    let other = thread::spawn(move || {
+        let mut popped = 0;
+        while popped == 0 {
+            _ = second.try_push(2);
+            popped = consumer.try_pop().unwrap_or(0);
+            thread::yield_now();
+        }
+        assert_eq!(popped, 2, "an item of an aborted push was read");
     });
+    grant.push(1).unwrap();
+    drop(grant);
+    other.join().unwrap();
 }
 
 /// The last reader drops what is there while two writers push: each item is dropped once.
 fn discarded() {
-    bounded(2, || {
-        let kept = std::sync::Arc::new(());
-        let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
-        let mut consumer = Mpmc::consumer(ring.clone());
-        let writers = [0, 1].map(|_| {
-            let (mut producer, item) = (Mpmc::producer(ring.clone()), kept.clone());
-            thread::spawn(move || drop(producer.try_push(item)))
-        });
-        consumer.discard();
-        for writer in writers {
-            writer.join().unwrap();
-        }
-        assert_eq!(consumer.try_pop(), Err(PopError::Closed));
-        drop((consumer, ring));
-        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+    let kept = std::sync::Arc::new(());
+    let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
+    let mut consumer = Mpmc::consumer(ring.clone());
+    let writers = [0, 1].map(|_| {
+        let (mut producer, item) = (Mpmc::producer(ring.clone()), kept.clone());
+        thread::spawn(move || drop(producer.try_push(item)))
     });
+    consumer.discard();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    assert_eq!(consumer.try_pop(), Err(PopError::Closed));
+    drop((consumer, ring));
+    assert_eq!(std::sync::Arc::strong_count(&kept), 1);
 }
 
 /// A slot is used again just before a reader drops what is there. That reader may still see the
 /// stamp of the lap before, and must not drop the item of that lap a second time.
 fn discarded_beside_another_reader() {
-    bounded(2, || {
-        let kept = std::sync::Arc::new(());
-        let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
-        let mut producer = Mpmc::producer(ring.clone());
-        let (mut one, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring.clone()));
-        (0..2).for_each(|_| producer.try_push(kept.clone()).unwrap());
-        let thread = beside(&kept, move |item| {
-            drop(one.try_pop());
-            drop(producer.try_push(item));
-        });
-        other.discard();
-        thread.join().unwrap();
-        drop((other, ring));
-        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+    let kept = std::sync::Arc::new(());
+    let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
+    let mut producer = Mpmc::producer(ring.clone());
+    let (mut one, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring.clone()));
+    (0..2).for_each(|_| producer.try_push(kept.clone()).unwrap());
+    let thread = beside(&kept, move |item| {
+        drop(one.try_pop());
+        drop(producer.try_push(item));
     });
+    other.discard();
+    thread.join().unwrap();
+    drop((other, ring));
+    assert_eq!(std::sync::Arc::strong_count(&kept), 1);
 }
 
 /// A partly filled grant: the items are read, the rest is skipped.
 fn partly_filled() {
-    bounded(3, || {
-        let (mut producer, mut consumer) = ends::<4>();
-        let writer = thread::spawn(move || {
-            let mut grant = producer.grant(3).unwrap();
-            grant.push(1).unwrap();
-            grant.push(2).unwrap();
-            assert_eq!(grant.commit(), 2);
-            producer.try_push(3).unwrap();
-        });
-        for item in 1..=3 {
-            assert_eq!(pop(&mut consumer), item);
-        }
-        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
-        writer.join().unwrap();
+    let (mut producer, mut consumer) = ends::<4>();
+    let writer = thread::spawn(move || {
+        let mut grant = producer.grant(3).unwrap();
+        grant.push(1).unwrap();
+        grant.push(2).unwrap();
+        assert_eq!(grant.commit(), 2);
+        producer.try_push(3).unwrap();
     });
+    for item in 1..=3 {
+        assert_eq!(pop(&mut consumer), item);
+    }
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+    writer.join().unwrap();
 }
 
 /// A push that races with the close was accepted and is read before the end, or was refused.
 fn close_from_the_readers_side() {
-    bounded(3, || {
-        let (mut producer, mut consumer) = ends::<2>();
-        let writer = thread::spawn(move || {
-            (1..=2).take_while(|item| producer.try_push(*item).is_ok()).count()
-        });
-        consumer.clone().close();
-        let popped = drain(&mut consumer);
-        assert!(popped.iter().copied().eq(1..=popped.len()));
-        assert_eq!(writer.join().unwrap(), popped.len(), "a push was taken and is never read");
-    });
+    let (mut producer, mut consumer) = ends::<2>();
+    let writer =
+        thread::spawn(move || (1..=2).take_while(|item| producer.try_push(*item).is_ok()).count());
+    consumer.clone().close();
+    let popped = drain(&mut consumer);
+    assert!(popped.iter().copied().eq(1..=popped.len()));
+    assert_eq!(writer.join().unwrap(), popped.len(), "a push was taken and is never read");
 }
 
 /// One writer closes the ring while another one pushes and a reader drains.
 fn close_from_the_writers_side() {
-    bounded(2, || {
-        let ring = ring::<2>();
-        let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-        let mut consumer = Mpmc::consumer(ring);
-        let closer = thread::spawn(move || {
-            first.try_push(1).unwrap();
-            first.close();
-        });
-        let writer = thread::spawn(move || match second.try_push(2) {
-            Ok(()) => true,
-            Err(PushError::Closed(item)) => {
-                assert_eq!(item, 2);
-                false
-            }
-            Err(PushError::Full(_)) => panic!("there is room for both"),
-        });
-        let mut popped = drain(&mut consumer);
-        closer.join().unwrap();
-        let both = writer.join().unwrap();
-        popped.sort_unstable();
-        assert_eq!(popped, if both { vec![1, 2] } else { vec![1] });
+    let ring = ring::<2>();
+    let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+    let mut consumer = Mpmc::consumer(ring);
+    let closer = thread::spawn(move || {
+        first.try_push(1).unwrap();
+        first.close();
     });
+    let writer = thread::spawn(move || match second.try_push(2) {
+        Ok(()) => true,
+        Err(PushError::Closed(item)) => {
+            assert_eq!(item, 2);
+            false
+        }
+        Err(PushError::Full(_)) => panic!("there is room for both"),
+    });
+    let mut popped = drain(&mut consumer);
+    closer.join().unwrap();
+    let both = writer.join().unwrap();
+    popped.sort_unstable();
+    assert_eq!(popped, if both { vec![1, 2] } else { vec![1] });
 }
 
 /// The reader remembers an old position, while a writer and another reader use the slot again.
 fn a_reader_that_is_behind() {
-    bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let (mut behind, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring));
-        for item in 1..=3 {
-            push(&mut producer, item);
-            assert_eq!(pop(&mut other), item);
-        }
-        push(&mut producer, 4);
-        let writer = thread::spawn(move || producer.try_push(5).unwrap());
-        let reader = thread::spawn(move || other.try_pop().ok());
-        let first = behind.try_pop().ok();
-        writer.join().unwrap();
-        let second = reader.join().unwrap();
-        let mut popped: Vec<usize> = first.into_iter().chain(second).collect();
-        assert_ne!((first, second), (None, None), "4 was there before");
-        popped.extend(behind);
-        popped.sort_unstable();
-        assert_eq!(popped, [4, 5], "lost or doubled");
-    });
+    let ring = ring::<2>();
+    let mut producer = Mpmc::producer(ring.clone());
+    let (mut behind, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring));
+    for item in 1..=3 {
+        push(&mut producer, item);
+        assert_eq!(pop(&mut other), item);
+    }
+    push(&mut producer, 4);
+    let writer = thread::spawn(move || producer.try_push(5).unwrap());
+    let reader = thread::spawn(move || other.try_pop().ok());
+    let first = behind.try_pop().ok();
+    writer.join().unwrap();
+    let second = reader.join().unwrap();
+    let mut popped: Vec<usize> = first.into_iter().chain(second).collect();
+    assert_ne!((first, second), (None, None), "4 was there before");
+    popped.extend(behind);
+    popped.sort_unstable();
+    assert_eq!(popped, [4, 5], "lost or doubled");
 }
 
 /// The writer remembers a position of the lap before, while a reader frees a slot and another
 /// writer takes one.
 fn a_writer_that_is_behind() {
-    bounded(2, || {
-        let ring = ring::<2>();
-        let (mut behind, mut other) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
-        let mut consumer = Mpmc::consumer(ring);
-        push(&mut other, 1);
-        push(&mut other, 2);
-        assert_eq!(pop(&mut consumer), 1);
-        let writer = thread::spawn(move || other.try_push(3).is_ok());
-        let reader = thread::spawn(move || {
-            assert_eq!(pop(&mut consumer), 2);
-            consumer
-        });
-        let pushed = behind.try_push(4).is_ok();
-        let other = writer.join().unwrap();
-        let mut rest: Vec<usize> = reader.join().unwrap().collect();
-        rest.sort_unstable();
-        let mut expected = vec![3, 4];
-        expected.retain(|item| [other, pushed][item - 3]);
-        assert_eq!(rest, expected, "lost or doubled");
-        assert!(pushed || other, "both were refused, and there was a slot");
+    let ring = ring::<2>();
+    let (mut behind, mut other) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+    let mut consumer = Mpmc::consumer(ring);
+    push(&mut other, 1);
+    push(&mut other, 2);
+    assert_eq!(pop(&mut consumer), 1);
+    let writer = thread::spawn(move || other.try_push(3).is_ok());
+    let reader = thread::spawn(move || {
+        assert_eq!(pop(&mut consumer), 2);
+        consumer
     });
+    let pushed = behind.try_push(4).is_ok();
+    let other = writer.join().unwrap();
+    let mut rest: Vec<usize> = reader.join().unwrap().collect();
+    rest.sort_unstable();
+    let mut expected = vec![3, 4];
+    expected.retain(|item| [other, pushed][item - 3]);
+    assert_eq!(rest, expected, "lost or doubled");
+    assert!(pushed || other, "both were refused, and there was a slot");
 }
 
 /// The slot at the remembered position is free, and the ring is closed: the push is refused, or its
 /// item is read.
 fn closed_behind_a_free_slot() {
-    bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        let mut consumer = Mpmc::consumer(ring.clone());
-        push(&mut producer, 1);
-        assert_eq!(pop(&mut consumer), 1);
-        let mut behind = producer.clone();
-        push(&mut producer, 2);
-        let closer = thread::spawn(move || ring.close());
-        let pushed = behind.try_push(3).is_ok();
-        let rest: Vec<usize> = consumer.by_ref().collect();
-        assert_eq!(rest, if pushed { vec![2, 3] } else { vec![2] });
-        closer.join().unwrap();
-        assert_eq!(consumer.try_pop(), Err(PopError::Closed), "an item after the end");
-        assert_eq!(behind.try_push(4), Err(PushError::Closed(4)));
-    });
+    let ring = ring::<2>();
+    let mut producer = Mpmc::producer(ring.clone());
+    let mut consumer = Mpmc::consumer(ring.clone());
+    push(&mut producer, 1);
+    assert_eq!(pop(&mut consumer), 1);
+    let mut behind = producer.clone();
+    push(&mut producer, 2);
+    let closer = thread::spawn(move || ring.close());
+    let pushed = behind.try_push(3).is_ok();
+    let rest: Vec<usize> = consumer.by_ref().collect();
+    assert_eq!(rest, if pushed { vec![2, 3] } else { vec![2] });
+    closer.join().unwrap();
+    assert_eq!(consumer.try_pop(), Err(PopError::Closed), "an item after the end");
+    assert_eq!(behind.try_push(4), Err(PushError::Closed(4)));
 }
 
 /// A full ring that is closed refuses with `Closed` once the close is visible, although the tail is
 /// not loaded.
 fn closed_behind_a_full_slot() {
-    bounded(3, || {
-        let ring = ring::<2>();
-        let mut producer = Mpmc::producer(ring.clone());
-        push(&mut producer, 1);
-        push(&mut producer, 2);
-        let closer = thread::spawn(move || ring.close());
-        let refused = producer.try_push(3);
-        assert!(matches!(refused, Err(PushError::Full(3) | PushError::Closed(3))));
-        closer.join().unwrap();
-        assert_eq!(producer.try_push(3), Err(PushError::Closed(3)));
-    });
+    let ring = ring::<2>();
+    let mut producer = Mpmc::producer(ring.clone());
+    push(&mut producer, 1);
+    push(&mut producer, 2);
+    let closer = thread::spawn(move || ring.close());
+    let refused = producer.try_push(3);
+    assert!(matches!(refused, Err(PushError::Full(3) | PushError::Closed(3))));
+    closer.join().unwrap();
+    assert_eq!(producer.try_push(3), Err(PushError::Closed(3)));
 }
 
 /// `Empty` is about the next slot only: a pop gets it behind an unfinished push, although a later
@@ -408,46 +375,46 @@ fn empty_behind_an_unfinished_push() {
 }
 
 models! {
-    one_by_one {
+    one_by_one [3] {
         fails_with_a_relaxed_push: "mpmc.push",
         fails_with_a_relaxed_look: "mpmc.look",
         fails_with_relaxed_room: "mpmc.room",
         fails_with_a_relaxed_free: "mpmc.free",
     }
-    two_writers {
+    two_writers [2] {
         fails_with_a_relaxed_push: "mpmc.push",
     }
-    two_writers_and_a_full_ring {
+    two_writers_and_a_full_ring [2] {
         fails_with_relaxed_room: "mpmc.room",
         fails_with_a_relaxed_free: "mpmc.free",
     }
-    two_readers {
+    two_readers [2] {
         fails_with_a_relaxed_free: "mpmc.free",
     }
-    batches {}
-    batches_wrap_around {
+    batches [2] {}
+    batches_wrap_around [3] {
         fails_with_a_relaxed_look: "mpmc.look",
         fails_with_relaxed_room: "mpmc.room",
     }
-    aborted {
+    aborted [3] {
         fails_with_a_relaxed_skip: "mpmc.skip",
     }
-    discarded {
+    discarded [2] {
         fails_with_a_relaxed_push: "mpmc.push",
         fails_with_a_relaxed_look: "mpmc.look",
     }
-    discarded_beside_another_reader {}
-    partly_filled {}
-    close_from_the_readers_side {}
-    close_from_the_writers_side {}
-    a_reader_that_is_behind {
+    discarded_beside_another_reader [2] {}
+    partly_filled [3] {}
+    close_from_the_readers_side [3] {}
+    close_from_the_writers_side [2] {}
+    a_reader_that_is_behind [3] {
         fails_with_a_relaxed_push: "mpmc.push",
         fails_with_a_relaxed_look: "mpmc.look",
     }
-    a_writer_that_is_behind {
+    a_writer_that_is_behind [2] {
         fails_with_relaxed_room: "mpmc.room",
         fails_with_a_relaxed_free: "mpmc.free",
     }
-    closed_behind_a_free_slot {}
-    closed_behind_a_full_slot {}
+    closed_behind_a_free_slot [3] {}
+    closed_behind_a_full_slot [3] {}
 }

@@ -3,21 +3,21 @@
 
 use loom::thread;
 use mycelium_core::channel::reply::{Outcome, ReplySlot, Replying};
-use mycelium_loom_tests::{Woken, bounded, models};
+use mycelium_loom_tests::{Woken, models};
 
 models! {
-    replied {
+    replied [3] {
         fails_with_a_relaxed_end: "reply.end",
         fails_with_a_relaxed_look: "reply.look",
         fails_with_a_relaxed_wait: "reply.wait",
     }
-    used_again {
+    used_again [5] {
         fails_with_a_relaxed_open: "reply.open",
         fails_with_a_relaxed_leave: "reply.leave",
     }
-    cancelled {}
-    waits_with_another_waker {}
-    freed_by_the_last {}
+    cancelled [3] {}
+    waits_with_another_waker [3] {}
+    freed_by_the_last [2] {}
 }
 
 type Slot = ReplySlot<(), usize, usize>;
@@ -33,84 +33,74 @@ fn answer(replying: Replying<(), usize, usize>) -> thread::JoinHandle<bool> {
 
 /// The task checks, waits, and checks once more: it has the reply, or was woken.
 fn replied() {
-    bounded(3, || {
-        let mut slot = Slot::new(());
-        let (mut awaiting, replying) = slot.open(&7).unwrap();
-        let answers = answer(replying);
-        let woken = Woken::new();
-        let waits = awaiting.outcome() != Outcome::Replied(&8) && awaiting.register(&woken.waker());
-        if !waits {
-            assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
-        }
-        assert!(answers.join().unwrap());
-        assert_eq!(woken.get(), waits);
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    let answers = answer(replying);
+    let woken = Woken::new();
+    let waits = awaiting.outcome() != Outcome::Replied(&8) && awaiting.register(&woken.waker());
+    if !waits {
         assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
-    });
+    }
+    assert!(answers.join().unwrap());
+    assert_eq!(woken.get(), waits);
+    assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
 }
 
 /// A second request in the same slot, as soon as the first one's sides are gone.
 fn used_again() {
-    bounded(5, || {
-        let mut slot = Slot::new(());
-        let (mut awaiting, replying) = slot.open(&7).unwrap();
-        let answers = answer(replying);
-        let first = Woken::new();
-        awaiting.register(&first.waker());
-        if awaiting.outcome() == Outcome::Replied(&8) {
-            drop(awaiting);
-            if let Some((mut awaiting, replying)) = slot.open(&20) {
-                assert_eq!(awaiting.outcome(), Outcome::Queued);
-                let second = Woken::new();
-                assert!(awaiting.register(&second.waker()));
-                assert!(replying.take());
-                assert!(replying.reply(&21).is_ok());
-                assert!(second.get());
-                assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
-            }
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    let answers = answer(replying);
+    let first = Woken::new();
+    awaiting.register(&first.waker());
+    if awaiting.outcome() == Outcome::Replied(&8) {
+        drop(awaiting);
+        if let Some((mut awaiting, replying)) = slot.open(&20) {
+            assert_eq!(awaiting.outcome(), Outcome::Queued);
+            let second = Woken::new();
+            assert!(awaiting.register(&second.waker()));
+            assert!(replying.take());
+            assert!(replying.reply(&21).is_ok());
+            assert!(second.get());
+            assert_eq!(awaiting.outcome(), Outcome::Replied(&21));
         }
-        assert!(answers.join().unwrap());
-    });
+    }
+    assert!(answers.join().unwrap());
 }
 
 /// The two sides end a request at the same time: one of them does.
 fn cancelled() {
-    bounded(3, || {
-        let mut slot = Slot::new(());
-        let (awaiting, replying) = slot.open(&7).unwrap();
-        let answers = answer(replying);
-        let cancelled = awaiting.cancel();
-        let replied = answers.join().unwrap();
-        assert_eq!(cancelled.is_none(), replied);
-        let outcome = if replied { Outcome::Replied(&8) } else { Outcome::Cancelled };
-        assert_eq!(awaiting.outcome(), outcome);
-    });
+    let mut slot = Slot::new(());
+    let (awaiting, replying) = slot.open(&7).unwrap();
+    let answers = answer(replying);
+    let cancelled = awaiting.cancel();
+    let replied = answers.join().unwrap();
+    assert_eq!(cancelled.is_none(), replied);
+    let outcome = if replied { Outcome::Replied(&8) } else { Outcome::Cancelled };
+    assert_eq!(awaiting.outcome(), outcome);
 }
 
 /// The task moves: it waits with one waker, and then with another.
 fn waits_with_another_waker() {
-    bounded(3, || {
-        let mut slot = Slot::new(());
-        let (mut awaiting, replying) = slot.open(&7).unwrap();
-        assert!(awaiting.register(&Woken::new().waker()));
-        let answers = answer(replying);
-        let woken = Woken::new();
-        let waits = awaiting.register(&woken.waker());
-        assert!(answers.join().unwrap());
-        assert_eq!(woken.get(), waits);
-        assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
-    });
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    assert!(awaiting.register(&Woken::new().waker()));
+    let answers = answer(replying);
+    let woken = Woken::new();
+    let waits = awaiting.register(&woken.waker());
+    assert!(answers.join().unwrap());
+    assert_eq!(woken.get(), waits);
+    assert_eq!(awaiting.outcome(), Outcome::Replied(&8));
 }
 
 /// All three parts go at the same time.
 fn freed_by_the_last() {
-    bounded(2, || {
-        let mut slot = Slot::new(());
-        let (mut awaiting, replying) = slot.open(&7).unwrap();
-        awaiting.register(&Woken::new().waker());
-        let answers = answer(replying);
-        let keeper = thread::spawn(move || drop(slot));
-        drop(awaiting);
-        keeper.join().unwrap();
-        assert!(answers.join().unwrap());
-    });
+    let mut slot = Slot::new(());
+    let (mut awaiting, replying) = slot.open(&7).unwrap();
+    awaiting.register(&Woken::new().waker());
+    let answers = answer(replying);
+    let keeper = thread::spawn(move || drop(slot));
+    drop(awaiting);
+    keeper.join().unwrap();
+    assert!(answers.join().unwrap());
 }

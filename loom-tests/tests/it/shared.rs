@@ -138,376 +138,348 @@ fn push_and_close(mut producer: Producer<Ours>, sequences: core::ops::Range<usiz
 /// A reader joins in the other process while the writer is at the end of its room. The writer does
 /// not pass it.
 fn a_reader_joins_in_the_other_process() {
-    bounded(2, || {
-        let (ring, mut producer, _proxy) = shared(1, true);
-        producer.try_push(&content(0), 16).unwrap();
-        let writer = thread::spawn(move || push_and_close(producer, 1..4));
-        let mut reader = Broadcast::gating(ring.clone()).unwrap();
-        assert_eq!(read(&mut reader, false), Peek::Closed);
-        writer.join().unwrap();
-        assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
-    });
+    let (ring, mut producer, _proxy) = shared(1, true);
+    producer.try_push(&content(0), 16).unwrap();
+    let writer = thread::spawn(move || push_and_close(producer, 1..4));
+    let mut reader = Broadcast::gating(ring.clone()).unwrap();
+    assert_eq!(read(&mut reader, false), Peek::Closed);
+    writer.join().unwrap();
+    assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
 }
 
 /// A reader joins at a message that another one holds, which then leaves. That one has the lower
 /// entry, or not.
 fn takes_over(holder_is_lower: bool) {
-    bounded(3, move || {
-        let (ring, mut producer, _proxy) = shared(2, true);
-        let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
-        if !holder_is_lower {
-            holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
-        }
-        producer.try_push(&content(0), 16).unwrap();
-        let writer = thread::spawn(move || push_and_close(producer, 1..4));
-        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
-        drop(holder);
-        assert_eq!(read(&mut reader, false), Peek::Closed);
-        writer.join().unwrap();
-    });
+    let (ring, mut producer, _proxy) = shared(2, true);
+    let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
+    if !holder_is_lower {
+        holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
+    }
+    producer.try_push(&content(0), 16).unwrap();
+    let writer = thread::spawn(move || push_and_close(producer, 1..4));
+    let mut reader = Broadcast::gating_from(ring, 0).unwrap();
+    drop(holder);
+    assert_eq!(read(&mut reader, false), Peek::Closed);
+    writer.join().unwrap();
 }
 
 /// The model reaches what `Broadcast::gating_from` forbids.
 #[test]
 #[should_panic]
 fn a_reader_in_the_lower_entry_cannot_take_over() {
-    takes_over(false);
+    bounded(3, || takes_over(false));
 }
 
 /// The same, while another thread of the writer's process imports the position.
 fn a_reader_joins_beside_an_import() {
-    bounded(2, || {
-        let (ring, mut producer, proxy) = shared(1, false);
-        producer.try_push(&content(0), 16).unwrap();
-        let importer = beside(&ring.storage().cursors, move |cursors| {
-            proxy.import(|| ReaderWords::slowest(&*cursors, false));
-            proxy
-        });
-        let writer = thread::spawn(move || push_and_close(producer, 1..4));
-        let mut reader = Broadcast::gating(ring).unwrap();
-        assert_eq!(read(&mut reader, false), Peek::Closed);
-        writer.join().unwrap();
-        importer.join().unwrap();
+    let (ring, mut producer, proxy) = shared(1, false);
+    producer.try_push(&content(0), 16).unwrap();
+    let importer = beside(&ring.storage().cursors, move |cursors| {
+        proxy.import(|| ReaderWords::slowest(&*cursors, false));
+        proxy
     });
+    let writer = thread::spawn(move || push_and_close(producer, 1..4));
+    let mut reader = Broadcast::gating(ring).unwrap();
+    assert_eq!(read(&mut reader, false), Peek::Closed);
+    writer.join().unwrap();
+    importer.join().unwrap();
 }
 
 /// What the other process has read is written again only after the reader has finished with it:
 /// if the writer imports or a third thread passes the position on, and if the reader has only left.
 /// The words are plain ones here, so that the checker reports a store that comes too early.
 fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
-    bounded(2, move || {
-        let (ring, mut producer, proxy) = shared(1, writer_imports);
-        let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
-        for sequence in 0..2 {
-            producer.try_push(&content(sequence), 16).unwrap();
+    let (ring, mut producer, proxy) = shared(1, writer_imports);
+    let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
+    let cursors = ring.storage().cursors.clone();
+    let mut reader = Broadcast::gating_from(ring, 0).unwrap();
+    let reading = beside(&words, move |words| {
+        assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+        // SAFETY: the writer waits for this reader, which loom checks.
+        words[0].with(|word| assert_eq!(unsafe { *word }, 0));
+        if leaves {
+            drop(reader);
+            return None;
         }
-        let cursors = ring.storage().cursors.clone();
-        let mut reader = Broadcast::gating_from(ring, 0).unwrap();
-        let reading = beside(&words, move |words| {
-            assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
-            // SAFETY: the writer waits for this reader, which loom checks.
-            words[0].with(|word| assert_eq!(unsafe { *word }, 0));
-            if leaves {
-                drop(reader);
-                return None;
-            }
-            assert!(reader.advance());
-            Some(reader)
-        });
-        let import = |proxy: ProxyReader<Ours>| {
-            thread::spawn(move || {
-                proxy.import(|| ReaderWords::slowest(&*cursors, false));
-                proxy
-            })
-        };
-        // Without the proxy the writer would wait for nobody.
-        let proxy = if writer_imports { Ok(proxy) } else { Err(import(proxy)) };
-        if producer.try_push(&content(2), 16).is_ok() {
-            // SAFETY: as above.
-            words[0].with_mut(|word| unsafe { *word = 2 });
-        }
-        reading.join().unwrap();
-        _ = proxy.map_err(|importer| importer.join().unwrap());
+        assert!(reader.advance());
+        Some(reader)
     });
+    let import = |proxy: ProxyReader<Ours>| {
+        thread::spawn(move || {
+            proxy.import(|| ReaderWords::slowest(&*cursors, false));
+            proxy
+        })
+    };
+    // Without the proxy the writer would wait for nobody.
+    let proxy = if writer_imports { Ok(proxy) } else { Err(import(proxy)) };
+    if producer.try_push(&content(2), 16).is_ok() {
+        // SAFETY: as above.
+        words[0].with_mut(|word| unsafe { *word = 2 });
+    }
+    reading.join().unwrap();
+    _ = proxy.map_err(|importer| importer.join().unwrap());
 }
 
 /// Once a thread has imported a position, the writer sees it at each check, also if another thread
 /// is in the middle of the same import.
 fn an_import_counts_when_it_returns() {
-    bounded(3, || {
-        let (_, mut producer, proxy) = shared(1, false);
-        for sequence in 0..2 {
-            producer.try_push(&content(sequence), 16).unwrap();
-        }
-        let writer = beside(proxy.ring(), move |ring| {
-            ring.import(CLAIM, || Some(None));
-            producer.try_push(&content(2), 16).expect("nobody gates");
-        });
-        proxy.import(|| None);
-        writer.join().unwrap();
+    let (_, mut producer, proxy) = shared(1, false);
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
+    let writer = beside(proxy.ring(), move |ring| {
+        ring.import(CLAIM, || Some(None));
+        producer.try_push(&content(2), 16).expect("nobody gates");
     });
+    proxy.import(|| None);
+    writer.join().unwrap();
 }
 
 /// The entry of a proxy that is gone is claimed by a reader of the writer's process, while the
 /// writer imports for the proxy. Such a reader borrows, so the checker reports it if it is passed.
 fn the_entry_of_a_proxy_changes_hands() {
-    bounded(2, || {
-        let (_, mut producer, proxy) = shared(1, true);
-        let ring = proxy.ring().clone();
-        producer.try_push(&content(0), 16).unwrap();
-        let writer = thread::spawn(move || push_and_close(producer, 1..4));
-        drop(proxy);
-        let mut reader = Broadcast::gating(ring).unwrap();
-        assert_eq!(read(&mut reader, false), Peek::Closed);
-        writer.join().unwrap();
-    });
+    let (_, mut producer, proxy) = shared(1, true);
+    let ring = proxy.ring().clone();
+    producer.try_push(&content(0), 16).unwrap();
+    let writer = thread::spawn(move || push_and_close(producer, 1..4));
+    drop(proxy);
+    let mut reader = Broadcast::gating(ring).unwrap();
+    assert_eq!(read(&mut reader, false), Peek::Closed);
+    writer.join().unwrap();
 }
 
 /// A reader is evicted while it joins, or copies a message. It never gets a torn one, and learns
 /// that it was evicted.
 fn a_reader_is_evicted_while_it_copies() {
-    bounded(2, || {
-        let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let writer = beside(&ring, move |evicting| {
-            for sequence in 0..3 {
-                if let Err(full) = producer.try_push(&content(sequence), 16) {
-                    assert!(evicting.evict(full.reader));
-                    producer.try_push(&content(sequence), 16).unwrap();
-                }
+    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
+    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let writer = beside(&ring, move |evicting| {
+        for sequence in 0..3 {
+            if let Err(full) = producer.try_push(&content(sequence), 16) {
+                assert!(evicting.evict(full.reader));
+                producer.try_push(&content(sequence), 16).unwrap();
             }
-            producer.close();
-        });
-        let mut reader = Broadcast::gating_evictable(ring).unwrap();
-        match read(&mut reader, true) {
-            Peek::Closed => assert_eq!(reader.cursor(), 3),
-            found => assert_eq!(found, Peek::Evicted),
         }
-        writer.join().unwrap();
+        producer.close();
     });
+    let mut reader = Broadcast::gating_evictable(ring).unwrap();
+    match read(&mut reader, true) {
+        Peek::Closed => assert_eq!(reader.cursor(), 3),
+        found => assert_eq!(found, Peek::Evicted),
+    }
+    writer.join().unwrap();
 }
 
 /// A reader is suspended while it joins, or copies a message. It never gets a torn one, and what it
 /// gets and what it misses is what was sent. Once it has moved, it is waited for.
 fn a_reader_is_suspended_while_it_copies() {
-    bounded(2, || {
-        let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating_evictable(ring).unwrap();
-        let writer = thread::spawn(move || {
-            for sequence in 0..4 {
-                if let Err(full) = producer.try_push(&content(sequence), 16) {
-                    // It may have moved meanwhile, or be suspended.
-                    producer.suspend(full.reader);
-                    while producer.try_push(&content(sequence), 16).is_err() {
-                        thread::yield_now();
-                    }
+    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
+    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let mut reader = Broadcast::gating_evictable(ring).unwrap();
+    let writer = thread::spawn(move || {
+        for sequence in 0..4 {
+            if let Err(full) = producer.try_push(&content(sequence), 16) {
+                // It may have moved meanwhile, or be suspended.
+                producer.suspend(full.reader);
+                while producer.try_push(&content(sequence), 16).is_err() {
+                    thread::yield_now();
                 }
             }
-            producer.close();
-        });
-        assert_eq!(read(&mut reader, true), Peek::Closed);
-        assert_eq!(reader.cursor(), 4);
-        writer.join().unwrap();
+        }
+        producer.close();
     });
+    assert_eq!(read(&mut reader, true), Peek::Closed);
+    assert_eq!(reader.cursor(), 4);
+    writer.join().unwrap();
 }
 
 /// The reader that blocked the writer leaves, and another one gets its entry. That one is not
 /// evicted.
 fn an_eviction_comes_too_late() {
-    bounded(3, || {
-        let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-        let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let first = Broadcast::gating_evictable(ring.clone()).unwrap();
-        for sequence in 0..2 {
-            producer.try_push(&content(sequence), 16).unwrap();
-        }
-        let full = producer.try_push(&content(2), 16).unwrap_err();
-        let evicting = beside(&ring, move |ring| ring.evict(full.reader));
-        drop(first);
-        let next = Broadcast::gating_evictable(ring).unwrap();
-        evicting.join().unwrap();
-        assert!(!next.is_evicted(), "another reader was evicted");
-    });
+    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
+    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let first = Broadcast::gating_evictable(ring.clone()).unwrap();
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
+    let full = producer.try_push(&content(2), 16).unwrap_err();
+    let evicting = beside(&ring, move |ring| ring.evict(full.reader));
+    drop(first);
+    let next = Broadcast::gating_evictable(ring).unwrap();
+    evicting.join().unwrap();
+    assert!(!next.is_evicted(), "another reader was evicted");
 }
 
 /// The same for a reader in the other process, whose proxy is evicted.
 fn the_other_process_is_evicted() {
-    bounded(2, || {
-        let (ring, mut producer, proxy) = shared(1, true);
-        let writer = thread::spawn(move || {
-            for sequence in 0..3 {
-                if producer.try_push(&content(sequence), 16).is_err() {
-                    assert!(proxy.evict());
-                    producer.try_push(&content(sequence), 16).unwrap();
-                }
+    let (ring, mut producer, proxy) = shared(1, true);
+    let writer = thread::spawn(move || {
+        for sequence in 0..3 {
+            if producer.try_push(&content(sequence), 16).is_err() {
+                assert!(proxy.evict());
+                producer.try_push(&content(sequence), 16).unwrap();
             }
-            producer.close();
-            proxy
-        });
-        let mut reader = Broadcast::gating(ring).unwrap();
-        let found = read(&mut reader, true);
-        let proxy = writer.join().unwrap();
-        match found {
-            Peek::Closed => assert_eq!(reader.cursor(), 3),
-            found => assert!(found == Peek::Evicted && proxy.is_evicted()),
         }
+        producer.close();
+        proxy
     });
+    let mut reader = Broadcast::gating(ring).unwrap();
+    let found = read(&mut reader, true);
+    let proxy = writer.join().unwrap();
+    match found {
+        Peek::Closed => assert_eq!(reader.cursor(), 3),
+        found => assert!(found == Peek::Evicted && proxy.is_evicted()),
+    }
 }
 
 /// A reader that finds nothing sleeps, unless it finds something when it checks again. If it
 /// sleeps, it is rung.
 fn a_sleeping_reader_is_rung() {
-    bounded(3, || {
-        let (ring, mut producer, _proxy) = shared(1, true);
-        let word = Arc::new(SleepWord::new());
-        let mut reader = Broadcast::gating(ring).unwrap();
-        let writer = beside(&word, move |word| {
-            let alarm = Alarm::new();
-            producer.try_push(&content(0), 16).unwrap();
-            announce();
-            alarm.must_ring(&word)
-        });
-        let mut words = [0; 2];
-        let mut sleeps = false;
-        if reader.peek(&mut words) == Peek::Empty {
-            word.sleep();
-            sleeps = reader.peek(&mut words) == Peek::Empty;
-        }
-        let rung = writer.join().unwrap();
-        assert!(rung || !sleeps, "a wake was lost");
+    let (ring, mut producer, _proxy) = shared(1, true);
+    let word = Arc::new(SleepWord::new());
+    let mut reader = Broadcast::gating(ring).unwrap();
+    let writer = beside(&word, move |word| {
+        let alarm = Alarm::new();
+        producer.try_push(&content(0), 16).unwrap();
+        announce();
+        alarm.must_ring(&word)
     });
+    let mut words = [0; 2];
+    let mut sleeps = false;
+    if reader.peek(&mut words) == Peek::Empty {
+        word.sleep();
+        sleeps = reader.peek(&mut words) == Peek::Empty;
+    }
+    let rung = writer.join().unwrap();
+    assert!(rung || !sleeps, "a wake was lost");
 }
 
 /// A writer that finds no room sleeps, unless it finds some when it checks again. If it sleeps, it
 /// is rung.
 fn a_sleeping_writer_is_rung() {
-    bounded(3, || {
-        let (ring, mut producer, _proxy) = shared(1, true);
-        let word = Arc::new(SleepWord::new());
-        let mut reader = Broadcast::gating(ring).unwrap();
-        for sequence in 0..2 {
-            producer.try_push(&content(sequence), 16).unwrap();
-        }
-        let reading = beside(&word, move |word| {
-            let alarm = Alarm::new();
-            assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
-            assert!(reader.advance());
-            announce();
-            (alarm.must_ring(&word), reader)
-        });
-        let mut sleeps = false;
-        if producer.try_push(&content(2), 16).is_err() {
-            word.sleep();
-            sleeps = producer.find_room().is_err();
-        }
-        let (rung, _) = reading.join().unwrap();
-        assert!(rung || !sleeps, "a wake was lost");
+    let (ring, mut producer, _proxy) = shared(1, true);
+    let word = Arc::new(SleepWord::new());
+    let mut reader = Broadcast::gating(ring).unwrap();
+    for sequence in 0..2 {
+        producer.try_push(&content(sequence), 16).unwrap();
+    }
+    let reading = beside(&word, move |word| {
+        let alarm = Alarm::new();
+        assert!(matches!(reader.peek(&mut [0; 2]), Peek::Message { .. }));
+        assert!(reader.advance());
+        announce();
+        (alarm.must_ring(&word), reader)
     });
+    let mut sleeps = false;
+    if producer.try_push(&content(2), 16).is_err() {
+        word.sleep();
+        sleeps = producer.find_room().is_err();
+    }
+    let (rung, _) = reading.join().unwrap();
+    assert!(rung || !sleeps, "a wake was lost");
 }
 
 /// Of two threads that share an alarm, at least one rings, and a sleep that was not rung for is
 /// rung for by the next.
 fn two_ringers_share_an_alarm() {
-    bounded(3, || {
-        let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
-        word.sleep();
-        let other = {
-            let (word, alarm) = (word.clone(), alarm.clone());
-            thread::spawn(move || alarm.must_ring(&word))
-        };
-        let first = alarm.must_ring(&word);
-        let second = other.join().unwrap();
-        assert!(first != second, "one rings");
-        word.sleep();
-        assert!(alarm.must_ring(&word), "it is another sleep");
-    });
+    let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
+    word.sleep();
+    let other = {
+        let (word, alarm) = (word.clone(), alarm.clone());
+        thread::spawn(move || alarm.must_ring(&word))
+    };
+    let first = alarm.must_ring(&word);
+    let second = other.join().unwrap();
+    assert!(first != second, "one rings");
+    word.sleep();
+    assert!(alarm.must_ring(&word), "it is another sleep");
 }
 
 /// The same with an owner that is rung for one sleep, and sleeps again without what the other
 /// ringer has published.
 fn two_ringers_and_the_next_sleep() {
-    bounded(2, || {
-        let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
-        let bell = Arc::new(AtomicUsize::new(0));
-        word.sleep();
-        let ringers = [(); 2].map(|()| {
-            let published = Arc::new(AtomicUsize::new(0));
-            let (word, alarm, bell) = (word.clone(), alarm.clone(), bell.clone());
-            let ringer = beside(&published, move |item| {
-                item.store(1, Ordering::Relaxed);
-                announce();
-                if alarm.must_ring(&word) {
-                    bell.fetch_add(1, Ordering::Release);
-                }
-            });
-            (published, ringer)
+    let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
+    let bell = Arc::new(AtomicUsize::new(0));
+    word.sleep();
+    let ringers = [(); 2].map(|()| {
+        let published = Arc::new(AtomicUsize::new(0));
+        let (word, alarm, bell) = (word.clone(), alarm.clone(), bell.clone());
+        let ringer = beside(&published, move |item| {
+            item.store(1, Ordering::Relaxed);
+            announce();
+            if alarm.must_ring(&word) {
+                bell.fetch_add(1, Ordering::Release);
+            }
         });
-        // It is woken, by one of them or by something else.
-        bell.swap(0, Ordering::Acquire);
-        word.wake();
-        word.sleep();
-        let sleeps = ringers.iter().any(|(published, _)| published.load(Ordering::Relaxed) == 0);
-        for (_, ringer) in ringers {
-            ringer.join().unwrap();
-        }
-        assert!(!sleeps || bell.load(Ordering::Relaxed) > 0, "a wake was lost");
+        (published, ringer)
     });
+    // It is woken, by one of them or by something else.
+    bell.swap(0, Ordering::Acquire);
+    word.wake();
+    word.sleep();
+    let sleeps = ringers.iter().any(|(published, _)| published.load(Ordering::Relaxed) == 0);
+    for (_, ringer) in ringers {
+        ringer.join().unwrap();
+    }
+    assert!(!sleeps || bell.load(Ordering::Relaxed) > 0, "a wake was lost");
 }
 
 models! {
-    a_reader_joins_in_the_other_process {
+    a_reader_joins_in_the_other_process [2] {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
         fails_with_a_relaxed_look: "broadcast.look",
         fails_with_a_relaxed_end: "broadcast.closed",
     }
     /// The writer looks at the lower entry first, so it sees one of them.
-    a_reader_takes_over_in_the_other_process = takes_over(true) {
+    a_reader_takes_over_in_the_other_process [3] = takes_over(true) {
         fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }
-    a_reader_joins_beside_an_import {
+    a_reader_joins_beside_an_import [2] {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_import_fence: "broadcast.import-fence",
     }
-    an_import_passes_on_what_was_read = the_writer_sees_what_was_read(false, false) {
+    an_import_passes_on_what_was_read [2] = the_writer_sees_what_was_read(false, false) {
         fails_with_a_relaxed_import: "broadcast.import",
     }
-    the_writer_imports_what_was_read = the_writer_sees_what_was_read(true, false) {
+    the_writer_imports_what_was_read [2] = the_writer_sees_what_was_read(true, false) {
         fails_with_a_relaxed_look_for_room: "broadcast.room",
         fails_with_a_relaxed_position: "broadcast.advance",
     }
-    a_reader_leaves_the_other_process = the_writer_sees_what_was_read(true, true) {
+    a_reader_leaves_the_other_process [2] = the_writer_sees_what_was_read(true, true) {
         fails_with_a_relaxed_leave: "broadcast.leave",
         fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }
-    an_import_counts_when_it_returns {}
-    the_entry_of_a_proxy_changes_hands {
+    an_import_counts_when_it_returns [3] {}
+    the_entry_of_a_proxy_changes_hands [2] {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
-    a_reader_is_evicted_while_it_copies {
+    a_reader_is_evicted_while_it_copies [2] {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
         fails_without_the_recheck_fence: "broadcast.recheck-fence",
     }
-    a_reader_is_suspended_while_it_copies {
+    a_reader_is_suspended_while_it_copies [2] {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
         fails_without_the_recheck_fence: "broadcast.recheck-fence",
     }
-    an_eviction_comes_too_late {}
-    the_other_process_is_evicted {
+    an_eviction_comes_too_late [3] {}
+    the_other_process_is_evicted [2] {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
         fails_without_the_recheck_fence: "broadcast.recheck-fence",
     }
-    a_sleeping_reader_is_rung {
+    a_sleeping_reader_is_rung [3] {
         fails_without_the_sleepers_fence: "sleep.sleep",
         fails_without_the_ringers_fence: "doorbell.announce",
     }
-    a_sleeping_writer_is_rung {
+    a_sleeping_writer_is_rung [3] {
         fails_without_the_ringers_fence: "doorbell.announce",
     }
-    two_ringers_share_an_alarm {}
-    two_ringers_and_the_next_sleep {
+    two_ringers_share_an_alarm [3] {}
+    two_ringers_and_the_next_sleep [2] {
         fails_without_the_sleepers_fence: "sleep.sleep",
         fails_without_the_ringers_fence: "doorbell.announce",
     }

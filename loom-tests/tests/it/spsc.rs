@@ -6,7 +6,7 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
 use mycelium_core::ring::{PopError, PushError, stamped};
-use mycelium_loom_tests::{beside, bounded, models, pop, push};
+use mycelium_loom_tests::{beside, models, pop, push};
 
 const CAPACITY: usize = 2;
 
@@ -28,150 +28,135 @@ macro_rules! models_of {
     ($new:expr, push: $push:literal, look: $look:literal) => {
         /// Three items through two slots: the writer waits for the reader to move on.
         fn around_the_end() {
-            bounded(3, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender = thread::spawn(move || {
-                    (0..3).for_each(|number| push(&mut writer, item(number)))
-                });
-                (0..3).for_each(|number| assert_eq!(*pop(&mut reader), number));
-                sender.join().unwrap();
-            });
+            let (mut writer, mut reader) = ends(&Arc::new($new));
+            let sender =
+                thread::spawn(move || (0..3).for_each(|number| push(&mut writer, item(number))));
+            (0..3).for_each(|number| assert_eq!(*pop(&mut reader), number));
+            sender.join().unwrap();
         }
 
         /// A batch is visible completely or not at all, and released in parts.
         fn batches() {
-            bounded(3, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender = thread::spawn(move || {
-                    let mut grant = writer.grant(2).unwrap();
-                    grant.push(item(0)).unwrap();
-                    grant.push(item(1)).unwrap();
-                    assert_eq!(grant.commit(), 2);
-                    push(&mut writer, item(2));
-                });
-                let mut next = 0;
-                while next < 3 {
-                    let Ok(items) = reader.read(2) else {
-                        thread::yield_now();
-                        continue;
-                    };
-                    assert!(items.iter().map(|item| **item).eq(next..next + items.len()));
-                    items.release(1);
-                    next += 1;
-                }
-                sender.join().unwrap();
+            let (mut writer, mut reader) = ends(&Arc::new($new));
+            let sender = thread::spawn(move || {
+                let mut grant = writer.grant(2).unwrap();
+                grant.push(item(0)).unwrap();
+                grant.push(item(1)).unwrap();
+                assert_eq!(grant.commit(), 2);
+                push(&mut writer, item(2));
             });
+            let mut next = 0;
+            while next < 3 {
+                let Ok(items) = reader.read(2) else {
+                    thread::yield_now();
+                    continue;
+                };
+                assert!(items.iter().map(|item| **item).eq(next..next + items.len()));
+                items.release(1);
+                next += 1;
+            }
+            sender.join().unwrap();
         }
 
         /// Items that were pushed before the writer closed are seen before the end.
         fn closed_by_the_writer() {
-            bounded(3, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender = thread::spawn(move || {
-                    push(&mut writer, item(0));
-                    writer.close();
-                });
-                let mut next = 0;
-                loop {
-                    match reader.try_pop() {
-                        Ok(item) => assert_eq!(*item, std::mem::replace(&mut next, 1)),
-                        Err(PopError::Empty) => thread::yield_now(),
-                        Err(PopError::Closed) => break,
-                    }
-                }
-                assert_eq!(next, 1, "the end came before an item");
-                sender.join().unwrap();
+            let (mut writer, mut reader) = ends(&Arc::new($new));
+            let sender = thread::spawn(move || {
+                push(&mut writer, item(0));
+                writer.close();
             });
+            let mut next = 0;
+            loop {
+                match reader.try_pop() {
+                    Ok(item) => assert_eq!(*item, std::mem::replace(&mut next, 1)),
+                    Err(PopError::Empty) => thread::yield_now(),
+                    Err(PopError::Closed) => break,
+                }
+            }
+            assert_eq!(next, 1, "the end came before an item");
+            sender.join().unwrap();
         }
 
         /// Items that the reader leaves in the ring are dropped with it, once.
         fn closed_by_the_reader() {
-            bounded(3, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender = thread::spawn(move || {
-                    for number in 0..3 {
-                        if let Err(PushError::Closed(_)) = writer.try_push(item(number)) {
-                            break;
-                        }
+            let (mut writer, mut reader) = ends(&Arc::new($new));
+            let sender = thread::spawn(move || {
+                for number in 0..3 {
+                    if let Err(PushError::Closed(_)) = writer.try_push(item(number)) {
+                        break;
                     }
-                });
-                let _ = reader.try_pop();
-                reader.close();
-                sender.join().unwrap();
+                }
             });
+            let _ = reader.try_pop();
+            reader.close();
+            sender.join().unwrap();
         }
 
         /// A dropped grant leaves no items.
         fn aborted() {
-            bounded(3, || {
-                let (mut writer, mut reader) = ends(&Arc::new($new));
-                let sender = thread::spawn(move || {
-                    let mut grant = writer.grant(2).unwrap();
-                    grant.push(item(7)).unwrap();
-                    drop(grant);
-                    (0..2).for_each(|number| push(&mut writer, item(number)));
-                });
-                (0..2).for_each(|number| assert_eq!(*pop(&mut reader), number));
-                sender.join().unwrap();
+            let (mut writer, mut reader) = ends(&Arc::new($new));
+            let sender = thread::spawn(move || {
+                let mut grant = writer.grant(2).unwrap();
+                grant.push(item(7)).unwrap();
+                drop(grant);
+                (0..2).for_each(|number| push(&mut writer, item(number)));
             });
+            (0..2).for_each(|number| assert_eq!(*pop(&mut reader), number));
+            sender.join().unwrap();
         }
 
         /// A closed end cannot be taken again, also if several threads try.
         fn closed_for_good() {
-            bounded(3, || {
-                let ring = Arc::new($new);
-                let writer = Spsc::producer(ring.clone()).unwrap();
-                let other = beside(&ring, move |ring| assert!(Spsc::producer(ring).is_none()));
-                let closer = thread::spawn(move || writer.close());
-                assert!(Spsc::producer(ring).is_none());
-                other.join().unwrap();
-                closer.join().unwrap();
-            });
+            let ring = Arc::new($new);
+            let writer = Spsc::producer(ring.clone()).unwrap();
+            let other = beside(&ring, move |ring| assert!(Spsc::producer(ring).is_none()));
+            let closer = thread::spawn(move || writer.close());
+            assert!(Spsc::producer(ring).is_none());
+            other.join().unwrap();
+            closer.join().unwrap();
         }
 
         /// The next owner of an end continues where the previous one stopped, with the slots as
         /// that one left them.
         fn hand_over() {
-            bounded(3, || {
-                let ring = Arc::new($new);
-                let (mut writer, mut reader) = ends(&ring);
-                let other = beside(&ring, move |ring| {
-                    if let Some(mut writer) = Spsc::producer(ring.clone()) {
-                        assert!(writer.try_push(item(1)).is_ok());
-                    }
-                    if let Some(mut reader) = Spsc::consumer(ring) {
-                        reader.by_ref().for_each(drop);
-                    }
-                });
-                push(&mut writer, item(0));
-                drop(writer);
-                assert_eq!(*pop(&mut reader), 0);
-                drop(reader);
-                other.join().unwrap();
+            let ring = Arc::new($new);
+            let (mut writer, mut reader) = ends(&ring);
+            let other = beside(&ring, move |ring| {
+                if let Some(mut writer) = Spsc::producer(ring.clone()) {
+                    assert!(writer.try_push(item(1)).is_ok());
+                }
+                if let Some(mut reader) = Spsc::consumer(ring) {
+                    reader.by_ref().for_each(drop);
+                }
             });
+            push(&mut writer, item(0));
+            drop(writer);
+            assert_eq!(*pop(&mut reader), 0);
+            drop(reader);
+            other.join().unwrap();
         }
 
         models! {
-            around_the_end {
+            around_the_end [3] {
                 fails_with_a_relaxed_push: $push,
                 fails_with_a_relaxed_look: $look,
                 fails_with_a_relaxed_pop: "spsc.pop",
                 fails_with_a_relaxed_look_for_room: "spsc.room",
             }
-            batches {
+            batches [3] {
                 fails_with_a_relaxed_push: $push,
                 fails_with_a_relaxed_look: $look,
                 fails_with_a_relaxed_pop: "spsc.pop",
                 fails_with_a_relaxed_look_for_room: "spsc.room",
             }
-            closed_by_the_writer {
+            closed_by_the_writer [3] {
                 fails_with_a_relaxed_close: "pair.close",
                 fails_with_a_relaxed_closed: "pair.closed",
             }
-            closed_by_the_reader {}
-            closed_for_good {}
-            aborted {}
-            hand_over {
+            closed_by_the_reader [3] {}
+            closed_for_good [3] {}
+            aborted [3] {}
+            hand_over [3] {
                 fails_with_a_relaxed_release: "pair.release",
                 fails_with_a_relaxed_take: "pair.take",
             }
