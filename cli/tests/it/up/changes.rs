@@ -56,7 +56,6 @@ fn only_nodes_whose_part_of_the_file_changed_start_again() {
     );
     let last = world.until_they_wait(&["feed", "new", "view"]);
     assert_eq!(last["feed"], before["feed"]);
-    world.down();
 }
 
 #[test]
@@ -72,7 +71,6 @@ fn up_returns_after_the_change() {
         assert!(row[1] == "ready" && pid != before, "{before}: {out}");
         before = pid;
     }
-    world.down();
 }
 
 #[test]
@@ -110,7 +108,6 @@ fn a_completed_node_that_starts_again_meets_its_peers() {
         ]
     );
     world.until(|_| world.logs().contains("stored 4\n"));
-    world.down();
 }
 
 #[test]
@@ -130,7 +127,6 @@ fn the_command_line_has_the_command_of_nodes_without_one() {
     let after = world.until(|after| after["one"].pid != status["one"].pid);
     assert_eq!(after["two"], status["two"]);
     world.run(&["down", "app.toml"]);
-    world.nothing_is_left();
 }
 
 #[test]
@@ -149,5 +145,4 @@ fn one_file_runs_under_several_names_in_several_directories() {
         assert!(run(&[&["status"], file].concat(), name).contains("ready"));
         run(&[&["down"], file, &["--timeout", "20s"]].concat(), name);
     }
-    world.nothing_is_left();
 }

@@ -55,7 +55,6 @@ fn nodes_that_fail_are_named() {
             // It ends with the error of the node, or before the node has failed again.
             world.run(&["down", "app.toml"]);
         }
-        world.down();
     }
 }
 
@@ -69,7 +68,6 @@ fn a_node_that_prints_without_end_does_not_fill_the_disk() {
     let limit = 16 << 20;
     world.until(|_| size("feed.log.old").is_some_and(|size| size == limit));
     world.until(|_| size("feed.log").is_some_and(|size| size < limit));
-    world.down();
 }
 
 #[test]
@@ -117,7 +115,6 @@ fn programs_that_do_not_notice_the_end_of_the_launcher_are_shown_and_ended() {
     // Empty if its new parent has not reaped it yet.
     let command = fs::read(format!("/proc/{stubborn}/cmdline")).unwrap_or_default();
     assert!(command.is_empty(), "{}", command.escape_ascii());
-    world.down();
 }
 
 #[test]
@@ -128,7 +125,6 @@ fn nodes_notice_the_end_of_the_launcher() {
     world.up_and_ready();
     kill(world.launcher(), Signal::KILL);
     world.until_nothing_runs();
-    world.down();
 }
 
 #[test]
@@ -149,7 +145,6 @@ fn a_directory_that_others_may_write_to_is_not_used() {
         assert_eq!((ended.code, ended.err), (Some(3), expected), "{verb}");
     }
     fs::set_permissions(&bundle, Permissions::from_mode(0o700)).unwrap();
-    world.down();
 }
 
 #[test]
@@ -171,7 +166,6 @@ fn a_bundle_that_has_not_started_is_not_up() {
     let row = output.lines().last().unwrap_or_default();
     assert!(row.starts_with("feed "), "{output}");
     world.until_they_wait(&["feed"]);
-    world.down();
 }
 
 #[test]
@@ -185,7 +179,6 @@ fn a_killed_client_leaves_a_bundle_that_the_next_one_finds() {
     }
     world.up();
     world.until_they_wait(&["feed", "store"]);
-    world.down();
 }
 
 #[test]
@@ -201,7 +194,6 @@ fn two_at_once_are_one_bundle() {
     }
     assert_eq!(started, 2);
     world.until_they_wait(&["feed", "store"]);
-    world.down();
 }
 
 #[test]
@@ -265,7 +257,6 @@ fn a_launcher_that_does_not_respond_is_an_error() {
     for _ in 0..5 {
         assert_eq!(world.until_they_wait(&["feed"]), before);
     }
-    world.down();
 }
 
 #[test]
@@ -287,5 +278,4 @@ fn hostile_peers_hold_up_nobody() {
     }
     world.until_they_wait(&["feed"]);
     drop(silent);
-    world.down();
 }

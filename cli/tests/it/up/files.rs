@@ -51,7 +51,6 @@ fn a_node_that_crashes_after_a_refused_up_starts_again() {
     fs::remove_file(world.file()).unwrap();
     fs::remove_file(world.file().with_file_name("store.toml")).unwrap();
     crash(&world, "store");
-    world.down();
 }
 
 #[test]
@@ -74,7 +73,6 @@ fn nodes_that_start_slowly_read_what_was_applied() {
     assert!(!log("feed").contains("stored"), "the feed has a store: {}", log("feed"));
     world.pipeline(&[&waits, "count=3"], &[&waits, "stays=1"]);
     assert_eq!(world.up(), ["feed: unchanged", "store: unchanged"]);
-    world.down();
 }
 
 #[test]
@@ -101,7 +99,6 @@ fn each_node_has_the_files_of_its_last_request() {
         crash(&world, "store");
         assert_eq!(copies(&world), both);
     }
-    world.down();
 }
 
 #[test]
@@ -122,5 +119,4 @@ fn processes_that_a_node_starts_read_the_disk() {
     for line in ["feed sees: feed", "part sees: feed", "other sees: feed store", &late] {
         assert!(logs.lines().any(|it| it == line), "{line}: {logs}");
     }
-    world.down();
 }

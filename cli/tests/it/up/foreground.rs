@@ -119,7 +119,6 @@ fn a_failure_in_the_foreground_is_its_exit_code() {
     assert!(ended.err.ends_with("see its own output [M0404]\n"), "{}", ended.err);
     world.write("[node.feed]\n");
     assert_eq!(world.run(&["up", "app.toml", "--foreground"]).code, Some(2));
-    world.down();
 }
 
 #[test]
@@ -164,5 +163,4 @@ fn output_that_is_closed_hides_no_failure() {
     world.until(|nodes| nodes["feed"].state == "suspended");
     assert_eq!(run("status"), Some(1));
     kill(pid, Signal::CONT);
-    world.down();
 }

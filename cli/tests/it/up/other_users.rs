@@ -85,7 +85,6 @@ fn a_launcher_of_another_user_is_not_asked() {
         assert!(ended.err.ends_with(&expected), "{verb}: {ended:?}");
     }
     fs::rename(&launchers, &socket).unwrap();
-    world.down();
 }
 
 /// Without `XDG_RUNTIME_DIR` any user can take the name of the directory first.

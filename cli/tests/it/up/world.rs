@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -254,12 +255,16 @@ impl World {
     }
 }
 
+/// Each test ends its bundle.
 impl Drop for World {
     fn drop(&mut self) {
+        let down = AssertUnwindSafe(|| self.down());
+        let is_down = std::thread::panicking() || catch_unwind(down).is_ok();
         // After a failed test, too.
         for (pid, _) in self.left() {
             kill(pid, Signal::KILL);
         }
+        assert!(is_down, "a bundle that cannot be ended");
     }
 }
 
