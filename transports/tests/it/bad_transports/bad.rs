@@ -13,13 +13,16 @@ use mycelium_transports::local::{
     Subscription, TryRecv, Undelivered,
 };
 
+/// What an emit returns.
+pub(super) type Emitted = Result<(), EmitError<Probe>>;
+
 /// One fault of a transport, with its state at each end.
 pub(super) trait Fault: Default + Send + 'static {
     fn emit(
         &mut self,
         publisher: &mut Publisher<Probe>,
         message: Probe,
-    ) -> impl Future<Output = Result<(), EmitError<Probe>>> + Send {
+    ) -> impl Future<Output = Emitted> + Send {
         publisher.emit(message)
     }
 
@@ -143,12 +146,12 @@ impl<F: Fault> Transport for Bad<F> {
 }
 
 impl<F: Fault> Publish for End<Publisher<Probe>, F> {
-    async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+    async fn emit(&mut self, message: Probe) -> Emitted {
         let (publisher, fault) = self.parts();
         fault.emit(publisher, message).await
     }
 
-    fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+    fn try_emit(&mut self, message: Probe) -> Emitted {
         self.parts().0.try_emit(message)
     }
 

@@ -3,9 +3,9 @@
 use mycelium_core::TraceContext;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Latency;
-use mycelium_transports::local::{Delivery, EmitError, Publisher, Subscription};
+use mycelium_transports::local::{Delivery, Publisher, Subscription};
 
-use crate::bad_transports::bad::Fault;
+use crate::bad_transports::bad::{Emitted, Fault};
 use crate::bad_transports::{catches, every_fifth};
 
 #[derive(Default)]
@@ -116,11 +116,7 @@ impl Fault for HidesLatencies {
 struct SendsLate(Vec<Probe>);
 
 impl Fault for SendsLate {
-    async fn emit(
-        &mut self,
-        publisher: &mut Publisher<Probe>,
-        message: Probe,
-    ) -> Result<(), EmitError<Probe>> {
+    async fn emit(&mut self, publisher: &mut Publisher<Probe>, message: Probe) -> Emitted {
         self.0.push(message);
         if self.0.len() < 4 {
             return Ok(());

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use mycelium_transports::conformance::Probe;
-use mycelium_transports::local::{Delivery, EmitError, Publisher, Subscription};
+use mycelium_transports::local::{Delivery, Publisher, Subscription};
 
-use crate::bad_transports::bad::Fault;
+use crate::bad_transports::bad::{Emitted, Fault};
 use crate::bad_transports::{catches, without_wakes};
 
 #[derive(Default)]
@@ -22,11 +22,7 @@ impl Fault for LosesWakesOfReaders {
 struct LosesWakesOfPublishers;
 
 impl Fault for LosesWakesOfPublishers {
-    async fn emit(
-        &mut self,
-        publisher: &mut Publisher<Probe>,
-        message: Probe,
-    ) -> Result<(), EmitError<Probe>> {
+    async fn emit(&mut self, publisher: &mut Publisher<Probe>, message: Probe) -> Emitted {
         without_wakes(publisher.emit(message)).await
     }
 }
@@ -71,11 +67,7 @@ async fn yield_once() {
 struct SendsBeforeItIsReady;
 
 impl Fault for SendsBeforeItIsReady {
-    async fn emit(
-        &mut self,
-        publisher: &mut Publisher<Probe>,
-        message: Probe,
-    ) -> Result<(), EmitError<Probe>> {
+    async fn emit(&mut self, publisher: &mut Publisher<Probe>, message: Probe) -> Emitted {
         publisher.emit(message).await?;
         yield_once().await;
         Ok(())

@@ -126,24 +126,27 @@ fn expecting(dir: &TestDir, old_system: bool, access: Access) -> (Arc<ControlThr
     (control, events)
 }
 
+/// A process of `user` that has connected passes memory, and its death is noticed.
+fn passes_memory_and_dies(mut other: Other, events: &Events, user: u32) {
+    let connection = events.connected();
+    assert_eq!(connection.peer().process, Some(other.child.id()));
+    assert_eq!(connection.peer().user, user);
+    let (_, file) = events.packet();
+    let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
+    assert_eq!(other.line("result"), "512 words");
+    other.kill();
+    let reason = events.gone();
+    assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
+    assert_eq!(mapping.words().len(), 512, "its memory stays");
+}
+
 #[test]
 fn the_death_of_a_peer_that_connected_is_noticed() {
     for old_system in [false, true] {
         for _ in 0..5 {
             let dir = TestDir::new(&format!("kill-connected-{old_system}"));
             let (control, events) = expecting(&dir, old_system, Access::default());
-            let mut other = other("connects", &dir, old_system);
-            let connection = events.connected();
-            assert_eq!(connection.peer().process, Some(other.child.id()));
-            assert_eq!(connection.peer().user, own_user());
-            let (_, file) = events.packet();
-            let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
-            assert_eq!(other.line("result"), "512 words");
-            other.kill();
-            let reason = events.gone();
-            assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
-            assert_eq!(mapping.words().len(), 512, "its memory stays");
-            drop(mapping);
+            passes_memory_and_dies(other("connects", &dir, old_system), &events, own_user());
             control.stop();
             let name = memory_of_role(&dir.socket());
             assert_eq!((open_files(&name), mappings_of(&name).len()), (0, 0));
@@ -225,16 +228,8 @@ fn descriptors_pass_between_two_users_if_access_permits() {
     }
     let dir = TestDir::new("two-users");
     let (_control, events) = expecting(&dir, false, Access::default().users([0, STRANGER]));
-    let (mut other, _program) = other_user("connects", STRANGER, &dir);
-    let connection = events.connected();
-    assert_eq!(connection.peer().user, STRANGER);
-    let (_, file) = events.packet();
-    let mapping = Mapping::attach(file.unwrap(), 512, false).unwrap();
-    assert_eq!(other.line("result"), "512 words");
-    other.kill();
-    let reason = events.gone();
-    assert!(matches!(reason, Gone::PeerClosed | Gone::PeerDied), "{reason}");
-    assert_eq!(mapping.words().len(), 512);
+    let (other, _program) = other_user("connects", STRANGER, &dir);
+    passes_memory_and_dies(other, &events, STRANGER);
 }
 
 #[test]
