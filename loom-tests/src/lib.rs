@@ -19,7 +19,7 @@ pub mod task;
 mod woken;
 
 #[cfg(loom)]
-pub use ends::{pop, push};
+pub use ends::{content, look, pop, push, read};
 #[cfg(loom)]
 pub use models::{beside, bounded, weakened};
 #[cfg(loom)]

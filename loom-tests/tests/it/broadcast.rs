@@ -10,7 +10,7 @@ use mycelium_core::ring::broadcast::{
     Broadcast, BroadcastHandle, Consumer, HeapStorage, InlineStorage, Layout, Peek, Producer,
 };
 use mycelium_loom_tests::task::{Task, finish};
-use mycelium_loom_tests::{beside, models};
+use mycelium_loom_tests::{beside, content, look, models, read};
 
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
@@ -27,43 +27,12 @@ fn ends() -> (Producer<Ring>, Consumer<Ring>) {
     (Broadcast::producer(ring.clone()).unwrap(), Broadcast::gating(ring).unwrap())
 }
 
-/// Two words that belong together, so that a mixture of two messages is detected.
-fn content(sequence: usize) -> [usize; 2] {
-    [sequence + 10, sequence + 20]
-}
-
 fn push_all<H: BroadcastHandle>(producer: &mut Producer<H>, sequences: core::ops::Range<usize>) {
     for sequence in sequences {
         while producer.try_push(&content(sequence), 16).is_err() {
             thread::yield_now();
         }
     }
-}
-
-/// Peeks once. A message must be complete and in order.
-fn look<H: BroadcastHandle>(
-    reader: &mut Consumer<H>,
-    next: &mut usize,
-    missed: &mut usize,
-) -> Peek {
-    let mut words = [0; 2];
-    let look = reader.peek(&mut words);
-    match look {
-        Peek::Message { sequence, length } => {
-            assert_eq!((sequence, length), (*next, 16));
-            assert_eq!(words, content(sequence), "a mixture was read");
-            assert!(reader.advance());
-            *next += 1;
-        }
-        Peek::Gap { missed: gap } => {
-            assert!(gap > 0);
-            *next += gap;
-            *missed += gap;
-        }
-        Peek::Empty => thread::yield_now(),
-        Peek::Closed | Peek::Evicted => {}
-    }
-    look
 }
 
 /// Reads the messages before `end`, without a gap.
@@ -75,22 +44,13 @@ fn read_all<H: BroadcastHandle>(reader: &mut Consumer<H>, end: usize) {
     assert_eq!(missed, 0, "a gating reader was passed");
 }
 
-/// Reads to the end of the ring, without a gap, and returns the next sequence.
-fn read_to_end<H: BroadcastHandle>(reader: &mut Consumer<H>) -> usize {
-    let (mut next, mut missed) = (reader.cursor(), 0);
-    while look(reader, &mut next, &mut missed) != Peek::Closed {
-        assert_eq!(missed, 0, "a gating reader was passed");
-    }
-    next
-}
-
 fn publish_and_read() {
     let (mut producer, mut reader) = ends();
     let writer = thread::spawn(move || {
         push_all(&mut producer, 0..2);
         producer.close();
     });
-    assert_eq!(read_to_end(&mut reader), 2);
+    assert_eq!((read(&mut reader, false), reader.cursor()), (Peek::Closed, 2));
     writer.join().unwrap();
 }
 
@@ -159,7 +119,7 @@ where
     });
     let mut reader = Broadcast::gating(ring).unwrap();
     assert!(reader.cursor() >= 1, "the join does not see an earlier message");
-    read_to_end(&mut reader);
+    assert_eq!(read(&mut reader, false), Peek::Closed, "a gating reader was passed");
     writer.join().unwrap();
 }
 

@@ -12,13 +12,12 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use mycelium_core::doorbell::{Alarm, SleepWord, announce};
 use mycelium_core::ring::broadcast::{
-    Broadcast, BroadcastHandle, Claim, Consumer, InlineStorage, Layout, Peek, Producer,
-    ProxyReader, ReaderWords, Storage, Word, WriterWords,
+    Broadcast, Claim, InlineStorage, Layout, Peek, Producer, ProxyReader, ReaderWords, Storage,
+    Word, WriterWords,
 };
-use mycelium_loom_tests::{beside, bounded, models};
+use mycelium_loom_tests::{beside, bounded, content, models, read};
 
-const CAPACITY: usize = 2;
-const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
+const LAYOUT: Layout = Layout::exact(2, 16);
 const WORDS: usize = LAYOUT.words();
 /// That of the first proxy with the one entry of the data region, after the claim of the reader
 /// that became it.
@@ -86,6 +85,7 @@ unsafe impl Storage for Foreign {
 
 type Ours = Arc<Broadcast<Data>>;
 type Theirs = Arc<Broadcast<Foreign>>;
+type One = Arc<Broadcast<InlineStorage<WORDS, 1>>>;
 
 /// The ring in both processes, with this number of entries in the reading one; its writer, and the
 /// proxy.
@@ -101,28 +101,10 @@ fn shared(readers: usize, writer_imports: bool) -> (Theirs, Producer<Ours>, Prox
     (Arc::new(theirs), Broadcast::producer(ours).unwrap(), proxy)
 }
 
-/// Two words that belong together, so that a mixture of two messages is detected.
-fn content(sequence: usize) -> [usize; 2] {
-    [sequence + 10, sequence + 20]
-}
-
-/// Reads messages to the end of the ring, which it returns, or a gap or the eviction. A reader that
-/// may miss some, as it may be suspended or evicted, continues after a gap.
-fn read<H: BroadcastHandle>(reader: &mut Consumer<H>, may_miss: bool) -> Peek {
-    loop {
-        let (mut words, next) = ([0; 2], reader.cursor());
-        match reader.peek(&mut words) {
-            Peek::Message { sequence, .. } => {
-                assert_eq!(sequence, next);
-                assert_eq!(words, content(next), "a mixture was read");
-                assert!(reader.advance());
-            }
-            Peek::Empty => thread::yield_now(),
-            // The eviction may be visible later.
-            Peek::Gap { missed } if may_miss => assert_eq!(reader.cursor(), next + missed),
-            found => return found,
-        }
-    }
+/// A ring of one process, and its writer.
+fn alone() -> (One, Producer<One>) {
+    let ring = Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap());
+    (ring.clone(), Broadcast::producer(ring).unwrap())
 }
 
 /// Pushes messages until the ring is full, and closes it.
@@ -254,8 +236,7 @@ fn the_entry_of_a_proxy_changes_hands() {
 /// A reader is evicted while it joins, or copies a message. It never gets a torn one, and learns
 /// that it was evicted.
 fn a_reader_is_evicted_while_it_copies() {
-    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let (ring, mut producer) = alone();
     let writer = beside(&ring, move |evicting| {
         for sequence in 0..3 {
             if let Err(full) = producer.try_push(&content(sequence), 16) {
@@ -276,8 +257,7 @@ fn a_reader_is_evicted_while_it_copies() {
 /// A reader is suspended while it joins, or copies a message. It never gets a torn one, and what it
 /// gets and what it misses is what was sent. Once it has moved, it is waited for.
 fn a_reader_is_suspended_while_it_copies() {
-    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let (ring, mut producer) = alone();
     let mut reader = Broadcast::gating_evictable(ring).unwrap();
     let writer = thread::spawn(move || {
         for sequence in 0..4 {
@@ -299,8 +279,7 @@ fn a_reader_is_suspended_while_it_copies() {
 /// The reader that blocked the writer leaves, and another one gets its entry. That one is not
 /// evicted.
 fn an_eviction_comes_too_late() {
-    let ring = Arc::new(Broadcast::new(InlineStorage::<WORDS, 1>::new(), LAYOUT).unwrap());
-    let mut producer = Broadcast::producer(ring.clone()).unwrap();
+    let (ring, mut producer) = alone();
     let first = Broadcast::gating_evictable(ring.clone()).unwrap();
     for sequence in 0..2 {
         producer.try_push(&content(sequence), 16).unwrap();
