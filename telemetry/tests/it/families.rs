@@ -12,11 +12,6 @@ use mycelium_transports::counters::{
 };
 use proptest::prelude::*;
 
-fn snapshot(region: &Region) -> Snapshot {
-    let (node, readings, unseen) = ("main".to_owned(), region.read(), region.unseen());
-    Snapshot { node, readings, unseen, ..Snapshot::default() }
-}
-
 fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {
     families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("no {name}"))
 }

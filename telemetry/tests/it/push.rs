@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use mycelium_telemetry::Snapshot;
 use mycelium_telemetry::metrics::Collector as Families;
 use mycelium_telemetry::otlp::Resource;
 use mycelium_telemetry::push::{OtlpMetrics, PushedNode, Pusher};
@@ -15,8 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
 
-use crate::Snapshots;
 use crate::collector::{Collector, texts};
+use crate::{Snapshots, snapshot};
 
 const START: u64 = 1_700_000_000_000_000_005;
 
@@ -39,13 +38,9 @@ fn region() -> Arc<Region> {
 fn metrics() -> Vec<Metric> {
     let (collector, region) = (Collector::new([]), region());
     let of_node = region.clone();
-    let snapshot = move || {
-        let (node, readings) = ("main".to_owned(), of_node.read());
-        Snapshot { node, readings, unseen: of_node.unseen(), ..Snapshot::default() }
-    };
     let node = PushedNode {
         resource: Resource::of_node("main", 7),
-        source: Box::new(Snapshots(snapshot)),
+        source: Box::new(Snapshots(move || snapshot(&of_node))),
         collector: Families::new(),
         line: region.line("exporter=metrics"),
         wall_clock: Box::new(|| UNIX_EPOCH + Duration::from_nanos(START)),

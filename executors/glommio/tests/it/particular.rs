@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use futures_channel::oneshot::{Sender, channel};
 use futures_util::io::{AsyncRead, AsyncReadExt};
 use mycelium_executor::{Executor, LocalFuture, TaskQueue, Thread, ThreadError};
 use mycelium_glommio::{Glommio, LocalError, Settings, check, local, run};
@@ -23,6 +24,13 @@ fn inside(settings: Settings, body: impl AsyncFnOnce(Glommio) + 'static) {
     run(&settings, async move |executor| body(executor).await).unwrap();
 }
 
+/// Sends the shares of the task queue that it runs in.
+async fn tell_shares(to: Sender<usize>) {
+    let own = glommio::executor().current_task_queue();
+    let stats = glommio::executor().task_queue_stats(own).unwrap();
+    _ = to.send(stats.current_shares());
+}
+
 #[test]
 fn the_settings_of_a_task_queue_reach_glommio() {
     inside(Settings::default(), async |executor| {
@@ -30,24 +38,12 @@ fn the_settings_of_a_task_queue_reach_glommio() {
         let queue = executor.task_queue(TaskQueue { shares: Some(70), latency }).unwrap();
         let expected = "glommio, one thread, shares = 70, latency = \"250µs\"";
         assert_eq!(queue.name(), expected);
-        let (send, shares) = futures_channel::oneshot::channel();
-        let task = async move {
-            let own = glommio::executor().current_task_queue();
-            let stats = glommio::executor().task_queue_stats(own).unwrap();
-            _ = send.send(stats.current_shares());
-        };
-        queue.spawn(Box::pin(task)).unwrap();
+        let (send, shares) = channel();
+        queue.spawn(Box::pin(tell_shares(send))).unwrap();
         assert_eq!(shares.await, Ok(70));
         // And the executors of its threads.
-        let (send, shares) = futures_channel::oneshot::channel();
-        let make = move |_| {
-            let task = async move {
-                let own = glommio::executor().current_task_queue();
-                let stats = glommio::executor().task_queue_stats(own).unwrap();
-                _ = send.send(stats.current_shares());
-            };
-            Box::pin(task) as LocalFuture<()>
-        };
+        let (send, shares) = channel();
+        let make = move |_| Box::pin(tell_shares(send)) as LocalFuture<()>;
         queue.dedicate(Thread::default(), Box::new(make)).unwrap();
         assert_eq!(shares.await, Ok(70));
         // Those that it does not set are those of the executor.
