@@ -57,13 +57,18 @@ impl Raw {
         Raw(socket)
     }
 
+    /// A peer that is expected.
+    pub(crate) fn welcome(path: &Path, token: [u8; 16]) -> Raw {
+        let raw = Raw::connect(path);
+        raw.send(&hello(token, VERSION));
+        assert_eq!(raw.receive(), Some(WELCOME));
+        raw
+    }
+
     /// A peer with an established connection.
     fn established(dir: &TestDir, listening: &ControlThread, token: [u8; 16]) -> (Raw, Events) {
         let events = expect(listening, token);
-        let raw = Raw::connect(&dir.socket());
-        raw.send(&hello(token, VERSION));
-        assert_eq!(raw.receive(), Some(WELCOME));
-        (raw, events)
+        (Raw::welcome(&dir.socket(), token), events)
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) {
@@ -382,8 +387,7 @@ fn a_handler_that_panics_ends_its_connection_only() {
         let panics: fn() = || std::panic::resume_unwind(Box::new("a faulty handler"));
         let faulty = Does(recorder, panics, move || own.stop());
         listening.expect([number; 16], None, Arc::new(faulty));
-        let raw = Raw::connect(&dir.socket());
-        raw.send(&hello([number; 16], VERSION));
+        let raw = Raw::welcome(&dir.socket(), [number; 16]);
         events.connected();
         ends.push((raw, events));
     }
@@ -422,9 +426,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
         go_on.lock().unwrap().recv().unwrap();
     };
     listening.expect([1; 16], None, Arc::new(Does(recorder, || {}, wake)));
-    let good = Raw::connect(&dir.socket());
-    good.send(&hello([1; 16], VERSION));
-    assert_eq!(good.receive(), Some(WELCOME));
+    let good = Raw::welcome(&dir.socket(), [1; 16]);
     let _good = good_events.connected();
 
     let mut others = Vec::new();
@@ -470,10 +472,7 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
     assert_eq!(raw.receive(), None);
     answers("before a handshake");
 
-    let raw = Raw::connect(&dir.socket());
-    listening.expect([5; 16], None, Recorder::new().0);
-    raw.send(&hello([5; 16], VERSION));
-    assert_eq!(raw.receive(), Some(WELCOME));
+    let (raw, _events) = Raw::established(&dir, &listening, [5; 16]);
     pass(&raw, &[(region, 1)]);
     listening.stop();
     assert_eq!(raw.receive(), None);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use mycelium_core::doorbell::WakePath;
 use mycelium_core::message;
-use mycelium_core::ring::broadcast::{self, Broadcast, Peek, ReaderFault, Word};
+use mycelium_core::ring::broadcast::{self, Broadcast, BroadcastHandle, Peek, ReaderFault, Word};
 use mycelium_core::ring::region::{CursorRegion, ForeignCursors, ForeignData, ForeignRing, Memory};
 use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
@@ -213,6 +213,15 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     assert_eq!(Arc::strong_count(&waiter.0), 2, "readers do not keep the task of the session");
 }
 
+/// Takes messages in memory, and shows it.
+fn take<H: BroadcastHandle>(reader: &mut broadcast::Consumer<H>, count: usize) {
+    for _ in 0..count {
+        assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
+        reader.advance();
+    }
+    reader.flush();
+}
+
 /// A process whose connection has ended may still write into its memory.
 #[test]
 fn positions_after_the_end_of_a_connection_do_not_count() {
@@ -220,19 +229,12 @@ fn positions_after_the_end_of_a_connection_do_not_count() {
     let theirs = stream.foreign();
     let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
     stream.emit(0..8);
-    let mut take = |count: usize| {
-        for _ in 0..count {
-            assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
-            reader.advance();
-        }
-        reader.flush();
-    };
     let end = stream.end();
-    take(3);
+    take(&mut reader, 3);
     end.update(false);
     assert_eq!(end.kept(), 3);
     end.remote_readers().unwrap().peer_is_gone(true);
-    take(3);
+    take(&mut reader, 3);
     end.update(false);
     assert_eq!(end.kept(), 3, "nothing of it is read any more");
 }
@@ -301,11 +303,7 @@ fn strangers_garbage_in_the_memory_of_readers_ends_their_stream() {
         let theirs = stream.foreign();
         let mut reader = Broadcast::gating_from(&theirs, 0).unwrap();
         stream.emit(0..8);
-        for _ in 0..5 {
-            assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
-            reader.advance();
-        }
-        reader.flush();
+        take(&mut reader, 5);
         let end = stream.end();
         assert_eq!(end.update(false), 5);
         assert_eq!(end.memory_fault(), None, "{case}");
@@ -724,6 +722,15 @@ impl Stream {
         (reader, mapped)
     }
 
+    /// Emits until the readers are waited for, which is soon. Returns the next number.
+    fn fill(&mut self, from: u64) -> u64 {
+        let mut numbers = from..;
+        let refused = numbers.find(|number| self.publisher.try_emit(probe(*number)).is_err());
+        let next = refused.unwrap();
+        assert!(next <= from + 16, "they are waited for after {} messages", next - from);
+        next
+    }
+
     /// Fills the ring, and emits after the time of an eviction.
     fn stall(&mut self, time: &PausedTime<NoTasks>, from: u64, to: u64) {
         self.emit(from..from + 16);
@@ -761,11 +768,7 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     assert_eq!(stream.end().kept(), 2);
     first.done();
     second.done();
-    let mut next = 80;
-    while stream.publisher.try_emit(probe(next)).is_ok() {
-        next += 1;
-    }
-    assert!(next <= 80 + 16, "they are waited for after {} messages", next - 80);
+    let next = stream.fill(80);
     for reader in [&mut first, &mut second] {
         let mut number = 64;
         if next > 80 {
@@ -821,10 +824,6 @@ fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
         end.advance();
         stream.emit(60..64);
         stream.end().release(45);
-        let mut next = 64;
-        while stream.publisher.try_emit(probe(next)).is_ok() {
-            next += 1;
-        }
-        assert!(next <= 64 + 16, "it is waited for after {} messages", next - 64);
+        stream.fill(64);
     }
 }

@@ -319,9 +319,7 @@ fn exhausted_descriptors_end_nothing_else() {
     let dir = TestDir::new("exhausted");
     let mut other = other("has_no_descriptor_left", &dir, false);
     other.line("listens");
-    let first = Raw::connect(&dir.socket());
-    first.send(&hostile::hello(TOKEN, VERSION));
-    assert_eq!(first.receive(), Some(hostile::WELCOME));
+    let first = Raw::welcome(&dir.socket(), TOKEN);
     assert_eq!(other.line("descriptors"), "none");
     let (_mapping, file) = Mapping::create(1, "too-many", false).unwrap();
     first.pass(&hostile::bytes(hostile::REGION, [0; 4]), &[file.as_fd()]);
