@@ -16,7 +16,9 @@ const STREAM: u32 = 7;
 const PIECE: usize = 84;
 
 /// What a connection does once the peer has connected. `Ok(true)`: it stays open.
-pub(crate) type Play = dyn Fn(&mut Liar) -> io::Result<bool> + Send + Sync;
+pub(crate) trait Play: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static {}
+
+impl<P: Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static> Play for P {}
 
 /// One connection.
 pub(crate) struct Liar {
@@ -26,12 +28,9 @@ pub(crate) struct Liar {
 }
 
 /// A node `liar` in the directory of the test, which plays this on each connection.
-pub(crate) fn lies(
-    place: &Place,
-    play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static,
-) {
+pub(crate) fn lies(place: &Place, play: impl Play) {
     let listener = UnixListener::bind(place.path().join("liar.sock")).unwrap();
-    let play: Arc<Play> = Arc::new(play);
+    let play = Arc::new(play);
     thread::spawn(move || {
         for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
             let (play, mut liar) = (play.clone(), Liar { stream, number });
@@ -45,11 +44,10 @@ pub(crate) fn lies(
     });
 }
 
-/// The error of `tap swaps` there, and what it printed.
-pub(crate) fn tapped(place: &Place, more: &[&str]) -> (i32, String, String) {
+/// The arguments of `tap` there.
+pub(crate) fn args<'a>(place: &'a Place, topic: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let directory = place.path().to_str().unwrap();
-    let args = ["swaps", "--directory", directory, "--node", "liar"];
-    place.tapped(&[&args[..], more].concat())
+    [&[topic, "--directory", directory, "--node", "liar"], more].concat()
 }
 
 /// The layout of a swap.

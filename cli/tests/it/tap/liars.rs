@@ -7,28 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mycelium_core::Digest;
 
-use super::liar::{Liar, byte_form, catalogue, catalogue_of, gaps, lies, swap_form, tapped};
+use super::liar::{Liar, Play, args, byte_form, catalogue, catalogue_of, gaps, lies, swap_form};
 use super::process::Place;
 
 /// How the tool ends, with more arguments, when a node plays this: code, output and errors.
-fn played(
-    more: &[&str],
-    play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static,
-) -> (i32, String, String) {
+fn played(more: &[&str], play: impl Play) -> (i32, String, String) {
     let place = Place::new();
     lies(&place, play);
-    tapped(&place, more)
+    place.tapped(&args(&place, "swaps", more))
 }
 
 /// The error of the tool when a node plays this, without `error: `. Nothing else is printed.
-fn error_of(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+fn error_of(play: impl Play) -> String {
     let (code, output, errors) = played(&[], play);
     assert_eq!((code, &*output), (3, ""), "{errors}");
     errors.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
 /// As `error_of`: the first connection lists the real topics, the next ones play this.
-fn error_then(play: impl Fn(&mut Liar) -> io::Result<bool> + Send + Sync + 'static) -> String {
+fn error_then(play: impl Play) -> String {
     error_of(move |liar| {
         if liar.number == 0 {
             liar.listed(&swap_form())?;
@@ -293,9 +290,7 @@ fn messages_beyond_the_window_or_out_of_order_end_the_connection() {
             Ok(true)
         });
         // Nobody reads its output: it cannot print, so its window is not granted again.
-        let directory = place.path().to_str().unwrap().to_owned();
-        let args = ["swaps", "--directory", &directory, "--node", "liar", "--until-end"];
-        let tap = place.tapping(&args);
+        let tap = place.tapping(&args(&place, "swaps", &["--until-end"]));
         let (status, _, errors) = tap.ended();
         assert_eq!(status.code(), Some(3), "{errors}");
         assert!(errors.contains("\nerror: node `liar`: stream "), "{errors}");
@@ -365,7 +360,7 @@ fn connections(
         counted.fetch_add(1, Ordering::Relaxed);
         play(liar).map(|()| false)
     });
-    let (code, output, errors) = tapped(&place, more);
+    let (code, output, errors) = place.tapped(&args(&place, "swaps", more));
     assert_eq!(code, 0, "{errors}");
     (count.load(Ordering::Relaxed), output)
 }
@@ -444,9 +439,7 @@ fn of_many_topics_the_nearest_are_listed() {
         let subscription = liar.subscription()?;
         liar.reject(subscription, 1).map(|()| true)
     });
-    let directory = place.path().to_str().unwrap();
-    let args = ["topic-1x34", "--directory", directory, "--node", "liar"];
-    let (code, _, errors) = place.tapped(&args);
+    let (code, _, errors) = place.tapped(&args(&place, "topic-1x34", &[]));
     let expected = "error: no topic `topic-1x34`: did you mean `topic-1034`?\n  node `liar` \
                     publishes topic-1034, topic-1134, topic-1234, topic-1334, topic-1434, \
                     topic-1534, topic-1634, topic-1734, topic-1834, topic-1934 and 1990 more\n";

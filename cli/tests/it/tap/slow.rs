@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::liar::{lies, swap_form};
+use super::liar::{args, lies, swap_form};
 use super::process::{NodeProcess, Place, feed, full_pipe, has_handled_signals};
 use crate::common::{Process, kill};
 
@@ -147,11 +147,9 @@ fn a_signal_ends_a_tool_whose_last_error_nobody_reads() {
         liar.began(&swap_form())?;
         liar.message(9, &[1; 16]).map(|()| true)
     });
-    let directory = place.path().to_str().unwrap();
     for signal in [Signal::INT, Signal::TERM] {
         let (_reader, errors) = full_pipe();
-        let args = ["swaps", "--directory", directory, "--node", "liar"];
-        let mut tap = place.tapping_to(&args, errors);
+        let mut tap = place.tapping_to(&args(&place, "swaps", &[]), errors);
         tap.until("begins at #");
         kill(tap.pid(), signal);
         let code = tap.child.wait().unwrap().code();
