@@ -16,9 +16,9 @@ fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {
     families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-fn counts(families: &[Family], name: &str, label: &str) -> Vec<(String, u64)> {
+fn counts<'f>(families: &'f [Family], name: &str, label: &str) -> Vec<(&'f str, u64)> {
     let samples = family(families, name).samples.iter().map(|sample| match sample.value {
-        SampleValue::Counter(count) => (sample.label(label).unwrap_or_default().to_owned(), count),
+        SampleValue::Counter(count) => (sample.label(label).unwrap_or_default(), count),
         _ => panic!("{name} is not a counter"),
     });
     samples.collect()
@@ -38,13 +38,11 @@ fn lines_with_the_same_labels_are_one_series() {
     link.set(LinkValue::Connections, 4);
     link.set(LinkValue::BytesSent, 900);
     let families = Collector::new().collect(&snapshot(&region));
-    assert_eq!(counts(&families, "mycelium_messages_sent", "publisher"), [("Feed".to_owned(), 12)]);
-    assert_eq!(counts(&families, "mycelium_service_restarts", "service"), [("Feed".to_owned(), 2)]);
-    assert_eq!(
-        counts(&families, "mycelium_service_failures", "kind"),
-        [("error".to_owned(), 0), ("panic".to_owned(), 2)]
-    );
-    assert_eq!(counts(&families, "mycelium_link_reconnects", "peer"), [("keeper".to_owned(), 3)]);
+    assert_eq!(counts(&families, "mycelium_messages_sent", "publisher"), [("Feed", 12)]);
+    assert_eq!(counts(&families, "mycelium_service_restarts", "service"), [("Feed", 2)]);
+    let failures = counts(&families, "mycelium_service_failures", "kind");
+    assert_eq!(failures, [("error", 0), ("panic", 2)]);
+    assert_eq!(counts(&families, "mycelium_link_reconnects", "peer"), [("keeper", 3)]);
     assert_eq!(family(&families, "mycelium_link_sent_bytes").unit, Some("bytes"));
 }
 
@@ -92,7 +90,7 @@ fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     let mut collector = Collector::with_most(3);
     let families = collector.collect(&snapshot(&region));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
-    let names: Vec<&str> = sent.iter().map(|(name, _)| &**name).collect();
+    let names: Vec<&str> = sent.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["p0", "p1", "p2", OTHER]);
     assert_eq!(sent.iter().map(|(_, count)| count).sum::<u64>(), 55);
     let over = &family(&families, "mycelium_label_sets_over_limit").samples;
@@ -107,7 +105,7 @@ fn label_sets_over_the_limit_are_one_and_lose_nothing() {
     }
     let families = collector.collect(&snapshot(&other));
     let sent = counts(&families, "mycelium_messages_sent", "publisher");
-    let names: BTreeSet<&str> = sent.iter().map(|(name, _)| &**name).collect();
+    let names: BTreeSet<&str> = sent.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, BTreeSet::from(["p0", "p1", "p2", OTHER]));
 }
 
@@ -143,15 +141,14 @@ fn sums_survive_the_lines_of_thousands_of_short_lived_members() {
                 *expected.entry(topic).or_default() += share;
                 let families = collector.collect(&snapshot(&region));
                 let shown = |name: &str, key| {
-                    let mut sums = std::collections::BTreeMap::<String, u64>::new();
+                    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
                     for (topic, count) in counts(&families, name, key) {
                         *sums.entry(topic).or_default() += count;
                     }
                     sums
                 };
                 let of_topics = shown("mycelium_messages_sent", "topic");
-                let expected = expected.iter().map(|(topic, count)| ((*topic).to_owned(), *count));
-                assert_eq!(of_topics, expected.collect(), "{number}");
+                assert_eq!(of_topics, expected, "{number}");
                 let mut taken = shown("mycelium_messages_received", "topic");
                 for (topic, count) in shown("mycelium_messages_dropped", "topic") {
                     *taken.entry(topic).or_default() += count;
@@ -239,17 +236,14 @@ fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
     let sizes = region.histogram("service=Store metric=sizes");
     [0, 1, 2, 3, 4, 1000, u64::MAX].into_iter().for_each(|value| sizes.record(value));
     let families = Collector::new().collect(&snapshot(&region));
-    assert_eq!(
-        counts(&families, "orders_stored", "side"),
-        [("buy".to_owned(), 4), ("sell".to_owned(), 5)]
-    );
+    assert_eq!(counts(&families, "orders_stored", "side"), [("buy", 4), ("sell", 5)]);
     let open = &family(&families, "open").samples[0];
     let labels: Vec<_> = open.labels().collect();
     let expected = [("node", "main"), ("service", "Store"), ("own_node", "x"), ("own_le", "1")];
     assert_eq!((labels, open.value.clone()), (expected.to_vec(), SampleValue::Gauge(-7)));
     assert_eq!(family(&families, "orders_stored_total_gauge").samples.len(), 1);
     let service = counts(&families, "service_mycelium_messages_sent", "service");
-    assert_eq!(service, [("Other".to_owned(), 9)]);
+    assert_eq!(service, [("Other", 9)]);
     let SampleValue::Histogram(buckets) = &family(&families, "sizes").samples[0].value else {
         panic!("a histogram")
     };
@@ -261,14 +255,11 @@ fn metrics_of_services_have_names_of_their_own_and_cumulative_buckets() {
     assert_eq!(buckets.count(), 7);
     assert_eq!(family(&families, "sizes_min").samples[0].value, SampleValue::Gauge(0));
     let text = Format::OpenMetrics.write(&families);
-    assert!(
-        text.contains("sizes_bucket{node=\"main\",service=\"Store\",le=\"1023.0\"} 6\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("sizes_bucket{node=\"main\",service=\"Store\",le=\"+Inf\"} 7\n"),
-        "{text}"
-    );
+    for (end, count) in [("1023.0", 6), ("+Inf", 7)] {
+        let line =
+            format!("sizes_bucket{{node=\"main\",service=\"Store\",le=\"{end}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
 }
 
 #[test]
@@ -292,7 +283,7 @@ fn latencies_are_a_histogram_in_seconds() {
     assert_eq!((buckets.count(), buckets.sum()), (4, 505_000_900));
     assert!((buckets.in_unit(buckets.sum()) - 0.505_000_9).abs() < 1e-12);
     let negative = counts(&families, "mycelium_message_latency_negative", "reader");
-    assert_eq!(negative, [("Detector".to_owned(), 1), ("Screen".to_owned(), 0)]);
+    assert_eq!(negative, [("Detector", 1), ("Screen", 0)]);
     assert!(families.iter().all(|family| family.name != "mycelium_message_latency_seconds_min"));
     for format in [Format::OpenMetrics, Format::Plain] {
         let text = format.write(&families);

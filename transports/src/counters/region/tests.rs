@@ -61,7 +61,6 @@ fn lines_that_come_and_go_do_not_grow_a_region() {
     assert!(numbers.len() >= RETIRED);
 }
 
-/// A reader that reads while lines are made, dropped and made again in their places.
 /// A scrape of a large node takes long, and publishers that join must not wait for it.
 #[test]
 fn lines_are_made_while_all_are_read() {
@@ -81,6 +80,7 @@ fn lines_are_made_while_all_are_read() {
     assert_eq!((readings.len(), sent), (before, RETIRED_WHILE_READ as u64 + 101));
 }
 
+/// A reader that reads while lines are made, dropped and made again in their places.
 #[test]
 fn a_reader_never_sees_half_a_line() {
     // Each side works while the other one does, also where both have one processor.
