@@ -301,7 +301,6 @@ fn a_listener_of_another_user_is_refused() {
 
 #[test]
 fn a_vanished_socket_is_restored() {
-    let lock = |dir: &TestDir| dir.0.join("node.sock.lock");
     type Harm = fn(&TestDir);
     let harms: [(Harm, bool); 4] = [
         (|_| {}, false),
@@ -319,7 +318,7 @@ fn a_vanished_socket_is_restored() {
         assert_eq!((mode(&dir.0), mode(&dir.socket())), (0o711, 0o666));
         let _connected = connect(&dir.socket()).unwrap();
         bound.socket().unwrap().accept().unwrap();
-        assert!(lock(&dir).exists());
+        assert!(dir.0.join("node.sock.lock").exists());
         let refused = BoundSocket::with_access(dir.socket(), Access::default().users([STRANGER]));
         assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
         drop(bound);
