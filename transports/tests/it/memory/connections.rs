@@ -12,7 +12,7 @@ use mycelium_transports::memory::{
     RefusedHello, SendError,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect};
+use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect, listening};
 use crate::support::TestDir;
 
 /// Two control threads with one connection.
@@ -27,10 +27,8 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(test: &str, limits: ControlLimits) -> Pair {
-        let dir = TestDir::new(test);
-        let listening = ControlThread::start("listening", limits).unwrap();
+        let (dir, listening) = listening(test, limits);
         let connecting = ControlThread::start("connecting", limits).unwrap();
-        listening.listen(dir.socket(), Access::default()).unwrap();
         let (handler, events) = Recorder::new();
         listening.expect(TOKEN, Some(std::process::id()), handler);
         let (connection, other_events) = connect(&connecting, &dir, TOKEN);
@@ -113,10 +111,8 @@ fn stopping_ends_everything() {
 
 #[test]
 fn only_expected_tokens_are_accepted() {
-    let dir = TestDir::new("tokens");
     let limits = ControlLimits::default();
-    let listening = ControlThread::start("listening", limits).unwrap();
-    listening.listen(dir.socket(), Access::default()).unwrap();
+    let (dir, listening) = listening("tokens", limits);
     let connecting = ControlThread::start("connecting", limits).unwrap();
     let (handler, expected) = Recorder::new();
     listening.expect(TOKEN, Some(1), handler);

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
     Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,
     PacketKind, RefusedHello, SendError, VERSION,
@@ -19,7 +18,9 @@ use rustix::net::{
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-use crate::memory::support::{Event, Events, Recorder, TOKEN, connect, expect, open_files, until};
+use crate::memory::support::{
+    Event, Events, Recorder, TOKEN, connect, expect, listening, open_files, until,
+};
 use crate::support::TestDir;
 
 /// A peer that writes its packets itself.
@@ -103,13 +104,6 @@ impl Raw {
             }
         }
     }
-}
-
-fn listening(test: &str, limits: ControlLimits) -> (TestDir, Arc<ControlThread>) {
-    let dir = TestDir::new(test);
-    let listening = ControlThread::start(test, limits).unwrap();
-    listening.listen(dir.socket(), Access::default()).unwrap();
-    (dir, listening)
 }
 
 /// Sends invalid packets on established connections, each with its own descriptors.

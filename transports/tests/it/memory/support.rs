@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::memory::{
-    Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token,
+    Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token,
 };
 
 use crate::support::TestDir;
@@ -65,6 +65,14 @@ impl Recorder {
     fn record(&self, event: Event) {
         let _ = self.0.lock().unwrap().send(event);
     }
+}
+
+/// A control thread at the socket of a directory.
+pub(crate) fn listening(test: &str, limits: ControlLimits) -> (TestDir, Arc<ControlThread>) {
+    let dir = TestDir::new(test);
+    let listening = ControlThread::start(test, limits).unwrap();
+    listening.listen(dir.socket(), Access::default()).unwrap();
+    (dir, listening)
 }
 
 /// Expects a connection with this token.
