@@ -89,6 +89,17 @@ fn it_survives_every_size() {
 }
 
 #[test]
+fn a_key_in_the_moment_of_a_resize_is_taken() {
+    let node = node("moment");
+    let mut terminal = shown(top(&node), (24, 80));
+    for round in 0..100 {
+        terminal.resize(30 - round % 5, 80);
+        terminal.press("?");
+        terminal.until(|text| text.contains("Keys") == (round % 2 == 0));
+    }
+}
+
+#[test]
 fn a_terminal_that_claims_to_be_endless_is_an_error() {
     let node = node("endless");
     let mut terminal = shown(top(&node), (24, 200));

@@ -118,11 +118,10 @@ impl Terminal {
     /// Waits for the end of the tool, and until the screen shows all that it wrote.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> portable_pty::ExitStatus {
-        let status = self.child.wait().expect("it has ended");
         let state = self.screen.state.lock().unwrap();
         let waiting = self.screen.changed.wait_timeout_while(state, PATIENCE, |s| !s.has_ended);
         assert!(waiting.unwrap().0.has_ended, "a process keeps the terminal open");
-        status
+        self.child.wait().expect("it has ended")
     }
 }
 
