@@ -12,6 +12,8 @@ use mycelium_transports::counters::{
 };
 use proptest::prelude::*;
 
+use crate::snapshot;
+
 fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {
     families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
