@@ -52,7 +52,7 @@ mod legacy;
 mod limits;
 mod link;
 mod metrics;
-#[cfg(all(feature = "signals", feature = "topology"))]
+#[cfg(all(feature = "metrics", feature = "signals", feature = "topology"))]
 mod mistakes;
 mod network;
 mod node;

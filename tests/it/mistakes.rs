@@ -8,6 +8,8 @@ use std::path::Path;
 use mycelium::{Builder, Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
+use crate::topology::schema;
+
 #[message(topic = "ticks", id = 1)]
 struct Tick {
     price: u64,
@@ -191,6 +193,8 @@ async fn the_page_of_mistakes_quotes_what_a_node_prints() {
         let title = &mistake.title;
         assert!(has_code(include_str!("mistakes.rs"), &mistake.code), "{title}: other code");
         if node(title).is_some() {
+            // The schema does not know the program, and accepts them.
+            schema::check(&mistake.topology, Path::new("docs/mistakes.md"));
             let printed = printed(title, &mistake.topology).await;
             let printed = printed.unwrap_or_else(|error| format!("Error: {error:?}"));
             assert_eq!(mistake.text, trimmed(&printed), "{title}");

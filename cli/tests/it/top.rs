@@ -89,7 +89,7 @@ fn it_survives_every_size() {
 }
 
 #[test]
-fn a_key_in_the_moment_of_a_resize_is_taken() {
+fn a_key_at_the_moment_of_a_resize_is_taken() {
     let node = node("moment");
     let mut terminal = shown(top(&node), (24, 80));
     for round in 0..100 {

@@ -122,10 +122,10 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
 #[tokio::test]
 async fn a_connection_that_is_never_made_holds_up_neither_other_links_nor_the_end() {
     let (dir, there, here) = sides("admission-never", 8, 8);
-    let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut never = here.client("nowhere", dir.place(), vec![here.interest(Policy::Block)]);
     never.connect = Box::new(|| Box::pin(std::future::pending()));
     let waiting = tokio::spawn(never.run().unwrap());
+    let (_, mut reader, tasks) = join(&dir, &there, &here).await;
     let mut publisher = there.publisher();
     for value in 0..100 {
         within("room", publisher.emit(Number { value })).await.unwrap();

@@ -111,6 +111,20 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
 }
 
 #[test]
+fn an_interrupt_prints_the_summary() {
+    let (place, mut node) = feed(ALONE);
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut tap = begun(&place);
+        node.emit(2);
+        tap.until("size=");
+        tap.until("size=");
+        kill(tap.pid(), signal);
+        let (status, _, errors) = tap.ended();
+        assert_eq!((status.code(), &*errors), (Some(0), "2 messages, 0 gaps, 0 missed\n"));
+    }
+}
+
+#[test]
 fn a_signal_ends_a_tool_whose_output_nobody_reads() {
     let (place, mut node) = feed(ALONE);
     for signal in [Signal::INT, Signal::TERM] {
