@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # The tests that sanitizers run: those of the core, where all `unsafe` is, and by `--all` those of
 # the transports. Sourced after lib.sh by `asan` and `tsan`. ThreadSanitizer makes system calls
-# of its own.
+# of its own. Instrumented tests have no processor to spare: as many at once as there are cores.
 sanitized() {
     local packages=(-p mycelium-core)
     [ -z "$EVERYTHING" ] || packages+=(-p mycelium-transports)
     cargo "+$NIGHTLY" test "$@" --target "$HOST" "${packages[@]}" \
         --features mycelium-core/alloc,mycelium-core/futures --lib --tests -- \
-        --skip makes_no_system_call
+        --skip makes_no_system_call --test-threads "$(nproc)"
 }
