@@ -8,6 +8,7 @@ use loom::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
+use loom::thread::JoinHandle;
 use mycelium_core::doorbell::{Doorbell, Waiters, announce};
 use mycelium_loom_tests::{Woken, beside, bounded, models};
 
@@ -102,6 +103,17 @@ fn a_waiter_that_parks_inside_a_wake_is_woken() {
     no_wake_is_lost(At::Spare, 2, 2, true);
 }
 
+/// Publishes two things, and rings after each.
+fn rings_twice(shared: &Arc<One>) -> JoinHandle<()> {
+    beside(shared, |shared| {
+        for _ in 0..2 {
+            shared.1.fetch_add(1, Relaxed);
+            announce();
+            shared.0.ring();
+        }
+    })
+}
+
 /// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the
 /// ringer publishes a second thing. The bell must not assume that it still has the waker.
 fn a_waker_is_forgotten_while_it_wakes(at: At) {
@@ -109,13 +121,7 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
         let woken = Woken::new();
         let waker = woken.waker();
         shared.0.park(&waker);
-        let ringer = beside(&shared, move |shared| {
-            for _ in 0..2 {
-                shared.1.fetch_add(1, Relaxed);
-                announce();
-                shared.0.ring();
-            }
-        });
+        let ringer = rings_twice(&shared);
         shared.0.forget();
         woken.reset();
         shared.0.park(&waker);
@@ -155,13 +161,7 @@ fn a_task_returns_after_leaving_inside_its_wake() {
     let task = Shared::new(Leaves(shared.clone(), loom::sync::atomic::AtomicBool::new(false)));
     let waker = Waker::from(task.clone());
     shared.0.park(&waker);
-    let ringer = beside(&shared, move |shared| {
-        for _ in 0..2 {
-            shared.1.fetch_add(1, Relaxed);
-            announce();
-            shared.0.ring();
-        }
-    });
+    let ringer = rings_twice(&shared);
     task.1.swap(false, AcqRel);
     shared.0.park(&waker);
     let asleep = shared.1.load(Relaxed) < 2;
