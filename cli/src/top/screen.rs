@@ -4,6 +4,7 @@ use std::io::{self, Stdout};
 use std::mem::ManuallyDrop;
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -41,7 +42,7 @@ enum Input {
 pub fn show(
     mut state: State,
     colours: Colours,
-    mut read: impl FnMut(std::time::Duration) -> Result<Sample, String>,
+    mut read: impl FnMut(Duration) -> Result<Sample, String>,
 ) -> Result<(), Failure> {
     let waits = Waits::new()?;
     let mut screen = Screen::open()?;
@@ -54,18 +55,28 @@ pub fn show(
             next_read = waits.clock.now() + state.interval;
         }
         screen.draw(&state, colours)?;
-        match waits.until(next_read) {
-            Wake::Due | Wake::Sent(Input::Resized) => {}
-            Wake::Sent(Input::Key(key)) => {
-                let interval = state.interval;
-                if state.key(key, screen.page()) == Next::Quit {
-                    return Ok(());
+        let page = screen.page();
+        let mut wake = waits.until(next_read);
+        // All keys that have come are drawn once: drawing each would take minutes for a pasted text.
+        loop {
+            match wake {
+                Wake::Due => break,
+                Wake::Sent(Input::Resized) => {}
+                Wake::Sent(Input::Key(key)) => {
+                    let interval = state.interval;
+                    if state.key(key, page) == Next::Quit {
+                        return Ok(());
+                    }
+                    if state.interval != interval {
+                        next_read = next_read.min(waits.clock.now() + state.interval);
+                    }
                 }
-                if state.interval != interval {
-                    next_read = next_read.min(waits.clock.now() + state.interval);
-                }
+                Wake::Sent(Input::Ended) | Wake::Interrupted => return Ok(()),
             }
-            Wake::Sent(Input::Ended) | Wake::Interrupted => return Ok(()),
+            wake = match waits.clock.now() < next_read {
+                true => waits.until(Duration::ZERO),
+                false => Wake::Due,
+            };
         }
     }
 }

@@ -100,6 +100,20 @@ fn a_key_at_the_moment_of_a_resize_is_taken() {
 }
 
 #[test]
+fn pasted_text_holds_up_neither_keys_nor_signals() {
+    let node = node("pasted");
+    for ends in [true, false] {
+        let mut terminal = shown(top(&node), (24, 80));
+        terminal.press(&"j?".repeat(100_000));
+        match ends {
+            true => terminal.press("q"),
+            false => kill_process(terminal.pid(), Signal::TERM).unwrap(),
+        }
+        assert!(terminal.wait().success());
+    }
+}
+
+#[test]
 fn a_terminal_that_claims_to_be_endless_is_an_error() {
     let node = node("endless");
     let mut terminal = shown(top(&node), (24, 200));
