@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::size;
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ const LARGEST: u32 = 1 << 22;
 enum Input {
     /// A key.
     Key(KeyCode),
-    /// Its size has changed.
+    /// Its size has changed, or Ctrl-L was typed.
     Resized,
     /// The terminal is gone, or Ctrl-C was typed.
     Ended,
@@ -61,7 +61,7 @@ pub fn show(
         loop {
             match wake {
                 Wake::Due => break,
-                Wake::Sent(Input::Resized) => {}
+                Wake::Sent(Input::Resized) => screen.clear()?,
                 Wake::Sent(Input::Key(key)) => {
                     let interval = state.interval;
                     if state.key(key, page) == Next::Quit {
@@ -98,6 +98,15 @@ impl Screen {
         check_size()?;
         let drawn = self.0.draw(|frame| draw(frame, state, colours));
         drawn.map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    /// Makes the next draw write all characters. A terminal may have lost some, also if its size is
+    /// the same again.
+    fn clear(&mut self) -> Result<(), Failure> {
+        // `Terminal::clear` would wait for an answer of the terminal. The second of two swaps forgets
+        // what was drawn.
+        self.0.swap_buffers();
+        self.0.backend_mut().clear().map_err(|error| failed(&error))
     }
 
     fn page(&self) -> usize {

@@ -89,6 +89,17 @@ fn it_survives_every_size() {
 }
 
 #[test]
+fn a_terminal_that_was_small_for_a_moment_is_drawn_again() {
+    let node = node("small");
+    let terminal = shown(top(&node), (24, 80));
+    kill_process(terminal.pid(), Signal::STOP).unwrap();
+    terminal.resize(1, 1);
+    terminal.resize(24, 80);
+    kill_process(terminal.pid(), Signal::CONT).unwrap();
+    terminal.until(|text| text.contains("→ ticks"));
+}
+
+#[test]
 fn a_key_at_the_moment_of_a_resize_is_taken() {
     let node = node("moment");
     let mut terminal = shown(top(&node), (24, 80));
