@@ -433,7 +433,10 @@ mod stall;
 mod supervision;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg_attr(not(feature = "topology"), path = "topology/none.rs")]
+#[cfg_attr(
+    not(feature = "topology"),
+    allow(dead_code, unreachable_pub, reason = "no file is read")
+)]
 mod topology;
 mod traces;
 pub mod untyped;

@@ -22,8 +22,6 @@ pub(crate) use failure::Failure;
 pub(crate) use panics::{note_places, text_and_place, with_place};
 pub(crate) use plan::{PlannedChild, SupervisionPlan};
 pub use service::supervise;
-#[cfg(feature = "topology")]
-pub(crate) use setting::RestartSetting;
-pub(crate) use setting::{ServiceSetting, SupervisorSetting};
+pub(crate) use setting::{RestartSetting, ServiceSetting, SupervisorSetting};
 pub use strategy::{Lifetime, NameError, Strategy};
 pub use supervisor::Supervisor;

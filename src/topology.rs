@@ -7,8 +7,7 @@
 //! the errors, `places` where in the file a setting is that an error is about, `parts` is the file
 //! as texts.
 //!
-//! Without the feature `topology` this file is replaced by `topology/none.rs`, whose topology has
-//! the defaults.
+//! Without the feature `topology` nothing reads a file, and a topology has the defaults.
 //!
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
@@ -17,24 +16,34 @@ mod actors;
 mod addresses;
 mod check;
 mod collectors;
+#[cfg(feature = "topology")]
 mod command;
 mod defaults;
+#[cfg(feature = "topology")]
 mod document;
 mod error;
 mod execution;
 mod features;
+#[cfg(feature = "topology")]
 mod files;
 mod hosts;
+#[cfg(feature = "topology")]
 mod include;
+#[cfg(feature = "topology")]
 mod legacy;
+#[cfg(feature = "topology")]
 mod legacy_addresses;
+#[cfg(feature = "topology")]
 mod legacy_section;
 mod link;
 mod links;
+#[cfg(feature = "topology")]
 pub(crate) mod options;
+#[cfg(feature = "topology")]
 mod parts;
 mod places;
 mod policies;
+#[cfg(feature = "topology")]
 mod reach;
 mod requests;
 mod sections;
@@ -42,6 +51,7 @@ mod setting;
 mod socket;
 mod source;
 mod subscription;
+#[cfg(feature = "topology")]
 mod substitution;
 mod supervisors;
 mod telemetry;
@@ -56,21 +66,25 @@ use std::time::Duration;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{OnStall, Threshold};
 
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use defaults::{CAPACITY, MEMORY, SHUTDOWN};
 use sections::Sections;
 use source::Source;
 use values::DeathLimit;
 
+#[cfg(feature = "topology")]
 pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
 #[cfg(feature = "describe")]
 pub(crate) use execution::KINDS;
 #[cfg(feature = "describe")]
 pub(crate) use features::own_features;
+#[cfg(feature = "topology")]
 pub use files::TopologyFiles;
+#[cfg(feature = "topology")]
 pub use parts::TopologyPart;
+#[cfg(feature = "topology")]
 pub use reach::ReachError;
 pub(crate) use setting::Setting;
 pub(crate) use topic::check_topic;
@@ -112,33 +126,12 @@ pub(crate) use topic::check_topic;
 pub struct Topology {
     file: Source,
     sections: Sections,
+    #[cfg(feature = "topology")]
     parts: Vec<TopologyPart>,
     directory: Option<PathBuf>,
 }
 
 impl Topology {
-    /// Checks that the sections do not contradict each other.
-    fn new(
-        sections: Sections,
-        parts: Vec<TopologyPart>,
-        file: Source,
-    ) -> Result<Topology, TopologyError> {
-        let topology = Topology { file, sections, parts, directory: None };
-        topology.check_node_names()?;
-        topology.check_owners()?;
-        topology.check_actors()?;
-        topology.check_hosts()?;
-        topology.check_links()?;
-        topology.check_own_features()?;
-        topology.check_tls()?;
-        topology.check_telemetry()?;
-        topology.check_legacy()?;
-        topology.check_sockets()?;
-        topology.check_executions()?;
-        topology.check_commands()?;
-        Ok(topology)
-    }
-
     /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
     /// processes of a topology must use the same one. It is created if its parent exists, and is
     /// closed to other users. By default it is a directory of this user, named after the topology's
@@ -147,24 +140,6 @@ impl Topology {
     pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
         self.directory = Some(directory.into());
         self
-    }
-
-    /// All keys of the file and of those that it includes, with their values, sorted. Two versions
-    /// of a topology mean the same to a node if the parts that concern it are equal.
-    ///
-    /// ```
-    /// use mycelium::Topology;
-    ///
-    /// let before = Topology::parse("app.toml", "[topic.swaps]\ncapacity = 64 # small")?;
-    /// let after = Topology::parse("app.toml", "topic.swaps = { capacity = 64 }")?;
-    /// assert!(before.parts().eq(after.parts()));
-    /// let part = before.parts().next().unwrap();
-    /// assert_eq!((&*part.section, &*part.name), ("topic", "swaps"));
-    /// assert_eq!((&*part.key, &*part.value), ("capacity", "64"));
-    /// # Ok::<(), mycelium::TopologyError>(())
-    /// ```
-    pub fn parts(&self) -> impl Iterator<Item = &TopologyPart> {
-        self.parts.iter()
     }
 
     /// The executor that the topology requests for a node, and where it does.
@@ -244,5 +219,5 @@ impl Topology {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "topology"))]
 mod tests;

@@ -1,6 +1,6 @@
 //! The nodes that may ask the actors of others: the key `actors_for` of a node.
 
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

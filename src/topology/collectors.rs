@@ -9,7 +9,7 @@ use mycelium_telemetry::push::OtlpMetrics;
 #[cfg(feature = "otlp")]
 use mycelium_telemetry::spans::OtlpTraces;
 #[cfg(feature = "otlp")]
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 #[cfg(feature = "otlp")]

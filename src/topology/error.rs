@@ -12,7 +12,6 @@ use crate::names::expected_instead_of;
 use crate::report::Carrier;
 
 /// The start of serde's message about a value of another type.
-#[cfg(feature = "topology")]
 pub(super) const INVALID_TYPE: &str = "invalid type: ";
 
 /// Longer values are cut in messages.
@@ -374,7 +373,6 @@ impl Problem {
     }
 }
 
-#[cfg(feature = "topology")]
 impl Problem {
     /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
     /// a number has no name of a Rust type.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use mycelium_executor::{TaskQueue, ThreadError};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use mycelium_transports::endpoint::Endpoint;
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mycelium_core::legacy::LONGEST_PAYLOAD;
 use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

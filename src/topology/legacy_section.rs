@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mycelium_core::legacy::ContractDigest;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::addresses::Addresses;
 use super::link::Trust;

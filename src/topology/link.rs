@@ -7,7 +7,7 @@ use mycelium_core::link::ConfigError;
 use mycelium_transports::exchange::{LinkConfig, MemoryUse, Window};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::error::name as carrier_name;
 use super::values::{Bytes, FromText, Span, Text, choice};

@@ -9,9 +9,34 @@ use super::Topology;
 use super::error::TopologyError;
 use super::files::TopologyFiles;
 use super::include::{Reader, unreadable_topology};
+use super::parts::TopologyPart;
+use super::sections::Sections;
+use super::source::Source;
 use super::substitution::Environment;
 
 impl Topology {
+    /// Checks that the sections do not contradict each other.
+    fn new(
+        sections: Sections,
+        parts: Vec<TopologyPart>,
+        file: Source,
+    ) -> Result<Topology, TopologyError> {
+        let topology = Topology { file, sections, parts, directory: None };
+        topology.check_node_names()?;
+        topology.check_owners()?;
+        topology.check_actors()?;
+        topology.check_hosts()?;
+        topology.check_links()?;
+        topology.check_own_features()?;
+        topology.check_tls()?;
+        topology.check_telemetry()?;
+        topology.check_legacy()?;
+        topology.check_sockets()?;
+        topology.check_executions()?;
+        topology.check_commands()?;
+        Ok(topology)
+    }
+
     /// Reads a topology file, and those that it includes. In a process of a launcher these are the
     /// texts that the launcher has read, if it gives them to its processes: [`TopologyFiles`].
     ///
@@ -35,6 +60,24 @@ impl Topology {
     #[must_use]
     pub fn options() -> TopologyOptions {
         TopologyOptions::new()
+    }
+
+    /// All keys of the file and of those that it includes, with their values, sorted. Two versions
+    /// of a topology mean the same to a node if the parts that concern it are equal.
+    ///
+    /// ```
+    /// use mycelium::Topology;
+    ///
+    /// let before = Topology::parse("app.toml", "[topic.swaps]\ncapacity = 64 # small")?;
+    /// let after = Topology::parse("app.toml", "topic.swaps = { capacity = 64 }")?;
+    /// assert!(before.parts().eq(after.parts()));
+    /// let part = before.parts().next().unwrap();
+    /// assert_eq!((&*part.section, &*part.name), ("topic", "swaps"));
+    /// assert_eq!((&*part.key, &*part.value), ("capacity", "64"));
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    pub fn parts(&self) -> impl Iterator<Item = &TopologyPart> {
+        self.parts.iter()
     }
 }
 

@@ -8,7 +8,7 @@ use mycelium_transports::local::{OnStall, Policy, Start};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::values::{FromText, Span, choice};
+use super::values::{FromText, Span, Written, choice};
 
 /// The largest number of keys.
 const MOST_KEYS: u32 = 1 << 24;
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for StallRule {
         #[serde(untagged)]
         enum Raw {
             Text(String),
-            Table(BTreeMap<String, toml::Value>),
+            Table(BTreeMap<String, Written>),
         }
         let expected = "expected \"block\" or { evict_after = \"5s\" }";
         let rule = match Raw::deserialize(deserializer) {
@@ -79,8 +79,7 @@ impl<'de> Deserialize<'de> for StallRule {
                 let (Some(time), None) = (time, table.keys().next()) else {
                     return Err(D::Error::custom(format!("invalid on_stall: {expected}")));
                 };
-                let span = Span::deserialize(time);
-                let Span(time) = span.map_err(|error| D::Error::custom(error.message()))?;
+                let Span(time) = Span::of(time).map_err(D::Error::custom)?;
                 if time.is_zero() {
                     return Err(D::Error::custom("invalid evict_after: expected more than 0 s"));
                 }

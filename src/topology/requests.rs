@@ -1,6 +1,6 @@
 //! What the program adds for requests between nodes, as if the file had it.
 
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

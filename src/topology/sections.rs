@@ -9,9 +9,10 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::{Policy, Start};
 use serde::Deserialize;
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::addresses::{Addresses, HostAddresses, Port};
+#[cfg(feature = "topology")]
 use super::legacy_section::LegacySection;
 use super::link::LinkSection;
 use super::policies::{Keys, StallRule};
@@ -37,6 +38,7 @@ pub(super) struct Sections {
     pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
     pub(super) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
     pub(super) link: BTreeMap<Spanned<String>, LinkSection>,
+    #[cfg(feature = "topology")]
     pub(super) legacy: BTreeMap<Spanned<String>, LegacySection>,
 }
 

@@ -2,7 +2,6 @@
 
 /// Names a setting of a topology.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "topology"), allow(dead_code, reason = "no file has a setting"))]
 pub(crate) enum Setting<'a> {
     /// The section of a node.
     Node(&'a str),

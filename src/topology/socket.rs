@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

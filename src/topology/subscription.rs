@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use mycelium_transports::local::{LatestByKey, Policy, Schema, SubscribeOptions};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

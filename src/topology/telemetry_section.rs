@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::values::{FromText, Span};
 

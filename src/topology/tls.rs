@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "tls")]
-use toml::Spanned;
+use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

@@ -6,7 +6,7 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::Threshold;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::{Deserializer, Error, IgnoredAny};
 
 use super::topic::check_topic;
 use crate::execution::{self, Run};
@@ -48,40 +48,46 @@ pub(super) fn choice<T: Copy>(kind: &str, text: &str, all: &[(&str, T)]) -> Resu
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span(pub(super) Duration);
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Raw {
-            Number(i64),
-            Text(String),
-        }
-        let text = match Raw::deserialize(deserializer) {
-            Ok(Raw::Text(text)) => text,
-            Ok(Raw::Number(number)) => {
-                return Err(D::Error::custom(format!(
+/// A duration as the file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Written {
+    Number(i64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl Span {
+    /// Reads a duration; the error is for the person who wrote it.
+    pub(super) fn of(written: Written) -> Result<Span, String> {
+        let text = match written {
+            Written::Text(text) => text,
+            Written::Number(number) => {
+                return Err(format!(
                     "invalid duration {number}: expected a text with a unit, such as \"{number}s\""
-                )));
-            }
-            Err(_) => {
-                return Err(D::Error::custom(
-                    "invalid duration: expected a text with a unit, such as \"250ms\"",
                 ));
+            }
+            Written::Other(_) => {
+                return Err(
+                    "invalid duration: expected a text with a unit, such as \"250ms\"".to_owned()
+                );
             }
         };
         // The library takes a zero without a unit; the file has a unit in each duration.
         let span = humantime::parse_duration(&text).ok().filter(|_| text != "0");
-        let span = span.ok_or_else(|| {
-            D::Error::custom(format!(
+        match span {
+            Some(span) if span <= LONGEST => Ok(Span(span)),
+            Some(_) => Err(format!("invalid duration `{text}`: expected at most a year")),
+            None => Err(format!(
                 "invalid duration `{text}`: expected a number and a unit, such as `250ms`"
-            ))
-        })?;
-        if span > LONGEST {
-            return Err(D::Error::custom(format!(
-                "invalid duration `{text}`: expected at most a year"
-            )));
+            )),
         }
-        Ok(Span(span))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        Span::of(Written::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
