@@ -12,11 +12,10 @@
 //! [`Outgoing`](services::Outgoing). So topics, links, shutdown and supervision know nothing of
 //! clients. The [`Hub`](hub::Hub) is what they share.
 //!
-//! To read: `config` and `codec` (what users set), `outbox`, `intake`, `hub`, `services`,
+//! To read: `codec` (what users set), `outbox`, `intake`, `hub`, `services`,
 //! `connection`, `listener`.
 
 pub(crate) mod codec;
-pub(crate) mod config;
 mod connection;
 pub(crate) mod hub;
 mod intake;

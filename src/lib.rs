@@ -422,6 +422,8 @@ mod out;
 mod overview;
 mod plan;
 mod port;
+#[cfg(feature = "testing")]
+mod probe;
 mod remote;
 mod report;
 mod request;
@@ -532,7 +534,7 @@ pub use log::init;
 #[cfg(feature = "json-logs")]
 pub use log::init_json;
 pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
-pub use node::builder::Builder;
+pub use node::builder::{Builder, Supervisor};
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
 pub use out::{Bus, Out, OutError};
@@ -543,14 +545,12 @@ pub use overview::{
     PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
     TopicOverview,
 };
-pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
+pub use port::{Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
-pub use request::{
-    Answers, Asked, Asks, Mismatch, PendingReply, RequestError, Requester, Requests, Taken,
-};
+pub use request::{Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken};
 pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
-pub use supervision::{Lifetime, NameError, Strategy, Supervisor};
+pub use supervision::{Lifetime, NameError, Strategy};
 #[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
@@ -575,6 +575,6 @@ pub mod __private {
     pub use crate::request::{Answering, SlotPool};
     pub use crate::routes::{claim, pass_on, pass_on_async};
     pub use crate::service::Life;
-    pub use crate::supervision::supervise;
+    pub use crate::service::supervise;
     pub use crate::wiring::Wiring;
 }

@@ -1,10 +1,10 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoints reachable,
+//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable,
 //! [`far`] has what proves its name to nodes of other hosts, and [`log`] writes a line for each
 //! event of a link. `mycelium_transports::exchange` carries topics over a link, and only
-//! `mycelium_transports::endpoint` knows the transports. This module knows the topology and the
+//! `mycelium_transports::endpoint` knows the transports. This module knows the plan and the
 //! launcher's members, and no service.
 
 mod far;
@@ -19,8 +19,8 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, MemoryUse, Notice, Observer,
-    TopicClient, TopicClientError, TopicInterest, TopicServer,
+    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
+    TopicClientError, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -29,10 +29,9 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::latch::Latch;
 use crate::members::{MEMBERS, MemberState, Watch};
-use crate::plan::{Carriers, PeerTopics, stays_on_socket};
-use crate::report::Carrier;
+use crate::plan::{LinkSettings, Plan};
 use crate::shared::Peers;
-use crate::topology::{Setting, Topology};
+use crate::topology::Setting;
 use far::Far;
 use listen::Listening;
 pub(crate) use listen::bind_error;
@@ -40,13 +39,7 @@ use log::Log;
 
 /// The parts of a node that its links use.
 pub(crate) struct LinkSetup<'a> {
-    /// The node's name.
-    pub(crate) node: &'a str,
-    pub(crate) topology: &'a Topology,
-    /// The topics that it shares with other nodes.
-    pub(crate) peer_topics: &'a PeerTopics,
-    /// What its links go through.
-    pub(crate) carriers: &'a Carriers,
+    pub(crate) plan: &'a Plan,
     /// All of its topics.
     pub(crate) topics: Vec<Arc<Topic>>,
     pub(crate) executor: &'a Arc<dyn Executor>,
@@ -86,14 +79,14 @@ impl Links {
             watch: None,
             closed: Vec::new(),
         };
-        let has_observers = setup.topology.admits_observers(setup.node);
-        if setup.peer_topics.is_empty() && !has_observers {
+        let has_observers = setup.plan.settings.admits_observers;
+        if setup.plan.peer_topics.is_empty() && !has_observers {
             return Ok(links);
         }
-        let log = Log::new(setup.node, setup.executor.clone());
-        let far = Far::load(setup.node, setup.topology, setup.carriers, &log)?;
-        let identity = Identity::new(setup.node, setup.executor.entropy()).map_err(|_| {
-            let place = setup.topology.place_of(Setting::Node(setup.node));
+        let log = Log::new(&setup.plan.node, setup.executor.clone());
+        let far = Far::load(setup.plan, &log)?;
+        let identity = Identity::new(&setup.plan.node, setup.executor.entropy()).map_err(|_| {
+            let place = setup.plan.places.of(Setting::Node(&setup.plan.node));
             setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
         })?;
         setup.spawn(log.clone().run(links.control.clone()))?;
@@ -104,18 +97,18 @@ impl Links {
                 log.note(&notice);
             })
         };
-        if setup.carriers.use_memory() {
+        if setup.plan.carriers.use_memory() {
             match share_memory(setup) {
                 Ok(control) => links.memory = Some(control),
                 Err(problem) => links.memory_problem = Some(setup.without_memory(problem)?),
             }
         }
-        if !setup.peer_topics.readers.is_empty() || has_observers {
+        if !setup.plan.peer_topics.readers.is_empty() || has_observers {
             let server = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
             links.server = Some(server);
         }
-        for (peer, topics) in &setup.peer_topics.publishers {
-            let endpoint = setup.endpoint_of(peer, &far)?;
+        for (peer, topics) in &setup.plan.peer_topics.publishers {
+            let endpoint = far.of_peer(setup.plan, peer)?;
             let observer = observer(&setup.on_notice);
             links.connect(setup, identity, (peer, endpoint), topics, observer)?;
         }
@@ -152,20 +145,20 @@ impl Links {
         identity: Identity,
         observer: Observer,
     ) -> Result<Arc<TopicServer>, StartError> {
-        let (node, topology) = (setup.node, setup.topology);
+        let plan = setup.plan;
         let mut server = TopicServer::new(
             identity,
-            topology.default_link(),
+            plan.settings.default_link,
             setup.executor.clone(),
             self.control.clone(),
             setup.counters.clone(),
             observer.clone(),
         );
-        for (other, user) in topology.owners() {
-            server.bind_user(other, user);
+        for (other, user) in &plan.settings.owners {
+            server.bind_user(other, *user);
         }
-        for (reader, topics) in &setup.peer_topics.readers {
-            let link = server.link(reader, setup.config(reader));
+        for (reader, topics) in &setup.plan.peer_topics.readers {
+            let link = server.link(reader, setup.plan.links[reader].config);
             link.map_err(|error| setup.refused(reader, &error.into()))?;
             for (topic, policy) in topics {
                 let announced = setup.topic(topic);
@@ -174,20 +167,16 @@ impl Links {
             }
         }
         for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
-            server.redeliver(topic.name(), topology.redelivery(topic.name()));
-            if stays_on_socket(topology, topic.name()) {
+            let settings = plan.topic(topic.name());
+            server.redeliver(topic.name(), settings.redelivery);
+            if settings.stays_on_socket() {
                 server.keep_on_socket(topic.name());
             }
-            if topology.carries_requests(topic.name()) {
+            if settings.carries_requests {
                 server.set_transient(topic.name());
             }
-            let readers = topology.readers(topic.name());
-            for reader in readers.iter().flatten() {
-                if topology.believes(node, reader, topic.name()) {
-                    server.believe(reader, topic.name());
-                }
-            }
-            server.add(ExportedTopic { topic: topic.clone(), readers });
+            settings.believed.iter().for_each(|reader| server.believe(reader, topic.name()));
+            server.add(ExportedTopic { topic: topic.clone(), readers: settings.readers.clone() });
         }
         if let Some(control) = &self.memory {
             server.share_memory(control.clone());
@@ -200,12 +189,11 @@ impl Links {
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far)? {
             let bound = endpoint.bind();
-            let bound =
-                bound.map_err(|error| bind_error(topology, node, &endpoint, place, error))?;
+            let bound = bound.map_err(|error| bind_error(plan, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
                 .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
-            crate::log::info!(node, endpoint = endpoint.listens_at(), "node listens");
+            crate::log::info!(node = plan.node, endpoint = endpoint.listens_at(), "node listens");
             let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
             let observer = observer.clone();
             listening.push((Listening { endpoint, bound, memory, observer }, listener));
@@ -236,7 +224,7 @@ impl Links {
             // A topic is listed once for each of its publishers.
             let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
             let topic = setup.topic(name).filter(|_| is_new).cloned();
-            let start = setup.peer_topics.start(name);
+            let start = setup.plan.peer_topics.start(name);
             interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy, start }));
         }
         let (peers, name) = (setup.peers.clone(), peer.to_owned());
@@ -251,7 +239,7 @@ impl Links {
             connection.into_iter().for_each(|boot| peers.set(&name, boot));
         });
         let executor = setup.executor.clone();
-        let control = self.memory.clone().filter(|_| setup.carriers.in_memory(peer));
+        let control = self.memory.clone().filter(|_| setup.plan.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());
         let memory = memory.map(|(control, (path, access))| MemoryAccess { control, path, access });
         let client = TopicClient {
@@ -259,7 +247,7 @@ impl Links {
             connect: Box::new(move || endpoint.connect(&executor)),
             interests,
             identity,
-            config: setup.config(peer),
+            config: setup.plan.links[peer].config,
             executor: setup.executor.clone(),
             memory,
             control: self.control.clone(),
@@ -342,10 +330,11 @@ impl Drop for Links {
 
 /// Starts the control thread, which listens if other nodes read from this one through memory.
 fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
-    let control = ControlThread::start(setup.node, ControlLimits::default());
+    let control = ControlThread::start(&setup.plan.node, ControlLimits::default());
     let control = control.map_err(|error| error.to_string())?;
-    let is_read = setup.peer_topics.readers.keys().any(|node| setup.carriers.in_memory(node));
-    let socket = setup.topology.endpoint(setup.node).control_socket();
+    let is_read =
+        setup.plan.peer_topics.readers.keys().any(|node| setup.plan.carriers.in_memory(node));
+    let socket = setup.plan.settings.endpoint.control_socket();
     if let Some((path, access)) = socket.filter(|_| is_read) {
         control.listen(path, access).map_err(|error| error.to_string())?;
     }
@@ -358,62 +347,37 @@ const NO_PROCESS: u32 = 0;
 impl LinkSetup<'_> {
     /// The readers of this host, which do not connect over TCP.
     fn near_readers(&self) -> impl Iterator<Item = &String> {
-        self.peer_topics.readers.keys().filter(|node| !self.carriers.over_tcp(node))
+        self.plan.peer_topics.readers.keys().filter(|node| !self.plan.carriers.over_tcp(node))
     }
 
     /// Where the node listens, and where the topology says so.
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
-        let (node, topology) = (self.node, self.topology);
-        let is_near = self.near_readers().next().is_some() || topology.admits_observers(node);
-        let near =
-            is_near.then(|| (topology.endpoint(node), topology.place_of(Setting::Socket(node))));
+        let (node, plan) = (&*self.plan.node, self.plan);
+        let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
+        let near = is_near
+            .then(|| (plan.settings.endpoint.clone(), plan.places.of(Setting::Socket(node))));
         // Observers of this host connect to the socket: no name is proven over plain TCP.
-        let is_read = !self.peer_topics.readers.is_empty();
-        let plain = topology.tcp(node).filter(|_| is_read);
-        let far = plain.map(|plain| far.of_self(self.carriers, node, plain));
-        let far = far.transpose()?.map(|far| (far, topology.place_of(Setting::Tcp(node))));
+        let is_read = !plan.peer_topics.readers.is_empty();
+        let plain = plan.settings.tcp.clone().filter(|_| is_read);
+        let far = plain.map(|plain| far.of_self(plan, plain));
+        let far = far.transpose()?.map(|far| (far, plan.places.of(Setting::Tcp(node))));
         Ok(near.into_iter().chain(far).collect())
-    }
-
-    /// Where this node connects to another one.
-    fn endpoint_of(&self, peer: &str, far: &Far) -> Result<Endpoint, StartError> {
-        let plain = self.topology.tcp(peer).filter(|_| self.carriers.over_tcp(peer));
-        let handshake = self.topology.link(self.node, peer).handshake;
-        match plain {
-            Some(plain) => far.of_peer(self.carriers, (peer, handshake), plain),
-            None => Ok(self.topology.endpoint(peer)),
-        }
     }
 
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.iter().find(|topic| topic.name() == name)
     }
 
-    /// How the link with a peer is. A topic that needs memory makes its link need it.
-    fn config(&self, peer: &str) -> LinkConfig {
-        let mut config = self.topology.link(self.node, peer);
-        if self.topic_in_memory(peer).is_some() {
-            config.memory = MemoryUse::Required;
-        }
-        config
-    }
-
-    /// A topic of this link that the topology wants in memory.
-    fn topic_in_memory(&self, peer: &str) -> Option<&str> {
-        let mut topics = self.peer_topics.shared_with(peer);
-        topics.find(|topic| self.topology.topic_transport(topic) == Some(Carrier::SharedMemory))
-    }
-
     /// Links go over sockets for this reason, unless one of them must not.
     fn without_memory(&self, problem: String) -> Result<String, StartError> {
-        let mut peers = self.peer_topics.readers.keys().chain(self.peer_topics.publishers.keys());
-        let needs = |peer: &&String| self.config(peer).memory == MemoryUse::Required;
-        let Some(peer) = peers.find(needs) else { return Ok(problem) };
-        let of_topic = |topic| self.topology.place_of(Setting::Transport(topic));
-        let place = self.topic_in_memory(peer).and_then(of_topic);
-        let place =
-            place.or_else(|| self.topology.place_of(Setting::LinkTransport(self.node, peer)));
-        Err(StartError::SharedMemory { node: self.node.to_owned(), place, problem })
+        let needs = |link: &LinkSettings| link.config.memory == MemoryUse::Required;
+        let mut links = self.plan.links.iter();
+        let Some((peer, link)) = links.find(|(_, link)| needs(link)) else { return Ok(problem) };
+        let (node, places) = (&self.plan.node, &self.plan.places);
+        let of_topic = |topic: &String| places.of(Setting::Transport(topic));
+        let place = link.topic_in_memory.as_ref().and_then(of_topic);
+        let place = place.or_else(|| places.of(Setting::LinkTransport(node, peer)));
+        Err(StartError::SharedMemory { node: node.clone(), place, problem })
     }
 
     /// No link with this peer can be as the topology says.
@@ -422,11 +386,11 @@ impl LinkSetup<'_> {
     }
 
     fn failed(&self, place: Option<String>, problem: String) -> StartError {
-        StartError::Link { node: self.node.to_owned(), place, problem }
+        StartError::Link { node: self.plan.node.clone(), place, problem }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
-        let service = || format!("(the links of {})", self.node);
+        let service = || format!("(the links of {})", self.plan.node);
         let spawned = self.executor.spawn(Box::pin(task));
         spawned.map_err(|error| StartError::Spawn { service: service(), error })
     }

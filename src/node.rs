@@ -58,6 +58,8 @@ use crate::log;
 use crate::names::expected_instead_of;
 use crate::observers::Observers;
 use crate::plan::Plan;
+#[cfg(feature = "testing")]
+use crate::probe::Probe;
 use crate::remote::RemoteNodes;
 use crate::report::Carrier;
 #[cfg(feature = "signals")]
@@ -65,9 +67,7 @@ use crate::report::Report;
 use crate::report::StartWarning;
 use crate::shared::{HandlersToWatch, PollMark, Shared, Topics, WatchdogHandle};
 use crate::supervision::note_places;
-#[cfg(feature = "testing")]
-use crate::testing::Probe;
-use crate::topology::Setting;
+use crate::topology::{Problem, Setting};
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use supervisors::members;
@@ -222,7 +222,7 @@ impl Node {
     /// The kind of executor that the topology requests.
     #[cfg(feature = "testing")]
     pub(crate) fn requested_executor(&self) -> Option<&str> {
-        self.plan.topology.executor(&self.plan.node).map(|(kind, _)| kind)
+        self.plan.settings.executor.as_deref()
     }
 
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
@@ -282,17 +282,18 @@ impl Node {
     /// has run then, and no thread is left.
     pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
         #[cfg(unix)]
-        launcher::follow_by_node(&self.plan.node, self.plan.topology.shutdown(&self.plan.node));
+        launcher::follow_by_node(&self.plan.node, self.plan.settings.shutdown);
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
-        if let Some((asked, place)) = self.plan.topology.executor(&self.plan.node)
+        if let Some(asked) = &self.plan.settings.executor
             && asked != kind(&given)
         {
-            let (node, asked) = (self.plan.node.clone(), asked.to_owned());
+            let (node, asked) = (self.plan.node.clone(), asked.clone());
+            let place = self.plan.places.of(Setting::NodeExecutor(&node)).unwrap_or_default();
             return Err(StartError::Executor { node, place, asked, given });
         }
-        let place = || self.plan.topology.place_of(Setting::NodeQueue(&self.plan.node));
-        let queue = self.plan.topology.task_queue(&self.plan.node);
+        let place = || self.plan.places.of(Setting::NodeQueue(&self.plan.node));
+        let queue = self.plan.settings.queue;
         let executor =
             in_queue(executor, queue, || (format!("node `{}`", self.plan.node), place()))?;
         self.plan.check_huge_pages(PageSize::free_huge)?;
@@ -301,11 +302,11 @@ impl Node {
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
             let (name, execution) = (service.name.clone(), service.execution.clone());
-            let place = || self.plan.topology.place_of(Setting::Queue(&name));
+            let place = || self.plan.places.of(Setting::Queue(&name));
             let executor =
                 in_queue(executor, execution.queue, || (format!("service `{name}`"), place()))?;
             if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
-                let place = self.plan.topology.place_of(Setting::Execution(&name));
+                let place = self.plan.places.of(Setting::Execution(&name));
                 let (service, executor) = (name, executor.name());
                 return Err(StartError::LocalService { service, executor, place });
             }
@@ -348,10 +349,7 @@ impl Node {
         self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
         // Before any service runs, so that readers in other nodes miss nothing.
         let _ = links.set(Links::start(&LinkSetup {
-            node: &shared.plan.node,
-            topology: &shared.plan.topology,
-            peer_topics: &shared.plan.peer_topics,
-            carriers: &shared.plan.carriers,
+            plan: &shared.plan,
             topics: shared.topics.all(),
             executor: &shared.executor,
             control: &shared.lifecycle.links,
@@ -422,7 +420,13 @@ fn choose(
     }
     let known = others.iter().map(|(name, _)| name.clone()).chain([kind(&name).to_owned()]);
     let known: Vec<_> = known.collect();
-    let error = match plan.topology.no_executor(&service.name, known.clone()) {
+    let problem = Problem::Unknown {
+        kind: "executor",
+        name: asked.clone(),
+        known: known.clone(),
+        hint: format!("; add it with `Builder::executor(\"{asked}\", ..)`"),
+    };
+    let error = match plan.places.error(Setting::Executor(&service.name), problem) {
         Some(error) => BuildError::Topology(error),
         None => BuildError::Execution {
             service: service.name.clone(),
@@ -437,9 +441,8 @@ fn choose(
 fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
     let (node, executor, config) = (&*shared.plan.node, &shared.executor, &hub.config);
     let place = || Some(config.place.clone());
-    hub.bind(&**executor).map_err(|error| {
-        bind_error(&shared.plan.topology, node, &config.endpoint, place(), error)
-    })?;
+    hub.bind(&**executor)
+        .map_err(|error| bind_error(&shared.plan, &config.endpoint, place(), error))?;
     let log = Log::new(node, executor.clone());
     let spawned = executor.spawn(Box::pin(log.clone().run(shared.lifecycle.links.clone())));
     let service = || format!("(the log of legacy listener {})", config.name);

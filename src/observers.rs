@@ -11,7 +11,7 @@ use crate::health::{Health, HealthChange};
 use crate::lock::lock;
 use crate::log;
 use crate::observe::Event;
-use crate::supervision::SupervisionPlan;
+use crate::plan::SupervisionPlan;
 
 type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 

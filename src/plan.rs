@@ -2,7 +2,8 @@
 //! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
 //! services in a `graph`, `peer_topics` are the topics that cross links, `carriers` says through
 //! what, `topics` are all topics, `memory` counts the bytes of their rings, `dead_letters` decides
-//! which services end last.
+//! which services end last, `settings` are the values of the topology. Nothing asks the topology
+//! after the plan is made.
 
 mod carriers;
 mod dead_letters;
@@ -11,6 +12,8 @@ mod graph;
 mod memory;
 mod peer_topics;
 mod ports;
+mod settings;
+mod supervision;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,9 +29,8 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::names::{expected_instead_of, nearest};
 use crate::report::{Carrier, RingMemory, StartWarning};
-use crate::supervision::SupervisionPlan;
-use crate::topology::{Problem, Setting, Topology};
-pub(crate) use carriers::{Carriers, stays_on_socket};
+use crate::topology::{Places, Problem, Setting, Topology};
+pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};
@@ -36,6 +38,9 @@ use memory::{mailbox_memory, ring_memory};
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
+use settings::Topics;
+pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings};
+pub(crate) use supervision::{PlannedChild, SupervisionPlan};
 use topics::{Members, PlannedTopic, members, topics};
 
 /// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
@@ -49,20 +54,19 @@ const DEAD_LETTERS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) node: String,
-    pub(crate) topology: Topology,
+    pub(crate) settings: NodeSettings,
+    /// Where the topology sets what the start may refuse.
+    pub(crate) places: Places,
+    topic_settings: Topics,
+    /// Its links, by the name of the other node.
+    pub(crate) links: BTreeMap<String, LinkSettings>,
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
     /// The memory of all rings.
     pub(crate) memory: RingMemory,
     /// The pages of the rings in shared memory.
     pub(crate) pages: PageSize,
-    /// The thresholds of backpressure that the program sets.
-    thresholds: BTreeMap<String, Threshold>,
-    /// What happens to readers that stall, as the program says.
-    on_stall: BTreeMap<String, OnStall>,
     /// Begins the traces of messages.
     pub(crate) tracer: Option<Arc<Tracer>>,
-    /// The shares of messages that are measured, as the program sets them.
-    latency_samples: BTreeMap<String, f64>,
     /// The subscriptions that close a circle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
@@ -76,7 +80,7 @@ pub(crate) struct Plan {
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
     /// The places of all in `services`, sorted by name.
-    places: Vec<usize>,
+    by_name: Vec<usize>,
     /// Those of each topic.
     members: BTreeMap<Arc<str>, Members>,
 }
@@ -84,21 +88,31 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks `services`, in their order of start, against each other and against the topology. The
     /// topology may name all services that are `known`. With a tracer, messages have traces. Of the
-    /// topics in `latency_samples`, the program measures a share of the messages.
+    /// topics, the program sets what is `coded`.
     pub(crate) fn new(
         node: &str,
-        topology: Topology,
+        topology: &Topology,
         known: &[(String, BoundPorts)],
         services: &[(String, BoundPorts)],
         tracer: Option<Arc<Tracer>>,
-        latency_samples: BTreeMap<String, f64>,
+        coded: &CodedTopics,
     ) -> Result<Plan, BuildError> {
-        check_names(&topology, known)?;
-        check_latency_samples(&latency_samples, known)?;
-        let peer_topics = PeerTopics::new(node, &topology, known, services)?;
-        let carriers = Carriers::new(node, &topology, &peer_topics, MemoryUse::obstacle())?;
-        let all = placed(&topology, known).unwrap_or_else(|| services.to_vec());
-        check_types(&topology, &all)?;
+        check_names(topology, known)?;
+        coded.check(known)?;
+        let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
+        let names = ports.map(|port| &*port.topic).chain(topology.topics());
+        let settings = Topics::new(node, topology, names, coded);
+        let peer_topics = PeerTopics::new(node, topology, known, services)?;
+        let obstacle = MemoryUse::obstacle();
+        let carriers = Carriers::new(node, topology, &settings, &peer_topics, obstacle)?;
+        let links = carriers.links().iter().map(|link| {
+            let (nodes, is_over_tcp) = ([node, &link.peer], carriers.over_tcp(&link.peer));
+            let of = LinkSettings::new(nodes, topology, &settings, &peer_topics, is_over_tcp);
+            (link.peer.clone(), of)
+        });
+        let links: BTreeMap<String, LinkSettings> = links.collect();
+        let all = placed(topology, known).unwrap_or_else(|| services.to_vec());
+        check_types(topology, &all)?;
         let mut topics = topics(services);
         for (topic, _) in peer_topics.publishers.values().flatten() {
             // Each publisher of another node has a ring in this node, too.
@@ -115,28 +129,30 @@ impl Plan {
         }
         for (topic, planned) in &mut topics {
             let local = gating.get(&**topic).copied().unwrap_or_default();
-            planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
-            let in_memory = |peer: &str| in_memory(peer) && !stays_on_socket(&topology, topic);
+            let settings = settings.of(topic);
+            planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
+            let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();
             let expected = local + peer_topics.entries(topic, in_memory);
             planned.gating = Readers { expected, most: expected + SPARE_READERS };
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
-            planned.area = recorded(&topology, tracer.as_ref(), &latency_samples, topic).area();
+            planned.area = recorded(settings, tracer.as_ref(), topic).area();
         }
         // A subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
-        refuse_blocking_cycles(&flows, &topology)?;
+        refuse_blocking_cycles(&flows, topology)?;
         let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
-        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &topology, pages);
-        let mailboxes = mailbox_memory(&topology, services);
+        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &settings, pages);
+        let mailboxes = mailbox_memory(&settings, services);
         memory.heap = mailboxes.values().fold(memory.heap, |sum, bytes| sum.saturating_add(*bytes));
-        let budget = topology.memory(node);
+        let of_node = NodeSettings::new(node, topology);
+        let budget = of_node.memory;
         if memory.total() > budget {
             let place = topology.place_of(Setting::Memory(node));
-            let place = place.or_else(|| place_of_largest(&topology, node, &topics));
+            let place = place.or_else(|| place_of_largest(topology, node, &topics));
             let rings = topics.iter().map(|(topic, planned)| {
                 let alone = BTreeMap::from([(topic.clone(), *planned)]);
-                let memory = ring_memory(&alone, &peer_topics, &carriers, &topology, pages);
+                let memory = ring_memory(&alone, &peer_topics, &carriers, &settings, pages);
                 (&**topic, memory.total())
             });
             let of_all = rings.chain(mailboxes);
@@ -155,96 +171,43 @@ impl Plan {
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let members = members(services);
-        let mut places: Vec<usize> = (0..services.len()).collect();
-        places.sort_by_key(|place| &services[*place].0);
-        let (node, services) = (node.to_owned(), services.to_vec());
+        let mut by_name: Vec<usize> = (0..services.len()).collect();
+        by_name.sort_by_key(|place| &services[*place].0);
+        let peers = links.keys().map(String::as_str);
         Ok(Plan {
-            node,
-            topology,
+            settings: of_node,
+            places: topology.places_for(node, peers),
+            topic_settings: settings,
+            links,
             topics,
             memory,
             pages,
-            thresholds: BTreeMap::new(),
-            on_stall: BTreeMap::new(),
             tracer,
-            latency_samples,
             feedback,
             peer_topics,
             carriers,
             dead_letters,
             supervision: SupervisionPlan::default(),
-            services,
-            places,
+            node: node.to_owned(),
+            services: services.to_vec(),
+            by_name,
             members,
         })
     }
 
-    /// Sets the thresholds of backpressure that the program sets, in percent, of topics of services
-    /// that are `known`.
-    pub(crate) fn set_thresholds(
-        &mut self,
-        percents: BTreeMap<String, u32>,
-        known: &[(String, BoundPorts)],
-    ) -> Result<(), BuildError> {
-        let topics = topics_of(known);
-        for (topic, percent) in percents {
-            let problem = match (Threshold::percent(percent), check_known(&topic, &topics)) {
-                (Some(threshold), Ok(())) => {
-                    self.thresholds.insert(topic, threshold);
-                    continue;
-                }
-                (Some(_), Err(problem)) => problem,
-                (None, _) => format!("invalid percentage {percent}: expected 1 to 100"),
-            };
-            return Err(BuildError::Threshold { topic, problem });
-        }
-        Ok(())
-    }
-
-    /// Sets what happens to readers that stall, as the program says, for topics of services that
-    /// are `known`.
-    pub(crate) fn set_on_stall(
-        &mut self,
-        rules: BTreeMap<String, OnStall>,
-        known: &[(String, BoundPorts)],
-    ) -> Result<(), BuildError> {
-        let topics = topics_of(known);
-        for (topic, rule) in rules {
-            let checked = match rule {
-                OnStall::EvictAfter(time) if time.is_zero() => {
-                    Err("invalid time: expected more than 0 s".to_owned())
-                }
-                OnStall::EvictAfter(_) | OnStall::Block => check_known(&topic, &topics),
-            };
-            if let Err(problem) = checked {
-                return Err(BuildError::OnStall { topic, problem });
-            }
-            self.on_stall.insert(topic, rule);
-        }
-        Ok(())
-    }
-
-    /// What happens to readers that hold up the publishers of a topic. The topology takes
-    /// precedence.
-    pub(crate) fn on_stall(&self, topic: &str) -> OnStall {
-        let coded = || self.on_stall.get(topic).copied();
-        self.topology.on_stall(topic).or_else(coded).unwrap_or_default()
-    }
-
-    /// The threshold of backpressure of a topic. The topology takes precedence.
-    pub(crate) fn threshold(&self, topic: &str) -> Threshold {
-        let coded = || self.thresholds.get(topic).copied();
-        self.topology.threshold(topic).or_else(coded).unwrap_or_default()
+    /// What the topology, or else the program, says of a topic.
+    pub(crate) fn topic(&self, topic: &str) -> &TopicSettings {
+        self.topic_settings.of(topic)
     }
 
     /// Begins the traces of a topic, if it is traced.
     pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
-        self.tracer.clone().filter(|_| is_traced(&self.topology, topic))
+        self.tracer.clone().filter(|_| is_traced(self.topic(topic), topic))
     }
 
     /// The records of the messages of a topic.
     pub(crate) fn recorded(&self, topic: &str) -> Recorded {
-        recorded(&self.topology, self.tracer.as_ref(), &self.latency_samples, topic)
+        recorded(self.topic(topic), self.tracer.as_ref(), topic)
     }
 
     /// Where the rings of a topic are that other nodes read through shared memory.
@@ -255,11 +218,9 @@ impl Plan {
 
     /// A node that reads a topic and needs shared memory for it.
     fn needs_memory(&self, topic: &str) -> Option<&str> {
-        let of_topic = self.topology.topic_transport(topic) == Some(Carrier::SharedMemory);
+        let of_topic = self.topic(topic).transport == Some(Carrier::SharedMemory);
         let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
-        readers.find(|node| {
-            of_topic || self.topology.link(&self.node, node).memory == MemoryUse::Required
-        })
+        readers.find(|node| of_topic || self.links[*node].config.memory == MemoryUse::Required)
     }
 
     /// The error of a topic, with its place if shared memory is the reason.
@@ -267,11 +228,10 @@ impl Plan {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();
         };
-        let of_topic = || self.topology.place_of(Setting::Transport(&topic));
-        let of_link = || {
-            self.topology.place_of(Setting::LinkTransport(&self.node, self.needs_memory(&topic)?))
-        };
-        let place = self.topology.place_of(Setting::HugePages(&self.node)).or_else(of_topic);
+        let of_topic = || self.places.of(Setting::Transport(&topic));
+        let of_link =
+            || self.places.of(Setting::LinkTransport(&self.node, self.needs_memory(&topic)?));
+        let place = self.places.of(Setting::HugePages(&self.node)).or_else(of_topic);
         let place = place.or_else(of_link);
         let problem = format!("topic `{topic}`: {problem}");
         StartError::SharedMemory { node: self.node.clone(), place, problem }
@@ -283,7 +243,7 @@ impl Plan {
         if needed == 0 || needed <= free() {
             return Ok(());
         }
-        let place = self.topology.place_of(Setting::HugePages(&self.node));
+        let place = self.places.of(Setting::HugePages(&self.node));
         let problem = format!(
             "`huge_pages` needs pages of 2 MiB, and the system has fewer than {needed} free: \
              reserve them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
@@ -299,8 +259,8 @@ impl Plan {
 
     fn ports_of(&self, service: &str) -> Option<&BoundPorts> {
         let name = |place: &usize| self.services[*place].0.as_str();
-        let found = self.places.binary_search_by(|place| name(place).cmp(service)).ok()?;
-        Some(&self.services[self.places[found]].1)
+        let found = self.by_name.binary_search_by(|place| name(place).cmp(service)).ok()?;
+        Some(&self.services[self.by_name[found]].1)
     }
 
     /// The topics that a service of this node publishes, or requests.
@@ -329,7 +289,7 @@ impl Plan {
         match self.topics.get(topic) {
             Some(planned) => planned.capacity,
             None if topic == DeadLetter::TOPIC => DEAD_LETTERS,
-            None => self.topology.capacity(topic),
+            None => self.topic(topic).capacity,
         }
     }
 
@@ -371,7 +331,7 @@ impl Plan {
             warnings.push(StartWarning::NoDeadLetters { readers });
         }
         if self.pages == PageSize::Huge && self.memory.huge_pages == 0 {
-            let place = self.topology.place_of(Setting::HugePages(&self.node)).unwrap_or_default();
+            let place = self.places.of(Setting::HugePages(&self.node)).unwrap_or_default();
             warnings.push(StartWarning::UnusedHugePages { node: self.node.clone(), place });
         }
         warnings
@@ -394,9 +354,8 @@ impl Plan {
             topic: topic.to_owned(),
             message: planned.schema.name(),
             is_own: self.is_own(topic),
-            place: reads.find_map(|(service, port)| {
-                self.topology.place_of(Setting::Port(service, port.key))
-            }),
+            place: reads
+                .find_map(|(service, port)| self.places.of(Setting::Port(service, port.key))),
             nearest: nearest(topic, &others).map(str::to_owned),
             readers: self.readers(topic),
         }
@@ -436,8 +395,8 @@ fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
 /// The number of slots in the rings of a topic: its capacity and, if a gating subscription reads it
 /// over a link, at least the window of the link.
 fn capacity(
-    node: &str,
-    topology: &Topology,
+    settings: &TopicSettings,
+    links: &BTreeMap<String, LinkSettings>,
     peer_topics: &PeerTopics,
     topic: &str,
     schema: &Schema,
@@ -445,9 +404,8 @@ fn capacity(
     if topic == DeadLetter::TOPIC {
         return DEAD_LETTERS;
     }
-    let windows =
-        peer_topics.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
-    windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
+    let windows = peer_topics.sharing(topic).map(|other| links[other].config.window.slots(schema));
+    windows.chain([settings.capacity]).max().unwrap_or(2)
 }
 
 /// Where the topology sets the largest capacity of these topics, or else has the node.
@@ -527,45 +485,54 @@ fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
     Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
 }
 
-/// Checks the shares of messages that the program measures.
-fn check_latency_samples(
-    samples: &BTreeMap<String, f64>,
-    known: &[(String, BoundPorts)],
-) -> Result<(), BuildError> {
-    let topics = topics_of(known);
-    let requests = known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
-    let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
-    for (topic, &share) in samples {
-        let checked = if !(0.0..=1.0).contains(&share) {
-            Err(format!("invalid share {share}: expected a number from 0 to 1"))
-        } else if requests.contains(&**topic) {
-            Err("it has requests, whose latency is not measured".to_owned())
-        } else {
-            check_known(topic, &topics)
-        };
-        if let Err(problem) = checked {
-            return Err(BuildError::LatencySample { topic: topic.clone(), problem });
+impl CodedTopics {
+    /// Checks what the program sets, of topics of services that are `known`.
+    fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+        let topics = topics_of(known);
+        for (topic, &percent) in &self.thresholds {
+            let checked = match Threshold::percent(percent) {
+                Some(_) => check_known(topic, &topics),
+                None => Err(format!("invalid percentage {percent}: expected 1 to 100")),
+            };
+            checked.map_err(|problem| BuildError::Threshold { topic: topic.clone(), problem })?;
         }
+        for (topic, rule) in &self.on_stall {
+            let checked = match rule {
+                OnStall::EvictAfter(time) if time.is_zero() => {
+                    Err("invalid time: expected more than 0 s".to_owned())
+                }
+                OnStall::EvictAfter(_) | OnStall::Block => check_known(topic, &topics),
+            };
+            checked.map_err(|problem| BuildError::OnStall { topic: topic.clone(), problem })?;
+        }
+        let requests =
+            known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+        let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
+        for (topic, &share) in &self.latency_samples {
+            let checked = if !(0.0..=1.0).contains(&share) {
+                Err(format!("invalid share {share}: expected a number from 0 to 1"))
+            } else if requests.contains(&**topic) {
+                Err("it has requests, whose latency is not measured".to_owned())
+            } else {
+                check_known(topic, &topics)
+            };
+            checked
+                .map_err(|problem| BuildError::LatencySample { topic: topic.clone(), problem })?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// The records of the messages of a topic. The topology takes precedence.
-fn recorded(
-    topology: &Topology,
-    tracer: Option<&Arc<Tracer>>,
-    latency_samples: &BTreeMap<String, f64>,
-    topic: &str,
-) -> Recorded {
-    let coded = latency_samples.get(topic).copied();
+/// The records of the messages of a topic.
+fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str) -> Recorded {
     Recorded {
-        tracer: tracer.filter(|_| is_traced(topology, topic)).cloned(),
-        latency_sample: topology.latency_sample(topic).or(coded),
+        tracer: tracer.filter(|_| is_traced(settings, topic)).cloned(),
+        latency_sample: settings.latency_sample,
     }
 }
 
 /// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a
 /// message that may have one.
-fn is_traced(topology: &Topology, topic: &str) -> bool {
-    topic != DeadLetter::TOPIC && topology.is_traced(topic)
+fn is_traced(settings: &TopicSettings, topic: &str) -> bool {
+    topic != DeadLetter::TOPIC && settings.is_traced
 }

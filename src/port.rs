@@ -14,6 +14,7 @@ use crate::emit::Emit;
 use crate::error::BuildError;
 use crate::inbox::Inbox;
 use crate::plan::Ports;
+use crate::request::{Answering, Requester};
 use crate::wiring::Wiring;
 
 /// A type with `#[service]`: its name and its ports.
@@ -161,3 +162,23 @@ macro_rules! port {
 
 port!(Output);
 port!(Input);
+
+/// The service declares that it requests `Q`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it requests `{Q}`",
+    note = "declare it: `#[service(requests({Q}), ..)]`"
+)]
+pub trait Asks<Q: Request>: HasPorts {
+    #[doc(hidden)]
+    fn requester(outputs: &mut Self::Outputs) -> &mut Requester<Q>;
+}
+
+/// The service declares that it answers `Q`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it answers `{Q}`",
+    note = "declare it: `#[service(answers({Q}), ..)]`"
+)]
+pub trait Answers<Q: Request>: HasPorts {
+    #[doc(hidden)]
+    fn answering(inputs: &Self::Inputs) -> &Answering<Q>;
+}

@@ -14,9 +14,6 @@ mod slot;
 mod state;
 mod traces;
 
-use mycelium_core::Request;
-
-use crate::port::HasPorts;
 pub(crate) use error::Cause;
 pub use error::{Mismatch, RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
@@ -26,23 +23,3 @@ pub use responder::{Answering, Asked, Requests};
 pub use slot::SlotPool;
 pub(crate) use slot::{Failure, Origin};
 pub(crate) use state::{MailboxState, Responders};
-
-/// The service declares that it requests `Q`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it requests `{Q}`",
-    note = "declare it: `#[service(requests({Q}), ..)]`"
-)]
-pub trait Asks<Q: Request>: HasPorts {
-    #[doc(hidden)]
-    fn requester(outputs: &mut Self::Outputs) -> &mut Requester<Q>;
-}
-
-/// The service declares that it answers `Q`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it answers `{Q}`",
-    note = "declare it: `#[service(answers({Q}), ..)]`"
-)]
-pub trait Answers<Q: Request>: HasPorts {
-    #[doc(hidden)]
-    fn answering(inputs: &Self::Inputs) -> &Answering<Q>;
-}

@@ -1,11 +1,13 @@
 //! What a service is, and what it sees of its node: the trait that `#[service]` implements,
 //! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
-//! of slow readers, `handling` what it does with handlers), and [`Life`], which supervision keeps
-//! from the first start to the last end.
+//! of slow readers, `handling` what it does with handlers), and [`Life`], which lasts from the first
+//! start to the last end. `runs` is the loop around the runs of a service, `run` is one of them.
 
 mod backpressure;
 mod environment;
 mod handling;
+mod run;
+mod runs;
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -28,11 +30,12 @@ use crate::launch::Task;
 use crate::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::metrics::Registered;
-use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
-use crate::request::{Answers, Asks, MailboxState, PendingReply, Requester, Requests};
+use crate::port::{Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
+use crate::request::{MailboxState, PendingReply, Requester, Requests};
 use crate::run_tasks::RunTasks;
 use crate::shared::{DeadLetterWriter, Shared};
 use crate::supervision::member::Member;
+pub use runs::supervise;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
 /// it.

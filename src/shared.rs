@@ -35,11 +35,11 @@ use crate::log;
 use crate::observe::Event;
 use crate::observers::Observers;
 use crate::plan::Plan;
+#[cfg(feature = "testing")]
+use crate::probe::Probe;
 use crate::report::Outcome;
 use crate::supervision::member::Supervision;
 use crate::supervision::tree::AtTop;
-#[cfg(feature = "testing")]
-use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use handler_mark::HandlersToWatch;
 pub(crate) use lifecycle::{Lifecycle, Phase};
@@ -141,7 +141,7 @@ impl Shared {
         service: &str,
         publisher: &Publisher<M>,
     ) {
-        if self.plan.on_stall(publisher.topic()) != OnStall::Block {
+        if self.plan.topic(publisher.topic()).on_stall != OnStall::Block {
             self.observe_evictions(service, publisher);
         }
         // Weakly: the publisher's ring is a part of the topics here.
@@ -285,6 +285,6 @@ impl Shared {
 
     /// How long a shutdown may take.
     pub(crate) fn shutdown_timeout(&self) -> Duration {
-        self.plan.topology.shutdown(&self.plan.node)
+        self.plan.settings.shutdown
     }
 }

@@ -2,7 +2,7 @@
 //! without real time, [`TestActor`] does so with an actor.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
-//! `testing/probe.rs` is what a test sees of its node, `testing/panics.rs` has the texts of
+//! `probe` is what a test sees of its node, `testing/panics.rs` has the texts of
 //! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node
 //! is the real one: rings, policies, supervision and shutdown are those of every node.
 //! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` one of them,
@@ -17,10 +17,8 @@
 
 mod actor;
 mod actors;
-mod failure;
 mod mock_actor;
 mod panics;
-mod probe;
 mod requests;
 mod tasks;
 
@@ -41,17 +39,17 @@ use crate::error::StartError;
 use crate::node::builder::Builder;
 use crate::node::{Node, Running};
 use crate::plan::Port;
+use crate::probe::{Probe, TEST};
 use crate::report::Report;
 use crate::service::Service;
 use crate::shared::Shared;
 use tasks::{TestExecutor, TestTasks};
 
 pub use crate::actor::{ActorFailure, UnhandledMail};
+pub use crate::probe::Failure;
 pub use actor::{TestActor, TestReply};
 pub use actors::TestActors;
-pub use failure::Failure;
 pub use mock_actor::MockActor;
-pub(crate) use probe::{Probe, TEST};
 
 /// The most steps at one time of the clock, by default.
 const STEPS: usize = 100_000;

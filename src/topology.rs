@@ -34,6 +34,8 @@ mod legacy;
 #[cfg(feature = "topology")]
 mod legacy_addresses;
 #[cfg(feature = "topology")]
+mod legacy_config;
+#[cfg(feature = "topology")]
 mod legacy_section;
 mod link;
 mod links;
@@ -83,7 +85,10 @@ pub(crate) use features::own_features;
 #[cfg(feature = "topology")]
 pub use files::TopologyFiles;
 #[cfg(feature = "topology")]
+pub(crate) use legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
+#[cfg(feature = "topology")]
 pub use parts::TopologyPart;
+pub(crate) use places::Places;
 #[cfg(feature = "topology")]
 pub use reach::ReachError;
 pub(crate) use setting::Setting;
@@ -142,10 +147,9 @@ impl Topology {
         self
     }
 
-    /// The executor that the topology requests for a node, and where it does.
-    pub(crate) fn executor(&self, node: &str) -> Option<(&str, String)> {
-        let executor = self.sections.node.get(node)?.executor.as_ref()?;
-        Some((executor.as_ref(), self.file.location(executor.span()).to_string()))
+    /// The kind of executor that the topology requests for a node.
+    pub(crate) fn executor(&self, node: &str) -> Option<&str> {
+        Some(self.sections.node.get(node)?.executor.as_ref()?.as_ref())
     }
 
     pub(crate) fn shutdown(&self, node: &str) -> Duration {

@@ -20,11 +20,11 @@ use mycelium_core::legacy::{Decoder, Event, HEADER, HELLO, LegacyError, Step};
 use mycelium_executor::{DeadlineTimer, Executor, Stream, yield_now};
 use mycelium_transports::counters::LegacyValue;
 
-use super::config::OnBadFrame;
 use super::hub::{Client, Eviction, Hub, Subject, source};
 use super::intake::Intake;
 use super::outbox::Taken;
 use crate::links::log::Level;
+use crate::topology::OnBadFrame;
 
 /// Bytes of a buffer at first.
 const BUFFER: usize = 4096;

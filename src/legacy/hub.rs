@@ -13,11 +13,11 @@ use mycelium_executor::{Executor, Listener, Peer};
 use mycelium_transports::counters::{LegacyValue, Line};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint, oldest_of_most};
 
-use super::config::{ListenerConfig, OnSlowClient};
 use super::intake::{Intake, MakeIntake};
 use super::outbox::Outbox;
 use crate::latch::{Countdown, Latch, until};
 use crate::links::log::{Level, Log};
+use crate::topology::{ListenerConfig, OnSlowClient};
 
 /// The most types, and the most digests, that have log lines of their own.
 const NAMED: usize = 32;

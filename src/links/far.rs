@@ -2,18 +2,20 @@
 //! topology names.
 
 use std::sync::Arc;
+#[cfg(feature = "tls")]
 use std::time::Duration;
 
 use mycelium_transports::endpoint::Endpoint;
 #[cfg(feature = "tls")]
-use mycelium_transports::tls::{Tls, TlsError, TlsProblem};
+use mycelium_transports::tls::{Tls, TlsError, TlsFile, TlsProblem};
 
 #[cfg(feature = "tls")]
 use super::log::Level;
 use super::log::Log;
 use crate::error::StartError;
-use crate::plan::Carriers;
-use crate::topology::Topology;
+use crate::plan::Plan;
+#[cfg(feature = "tls")]
+use crate::topology::Setting;
 
 /// What the node proves its name with to nodes of other hosts.
 pub(super) struct Far {
@@ -25,15 +27,11 @@ pub(super) struct Far {
 #[cfg(feature = "tls")]
 impl Far {
     /// Reads the files of the node, if a link of it goes over TLS.
-    pub(super) fn load(
-        node: &str,
-        topology: &Topology,
-        carriers: &Carriers,
-        log: &Arc<Log>,
-    ) -> Result<Far, StartError> {
-        let listens = carriers.requires_tls() && topology.tcp(node).is_some();
+    pub(super) fn load(plan: &Plan, log: &Arc<Log>) -> Result<Far, StartError> {
+        let (node, settings, carriers) = (&*plan.node, &plan.settings, &plan.carriers);
+        let listens = carriers.requires_tls() && settings.tcp.is_some();
         let is_used = carriers.use_tls() || listens;
-        let files = topology.tls_files(node).filter(|_| is_used);
+        let files = settings.tls.clone().filter(|_| is_used);
         let Some(files) = files else { return Ok(Far { tls: None }) };
         let (name, log) = (node.to_owned(), log.clone());
         let on_reload = Box::new(move |error: Option<&TlsError>| {
@@ -48,31 +46,33 @@ impl Far {
             log.limited(Level::Warn, (problem, String::new()), &words);
         });
         let tls = Tls::load(node, files, on_reload).map_err(|error| {
-            let place = topology.place_of_tls(error.file);
+            let place = plan.places.of(Setting::Tls(match error.file {
+                TlsFile::Certificate => "certificate",
+                TlsFile::Key => "key",
+                _ => "authorities",
+            }));
             StartError::Tls { node: node.to_owned(), place, problem: error.to_string() }
         })?;
         Ok(Far { tls: Some(Arc::new(tls)) })
     }
 
-    /// The endpoint of another node, which has these addresses, and this long for a handshake.
-    pub(super) fn of_peer(
-        &self,
-        carriers: &Carriers,
-        (peer, handshake): (&str, Duration),
-        plain: Endpoint,
-    ) -> Result<Endpoint, StartError> {
-        if carriers.over_tls(peer) { self.secured(peer, plain, handshake) } else { Ok(plain) }
+    /// Where this node connects to another one.
+    pub(super) fn of_peer(&self, plan: &Plan, peer: &str) -> Result<Endpoint, StartError> {
+        let link = &plan.links[peer];
+        let plain = link.endpoint.clone();
+        match plan.carriers.over_tls(peer) {
+            true => self.secured(peer, plain, link.config.handshake),
+            false => Ok(plain),
+        }
     }
 
-    /// The endpoint of this node, which has these addresses.
-    pub(super) fn of_self(
-        &self,
-        carriers: &Carriers,
-        node: &str,
-        plain: Endpoint,
-    ) -> Result<Endpoint, StartError> {
+    /// Where nodes of other hosts connect to this one, which has these addresses.
+    pub(super) fn of_self(&self, plan: &Plan, plain: Endpoint) -> Result<Endpoint, StartError> {
         // Its server has the limit for handshakes of others.
-        if carriers.requires_tls() { self.secured(node, plain, Duration::MAX) } else { Ok(plain) }
+        match plan.carriers.requires_tls() {
+            true => self.secured(&plan.node, plain, Duration::MAX),
+            false => Ok(plain),
+        }
     }
 
     /// An endpoint that is to be secured is never plain.
@@ -98,32 +98,26 @@ impl Far {
 /// Without the feature no topology has links over TLS.
 #[cfg(not(feature = "tls"))]
 impl Far {
-    pub(super) fn load(
-        _: &str,
-        _: &Topology,
-        _: &Carriers,
-        _: &Arc<Log>,
-    ) -> Result<Far, StartError> {
+    #[allow(clippy::unnecessary_wraps, reason = "with the feature `tls` it reads files")]
+    pub(super) fn load(_: &Plan, _: &Arc<Log>) -> Result<Far, StartError> {
         Ok(Far {})
     }
 
-    #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
-    pub(super) fn of_peer(
-        &self,
-        _: &Carriers,
-        _: (&str, Duration),
-        plain: Endpoint,
-    ) -> Result<Endpoint, StartError> {
-        Ok(plain)
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "with the feature `tls` it has files"
+    )]
+    pub(super) fn of_peer(&self, plan: &Plan, peer: &str) -> Result<Endpoint, StartError> {
+        Ok(plan.links[peer].endpoint.clone())
     }
 
-    #[allow(clippy::unused_self, reason = "with the feature `tls` it has files")]
-    pub(super) fn of_self(
-        &self,
-        _: &Carriers,
-        _: &str,
-        plain: Endpoint,
-    ) -> Result<Endpoint, StartError> {
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "with the feature `tls` it has files"
+    )]
+    pub(super) fn of_self(&self, _: &Plan, plain: Endpoint) -> Result<Endpoint, StartError> {
         Ok(plain)
     }
 }

@@ -12,7 +12,8 @@ use mycelium_transports::exchange::{Notice, Observer, TopicServer};
 use mycelium_transports::memory::ControlThread;
 
 use crate::error::StartError;
-use crate::topology::{Setting, Topology};
+use crate::plan::Plan;
+use crate::topology::Setting;
 
 /// How often a node checks that its address still leads to it.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -89,22 +90,21 @@ fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
 
 /// `place` is where the topology sets the address, if it does.
 pub(crate) fn bind_error(
-    topology: &Topology,
-    node: &str,
+    plan: &Plan,
     endpoint: &Endpoint,
     place: Option<String>,
     error: BindError,
 ) -> StartError {
-    let name = node.to_owned();
+    let node = plan.node.clone();
     match error {
         BindError::Unreachable { directory, user, .. } => {
             let (socket, place) =
-                (endpoint.to_string().into(), topology.place_of(Setting::Access(node)));
-            StartError::Unreachable { node: name, place, socket, directory, user }
+                (endpoint.to_string().into(), plan.places.of(Setting::Access(&node)));
+            StartError::Unreachable { node, place, socket, directory, user }
         }
         error => {
-            let place = place.or_else(|| topology.place_of(Setting::Node(node)));
-            StartError::Bind { node: name, place, error }
+            let place = place.or_else(|| plan.places.of(Setting::Node(&node)));
+            StartError::Bind { node, place, error }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 #[cfg(feature = "describe")]
 mod described;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,10 +30,12 @@ use crate::legacy::LegacyCodec;
 use crate::legacy::hub::Hub;
 use crate::observe::Event;
 use crate::observers::Observers;
+use crate::plan::CodedTopics;
 use crate::service::Service;
-use crate::supervision::{Lifetime, ServiceSetting, Supervisor};
+use crate::supervision::{Lifetime, ServiceSetting};
 use crate::topology::Topology;
 use crate::traces::Traces;
+pub use supervisor::Supervisor;
 
 /// Collects the services and settings of a [`Node`].
 pub struct Builder {
@@ -49,11 +52,7 @@ pub struct Builder {
     supervised: BTreeMap<String, ServiceSetting>,
     /// Those that `supervised` names, with the method that did.
     supervised_by: Vec<(String, &'static str)>,
-    /// Topic and percentage.
-    thresholds: BTreeMap<String, u32>,
-    on_stall: BTreeMap<String, OnStall>,
-    /// Topic and share.
-    pub(super) latency_samples: BTreeMap<String, f64>,
+    pub(super) topics: CodedTopics,
     pub(super) traces: Traces,
     pub(super) fast_handlers: FastHandlers,
     executors: Vec<(String, Arc<dyn Executor>)>,
@@ -83,9 +82,7 @@ impl Node {
             supervisors: Vec::new(),
             supervised: BTreeMap::new(),
             supervised_by: Vec::new(),
-            thresholds: BTreeMap::new(),
-            on_stall: BTreeMap::new(),
-            latency_samples: BTreeMap::new(),
+            topics: CodedTopics::default(),
             traces: Traces::default(),
             fast_handlers: FastHandlers::default(),
             executors: Vec::new(),
@@ -345,7 +342,7 @@ impl Builder {
     /// crate::Context::backpressure_threshold_exceeded
     #[must_use]
     pub fn backpressure_threshold(mut self, topic: &str, percent: u32) -> Builder {
-        self.thresholds.insert(topic.to_owned(), percent);
+        self.topics.thresholds.insert(topic.to_owned(), percent);
         self
     }
 
@@ -381,7 +378,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn on_stall(mut self, topic: &str, on_stall: OnStall) -> Builder {
-        self.on_stall.insert(topic.to_owned(), on_stall);
+        self.topics.on_stall.insert(topic.to_owned(), on_stall);
         self
     }
 

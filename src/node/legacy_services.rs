@@ -10,7 +10,6 @@ use mycelium_transports::local::Schema;
 use super::prepare::Registered;
 use crate::error::BuildError;
 use crate::legacy::LegacyCodec;
-use crate::legacy::config::{ListenerConfig, TypeConfig};
 use crate::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
 use crate::legacy::listener::Listener;
 use crate::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
@@ -19,6 +18,7 @@ use crate::plan::BoundPorts;
 use crate::plan::{Port, Ports};
 use crate::port::HasPorts;
 use crate::topology::Topology;
+use crate::topology::{ListenerConfig, TypeConfig};
 
 /// The payloads of the program's message types in the original system.
 #[derive(Default)]

@@ -251,8 +251,8 @@ impl NodeProgram<'_> {
 
 /// Services of a node that name an executor that the node cannot have.
 fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
-    let (topology, form) = (&built.node.plan.topology, &built.of.description.form);
-    let own = topology.executor(built.of.node).map(|(kind, _)| kind);
+    let (plan, form) = (&built.node.plan, &built.of.description.form);
+    let own = plan.settings.executor.as_deref();
     let mut known: Vec<&str> = form.executors.iter().map(|it| it.name.as_str()).collect();
     known.extend(own);
     let services = built.node.services.iter().filter_map(|service| {
@@ -269,7 +269,7 @@ fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
                 format!("which the program does not add: {}", expected_instead_of(executor, &known))
             }
         };
-        let place = topology.place_of(Setting::Execution(service));
+        let place = plan.places.of(Setting::Execution(service));
         Some(OverviewError::Executor {
             place: place.map(|place| format!("{place}: ")).unwrap_or_default(),
             service: service.clone(),

@@ -13,6 +13,7 @@ use crate::execution::{Execution, Run};
 use crate::log;
 use crate::observe::Event;
 use crate::shared::Shared;
+use crate::topology::Setting;
 
 /// How a service is executed: the requested execution, and the one that the system granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,10 @@ pub(super) fn place(
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
         let GrantedPlacement { cores, class, refused } = granted.map_err(|error| {
-            let place = shared.plan.topology.place_of_thread(&name, &error);
+            let place = shared.plan.places.of(match error {
+                ThreadError::Class { .. } => Setting::Class(&name),
+                _ => Setting::Run(&name),
+            });
             StartError::Thread { service: name, place, error }
         })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mycelium_bundle::Restart;
 
+use crate::plan::PlannedChild;
 use crate::shared::Shared;
-use crate::supervision::PlannedChild;
 use crate::supervision::member::Member;
 use crate::supervision::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 

@@ -109,7 +109,7 @@ impl Telemetry {
             #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
             label_sets: {
                 let default = mycelium_telemetry::metrics::LABEL_SETS;
-                plan.topology.label_sets().or(self.label_sets).unwrap_or(default)
+                plan.settings.label_sets.or(self.label_sets).unwrap_or(default)
             },
         })
     }

@@ -67,7 +67,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn latency_sample(mut self, topic: &str, share: f64) -> Builder {
-        self.latency_samples.insert(topic.to_owned(), share);
+        self.topics.latency_samples.insert(topic.to_owned(), share);
         self
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::peer_topics::PeerTopics;
+use super::settings::Topics;
 use crate::error::BuildError;
 use crate::report::{Carrier, LinkReport};
 use crate::topology::{Problem, Setting, Topology};
@@ -23,6 +24,7 @@ impl Carriers {
     pub(super) fn new(
         node: &str,
         topology: &Topology,
+        topics: &Topics,
         peer_topics: &PeerTopics,
         obstacle: Option<&str>,
     ) -> Result<Carriers, BuildError> {
@@ -64,13 +66,14 @@ impl Carriers {
             }
             let in_memory = used == Carrier::SharedMemory;
             let set: BTreeSet<&str> = peer_topics.shared_with(peer).collect();
-            let set = set.into_iter().filter(|topic| in_memory && stays_on_socket(topology, topic));
+            let set =
+                set.into_iter().filter(|topic| in_memory && topics.of(topic).stays_on_socket());
             let set_on_socket: Vec<_> = set.map(str::to_owned).collect();
-            let topics = peer_topics.on_socket(peer).filter(|_| in_memory).map(str::to_owned);
-            let on_socket = topics.filter(|topic| !set_on_socket.contains(topic)).collect();
+            let dropped = peer_topics.on_socket(peer).filter(|_| in_memory).map(str::to_owned);
+            let on_socket = dropped.filter(|topic| !set_on_socket.contains(topic)).collect();
             let peer = peer.clone();
             let link = LinkReport { peer, asked, used, reason, on_socket, set_on_socket };
-            check_topics(topology, peer_topics, node, &link)?;
+            check_topics(topology, topics, peer_topics, node, &link)?;
             Ok(link)
         });
         let links = links.collect::<Result<Vec<_>, BuildError>>()?;
@@ -137,24 +140,17 @@ impl Carriers {
     }
 }
 
-/// Whether the messages of a topic stay on the sockets of its links, because its section says so.
-pub(crate) fn stays_on_socket(topology: &Topology, topic: &str) -> bool {
-    match topology.topic_transport(topic) {
-        Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
-        Some(Carrier::SharedMemory) | None => false,
-    }
-}
-
 /// Checks that each topic of a link can go through what its section says.
 fn check_topics(
     topology: &Topology,
+    topics: &Topics,
     peer_topics: &PeerTopics,
     node: &str,
     link: &LinkReport,
 ) -> Result<(), BuildError> {
     let dropped: Vec<&str> = peer_topics.on_socket(&link.peer).collect();
     for topic in peer_topics.shared_with(&link.peer) {
-        let Some(asked) = topology.topic_transport(topic) else { continue };
+        let Some(asked) = topics.of(topic).transport else { continue };
         let why = link.reason.iter().map(|reason| format!(": {reason}")).collect::<String>();
         let reason = match (asked, link.used) {
             (Carrier::SharedMemory, Carrier::SharedMemory) if dropped.contains(&topic) => {
@@ -228,6 +224,7 @@ fn check_tcp(
 mod tests {
     use mycelium_transports::local::Policy;
 
+    use super::super::settings::CodedTopics;
     use super::*;
 
     const FILE: &str = "[node.a]\n[node.b]\n[node.c]\n";
@@ -241,7 +238,8 @@ mod tests {
             readers: [("c".to_owned(), topics())].into(),
             ..PeerTopics::default()
         };
-        let carriers = Carriers::new("a", &topology, &peer_topics, obstacle);
+        let settings = Topics::new("a", &topology, ["ticks"].into_iter(), &CodedTopics::default());
+        let carriers = Carriers::new("a", &topology, &settings, &peer_topics, obstacle);
         let carriers = carriers.map_err(|error| error.to_string())?;
         for link in carriers.links() {
             let in_memory = link.used == Carrier::SharedMemory;

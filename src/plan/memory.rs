@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{PageSize, cursor_bytes};
 
-use super::carriers::{Carriers, stays_on_socket};
+use super::carriers::Carriers;
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
+use super::settings::Topics;
 use super::topics::PlannedTopic;
 use crate::report::RingMemory;
-use crate::topology::Topology;
 
 /// The memory of the rings of all planned publishers, with the entries of their readers. On the
 /// heap those are the readers of the topology; a ring adds entries for others when they join.
@@ -23,7 +23,7 @@ pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
     carriers: &Carriers,
-    topology: &Topology,
+    settings: &Topics,
     pages: PageSize,
 ) -> RingMemory {
     let mut memory = RingMemory::default();
@@ -45,7 +45,7 @@ pub(super) fn ring_memory(
     }
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     let read = peers.flat_map(|(_, topics)| topics);
-    for (topic, _) in read.filter(|(topic, _)| !stays_on_socket(topology, topic)) {
+    for (topic, _) in read.filter(|(topic, _)| !settings.of(topic).stays_on_socket()) {
         // One place holds the publisher up until subscriptions have joined.
         let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);
@@ -55,12 +55,12 @@ pub(super) fn ring_memory(
 
 /// The memory of the mailboxes of requests, by topic: each place has a stamp and a pointer.
 pub(super) fn mailbox_memory<'s>(
-    topology: &Topology,
+    settings: &Topics,
     services: &'s [(String, BoundPorts)],
 ) -> BTreeMap<&'s str, usize> {
     let requests =
         services.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
-    let bytes = |topic: &str| topology.capacity(topic).saturating_mul(size_of::<[usize; 2]>());
+    let bytes = |topic: &str| settings.of(topic).capacity.saturating_mul(size_of::<[usize; 2]>());
     requests.map(|port| (&*port.topic, bytes(&port.topic))).collect()
 }
 

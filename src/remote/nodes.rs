@@ -48,18 +48,18 @@ impl OtherNodes for RemoteNodes {
         let Some(shared) = self.shared.upgrade() else {
             return Err(RemoteActorError::ShuttingDown);
         };
-        let (topology, own) = (&shared.plan.topology, &*shared.plan.node);
+        let (settings, own) = (&shared.plan.settings, &*shared.plan.node);
         let name = || node.to_owned();
         if node == own {
             return Err(RemoteActorError::OwnNode { node: name() });
         }
-        let known: Vec<&str> = topology.nodes().filter(|known| *known != own).collect();
+        let known = settings.nodes.iter().map(String::as_str).filter(|known| *known != own);
+        let known: Vec<&str> = known.collect();
         if !known.contains(&node) {
             let expected = expected_instead_of(node, &known);
             return Err(RemoteActorError::UnknownNode { node: name(), expected });
         }
-        let mut askers = topology.actor_askers().filter(|(asked, _)| *asked == node);
-        match askers.any(|(_, askers)| askers.contains(&own)) {
+        match settings.asks.contains(node) {
             true => Ok(()),
             false => Err(RemoteActorError::NotGranted { node: name(), asker: own.to_owned() }),
         }
@@ -71,7 +71,7 @@ impl OtherNodes for RemoteNodes {
 
     fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)> {
         let topic = watches_topic(node);
-        let capacity = self.shared.upgrade()?.plan.topology.capacity(&topic);
+        let capacity = self.shared.upgrade()?.plan.topic(&topic).capacity;
         Some((self.requester(topic)?, most_open(capacity)))
     }
 

@@ -88,8 +88,8 @@ impl Topics {
             let recorded = plan.recorded(name);
             let topic =
                 Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
-            topic.set_threshold(plan.threshold(name));
-            topic.set_on_stall(plan.on_stall(name));
+            topic.set_threshold(plan.topic(name).threshold);
+            topic.set_on_stall(plan.topic(name).on_stall);
             fast_handlers.add_to(&topic)?;
             if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
@@ -144,8 +144,8 @@ impl Topics {
         let (recorded, memory) = (self.plan.recorded(name), RingMemory::Heap);
         let topic =
             Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)?;
-        topic.set_threshold(self.plan.threshold(name));
-        topic.set_on_stall(self.plan.on_stall(name));
+        topic.set_threshold(self.plan.topic(name).threshold);
+        topic.set_on_stall(self.plan.topic(name).on_stall);
         self.fast_handlers.add_to(&topic)?;
         if let Some(watch) = self.handler_watch.get() {
             topic.watch_fast_handlers(watch.clone());
@@ -193,7 +193,7 @@ impl Topics {
         let mailbox =
             self.mailboxes.of::<Q>(topic, self.plan.capacity(topic), || self.plan.tracer_of(topic));
         let mailbox = mailbox.map_err(|error| {
-            let place = self.plan.topology.place_of(Setting::Capacity(topic));
+            let place = self.plan.places.of(Setting::Capacity(topic));
             BuildError::Mailbox { topic: topic.to_owned(), place, error }
         })?;
         mailbox.ok_or_else(|| BuildError::RequestType { topic: topic.to_owned() })

@@ -27,7 +27,7 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    pub(super) fn of_panic(panic: Box<dyn Any + Send>) -> Box<Failure> {
+    pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Box<Failure> {
         let (error, place) = text_and_place(&*panic);
         // What a panic carries may panic when it is dropped.
         drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));

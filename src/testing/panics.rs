@@ -3,7 +3,8 @@
 use mycelium_core::Message;
 use mycelium_transports::local::Schema;
 
-use super::{MANY, MEMORY, ServiceTest, probe};
+use super::{MANY, MEMORY, ServiceTest};
+use crate::probe;
 use crate::report::Outcome;
 
 impl ServiceTest {

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 use mycelium_core::Request;
 use mycelium_transports::local::Schema;
 
-use super::{ServiceTest, TEST};
+use super::ServiceTest;
+use crate::probe::TEST;
 use crate::request::{Asked, RequestError};
 
 impl ServiceTest {

@@ -74,6 +74,11 @@ impl Topology {
         })
     }
 
+    /// The topics with sections.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.sections.topic.keys().map(|topic| topic.as_ref().as_str())
+    }
+
     /// The nodes that may read a topic, if it has a list.
     pub(crate) fn readers(&self, topic: &str) -> Option<Vec<String>> {
         let readers = self.sections.topic.get(topic)?.readers.as_ref()?;

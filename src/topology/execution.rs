@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mycelium_executor::{TaskQueue, ThreadError};
+use mycelium_executor::TaskQueue;
 use serde_spanned::Spanned;
 
 use super::Topology;
@@ -80,23 +80,6 @@ impl Topology {
         section.map_or_else(TaskQueue::default, |section| {
             queue(section.shares.as_ref(), section.latency.as_ref(), TaskQueue::default())
         })
-    }
-
-    /// Where the file has the key that the thread of a service does not fit, if it has it.
-    pub(crate) fn place_of_thread(&self, service: &str, error: &ThreadError) -> Option<String> {
-        let section = self.sections.service.get(service)?;
-        let place = match error {
-            ThreadError::Class { .. } => section.class.as_ref().map(Spanned::span),
-            _ => section.run.as_ref().map(Spanned::span),
-        };
-        Some(self.file.location(place?).to_string())
-    }
-
-    /// The error of a service whose executor is not `known`, if the file names that executor.
-    pub(crate) fn no_executor(&self, service: &str, known: Vec<String>) -> Option<TopologyError> {
-        let name = self.sections.service.get(service)?.executor.as_ref()?;
-        let hint = format!("; add it with `Builder::executor(\"{}\", ..)`", name.as_ref());
-        Some(self.unknown("executor", name, known, hint))
     }
 
     /// Warnings, for people, of the executors of nodes and services that do not come with Mycelium.

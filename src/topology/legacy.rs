@@ -10,11 +10,11 @@ use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+use super::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
 use super::legacy_section::{LegacySection, TypeEntry};
 use super::socket::{access, contradiction_of_mode};
 use super::values::Bytes;
 use super::values::Text;
-use crate::legacy::config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
 
 const CONNECTIONS: u32 = 64;
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,10 +9,10 @@ use serde::de::{Deserializer, Error};
 use serde_spanned::Spanned;
 
 use super::addresses::Addresses;
+use super::legacy_config::{OnBadFrame, OnSlowClient};
 use super::link::Trust;
 use super::topic::check_topic;
 use super::values::{Bytes, FromText, Mode, Span, Text, choice};
-use crate::legacy::config::{OnBadFrame, OnSlowClient};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,13 +1,84 @@
 //! Where in the file a setting is.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::error::{Problem, TopologyError};
+use super::error::{Problem, SourceLocation, TopologyError};
 use super::{Setting, Topology};
 
+/// Where settings are in the file, for the errors of a node that no longer has the file.
+#[derive(Debug, Default)]
+pub(crate) struct Places(BTreeMap<String, Place>);
+
+#[derive(Debug)]
+struct Place {
+    location: SourceLocation,
+    /// What the file has in place of the value, if that has variables of the environment.
+    written: Option<String>,
+}
+
+impl Places {
+    /// File, line and column of a setting, if the file has it.
+    pub(crate) fn of(&self, setting: Setting<'_>) -> Option<String> {
+        self.0.get(&setting.to_string()).map(|place| place.location.to_string())
+    }
+
+    /// The error of a setting, if the file has it.
+    pub(crate) fn error(&self, setting: Setting<'_>, problem: Problem) -> Option<TopologyError> {
+        let Place { location, written } = self.0.get(&setting.to_string())?;
+        let (location, written) = (location.clone(), written.clone());
+        Some(TopologyError { location, problem: Box::new(problem), written })
+    }
+}
+
 impl Topology {
+    /// The places of settings that a node can have errors of when it starts. It has links with
+    /// these `peers`.
+    pub(crate) fn places_for<'a>(
+        &'a self,
+        node: &'a str,
+        peers: impl Iterator<Item = &'a str>,
+    ) -> Places {
+        let of_node = [
+            Setting::Node(node),
+            Setting::HugePages(node),
+            Setting::Socket(node),
+            Setting::Tcp(node),
+            Setting::Access(node),
+            Setting::NodeExecutor(node),
+            Setting::Metrics(node),
+            Setting::NodeQueue(node),
+        ];
+        let of_services = self.sections.service.iter().flat_map(|(service, section)| {
+            let service = service.as_ref().as_str();
+            let of_service = [
+                Setting::Execution(service),
+                Setting::Executor(service),
+                Setting::Run(service),
+                Setting::Class(service),
+                Setting::Queue(service),
+            ];
+            let ports = section.ports.keys().map(|port| Setting::Port(service, port.as_ref()));
+            of_service.into_iter().chain(ports)
+        });
+        let of_topics = self.sections.topic.keys().flat_map(|topic| {
+            let topic = topic.as_ref().as_str();
+            [Setting::Capacity(topic), Setting::Transport(topic)]
+        });
+        let of_links = peers.map(|peer| Setting::LinkTransport(node, peer));
+        let all = of_node.into_iter().chain(of_services).chain(of_topics).chain(of_links);
+        #[cfg(feature = "tls")]
+        let all = all.chain(["certificate", "key", "authorities"].map(Setting::Tls));
+        let places = all.filter_map(|setting| {
+            let span = self.span_of(setting)?;
+            let written = self.file.substituted(&span);
+            Some((setting.to_string(), Place { location: self.file.location(span), written }))
+        });
+        Places(places.collect())
+    }
+
     /// File, line and column of a setting, if the file has it.
     pub(crate) fn place_of(&self, setting: Setting<'_>) -> Option<String> {
         self.span_of(setting).map(|span| self.file.location(span).to_string())
@@ -38,6 +109,8 @@ impl Topology {
                 let group = || section.group.as_ref().map(Spanned::span);
                 users.or_else(group).or_else(|| section.mode.as_ref().map(Spanned::span))?
             }
+            Setting::NodeExecutor(node) => sections.node.get(node)?.executor.as_ref()?.span(),
+            Setting::Metrics(node) => sections.node.get(node)?.listen_metrics.as_ref()?.span(),
             Setting::Service(service) => {
                 let lists = sections.node.values().filter_map(|section| section.services.as_ref());
                 lists.flatten().find(|listed| listed.as_ref() == service)?.span()
@@ -47,6 +120,9 @@ impl Topology {
                 let executor = section.executor.as_ref().map(Spanned::span);
                 executor.or_else(|| section.run.as_ref().map(Spanned::span))?
             }
+            Setting::Executor(service) => sections.service.get(service)?.executor.as_ref()?.span(),
+            Setting::Run(service) => sections.service.get(service)?.run.as_ref()?.span(),
+            Setting::Class(service) => sections.service.get(service)?.class.as_ref()?.span(),
             Setting::Queue(service) => {
                 let section = sections.service.get(service)?;
                 let shares = section.shares.as_ref().map(Spanned::span);
@@ -71,6 +147,15 @@ impl Topology {
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
             Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
             Setting::LinkTransport(node, other) => self.span_of_transport(node, other)?,
+            #[cfg(feature = "tls")]
+            Setting::Tls(key) => {
+                let section = sections.tls.as_ref()?.as_ref();
+                match key {
+                    "certificate" => section.certificate.span(),
+                    "key" => section.key.span(),
+                    _ => section.authorities.span(),
+                }
+            }
         };
         // What the program adds has no place in the file.
         (!span.is_empty()).then_some(span)

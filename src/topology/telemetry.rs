@@ -29,9 +29,8 @@ impl Topology {
 
     /// Where a node serves its metrics, and where the file says so.
     #[cfg_attr(not(feature = "prometheus"), allow(dead_code, reason = "the key is an error"))]
-    pub(crate) fn metrics_address(&self, node: &str) -> Option<(SocketAddr, String)> {
-        let key = self.sections.node.get(node)?.listen_metrics.as_ref()?;
-        Some((key.as_ref().0, self.file.location(key.span()).to_string()))
+    pub(crate) fn metrics_address(&self, node: &str) -> Option<SocketAddr> {
+        Some(self.sections.node.get(node)?.listen_metrics.as_ref()?.as_ref().0)
     }
 
     /// Whether other hosts may read the metrics of nodes.

@@ -79,17 +79,4 @@ impl Topology {
             authorities: path(&section.authorities),
         })
     }
-
-    /// Where the file names a file of the nodes.
-    #[cfg(feature = "tls")]
-    pub(crate) fn place_of_tls(&self, file: mycelium_transports::tls::TlsFile) -> Option<String> {
-        use mycelium_transports::tls::TlsFile;
-        let section = self.sections.tls.as_ref()?.as_ref();
-        let key = match file {
-            TlsFile::Certificate => &section.certificate,
-            TlsFile::Key => &section.key,
-            _ => &section.authorities,
-        };
-        Some(self.file.location(key.span()).to_string())
-    }
 }

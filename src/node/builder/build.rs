@@ -6,17 +6,16 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Builder;
+use super::{Builder, Supervisor};
 use crate::error::{BuildError, SupervisorProblem};
 use crate::node::Node;
 #[cfg(feature = "topology")]
 use crate::node::legacy_services::LegacyService;
 use crate::node::prepare::Registered;
 use crate::node::request_links::{AddedService, actor_services};
-use crate::plan::{Bindings, BoundPorts, Plan};
+use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
 use crate::report::StartWarning;
 use crate::shared::Topics;
-use crate::supervision::{SupervisionPlan, Supervisor};
 
 /// The limit of the watchdog by default.
 const WATCHDOG: Duration = Duration::from_millis(250);
@@ -50,11 +49,8 @@ impl Builder {
             Some((service.name.clone(), ports.clone()))
         });
         let own: Vec<_> = own.collect();
-        let mut plan =
-            Plan::new(&self.name, self.topology, &all, &own, tracer, self.latency_samples)?;
+        let mut plan = Plan::new(&self.name, &self.topology, &all, &own, tracer, &self.topics)?;
         plan.supervision = supervision;
-        plan.set_thresholds(self.thresholds, &all)?;
-        plan.set_on_stall(self.on_stall, &all)?;
         warnings.extend(plan.warnings());
         warnings.extend(self.fast_handlers.check(&all)?);
         let plan = Arc::new(plan);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{Schema, Span, SpanSink};
 
-use super::Builder;
+use super::{Builder, Supervisor};
 use crate::description::Description;
 use crate::description::form::{
     BindingForm, DescriptionForm, ExecutorForm, HandlerForm, PortForm, RequestForm, ServiceForm,
@@ -20,7 +20,6 @@ use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::node::request_links::RequestMessages;
 use crate::plan::Port;
-use crate::supervision::Supervisor;
 use crate::topology::{Topology, own_features};
 
 /// The argument that requests a description.
@@ -63,7 +62,7 @@ impl Builder {
         });
         let executions = self.executions.iter();
         let supervised_by = self.supervised_by.iter();
-        let on_stall = self.on_stall.iter();
+        let on_stall = self.topics.on_stall.iter();
         let form = DescriptionForm {
             mycelium_description: Description::VERSION,
             library: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,9 +84,9 @@ impl Builder {
             supervised_by: supervised_by
                 .map(|(service, method)| (service.clone(), (*method).to_owned()))
                 .collect(),
-            thresholds: self.thresholds.clone(),
+            thresholds: self.topics.thresholds.clone(),
             on_stall: on_stall.map(|(name, it)| (name.clone(), StallForm::of(*it))).collect(),
-            latency_samples: self.latency_samples.clone(),
+            latency_samples: self.topics.latency_samples.clone(),
             traces: TracesForm {
                 share: self.traces.share(),
                 are_recorded: self.traces.have_sink() || self.telemetry.sends_traces(),
@@ -177,10 +176,11 @@ impl Builder {
         for (service, method) in &form.supervised_by {
             builder.supervised_by.push((service.clone(), kept(method)?));
         }
-        builder.thresholds.clone_from(&form.thresholds);
+        builder.topics.thresholds.clone_from(&form.thresholds);
         let on_stall = form.on_stall.iter();
-        builder.on_stall = on_stall.map(|(topic, it)| (topic.clone(), it.on_stall())).collect();
-        builder.latency_samples.clone_from(&form.latency_samples);
+        builder.topics.on_stall =
+            on_stall.map(|(topic, it)| (topic.clone(), it.on_stall())).collect();
+        builder.topics.latency_samples.clone_from(&form.latency_samples);
         if let Some(share) = form.traces.share {
             builder.traces.set_share(share);
         }

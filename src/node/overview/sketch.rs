@@ -10,9 +10,8 @@ use crate::overview::{
     MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview,
     RequestOverview, RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
 };
-use crate::plan::{BoundPort, BoundPorts, Plan, stays_on_socket};
+use crate::plan::{BoundPort, BoundPorts, Plan, PlannedChild};
 use crate::report::StartWarning;
-use crate::supervision::PlannedChild;
 use crate::topology::Topology;
 
 /// A node that has been built from the description of its program.
@@ -108,13 +107,13 @@ impl<'a> Sketch<'a> {
         let aborts = aborts.then_some(&StartWarning::PanicsAbort);
         let warnings = warnings.chain(aborts).map(ToString::to_string);
         // Which executor the program starts the node on is known at the start alone.
-        for warning in warnings.chain(plan.topology.foreign_executor(&plan.node)) {
+        for warning in warnings.chain(self.topology.foreign_executor(&plan.node)) {
             self.warnings.entry(warning).or_default().push(plan.node.clone());
         }
     }
 
     fn add_node(&mut self, built: &Built<'_>, plan: &Plan) {
-        let (node, topology) = (&plan.node, &plan.topology);
+        let (node, settings) = (&plan.node, &plan.settings);
         let supervision = &plan.supervision;
         let supervisors = supervision.supervisors.iter().map(|of| SupervisorOverview {
             name: of.name.to_string(),
@@ -156,15 +155,15 @@ impl<'a> Sketch<'a> {
         self.nodes.push(NodeOverview {
             name: node.clone(),
             program: built.of.program.to_owned(),
-            host: topology.host(node).map(str::to_owned),
-            executor: topology.executor(node).map(|(kind, _)| kind.to_owned()),
-            shutdown: topology.shutdown(node),
+            host: settings.host.clone(),
+            executor: settings.executor.clone(),
+            shutdown: settings.shutdown,
             watchdog: built.node.watchdog.map(|(limit, _)| limit),
             memory: MemoryOverview {
                 heap: plan.memory.heap,
                 shared: plan.memory.shared,
                 huge_pages: plan.memory.huge_pages,
-                budget: topology.memory(node),
+                budget: settings.memory,
             },
             services: services.collect(),
             supervisors: supervisors.collect(),
@@ -173,7 +172,7 @@ impl<'a> Sketch<'a> {
 
     /// The links of a node, with what it reads over them.
     fn add_links(&mut self, plan: &Plan) {
-        let (node, topology) = (&plan.node, &plan.topology);
+        let node = &plan.node;
         for report in plan.carriers.links() {
             let mut nodes = [node.clone(), report.peer.clone()];
             nodes.sort_unstable();
@@ -187,7 +186,7 @@ impl<'a> Sketch<'a> {
             for (topic, policy) in read.into_iter().flatten() {
                 let is_on_socket = report.on_socket.iter().any(|it| **it == **topic)
                     || report.set_on_socket.iter().any(|it| **it == **topic)
-                    || plan.carriers.in_memory(&report.peer) && stays_on_socket(topology, topic);
+                    || plan.carriers.in_memory(&report.peer) && plan.topic(topic).stays_on_socket();
                 link.flows.push(FlowOverview {
                     topic: topic.to_string(),
                     from: report.peer.clone(),
@@ -228,10 +227,10 @@ impl<'a> Sketch<'a> {
             id: schema.id,
             size: schema.size,
             digest: schema.digest.to_string(),
-            carries_requests: plan.topology.carries_requests(topic),
+            carries_requests: plan.topic(topic).carries_requests,
             publishers: Vec::new(),
             readers: Vec::new(),
-            evict_after: match plan.on_stall(topic) {
+            evict_after: match plan.topic(topic).on_stall {
                 OnStall::Block => None,
                 OnStall::EvictAfter(time) => Some(time),
             },

@@ -27,7 +27,7 @@ pub(in crate::node) struct Settings {
 impl Settings {
     /// With the interval of the topology, if the program passes metrics on.
     pub(super) fn with(self, plan: &Plan) -> Option<Settings> {
-        let interval = plan.topology.telemetry_interval().or(self.interval);
+        let interval = plan.settings.telemetry_interval.or(self.interval);
         self.interval.map(|_| Settings { interval })
     }
 

@@ -12,6 +12,7 @@ use crate::error::StartError;
 use crate::log;
 use crate::plan::Plan;
 use crate::shared::Shared;
+use crate::topology::Setting;
 
 /// What the program sets.
 #[derive(Debug, Default)]
@@ -29,15 +30,16 @@ pub(super) struct Listening {
 impl Settings {
     /// Binds the address, if the node has one.
     pub(super) fn bind(&self, plan: &Plan) -> Result<Option<Listening>, StartError> {
-        let (node, topology) = (&*plan.node, &plan.topology);
-        let of_file = topology.metrics_address(node).map(|(address, place)| (address, Some(place)));
+        let (node, settings) = (&*plan.node, &plan.settings);
+        let place = || plan.places.of(Setting::Metrics(node));
+        let of_file = settings.metrics_address.map(|address| (address, place()));
         let of_program = || self.address.map(|address| (address, None));
         let Some((address, place)) = of_file.or_else(of_program) else { return Ok(None) };
         let error = |problem| {
             let (node, place) = (node.to_owned(), place.clone());
             Err(StartError::Metrics { node, place, address, problem })
         };
-        if !address.ip().is_loopback() && !self.is_exposed && !topology.exposes_metrics() {
+        if !address.ip().is_loopback() && !self.is_exposed && !settings.exposes_metrics {
             return error(
                 "other hosts could read it: expected an address of this host, such as \
                  `127.0.0.1:9464`, or `Builder::expose_metrics`, or `expose = true` in `[telemetry]`"

@@ -2,9 +2,8 @@
 
 use mycelium_bundle::Restart;
 
-use super::setting::SupervisorSetting;
-use super::strategy::Strategy;
 use crate::service::Service;
+use crate::supervision::{Strategy, SupervisorSetting};
 
 /// A supervisor of services, and of other supervisors: it starts them in their order, restarts them
 /// when one fails, and gives up when there are too many restarts.

@@ -13,12 +13,12 @@ use futures_util::FutureExt;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
 
-use super::failure::Failure;
-use super::member::{Member, StopWaker};
+use super::{Life, Service};
 use crate::error::{Error, Result};
 use crate::inbox::AnyInbox;
-use crate::service::{Life, Service};
 use crate::shared::Runs;
+use crate::supervision::Failure;
+use crate::supervision::member::{Member, StopWaker};
 
 /// How a run ended.
 pub(super) enum RunEnded {

@@ -1,6 +1,8 @@
 //! What a test sees of the services of its node: their inputs, all that they emit, and each failure
 //! at once.
 
+mod failure;
+
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
@@ -10,12 +12,12 @@ use mycelium_transports::local::{
     Delivery, Policy, Schema, Subscription, Topic, TopicError, TryRecv,
 };
 
-use super::failure::Failure;
 use crate::inbox::AnyInbox;
 use crate::lock::lock;
 use crate::plan::BoundPort;
 use crate::request::Requests;
 use crate::supervision;
+pub use failure::Failure;
 
 /// The name of a test's subscriptions and publishers.
 pub(crate) const TEST: &str = "test";
@@ -37,30 +39,30 @@ struct Seen {
 
 /// A topic that a service reads.
 #[derive(Clone)]
-pub(super) struct Input {
-    pub(super) service: String,
-    pub(super) topic: String,
-    pub(super) message: &'static str,
+pub(crate) struct Input {
+    pub(crate) service: String,
+    pub(crate) topic: String,
+    pub(crate) message: &'static str,
     /// The name of the subscription: `Service`, or `Service.port`.
-    pub(super) member: String,
+    pub(crate) member: String,
     /// The call by which the service takes it.
-    pub(super) subscribe: String,
+    pub(crate) subscribe: String,
     inbox: Weak<dyn AnyInbox>,
 }
 
 impl Input {
     /// Whether the service has taken its subscription.
-    pub(super) fn was_taken(&self) -> bool {
+    pub(crate) fn was_taken(&self) -> bool {
         self.inbox.upgrade().is_none_or(|inbox| inbox.was_taken())
     }
 }
 
 /// A topic that a service emits to.
 #[derive(Clone)]
-pub(super) struct Output {
-    pub(super) service: String,
-    pub(super) topic: String,
-    pub(super) message: &'static str,
+pub(crate) struct Output {
+    pub(crate) service: String,
+    pub(crate) topic: String,
+    pub(crate) message: &'static str,
 }
 
 /// The messages of one topic that the test has not taken.
@@ -149,7 +151,7 @@ impl Probe {
     }
 
     /// Calls `take` with the requests of a topic. `None` if the test does not answer them.
-    pub(super) fn with_requests<Q: Request, T>(
+    pub(crate) fn with_requests<Q: Request, T>(
         &self,
         take: impl FnOnce(&mut Requests<Q>) -> T,
     ) -> Option<T> {
@@ -164,14 +166,14 @@ impl Probe {
 
     /// Collects what services emitted, which gives them room to emit more. Returns the number of
     /// messages and their size in bytes.
-    pub(super) fn collect(&self) -> (usize, usize) {
+    pub(crate) fn collect(&self) -> (usize, usize) {
         let mut seen = lock(&self.0);
         let collected = seen.captures.values_mut().map(|capture| capture.collect());
         collected.fold((0, 0), |(messages, bytes), (more, size)| (messages + more, bytes + size))
     }
 
     /// Whether there is a message of a topic. `None` if the topic is not captured with this type.
-    pub(super) fn has<M: Message>(&self, topic: &str) -> Option<bool> {
+    pub(crate) fn has<M: Message>(&self, topic: &str) -> Option<bool> {
         let mut seen = lock(&self.0);
         let capture = seen.capture::<M>(topic)?;
         capture.collect();
@@ -179,19 +181,19 @@ impl Probe {
     }
 
     /// The next message of a topic.
-    pub(super) fn take<M: Message>(&self, topic: &str) -> Option<M> {
+    pub(crate) fn take<M: Message>(&self, topic: &str) -> Option<M> {
         lock(&self.0).capture::<M>(topic)?.messages.pop_front()?.message()
     }
 
-    pub(super) fn take_failures(&self) -> Vec<Failure> {
+    pub(crate) fn take_failures(&self) -> Vec<Failure> {
         std::mem::take(&mut lock(&self.0).failures)
     }
 
-    pub(super) fn inputs(&self) -> Vec<Input> {
+    pub(crate) fn inputs(&self) -> Vec<Input> {
         lock(&self.0).inputs.clone()
     }
 
-    pub(super) fn outputs(&self) -> Vec<Output> {
+    pub(crate) fn outputs(&self) -> Vec<Output> {
         lock(&self.0).outputs.clone()
     }
 }

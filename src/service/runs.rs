@@ -10,14 +10,14 @@ use mycelium_core::Code;
 use mycelium_transports::counters::ServiceValue;
 use mycelium_transports::local::Undelivered;
 
-use super::member::{Turn, Verdict};
 use super::run::RunEnded;
-use super::tree::{Moment, RunEnd, Why};
+use super::{Life, Service};
 use crate::error::code_of;
 use crate::log;
 use crate::report::Outcome;
-use crate::service::{Life, Service};
 use crate::shared::Shared;
+use crate::supervision::member::{Turn, Verdict};
+use crate::supervision::tree::{Moment, RunEnd, Why};
 
 /// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box: a
 /// future has room for its arguments twice.

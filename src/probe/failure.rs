@@ -19,14 +19,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(service: &str, failure: &supervision::Failure) -> Failure {
+    pub(crate) fn new(service: &str, failure: &supervision::Failure) -> Failure {
         let supervision::Failure { error, panicked, place, .. } = failure.clone();
         Failure { service: service.to_owned(), error, panicked, place }
     }
 
     /// Panics if there are failures.
     #[track_caller]
-    pub(super) fn panic_of_any(failures: &[Failure]) {
+    pub(crate) fn panic_of_any(failures: &[Failure]) {
         if !failures.is_empty() {
             let texts: Vec<_> = failures.iter().map(Failure::to_string).collect();
             panic!("{} (to test failures, call `supervised()`)", texts.join("; "));

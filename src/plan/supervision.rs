@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use mycelium_bundle::Restart;
 
-use super::setting::{ServiceSetting, SupervisorSetting};
-use super::strategy::{Lifetime, Strategy};
 use crate::error::{BuildError, SupervisorProblem};
+use crate::supervision::{Lifetime, ServiceSetting, Strategy, SupervisorSetting};
 use crate::topology::{Setting, Topology};
 
 /// The supervisors of a node, and how its services are supervised.

@@ -1,0 +1,217 @@
+//! What the topology says of a node, of topics and of links, as plain values, with the defaults of
+//! what it does not say. A running node asks these: it no longer has the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "prometheus")]
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mycelium_executor::TaskQueue;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::exchange::{LinkConfig, MemoryUse, Redelivery};
+use mycelium_transports::local::{OnStall, Threshold};
+
+use super::peer_topics::PeerTopics;
+use crate::report::Carrier;
+use crate::topology::Topology;
+
+/// What a topology says of one of its nodes.
+#[derive(Debug)]
+pub(crate) struct NodeSettings {
+    #[cfg_attr(not(feature = "describe"), allow(dead_code, reason = "tools print it"))]
+    pub(crate) host: Option<String>,
+    /// The kind of executor that it must be started on.
+    pub(crate) executor: Option<String>,
+    /// The task queue that all of its services have by default.
+    pub(crate) queue: TaskQueue,
+    /// How long a shutdown may take.
+    pub(crate) shutdown: Duration,
+    /// How many bytes its rings may take.
+    pub(crate) memory: usize,
+    /// It listens at its Unix socket also if no other node reads from it.
+    pub(crate) admits_observers: bool,
+    /// Where nodes of this host connect to it.
+    pub(crate) endpoint: Endpoint,
+    /// Where nodes of other hosts connect to it, if they can.
+    pub(crate) tcp: Option<Endpoint>,
+    /// The files with which it proves its name.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<mycelium_transports::tls::TlsFiles>,
+    #[cfg(feature = "prometheus")]
+    pub(crate) metrics_address: Option<SocketAddr>,
+    /// Other hosts may read its metrics.
+    #[cfg(feature = "prometheus")]
+    pub(crate) exposes_metrics: bool,
+    /// How often its metrics go to a recorder.
+    #[cfg(feature = "facade")]
+    pub(crate) telemetry_interval: Option<Duration>,
+    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
+    pub(crate) label_sets: Option<usize>,
+    /// All nodes of the file.
+    pub(crate) nodes: Vec<String>,
+    /// The nodes whose actors this one may ask.
+    pub(crate) asks: BTreeSet<String>,
+    /// The users who own names of nodes.
+    pub(crate) owners: BTreeMap<String, u32>,
+    /// How links are with nodes that the file does not have.
+    pub(crate) default_link: LinkConfig,
+}
+
+impl NodeSettings {
+    pub(super) fn new(node: &str, topology: &Topology) -> NodeSettings {
+        let asks = topology.actor_askers().filter(|(_, askers)| askers.contains(&node));
+        let owners = topology.owners().map(|(node, user)| (node.to_owned(), user));
+        NodeSettings {
+            host: topology.host(node).map(str::to_owned),
+            executor: topology.executor(node).map(str::to_owned),
+            queue: topology.task_queue(node),
+            shutdown: topology.shutdown(node),
+            memory: topology.memory(node),
+            admits_observers: topology.admits_observers(node),
+            endpoint: topology.endpoint(node),
+            tcp: topology.tcp(node),
+            #[cfg(feature = "tls")]
+            tls: topology.tls_files(node),
+            #[cfg(feature = "prometheus")]
+            metrics_address: topology.metrics_address(node),
+            #[cfg(feature = "prometheus")]
+            exposes_metrics: topology.exposes_metrics(),
+            #[cfg(feature = "facade")]
+            telemetry_interval: topology.telemetry_interval(),
+            #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
+            label_sets: topology.label_sets(),
+            nodes: topology.nodes().map(str::to_owned).collect(),
+            asks: asks.map(|(asked, _)| asked.to_owned()).collect(),
+            owners: owners.collect(),
+            default_link: topology.default_link(),
+        }
+    }
+}
+
+/// What the topology, or else the program, says of a topic.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicSettings {
+    pub(crate) capacity: usize,
+    /// What happens to readers that hold up its publishers.
+    pub(crate) on_stall: OnStall,
+    /// The share of a ring at which its publisher is under backpressure.
+    pub(crate) threshold: Threshold,
+    /// Its messages have traces, if the node traces.
+    pub(crate) is_traced: bool,
+    /// The share of its messages whose latency is measured.
+    pub(crate) latency_sample: Option<f64>,
+    /// What happens to messages that were in flight to a reader's process when it died.
+    pub(crate) redelivery: Redelivery,
+    /// The nodes that may read it, if the file has a list.
+    pub(crate) readers: Option<Vec<String>>,
+    /// Those of `readers` that are believed also over plain TCP.
+    pub(crate) believed: Vec<String>,
+    /// What its messages go through, on each of its links.
+    pub(crate) transport: Option<Carrier>,
+    /// It has requests, or their answers.
+    pub(crate) carries_requests: bool,
+}
+
+/// What the program sets of topics. The topology takes precedence.
+#[derive(Debug, Default)]
+pub(crate) struct CodedTopics {
+    /// In percent.
+    pub(crate) thresholds: BTreeMap<String, u32>,
+    pub(crate) on_stall: BTreeMap<String, OnStall>,
+    pub(crate) latency_samples: BTreeMap<String, f64>,
+}
+
+impl TopicSettings {
+    /// Those of a topic in `node`.
+    pub(super) fn new(
+        node: &str,
+        topic: &str,
+        topology: &Topology,
+        coded: &CodedTopics,
+    ) -> TopicSettings {
+        let readers = topology.readers(topic);
+        let believed = readers.iter().flatten();
+        let believed = believed.filter(|reader| topology.believes(node, reader, topic));
+        let on_stall = topology.on_stall(topic).or(coded.on_stall.get(topic).copied());
+        let coded_threshold = || Threshold::percent(*coded.thresholds.get(topic)?);
+        let threshold = topology.threshold(topic).or_else(coded_threshold);
+        let sample = topology.latency_sample(topic).or(coded.latency_samples.get(topic).copied());
+        TopicSettings {
+            capacity: topology.capacity(topic),
+            on_stall: on_stall.unwrap_or_default(),
+            threshold: threshold.unwrap_or_default(),
+            is_traced: topology.is_traced(topic),
+            latency_sample: sample,
+            redelivery: topology.redelivery(topic),
+            believed: believed.cloned().collect(),
+            readers,
+            transport: topology.topic_transport(topic),
+            carries_requests: topology.carries_requests(topic),
+        }
+    }
+
+    /// Whether its messages stay on the sockets of its links, because the file says so.
+    pub(crate) fn stays_on_socket(&self) -> bool {
+        match self.transport {
+            Some(Carrier::UnixSocket | Carrier::Tcp | Carrier::Tls) => true,
+            Some(Carrier::SharedMemory) | None => false,
+        }
+    }
+}
+
+/// The settings of topics, by name.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    named: BTreeMap<String, TopicSettings>,
+    /// Those of a topic that nothing names.
+    others: TopicSettings,
+}
+
+impl Topics {
+    /// Those of the topics with these names, in `node`.
+    pub(super) fn new<'a>(
+        node: &str,
+        topology: &Topology,
+        names: impl Iterator<Item = &'a str>,
+        coded: &CodedTopics,
+    ) -> Topics {
+        let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
+        // No topic has an empty name.
+        Topics { named: names.map(|topic| (topic.to_owned(), of(topic))).collect(), others: of("") }
+    }
+
+    pub(crate) fn of(&self, topic: &str) -> &TopicSettings {
+        self.named.get(topic).unwrap_or(&self.others)
+    }
+}
+
+/// The link with another node.
+#[derive(Debug)]
+pub(crate) struct LinkSettings {
+    pub(crate) config: LinkConfig,
+    /// Where this node connects to it, before TLS.
+    pub(crate) endpoint: Endpoint,
+    /// A topic of the link that must go through memory, because the topology says so.
+    pub(crate) topic_in_memory: Option<String>,
+}
+
+impl LinkSettings {
+    /// Those of `node` and `peer`, between which the link goes over TCP or not.
+    pub(super) fn new(
+        [node, peer]: [&str; 2],
+        topology: &Topology,
+        topics: &Topics,
+        peer_topics: &PeerTopics,
+        is_over_tcp: bool,
+    ) -> LinkSettings {
+        let in_memory = |topic: &&str| topics.of(topic).transport == Some(Carrier::SharedMemory);
+        let topic_in_memory = peer_topics.shared_with(peer).find(in_memory).map(str::to_owned);
+        let mut config = topology.link(node, peer);
+        if topic_in_memory.is_some() {
+            config.memory = MemoryUse::Required;
+        }
+        let far = topology.tcp(peer).filter(|_| is_over_tcp);
+        let endpoint = far.unwrap_or_else(|| topology.endpoint(peer));
+        LinkSettings { config, endpoint, topic_in_memory }
+    }
+}
