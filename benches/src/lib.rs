@@ -21,6 +21,7 @@ mod options;
 mod ours;
 #[cfg(target_os = "linux")]
 mod processes;
+mod raw;
 mod report;
 pub mod results;
 mod rivals;

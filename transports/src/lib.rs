@@ -23,6 +23,8 @@ pub mod counters;
 mod descriptor;
 pub mod endpoint;
 pub mod exchange;
+mod gate;
+mod layout;
 pub mod local;
 pub mod memory;
 pub mod stream;

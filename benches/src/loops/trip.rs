@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::affinity::Cores;
 use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::rivals::raw;
+use crate::raw;
 use crate::sample::{Item, Tally};
 use crate::stats::{Quartiles, Times};
 use crate::threads;

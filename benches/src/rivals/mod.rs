@@ -10,7 +10,6 @@ pub(crate) mod broadcast;
 pub(crate) mod many;
 #[cfg(feature = "rivals")]
 pub(crate) mod pair;
-pub(crate) mod raw;
 pub(crate) mod tasks;
 pub(crate) mod tokio;
 

@@ -15,8 +15,8 @@ use crate::loops::shm::{asleep::eventfds, nodes::Place};
 use crate::loops::trip;
 use crate::options::Options;
 use crate::ours::channels;
+use crate::raw::{RAW, raw};
 use crate::rivals::actors::ChannelAndOneshot;
-use crate::rivals::raw::{RAW, raw};
 use crate::rivals::{ASYNC_CHANNEL, TOKIO_MPSC, tasks as rivals};
 use crate::wait::Idle;
 

@@ -9,7 +9,7 @@ use crate::loops::trip::trips as trip_column;
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING_TRIP};
 use crate::ours::rings::{self as ours, INDEX, SLICES, STAMPED};
-use crate::rivals::raw::{RAW, raw};
+use crate::raw::{RAW, raw};
 use crate::rivals::{
     ARRAY_QUEUE, CROSSBEAM, HEAPLESS, KANAL, RINGBUF, RTRB, RTRB_CHUNKS, RTRB_MESSAGE,
 };

@@ -29,6 +29,7 @@ mod item;
 mod kinds;
 mod probes;
 mod readers;
+mod round;
 mod rounds;
 #[path = "../../tests/it/sides.rs"]
 mod sides;

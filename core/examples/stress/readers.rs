@@ -10,7 +10,7 @@ use mycelium_core::ring::{Consumer, PopError};
 
 use crate::item::{Dice, Item, WRITERS, note};
 use crate::kinds::Kind;
-use crate::rounds::{Deliberate, Round, broken};
+use crate::round::{Deliberate, Round, broken};
 use crate::sides::Side;
 use crate::watchdog;
 

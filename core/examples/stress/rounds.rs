@@ -1,8 +1,6 @@
 //! Rounds: a number of threads on a ring of some size, each with random choices of its own, and an
 //! audit at the end.
 
-use std::fmt;
-use std::process::exit;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -14,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::item::{Books, Dice, WRITERS, close_the_books, hand_in};
 use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
 use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
+use crate::round::{Counts, PLACE, Round, broken, place};
 use crate::sides::Sides;
 use crate::{readers, watchdog, writers};
 
@@ -34,53 +33,6 @@ const PROBES: &[(&str, Run)] = &[
     (Faulty::<STOPS>::NAME, run::<Faulty<STOPS>>),
     (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
 ];
-
-/// The ring, the seed and the round, for error messages.
-static PLACE: Mutex<String> = Mutex::new(String::new());
-
-fn place() -> String {
-    PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// Reports a failure. The threads may be in any state, so the process ends here.
-pub(crate) fn broken(what: &str) -> ! {
-    eprintln!("error: {}: {what}", place());
-    exit(1);
-}
-
-/// The payload of a panic on purpose, which is not printed.
-pub(crate) struct Deliberate;
-
-/// How often each thing happened.
-#[derive(Clone, Default)]
-pub(crate) struct Counts {
-    pub(crate) rounds: u64,
-    pub(crate) items: u64,
-    pub(crate) retaken: u64,
-    pub(crate) panics: u64,
-    pub(crate) aborted: u64,
-}
-
-impl Counts {
-    fn add(&mut self, other: Counts) {
-        self.rounds += other.rounds;
-        self.items += other.items;
-        self.retaken += other.retaken;
-        self.panics += other.panics;
-        self.aborted += other.aborted;
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { rounds, items, retaken, panics, aborted } = self;
-        write!(
-            f,
-            "{rounds} rounds, {items} items, {retaken} ends taken again, {panics} panics, \
-             {aborted} grants dropped"
-        )
-    }
-}
 
 /// Rounds on all chosen rings in turn until the time is over.
 pub(crate) fn run_all(ring: &str, seed: u64, time: Duration) -> Result<(), String> {
@@ -111,22 +63,6 @@ pub(crate) fn run_all(ring: &str, seed: u64, time: Duration) -> Result<(), Strin
         }
     }
     Ok(())
-}
-
-/// The shared state of the threads of a round.
-pub(crate) struct Round<K: Kind> {
-    pub(crate) ring: K::Ring,
-    pub(crate) capacity: usize,
-    pub(crate) sides: Sides,
-    /// The ring is being closed: a writer that gets no end must not wait for one.
-    pub(crate) closing: AtomicBool,
-    /// A reader has seen the end.
-    pub(crate) drained: AtomicBool,
-    /// The number of the next item of each writer, if there is one reader at a time.
-    pub(crate) expected: Mutex<[u64; WRITERS]>,
-    /// Readers that panicked while they had items.
-    pub(crate) forsaken: AtomicU64,
-    pub(crate) counts: Mutex<Counts>,
 }
 
 /// One round. Writers push all their items, or the ring is closed while all threads work; then

@@ -10,7 +10,7 @@ use mycelium_core::ring::{Producer, PushError};
 
 use crate::item::{Dice, Item, note};
 use crate::kinds::Kind;
-use crate::rounds::{Deliberate, Round};
+use crate::round::{Deliberate, Round};
 use crate::sides::Side;
 use crate::watchdog;
 

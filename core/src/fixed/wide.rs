@@ -4,6 +4,8 @@ use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::{descriptor::FieldType, error::Invalid, message::Field};
+
 /// The most digits of a [`U256`].
 const DIGITS: usize = 78;
 
@@ -69,6 +71,16 @@ impl U256 {
     pub fn to_be_bytes(mut self) -> [u8; 32] {
         self.0.reverse();
         self.0
+    }
+}
+
+impl Field for U256 {
+    const TYPE: FieldType = FieldType::U256;
+    const EMPTY: U256 = U256::ZERO;
+
+    #[inline]
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use zerocopy::{
 };
 
 use super::Field;
-use crate::{descriptor::FieldType, error::Invalid, fixed::U256};
+use crate::{descriptor::FieldType, error::Invalid};
 
 macro_rules! plain_fields {
     ($($ty:ty => $variant:ident = $empty:expr;)*) => {$(
@@ -40,7 +40,6 @@ plain_fields! {
     // bits. These have none.
     U128 => U128 = U128::ZERO;
     I128 => I128 = I128::ZERO;
-    U256 => U256 = U256::ZERO;
 }
 
 impl<T: Field, const N: usize> Field for [T; N] {

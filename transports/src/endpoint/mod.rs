@@ -13,7 +13,6 @@
 //! here. Links do not change; the topology needs keys for its address.
 
 mod error;
-mod gate;
 mod shortage;
 mod tcp;
 pub mod unix;
@@ -28,9 +27,9 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
+pub use crate::gate::{Anyone, Gate, NameProof, Secured};
 pub(crate) use error::connect_code;
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer, UntrustedSocket};
-pub use gate::{Anyone, Gate, NameProof, Secured};
 pub(crate) use shortage::process;
 pub use shortage::{SpareDescriptor, is_shortage, oldest_of_most};
 pub use tcp::BoundTcp;

@@ -8,8 +8,8 @@ use std::fmt;
 
 use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
 
+use crate::layout::{EnumLayout, FieldKind, Layout, shown};
 use crate::local::Schema;
-use crate::untyped::layout::{EnumLayout, FieldKind, Layout, shown};
 
 /// The longest canonical form of a peer that is read.
 pub(crate) const LONGEST_FORM: usize = 64 << 10;

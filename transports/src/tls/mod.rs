@@ -36,7 +36,7 @@ use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::future::{Either, select};
 use mycelium_executor::{Peer, SendFuture, Stream, Thread};
 
-use crate::endpoint::{Gate, NameProof, Secured};
+use crate::gate::{Gate, NameProof, Secured};
 use crate::sync::lock;
 use files::{Contents, Credentials};
 use names::can_prove;

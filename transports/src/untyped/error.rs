@@ -9,10 +9,10 @@ use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::SpawnError;
 use thiserror::Error;
 
-use super::layout::LayoutError;
 use super::value::SizeMismatch;
 use crate::endpoint::connect_code;
 use crate::exchange::{CatalogueEntry, CatalogueError};
+use crate::layout::LayoutError;
 use crate::stream::DriveError;
 
 /// Why a topic of another process cannot be read, or not any more.

@@ -8,11 +8,10 @@
 //! Everything that a peer sends is foreign: layouts and catalogues are checked when they arrive,
 //! and values where they are read. Nothing here panics, or allocates by a claim.
 //!
-//! To read the code: `layout` and `value` know no link; `query`, `queue`, `streams` and `session`
+//! To read the code: `value` knows no link; `query`, `queue`, `streams` and `session`
 //! are about a connection, `reader` about all of them.
 
 mod error;
-pub(crate) mod layout;
 mod query;
 mod queue;
 mod reader;
@@ -22,8 +21,8 @@ mod value;
 
 pub use crate::endpoint::{Access, Endpoint};
 pub use crate::exchange::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
+pub use crate::layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
 pub use error::UntypedError;
-pub use layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
 pub use value::{InvalidValue, Items, SizeMismatch, StructView, Value, ValueProblem};

@@ -12,7 +12,7 @@ use event_listener::{Event, EventListener};
 use mycelium_core::link::IncomingId;
 
 use super::error::UntypedError;
-use super::layout::Layout;
+use crate::layout::Layout;
 use crate::local::GapReason;
 use crate::sync::lock;
 

@@ -11,12 +11,12 @@ use mycelium_core::link::{CloseReason, Config, Confirms, LinkError, Name};
 use mycelium_executor::{Executor, Stream};
 
 use super::error::UntypedError;
-use super::layout::Layout;
 use super::queue::{Batch, Item, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{SizeMismatch, StructView};
 use crate::endpoint::Endpoint;
 use crate::exchange::{CatalogueEntry, Identity, LinkConfig};
+use crate::layout::Layout;
 use crate::local::{GapReason, Start};
 use crate::stream::{DriveError, Driver, NodeLink};
 

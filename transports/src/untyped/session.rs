@@ -17,12 +17,12 @@ use mycelium_core::link::{
 use mycelium_executor::{Executor, SendFuture};
 
 use super::error::UntypedError;
-use super::layout::{Layout, check_digest};
 use super::query::Query;
 use super::queue::{Item, Queue, Source};
 use super::streams::IncomingStreams;
 use super::value::SizeMismatch;
 use crate::exchange::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
+use crate::layout::{Layout, check_digest};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 

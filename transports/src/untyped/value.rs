@@ -9,7 +9,7 @@ use std::fmt;
 use mycelium_core::{U256, debug_as_display};
 use thiserror::Error;
 
-use super::layout::{EnumLayout, Field, FieldKind, Layout};
+use crate::layout::{EnumLayout, Field, FieldKind, Layout};
 
 /// The values of a struct: of a message, or of a struct in one.
 #[derive(Clone, Copy)]

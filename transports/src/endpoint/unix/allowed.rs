@@ -3,6 +3,7 @@
 use mycelium_executor::Peer;
 
 use super::super::error::RejectedPeer;
+use crate::gate::Gate;
 
 /// The users whose processes may connect, or listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,5 +35,11 @@ impl AllowedPeers {
             Peer::Unix(credentials) if admits(credentials.user) => Ok(()),
             peer => Err(RejectedPeer { peer: peer.clone() }),
         }
+    }
+}
+
+impl Gate for AllowedPeers {
+    fn check(&self, peer: &Peer) -> Result<(), String> {
+        self.check(peer).map_err(|error| error.to_string())
     }
 }

@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use mycelium_executor::{Peer, SendFuture, Stream};
 
-use super::unix::AllowedPeers;
-
 /// Decides which peers may connect to a server, and secures the connections with them.
 pub trait Gate: Send + Sync {
     /// Whether a peer may connect, or why not.
@@ -31,12 +29,6 @@ pub struct Anyone;
 impl Gate for Anyone {
     fn check(&self, _: &Peer) -> Result<(), String> {
         Ok(())
-    }
-}
-
-impl Gate for AllowedPeers {
-    fn check(&self, peer: &Peer) -> Result<(), String> {
-        self.check(peer).map_err(|error| error.to_string())
     }
 }
 
