@@ -370,69 +370,44 @@
 //! outside the services a [`Publisher`], a [`Subscription`] or a [`Requester`].
 #![forbid(unsafe_code)]
 
-// The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
-// was meant; `execution`, `report`, `observe`, `health`, `error` and `topology` are values without a running
-// node; `plan` checks that services fit together; `shared` is the state that the parts of a running
-// node share; `links` connects the node with others; `request` has requests and replies, `remote`
-// the services that carry them between nodes; `out` and `routes` are handlers and what they emit,
-// `fast_handler` functions of topics; `service` is what a service is and sees,
-// `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them. Files
-// import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
-// `mycelium-transports`, the executor trait in `mycelium-executor`.
+// The rooms of this crate, from the bottom up; a room uses only those before it, and its first
+// lines say what it holds:
+//
+// `support`    log lines, locks, misspelt names, what the launcher says
+// `observe`    events, health, reports and metrics, as values
+// `supervise`  where a service runs, and who starts it again
+// `topology`   the topology file
+// `error`      what building, starting and running can fail with
+// `task`       what a service or an actor runs as
+// `plan`       the plan of a node: that its services, topics and links fit together
+// `inbox`      subscriptions, mailboxes of requests, and their ends
+// `actor`      actors
+// `links`      the links of a node with others
+// `shared`     the state that the parts of a running node share
+// `service`    what a service is, what it sees, and how its runs follow each other
+// `node`       builds, starts and ends all of them
+// `testing`    services and actors in tests
+//
+// Rings and codecs are in `mycelium-core`, topics and links in `mycelium-transports`, the executor
+// trait in `mycelium-executor`.
 
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
 mod actor;
-mod clock;
-mod counters_region;
-mod dead_letter;
-#[cfg(feature = "describe")]
-mod description;
-mod emit;
-mod ending;
 mod error;
-mod execution;
-mod exit;
-mod fast_handler;
 #[cfg(doctest)]
 mod guides;
-mod health;
-mod health_state;
 mod inbox;
-mod kept;
-mod latch;
-mod launch;
-#[cfg(unix)]
-mod launcher;
-#[cfg(feature = "topology")]
-mod legacy;
 mod links;
-mod lock;
-mod log;
-mod members;
-#[cfg_attr(not(feature = "metrics"), path = "metrics/none.rs")]
-mod metrics;
-mod names;
 mod node;
 mod observe;
-mod observers;
-mod out;
-#[cfg(feature = "describe")]
-mod overview;
 mod plan;
-mod port;
-#[cfg(feature = "testing")]
-mod probe;
-mod remote;
-mod report;
-mod request;
-mod routes;
-mod run_tasks;
 mod service;
 mod shared;
-mod stall;
-mod supervision;
+mod supervise;
+mod support;
+mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg_attr(
@@ -440,9 +415,7 @@ pub mod testing;
     allow(dead_code, unreachable_pub, reason = "no file is read")
 )]
 mod topology;
-mod traces;
 pub mod untyped;
-mod wiring;
 
 pub use mycelium_bundle::Restart;
 pub use mycelium_core::channel;
@@ -508,49 +481,53 @@ pub use actor::{
     RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError, Timer, WeakRef,
     WhenFull,
 };
-pub use clock::{Clock, Interval, JoinHandle};
-pub use dead_letter::DeadLetter;
-#[cfg(feature = "describe")]
-pub use description::{Description, DescriptionError};
-pub use emit::Emit;
-pub use emit::batch::EmitBatch;
-pub use emit::traced::{EmitOptions, EmitWith};
-pub use emit::within::EmitWithin;
 pub use error::{
     BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,
     SupervisorProblem, Unfinished, ZeroPeriod,
 };
-pub use execution::Execution;
-pub use health::{Health, HealthCause};
-pub use health_state::HealthState;
 pub use inbox::Subscription;
-pub use kept::Kept;
-#[cfg(unix)]
-pub use launcher::end_with_launcher;
-#[cfg(feature = "topology")]
-pub use legacy::LegacyCodec;
-#[cfg(feature = "logs")]
-pub use log::init;
-#[cfg(feature = "json-logs")]
-pub use log::init_json;
-pub use metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
+pub use inbox::request::{Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken};
 pub use node::builder::{Builder, Supervisor};
+#[cfg(feature = "topology")]
+pub use node::legacy::LegacyCodec;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
-pub use out::{Bus, Out, OutError};
+pub use observe::health::{Health, HealthCause};
+pub use observe::health_state::HealthState;
+pub use observe::metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
+pub use observe::report::{
+    Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning,
+};
+pub use plan::dead_letter::DeadLetter;
 #[cfg(feature = "describe")]
-pub use overview::{
+pub use plan::description::{Description, DescriptionError};
+#[cfg(feature = "describe")]
+pub use plan::overview::{
     FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
     MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
     PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
     TopicOverview,
 };
-pub use port::{Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
-pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};
-pub use request::{Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken};
-pub use routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
+pub use service::clock::{Clock, Interval, JoinHandle};
+pub use service::emit::Emit;
+pub use service::emit::batch::EmitBatch;
+pub use service::emit::traced::{EmitOptions, EmitWith};
+pub use service::emit::within::EmitWithin;
+pub use service::kept::Kept;
+pub use service::out::{Bus, Out, OutError};
+pub use service::port::{
+    Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
+};
+pub use service::routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
-pub use supervision::{Lifetime, NameError, Strategy};
+pub use supervise::execution::Execution;
+pub use supervise::{Lifetime, NameError, Strategy};
+#[cfg(unix)]
+pub use support::launcher::end_with_launcher;
+#[cfg(feature = "logs")]
+pub use support::log::init;
+#[cfg(feature = "json-logs")]
+pub use support::log::init_json;
 #[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
@@ -567,14 +544,14 @@ pub mod __private {
 
     pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor, told};
     pub use crate::inbox::Inbox;
-    pub use crate::launch::{
+    pub use crate::inbox::request::{Answering, SlotPool};
+    pub use crate::plan::{Port, Ports};
+    pub use crate::service::Life;
+    pub use crate::service::port::{AnyPublisher, RequestVisitor};
+    pub use crate::service::routes::{claim, pass_on, pass_on_async};
+    pub use crate::service::supervise;
+    pub use crate::service::wiring::Wiring;
+    pub use crate::task::launch::{
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
     };
-    pub use crate::plan::{Port, Ports};
-    pub use crate::port::{AnyPublisher, RequestVisitor};
-    pub use crate::request::{Answering, SlotPool};
-    pub use crate::routes::{claim, pass_on, pass_on_async};
-    pub use crate::service::Life;
-    pub use crate::service::supervise;
-    pub use crate::wiring::Wiring;
 }

@@ -21,8 +21,8 @@ use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
 use super::set::Set;
 use super::watch::{WatchCall, WatchReply};
-use crate::counters_region;
-use crate::names::expected_instead_of;
+use crate::observe::counters_region;
+use crate::support::names::expected_instead_of;
 
 /// The lines of counters for which a set of actors has room at first.
 const LINES: usize = 16;

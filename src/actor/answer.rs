@@ -18,7 +18,7 @@ use super::life::{Actor, AskVisitor, Replies};
 use super::reference::ActorRef;
 use super::set::Set;
 use super::watch::{WatchCall, WatchReply};
-use crate::request::{Failure, Mismatch};
+use crate::inbox::request::{Failure, Mismatch};
 
 impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.

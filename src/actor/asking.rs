@@ -12,8 +12,8 @@ use mycelium_core::Request;
 
 use super::core::AnyCell;
 use super::set::Set;
-use crate::log;
-use crate::request::{PendingReply, RequestError};
+use crate::inbox::request::{PendingReply, RequestError};
+use crate::support::log;
 
 /// The future of a reply to a request of an actor: [`ActorContext::ask`](super::ActorContext::ask).
 #[must_use = "dropping it cancels the request"]

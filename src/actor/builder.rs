@@ -18,8 +18,8 @@ use super::life::{Actor, ActorLife, Maker};
 use super::mail::WhenFull;
 use super::reference::ActorRef;
 use super::set::Set;
-use crate::launch::Task;
-use crate::supervision::tree::SupervisorId;
+use crate::supervise::tree::SupervisorId;
+use crate::task::launch::Task;
 
 /// The capacity of a mailbox.
 const CAPACITY: usize = 64;

@@ -15,7 +15,7 @@ use mycelium_executor::SendFuture;
 use mycelium_macros::message;
 
 use super::error::LONGEST_NAME;
-use crate::request::{Failure, Mismatch};
+use crate::inbox::request::{Failure, Mismatch};
 
 /// The largest request, and the largest reply, of an actor in another node, in bytes.
 pub(super) const MOST_BYTES: usize = 510;

@@ -12,7 +12,7 @@ use super::core::{AnyCell, Core};
 use super::error::FindActorError;
 use super::mail::Mail;
 use super::set::Set;
-use crate::lock::lock;
+use crate::support::lock::lock;
 
 /// An actor's cell: the core, and a sender for further references.
 pub(super) struct Cell<M: Mail, Q: Queue> {

@@ -26,7 +26,7 @@ use super::remote::RemoteRef;
 use super::set::Set;
 use super::timers::{Timer, Timers};
 use crate::error::{ShuttingDown, ZeroPeriod};
-use crate::log;
+use crate::support::log;
 
 impl<A: Actor> ActorContext<A> {
     pub(super) fn new(cell: Arc<dyn AnyCell>, set: Arc<Set>) -> ActorContext<A> {

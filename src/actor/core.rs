@@ -13,9 +13,9 @@ use super::call::AnswerCall;
 use super::gone::{ActorEnd, Gone};
 use super::kind::ActorKind;
 use super::mail::WhenFull;
-use crate::latch::until;
-use crate::lock::lock;
-use crate::request::MailboxState;
+use crate::inbox::request::MailboxState;
+use crate::support::latch::until;
+use crate::support::lock::lock;
 
 /// Bits of the control word.
 const STOP: u32 = 1;

@@ -10,7 +10,7 @@ use super::gone::ActorEnd;
 use super::life::{Actor, ActorLife, exclusive};
 use super::mail::{DeadMail, Mail};
 use super::run::panicked;
-use crate::log;
+use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// The actor has ended: the messages in its mailbox are dead mail.

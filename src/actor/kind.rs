@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use mycelium_transports::counters::{ActorValue, Line, Region, RequesterValue};
 
-use crate::lock::lock;
-use crate::request::{MailboxState, Responders};
+use crate::inbox::request::{MailboxState, Responders};
+use crate::support::lock::lock;
 
 /// A type of actors in one set of actors.
 pub(crate) struct ActorKind {

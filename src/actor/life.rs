@@ -16,9 +16,9 @@ use super::set::Set;
 use super::timers::Timers;
 use super::traces::ActorTraces;
 use crate::error::{Error, Result};
-use crate::launch::Task;
-use crate::request::SlotPool;
-use crate::supervision::member::Member;
+use crate::inbox::request::SlotPool;
+use crate::supervise::member::Member;
+use crate::task::launch::Task;
 
 /// State with a mailbox of its own. [`#[actor]`](macro@crate::actor) implements it.
 #[diagnostic::on_unimplemented(

@@ -7,7 +7,7 @@ use std::fmt;
 use mycelium_core::Request;
 use mycelium_transports::local::TraceCell;
 
-use crate::request::{Asked, Queued};
+use crate::inbox::request::{Asked, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {

@@ -5,7 +5,7 @@ use mycelium_executor::SendFuture;
 use super::call::ActorCall;
 use super::error::RemoteActorError;
 use super::watch::WatchCall;
-use crate::request::Requester;
+use crate::inbox::request::Requester;
 
 /// The nodes whose actors this node may ask.
 pub(crate) trait OtherNodes: Send + Sync {

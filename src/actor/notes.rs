@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::error::Severity;
 use super::mail::DeadMail;
-use crate::lock::lock;
+use crate::support::lock::lock;
 
 /// A failure of an actor, as a test sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

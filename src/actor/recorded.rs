@@ -13,9 +13,9 @@ use super::gone::ActorEnd;
 use super::life::{Actor, ActorLife, Handles, Replies};
 use super::reference::ActorRef;
 use super::run::{Next, attended};
-use crate::launch::Task;
-use crate::lock::lock;
-use crate::request::Asked;
+use crate::inbox::request::Asked;
+use crate::support::lock::lock;
+use crate::task::launch::Task;
 
 /// What an actor was told and asked, and the test has not taken.
 pub(crate) struct Record<A: Actor>(Mutex<Recorded<A>>);

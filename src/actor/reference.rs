@@ -18,8 +18,8 @@ use super::gone::ActorEnd;
 use super::life::{Actor, Handles, Replies};
 use super::mail::{Ask, WhenFull};
 #[cfg(doc)]
-use crate::request::RequestError;
-use crate::request::{Cause, Origin, PendingReply, Progress, Queued, Sent, closed};
+use crate::inbox::request::RequestError;
+use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).

@@ -18,7 +18,7 @@ use super::gone::ActorEnd;
 use super::life::{Actor, Replies};
 use super::nodes::OtherNodes;
 use super::watch::WatchCall;
-use crate::request::{Cause, PendingReply, RequestError, Requester, Taken};
+use crate::inbox::request::{Cause, PendingReply, RequestError, Requester, Taken};
 
 impl Actors {
     /// A reference to an actor of another node: `address` is the name of the node, a `/`, and the

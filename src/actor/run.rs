@@ -24,9 +24,9 @@ use super::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
 use super::mail::Mail;
 use super::traces::ActorTraces;
 use crate::error::{Error, Result};
-use crate::log;
-use crate::supervision::member::Member;
-use crate::supervision::{text_and_place, with_place};
+use crate::supervise::member::Member;
+use crate::supervise::{text_and_place, with_place};
+use crate::support::log;
 
 /// After this many messages the task lets others run.
 const BUDGET: u32 = 64;

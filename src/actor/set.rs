@@ -24,12 +24,12 @@ use super::mail::DeadMail;
 use super::nodes::OtherNodes;
 #[cfg(feature = "testing")]
 use super::notes::Notes;
-use crate::latch::until;
-use crate::lock::lock;
-use crate::log;
-use crate::supervision::Lifetime;
-use crate::supervision::member::{Member, Supervision};
-use crate::supervision::tree::{AtTop, ChildSpec, SupervisorId};
+use crate::supervise::Lifetime;
+use crate::supervise::member::{Member, Supervision};
+use crate::supervise::tree::{AtTop, ChildSpec, SupervisorId};
+use crate::support::latch::until;
+use crate::support::lock::lock;
+use crate::support::log;
 /// What all handles and all actors share.
 pub(crate) struct Set {
     pub(super) executor: Arc<dyn Executor>,

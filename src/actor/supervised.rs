@@ -20,11 +20,11 @@ use super::life::{Actor, ActorLife};
 use super::mail::Mail;
 use super::run::Failure;
 use super::set::Set;
-use crate::health_state::HealthState;
-use crate::log;
-use crate::supervision::Strategy;
-use crate::supervision::member::{Member, StopWaker, Turn, Verdict};
-use crate::supervision::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
+use crate::observe::health_state::HealthState;
+use crate::supervise::Strategy;
+use crate::supervise::member::{Member, StopWaker, Turn, Verdict};
+use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
+use crate::support::log;
 
 /// A supervisor of actors, and of other supervisors: when one of its actors fails, it restarts that
 /// one, all, or that one and those after it. It gives up when there are too many restarts: its

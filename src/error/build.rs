@@ -6,7 +6,7 @@ use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
 use super::supervisor::SupervisorProblem;
-use crate::names::expected_instead_of;
+use crate::support::names::expected_instead_of;
 use crate::topology::{Problem, TopologyError};
 
 /// Why a node cannot be built from its services.

@@ -3,7 +3,7 @@
 use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
-use crate::names::expected_instead_of;
+use crate::support::names::expected_instead_of;
 
 /// Why a node cannot have its supervisors.
 #[derive(Clone, PartialEq, Eq, Error)]

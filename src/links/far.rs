@@ -36,7 +36,7 @@ impl Far {
         let (name, log) = (node.to_owned(), log.clone());
         let on_reload = Box::new(move |error: Option<&TlsError>| {
             let Some(error) = error else {
-                return crate::log::info!(node = name, "the certificates were read again");
+                return crate::support::log::info!(node = name, "the certificates were read again");
             };
             let problem = match error.problem {
                 TlsProblem::Unreadable(_) => "the certificates cannot be read again",

@@ -22,8 +22,8 @@ use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
-use crate::lock::lock;
-use crate::log;
+use crate::support::lock::lock;
+use crate::support::log;
 
 /// Occurrences after the first are counted for this long.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -22,19 +22,19 @@ use super::legacy_services::LegacyCodecs;
 use super::prepare::{Registered, StopHook};
 use super::request_links::RequestLinks;
 use super::telemetry::Telemetry;
-use crate::execution::Execution;
-use crate::fast_handler::FastHandlers;
+use crate::inbox::fast_handler::FastHandlers;
 #[cfg(feature = "topology")]
-use crate::legacy::LegacyCodec;
+use crate::node::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
-use crate::legacy::hub::Hub;
+use crate::node::legacy::hub::Hub;
+use crate::node::traces::Traces;
 use crate::observe::Event;
-use crate::observers::Observers;
 use crate::plan::CodedTopics;
 use crate::service::Service;
-use crate::supervision::{Lifetime, ServiceSetting};
+use crate::shared::observers::Observers;
+use crate::supervise::execution::Execution;
+use crate::supervise::{Lifetime, ServiceSetting};
 use crate::topology::Topology;
-use crate::traces::Traces;
 pub use supervisor::Supervisor;
 
 /// Collects the services and settings of a [`Node`].

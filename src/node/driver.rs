@@ -17,15 +17,15 @@ use mycelium_executor::block_on;
 use super::endless::Endless;
 use super::placing::{Placement, place};
 use super::prepare::{Prepared, StopHook};
-use crate::dead_letter::DeadLetter;
-use crate::ending::Ending;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
+use crate::inbox::ending::Ending;
 use crate::links::Links;
-use crate::lock::lock;
-use crate::log;
-use crate::report::{Outcome, StartWarning};
+use crate::observe::report::{Outcome, StartWarning};
+use crate::plan::dead_letter::DeadLetter;
 use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
+use crate::support::lock::lock;
+use crate::support::log;
 
 /// A declared subscription that is not taken within this time is logged, and a topic to which
 /// nothing has subscribed.

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
 
-use crate::dead_letter::DeadLetter;
-use crate::ending::Ending;
+use crate::inbox::ending::Ending;
+use crate::plan::dead_letter::DeadLetter;
 use crate::shared::Shared;
 
 /// The subscriptions of a node that it must end.

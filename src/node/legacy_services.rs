@@ -9,14 +9,14 @@ use mycelium_transports::local::Schema;
 
 use super::prepare::Registered;
 use crate::error::BuildError;
-use crate::legacy::LegacyCodec;
-use crate::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
-use crate::legacy::listener::Listener;
-use crate::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
+use crate::node::legacy::LegacyCodec;
+use crate::node::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
+use crate::node::legacy::listener::Listener;
+use crate::node::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
 use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
-use crate::port::HasPorts;
+use crate::service::port::HasPorts;
 use crate::topology::Topology;
 use crate::topology::{ListenerConfig, TypeConfig};
 

@@ -7,10 +7,10 @@ mod sketch;
 use std::collections::BTreeMap;
 
 use super::builder::Builder;
-use crate::description::Description;
 use crate::error::BuildError;
-use crate::names::expected_instead_of;
-use crate::overview::{NodeProgram, Overview, OverviewError};
+use crate::plan::description::Description;
+use crate::plan::overview::{NodeProgram, Overview, OverviewError};
+use crate::support::names::expected_instead_of;
 use crate::topology::{KINDS, Setting, Topology};
 use sketch::{Built, Sketch};
 

@@ -9,10 +9,10 @@ use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, T
 use super::prepare::Prepared;
 use super::service_task::ServiceTask;
 use crate::error::StartError;
-use crate::execution::{Execution, Run};
-use crate::log;
 use crate::observe::Event;
 use crate::shared::Shared;
+use crate::supervise::execution::{Execution, Run};
+use crate::support::log;
 use crate::topology::Setting;
 
 /// How a service is executed: the requested execution, and the one that the system granted.

@@ -8,19 +8,19 @@ use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
 
 use super::service_task::PollHooks;
-use crate::ending::Ending;
 use crate::error::{BuildError, Result};
-use crate::execution::Execution;
-use crate::exit::ExitGuard;
 use crate::inbox::AnyInbox;
-use crate::launch::Task;
+use crate::inbox::ending::Ending;
 use crate::links::Links;
+use crate::observe::report::Outcome;
 use crate::plan::{BoundPorts, Ports};
-use crate::report::Outcome;
+use crate::service::exit::ExitGuard;
+use crate::service::wiring::Wiring;
 use crate::service::{Context, Life, Service};
 use crate::shared::Shared;
-use crate::supervision::member::Member;
-use crate::wiring::Wiring;
+use crate::supervise::execution::Execution;
+use crate::supervise::member::Member;
+use crate::task::launch::Task;
 
 /// Runs after all services have ended.
 pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;

@@ -10,11 +10,11 @@ use mycelium_transports::local::Schema;
 use super::prepare::Registered;
 use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
 use crate::error::BuildError;
+use crate::node::remote::{ActorDesk, Client, Server, services, topics};
 use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
-use crate::port::RequestVisitor;
-use crate::remote::{ActorDesk, Client, Server, services, topics};
+use crate::service::port::RequestVisitor;
 use crate::topology::{Setting, Topology, check_topic};
 
 /// Makes the two services of one request type.

@@ -11,11 +11,11 @@ use mycelium_transports::local::{Publisher, SubscribeOptions};
 use super::placing::Placement;
 use crate::actor::Actors;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
-use crate::health::Health;
 use crate::inbox::Subscription;
+use crate::inbox::request::Requester;
 use crate::links::Links;
-use crate::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
-use crate::request::Requester;
+use crate::observe::health::Health;
+use crate::observe::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
 use crate::shared::{Runs, Shared};
 
 /// A node that runs. Dropping it shuts the node down.

@@ -7,8 +7,8 @@ use mycelium_bundle::Restart;
 
 use crate::plan::PlannedChild;
 use crate::shared::Shared;
-use crate::supervision::member::Member;
-use crate::supervision::tree::{ChildSpec, SupervisorId, SupervisorSpec};
+use crate::supervise::member::Member;
+use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 
 /// The children of the tree, by service. Those of supervisors start in their order, the others at
 /// once.

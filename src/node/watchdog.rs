@@ -13,9 +13,9 @@ use mycelium_core::Code;
 use mycelium_executor::{Thread, ThreadError};
 use mycelium_transports::counters::{Line, WatchdogValue};
 
-use crate::log;
 use crate::observe::Event;
 use crate::shared::{ABANDON_WITHIN, NewMark, PollMark, Shared, WatchdogHandle, WatchedHandlers};
+use crate::support::log;
 
 /// The shortest time between two checks.
 const OFTENEST: Duration = Duration::from_millis(1);

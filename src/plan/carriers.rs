@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::peer_topics::PeerTopics;
 use super::settings::Topics;
 use crate::error::BuildError;
-use crate::report::{Carrier, LinkReport};
+use crate::observe::report::{Carrier, LinkReport};
 use crate::topology::{Problem, Setting, Topology};
 
 /// The links of a node, by the name of the other node.

@@ -7,7 +7,7 @@ use mycelium_core::Message;
 use super::flows::Flows;
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
-use crate::dead_letter::DeadLetter;
+use crate::plan::dead_letter::DeadLetter;
 
 /// How readers of dead letters affect the end of a node. The default is for a node without such
 /// readers.

@@ -15,7 +15,7 @@ use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
 use super::settings::Topics;
 use super::topics::PlannedTopic;
-use crate::report::RingMemory;
+use crate::observe::report::RingMemory;
 
 /// The memory of the rings of all planned publishers, with the entries of their readers. On the
 /// heap those are the readers of the topology; a ring adds entries for others when they join.

@@ -12,8 +12,8 @@ use mycelium_transports::local::{Policy, Start};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use super::ports::BoundPorts;
-use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
+use crate::plan::dead_letter::DeadLetter;
 use crate::topology::{Setting, Topology};
 
 /// Topics that a node shares with others, by the name of the other node. Each topic has the

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use mycelium_core::{Message, Request};
 use mycelium_transports::local::{Schema, Start, SubscribeOptions};
 
-use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::names::expected_instead_of;
+use crate::plan::dead_letter::DeadLetter;
+use crate::support::names::expected_instead_of;
 use crate::topology::{Topology, check_topic};
 
 /// A declared subscription or publisher.

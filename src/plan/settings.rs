@@ -12,7 +12,7 @@ use mycelium_transports::exchange::{LinkConfig, MemoryUse, Redelivery};
 use mycelium_transports::local::{OnStall, Threshold};
 
 use super::peer_topics::PeerTopics;
-use crate::report::Carrier;
+use crate::observe::report::Carrier;
 use crate::topology::Topology;
 
 /// What a topology says of one of its nodes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_bundle::Restart;
 
 use crate::error::{BuildError, SupervisorProblem};
-use crate::supervision::{Lifetime, ServiceSetting, Strategy, SupervisorSetting};
+use crate::supervise::{Lifetime, ServiceSetting, Strategy, SupervisorSetting};
 use crate::topology::{Setting, Topology};
 
 /// The supervisors of a node, and how its services are supervised.

@@ -7,7 +7,7 @@ use mycelium_core::Message;
 use mycelium_transports::local::{Policy, Readers, Schema, TraceArea};
 
 use super::ports::BoundPorts;
-use crate::dead_letter::DeadLetter;
+use crate::plan::dead_letter::DeadLetter;
 
 /// The checked plan of a topic.
 #[derive(Clone, Copy, Debug)]

@@ -8,10 +8,10 @@ use mycelium_core::{Code, Message};
 use mycelium_transports::local::Publisher;
 
 use super::{Context, Service};
-use crate::emit::Waits;
 use crate::error::ShuttingDown;
-use crate::log;
-use crate::port::{EmitsOn, EmittedBy, Output};
+use crate::service::emit::Waits;
+use crate::service::port::{EmitsOn, EmittedBy, Output};
+use crate::support::log;
 
 impl<S: Service> Context<S> {
     /// The number of this service's messages that the slowest gating reader has not finished with.

@@ -16,11 +16,11 @@ use mycelium_transports::local::{ChildTask, TaskBudget};
 
 use super::{Context, Service};
 use crate::actor::Actors;
-use crate::clock::{Clock, Interval, JoinHandle};
 use crate::error::{ShuttingDown, ZeroPeriod, code_of};
-use crate::log;
+use crate::service::clock::{Clock, Interval, JoinHandle};
 use crate::shared::PollMark;
-use crate::supervision::text_and_place;
+use crate::supervise::text_and_place;
+use crate::support::log;
 
 /// Logs a line of a service.
 macro_rules! service_line {

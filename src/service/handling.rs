@@ -8,10 +8,10 @@ use mycelium_core::{Code, Message};
 
 use super::{Context, Service};
 use crate::error::{Result, ShuttingDown};
-use crate::log;
-use crate::out::{Bus, Out};
-use crate::port::{AnyPublisher, Reads};
-use crate::routes::{AsyncHandler, Handler};
+use crate::service::out::{Bus, Out};
+use crate::service::port::{AnyPublisher, Reads};
+use crate::service::routes::{AsyncHandler, Handler};
+use crate::support::log;
 use mycelium_transports::local::Delivery;
 
 impl<S: Service> Context<S> {

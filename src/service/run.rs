@@ -17,8 +17,8 @@ use super::{Life, Service};
 use crate::error::{Error, Result};
 use crate::inbox::AnyInbox;
 use crate::shared::Runs;
-use crate::supervision::Failure;
-use crate::supervision::member::{Member, StopWaker};
+use crate::supervise::Failure;
+use crate::supervise::member::{Member, StopWaker};
 
 /// How a run ended.
 pub(super) enum RunEnded {

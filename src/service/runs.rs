@@ -13,11 +13,11 @@ use mycelium_transports::local::Undelivered;
 use super::run::RunEnded;
 use super::{Life, Service};
 use crate::error::code_of;
-use crate::log;
-use crate::report::Outcome;
+use crate::observe::report::Outcome;
 use crate::shared::Shared;
-use crate::supervision::member::{Turn, Verdict};
-use crate::supervision::tree::{Moment, RunEnd, Why};
+use crate::supervise::member::{Turn, Verdict};
+use crate::supervise::tree::{Moment, RunEnd, Why};
+use crate::support::log;
 
 /// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box: a
 /// future has room for its arguments twice.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::error::StartError;
-use crate::lock::lock;
+use crate::support::lock::lock;
 
 #[derive(Debug, Default)]
 pub(crate) struct Failure(Mutex<Option<StartError>>);

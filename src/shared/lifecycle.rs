@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use mycelium_transports::exchange::Control;
 
-use crate::latch::Latch;
-use crate::lock::lock;
 use crate::observe::Event;
-use crate::observers::Observers;
+use crate::shared::observers::Observers;
+use crate::support::latch::Latch;
+use crate::support::lock::lock;
 
 /// The phases of a node, in their order. A node may skip being ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::lock::lock;
+use crate::support::lock::lock;
 use mycelium_transports::local::Finisher;
 
 /// The subscriptions that have not been dropped. `None` after the services have ended.

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use super::threads::Threads;
-use crate::lock::lock;
+use crate::support::lock::lock;
 
 /// The word of one service, or of one of its child tasks: whether it is in a poll.
 #[derive(Debug)]

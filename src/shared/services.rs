@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::latch::Countdown;
-use crate::lock::lock;
-use crate::report::Outcome;
+use crate::observe::report::Outcome;
+use crate::support::latch::Countdown;
+use crate::support::lock::lock;
 
 /// How far each service is. *Others* are the services that do not wait for dead letters: all but
 /// the readers of these.

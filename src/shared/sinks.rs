@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::threads::Threads;
-use crate::lock::lock;
+use crate::support::lock::lock;
 
 /// The threads that pass on what a node knows of itself, and how each of them is stopped.
 #[derive(Default)]

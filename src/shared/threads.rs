@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
 
-use crate::latch::until;
-use crate::lock::lock;
+use crate::support::latch::until;
+use crate::support::lock::lock;
 
 /// The threads that have not ended.
 #[derive(Debug, Default)]

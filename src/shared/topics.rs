@@ -12,14 +12,14 @@ use mycelium_transports::local::{
 };
 
 use super::outside::OutsideSubscriptions;
-use crate::counters_region;
-use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
-use crate::fast_handler::FastHandlers;
 use crate::inbox::Subscription;
-use crate::lock::lock;
+use crate::inbox::fast_handler::FastHandlers;
+use crate::inbox::request::{Mailbox, Mailboxes};
+use crate::observe::counters_region;
 use crate::plan::Plan;
-use crate::request::{Mailbox, Mailboxes};
+use crate::plan::dead_letter::DeadLetter;
+use crate::support::lock::lock;
 use crate::topology::{Setting, check_topic};
 
 /// The counter lines for which a node has room at first.

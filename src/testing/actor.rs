@@ -12,7 +12,7 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorEnd, ActorRef, Handles, Replies, TellError};
-use crate::request::{Cause, PendingReply, RequestError};
+use crate::inbox::request::{Cause, PendingReply, RequestError};
 
 /// An actor in a test, with its mailbox, and with time that only the test moves.
 ///

@@ -79,7 +79,7 @@ impl TestActors {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "each one has a thread and a time of its own")]
     pub fn new() -> TestActors {
-        crate::supervision::note_places();
+        crate::supervise::note_places();
         let tasks = TestTasks::new("test");
         let time = PausedTime::starting_at(tasks.executor(), SystemTime::UNIX_EPOCH + START);
         let (actors, notes) = (Actors::on(time.clone()), Arc::<Notes>::default());

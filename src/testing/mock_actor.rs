@@ -9,7 +9,7 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, WeakRef};
-use crate::request::Asked;
+use crate::inbox::request::Asked;
 
 /// Takes the place of an actor of type `A` in a test: [`TestActors::mock`]. No `A` is made.
 /// Messages are kept for the test, and the test replies to requests. Its mailbox, its name and its

@@ -4,8 +4,8 @@ use mycelium_core::Message;
 use mycelium_transports::local::Schema;
 
 use super::{MANY, MEMORY, ServiceTest};
-use crate::probe;
-use crate::report::Outcome;
+use crate::observe::report::Outcome;
+use crate::shared::probe;
 
 impl ServiceTest {
     #[track_caller]

@@ -6,8 +6,8 @@ use mycelium_core::Request;
 use mycelium_transports::local::Schema;
 
 use super::ServiceTest;
-use crate::probe::TEST;
-use crate::request::{Asked, RequestError};
+use crate::inbox::request::{Asked, RequestError};
+use crate::shared::probe::TEST;
 
 impl ServiceTest {
     /// Requests of the service that answers, and [runs](ServiceTest::run) the services. `None` if

@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use crate::lock::lock;
+use crate::support::lock::lock;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mycelium_executor::{Executor, LocalFuture, MakeLocal, SendFuture, SpawnError, contain};

@@ -8,8 +8,8 @@ use mycelium_core::{Code, debug_as_display};
 use mycelium_transports::local::KeyError;
 use thiserror::Error;
 
-use crate::names::expected_instead_of;
-use crate::report::Carrier;
+use crate::observe::report::Carrier;
+use crate::support::names::expected_instead_of;
 
 /// The start of serde's message about a value of another type.
 pub(super) const INVALID_TYPE: &str = "invalid type: ";

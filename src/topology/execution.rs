@@ -9,8 +9,8 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 use super::sections::ServiceSection;
 use super::values::{Latency, Shares};
-use crate::execution::{self, Execution, Run};
-use crate::names::expected_instead_of;
+use crate::supervise::execution::{self, Execution, Run};
+use crate::support::names::expected_instead_of;
 
 /// The kinds of the executors that come with Mycelium.
 pub(crate) const KINDS: [&str; 3] = ["glommio", "smol", "tokio"];

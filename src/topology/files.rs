@@ -218,7 +218,7 @@ fn private(path: &Path) -> io::Result<File> {
 /// Whether a launcher has started this process.
 fn has_launcher() -> bool {
     #[cfg(unix)]
-    return crate::launcher::pipe().is_ok_and(|pipe| pipe.is_some());
+    return crate::support::launcher::pipe().is_ok_and(|pipe| pipe.is_some());
     #[cfg(not(unix))]
     return false;
 }

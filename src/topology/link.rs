@@ -11,7 +11,7 @@ use serde_spanned::Spanned;
 
 use super::error::name as carrier_name;
 use super::values::{Bytes, FromText, Span, Text, choice};
-use crate::report::Carrier;
+use crate::observe::report::Carrier;
 
 /// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,9 +5,9 @@ use mycelium_transports::endpoint::Endpoint;
 use thiserror::Error;
 
 use super::Topology;
-use crate::names::nearest;
 #[cfg(feature = "tls")]
-use crate::report::Carrier;
+use crate::observe::report::Carrier;
+use crate::support::names::nearest;
 
 /// Why a program cannot reach a node of a topology.
 #[derive(Clone, PartialEq, Eq, Error)]

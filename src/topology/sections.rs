@@ -21,9 +21,9 @@ use super::values::{
     Budget, Bytes, Capacity, DeathLimit, Delivery, Latency, Mode, Percentage, Shares, Span, Text,
     ThreadName, TopicName,
 };
-use crate::execution::Run;
-use crate::report::Carrier;
-use crate::supervision::{Lifetime, Strategy};
+use crate::observe::report::Carrier;
+use crate::supervise::execution::Run;
+use crate::supervise::{Lifetime, Strategy};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -3,7 +3,7 @@
 use super::Topology;
 use super::sections::SupervisorSection;
 use super::values::Span;
-use crate::supervision::{RestartSetting, ServiceSetting, SupervisorSetting};
+use crate::supervise::{RestartSetting, ServiceSetting, SupervisorSetting};
 
 impl Topology {
     /// The supervisors of the file, by name.

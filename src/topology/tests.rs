@@ -9,7 +9,7 @@ use mycelium_transports::exchange::MemoryUse;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
 use super::*;
-use crate::execution::Execution;
+use crate::supervise::execution::Execution;
 
 /// The text of an error of a topology before its code.
 pub(super) fn without_code(error: TopologyError) -> String {

@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use crate::report::Carrier;
+use crate::observe::report::Carrier;
 
 /// Stands for the name of a node in a path.
 #[cfg(feature = "tls")]

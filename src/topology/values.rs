@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny};
 
 use super::topic::check_topic;
-use crate::execution::{self, Run};
-use crate::names::expected_instead_of;
-use crate::supervision::{Lifetime, NameError, Strategy};
+use crate::supervise::execution::{self, Run};
+use crate::supervise::{Lifetime, NameError, Strategy};
+use crate::support::names::expected_instead_of;
 
 /// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);

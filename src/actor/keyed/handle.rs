@@ -19,8 +19,8 @@ use crate::actor::life::{Actor, Handles, Replies};
 use crate::actor::mail::{Ask, WhenFull};
 use crate::actor::reference::{ActorRef, full};
 #[cfg(doc)]
-use crate::request::RequestError;
-use crate::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};
+use crate::inbox::request::RequestError;
+use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};
 
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::Actors::keyed).
 ///

@@ -27,8 +27,8 @@ use crate::actor::kind::ActorKind;
 use crate::actor::life::{Actor, ActorLife, Maker};
 use crate::actor::mail::WhenFull;
 use crate::actor::set::Set;
-use crate::latch::Latch;
-use crate::lock::lock;
+use crate::support::latch::Latch;
+use crate::support::lock::lock;
 
 /// The parts of the map, each with a lock.
 const SHARDS: usize = 64;

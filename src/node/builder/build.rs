@@ -13,8 +13,8 @@ use crate::node::Node;
 use crate::node::legacy_services::LegacyService;
 use crate::node::prepare::Registered;
 use crate::node::request_links::{AddedService, actor_services};
+use crate::observe::report::StartWarning;
 use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
-use crate::report::StartWarning;
 use crate::shared::Topics;
 
 /// The limit of the watchdog by default.

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use mycelium_transports::local::{Schema, Span, SpanSink};
 
 use super::{Builder, Supervisor};
-use crate::description::Description;
-use crate::description::form::{
-    BindingForm, DescriptionForm, ExecutorForm, HandlerForm, PortForm, RequestForm, ServiceForm,
-    SubscriptionForm, TracesForm, schema,
-};
-use crate::description::message::{MessageForm, kept};
-use crate::description::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::node::Node;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::node::request_links::RequestMessages;
 use crate::plan::Port;
+use crate::plan::description::Description;
+use crate::plan::description::form::{
+    BindingForm, DescriptionForm, ExecutorForm, HandlerForm, PortForm, RequestForm, ServiceForm,
+    SubscriptionForm, TracesForm, schema,
+};
+use crate::plan::description::message::{MessageForm, kept};
+use crate::plan::description::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::topology::{Topology, own_features};
 
 /// The argument that requests a description.

@@ -3,7 +3,7 @@
 use mycelium_bundle::Restart;
 
 use crate::service::Service;
-use crate::supervision::{Strategy, SupervisorSetting};
+use crate::supervise::{Strategy, SupervisorSetting};
 
 /// A supervisor of services, and of other supervisors: it starts them in their order, restarts them
 /// when one fails, and gives up when there are too many restarts.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mycelium_transports::local::OnStall;
 
 use crate::node::Node;
-use crate::overview::{
+use crate::observe::report::StartWarning;
+use crate::plan::overview::{
     FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
     MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview,
     RequestOverview, RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
 };
 use crate::plan::{BoundPort, BoundPorts, Plan, PlannedChild};
-use crate::report::StartWarning;
 use crate::topology::Topology;
 
 /// A node that has been built from the description of its program.

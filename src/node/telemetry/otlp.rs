@@ -9,8 +9,8 @@ use mycelium_transports::local::SpanSink;
 
 use super::thread::start;
 use crate::error::StartError;
-use crate::log;
 use crate::shared::Shared;
+use crate::support::log;
 use crate::topology::Topology;
 
 /// What the program sets, and what follows from it.

@@ -9,9 +9,9 @@ use mycelium_telemetry::metrics::Collector;
 use super::source::NodeSource;
 use super::thread::start;
 use crate::error::StartError;
-use crate::log;
 use crate::plan::Plan;
 use crate::shared::Shared;
+use crate::support::log;
 use crate::topology::Setting;
 
 /// What the program sets.

@@ -10,8 +10,8 @@ use mycelium_telemetry::push::{OtlpMetrics, PushNotice, PushedNode, Pusher};
 use super::source::{NodeSource, StartedNode};
 use super::thread::start;
 use crate::error::{BuildError, StartError};
-use crate::log;
 use crate::shared::Shared;
+use crate::support::log;
 use crate::topology::Topology;
 
 /// What the program sets, and what follows from it.

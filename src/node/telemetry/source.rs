@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use mycelium_telemetry::{HealthOf, HealthReading, Ring, Snapshot, Source};
 use mycelium_transports::local::Topic;
 
-use crate::health::Health;
-use crate::health_state::HealthState;
+use crate::observe::health::Health;
+use crate::observe::health_state::HealthState;
 use crate::shared::Shared;
 
 /// A node, as long as it exists.

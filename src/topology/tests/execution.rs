@@ -4,7 +4,7 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
 
 use super::*;
-use crate::execution::Execution;
+use crate::supervise::execution::Execution;
 
 fn execution(section: &str, coded: Execution) -> Execution {
     let text = format!("[service.A]\n{section}");

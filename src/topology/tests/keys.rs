@@ -7,7 +7,7 @@ use mycelium_bundle::Restart;
 use serde_json::Value;
 
 use super::*;
-use crate::supervision::{Lifetime, Strategy};
+use crate::supervise::{Lifetime, Strategy};
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("../../../docs/topology.schema.json")).expect("a JSON text")

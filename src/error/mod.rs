@@ -1,0 +1,316 @@
+//! Errors that users see: of services here, of building a node in `build`, of starting and ending
+//! it in `start`. Errors of a topology file are in `topology`.
+
+mod build;
+mod code;
+mod start;
+mod supervisor;
+
+use std::{fmt, io};
+
+use mycelium_core::{Code, debug_as_display};
+pub use mycelium_transports::local::ShuttingDown;
+use mycelium_transports::local::TopicError;
+
+use crate::observe::metrics::MetricError;
+use crate::topology::TopologyError;
+use build::is_bug_of_topic;
+
+pub use build::BuildError;
+pub(crate) use code::code_of;
+pub use start::StartError;
+pub use supervisor::SupervisorProblem;
+
+/// Any error that ends a service's `run` early.
+///
+/// `?` makes it from every error type, as it makes `Box<dyn Error>`. So it does not implement
+/// `Error` itself.
+pub struct Error {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    permanent: bool,
+}
+
+/// What a service's `run` returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error with a message only.
+    pub fn msg(message: impl Into<String>) -> Error {
+        Error { error: message.into().into(), permanent: false }
+    }
+
+    /// Marks the error as permanent: another try would fail in the same way, so the service is not
+    /// restarted, and the node shuts down.
+    ///
+    /// Bugs of the program that this library finds are permanent without a mark, also in an error
+    /// that wraps them: a subscription that is taken twice ([`SubscribeError::is_permanent`]), a
+    /// topic with another message type ([`BuildError::is_permanent`]).
+    #[must_use]
+    pub fn permanent(self) -> Error {
+        Error { permanent: true, ..self }
+    }
+
+    /// Whether another try would fail in the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.permanent || chain(&*self.error).any(is_bug)
+    }
+
+    /// Its code, if it is an error of this library or wraps one.
+    ///
+    /// ```
+    /// use mycelium::{Code, Error, SubscribeError};
+    ///
+    /// let error = SubscribeError::Taken { subscription: "Sum.ticks".to_owned() };
+    /// assert_eq!(Error::from(error).code(), Some(Code::SUBSCRIPTION_TAKEN));
+    /// assert_eq!(Error::msg("no price").code(), None);
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        Code::at_end(&self.to_string())
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
+    /// The same as an error that can be the source of another one, without losing its
+    /// [mark](Error::permanent).
+    pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
+        if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
+    }
+
+    /// Whether the node shuts down is the cause of the error.
+    pub(crate) fn is_of_shutdown(&self) -> bool {
+        chain(&*self.error).any(|error| error.is::<ShuttingDown>())
+    }
+
+    /// The error as `E`, if it is one.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error { error: Box::new(error), permanent: false }
+    }
+}
+
+/// An error that is marked as permanent, as the source of another one.
+struct Permanent(Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for Permanent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Permanent {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// An error and what it wraps, from the outside in.
+fn chain<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        // The source of an `io::Error` is the source of what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|error| error as _).or_else(|| error.source())
+    })
+}
+
+/// Whether an error says that the program is wrong.
+fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<SubscribeError>() {
+        error.is_permanent()
+    } else if let Some(PublisherError::Refused(error)) = error.downcast_ref() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<BuildError>() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<StartError>() {
+        error.is_permanent()
+    } else if let Some(error) = error.downcast_ref::<TopicError>() {
+        is_bug_of_topic(error)
+    } else {
+        error.is::<TopologyError>()
+            || error.is::<MetricError>()
+            || error.is::<ZeroPeriod>()
+            || error.is::<NoPublisher>()
+            || error.is::<Permanent>()
+    }
+}
+
+impl fmt::Display for Error {
+    /// The error with its sources, except those that its own text ends with. The code of the
+    /// innermost is the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.error.to_string();
+        let (text, mut code) = Code::split(&whole);
+        let mut text = text.to_owned();
+        let mut source = self.error.source();
+        while let Some(error) = source {
+            let whole = error.to_string();
+            let (cause, its_code) = Code::split(&whole);
+            if !text.ends_with(cause) {
+                text = format!("{text}: {cause}");
+            }
+            code = its_code.or(code);
+            source = error.source();
+        }
+        f.write_str(&text)?;
+        code.map_or(Ok(()), |code| write!(f, " [{code}]"))
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The text, as `main` and `unwrap` print errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Work that did not finish: it panicked, or its service's run or the executor ended first.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work panicked, or was dropped before it finished [{code}]", code = self.code())]
+pub struct Unfinished;
+
+/// Why a service cannot have a publisher.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// The node shuts down, and the service has no subscriptions: it should end.
+    #[error("{0} [{code}]", code = self.code())]
+    ShuttingDown(#[from] ShuttingDown),
+    /// The topic refuses it.
+    #[error(transparent)]
+    Refused(#[from] BuildError),
+}
+
+/// Why a service cannot have a subscription.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// An earlier handle of the same run of the service has not been dropped.
+    #[error(
+        "subscription `{subscription}` is taken: call `subscribe` once and keep its result, \
+         or drop that before you subscribe again [{code}]",
+        code = self.code()
+    )]
+    Taken {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// The service has ended the subscription.
+    #[error(
+        "subscription `{subscription}` was ended by `unsubscribe`: it cannot be taken again [{code}]",
+        code = self.code()
+    )]
+    Ended {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// A handle of an earlier run of the service has not been dropped. A child task drops its own
+    /// soon, so another try may succeed.
+    #[error(
+        "subscription `{subscription}` is still taken by an earlier run of its service: \
+         a task or the service itself has kept it; keep it in a variable of `run` [{code}]",
+        code = self.code()
+    )]
+    HeldByEarlierRun {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// The topic refuses it.
+    #[error("{0} [{code}]", code = self.code())]
+    Topic(#[from] TopicError),
+    /// This node cannot have such a topic.
+    #[error("{reason} [{code}]", code = self.code())]
+    Refused {
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// An interval without a period. The program is wrong: a service that returns this is not
+/// restarted.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid period of an interval: 0 s, expected more [{code}]", code = self.code())]
+pub struct ZeroPeriod;
+
+/// Nobody can emit a message that a handler emits: [`OutError`](crate::OutError).
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it has no publisher here: declare the message in `emits(..)` and pass `ctx.out()`, or pass \
+     its publisher to `Out::to`"
+)]
+pub(crate) struct NoPublisher;
+
+debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, ZeroPeriod, NoPublisher);
+
+impl Unfinished {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::UNFINISHED
+    }
+}
+
+impl ZeroPeriod {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::ZERO_PERIOD
+    }
+}
+
+impl PublisherError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            PublisherError::ShuttingDown(_) => Code::SHUTTING_DOWN,
+            PublisherError::Refused(error) => error.code(),
+        }
+    }
+}
+
+impl SubscribeError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            SubscribeError::Taken { .. } => Code::SUBSCRIPTION_TAKEN,
+            SubscribeError::Ended { .. } => Code::SUBSCRIPTION_ENDED,
+            SubscribeError::HeldByEarlierRun { .. } => Code::SUBSCRIPTION_HELD,
+            SubscribeError::Topic(error) => error.code(),
+            SubscribeError::Refused { .. } => Code::SUBSCRIPTION_REFUSED,
+        }
+    }
+
+    /// Whether another try would fail in the same way. A service that returns such an error is not
+    /// restarted.
+    ///
+    /// ```
+    /// use mycelium::SubscribeError;
+    ///
+    /// let subscription = "Sum.ticks".to_owned();
+    /// assert!(SubscribeError::Taken { subscription }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            SubscribeError::Taken { .. }
+            | SubscribeError::Ended { .. }
+            | SubscribeError::Refused { .. } => true,
+            SubscribeError::HeldByEarlierRun { .. } => false,
+            SubscribeError::Topic(error) => is_bug_of_topic(error),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What comes to a service: messages by `subscription`, requests by the mailboxes of `request`, and
+//! messages that a function gets before they are published (`fast_handler`). `ending` knows when no
+//! more will come. It knows the plan, and no running service.
+
+pub(crate) mod ending;
+pub(crate) mod fast_handler;
+pub(crate) mod request;
+mod subscription;
+
+pub(crate) use subscription::AnyInbox;
+pub use subscription::{Inbox, Subscription};

@@ -1,0 +1,340 @@
+//! The queue in which the requests of one topic wait for a service of this node.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use mycelium_core::Request;
+use mycelium_core::channel::mpmc::{self, Receiver, Sender};
+use mycelium_core::channel::reply::Replying;
+use mycelium_core::ring::CapacityError;
+use mycelium_transports::local::{TraceCell, Tracer};
+
+use super::slot::{Failure, Owner};
+use super::state::MailboxState;
+use super::traces::RequestTraces;
+use crate::support::lock::lock;
+
+/// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
+pub(crate) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
+
+impl<Q: Request> Queued<Q> {
+    pub(crate) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
+        Queued(Some(request))
+    }
+
+    /// The request, if its requester still waits: the service has taken it.
+    #[inline]
+    pub(super) fn take(mut self) -> Option<Replying<Owner, Q, Q::Reply>> {
+        self.0.take().filter(Replying::take)
+    }
+
+    /// The request, and whether its requester still waits: then it is taken.
+    #[inline]
+    #[allow(clippy::type_complexity)]
+    pub(super) fn open(mut self) -> Option<(Replying<Owner, Q, Q::Reply>, bool)> {
+        let request = self.0.take()?;
+        let is_taken = request.take();
+        Some((request, is_taken))
+    }
+
+    /// The trace of the request.
+    pub(crate) fn trace(&self) -> Option<&TraceCell> {
+        self.0.as_ref().map(|request| &request.owner().trace)
+    }
+
+    /// The request was not sent.
+    pub(super) fn withdraw(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<Q: Request> Drop for Queued<Q> {
+    fn drop(&mut self) {
+        if let Some(request) = self.0.take() {
+            request.abandon(Failure::Gone as u8);
+        }
+    }
+}
+
+/// The end of a mailbox where requests are taken. The last one that is dropped says that nobody
+/// takes any more, and then drops what waits: so its fields are in this order.
+#[derive(Clone)]
+pub(super) struct Taker<Q: Request> {
+    _reading: Arc<Reading>,
+    receiver: Receiver<Queued<Q>>,
+}
+
+struct Reading(Arc<MailboxState>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.end_reading();
+    }
+}
+
+impl<Q: Request> Deref for Taker<Q> {
+    type Target = Receiver<Queued<Q>>;
+
+    fn deref(&self) -> &Receiver<Queued<Q>> {
+        &self.receiver
+    }
+}
+
+impl<Q: Request> DerefMut for Taker<Q> {
+    fn deref_mut(&mut self) -> &mut Receiver<Queued<Q>> {
+        &mut self.receiver
+    }
+}
+
+/// The mailbox of a topic. It closes when those who request have ended, or those who answer.
+pub(crate) struct Mailbox<Q: Request> {
+    topic: Arc<str>,
+    /// All requesters have a copy; this one closes it.
+    sender: Mutex<Sender<Queued<Q>>>,
+    /// Keeps it open until the node starts.
+    taker: Mutex<Option<Taker<Q>>>,
+    requesters: Mutex<Requesters>,
+    state: Arc<MailboxState>,
+    /// Begins the traces of its requests.
+    tracer: Option<Arc<Tracer>>,
+}
+
+/// The mailbox closes when the last of them has ended. If no service requests, it stays open until
+/// a shutdown, for requesters that are made later.
+#[derive(Default)]
+struct Requesters {
+    /// Services that have not ended.
+    services: usize,
+    /// Those outside the services.
+    outside: usize,
+    had_services: bool,
+}
+
+impl<Q: Request> Mailbox<Q> {
+    fn new(
+        topic: &Arc<str>,
+        capacity: usize,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Result<Mailbox<Q>, CapacityError> {
+        let (sender, receiver) = mpmc::bounded(capacity)?;
+        let state = Arc::<MailboxState>::default();
+        let taker = Taker { _reading: Arc::new(Reading(state.clone())), receiver };
+        let (sender, taker) = (Mutex::new(sender), Mutex::new(Some(taker)));
+        let (topic, requesters) = (topic.clone(), Mutex::default());
+        Ok(Mailbox { topic, sender, taker, requesters, state, tracer })
+    }
+
+    pub(super) fn sender(&self) -> Sender<Queued<Q>> {
+        lock(&self.sender).clone()
+    }
+
+    /// For a service that answers.
+    pub(super) fn taker(&self) -> Taker<Q> {
+        let taker = lock(&self.taker);
+        taker.clone().expect("services are wired before the node starts")
+    }
+
+    pub(crate) fn state(&self) -> &Arc<MailboxState> {
+        &self.state
+    }
+
+    /// The topic whose requests it has: that of `Q`, or the one to which a port is bound.
+    pub(super) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Whether its requests have traces.
+    pub(super) fn is_traced(&self) -> bool {
+        self.tracer.is_some()
+    }
+
+    /// The traces of the requests of one requester, if the topic is traced.
+    pub(super) fn traces(&self) -> Option<RequestTraces> {
+        self.tracer.clone().map(|tracer| RequestTraces::new(&self.topic, tracer))
+    }
+
+    pub(super) fn add_requester(&self, is_service: bool) {
+        let mut requesters = lock(&self.requesters);
+        match is_service {
+            true => {
+                (requesters.services, requesters.had_services) = (requesters.services + 1, true)
+            }
+            false => requesters.outside += 1,
+        }
+    }
+
+    /// A requester has ended: the last one closes the mailbox.
+    pub(super) fn end_requester(&self, is_service: bool) {
+        let mut requesters = lock(&self.requesters);
+        match is_service {
+            true => requesters.services -= 1,
+            false => requesters.outside -= 1,
+        }
+        let Requesters { services, outside, had_services } = *requesters;
+        drop(requesters);
+        if had_services && services == 0 && outside == 0 {
+            lock(&self.sender).close_channel();
+        }
+    }
+}
+
+/// A mailbox of any request type, for the node.
+pub(crate) trait AnyMailbox: Send + Sync {
+    /// The node starts: without a service that answers, the mailbox closes.
+    fn start(&self);
+    /// The node shuts down: those who answer get the requests that wait, and then the end.
+    fn close(&self);
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<Q: Request> AnyMailbox for Mailbox<Q> {
+    fn start(&self) {
+        let taker = lock(&self.taker).take();
+        // Requests that were made before the start are dropped here if nobody answers.
+        drop(taker);
+    }
+
+    fn close(&self) {
+        self.state.shuts_down.set(true);
+        lock(&self.sender).close_channel();
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// The mailboxes of a node, by topic.
+#[derive(Default)]
+pub(crate) struct Mailboxes(Mutex<ByTopic>);
+
+#[derive(Default)]
+struct ByTopic {
+    mailboxes: BTreeMap<Arc<str>, Arc<dyn AnyMailbox>>,
+    have_started: bool,
+}
+
+impl Mailboxes {
+    /// The mailbox of `topic` for requests `Q`, made now if it does not exist. `None` if another
+    /// request type has the topic.
+    pub(crate) fn of<Q: Request>(
+        &self,
+        topic: &str,
+        capacity: usize,
+        tracer: impl FnOnce() -> Option<Arc<Tracer>>,
+    ) -> Result<Option<Arc<Mailbox<Q>>>, CapacityError> {
+        let mut topics = lock(&self.0);
+        let mailbox = match topics.mailboxes.get(topic) {
+            Some(mailbox) => mailbox.clone(),
+            None => {
+                let topic = Arc::from(topic);
+                let mailbox = Mailbox::<Q>::new(&topic, capacity, tracer())?;
+                let mailbox: Arc<dyn AnyMailbox> = Arc::new(mailbox);
+                if topics.have_started {
+                    mailbox.start();
+                }
+                topics.mailboxes.insert(topic, mailbox.clone());
+                mailbox
+            }
+        };
+        Ok(mailbox.into_any().downcast().ok())
+    }
+
+    /// The node starts.
+    pub(crate) fn start(&self) {
+        let mut topics = lock(&self.0);
+        topics.have_started = true;
+        topics.mailboxes.values().for_each(|mailbox| mailbox.start());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use mycelium_core::{Message, message};
+    use mycelium_executor::Executor;
+    use mycelium_tokio::Tokio;
+    use mycelium_transports::counters::Region;
+
+    use super::*;
+    use crate::inbox::request::{RequestError, Requester};
+
+    #[message(topic = "doubles", id = 1, reply = Double)]
+    struct Ask {
+        value: u64,
+    }
+
+    #[message(topic = "doubled", id = 2)]
+    #[derive(Debug, PartialEq)]
+    struct Double {
+        value: u64,
+    }
+
+    fn pair() -> (Arc<Mailbox<Ask>>, Requester<Ask>) {
+        let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
+        let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
+        let line = Region::new(4).line("topic=doubles requester=test");
+        let requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        (mailbox, requester)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
+        let (mailbox, mut requester) = pair();
+        // Another one has a slot and has not filled it.
+        let mut other = mailbox.sender();
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
+        let mut reply = pin!(requester.request(Ask { value: 1 }));
+        mailbox.start();
+        let Poll::Ready(outcome) = reply.as_mut().poll(&mut context) else { panic!("it hangs") };
+        assert_eq!(outcome, Err(RequestError::Gone { actor: None }));
+        drop(slot);
+    }
+
+    #[tokio::test]
+    async fn requests_behind_a_push_that_does_not_finish_are_gone_with_the_last_service() {
+        let (mailbox, mut requester) = pair();
+        let taker = mailbox.taker();
+        mailbox.start();
+        // Another requester is held between the claim of a slot and its push.
+        let mut other = mailbox.sender();
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
+        let mut requests = [1, 2].map(|value| tokio::spawn(requester.request(Ask { value })));
+        // Both wait.
+        tokio::task::yield_now().await;
+        assert!(requests.iter().all(|request| !request.is_finished()));
+        drop(taker);
+        for request in &mut requests {
+            let within = Duration::from_secs(10);
+            let outcome = tokio::time::timeout(within, request).await.expect("it waits for ever");
+            assert_eq!(outcome.unwrap(), Err(RequestError::Gone { actor: None }));
+        }
+        drop(slot);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_deadline_follows_one_that_had() {
+        let (mailbox, mut requester) = pair();
+        let mut taker = mailbox.taker();
+        let mut time_left = |deadline: Option<Duration>| {
+            let reply = requester.request(Ask { value: 1 });
+            let reply = match deadline {
+                Some(deadline) => reply.within(deadline),
+                None => reply,
+            };
+            let asked = taker.try_recv().unwrap().take().unwrap();
+            drop(reply);
+            asked.owner().time_left()
+        };
+        let (one, other) = (time_left(Some(Duration::from_secs(9))), time_left(None));
+        assert!((1..=9_000_000_000).contains(&one), "{one}");
+        assert_eq!(other, u64::MAX, "the second request has the slot of the first one");
+    }
+}

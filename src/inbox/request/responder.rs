@@ -1,0 +1,326 @@
+//! The side that answers: [`Requests`] gives the service one [`Asked`] after the other.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use mycelium_core::channel::reply::Replying;
+use mycelium_core::wait::WaitStrategy;
+use mycelium_core::{Request, TraceContext};
+use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
+use mycelium_transports::local::{TaskBudget, Undelivered};
+
+use super::mailbox::{Mailbox, Queued, Taker};
+use super::slot::{Failure, Owner};
+use super::state::MailboxState;
+use super::traces::TakenTraces;
+use crate::inbox::AnyInbox;
+use crate::support::lock::lock;
+
+/// What a service has of a topic that it answers, from before any service runs until it has ended
+/// and will not be restarted: requests wait for it meanwhile.
+pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
+
+struct AnsweringState<Q: Request> {
+    mailbox: Arc<MailboxState>,
+    /// `Service.topic`.
+    name: String,
+    receiver: Mutex<Taker<Q>>,
+    was_taken: AtomicBool,
+    taken_by_run: AtomicBool,
+    /// Its number in the mailbox.
+    number: usize,
+    /// If the topic is traced.
+    traces: Option<TakenTraces>,
+}
+
+impl<Q: Request> Answering<Q> {
+    pub(crate) fn new(
+        name: String,
+        mailbox: &Mailbox<Q>,
+        wait: WaitStrategy,
+        line: Line<ResponderValue>,
+        budget: &Arc<TaskBudget>,
+    ) -> Answering<Q> {
+        let mut receiver = mailbox.taker();
+        receiver.set_wait_strategy(wait);
+        let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
+        let taken_by_run = AtomicBool::new(false);
+        let traces = mailbox.is_traced().then(|| TakenTraces::new(mailbox.topic(), budget.clone()));
+        let mailbox = mailbox.state().clone();
+        let number = mailbox.responders.add(line);
+        Answering(Arc::new(AnsweringState {
+            mailbox,
+            name,
+            receiver,
+            was_taken,
+            taken_by_run,
+            number,
+            traces,
+        }))
+    }
+
+    pub(crate) fn requests(&self) -> Requests<Q> {
+        let AnsweringState { receiver, mailbox, number, traces, .. } = &*self.0;
+        self.0.was_taken.store(true, Ordering::Relaxed);
+        self.0.taken_by_run.store(true, Ordering::Relaxed);
+        let receiver = lock(receiver).clone();
+        let (mailbox, traces) = (mailbox.clone(), traces.clone());
+        Requests { receiver, mailbox, number: *number, taken: 0, traces }
+    }
+
+    pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
+        self.0.mailbox.clone()
+    }
+
+    pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {
+        self.0.clone()
+    }
+}
+
+impl<Q: Request> AnyInbox for AnsweringState<Q> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn was_taken(&self) -> bool {
+        self.was_taken.load(Ordering::Relaxed)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken_by_run.load(Ordering::Relaxed)
+    }
+
+    fn begin_run(&self) {
+        self.taken_by_run.store(false, Ordering::Relaxed);
+    }
+
+    fn depth(&self) -> usize {
+        lock(&self.receiver).len()
+    }
+
+    /// The requests that the run held were dropped with it, or are kept for the next one.
+    fn fail(&self) {}
+
+    fn interrupt(&self) {}
+
+    fn finish_message(&self) {}
+
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        Vec::new()
+    }
+}
+
+impl<Q: Request> fmt::Debug for Answering<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Answering").field(&self.0.name).finish()
+    }
+}
+
+/// Takes the requests that a service answers. Several of them, in child tasks for example, share
+/// the mailbox: each request goes to one.
+pub struct Requests<Q: Request> {
+    receiver: Taker<Q>,
+    mailbox: Arc<MailboxState>,
+    /// That of the service in the mailbox.
+    number: usize,
+    /// Requests since it last yielded.
+    taken: u32,
+    /// If the topic is traced.
+    traces: Option<TakenTraces>,
+}
+
+impl<Q: Request> Requests<Q> {
+    /// The next request. `None` when all services that request have ended, or the node shuts down,
+    /// and all requests were taken. Requests that were cancelled meanwhile are left out.
+    ///
+    /// Dropping the future loses nothing: a request is taken only when this returns it.
+    pub async fn recv(&mut self) -> Option<Asked<Q>> {
+        std::future::poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// Like [`recv`](Requests::recv), for hand-written futures.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
+        if let Some(traces) = &mut self.traces {
+            traces.end_handling();
+        }
+        loop {
+            if self.taken >= TaskBudget::DEFAULT {
+                self.taken = 0;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.receiver.poll_recv(context) {
+                Poll::Ready(Some(queued)) => {
+                    self.taken += 1;
+                    match queued.take() {
+                        Some(request) => {
+                            self.count(ResponderValue::Taken);
+                            if let Some(traces) = &mut self.traces {
+                                let owner = request.owner();
+                                traces.take(&owner.origin.name, owner.trace.get());
+                            }
+                            return Poll::Ready(Some(Asked::new(request, self.number)));
+                        }
+                        None => self.count(ResponderValue::Cancelled),
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    self.taken = 0;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// A reply came after its requester had stopped to wait.
+    pub(crate) fn count_late(&self) {
+        self.count(ResponderValue::Late);
+    }
+
+    #[inline]
+    fn count(&self, value: ResponderValue) {
+        self.mailbox.responders.count(self.number, value);
+    }
+
+    /// The number of requests that wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.receiver.len()
+    }
+}
+
+/// A handle is moved, never pinned.
+impl<Q: Request> Unpin for Requests<Q> {}
+
+/// The requests that [`recv`](Requests::recv) returns.
+impl<Q: Request> Stream for Requests<Q> {
+    type Item = Asked<Q>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Asked<Q>>> {
+        self.get_mut().poll_recv(context)
+    }
+}
+
+impl<Q: Request> fmt::Debug for Requests<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}
+
+impl<Q: Request> Queued<Q> {
+    /// The request, for the one who answers with this number, if its requester still waits. It is
+    /// counted.
+    #[inline]
+    pub(crate) fn accept(self, responder: usize) -> Option<Asked<Q>> {
+        let (request, is_taken) = self.open()?;
+        let responders = &request.owner().origin.mailbox.responders;
+        let value = if is_taken { ResponderValue::Taken } else { ResponderValue::Cancelled };
+        responders.count(responder, value);
+        is_taken.then(|| Asked::new(request, responder))
+    }
+}
+
+/// A request that a service holds. It is the request (by `Deref`), and is answered by
+/// [`reply`](Asked::reply).
+///
+/// It may be kept, and answered later, by another task too. If it is dropped without a reply, also
+/// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::RequestError).
+#[must_use = "dropping it fails the request: answer it by `reply`"]
+pub struct Asked<Q: Request> {
+    /// `None` once it has an outcome.
+    request: Option<Replying<Owner, Q, Q::Reply>>,
+    /// The number of the service that holds it, in the mailbox.
+    responder: usize,
+}
+
+impl<Q: Request> Asked<Q> {
+    /// A request that was taken by the one with this number.
+    pub(super) fn new(request: Replying<Owner, Q, Q::Reply>, responder: usize) -> Asked<Q> {
+        Asked { request: Some(request), responder }
+    }
+
+    /// Replies. Returns whether the requester still waits for it; a reply that came too late is
+    /// discarded and counted.
+    pub fn reply(mut self, reply: Q::Reply) -> bool {
+        let Some(request) = self.request.take() else { return false };
+        let origin = &request.owner().origin;
+        origin.mailbox.responders.count(self.responder, ResponderValue::Replied);
+        let refused = request.reply(&reply);
+        if let Err(late) = &refused {
+            let origin = &late.owner().origin;
+            origin.mailbox.responders.count(self.responder, ResponderValue::Late);
+            origin.count(RequesterValue::Late);
+        }
+        refused.is_ok()
+    }
+
+    /// Replies with what `reply` makes of the request. As [`reply`](Asked::reply) otherwise.
+    pub fn reply_with(self, reply: impl FnOnce(&Q) -> Q::Reply) -> bool {
+        let reply = reply(&self);
+        self.reply(reply)
+    }
+
+    /// Whether the requester no longer waits: it was dropped, or its deadline has passed. A long
+    /// piece of work may look from time to time.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.request.as_ref().is_some_and(Replying::is_cancelled)
+    }
+
+    /// The name of the service that requests. For a request of another node, a name of that node.
+    #[must_use]
+    pub fn requester(&self) -> &str {
+        self.request.as_ref().map_or("", |request| &request.owner().origin.name)
+    }
+
+    /// The trace of the request, as its requester has sent it. `None` if it has none.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.request.as_ref()?.owner().trace.get()
+    }
+
+    /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    pub(crate) fn time_left(&self) -> u64 {
+        self.request.as_ref().map_or(0, |request| request.owner().time_left())
+    }
+
+    /// There is no reply, for this reason.
+    pub(crate) fn fail(mut self, failure: Failure) {
+        self.end(failure);
+    }
+
+    fn end(&mut self, failure: Failure) {
+        if let Some(request) = self.request.take() {
+            let origin = &request.owner().origin;
+            origin.mailbox.responders.count(self.responder, ResponderValue::Failed);
+            request.fail(failure as u8);
+        }
+    }
+}
+
+impl<Q: Request> Deref for Asked<Q> {
+    type Target = Q;
+
+    fn deref(&self) -> &Q {
+        let request = self.request.as_ref();
+        request.expect("only `reply` and drop take the request").request()
+    }
+}
+
+impl<Q: Request> Drop for Asked<Q> {
+    fn drop(&mut self) {
+        self.end(Failure::Dropped);
+    }
+}
+
+impl<Q: Request> fmt::Debug for Asked<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("topic", &Q::TOPIC).finish_non_exhaustive()
+    }
+}

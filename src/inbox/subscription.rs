@@ -1,0 +1,360 @@
+//! Subscriptions of services. They outlive the runs of their service.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use mycelium_core::{Message, TraceContext};
+use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
+
+use crate::error::SubscribeError;
+use crate::support::lock::lock;
+
+/// The run continues, or has ended well.
+const WELL: u8 = 0;
+/// A supervisor has ended the run.
+const INTERRUPTED: u8 = 1;
+/// The run has failed.
+const FAILED: u8 = 2;
+
+/// A declared subscription. The node owns it, from before any service runs until its service has
+/// ended and will not be restarted.
+pub struct Inbox<M: Message>(Arc<InboxState<M>>);
+
+#[derive(Debug)]
+struct InboxState<M: Message> {
+    name: String,
+    subscription: Mutex<Option<local::Subscription<M>>>,
+    was_taken: AtomicBool,
+    /// The current run of the service has taken it.
+    taken_by_run: AtomicBool,
+    /// The service has ended it by [`Subscription::unsubscribe`].
+    is_ended: AtomicBool,
+    /// How the run of the service ended while a handle was taken: [`WELL`], [`INTERRUPTED`] or
+    /// [`FAILED`].
+    ended: AtomicU8,
+    /// Messages that failed at each delivery, until supervision takes them.
+    undelivered: Mutex<Vec<Undelivered>>,
+}
+
+impl<M: Message> Inbox<M> {
+    pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Inbox<M> {
+        Inbox(Arc::new(InboxState {
+            name,
+            subscription: Mutex::new(Some(subscription)),
+            was_taken: AtomicBool::new(false),
+            taken_by_run: AtomicBool::new(false),
+            is_ended: AtomicBool::new(false),
+            ended: AtomicU8::new(WELL),
+            undelivered: Mutex::default(),
+        }))
+    }
+
+    /// Takes the subscription. The message that was in flight when the previous handle was dropped
+    /// counts as finished.
+    pub(crate) fn take(&self) -> Result<Subscription<M>, SubscribeError> {
+        let subscription = lock(&self.0.subscription).take();
+        self.0.was_taken.store(true, Ordering::Relaxed);
+        let name = || self.0.name.clone();
+        match subscription {
+            Some(subscription) => {
+                self.0.taken_by_run.store(true, Ordering::Relaxed);
+                let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
+                Ok(Subscription { subscription, inbox, _finisher: None, has_ended: false })
+            }
+            None if self.0.is_ended.load(Ordering::Relaxed) => {
+                Err(SubscribeError::Ended { subscription: name() })
+            }
+            None if self.0.taken_by_run.load(Ordering::Relaxed) => {
+                Err(SubscribeError::Taken { subscription: name() })
+            }
+            None => Err(SubscribeError::HeldByEarlierRun { subscription: name() }),
+        }
+    }
+
+    pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {
+        self.0.clone()
+    }
+}
+
+impl<M: Message> fmt::Debug for Inbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inbox").field(&self.0.name).finish()
+    }
+}
+
+/// An inbox of any message type, for supervision.
+pub(crate) trait AnyInbox: Send + Sync {
+    fn name(&self) -> &str;
+    fn was_taken(&self) -> bool;
+    /// The current run of the service has taken it.
+    fn is_taken(&self) -> bool;
+    /// The next run of the service begins.
+    fn begin_run(&self);
+    /// The number of messages that wait; 0 while a handle is taken.
+    fn depth(&self) -> usize;
+    /// The service failed: see [`local::Subscription::fail`].
+    fn fail(&self);
+    /// The run of the service was dropped: see [`local::Subscription::interrupt`].
+    fn interrupt(&self);
+    /// The service has ended well: it has finished its message in flight.
+    fn finish_message(&self);
+    /// The messages that failed at each delivery since the last call.
+    fn take_undelivered(&self) -> Vec<Undelivered>;
+}
+
+impl<M: Message> AnyInbox for InboxState<M> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn was_taken(&self) -> bool {
+        self.was_taken.load(Ordering::Relaxed)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken_by_run.load(Ordering::Relaxed) || self.is_ended.load(Ordering::Relaxed)
+    }
+
+    fn begin_run(&self) {
+        self.taken_by_run.store(false, Ordering::Relaxed);
+    }
+
+    fn depth(&self) -> usize {
+        lock(&self.subscription).as_ref().map_or(0, local::Subscription::depth)
+    }
+
+    fn fail(&self) {
+        match lock(&self.subscription).as_mut() {
+            Some(subscription) => lock(&self.undelivered).extend(subscription.fail()),
+            // The instance or a task still has the handle: it applies the failure when it is used
+            // or dropped.
+            None => self.ended.store(FAILED, Ordering::Release),
+        }
+    }
+
+    fn interrupt(&self) {
+        match lock(&self.subscription).as_mut() {
+            Some(subscription) => subscription.interrupt(),
+            // As after a failure; one that was not applied yet stays.
+            None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
+        }
+    }
+
+    fn finish_message(&self) {
+        if let Some(subscription) = lock(&self.subscription).as_mut() {
+            subscription.done();
+        }
+    }
+
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        std::mem::take(&mut lock(&self.undelivered))
+    }
+}
+
+/// Receives the messages of one topic.
+///
+/// Dropping a service's subscription gives it back with its cursor, so that a later `subscribe`
+/// continues at the same message. Until the service has ended and will not be restarted, the
+/// subscription still applies backpressure to its publishers. A message from a gating subscription
+/// (`block`, `reject`) is *in flight* from its delivery to the next receive or
+/// [`done`](Subscription::done). If the service fails meanwhile, the message is delivered once
+/// more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter). If its
+/// supervisor ends the run meanwhile, because another service has failed, the message is delivered
+/// once more, too, and this does not count as a failure.
+#[derive(Debug)]
+pub struct Subscription<M: Message> {
+    /// `None` only while this is dropped.
+    subscription: Option<local::Subscription<M>>,
+    inbox: Option<Arc<InboxState<M>>>,
+    /// Of a subscription outside the services. While it lives, the node can end the subscription.
+    _finisher: Option<Arc<Finisher>>,
+    /// As a stream it has returned `None`.
+    has_ended: bool,
+}
+
+impl<M: Message> Subscription<M> {
+    /// A subscription without a service: dropping it unsubscribes.
+    pub(crate) fn outside(
+        subscription: local::Subscription<M>,
+        finisher: Arc<Finisher>,
+    ) -> Subscription<M> {
+        let (subscription, _finisher) = (Some(subscription), Some(finisher));
+        Subscription { subscription, inbox: None, _finisher, has_ended: false }
+    }
+
+    /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and
+    /// all sent messages were received.
+    ///
+    /// Dropping the future loses nothing: a message is taken only when this returns it.
+    pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
+        // Not an `async fn`: its poll would move the message once more.
+        std::future::poll_fn(|context| self.poll_recv(context))
+    }
+
+    /// Like [`recv`](Subscription::recv), for hand-written futures.
+    #[inline]
+    pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        self.apply_failure();
+        match &mut self.subscription {
+            Some(subscription) => subscription.poll_recv(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Like [`recv`](Subscription::recv), but never waits.
+    #[inline]
+    pub fn try_recv(&mut self) -> TryRecv<M> {
+        self.apply_failure();
+        match &mut self.subscription {
+            Some(subscription) => subscription.try_recv(),
+            None => TryRecv::Closed,
+        }
+    }
+
+    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
+    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 at the
+    /// end, as `None` of [`recv`](Subscription::recv), or if `limit` is 0.
+    ///
+    /// It costs less than a receive for each of them, and allocates nothing if the vector has room.
+    /// The messages of one publisher are in order, and a gap is between the messages around it. The
+    /// whole batch of a gating subscription is in flight until the next receive or
+    /// [`done`](Subscription::done). If the service fails meanwhile, each of its messages is
+    /// delivered once more, one at a time: only the one that fails again becomes a dead letter.
+    ///
+    /// Dropping the future loses nothing: messages are taken only when this returns them.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Delivery, Result, message, service};
+    /// # #[message(topic = "readings", id = 1)]
+    /// # struct Reading { value: u64 }
+    /// # struct Store;
+    /// # impl Store { fn write(&mut self, _: &[u64]) -> Result<()> { Ok(()) } }
+    /// #[service(reads(Reading))]
+    /// impl Store {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut readings = ctx.subscribe::<Reading>()?;
+    ///         let (mut batch, mut values) = (Vec::new(), Vec::new());
+    ///         while readings.recv_many(&mut batch, 100).await > 0 {
+    ///             values.clear();
+    ///             values.extend(batch.drain(..).filter_map(Delivery::message).map(|it| it.value));
+    ///             // If this fails, the whole batch is delivered again.
+    ///             self.write(&values)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<M>>, limit: usize) -> usize {
+        std::future::poll_fn(|context| self.poll_recv_many(context, deliveries, limit)).await
+    }
+
+    /// Like [`recv_many`](Subscription::recv_many), for hand-written futures.
+    pub fn poll_recv_many(
+        &mut self,
+        context: &Context<'_>,
+        deliveries: &mut Vec<Delivery<M>>,
+        limit: usize,
+    ) -> Poll<usize> {
+        self.apply_failure();
+        match &mut self.subscription {
+            Some(subscription) => subscription.poll_recv_many(context, deliveries, limit),
+            None => Poll::Ready(0),
+        }
+    }
+
+    /// Finishes the message in flight, before the next receive.
+    pub fn done(&mut self) {
+        self.apply_failure();
+        if let Some(subscription) = &mut self.subscription {
+            subscription.done();
+        }
+    }
+
+    /// The trace of the last message that was received, as its publisher has sent it, until the
+    /// next receive or [`done`](Subscription::done). `None` if it has none, or its topic is not
+    /// traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.subscription.as_ref()?.trace()
+    }
+
+    /// The number of messages that wait, including the one in flight.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.subscription.as_ref().map_or(0, local::Subscription::depth)
+    }
+
+    /// The epoch of the publisher whose message is in flight.
+    pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
+        self.subscription.as_ref()?.epoch_in_flight()
+    }
+
+    /// What happens when it is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
+    }
+
+    /// If the run of the service failed, or was dropped, while this handle was taken, redelivers
+    /// the message that was in flight.
+    #[inline]
+    fn apply_failure(&mut self) {
+        if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
+            && inbox.ended.load(Ordering::Relaxed) != WELL
+        {
+            match inbox.ended.swap(WELL, Ordering::AcqRel) {
+                FAILED => lock(&inbox.undelivered).extend(subscription.fail()),
+                INTERRUPTED => subscription.interrupt(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the subscription: it no longer applies backpressure, and cannot be taken again. The
+    /// message in flight counts as finished.
+    pub fn unsubscribe(mut self) {
+        self.done();
+        if let Some(inbox) = self.inbox.take() {
+            inbox.is_ended.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A handle is moved, never pinned.
+impl<M: Message> Unpin for Subscription<M> {}
+
+/// The deliveries that [`recv`](Subscription::recv) returns, for combinators such as
+/// `futures_util::stream::select`. The message of a gating subscription is in flight until the next
+/// poll.
+impl<M: Message> Stream for Subscription<M> {
+    type Item = Delivery<M>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery<M>>> {
+        let this = self.get_mut();
+        let poll = this.poll_recv(context);
+        this.has_ended = matches!(poll, Poll::Ready(None));
+        poll
+    }
+}
+
+/// After `None` there is nothing more.
+impl<M: Message> FusedStream for Subscription<M> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
+    }
+}
+
+impl<M: Message> Drop for Subscription<M> {
+    fn drop(&mut self) {
+        self.apply_failure();
+        if let Some(inbox) = self.inbox.take() {
+            *lock(&inbox.subscription) = self.subscription.take();
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The links of a running node: it listens for the nodes that read from it, and connects to the
+//! nodes that it reads from.
+//!
+//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable,
+//! [`far`] has what proves its name to nodes of other hosts, and [`log`] writes a line for each
+//! event of a link; [`peers`] counts the
+//! connections. `mycelium_transports::exchange` carries topics over a link, and only
+//! `mycelium_transports::endpoint` knows the transports. This module knows the plan and the
+//! launcher's members, and no service.
+
+mod far;
+mod listen;
+pub(crate) mod log;
+mod peers;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_executor::Executor;
+use mycelium_transports::counters::Region;
+use mycelium_transports::endpoint::Endpoint;
+use mycelium_transports::exchange::{
+    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
+    TopicClientError, TopicInterest, TopicServer,
+};
+use mycelium_transports::local::{Policy, Topic};
+use mycelium_transports::memory::{ControlLimits, ControlThread};
+
+use crate::error::{BuildError, StartError};
+use crate::plan::dead_letter::DeadLetter;
+use crate::plan::{LinkSettings, Plan};
+use crate::support::latch::Latch;
+use crate::support::members::{MEMBERS, MemberState, Watch};
+use crate::topology::Setting;
+use far::Far;
+use listen::Listening;
+pub(crate) use listen::bind_error;
+use log::Log;
+pub(crate) use peers::{Peers, RECONNECT};
+
+/// The parts of a node that its links use.
+pub(crate) struct LinkSetup<'a> {
+    pub(crate) plan: &'a Plan,
+    /// All of its topics.
+    pub(crate) topics: Vec<Arc<Topic>>,
+    pub(crate) executor: &'a Arc<dyn Executor>,
+    /// What they know of the node's end.
+    pub(crate) control: &'a Arc<Control>,
+    pub(crate) counters: &'a Arc<Region>,
+    /// The connections with nodes that this one reads from.
+    pub(crate) peers: &'a Arc<Peers>,
+    /// Called for each notice of the links to nodes that this one reads from, beside the log.
+    pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
+    /// As `on_notice`, of the links of nodes that read from this one.
+    pub(crate) on_reader_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
+}
+
+/// The links of a running node.
+pub(crate) struct Links {
+    control: Arc<Control>,
+    server: Option<Arc<TopicServer>>,
+    /// Shares memory with other nodes; `None` if no link goes through memory.
+    memory: Option<Arc<ControlThread>>,
+    /// Why links that were to go through memory do not.
+    memory_problem: Option<String>,
+    /// Reports nodes that will not run again to `control`, until it is dropped.
+    watch: Option<Watch>,
+    /// Each is set when one of the node's addresses is free again.
+    closed: Vec<Arc<Latch>>,
+}
+
+impl Links {
+    /// Announces the readers, listens for them, and starts to connect to the publishers.
+    pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
+        let mut links = Links {
+            control: setup.control.clone(),
+            server: None,
+            memory: None,
+            memory_problem: None,
+            watch: None,
+            closed: Vec::new(),
+        };
+        let has_observers = setup.plan.settings.admits_observers;
+        if setup.plan.peer_topics.is_empty() && !has_observers {
+            return Ok(links);
+        }
+        let log = Log::new(&setup.plan.node, setup.executor.clone());
+        let far = Far::load(setup.plan, &log)?;
+        let identity = Identity::new(&setup.plan.node, setup.executor.entropy()).map_err(|_| {
+            let place = setup.plan.places.of(Setting::Node(&setup.plan.node));
+            setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
+        })?;
+        setup.spawn(log.clone().run(links.control.clone()))?;
+        let observer = |on_notice: &Arc<dyn Fn(&Notice<'_>) + Send + Sync>| -> Observer {
+            let (on_notice, log) = (on_notice.clone(), log.clone());
+            Arc::new(move |notice| {
+                on_notice(&notice);
+                log.note(&notice);
+            })
+        };
+        if setup.plan.carriers.use_memory() {
+            match share_memory(setup) {
+                Ok(control) => links.memory = Some(control),
+                Err(problem) => links.memory_problem = Some(setup.without_memory(problem)?),
+            }
+        }
+        if !setup.plan.peer_topics.readers.is_empty() || has_observers {
+            let server = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
+            links.server = Some(server);
+        }
+        for (peer, topics) in &setup.plan.peer_topics.publishers {
+            let endpoint = far.of_peer(setup.plan, peer)?;
+            let observer = observer(&setup.on_notice);
+            links.connect(setup, identity, (peer, endpoint), topics, observer)?;
+        }
+        links.watch = Some(links.watch_members());
+        Ok(links)
+    }
+
+    /// Applies what the launcher says of other members: the name of a member belongs to its
+    /// process, and links do not wait for a member that will not run again.
+    fn watch_members(&self) -> Watch {
+        let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
+        MEMBERS.watch(move |member, standing| {
+            let Some(control) = control.upgrade() else { return };
+            match standing {
+                // No other process may read from here by this name.
+                MemberState::Running(process) => control.bind(member, process),
+                // The name stays with its last process, whose connection is read to the end.
+                _ if bound.contains(member) => {}
+                _ => control.bind(member, NO_PROCESS),
+            }
+            bound.insert(member.to_owned());
+            match standing {
+                MemberState::Completed => control.completed(member),
+                MemberState::Gone => control.gone(member),
+                MemberState::Expected | MemberState::Running(_) => {}
+            }
+        })
+    }
+
+    fn serve(
+        &mut self,
+        setup: &LinkSetup<'_>,
+        far: &Far,
+        identity: Identity,
+        observer: Observer,
+    ) -> Result<Arc<TopicServer>, StartError> {
+        let plan = setup.plan;
+        let mut server = TopicServer::new(
+            identity,
+            plan.settings.default_link,
+            setup.executor.clone(),
+            self.control.clone(),
+            setup.counters.clone(),
+            observer.clone(),
+        );
+        for (other, user) in &plan.settings.owners {
+            server.bind_user(other, *user);
+        }
+        for (reader, topics) in &setup.plan.peer_topics.readers {
+            let link = server.link(reader, setup.plan.links[reader].config);
+            link.map_err(|error| setup.refused(reader, &error.into()))?;
+            for (topic, policy) in topics {
+                let announced = setup.topic(topic);
+                let announced = announced.map(|topic| server.announce(reader, topic, *policy));
+                announced.transpose().map_err(BuildError::Topic)?;
+            }
+        }
+        for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
+            let settings = plan.topic(topic.name());
+            server.redeliver(topic.name(), settings.redelivery);
+            if settings.stays_on_socket() {
+                server.keep_on_socket(topic.name());
+            }
+            if settings.carries_requests {
+                server.set_transient(topic.name());
+            }
+            settings.believed.iter().for_each(|reader| server.believe(reader, topic.name()));
+            server.add(ExportedTopic { topic: topic.clone(), readers: settings.readers.clone() });
+        }
+        if let Some(control) = &self.memory {
+            server.share_memory(control.clone());
+        }
+        for near in setup.near_readers() {
+            server.bind_near(near);
+        }
+        let server = Arc::new(server);
+        // All are bound before the first one is served.
+        let mut listening = Vec::new();
+        for (endpoint, place) in setup.endpoints(far)? {
+            let bound = endpoint.bind();
+            let bound = bound.map_err(|error| bind_error(plan, &endpoint, place, error))?;
+            let listener = bound.listener(&**setup.executor);
+            let listener = listener
+                .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
+            crate::support::log::info!(
+                node = plan.node,
+                endpoint = endpoint.listens_at(),
+                "node listens"
+            );
+            let memory = self.memory.clone().filter(|_| endpoint.control_socket().is_some());
+            let observer = observer.clone();
+            listening.push((Listening { endpoint, bound, memory, observer }, listener));
+        }
+        setup.spawn(server.clone().wait_for_readers())?;
+        for (listening, listener) in listening {
+            let listening = listening.run(server.clone(), listener, setup.executor.clone());
+            let closed = Arc::new(Latch::default());
+            self.closed.push(closed.clone());
+            setup.spawn(async move {
+                listening.await;
+                closed.set();
+            })?;
+        }
+        Ok(server)
+    }
+
+    fn connect(
+        &self,
+        setup: &LinkSetup<'_>,
+        identity: Identity,
+        (peer, endpoint): (&str, Endpoint),
+        topics: &[(Arc<str>, Policy)],
+        observer: Observer,
+    ) -> Result<(), StartError> {
+        let mut interests: Vec<TopicInterest> = Vec::new();
+        for (name, policy) in topics {
+            // A topic is listed once for each of its publishers.
+            let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
+            let topic = setup.topic(name).filter(|_| is_new).cloned();
+            let start = setup.plan.peer_topics.start(name);
+            interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy, start }));
+        }
+        let (peers, name) = (setup.peers.clone(), peer.to_owned());
+        let observer: Observer = Arc::new(move |notice| {
+            let connection = match notice {
+                Notice::Connected { boot, .. } => Some(Some(boot)),
+                Notice::Disconnected { .. } => Some(None),
+                _ => None,
+            };
+            // First: it uses whether the peer was connected.
+            observer(notice);
+            connection.into_iter().for_each(|boot| peers.set(&name, boot));
+        });
+        let executor = setup.executor.clone();
+        let control = self.memory.clone().filter(|_| setup.plan.carriers.in_memory(peer));
+        let memory = control.zip(endpoint.control_socket());
+        let memory = memory.map(|(control, (path, access))| MemoryAccess { control, path, access });
+        let client = TopicClient {
+            peer: peer.to_owned(),
+            connect: Box::new(move || endpoint.connect(&executor)),
+            interests,
+            identity,
+            config: setup.plan.links[peer].config,
+            executor: setup.executor.clone(),
+            memory,
+            control: self.control.clone(),
+            counters: setup.counters.clone(),
+            observer,
+        };
+        let reading = client.run().map_err(|error| setup.refused(peer, &error));
+        setup.spawn(reading?)
+    }
+
+    /// Why links that were to go through memory do not.
+    pub(crate) fn memory_problem(&self) -> Option<&str> {
+        self.memory_problem.as_deref()
+    }
+
+    /// Ready once this node has met all nodes that it reads from, and all that read from it; false
+    /// if it never will.
+    pub(crate) async fn ready(&self) -> bool {
+        self.control.ready().await
+    }
+
+    /// The last readers are about to leave.
+    pub(crate) fn leave(&self) {
+        self.control.leave();
+    }
+
+    /// Stops reading, and delivers what publishers have sent.
+    pub(crate) fn drain(&self) {
+        self.control.drain();
+    }
+
+    /// Ready once all links have ended, after [`drain`](Links::drain).
+    pub(crate) async fn ended(&self) {
+        self.control.ended().await;
+    }
+
+    /// Ends all links at once. Ready once they have ended, and another process can listen at the
+    /// node's address.
+    pub(crate) async fn stop(&self) {
+        self.control.stop();
+        self.control.ended().await;
+        for closed in &self.closed {
+            closed.wait().await;
+        }
+    }
+
+    /// Messages that readers had not confirmed when all links had ended: reader, topic, number of
+    /// messages.
+    pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
+        self.server.as_ref().map_or_else(Vec::new, |server| server.undelivered())
+    }
+
+    /// Those of these readers that have broken the protocol.
+    pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
+        let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
+        let is_let_go = |node: &&String| self.server.as_ref().is_some_and(|it| it.has_let_go(node));
+        nodes.into_iter().filter(is_let_go).cloned().collect()
+    }
+
+    /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
+    pub(crate) fn has_readers_to_come(&self) -> bool {
+        let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
+        self.server.as_ref().is_some_and(|server| server.unfinished().iter().any(comes))
+    }
+
+    /// The number of messages that readers have confirmed. While it grows, it is worth waiting.
+    pub(crate) fn progress(&self) -> u64 {
+        self.server.as_ref().map_or(0, |server| server.progress())
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.control.stop();
+        if let Some(memory) = &self.memory {
+            memory.stop();
+        }
+    }
+}
+
+/// Starts the control thread, which listens if other nodes read from this one through memory.
+fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
+    let control = ControlThread::start(&setup.plan.node, ControlLimits::default());
+    let control = control.map_err(|error| error.to_string())?;
+    let is_read =
+        setup.plan.peer_topics.readers.keys().any(|node| setup.plan.carriers.in_memory(node));
+    let socket = setup.plan.settings.endpoint.control_socket();
+    if let Some((path, access)) = socket.filter(|_| is_read) {
+        control.listen(path, access).map_err(|error| error.to_string())?;
+    }
+    Ok(control)
+}
+
+/// No process has this id.
+const NO_PROCESS: u32 = 0;
+
+impl LinkSetup<'_> {
+    /// The readers of this host, which do not connect over TCP.
+    fn near_readers(&self) -> impl Iterator<Item = &String> {
+        self.plan.peer_topics.readers.keys().filter(|node| !self.plan.carriers.over_tcp(node))
+    }
+
+    /// Where the node listens, and where the topology says so.
+    fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
+        let (node, plan) = (&*self.plan.node, self.plan);
+        let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
+        let near = is_near
+            .then(|| (plan.settings.endpoint.clone(), plan.places.of(Setting::Socket(node))));
+        // Observers of this host connect to the socket: no name is proven over plain TCP.
+        let is_read = !plan.peer_topics.readers.is_empty();
+        let plain = plan.settings.tcp.clone().filter(|_| is_read);
+        let far = plain.map(|plain| far.of_self(plan, plain));
+        let far = far.transpose()?.map(|far| (far, plan.places.of(Setting::Tcp(node))));
+        Ok(near.into_iter().chain(far).collect())
+    }
+
+    fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.iter().find(|topic| topic.name() == name)
+    }
+
+    /// Links go over sockets for this reason, unless one of them must not.
+    fn without_memory(&self, problem: String) -> Result<String, StartError> {
+        let needs = |link: &LinkSettings| link.config.memory == MemoryUse::Required;
+        let mut links = self.plan.links.iter();
+        let Some((peer, link)) = links.find(|(_, link)| needs(link)) else { return Ok(problem) };
+        let (node, places) = (&self.plan.node, &self.plan.places);
+        let of_topic = |topic: &String| places.of(Setting::Transport(topic));
+        let place = link.topic_in_memory.as_ref().and_then(of_topic);
+        let place = place.or_else(|| places.of(Setting::LinkTransport(node, peer)));
+        Err(StartError::SharedMemory { node: node.clone(), place, problem })
+    }
+
+    /// No link with this peer can be as the topology says.
+    fn refused(&self, peer: &str, error: &TopicClientError) -> StartError {
+        self.failed(None, format!("link with node `{peer}`: {error}"))
+    }
+
+    fn failed(&self, place: Option<String>, problem: String) -> StartError {
+        StartError::Link { node: self.plan.node.clone(), place, problem }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        let service = || format!("(the links of {})", self.plan.node);
+        let spawned = self.executor.spawn(Box::pin(task));
+        spawned.map_err(|error| StartError::Spawn { service: service(), error })
+    }
+}

@@ -1,0 +1,515 @@
+//! A node: it starts the services of one process. Read `builder` first, then this file; then
+//! `request_links` (which services carry requests to other nodes), `legacy_services` (which serve
+//! clients of the original system), `prepare` (a service is wired), `supervisors` (it gets its
+//! place in the tree), `placing` (it gets its executor or thread), `service_task` (what surrounds
+//! each poll), `driver` (it waits for the end) with `endless` (which subscriptions it ends),
+//! `watchdog`, `telemetry` (what it passes on of itself, as `telemetry_options` set it), and
+//! `running` (what the owner sees).
+
+pub(crate) mod builder;
+mod driver;
+mod endless;
+mod fast_handler_options;
+#[cfg(feature = "topology")]
+pub(crate) mod legacy;
+#[cfg(feature = "topology")]
+mod legacy_services;
+#[cfg(feature = "describe")]
+mod overview;
+mod placing;
+mod prepare;
+pub(crate) mod remote;
+mod request_links;
+mod running;
+mod service_task;
+mod supervisors;
+mod telemetry;
+#[cfg(any(feature = "metrics", feature = "prometheus", feature = "facade", feature = "otlp"))]
+mod telemetry_options;
+pub(crate) mod traces;
+mod watchdog;
+
+use std::fmt;
+#[cfg(feature = "signals")]
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+#[cfg(feature = "signals")]
+use futures_util::future::{Either, select};
+use mycelium_core::Message;
+#[cfg(feature = "signals")]
+use mycelium_executor::SendFuture;
+use mycelium_executor::{Executor, TaskQueue};
+use mycelium_transports::local::{PageSize, Publisher, SubscribeOptions};
+
+use crate::error::{BuildError, StartError, SubscribeError};
+use crate::inbox::Subscription;
+#[cfg(feature = "topology")]
+use crate::links::bind_error;
+#[cfg(feature = "topology")]
+use crate::links::log::Log;
+use crate::links::{LinkSetup, Links};
+#[cfg(feature = "topology")]
+use crate::node::legacy::hub::Hub;
+use crate::node::remote::RemoteNodes;
+use crate::observe::report::Carrier;
+#[cfg(feature = "signals")]
+use crate::observe::report::Report;
+use crate::observe::report::StartWarning;
+use crate::plan::Plan;
+#[cfg(feature = "testing")]
+use crate::plan::dead_letter::DeadLetter;
+use crate::shared::observers::Observers;
+#[cfg(feature = "testing")]
+use crate::shared::probe::Probe;
+use crate::shared::{HandlersToWatch, PollMark, Shared, Topics, WatchdogHandle};
+#[cfg(feature = "testing")]
+use crate::supervise::execution::Execution;
+use crate::supervise::note_places;
+#[cfg(unix)]
+use crate::support::launcher;
+use crate::support::log;
+use crate::support::names::expected_instead_of;
+use crate::topology::{Problem, Setting};
+use placing::kind;
+use prepare::{Prepared, Registered, Resolved, StopHook};
+use supervisors::members;
+use telemetry::Telemetry;
+use watchdog::Watchdog;
+
+pub use placing::Placement;
+pub use running::{Running, StartReport};
+
+/// Signals within this time of one before are the same request: `timeout` of coreutils sends one to
+/// its process, and one to the group with it.
+#[cfg(feature = "signals")]
+const ONE_SIGNAL: Duration = Duration::from_millis(100);
+
+/// Services that fit together, ready to start. See the [crate's example](crate).
+pub struct Node {
+    plan: Arc<Plan>,
+    topics: Topics,
+    warnings: Vec<StartWarning>,
+    services: Vec<Registered>,
+    executors: Vec<(String, Arc<dyn Executor>)>,
+    hooks: Vec<StopHook>,
+    observers: Observers,
+    /// Its limit, and whether the program or the topology sets it.
+    watchdog: Option<(Duration, bool)>,
+    telemetry: Telemetry,
+    /// Its listeners for clients of the original system.
+    #[cfg(feature = "topology")]
+    legacy: Vec<Arc<Hub>>,
+    #[cfg(feature = "testing")]
+    probe: Option<Arc<Probe>>,
+}
+
+impl Node {
+    /// The memory of all publishers' rings with the entries of their readers, in bytes: on the heap
+    /// and in shared memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.plan.memory.total()
+    }
+
+    /// The name of the node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.plan.node
+    }
+
+    /// The nodes that this one reads from.
+    pub fn reads_from(&self) -> impl Iterator<Item = &str> {
+        self.plan.peer_topics.publishers.keys().map(String::as_str)
+    }
+
+    /// A subscription for code outside the services, such as a test or a thread of the application.
+    /// It misses nothing: not even what a service emits at once.
+    ///
+    /// With a gating policy (`block`, `reject`) it applies backpressure from the start: publishers
+    /// wait when it is not read. Its `recv` returns `None` when the services have ended and all
+    /// messages were received, or when the node is dropped without a start.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    ///
+    /// ```
+    /// use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+    ///
+    /// #[message(topic = "greetings", id = 1)]
+    /// #[derive(Debug, PartialEq)]
+    /// struct Greeting {
+    ///     number: u64,
+    /// }
+    ///
+    /// struct Greeter;
+    ///
+    /// #[service(emits(Greeting))]
+    /// impl Greeter {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.emit(Greeting { number: 1 }).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Greeter).build()?;
+    /// let mut greetings = node.subscribe::<Greeting>("audience", Policy::Block)?;
+    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// let first = greetings.recv().await.and_then(Delivery::message);
+    /// assert_eq!(first, Some(Greeting { number: 1 }));
+    /// assert_eq!(greetings.recv().await, None);
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe<M: Message>(
+        &self,
+        name: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.subscribe_to(M::TOPIC, name, options)
+    }
+
+    /// As [`subscribe`](Node::subscribe), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn subscribe_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.topics.outside_subscription(topic, name, options.into())
+    }
+
+    /// A publisher for code outside the services. Emit after the start: services subscribe then, so
+    /// an earlier message reaches only subscriptions made [before the start](Node::subscribe).
+    /// While it exists, subscriptions of its topic do not end before a shutdown.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
+        self.publisher_to(M::TOPIC, name)
+    }
+
+    /// As [`publisher`](Node::publisher), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.topics.outside_publisher(topic, name)
+    }
+
+    /// Everything runs in the node's own executor, without threads, and the probe sees it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
+        self.watchdog = None;
+        self.telemetry = Telemetry::default();
+        // The test is the other side of each topic.
+        self.warnings.clear();
+        for service in &mut self.services {
+            service.execution = Execution::default();
+        }
+        probe.capture::<DeadLetter>(&self.topics.of::<DeadLetter>(DeadLetter::TOPIC)?)?;
+        self.probe = Some(probe.clone());
+        Ok(())
+    }
+
+    /// The kind of executor that the topology requests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn requested_executor(&self) -> Option<&str> {
+        self.plan.settings.executor.as_deref()
+    }
+
+    /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
+    /// it down; a second signal, at least a tenth of a second later, is the deadline of the
+    /// shutdown. Needs the feature `signals`.
+    ///
+    /// # Errors
+    /// If it did not start, a service failed permanently, or services were abandoned at the
+    /// shutdown's deadline.
+    #[cfg(feature = "signals")]
+    pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
+        // The future has no type parameter: a wrong executor is one error of the compiler.
+        Box::pin(self.run_on(Arc::new(executor)))
+    }
+
+    #[cfg(feature = "signals")]
+    async fn run_on(self, executor: Arc<dyn Executor>) -> Result<Report, StartError> {
+        let running = self.start(executor)?;
+        let shared = running.shared.clone();
+        let mut join = pin!(running.join());
+        let mut interrupted = false;
+        loop {
+            match select(join, shared.executor.interrupted()).await {
+                Either::Left((report, _)) => return report,
+                Either::Right((Err(error), join)) => {
+                    log::warn!(
+                        node = shared.plan.node,
+                        %error,
+                        "the node cannot handle signals: Ctrl-C ends the process at once"
+                    );
+                    return join.await;
+                }
+                Either::Right((Ok(()), again)) => {
+                    shared.lifecycle.shut_down();
+                    if std::mem::replace(&mut interrupted, true) {
+                        shared.lifecycle.overdue.set();
+                    }
+                    // Nobody listens meanwhile.
+                    let until = shared.executor.now().saturating_add(ONE_SIGNAL);
+                    match select(again, shared.executor.sleep_until(until)).await {
+                        Either::Left((report, _)) => return report,
+                        Either::Right(((), again)) => join = again,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the node on `executor`.
+    ///
+    /// All subscriptions and publishers are made before any service runs, so no message is lost by
+    /// the order of the start.
+    ///
+    /// # Errors
+    /// If the topology names another executor, or a service cannot be executed as its execution
+    /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
+    /// has run then, and no thread is left.
+    pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
+        #[cfg(unix)]
+        launcher::follow_by_node(&self.plan.node, self.plan.settings.shutdown);
+        let executor: Arc<dyn Executor> = Arc::new(executor);
+        let given = executor.name();
+        if let Some(asked) = &self.plan.settings.executor
+            && asked != kind(&given)
+        {
+            let (node, asked) = (self.plan.node.clone(), asked.clone());
+            let place = self.plan.places.of(Setting::NodeExecutor(&node)).unwrap_or_default();
+            return Err(StartError::Executor { node, place, asked, given });
+        }
+        let place = || self.plan.places.of(Setting::NodeQueue(&self.plan.node));
+        let queue = self.plan.settings.queue;
+        let executor =
+            in_queue(executor, queue, || (format!("node `{}`", self.plan.node), place()))?;
+        self.plan.check_huge_pages(PageSize::free_huge)?;
+        let telemetry = self.telemetry.bind(&self.plan)?;
+        let mut resolved = Vec::new();
+        for service in &self.services {
+            let executor = choose(&self.plan, &executor, &self.executors, service)?;
+            let (name, execution) = (service.name.clone(), service.execution.clone());
+            let place = || self.plan.places.of(Setting::Queue(&name));
+            let executor =
+                in_queue(executor, execution.queue, || (format!("service `{name}`"), place()))?;
+            if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
+                let place = self.plan.places.of(Setting::Execution(&name));
+                let (service, executor) = (name, executor.name());
+                return Err(StartError::LocalService { service, executor, place });
+            }
+            let ports = self.plan.ports(&name);
+            resolved.push(Resolved { name, ports, execution, executor });
+        }
+        // Code outside the services may be the other side of a topic.
+        self.warnings.retain(|warning| match warning {
+            StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
+            StartWarning::UnusedFastHandler { topic, .. } => {
+                !self.topics.has_outside_publisher(topic)
+            }
+            StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
+            StartWarning::EmptyNode { .. }
+            | StartWarning::UnplacedService { .. }
+            | StartWarning::NoResponder { .. }
+            | StartWarning::UnusedHugePages { .. }
+            | StartWarning::PanicsAbort
+            | StartWarning::NoDeadLetters { .. } => true,
+        });
+        let names: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
+        shared.actors.set_nodes(Arc::new(RemoteNodes::new(&shared)));
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.probe {
+            let _ = shared.probe.set(probe);
+        }
+        note_places();
+        let mut prepared = Vec::new();
+        let links = Arc::new(OnceLock::new());
+        let mut members = members(&shared, &names);
+        for (service, resolved) in self.services.into_iter().zip(resolved) {
+            let member = members.remove(&resolved.name).expect("each service has a place");
+            let service = (service.prepare)(&shared, &links, resolved, member);
+            prepared.push(service.map_err(|error| shared.plan.start_error(error))?);
+        }
+        shared.topics.mailboxes.start();
+        #[cfg(feature = "topology")]
+        self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
+        // Before any service runs, so that readers in other nodes miss nothing.
+        let _ = links.set(Links::start(&LinkSetup {
+            plan: &shared.plan,
+            topics: shared.topics.all(),
+            executor: &shared.executor,
+            control: &shared.lifecycle.links,
+            peers: &shared.peers,
+            counters: shared.topics.counters(),
+            on_notice: shared.on_notice(true),
+            on_reader_notice: shared.on_notice(false),
+        })?);
+        // Code outside the services may subscribe after the start: the driver warns of those.
+        let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
+        let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);
+        for warning in known {
+            log::warn!(node = shared.plan.node, "{warning}");
+        }
+        let unread = unread.into_iter().cloned().collect();
+        let memory = shared.plan.memory;
+        log::info!(
+            node = shared.plan.node,
+            executor = given,
+            services = prepared.len(),
+            heap_bytes = memory.heap,
+            shared_bytes = memory.shared,
+            "node starts"
+        );
+        let mut links_at_start = shared.plan.carriers.links().to_vec();
+        let problem = links.get().and_then(|links| links.memory_problem());
+        for link in &mut links_at_start {
+            if let Some(problem) = problem.filter(|_| link.used == Carrier::SharedMemory) {
+                (link.used, link.reason) = (Carrier::UnixSocket, Some(problem.to_owned()));
+            }
+            log::info!(node = shared.plan.node, "{link}");
+        }
+        let watchdog = match self.watchdog {
+            Some((limit, is_asked)) => watch(&shared, limit, is_asked, &mut prepared)?,
+            None => None,
+        };
+        let metrics_address = telemetry.address();
+        let placements = telemetry.start(&shared).and_then(|()| {
+            driver::start(&shared, &links, prepared, watchdog.clone(), self.hooks, unread)
+        });
+        let placements =
+            placements.inspect_err(|_| driver::abort_start(&shared, watchdog.as_deref()))?;
+        let report = StartReport {
+            placements,
+            links: links_at_start,
+            memory,
+            metrics_address,
+            warnings: self.warnings,
+        };
+        Ok(Running { shared, links, report })
+    }
+}
+
+/// The executor of a service: one that was added by name, or the node's own.
+fn choose(
+    plan: &Plan,
+    own: &Arc<dyn Executor>,
+    others: &[(String, Arc<dyn Executor>)],
+    service: &Registered,
+) -> Result<Arc<dyn Executor>, StartError> {
+    let Some(asked) = &service.execution.executor else { return Ok(own.clone()) };
+    if let Some((_, executor)) = others.iter().find(|(name, _)| name == asked) {
+        return Ok(executor.clone());
+    }
+    let name = own.name();
+    if kind(&name) == asked {
+        return Ok(own.clone());
+    }
+    let known = others.iter().map(|(name, _)| name.clone()).chain([kind(&name).to_owned()]);
+    let known: Vec<_> = known.collect();
+    let problem = Problem::Unknown {
+        kind: "executor",
+        name: asked.clone(),
+        known: known.clone(),
+        hint: format!("; add it with `Builder::executor(\"{asked}\", ..)`"),
+    };
+    let error = match plan.places.error(Setting::Executor(&service.name), problem) {
+        Some(error) => BuildError::Topology(error),
+        None => BuildError::Execution {
+            service: service.name.clone(),
+            problem: format!("unknown executor `{asked}`: {}", expected_instead_of(asked, &known)),
+        },
+    };
+    Err(error.into())
+}
+
+/// Listens for clients of the original system, before any service runs.
+#[cfg(feature = "topology")]
+fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
+    let (node, executor, config) = (&*shared.plan.node, &shared.executor, &hub.config);
+    let place = || Some(config.place.clone());
+    hub.bind(&**executor)
+        .map_err(|error| bind_error(&shared.plan, &config.endpoint, place(), error))?;
+    let log = Log::new(node, executor.clone());
+    let spawned = executor.spawn(Box::pin(log.clone().run(shared.lifecycle.links.clone())));
+    let service = || format!("(the log of legacy listener {})", config.name);
+    spawned.map_err(|error| StartError::Spawn { service: service(), error })?;
+    let line = shared.topics.counters().line(&format!("legacy={}", config.name));
+    hub.start(line, log);
+    let (listener, endpoint) = (&*config.name, &config.endpoint);
+    log::info!(node, listener, %endpoint, "listens for clients of the original system");
+    Ok(())
+}
+
+/// An executor with the settings of this queue. `owner` has the queue, by its setting in the file.
+fn in_queue(
+    executor: Arc<dyn Executor>,
+    queue: TaskQueue,
+    owner: impl Fn() -> (String, Option<String>),
+) -> Result<Arc<dyn Executor>, StartError> {
+    if queue == TaskQueue::default() {
+        return Ok(executor);
+    }
+    executor.task_queue(queue).map_err(|error| {
+        let (owner, place) = owner();
+        StartError::TaskQueue { owner, place, error }
+    })
+}
+
+/// Starts the watchdog, which watches all polls of the services. If nobody has asked for it, it
+/// does not watch each run of a fast handler, which is a part of an emit, and the node runs without
+/// it if there is no thread.
+fn watch(
+    shared: &Arc<Shared>,
+    limit: Duration,
+    is_asked: bool,
+    services: &mut [Prepared],
+) -> Result<Option<Arc<WatchdogHandle>>, StartError> {
+    let handle = Arc::new(WatchdogHandle::default());
+    if is_asked {
+        shared.topics.watch_fast_handlers(Arc::new(HandlersToWatch(handle.clone())));
+    }
+    let watched = services.iter_mut().map(|service| {
+        let mark = service.poll_hooks.mark.insert(PollMark::new(&handle)).clone();
+        (service.name.clone(), mark)
+    });
+    match Watchdog::start(shared, &handle, limit, watched) {
+        Ok(()) => {
+            // For child tasks, which begin after this.
+            let _ = shared.watchdog.set(handle.clone());
+            Ok(Some(handle))
+        }
+        Err(error) if is_asked => {
+            let service = "(the watchdog)".to_owned();
+            Err(StartError::Thread { service, place: None, error })
+        }
+        Err(error) => {
+            log::warn!(node = shared.plan.node, %error, "the node has no watchdog");
+            services.iter_mut().for_each(|service| service.poll_hooks.mark = None);
+            Ok(None)
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! Requests that are answered in another node. Two services of this crate stand in between, and use
+//! the same means as those of users: in the node that requests, the [`Client`] answers the topic,
+//! by sending calls to the other node; there, the [`Server`] requests, and sends answers back.
+//!
+//! ```text
+//! ctx.request ─▶ mailbox ─▶ Client ─ topic of calls ─▶ Server ─▶ mailbox ─▶ Asked
+//!                             ▲                          │                    │
+//!                             └──── topic of answers ────┴──◀── reply ────────┘
+//! ```
+//!
+//! Calls and answers are messages of topics, one pair for each node that requests, so links carry
+//! them like all others, over sockets and in shared memory. Both topics deliver at most once: a
+//! request whose connection or process is lost fails, and is never taken twice.
+//!
+//! Requests to actors of other nodes go the same way: the `desk` of a node answers the topic of its
+//! actors, and `nodes` is how the actors of a node see the others.
+//!
+//! A client has at most half as many calls open as a ring has slots. So answers always have room,
+//! and a client and a server that send to each other never wait for each other.
+
+mod client;
+mod desk;
+mod nodes;
+mod open_calls;
+mod server;
+
+use crate::inbox::request::Failure;
+
+pub(crate) use client::Client;
+pub(crate) use desk::ActorDesk;
+pub(crate) use nodes::RemoteNodes;
+pub(crate) use server::Server;
+
+/// The outcome of an answer: 0 is a reply.
+const REPLIED: u64 = 0;
+
+/// The outcome of an answer without a reply. `docs/wire-format.md` lists them.
+fn outcome_of(failure: Failure) -> u64 {
+    match failure {
+        Failure::Dropped => 1,
+        Failure::Gone => 2,
+        Failure::Refused => 3,
+        Failure::Late => 4,
+        Failure::LateHeld => 5,
+        Failure::ShuttingDown => 6,
+        // The node that answers has no requests that it has not sent.
+        Failure::Lost | Failure::Away => 7,
+        Failure::NotFound => 8,
+    }
+}
+
+/// The reason why an answer has no reply. An outcome that this version does not know is a failure
+/// of the service.
+fn failure_of(outcome: u64) -> Failure {
+    let known = Failure::ALL.into_iter().find(|failure| outcome_of(*failure) == outcome);
+    known.unwrap_or(Failure::Dropped)
+}
+
+/// The names of the topics of calls and answers, for the requests of one node.
+pub(crate) fn topics(topic: &str, node: &str) -> (String, String) {
+    (format!("{topic}@{node}.calls"), format!("{topic}@{node}.answers"))
+}
+
+/// The names of the two services: that of the node that requests, and that of the node that
+/// answers.
+pub(crate) fn services(topic: &str, node: &str) -> (String, String) {
+    (format!("calls:{topic}@{node}"), format!("answers:{topic}@{node}"))
+}
+
+/// The most calls that a client of this topic has open.
+fn most_open(capacity: usize) -> usize {
+    (capacity / 2).max(1)
+}

@@ -1,0 +1,159 @@
+//! The side of the node that requests.
+
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use mycelium_core::{Message, Request};
+use mycelium_executor::SendFuture;
+use mycelium_macros::service;
+use mycelium_transports::local::{Delivery, EmitError};
+
+use super::most_open;
+use super::open_calls::OpenCalls;
+use crate::actor::WatchCall;
+use crate::error::Result;
+use crate::inbox::request::{Asked, Failure};
+use crate::links::RECONNECT;
+use crate::service::Context;
+use crate::shared::Shared;
+
+/// Answers requests by calls of another node.
+pub(crate) struct Client<Q> {
+    /// The node that answers.
+    peer: String,
+    /// That of the topic.
+    capacity: usize,
+    request: PhantomData<fn(Q)>,
+}
+
+impl<Q: Request> Client<Q> {
+    pub(crate) fn new(peer: &str, capacity: usize) -> Client<Q> {
+        Client { peer: peer.to_owned(), capacity, request: PhantomData }
+    }
+}
+
+enum Event<Q: Request> {
+    /// A call was sent, or cannot be.
+    Sent(Result<(), EmitError<Q::Call>>),
+    Answer(Option<Delivery<Q::Answer>>),
+    Asked(Option<Asked<Q>>),
+    /// Requesters no longer wait.
+    Cancelled,
+    /// The connection was lost, or there is one with another process.
+    Connection,
+    /// It has not come back in time.
+    Overdue,
+}
+
+#[service(send, reads(Q::Answer as answers), emits(Q::Call as calls), answers(Q))]
+impl<Q: Request> Client<Q> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (shared, executor) = (ctx.waits.shared.clone(), ctx.waits.executor.clone());
+        let mut answers = ctx.subscribe_on(Self::answers)?;
+        let (mut requests, mailbox) = (ctx.requests::<Q>(), ctx.mailbox::<Q>());
+        let mut open = OpenCalls::<Q>::new(most_open(self.capacity), ctx.random());
+        let mut has_requesters = true;
+        let mut connected = shared.peers.get(&self.peer);
+        mailbox.set_remote(connected.is_some());
+        let mut change = changed(&shared, &self.peer, connected);
+        let mut overdue: Option<SendFuture<()>> = None;
+        while has_requesters || !open.is_empty() {
+            // While a call waits for room, none is added to it. Watches end when their actors do:
+            // one that waited for another one could wait for ever, so it is refused.
+            let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
+            let has_room = connected.is_some() && !open.is_full() && open.are_sent();
+            let takes = has_requesters && (has_room || refuses);
+            let event = poll_fn(|context| {
+                // A process that is stopped leaves no room. Answers, deadlines and the end of the
+                // connection do not wait for it.
+                if connected.is_some()
+                    && let Some((call, trace)) = open.unsent()
+                    && let Poll::Ready(result) = {
+                        let _trace = ctx.pass_trace(trace);
+                        pin!(ctx.emit_on(Self::calls, call)).poll(context)
+                    }
+                {
+                    return Poll::Ready(Event::Sent(result));
+                }
+                if let Poll::Ready(answer) = answers.poll_recv(context) {
+                    return Poll::Ready(Event::Answer(answer));
+                }
+                if change.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Event::Connection);
+                }
+                if let Some(timer) = &mut overdue
+                    && timer.as_mut().poll(context).is_ready()
+                {
+                    return Poll::Ready(Event::Overdue);
+                }
+                if mailbox.has_cancelled(context.waker()) {
+                    return Poll::Ready(Event::Cancelled);
+                }
+                if takes && let Poll::Ready(asked) = requests.poll_recv(context) {
+                    return Poll::Ready(Event::Asked(asked));
+                }
+                Poll::Pending
+            });
+            match event.await {
+                Event::Sent(result) => {
+                    result?;
+                    open.sent(connected);
+                }
+                Event::Answer(Some(Delivery::Msg(answer))) => {
+                    let (head, reply) = Q::of_answer(*answer);
+                    if !open.answer(head.number, head.outcome, reply) {
+                        requests.count_late();
+                    }
+                    answers.done();
+                }
+                // A process of the node is gone. Its calls are lost when the next one connects.
+                Event::Answer(Some(Delivery::Gap(_))) => {}
+                // Nobody answers any more.
+                Event::Answer(None) => break,
+                Event::Asked(Some(asked)) if refuses => asked.fail(Failure::Refused),
+                Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
+                Event::Asked(Some(asked)) => open.add(asked),
+                Event::Asked(None) => has_requesters = false,
+                Event::Cancelled => {
+                    mailbox.forget_cancelled();
+                    open.cancel();
+                }
+                Event::Connection => {
+                    connected = shared.peers.get(&self.peer);
+                    mailbox.set_remote(connected.is_some());
+                    change = changed(&shared, &self.peer, connected);
+                    overdue = match connected {
+                        Some(process) => {
+                            open.connected(process);
+                            None
+                        }
+                        None => {
+                            Some(executor.sleep_until(executor.now().saturating_add(RECONNECT)))
+                        }
+                    };
+                }
+                Event::Overdue => {
+                    open.lose_without_deadline();
+                    overdue = None;
+                }
+            }
+        }
+        open.lose_all();
+        // Cancels, if there is room: they hold up no end.
+        while let Some((call, _)) = open.unsent()
+            && ctx.try_emit_on(Self::calls, call).is_ok()
+        {
+            open.sent(None);
+        }
+        Ok(())
+    }
+}
+
+/// Ready when this is not the process of the node that is connected.
+fn changed(shared: &Arc<Shared>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
+    let (shared, peer) = (shared.clone(), peer.to_owned());
+    Box::pin(async move { shared.peers.until_not(&peer, seen).await })
+}

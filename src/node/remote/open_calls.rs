@@ -1,0 +1,158 @@
+//! The requests of a client that the other node has or will get, by the numbers of their calls, and
+//! the calls that were not sent yet.
+
+use std::collections::{HashMap, VecDeque};
+
+use mycelium_core::message::CallHead;
+use mycelium_core::{Request, TraceContext};
+
+use super::{REPLIED, failure_of};
+use crate::inbox::request::{Asked, Failure};
+
+/// Open calls, at most as many as the table was made for.
+pub(super) struct OpenCalls<Q: Request> {
+    calls: HashMap<u64, Call<Q>>,
+    most: usize,
+    /// The number of the next call.
+    next: u64,
+    /// In their order: at most one for each call that can be open, and one more.
+    unsent: VecDeque<Unsent<Q>>,
+}
+
+enum Unsent<Q> {
+    /// The call with this number, if it is still open then.
+    Call(u64),
+    /// Cancels the call with this number. It has the request of that one.
+    Cancel(u64, Q),
+}
+
+impl<Q> Unsent<Q> {
+    fn call(&self) -> Option<u64> {
+        match self {
+            Unsent::Call(number) => Some(*number),
+            Unsent::Cancel(..) => None,
+        }
+    }
+}
+
+struct Call<Q: Request> {
+    asked: Asked<Q>,
+    /// The process of the other node that got it. `None` if it was not sent yet, or while none was
+    /// connected.
+    process: Option<u64>,
+}
+
+impl<Q: Request> OpenCalls<Q> {
+    /// `first` is random: an answer to an earlier process of this node has the number of no call.
+    pub(super) fn new(most: usize, first: u64) -> OpenCalls<Q> {
+        OpenCalls { calls: HashMap::new(), most, next: first, unsent: VecDeque::new() }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.calls.len() >= self.most
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Adds a call, which is to be sent.
+    pub(super) fn add(&mut self, asked: Asked<Q>) {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        self.calls.insert(number, Call { asked, process: None });
+        self.unsent.push_back(Unsent::Call(number));
+    }
+
+    /// Whether all calls were sent.
+    pub(super) fn are_sent(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// The next call to send, and the trace of its request. It stays the next one until
+    /// [`sent`](OpenCalls::sent).
+    pub(super) fn unsent(&mut self) -> Option<(Q::Call, Option<TraceContext>)> {
+        loop {
+            match self.unsent.front()? {
+                Unsent::Call(number) => {
+                    if let Some(Call { asked, .. }) = self.calls.get(number) {
+                        // A call without time left would be one that cancels.
+                        let time_left = asked.time_left().max(1);
+                        let head = CallHead { number: *number, time_left };
+                        return Some((Q::to_call(head, **asked), asked.trace()));
+                    }
+                    // Nobody waits for it any more.
+                    self.unsent.pop_front();
+                }
+                // A call without time left cancels the one with its number.
+                Unsent::Cancel(number, request) => {
+                    let head = CallHead { number: *number, time_left: 0 };
+                    return Some((Q::to_call(head, *request), None));
+                }
+            }
+        }
+    }
+
+    /// The next call was sent, while this process of the other node was connected.
+    pub(super) fn sent(&mut self, process: Option<u64>) {
+        let number = self.unsent.pop_front().as_ref().and_then(Unsent::call);
+        if let Some(call) = number.and_then(|number| self.calls.get_mut(&number)) {
+            call.process = process;
+        }
+    }
+
+    /// An answer came. Returns false if no call of its number is open: it is too late.
+    pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) -> bool {
+        let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
+        match outcome {
+            REPLIED => _ = asked.reply(reply),
+            outcome => asked.fail(failure_of(outcome)),
+        }
+        true
+    }
+
+    /// Takes out the calls that nobody waits for any more.
+    pub(super) fn cancel(&mut self) {
+        self.end(|call| call.asked.is_cancelled());
+    }
+
+    /// This process of the other node is connected, and gets the calls that were sent while none
+    /// was. Those of an earlier process are lost: whether it has taken them is unknown.
+    pub(super) fn connected(&mut self, process: u64) {
+        let unsent = self.unsent_calls();
+        for (number, call) in &mut self.calls {
+            if !unsent.contains(number) {
+                call.process.get_or_insert(process);
+            }
+        }
+        self.end(|call| call.process.is_some_and(|of| of != process));
+    }
+
+    /// The connection is away, perhaps for ever. Calls with a deadline wait for it.
+    pub(super) fn lose_without_deadline(&mut self) {
+        self.end(|call| call.asked.time_left() == u64::MAX);
+    }
+
+    /// Nobody answers any more.
+    pub(super) fn lose_all(&mut self) {
+        self.end(|_| true);
+    }
+
+    /// The other node gets a cancel for each, unless its deadline is over there, too.
+    fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
+        let unsent = self.unsent_calls();
+        for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {
+            let was_sent = !unsent.contains(&number);
+            if asked.time_left() > 0 && was_sent {
+                self.unsent.push_back(Unsent::Cancel(number, *asked));
+            }
+            asked.fail(if was_sent { Failure::Lost } else { Failure::Away });
+        }
+        let calls = &self.calls;
+        self.unsent.retain(|it| it.call().is_none_or(|number| calls.contains_key(&number)));
+    }
+
+    fn unsent_calls(&self) -> Vec<u64> {
+        self.unsent.iter().filter_map(Unsent::call).collect()
+    }
+}

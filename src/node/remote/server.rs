@@ -1,0 +1,279 @@
+//! The side of the node that answers.
+
+use std::collections::HashMap;
+use std::future::{Future, pending, poll_fn};
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::{AbortHandle, Abortable, Either, select};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use mycelium_core::Request;
+use mycelium_core::message::{AnswerHead, CallHead};
+use mycelium_executor::SendFuture;
+use mycelium_macros::service;
+use mycelium_transports::local::{Delivery, EmitError, GapReason};
+
+use super::{REPLIED, most_open, outcome_of};
+use crate::error::Result;
+use crate::inbox::request::{PendingReply, RequestError, Taken};
+use crate::service::Context;
+use crate::shared::Shared;
+
+/// How long an answer waits for room once the node shuts down, or calls have ended: a process that
+/// is stopped, or takes no answers, does not hold up the end of this node.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// Requests what another node calls for, and sends the answers back.
+pub(crate) struct Server<Q> {
+    /// The node that requests.
+    peer: String,
+    /// That of the topic.
+    capacity: usize,
+    request: PhantomData<fn(Q)>,
+}
+
+impl<Q: Request> Server<Q> {
+    pub(crate) fn new(peer: &str, capacity: usize) -> Server<Q> {
+        Server { peer: peer.to_owned(), capacity, request: PhantomData }
+    }
+}
+
+/// A call: the epoch of its client, which is that of its process, and its number there.
+type Id = (u64, u64);
+
+enum Event<Q: Request> {
+    Call(Option<Delivery<Q::Call>>),
+    Outcome(Id, Result<Q::Reply, RequestError<Q>>),
+    /// The call that waits has room.
+    Room,
+    /// The answer was sent, or cannot be.
+    Sent(Result<(), EmitError<Q::Answer>>),
+    /// There was no room for it in time.
+    NoRoom,
+}
+
+#[service(send, reads(Q::Call as calls), emits(Q::Answer as answers), requests(Q))]
+impl<Q: Request> Server<Q> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (shared, executor) = (ctx.waits.shared.clone(), ctx.waits.executor.clone());
+        let mut shutdown = pin!(ctx.shutdown_requested().fuse());
+        let mut calls = ctx.subscribe_on(Self::calls)?;
+        let most = most_open(self.capacity);
+        let mut open = FuturesUnordered::new();
+        let mut handles = HashMap::<Id, AbortHandle>::new();
+        let (mut has_callers, mut ends) = (true, false);
+        // A call that came when as many were open as can be.
+        let mut waiting = None;
+        // An answer that waits for room. The others wait behind it.
+        let mut unsent = None;
+        let mut room: Option<SendFuture<()>> = None;
+        while has_callers || !open.is_empty() || waiting.is_some() || unsent.is_some() {
+            if open.len() < most
+                && let Some((id, time_left, request, trace)) = waiting.take()
+            {
+                let passed = ctx.pass_trace(trace);
+                let reply = ctx.request(request);
+                drop(passed);
+                let (reply, lost) = match time_left {
+                    u64::MAX => (reply, Some(lost(&shared, &self.peer))),
+                    nanos => (reply.within(Duration::from_nanos(nanos)), None),
+                };
+                let (handle, registration) = AbortHandle::new_pair();
+                handles.insert(id, handle);
+                open.push(Abortable::new(numbered(id, reply, lost), registration));
+            }
+            let event = poll_fn(|context| {
+                if let Some((_, answer)) = unsent {
+                    let sent = pin!(ctx.emit_on(Self::answers, answer)).poll(context);
+                    if let Poll::Ready(result) = sent {
+                        return Poll::Ready(Event::Sent(result));
+                    }
+                    ends |= !has_callers || shutdown.as_mut().poll(context).is_ready();
+                    let timer = || executor.sleep_until(executor.now().saturating_add(ROOM));
+                    if ends && room.get_or_insert_with(timer).as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Event::NoRoom);
+                    }
+                }
+                while unsent.is_none()
+                    && let Poll::Ready(Some(outcome)) = open.poll_next_unpin(context)
+                {
+                    // One that was cancelled has no answer.
+                    if let Ok((id, outcome)) = outcome {
+                        return Poll::Ready(Event::Outcome(id, outcome));
+                    }
+                }
+                if waiting.is_some() {
+                    if open.len() < most {
+                        return Poll::Ready(Event::Room);
+                    }
+                    ends |= shutdown.as_mut().poll(context).is_ready();
+                }
+                // Also if as many are open as can be: the next one may cancel one of them.
+                if has_callers
+                    && (waiting.is_none() || ends)
+                    && let Poll::Ready(call) = calls.poll_recv(context)
+                {
+                    return Poll::Ready(Event::<Q>::Call(call));
+                }
+                Poll::Pending
+            });
+            match event.await {
+                Event::Call(Some(Delivery::Msg(call))) => {
+                    let (CallHead { number, time_left }, request) = Q::of_call(*call);
+                    let trace = calls.trace();
+                    let epoch = calls.epoch_in_flight().unwrap_or_default();
+                    calls.done();
+                    let id = (epoch, number);
+                    match time_left {
+                        0 => handles.remove(&id).iter().for_each(AbortHandle::abort),
+                        _ if waiting.is_none() => waiting = Some((id, time_left, request, trace)),
+                        // More than can be open, and the node shuts down.
+                        _ => {}
+                    }
+                }
+                // It starts with the next turn.
+                Event::Room => {}
+                Event::Sent(result) => {
+                    result?;
+                    (unsent, room) = (None, None);
+                }
+                Event::NoRoom => break,
+                // The process that called is gone, and so are its requesters.
+                Event::Call(Some(Delivery::Gap(gap))) if gap.reason == GapReason::Disconnected => {
+                    let of_it = handles.extract_if(|(epoch, _), _| *epoch == gap.epoch);
+                    of_it.for_each(|(_, handle)| handle.abort());
+                    waiting = waiting.filter(|((epoch, _), ..)| *epoch != gap.epoch);
+                    if unsent.is_some_and(|((epoch, _), _)| epoch == gap.epoch) {
+                        (unsent, room) = (None, None);
+                    }
+                }
+                Event::Call(Some(Delivery::Gap(_))) => {}
+                Event::Call(None) => has_callers = false,
+                Event::Outcome(id, outcome) => {
+                    handles.remove(&id);
+                    let (outcome, reply) = match outcome {
+                        Ok(reply) => (REPLIED, Some(reply)),
+                        Err(error) => (outcome_of(error.failure()), None),
+                    };
+                    let head = AnswerHead { number: id.1, outcome };
+                    unsent = Some((id, Q::to_answer(head, reply)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of a call. One without a deadline ends when its node is `lost`, as at its client.
+async fn numbered<Q: Request>(
+    id: Id,
+    reply: PendingReply<Q>,
+    lost: Option<SendFuture<()>>,
+) -> (Id, Result<Q::Reply, RequestError<Q>>) {
+    let Some(lost) = lost else { return (id, reply.await) };
+    match select(reply, lost).await {
+        Either::Left((outcome, _)) => (id, outcome),
+        Either::Right(_) => {
+            (id, Err(RequestError::Unreachable { taken: Taken::Unknown, actor: None }))
+        }
+    }
+}
+
+/// Ready when the node has been away for too long. A node that shuts down reads no calls any more,
+/// and finishes those that it has.
+fn lost(shared: &Arc<Shared>, peer: &str) -> SendFuture<()> {
+    let (shared, peer) = (shared.clone(), peer.to_owned());
+    Box::pin(async move {
+        shared.peers.until_lost(&peer, &*shared.executor).await;
+        if shared.lifecycle.shutdown.is_set() {
+            pending::<()>().await;
+        }
+    })
+}
+
+#[cfg(all(test, feature = "topology"))]
+mod tests {
+    use mycelium_core::message;
+    use mycelium_tokio::Tokio;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use zerocopy::IntoBytes;
+
+    use super::*;
+    use crate::inbox::request::Asked;
+    use crate::{Node, Topology};
+
+    #[message(topic = "doubles", id = 1, reply = Double)]
+    struct Ask {
+        value: u64,
+    }
+
+    #[message(topic = "doubled", id = 2)]
+    struct Double {
+        value: u64,
+    }
+
+    struct Caller;
+
+    #[service(requests(Ask))]
+    impl Caller {
+        async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+            unreachable!("it is placed elsewhere")
+        }
+    }
+
+    struct Holder(UnboundedSender<Asked<Ask>>);
+
+    #[service(answers(Ask))]
+    impl Holder {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut requests = ctx.requests::<Ask>();
+            while let Some(asked) = requests.recv().await {
+                self.0.send(asked)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Two processes of the node that requests, of which the first one is found to be dead after
+    /// the second one has called.
+    #[tokio::test]
+    async fn the_death_of_a_requester_ends_no_call_of_another_one() {
+        let (sent, mut asked) = unbounded_channel();
+        let text = "[node.desk]\nservices = [\"Caller\"]\n[node.oracle]\nservices = [\"Holder\"]\n";
+        let directory =
+            std::env::temp_dir().join(format!("mycelium-server-{}", std::process::id()));
+        let topology = Topology::parse("t.toml", text).unwrap().in_directory(&directory);
+        let node = Node::builder("oracle").topology(topology);
+        let node = node.service(|| Caller).service(move || Holder(sent.clone()));
+        let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+        let topics = running.shared().topics.all();
+        let topic = topics.iter().find(|topic| topic.name() == "doubles@desk.calls").unwrap();
+        let call = |epoch| {
+            let publisher = topic.remote_publisher("calls:doubles@desk", epoch, 0);
+            let mut publisher = publisher.unwrap();
+            // As each process numbers its calls at random, they may have the same number.
+            let head = CallHead { number: 1, time_left: u64::MAX - 1 };
+            publisher.push(Ask::to_call(head, Ask { value: epoch }).as_bytes(), false).unwrap();
+            publisher.flush();
+            publisher
+        };
+        let dead = call(1);
+        let of_dead = asked.recv().await.unwrap();
+        let _living = call(2);
+        let of_living = asked.recv().await.unwrap();
+        assert_eq!((of_dead.value, of_living.value), (1, 2));
+        dead.lose();
+        while !of_dead.is_cancelled() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!of_living.is_cancelled(), "its requester lives");
+        drop((of_dead, of_living));
+        running.shutdown();
+        running.join().await.unwrap();
+        _ = std::fs::remove_dir_all(&directory);
+    }
+}

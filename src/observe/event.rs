@@ -1,0 +1,186 @@
+//! Events of a node and its services. `observers.rs` notifies observers of them, and `health.rs`
+//! makes the node's health of them.
+
+use std::time::Duration;
+
+use crate::observe::health_state::HealthState;
+use crate::observe::report::Outcome;
+
+/// An event of a node or of one of its services, for [observers](crate::Builder::observe).
+///
+/// The order: a service's own thread starts before any service. The node is ready when all services
+/// have started and it has met the nodes that it has links with. It drains before any service can
+/// see the shutdown. Services stop, then their threads, then the node. `docs/guarantees.md` has the
+/// details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A service's own thread has started, with its executor. Called on that thread.
+    ThreadStarted {
+        /// Its name.
+        thread: &'a str,
+        /// The service.
+        service: &'a str,
+    },
+    /// The service of a thread has stopped, and the thread is about to end. Called on that thread.
+    ThreadStopped {
+        /// Its name.
+        thread: &'a str,
+        /// The service.
+        service: &'a str,
+    },
+    /// A service is about to run for the first time. Called where it runs.
+    ServiceStarted {
+        /// Its name.
+        service: &'a str,
+    },
+    /// A service that failed is about to run again. Called where it runs.
+    ServiceRestarted {
+        /// Its name.
+        service: &'a str,
+        /// The error or panic that ended its previous run.
+        error: &'a str,
+    },
+    /// A run of a service failed, and the next one begins after a pause. Called where it runs.
+    ServiceBackingOff {
+        /// Its name.
+        service: &'a str,
+        /// The error or panic that ended the run.
+        error: &'a str,
+        /// The pause. A shutdown ends it early.
+        pause: Duration,
+    },
+    /// A supervisor has ended a run of a service because another service failed, and will start it
+    /// again. Called where it runs.
+    ServiceHalted {
+        /// Its name.
+        service: &'a str,
+        /// The supervisor.
+        supervisor: &'a str,
+    },
+    /// A service has stopped and will not be restarted, or was abandoned.
+    ServiceStopped {
+        /// Its name.
+        service: &'a str,
+        /// How it ended.
+        outcome: &'a Outcome,
+    },
+    /// All services have started, and the node has met the nodes that it has links with.
+    NodeReady {
+        /// Its name.
+        node: &'a str,
+    },
+    /// The node is about to end: it shuts down, a service failed permanently, or all services
+    /// have stopped.
+    NodeDraining {
+        /// Its name.
+        node: &'a str,
+    },
+    /// The node has ended.
+    NodeStopped {
+        /// Its name.
+        node: &'a str,
+    },
+    /// The ring of a service's publisher is nearly full: its depth has reached the topic's
+    /// threshold. Called where the publisher or one of its readers runs, after a poll.
+    BackpressureStarted {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The number of messages that the slowest gating reader still needs.
+        depth: usize,
+        /// The number of slots of the ring.
+        capacity: usize,
+    },
+    /// The depth of that ring has fallen to three quarters of the threshold. Called as the event
+    /// before.
+    BackpressureEnded {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The number of messages that the slowest gating reader still needs.
+        depth: usize,
+        /// The number of slots of the ring.
+        capacity: usize,
+    },
+    /// A publisher of a service no longer waits for a reader, because the topic's `on_stall` says
+    /// so. Called where the publisher runs.
+    ReaderEvicted {
+        /// The service.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The reader: a subscription, or another node.
+        reader: &'a str,
+        /// For how long it had held the publisher up.
+        stalled: Duration,
+    },
+    /// A reader that was evicted has moved, and the publisher waits for it again; or it has left.
+    /// Called where the reader takes its gap, or where the publisher finds that it has moved: once
+    /// it has sent as many messages as its ring has slots at the latest.
+    ReaderReturned {
+        /// The service that publishes.
+        service: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The reader: a subscription, or another node.
+        reader: &'a str,
+    },
+    /// A link with another node of the topology is connected. Called where the node's links run.
+    LinkConnected {
+        /// The other node.
+        peer: &'a str,
+        /// Whether this node reads from the other one. If not, the other one reads from this one.
+        reads: bool,
+    },
+    /// A link with another node has lost its connection, or has ended. Called as the event before.
+    LinkDisconnected {
+        /// The other node.
+        peer: &'a str,
+        /// Whether this node reads from the other one.
+        reads: bool,
+        /// Whether it has ended: one of both nodes has closed it permanently, or will not run
+        /// again.
+        is_over: bool,
+    },
+    /// The health of a service, or of the node, is another one. Called after the event that has
+    /// changed it, on the thread of that event, or of a later one.
+    HealthChanged {
+        /// The service; `None` for the node.
+        service: Option<&'a str>,
+        /// Its state before.
+        before: HealthState,
+        /// Its state now.
+        now: HealthState,
+    },
+    /// A poll of a service, or of a child task of it, has lasted longer than the watchdog's limit
+    /// and has not ended: nothing else runs on its thread. Called on the watchdog's thread.
+    PollHangs {
+        /// The service.
+        service: &'a str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A fast handler has run for longer than the watchdog's limit and has not ended: nothing else
+    /// runs on the thread of its publisher. If that is a service, its poll hangs, too. Called on
+    /// the watchdog's thread.
+    FastHandlerHangs {
+        /// The handler.
+        handler: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The publisher: the service, or the name of a publisher outside.
+        publisher: &'a str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A poll that was reported has ended. Called on the watchdog's thread.
+    PollEnded {
+        /// The service.
+        service: &'a str,
+        /// Its approximate duration.
+        lasted: Duration,
+    },
+}

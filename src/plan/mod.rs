@@ -1,0 +1,546 @@
+//! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
+//! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
+//! services in a `graph`, `peer_topics` are the topics that cross links, `carriers` says through
+//! what, `topics` are all topics, `memory` counts the bytes of their rings, `dead_letters` decides
+//! which services end last, `settings` are the values of the topology, `supervision` says who
+//! supervises which service. Nothing asks the topology after the plan is made.
+//!
+//! `description` is what a program says of itself, and `overview` what tools print of the plans of
+//! all nodes. `dead_letter` is the message about a message that failed.
+
+mod carriers;
+pub(crate) mod dead_letter;
+mod dead_letters;
+#[cfg(feature = "describe")]
+pub(crate) mod description;
+mod flows;
+mod graph;
+mod memory;
+#[cfg(feature = "describe")]
+pub(crate) mod overview;
+mod peer_topics;
+mod ports;
+mod settings;
+mod supervision;
+mod topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_transports::exchange::MemoryUse;
+use mycelium_transports::local::{
+    self, OnStall, PageSize, Readers, Recorded, Schema, Threshold, TopicError, Tracer,
+};
+
+use crate::error::{BuildError, StartError};
+use crate::observe::report::{Carrier, RingMemory, StartWarning};
+use crate::plan::dead_letter::DeadLetter;
+use crate::support::names::{expected_instead_of, nearest};
+use crate::topology::{Places, Problem, Setting, Topology};
+pub(crate) use carriers::Carriers;
+use dead_letters::DeadLetterPlan;
+pub(crate) use flows::Feedback;
+use flows::{Flows, refuse_blocking_cycles};
+use memory::{mailbox_memory, ring_memory};
+pub(crate) use peer_topics::PeerTopics;
+pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
+pub use ports::{Port, Ports};
+use settings::Topics;
+pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings};
+pub(crate) use supervision::{PlannedChild, SupervisionPlan};
+use topics::{Members, PlannedTopic, members, topics};
+
+/// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
+/// by other nodes or outside the services.
+const SPARE_READERS: usize = 64;
+
+/// The number of dead letters in the ring of one service.
+const DEAD_LETTERS: usize = 16;
+
+/// The checked plan of a node.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) node: String,
+    pub(crate) settings: NodeSettings,
+    /// Where the topology sets what the start may refuse.
+    pub(crate) places: Places,
+    topic_settings: Topics,
+    /// Its links, by the name of the other node.
+    pub(crate) links: BTreeMap<String, LinkSettings>,
+    pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
+    /// The memory of all rings.
+    pub(crate) memory: RingMemory,
+    /// The pages of the rings in shared memory.
+    pub(crate) pages: PageSize,
+    /// Begins the traces of messages.
+    pub(crate) tracer: Option<Arc<Tracer>>,
+    /// The subscriptions that close a circle of services of this node.
+    pub(crate) feedback: Feedback,
+    /// The topics that it shares with other nodes.
+    pub(crate) peer_topics: PeerTopics,
+    /// What its links go through.
+    pub(crate) carriers: Carriers,
+    /// Its supervisors, and how its services are supervised.
+    pub(crate) supervision: SupervisionPlan,
+    /// Which of its services end last, because they read dead letters.
+    pub(crate) dead_letters: DeadLetterPlan,
+    /// The services of this node.
+    services: Vec<(String, BoundPorts)>,
+    /// The places of all in `services`, sorted by name.
+    by_name: Vec<usize>,
+    /// Those of each topic.
+    members: BTreeMap<Arc<str>, Members>,
+}
+
+impl Plan {
+    /// Checks `services`, in their order of start, against each other and against the topology. The
+    /// topology may name all services that are `known`. With a tracer, messages have traces. Of the
+    /// topics, the program sets what is `coded`.
+    pub(crate) fn new(
+        node: &str,
+        topology: &Topology,
+        known: &[(String, BoundPorts)],
+        services: &[(String, BoundPorts)],
+        tracer: Option<Arc<Tracer>>,
+        coded: &CodedTopics,
+    ) -> Result<Plan, BuildError> {
+        check_names(topology, known)?;
+        coded.check(known)?;
+        let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
+        let names = ports.map(|port| &*port.topic).chain(topology.topics());
+        let settings = Topics::new(node, topology, names, coded);
+        let peer_topics = PeerTopics::new(node, topology, known, services)?;
+        let obstacle = MemoryUse::obstacle();
+        let carriers = Carriers::new(node, topology, &settings, &peer_topics, obstacle)?;
+        let links = carriers.links().iter().map(|link| {
+            let (nodes, is_over_tcp) = ([node, &link.peer], carriers.over_tcp(&link.peer));
+            let of = LinkSettings::new(nodes, topology, &settings, &peer_topics, is_over_tcp);
+            (link.peer.clone(), of)
+        });
+        let links: BTreeMap<String, LinkSettings> = links.collect();
+        let all = placed(topology, known).unwrap_or_else(|| services.to_vec());
+        check_types(topology, &all)?;
+        let mut topics = topics(services);
+        for (topic, _) in peer_topics.publishers.values().flatten() {
+            // Each publisher of another node has a ring in this node, too.
+            if let Some(planned) = topics.get_mut(topic) {
+                planned.publishers += 1;
+                planned.remote_publishers += 1;
+            }
+        }
+        let in_memory = |peer: &str| carriers.in_memory(peer);
+        let mut gating = BTreeMap::<&str, usize>::new();
+        let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        for port in reads.filter(|port| port.options.policy.keeps()) {
+            *gating.entry(&port.topic).or_default() += 1;
+        }
+        for (topic, planned) in &mut topics {
+            let local = gating.get(&**topic).copied().unwrap_or_default();
+            let settings = settings.of(topic);
+            planned.capacity = capacity(settings, &links, &peer_topics, topic, &planned.schema);
+            let in_memory = |peer: &str| in_memory(peer) && !settings.stays_on_socket();
+            let expected = local + peer_topics.entries(topic, in_memory);
+            planned.gating = Readers { expected, most: expected + SPARE_READERS };
+            planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
+            planned.area = recorded(settings, tracer.as_ref(), topic).area();
+        }
+        // A subscription does not wait for publishers in other nodes.
+        let feedback = Feedback::all(&Flows::new(services));
+        let flows = Flows::new(&all);
+        refuse_blocking_cycles(&flows, topology)?;
+        let pages = if topology.huge_pages(node) { PageSize::Huge } else { PageSize::Small };
+        let mut memory = ring_memory(&topics, &peer_topics, &carriers, &settings, pages);
+        let mailboxes = mailbox_memory(&settings, services);
+        memory.heap = mailboxes.values().fold(memory.heap, |sum, bytes| sum.saturating_add(*bytes));
+        let of_node = NodeSettings::new(node, topology);
+        let budget = of_node.memory;
+        if memory.total() > budget {
+            let place = topology.place_of(Setting::Memory(node));
+            let place = place.or_else(|| place_of_largest(topology, node, &topics));
+            let rings = topics.iter().map(|(topic, planned)| {
+                let alone = BTreeMap::from([(topic.clone(), *planned)]);
+                let memory = ring_memory(&alone, &peer_topics, &carriers, &settings, pages);
+                (&**topic, memory.total())
+            });
+            let of_all = rings.chain(mailboxes);
+            let (topic, _) = of_all.max_by_key(|(_, bytes)| *bytes).unwrap_or_default();
+            let (node, topic) = (node.to_owned(), topic.to_owned());
+            let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
+            return Err(BuildError::Memory {
+                node,
+                place,
+                topic,
+                needed,
+                shared,
+                huge_pages,
+                budget,
+            });
+        }
+        let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
+        let members = members(services);
+        let mut by_name: Vec<usize> = (0..services.len()).collect();
+        by_name.sort_by_key(|place| &services[*place].0);
+        let peers = links.keys().map(String::as_str);
+        Ok(Plan {
+            settings: of_node,
+            places: topology.places_for(node, peers),
+            topic_settings: settings,
+            links,
+            topics,
+            memory,
+            pages,
+            tracer,
+            feedback,
+            peer_topics,
+            carriers,
+            dead_letters,
+            supervision: SupervisionPlan::default(),
+            node: node.to_owned(),
+            services: services.to_vec(),
+            by_name,
+            members,
+        })
+    }
+
+    /// What the topology, or else the program, says of a topic.
+    pub(crate) fn topic(&self, topic: &str) -> &TopicSettings {
+        self.topic_settings.of(topic)
+    }
+
+    /// Begins the traces of a topic, if it is traced.
+    pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
+        self.tracer.clone().filter(|_| is_traced(self.topic(topic), topic))
+    }
+
+    /// The records of the messages of a topic.
+    pub(crate) fn recorded(&self, topic: &str) -> Recorded {
+        recorded(self.topic(topic), self.tracer.as_ref(), topic)
+    }
+
+    /// Where the rings of a topic are that other nodes read through shared memory.
+    pub(crate) fn ring_memory(&self, topic: &str) -> local::RingMemory {
+        let is_required = self.pages == PageSize::Huge || self.needs_memory(topic).is_some();
+        local::RingMemory::Shared { pages: self.pages, is_required }
+    }
+
+    /// A node that reads a topic and needs shared memory for it.
+    fn needs_memory(&self, topic: &str) -> Option<&str> {
+        let of_topic = self.topic(topic).transport == Some(Carrier::SharedMemory);
+        let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
+        readers.find(|node| of_topic || self.links[*node].config.memory == MemoryUse::Required)
+    }
+
+    /// The error of a topic, with its place if shared memory is the reason.
+    pub(crate) fn start_error(&self, error: BuildError) -> StartError {
+        let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
+            return error.into();
+        };
+        let of_topic = || self.places.of(Setting::Transport(&topic));
+        let of_link =
+            || self.places.of(Setting::LinkTransport(&self.node, self.needs_memory(&topic)?));
+        let place = self.places.of(Setting::HugePages(&self.node)).or_else(of_topic);
+        let place = place.or_else(of_link);
+        let problem = format!("topic `{topic}`: {problem}");
+        StartError::SharedMemory { node: self.node.clone(), place, problem }
+    }
+
+    /// Checks that the system can still give the huge pages of the plan, of which `free` are left.
+    pub(crate) fn check_huge_pages(&self, free: fn() -> usize) -> Result<(), StartError> {
+        let needed = self.memory.huge_pages;
+        if needed == 0 || needed <= free() {
+            return Ok(());
+        }
+        let place = self.places.of(Setting::HugePages(&self.node));
+        let problem = format!(
+            "`huge_pages` needs pages of 2 MiB, and the system has fewer than {needed} free: \
+             reserve them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
+             the key"
+        );
+        Err(StartError::SharedMemory { node: self.node.clone(), place, problem })
+    }
+
+    /// The ports of a service of this node.
+    pub(crate) fn ports(&self, service: &str) -> BoundPorts {
+        self.ports_of(service).cloned().unwrap_or_default()
+    }
+
+    fn ports_of(&self, service: &str) -> Option<&BoundPorts> {
+        let name = |place: &usize| self.services[*place].0.as_str();
+        let found = self.by_name.binary_search_by(|place| name(place).cmp(service)).ok()?;
+        Some(&self.services[self.by_name[found]].1)
+    }
+
+    /// The topics that a service of this node publishes, or requests.
+    pub(crate) fn emitted_by(&self, service: &str) -> BTreeSet<&str> {
+        let ports = self.ports_of(service);
+        ports.into_iter().flat_map(BoundPorts::outputs).map(|port| &*port.topic).collect()
+    }
+
+    /// The services of this node that read a topic.
+    pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
+        let members = self.members.get(topic);
+        self.names(members.map_or(&[], |members| &members.readers)).map(str::to_owned).collect()
+    }
+
+    /// The services of this node that publish a topic.
+    pub(crate) fn publishers(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let members = self.members.get(topic);
+        self.names(members.map_or(&[], |members| &members.publishers))
+    }
+
+    fn names<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = &'a str> {
+        places.iter().map(|place| self.services[*place].0.as_str())
+    }
+
+    pub(crate) fn capacity(&self, topic: &str) -> usize {
+        match self.topics.get(topic) {
+            Some(planned) => planned.capacity,
+            None if topic == DeadLetter::TOPIC => DEAD_LETTERS,
+            None => self.topic(topic).capacity,
+        }
+    }
+
+    /// What the start should warn of: topics that are only read or only published, readers of dead
+    /// letters that cannot get any. Probably a service is missing.
+    pub(crate) fn warnings(&self) -> Vec<StartWarning> {
+        let mut warnings = Vec::new();
+        if self.services.is_empty() {
+            warnings.push(StartWarning::EmptyNode { node: self.node.clone() });
+        }
+        let topics = self.topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
+        for (topic, planned) in topics {
+            match (planned.publishers, planned.readers) {
+                (0, _) => warnings.push(self.no_publisher(topic, planned)),
+                (_, 0) if self.peer_topics.reads(topic) => {}
+                (_, 0) => warnings.push(StartWarning::NoReader {
+                    topic: topic.to_string(),
+                    message: planned.schema.name(),
+                    is_own: self.is_own(topic),
+                    publishers: self.publishers(topic).map(str::to_owned).collect(),
+                }),
+                _ => {}
+            }
+        }
+        let requests = self.services.iter().flat_map(|(_, ports)| &ports.requests);
+        let requests: BTreeMap<&str, &BoundPort> =
+            requests.map(|port| (&*port.topic, port)).collect();
+        for (topic, port) in requests {
+            if self.readers(topic).is_empty() {
+                warnings.push(StartWarning::NoResponder {
+                    topic: topic.to_owned(),
+                    message: port.schema.name(),
+                    requesters: self.publishers(topic).map(str::to_owned).collect(),
+                });
+            }
+        }
+        if self.dead_letters.are_never_written {
+            let readers = self.readers(DeadLetter::TOPIC);
+            warnings.push(StartWarning::NoDeadLetters { readers });
+        }
+        if self.pages == PageSize::Huge && self.memory.huge_pages == 0 {
+            let place = self.places.of(Setting::HugePages(&self.node)).unwrap_or_default();
+            warnings.push(StartWarning::UnusedHugePages { node: self.node.clone(), place });
+        }
+        warnings
+    }
+
+    /// The warning of a topic that is only read. Probably a binding is misspelt if a topic of a
+    /// similar name is published.
+    fn no_publisher(&self, topic: &str, planned: &PlannedTopic) -> StartWarning {
+        let others = self.topics.iter().filter(|(_, other)| {
+            other.publishers > 0 && other.schema.name() == planned.schema.name()
+        });
+        let others: Vec<&str> = others.map(|(other, _)| &**other).collect();
+        let readers = self.members.get(topic).map_or(&[][..], |members| &members.readers);
+        let reads = readers.iter().flat_map(|place| {
+            let (service, ports) = &self.services[*place];
+            ports.reads.iter().map(move |port| (service, port))
+        });
+        let mut reads = reads.filter(|(_, port)| *port.topic == *topic);
+        StartWarning::NoPublisher {
+            topic: topic.to_owned(),
+            message: planned.schema.name(),
+            is_own: self.is_own(topic),
+            place: reads
+                .find_map(|(service, port)| self.places.of(Setting::Port(service, port.key))),
+            nearest: nearest(topic, &others).map(str::to_owned),
+            readers: self.readers(topic),
+        }
+    }
+
+    /// Whether a service declares the topic by its message type.
+    fn is_own(&self, topic: &str) -> bool {
+        self.members.get(topic).is_some_and(|members| members.is_own)
+    }
+}
+
+/// The services of all nodes, if the topology places services.
+fn placed(
+    topology: &Topology,
+    known: &[(String, BoundPorts)],
+) -> Option<Vec<(String, BoundPorts)>> {
+    let names: BTreeSet<&str> = topology.places().flat_map(|(_, services)| services).collect();
+    let placed = known.iter().filter(|(name, _)| names.contains(name.as_str()));
+    (!names.is_empty()).then(|| placed.cloned().collect())
+}
+
+/// Checks that all names of the topology exist in the program.
+fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+    let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
+    let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
+    topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
+    let requests = known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+    requests.map(|port| &port.topic).try_for_each(|topic| topology.check_request_topic(topic))?;
+    topology.check_lists()?;
+    let subscriptions = known.iter().flat_map(|(name, ports)| {
+        ports.inputs().map(move |port| (name.as_str(), port.key, !port.has_own_topic))
+    });
+    topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
+    Ok(())
+}
+
+/// The number of slots in the rings of a topic: its capacity and, if a gating subscription reads it
+/// over a link, at least the window of the link.
+fn capacity(
+    settings: &TopicSettings,
+    links: &BTreeMap<String, LinkSettings>,
+    peer_topics: &PeerTopics,
+    topic: &str,
+    schema: &Schema,
+) -> usize {
+    if topic == DeadLetter::TOPIC {
+        return DEAD_LETTERS;
+    }
+    let windows = peer_topics.sharing(topic).map(|other| links[other].config.window.slots(schema));
+    windows.chain([settings.capacity]).max().unwrap_or(2)
+}
+
+/// Where the topology sets the largest capacity of these topics, or else has the node.
+fn place_of_largest(
+    topology: &Topology,
+    node: &str,
+    topics: &BTreeMap<Arc<str>, PlannedTopic>,
+) -> Option<String> {
+    let place = |topic: &str| topology.place_of(Setting::Capacity(topic));
+    let set = topics.keys().filter_map(|topic| Some((topology.capacity(topic), place(topic)?)));
+    let (_, place) = set.max_by_key(|(capacity, _)| *capacity).unzip();
+    place.or_else(|| topology.place_of(Setting::Node(node)))
+}
+
+/// Checks that each topic has one message type, and each id one layout.
+fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+    let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
+    let mut ids = BTreeMap::<u16, &BoundPort>::new();
+    // Publishers first: a wrong reader is named beside the publisher of its topic.
+    let ports = known
+        .iter()
+        .flat_map(|(service, ports)| ports.outputs().map(move |port| (&**service, port)))
+        .chain(
+            known
+                .iter()
+                .flat_map(|(service, ports)| ports.inputs().map(move |port| (&**service, port))),
+        );
+    for (service, port) in ports {
+        // Calls and answers have the id of their request.
+        let carries_requests = port.is_request && !port.has_own_topic;
+        let same_id = *ids.entry(port.schema.id).or_insert(port);
+        if same_id.schema != port.schema && !carries_requests {
+            let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
+            return Err(BuildError::DuplicateId { id, first, second });
+        }
+        let (other, first) = *topics.entry(&port.topic).or_insert((service, port));
+        if first.schema != port.schema {
+            return Err(wrong_type(topology, (other, first), (service, port)));
+        }
+    }
+    Ok(())
+}
+
+/// The error of two ports whose messages differ, on one topic.
+fn wrong_type(
+    topology: &Topology,
+    (first_service, first): (&str, &BoundPort),
+    (second_service, second): (&str, &BoundPort),
+) -> BuildError {
+    let problem = Problem::TopicType {
+        topic: first.topic.to_string(),
+        first: first.member_name(first_service),
+        carries: first.schema.name().to_owned(),
+        second: second.member_name(second_service),
+        asked: second.schema.name().to_owned(),
+        has_port: !(first.has_own_topic && second.has_own_topic),
+    };
+    let ports =
+        [Setting::Port(second_service, second.key), Setting::Port(first_service, first.key)];
+    match ports.into_iter().find(|port| topology.place_of(*port).is_some()) {
+        Some(port) => BuildError::Topology(topology.error_at(port, problem)),
+        None => BuildError::TopicType { problem: Box::new(problem) },
+    }
+}
+
+/// The topics of services.
+fn topics_of(services: &[(String, BoundPorts)]) -> BTreeSet<&str> {
+    let ports = services.iter().flat_map(|(_, ports)| ports.all());
+    ports.map(|port| &*port.topic).collect()
+}
+
+fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
+    if topics.contains(topic) {
+        return Ok(());
+    }
+    let topics: Vec<&str> = topics.iter().copied().collect();
+    Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
+}
+
+impl CodedTopics {
+    /// Checks what the program sets, of topics of services that are `known`.
+    fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+        let topics = topics_of(known);
+        for (topic, &percent) in &self.thresholds {
+            let checked = match Threshold::percent(percent) {
+                Some(_) => check_known(topic, &topics),
+                None => Err(format!("invalid percentage {percent}: expected 1 to 100")),
+            };
+            checked.map_err(|problem| BuildError::Threshold { topic: topic.clone(), problem })?;
+        }
+        for (topic, rule) in &self.on_stall {
+            let checked = match rule {
+                OnStall::EvictAfter(time) if time.is_zero() => {
+                    Err("invalid time: expected more than 0 s".to_owned())
+                }
+                OnStall::EvictAfter(_) | OnStall::Block => check_known(topic, &topics),
+            };
+            checked.map_err(|problem| BuildError::OnStall { topic: topic.clone(), problem })?;
+        }
+        let requests =
+            known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+        let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
+        for (topic, &share) in &self.latency_samples {
+            let checked = if !(0.0..=1.0).contains(&share) {
+                Err(format!("invalid share {share}: expected a number from 0 to 1"))
+            } else if requests.contains(&**topic) {
+                Err("it has requests, whose latency is not measured".to_owned())
+            } else {
+                check_known(topic, &topics)
+            };
+            checked
+                .map_err(|problem| BuildError::LatencySample { topic: topic.clone(), problem })?;
+        }
+        Ok(())
+    }
+}
+
+/// The records of the messages of a topic.
+fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str) -> Recorded {
+    Recorded {
+        tracer: tracer.filter(|_| is_traced(settings, topic)).cloned(),
+        latency_sample: settings.latency_sample,
+    }
+}
+
+/// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a
+/// message that may have one.
+fn is_traced(settings: &TopicSettings, topic: &str) -> bool {
+    topic != DeadLetter::TOPIC && settings.is_traced
+}

@@ -1,0 +1,459 @@
+//! The overview of a topology with its programs: nodes, topics and links, as the plans of all nodes
+//! have them. The types alone; `node/overview.rs` fills them.
+
+use std::time::Duration;
+
+use mycelium_core::Code;
+use mycelium_transports::local::Policy;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use crate::error::BuildError;
+use crate::observe::report::Carrier;
+use crate::plan::description::Description;
+use crate::topology::TopologyError;
+
+/// A node of a topology, and the program that runs it: see
+/// [`Topology::overview`](crate::Topology::overview).
+#[derive(Clone, Copy, Debug)]
+pub struct NodeProgram<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// The program, for people: such as its command.
+    pub program: &'a str,
+    /// What the program says of itself.
+    pub description: &'a Description,
+}
+
+/// The nodes, topics and links of a topology, with memory, policies and budgets:
+/// [`Topology::overview`](crate::Topology::overview) makes it. Needs the feature `describe`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Overview {
+    /// The nodes, by name.
+    pub nodes: Vec<NodeOverview>,
+    /// The topics of messages, by name.
+    pub topics: Vec<TopicOverview>,
+    /// The links between nodes, by their names.
+    pub links: Vec<LinkOverview>,
+    /// The topics of requests, by name.
+    pub requests: Vec<RequestOverview>,
+    /// The listeners for clients of the original system.
+    pub listeners: Vec<ListenerOverview>,
+    /// Probably mistakes: the nodes run, but not as their authors want.
+    pub warnings: Vec<OverviewWarning>,
+}
+
+/// A node: a process with services.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct NodeOverview {
+    /// Its name.
+    pub name: String,
+    /// The program that runs it.
+    pub program: String,
+    /// The machine on which it runs, if the file has hosts.
+    pub host: Option<String>,
+    /// The kind of executor that the file requests.
+    pub executor: Option<String>,
+    /// How long a shutdown waits for services.
+    #[serde(serialize_with = "as_text")]
+    pub shutdown: Duration,
+    /// How long a service may stay in one poll before it is reported.
+    #[serde(serialize_with = "as_text_if_any")]
+    pub watchdog: Option<Duration>,
+    /// The memory of its rings.
+    pub memory: MemoryOverview,
+    /// Its services, in the order in which they start.
+    pub services: Vec<ServiceOverview>,
+    /// Its supervisors; each is after its parent.
+    pub supervisors: Vec<SupervisorOverview>,
+}
+
+/// The memory of a node's rings in bytes, and the most that it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryOverview {
+    /// On the heap.
+    pub heap: usize,
+    /// In shared memory.
+    pub shared: usize,
+    /// The huge pages of the shared part.
+    pub huge_pages: usize,
+    /// The most bytes of both: `memory` of the node.
+    pub budget: usize,
+}
+
+/// A service of a node.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ServiceOverview {
+    /// Its name.
+    pub name: String,
+    /// Whether the library adds it, for requests between nodes or for clients of the original
+    /// system.
+    pub is_added: bool,
+    /// How it is executed, as keys of the topology.
+    pub execution: String,
+    /// Its supervisor, if it has one.
+    pub supervisor: Option<String>,
+    /// Whether it is started again after its end: `permanent`, `transient` or `temporary`.
+    pub lifetime: &'static str,
+    /// The most restarts within the window; `None` if only its supervisor limits them.
+    pub max_restarts: Option<u32>,
+    /// Its subscriptions.
+    pub reads: Vec<PortOverview>,
+    /// Its publishers.
+    pub emits: Vec<PortOverview>,
+    /// What it requests.
+    pub requests: Vec<PortOverview>,
+    /// What it answers.
+    pub answers: Vec<PortOverview>,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PortOverview {
+    /// Its topic.
+    pub topic: String,
+    /// Its name, if it is bound by one.
+    pub port: Option<String>,
+    /// What happens when the subscription is slower than a publisher; `None` for a publisher.
+    #[serde(serialize_with = "policy_as_text")]
+    pub policy: Option<Policy>,
+    /// Whether it begins with the oldest message that is retained.
+    pub from_oldest: bool,
+}
+
+/// A supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SupervisorOverview {
+    /// Its name.
+    pub name: String,
+    /// `one-for-one`, `one-for-all` or `rest-for-one`.
+    pub strategy: &'static str,
+    /// The most restarts of its children within the window.
+    pub max_restarts: u32,
+    /// The window of the limit.
+    #[serde(serialize_with = "as_text")]
+    pub window: Duration,
+    /// The supervisor above it, if there is one.
+    pub parent: Option<String>,
+    /// Its services and supervisors, in the order in which they start.
+    pub children: Vec<String>,
+}
+
+/// A topic of messages.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct TopicOverview {
+    /// Its name.
+    pub name: String,
+    /// The name of its message type.
+    pub message: String,
+    /// The id of the message.
+    pub id: u16,
+    /// The size of a message in bytes.
+    pub size: usize,
+    /// The digest of the layout of the message.
+    pub digest: String,
+    /// Whether it carries requests or replies between nodes.
+    pub carries_requests: bool,
+    /// The services that publish it.
+    pub publishers: Vec<MemberOverview>,
+    /// The services that subscribe to it.
+    pub readers: Vec<MemberOverview>,
+    /// How long a reader may hold up its publishers before it is evicted; `None` for ever.
+    #[serde(serialize_with = "as_text_if_any")]
+    pub evict_after: Option<Duration>,
+    /// Its rings in each node that publishes or reads it.
+    pub rings: Vec<RingOverview>,
+}
+
+/// A service that is on one side of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemberOverview {
+    /// The node.
+    pub node: String,
+    /// The service.
+    pub service: String,
+    /// The port, and its policy.
+    #[serde(flatten)]
+    pub port: PortOverview,
+}
+
+/// The rings of a topic in a node: one of each publisher in this node, and of each in another node
+/// that this node reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RingOverview {
+    /// The node.
+    pub node: String,
+    /// The number of rings.
+    pub rings: usize,
+    /// The slots of each ring.
+    pub capacity: usize,
+    /// The bytes of a slot.
+    pub slot_bytes: usize,
+    /// Whether the rings of this node's publishers are in shared memory.
+    pub is_shared: bool,
+}
+
+/// A link between two nodes.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct LinkOverview {
+    /// The two nodes, by name.
+    pub nodes: [String; 2],
+    /// What its messages go through.
+    #[serde(serialize_with = "carrier_as_text")]
+    pub carrier: Carrier,
+    /// Why that is not shared memory. `None` if it is.
+    pub reason: Option<String>,
+    /// The topics that cross it.
+    pub flows: Vec<FlowOverview>,
+}
+
+/// A topic that one node reads from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FlowOverview {
+    /// The topic.
+    pub topic: String,
+    /// The node that publishes it.
+    pub from: String,
+    /// The node that reads it.
+    pub to: String,
+    /// The strictest policy of the subscriptions there.
+    #[serde(serialize_with = "policy_as_text")]
+    pub policy: Option<Policy>,
+    /// Whether its messages stay on the socket although the link goes through shared memory.
+    pub is_on_socket: bool,
+}
+
+/// A topic of requests.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RequestOverview {
+    /// Its name.
+    pub topic: String,
+    /// The name of the request type.
+    pub message: String,
+    /// The places of its mailbox.
+    pub capacity: usize,
+    /// The services that request.
+    pub requesters: Vec<MemberOverview>,
+    /// The services that answer.
+    pub responders: Vec<MemberOverview>,
+}
+
+/// A listener for clients of the original system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ListenerOverview {
+    /// Its name.
+    pub name: String,
+    /// The node that listens, if the file has nodes.
+    pub node: Option<String>,
+    /// Where it listens.
+    pub endpoint: String,
+    /// The types of the original system that it maps.
+    pub types: Vec<LegacyTypeOverview>,
+}
+
+/// A type of the original system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LegacyTypeOverview {
+    /// Its number.
+    pub id: u16,
+    /// Its topic.
+    pub topic: String,
+    /// Whether clients send it.
+    pub from_clients: bool,
+    /// Whether clients receive it.
+    pub to_clients: bool,
+}
+
+/// Probably a mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OverviewWarning {
+    /// The nodes that would warn of it at their start.
+    pub nodes: Vec<String>,
+    /// What is wrong, and what was expected.
+    pub text: String,
+}
+
+/// Why the nodes of a topology do not fit together, or one of them could not start.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum OverviewError {
+    /// Nodes could not be built: the same error as that of their start.
+    #[error(
+        "{}{} [{code}]",
+        Code::split(&error.to_string()).0,
+        of_nodes(nodes, program, *is_general),
+        code = self.code()
+    )]
+    Build {
+        /// The nodes.
+        nodes: Vec<String>,
+        /// Their program.
+        program: String,
+        /// Whether all nodes of the topology have this error.
+        is_general: bool,
+        /// The error.
+        error: BuildError,
+    },
+    /// The program lacks a feature that the topology needs.
+    #[error(
+        "{} (of `{program}`) [{code}]",
+        Code::split(&error.to_string()).0,
+        code = self.code()
+    )]
+    Feature {
+        /// The program.
+        program: String,
+        /// The key that needs it, with its place.
+        error: TopologyError,
+    },
+    /// No program is known that runs a node.
+    #[error(
+        "no program is known for node `{node}`: expected `command = [\"./app\", \"{{node}}\"]` in \
+         `[node.{node}]`, or in `[bundle]` for all nodes [{code}]",
+        code = self.code()
+    )]
+    NoProgram {
+        /// The node.
+        node: String,
+    },
+    /// A node is given that the topology does not have.
+    #[error("the topology has no node `{node}` [{code}]", code = self.code())]
+    NoNode {
+        /// The node.
+        node: String,
+    },
+    /// Two programs have different messages on one topic.
+    #[error(
+        "topic `{topic}` carries {first} in `{first_program}`, but {second} in \
+         `{second_program}`: a topic has one message type, so build both programs from the same one [{code}]",
+        code = self.code()
+    )]
+    Digests {
+        /// The topic.
+        topic: String,
+        /// The message of the first program, with its id, size and digest.
+        first: String,
+        /// The first program.
+        first_program: String,
+        /// The message of the second program.
+        second: String,
+        /// The second program.
+        second_program: String,
+    },
+    /// Two programs know different ports of a service, so their nodes would not agree on links.
+    #[error(
+        "service `{service}` {first} in `{first_program}`, which runs it in node `{node}`, but \
+         {second} in `{second_program}`: build both programs from the same service [{code}]",
+        code = self.code()
+    )]
+    Ports {
+        /// The service.
+        service: String,
+        /// Its node.
+        node: String,
+        /// What it reads and emits in the program that runs it.
+        first: String,
+        /// That program.
+        first_program: String,
+        /// What it reads and emits in another program.
+        second: String,
+        /// The other program.
+        second_program: String,
+    },
+    /// A service names an executor that its program does not add.
+    #[error("{place}service `{service}` names executor `{executor}`, {expected} [{code}]", code = self.code())]
+    Executor {
+        /// Where the topology names it, with a colon; empty if the program does.
+        place: String,
+        /// The service.
+        service: String,
+        /// The executor.
+        executor: String,
+        /// The executors that it may name.
+        expected: String,
+    },
+    /// The description of a program is damaged.
+    #[error("the description of `{program}` is damaged: {problem} [{code}]", code = self.code())]
+    Description {
+        /// The program.
+        program: String,
+        /// The part that is damaged, and the expected one.
+        problem: String,
+    },
+}
+
+mycelium_core::debug_as_display!(OverviewError);
+
+impl OverviewError {
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            OverviewError::Build { error, .. } => error.code(),
+            OverviewError::Feature { error, .. } => error.code(),
+            OverviewError::NoProgram { .. } => Code::NODE_WITHOUT_PROGRAM,
+            OverviewError::NoNode { .. } => Code::NODE_MISSING,
+            OverviewError::Digests { .. } => Code::PROGRAMS_OF_TWO_MESSAGES,
+            OverviewError::Ports { .. } => Code::PROGRAMS_OF_TWO_SERVICES,
+            OverviewError::Executor { .. } => Code::EXECUTOR_UNKNOWN,
+            OverviewError::Description { .. } => Code::DESCRIPTION_DAMAGED,
+        }
+    }
+}
+
+/// Which nodes have an error.
+fn of_nodes(nodes: &[String], program: &str, is_general: bool) -> String {
+    match nodes {
+        _ if is_general => String::new(),
+        [node] => format!(" (node `{node}` of `{program}`)"),
+        nodes => format!(" (nodes `{}` of `{program}`)", nodes.join("`, `")),
+    }
+}
+
+fn text(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn as_text<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text(*duration))
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field")]
+fn as_text_if_any<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(text).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field")]
+fn policy_as_text<S: Serializer>(
+    policy: &Option<Policy>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    policy.map(|policy| policy.to_string()).serialize(serializer)
+}
+
+fn carrier_as_text<S: Serializer>(carrier: &Carrier, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match carrier {
+        Carrier::SharedMemory => "shm",
+        Carrier::UnixSocket => "unix",
+        Carrier::Tcp => "tcp",
+        Carrier::Tls => "tls",
+    })
+}

@@ -1,0 +1,56 @@
+//! The end of a service: reported to the node when the guard is dropped.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::error::StartError;
+use crate::links::Links;
+use crate::observe::report::Outcome;
+use crate::shared::Shared;
+
+/// Reports how a service ended, when it is dropped.
+pub(crate) struct ExitGuard {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) links: Arc<OnceLock<Links>>,
+    pub(crate) service: String,
+    pub(crate) outcome: Outcome,
+    /// The window of the limit that was exceeded, and the supervisor whose limit it was.
+    pub(crate) limit: Option<Box<(Duration, Option<Arc<str>>)>>,
+}
+
+impl ExitGuard {
+    /// The service is about to end without a restart. If it is the last one, links confirm what its
+    /// subscriptions were done with, and not what they leave in their rings.
+    pub(crate) fn announce(&self) {
+        let dead_letters = &self.shared.plan.dead_letters;
+        if !dead_letters.ends_last(&self.service)
+            && self.shared.services.announce_end()
+            && !dead_letters.cross_links
+            && let Some(links) = self.links.get()
+        {
+            links.leave();
+        }
+    }
+}
+
+impl Drop for ExitGuard {
+    fn drop(&mut self) {
+        let ExitGuard { shared, service, outcome, limit, .. } = self;
+        shared.end(service, outcome);
+        if let Outcome::Failed { error, restarts } = outcome {
+            let (window, supervisor) = limit.take().map_or_else(Default::default, |limit| *limit);
+            shared.failure.set(StartError::ServiceFailed {
+                service: service.clone(),
+                error: error.clone(),
+                restarts: *restarts,
+                window,
+                supervisor: supervisor.map(|name| name.to_string()),
+            });
+            shared.lifecycle.shut_down();
+        }
+        if !shared.plan.dead_letters.ends_last(service) {
+            shared.services.others_running.count_down();
+        }
+        shared.services.running.count_down();
+    }
+}

@@ -1,0 +1,579 @@
+//! What a service is, and what it sees of its node: the trait that `#[service]` implements,
+//! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
+//! of slow readers, `handling` what it does with handlers), and [`Life`], which lasts from the first
+//! start to the last end. `runs` is the loop around the runs of a service, `run` is one of them,
+//! `exit` tells the node of the last end.
+//!
+//! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
+//! service when its node starts. `out` and `routes` are handlers and what they emit.
+
+mod backpressure;
+pub(crate) mod clock;
+pub(crate) mod emit;
+mod environment;
+pub(crate) mod exit;
+mod handling;
+pub(crate) mod kept;
+pub(crate) mod out;
+pub(crate) mod port;
+pub(crate) mod routes;
+mod run;
+mod runs;
+pub(crate) mod stall;
+pub(crate) mod wiring;
+
+use std::cell::Cell;
+use std::fmt::Debug;
+#[cfg(feature = "topology")]
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use mycelium_core::{Message, Request, TraceContext};
+use mycelium_executor::Executor;
+use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
+
+use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
+use crate::inbox::request::{MailboxState, PendingReply, Requester, Requests};
+use crate::inbox::{AnyInbox, Subscription};
+use crate::observe::metrics::Metrics;
+#[cfg(feature = "metrics")]
+use crate::observe::metrics::Registered;
+use crate::service::emit::batch::EmitBatch;
+use crate::service::emit::traced::{EmitOptions, EmitWith, Passing};
+use crate::service::emit::{Emit, Waits};
+use crate::service::exit::ExitGuard;
+use crate::service::port::{
+    Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
+};
+use crate::shared::{DeadLetterWriter, Shared};
+use crate::supervise::member::Member;
+use crate::task::launch::Task;
+use crate::task::run_tasks::RunTasks;
+pub use runs::supervise;
+
+/// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
+/// it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    note = "put `#[mycelium::service(reads(..), emits(..))]` on `impl {Self} {{ async fn run(..) .. }}`"
+)]
+pub trait Service: HasPorts {
+    /// Runs until the service has finished its work, or fails.
+    fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
+
+    #[doc(hidden)]
+    fn is_send() -> bool;
+
+    #[doc(hidden)]
+    fn launch(life: Box<Life<Self>>) -> Task;
+}
+
+/// What a service sees of its node: messages, time, tasks, the network, logs.
+///
+/// Each service has one, and it is not `Sync`: the service is the only writer of its rings, so that
+/// an emit is a few stores. A child task or another thread uses a [`publisher`](Context::publisher)
+/// of its own.
+pub struct Context<S: Service> {
+    inputs: S::Inputs,
+    outputs: S::Outputs,
+    pub(crate) waits: Waits,
+    /// Set when the current run ends, so that its tasks end too.
+    run: Arc<RunTasks>,
+    random: fastrand::Rng,
+    publishers: usize,
+    #[cfg(feature = "metrics")]
+    metrics: Registered,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<S: Service> Context<S> {
+    pub(crate) fn new(
+        name: &str,
+        inputs: S::Inputs,
+        outputs: S::Outputs,
+        shared: Arc<Shared>,
+        executor: Arc<dyn Executor>,
+        budget: Arc<TaskBudget>,
+    ) -> Context<S> {
+        Context {
+            inputs,
+            outputs,
+            run: Arc::default(),
+            random: fastrand::Rng::with_seed(executor.entropy()),
+            waits: Waits::new(name, shared, executor, budget, S::IS_SOURCE),
+            publishers: 0,
+            #[cfg(feature = "metrics")]
+            metrics: Registered::default(),
+            not_sync: PhantomData,
+        }
+    }
+
+    /// The service's name in this node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.waits.service
+    }
+
+    /// Publishes a message to all subscriptions of its topic. Waits while a `block` subscription is
+    /// full.
+    ///
+    /// Messages of one service on one topic arrive in the order of their emits. If the future is
+    /// dropped before it completes, the message was not sent. In a tight loop it yields to the
+    /// executor from time to time.
+    ///
+    /// # Errors
+    /// With the message, if a `reject` subscription is full, or the node shuts down and the service
+    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and it has
+    /// ended well; all messages that were sent before are delivered. To send a last message during
+    /// a shutdown, keep a [`publisher`](Context::publisher).
+    #[inline]
+    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
+        let is_refused = self.is_ending();
+        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
+    }
+
+    /// As [`emit`](Context::emit), with a trace that comes from elsewhere, for example from the
+    /// header of a request over HTTP. Other messages get the trace of the current delivery.
+    ///
+    /// ```
+    /// # use mycelium::{Context, EmitOptions, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # struct Gateway;
+    /// #[service(emits(Order))]
+    /// impl Gateway {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    ///         let options = EmitOptions::new().trace(header.parse().ok());
+    ///         Ok(ctx.emit_with(Order { id: 1 }, options).await?)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`emit`](Context::emit).
+    #[inline]
+    pub fn emit_with<M: EmittedBy<S>>(
+        &mut self,
+        message: M,
+        options: EmitOptions,
+    ) -> EmitWith<'_, M> {
+        let is_refused = self.is_ending();
+        let budget = self.waits.budget.clone();
+        let publisher = M::publisher(&mut self.outputs);
+        EmitWith::new(Emit::new(publisher, &mut self.waits, message, is_refused), budget, options)
+    }
+
+    /// The trace of what this service sends now: that of the current delivery, with a span of its
+    /// own if the trace is sampled. `None` if there is none, it has no trace, or its topic is not
+    /// traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.waits.budget.trace()?.context()
+    }
+
+    /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
+    /// `ctx.emit_on(Self::out, swap).await?`. The topology or
+    /// [`Builder::bind`](crate::Builder::bind) chooses the topic of the port.
+    ///
+    /// # Errors
+    /// As [`emit`](Context::emit).
+    #[inline]
+    pub fn emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Emit<'_, M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let (_, is_refused) = (port, self.is_ending());
+        Emit::new(S::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+    }
+
+    /// Publishes messages in their order, as [`emit`](Context::emit) for each of them, and costs
+    /// less. Waits while a `block` subscription is full.
+    ///
+    /// If the future is dropped before it completes, exactly a prefix of the messages was sent;
+    /// [`EmitBatch::sent`] is their number. No other message of this service comes in between.
+    ///
+    /// # Errors
+    /// With the number of messages that were sent, for the reasons of [`emit`](Context::emit).
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "readings", id = 1)]
+    /// # struct Reading { value: u64 }
+    /// # struct Sensor;
+    /// # impl Sensor { async fn block(&mut self) -> Vec<u64> { Vec::new() } }
+    /// #[service(emits(Reading))]
+    /// impl Sensor {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut readings = Vec::new();
+    ///         loop {
+    ///             let block = self.block().await;
+    ///             readings.clear();
+    ///             readings.extend(block.into_iter().map(|value| Reading { value }));
+    ///             ctx.emit_batch(&readings).await?;
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn emit_batch<'c, M: EmittedBy<S>>(&'c mut self, messages: &'c [M]) -> EmitBatch<'c, M> {
+        let is_refused = self.is_ending();
+        EmitBatch::new(M::publisher(&mut self.outputs), &mut self.waits, messages, is_refused)
+    }
+
+    /// As [`emit_batch`](Context::emit_batch), by a named port.
+    ///
+    /// # Errors
+    /// As [`emit_batch`](Context::emit_batch).
+    #[inline]
+    pub fn emit_batch_on<'c, M: Message, const PORT: usize>(
+        &'c mut self,
+        port: Output<S, M, PORT>,
+        messages: &'c [M],
+    ) -> EmitBatch<'c, M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let (_, is_refused) = (port, self.is_ending());
+        EmitBatch::new(S::publisher(&mut self.outputs), &mut self.waits, messages, is_refused)
+    }
+
+    /// Like [`emit`](Context::emit), but never waits.
+    ///
+    /// # Errors
+    /// With the message, if a `block` or `reject` subscription is full, or as
+    /// [`emit`](Context::emit) at a shutdown.
+    #[inline]
+    pub fn try_emit<M: EmittedBy<S>>(&mut self, message: M) -> Result<(), EmitError<M>> {
+        let is_refused = self.is_ending();
+        try_emit(M::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// As [`try_emit`](Context::try_emit), by a named port.
+    ///
+    /// # Errors
+    /// As [`try_emit`](Context::try_emit).
+    #[inline]
+    pub fn try_emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Result<(), EmitError<M>>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let (_, is_refused) = (port, self.is_ending());
+        try_emit(S::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// Whether the service should end: the node shuts down, and the service has no subscriptions
+    /// that it could still drain.
+    #[inline]
+    fn is_ending(&self) -> bool {
+        S::IS_SOURCE && self.waits.is_shutting_down()
+    }
+
+    /// Another publisher of a topic that this service emits to, for a child task or another thread.
+    /// Its messages keep their order among themselves, but not with those of the service. It also
+    /// sends during a shutdown, until the service's run ends.
+    ///
+    /// # Errors
+    /// If the topic cannot take another publisher, or the node shuts down and the service has no
+    /// subscriptions.
+    pub fn publisher<M: EmittedBy<S>>(&mut self) -> Result<Publisher<M>, PublisherError> {
+        let topic = M::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    /// As [`publisher`](Context::publisher), of a named port.
+    ///
+    /// # Errors
+    /// As [`publisher`](Context::publisher).
+    pub fn publisher_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> Result<Publisher<M>, PublisherError>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        let topic = S::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    /// The publisher of a named port.
+    #[cfg(feature = "topology")]
+    pub(crate) fn publisher_of<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> &mut Publisher<M>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        S::publisher(&mut self.outputs)
+    }
+
+    /// As [`emit_on`](Context::emit_on), also while the node shuts down: for a source that passes
+    /// on what others have sent.
+    #[cfg(feature = "topology")]
+    pub(crate) async fn pass_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Result<(), EmitError<M>>
+    where
+        S: EmitsOn<M, PORT>,
+    {
+        let _ = port;
+        let Context { outputs, waits, .. } = self;
+        let publisher = S::publisher(outputs);
+        waits.begin();
+        poll_fn(|context| {
+            let emitted = publisher.poll_emit(context, &message);
+            if emitted.is_pending() {
+                waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
+            }
+            emitted
+        })
+        .await
+    }
+
+    fn another_publisher<M: Message>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Publisher<M>, PublisherError> {
+        if self.is_ending() {
+            return Err(ShuttingDown.into());
+        }
+        self.publishers += 1;
+        let name = format!("{}+{}", self.name(), self.publishers);
+        let publisher = self.waits.shared.topics.outside_publisher(topic, &name)?;
+        self.waits.shared.observe_publisher(&self.waits.service, &publisher);
+        Ok(publisher)
+    }
+
+    /// Takes the service's subscription. It has existed since before any service ran, so it misses
+    /// nothing. Dropping it gives it back, with its cursor.
+    ///
+    /// # Errors
+    /// If it is taken already.
+    pub fn subscribe<M: Message>(&mut self) -> Result<Subscription<M>, SubscribeError>
+    where
+        S: Reads<M>,
+    {
+        S::inbox(&self.inputs).take()
+    }
+
+    /// As [`subscribe`](Context::subscribe), by a named port: `#[service(reads(Swap as left))]` and
+    /// `ctx.subscribe_on(Self::left)?`. The topology or [`Builder::bind`](crate::Builder::bind)
+    /// chooses the topic of the port.
+    ///
+    /// # Errors
+    /// If it is taken already.
+    pub fn subscribe_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Input<S, M, PORT>,
+    ) -> Result<Subscription<M>, SubscribeError>
+    where
+        S: ReadsOn<M, PORT>,
+    {
+        let _ = port;
+        S::inbox(&self.inputs).take()
+    }
+
+    /// Requests: sends `request` to a service that answers it, in this node or in another, and
+    /// waits for the reply. The request is in its mailbox when this returns, if that has room;
+    /// otherwise the future waits for room.
+    ///
+    /// The future borrows nothing: several requests can be open at a time, and the service can emit
+    /// meanwhile. [`PendingReply::within`] gives it a deadline. If it is dropped before it is
+    /// ready, the request is cancelled. A request is never sent twice.
+    ///
+    /// # Errors
+    /// [`RequestError`](crate::RequestError), which says whether a service may have acted on the
+    /// request.
+    ///
+    /// ```
+    /// use mycelium::{Context, Node, Result, message, service};
+    ///
+    /// #[message(topic = "price-requests", id = 1, reply = Price)]
+    /// struct PriceRequest {
+    ///     pool: u64,
+    /// }
+    ///
+    /// #[message(topic = "prices", id = 2)]
+    /// struct Price {
+    ///     value: u64,
+    /// }
+    ///
+    /// struct Oracle;
+    ///
+    /// #[service(answers(PriceRequest))]
+    /// impl Oracle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut requests = ctx.requests::<PriceRequest>();
+    ///         while let Some(request) = requests.recv().await {
+    ///             request.reply_with(|request| Price { value: request.pool * 100 });
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Trader;
+    ///
+    /// #[service(requests(PriceRequest))]
+    /// impl Trader {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let price = ctx.request(PriceRequest { pool: 7 }).await?;
+    ///         assert_eq!(price.value, 700);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Oracle).service(|| Trader).build()?;
+    /// // The trader ends, and then the oracle: nobody requests any more.
+    /// node.run(mycelium_tokio::Tokio::current()?).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn request<Q: Request>(&mut self, request: Q) -> PendingReply<Q>
+    where
+        S: Asks<Q>,
+    {
+        let is_refused = self.is_ending();
+        let requester = S::requester(&mut self.outputs);
+        match is_refused {
+            true => requester.refuse(&request, &self.waits.executor),
+            false => requester.send(&request, &self.waits.executor),
+        }
+    }
+
+    /// Another requester of a request type that this service declares, for a child task or another
+    /// thread.
+    pub fn requester<Q: Request>(&mut self) -> Requester<Q>
+    where
+        S: Asks<Q>,
+    {
+        S::requester(&mut self.outputs).child(&self.waits.executor)
+    }
+
+    /// The requests that this service answers. They wait in the mailbox of their topic from before
+    /// any service runs, and while this service is restarted. Each call returns another handle to
+    /// the same mailbox: child tasks that take from one each share the work.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "price-requests", id = 1, reply = Price)]
+    /// # struct PriceRequest { pool: u64 }
+    /// # #[message(topic = "prices", id = 2)]
+    /// # struct Price { value: u64 }
+    /// # struct Oracle;
+    /// # async fn look_up(pool: u64) -> u64 { pool }
+    /// #[service(answers(PriceRequest))]
+    /// impl Oracle {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut requests = ctx.requests::<PriceRequest>();
+    ///         while let Some(request) = requests.recv().await {
+    ///             // Slow answers do not hold up the next request.
+    ///             ctx.spawn(async move {
+    ///                 let value = look_up(request.pool).await;
+    ///                 request.reply(Price { value });
+    ///             });
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn requests<Q: Request>(&self) -> Requests<Q>
+    where
+        S: Answers<Q>,
+    {
+        S::answering(&self.inputs).requests()
+    }
+
+    /// Sets the trace of what the service sends, until this is dropped: it passes on what others
+    /// have sent.
+    pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
+        Passing::new(&self.waits.budget, trace)
+    }
+
+    /// The state of the mailbox of requests that this service answers.
+    pub(crate) fn mailbox<Q: Request>(&self) -> Arc<MailboxState>
+    where
+        S: Answers<Q>,
+    {
+        S::answering(&self.inputs).mailbox()
+    }
+
+    /// The service's own counters, gauges and histograms. They are read where those of the node
+    /// are: [`Running::metrics`](crate::Running::metrics). See [`Metrics`].
+    #[inline]
+    pub fn metrics(&mut self) -> Metrics<'_> {
+        #[cfg(feature = "metrics")]
+        return Metrics {
+            registered: &mut self.metrics,
+            service: &self.waits.service,
+            region: self.waits.shared.topics.counters(),
+        };
+        #[cfg(not(feature = "metrics"))]
+        return Metrics(PhantomData);
+    }
+
+    /// Ends the child tasks of the run that has ended, and waits for them.
+    pub(crate) async fn end_tasks(&mut self) {
+        self.run.end();
+        self.run.ended().await;
+        self.run = Arc::default();
+    }
+}
+
+impl<S: Service> Drop for Context<S> {
+    fn drop(&mut self) {
+        self.run.end();
+    }
+}
+
+impl<S: Service> Debug for Context<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("service", &self.waits.service).finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn try_emit<M: Message>(
+    publisher: &mut Publisher<M>,
+    message: M,
+    is_refused: bool,
+) -> Result<(), EmitError<M>> {
+    if is_refused {
+        return refused(publisher, &message);
+    }
+    publisher.try_emit(message)
+}
+
+#[cold]
+#[inline(never)]
+fn refused<M: Message>(publisher: &Publisher<M>, message: &M) -> Result<(), EmitError<M>> {
+    Err(EmitError::new(publisher.topic().clone(), *message, Refusal::ShuttingDown))
+}
+
+/// What supervision keeps of a service, from its first start to its end.
+pub struct Life<S: Service> {
+    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
+    pub(crate) context: Context<S>,
+    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
+    /// `None` if the service reads nothing that could become a dead letter.
+    pub(crate) dead_letters: Option<DeadLetterWriter>,
+    /// Its place in the supervision of the node.
+    pub(crate) member: Member,
+    /// Dropped last: when the node learns of the end of the service, all else is gone.
+    pub(crate) exit: ExitGuard,
+}

@@ -1,0 +1,306 @@
+//! Messages that handlers emit: an [`Out`] has the publishers of a service, or those of a program
+//! without services.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use mycelium_core::{Code, Message};
+use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
+
+use crate::error::NoPublisher;
+use crate::service::port::AnyPublisher;
+
+/// Where a [handler](crate::Handler) emits messages that go on to the bus: to the subscriptions of
+/// their topics. It is a reference to publishers, and costs nothing if no handler uses it.
+///
+/// [`Context::out`](crate::Context::out) has what its service declares in `emits(..)`;
+/// [`Out::to`] takes [publishers outside](crate::Running::publisher) of services; [`Out::none`] has
+/// none. The publisher is found by the type of the message, when it is emitted: it publishes the
+/// topic of that type.
+///
+/// ```
+/// use mycelium::counters::Region;
+/// use mycelium::{Handler, Node, Out, Policy, Result, message};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// #[message(topic = "orders", id = 2)]
+/// #[derive(Debug, PartialEq)]
+/// struct Order {
+///     price: u64,
+/// }
+///
+/// struct Strategy;
+///
+/// impl Handler<Tick> for Strategy {
+///     fn handle(&mut self, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+///         Ok(out.try_emit(Order { price: tick.price + 1 })?)
+///     }
+/// }
+///
+/// let node = Node::builder("main").build()?;
+/// let mut orders = node.subscribe::<Order>("test", Policy::Block)?;
+/// let mut publisher = node.publisher::<Order>("test")?;
+/// Strategy.handle(&Tick { price: 7 }, &mut Out::to(&mut publisher))?;
+/// let order = orders.try_recv().delivery().and_then(|delivery| delivery.message());
+/// assert_eq!(order, Some(Order { price: 8 }));
+///
+/// let error = Strategy.handle(&Tick { price: 7 }, &mut Out::none()).unwrap_err();
+/// assert!(error.to_string().starts_with("`Order` was not sent to topic `orders`"));
+/// # Ok::<(), mycelium::Error>(())
+/// ```
+pub struct Out<'a> {
+    bus: Option<&'a mut dyn Bus>,
+}
+
+/// Publishers for an [`Out`]: a [`Publisher`], a tuple of up to four, or the
+/// [`Context`](crate::Context) of a service.
+pub trait Bus: Send {
+    #[doc(hidden)]
+    fn each(&mut self, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
+
+    /// Whether its service should end.
+    #[doc(hidden)]
+    fn is_ending(&self) -> bool {
+        false
+    }
+
+    /// An emit begins.
+    #[doc(hidden)]
+    fn begin(&mut self) {}
+
+    /// An emit waits for this reader. Ready if the service should end.
+    #[doc(hidden)]
+    fn poll_wait(
+        &mut self,
+        _context: &mut Context<'_>,
+        _topic: &str,
+        _reader: Option<&str>,
+    ) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl<'a> Out<'a> {
+    /// Without a publisher.
+    #[inline]
+    #[must_use]
+    pub fn none() -> Out<'a> {
+        Out { bus: None }
+    }
+
+    /// Emits by these publishers.
+    #[inline]
+    pub fn to(bus: &'a mut impl Bus) -> Out<'a> {
+        Out { bus: Some(bus) }
+    }
+
+    /// Publishes a message to all subscriptions of its topic. Waits while a `block` subscription is
+    /// full, as [`Context::emit`](crate::Context::emit) does. For [`AsyncHandler`]s.
+    ///
+    /// If the future is dropped before it completes, the message was not sent.
+    ///
+    /// # Errors
+    /// With the message, as [`Context::emit`](crate::Context::emit), or if there is no publisher of
+    /// its type.
+    ///
+    /// [`AsyncHandler`]: crate::AsyncHandler
+    pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
+        self.bus.iter_mut().for_each(|bus| bus.begin());
+        poll_fn(|context| self.poll_emit(context, &message)).await
+    }
+
+    /// Like [`emit`](Out::emit), but never waits. For [`Handler`](crate::Handler)s.
+    ///
+    /// # Errors
+    /// With the message, as [`Context::try_emit`](crate::Context::try_emit), or if there is no
+    /// publisher of its type.
+    #[inline]
+    pub fn try_emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
+        self.with(message, |publisher, message| publisher.try_emit(message))
+    }
+
+    /// Whether there is room for a message of this type: if so, the next
+    /// [`try_emit`](Out::try_emit) of this type finds it. `routes!` calls it for a message that
+    /// goes on to the bus, before any handler runs.
+    ///
+    /// # Errors
+    /// As [`try_emit`](Out::try_emit). A fast handler of the topic may still refuse the message.
+    #[inline]
+    pub fn claim<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
+        self.with(message, |publisher, message| {
+            let claimed = publisher.try_claim();
+            claimed.map_err(|refusal| EmitError::new(publisher.topic().clone(), message, refusal))
+        })
+    }
+
+    /// Calls `emit` with the publisher of a message.
+    #[inline]
+    fn with<M: Message>(
+        &mut self,
+        message: M,
+        emit: impl FnOnce(&mut Publisher<M>, M) -> Result<(), EmitError<M>>,
+    ) -> Result<(), OutError<M>> {
+        let Some(bus) = &mut self.bus else { return Err(OutError::NoPublisher(message)) };
+        let (is_ending, mut emit, mut result) = (bus.is_ending(), Some(emit), None);
+        bus.each(&mut |publisher| {
+            if let Some(publisher) = of_type::<M>(publisher)
+                && let Some(emit) = emit.take()
+            {
+                result = Some(match is_ending {
+                    true => {
+                        let topic = publisher.topic().clone();
+                        Err(EmitError::new(topic, message, Refusal::ShuttingDown))
+                    }
+                    false => emit(publisher, message),
+                });
+            }
+        });
+        let result = result.ok_or(OutError::NoPublisher(message))?;
+        result.map_err(OutError::Refused)
+    }
+
+    fn poll_emit<M: Message>(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), OutError<M>>> {
+        let Some(bus) = &mut self.bus else {
+            return Poll::Ready(Err(OutError::NoPublisher(*message)));
+        };
+        let shutting_down = |topic| {
+            let error = EmitError::new(topic, *message, Refusal::ShuttingDown);
+            Poll::Ready(Err(OutError::Refused(error)))
+        };
+        let (is_ending, mut polled) = (bus.is_ending(), None);
+        let (mut topic, mut blocked_by) = (None, None);
+        bus.each(&mut |publisher| {
+            if let Some(publisher) = of_type::<M>(publisher)
+                && topic.is_none()
+            {
+                topic = Some(publisher.topic().clone());
+                if !is_ending {
+                    polled = Some(publisher.poll_emit(context, message));
+                    blocked_by = publisher.blocked_by();
+                }
+            }
+        });
+        let Some(topic) = topic else {
+            return Poll::Ready(Err(OutError::NoPublisher(*message)));
+        };
+        match polled {
+            None => return shutting_down(topic),
+            Some(Poll::Ready(result)) => return Poll::Ready(result.map_err(OutError::Refused)),
+            Some(Poll::Pending) => {}
+        }
+        if bus.poll_wait(context, &topic, blocked_by.as_deref()).is_ready() {
+            return shutting_down(topic);
+        }
+        Poll::Pending
+    }
+}
+
+/// The publisher, if it publishes the topic of this type.
+#[inline]
+fn of_type<M: Message>(publisher: &mut dyn AnyPublisher) -> Option<&mut Publisher<M>> {
+    let publisher = publisher.as_any().downcast_mut::<Publisher<M>>()?;
+    (**publisher.topic() == *M::TOPIC).then_some(publisher)
+}
+
+impl<M: Message> Bus for Publisher<M> {
+    #[inline]
+    fn each(&mut self, visit: &mut dyn FnMut(&mut dyn AnyPublisher)) {
+        visit(self);
+    }
+}
+
+macro_rules! tuples {
+    ($(($($publisher:ident)*))*) => {$(
+        impl<$($publisher: Message),*> Bus for ($(Publisher<$publisher>,)*) {
+            #[inline]
+            fn each(&mut self, visit: &mut dyn FnMut(&mut dyn AnyPublisher)) {
+                #[allow(non_snake_case, reason = "named as the type")]
+                let ($($publisher,)*) = self;
+                $(visit($publisher);)*
+            }
+        }
+    )*};
+}
+
+tuples! {
+    (A B)
+    (A B C)
+    (A B C D)
+}
+
+impl fmt::Debug for Out<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Out").field("has_bus", &self.bus.is_some()).finish()
+    }
+}
+
+/// A message that an [`Out`] did not emit, and why.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutError<M> {
+    /// The publisher did not accept it.
+    Refused(EmitError<M>),
+    /// There is no publisher of its type. The program is wrong: a service that returns this is not
+    /// restarted.
+    NoPublisher(M),
+}
+
+impl<M> OutError<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            OutError::Refused(EmitError { message, .. }) | OutError::NoPublisher(message) => {
+                message
+            }
+        }
+    }
+
+    /// Its code, with which its text ends.
+    pub fn code(&self) -> Code {
+        match self {
+            OutError::Refused(error) => error.code(),
+            OutError::NoPublisher(_) => Code::NO_PUBLISHER,
+        }
+    }
+}
+
+impl<M: Message> fmt::Display for OutError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutError::Refused(error) => error.fmt(f),
+            OutError::NoPublisher(_) => {
+                let (name, topic) = (Schema::of::<M>().name(), M::TOPIC);
+                write!(
+                    f,
+                    "`{name}` was not sent to topic `{topic}`: {NoPublisher} [{}]",
+                    self.code()
+                )
+            }
+        }
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
+impl<M: Message> fmt::Debug for OutError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M: Message> std::error::Error for OutError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OutError::Refused(error) => error.source(),
+            OutError::NoPublisher(_) => Some(&NoPublisher),
+        }
+    }
+}

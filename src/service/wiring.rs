@@ -1,0 +1,145 @@
+//! Makes the subscriptions and publishers that a service declares, before anything runs.
+//! `#[service]` writes the calls.
+
+use std::sync::Arc;
+
+use mycelium_core::wait::WaitStrategy;
+use mycelium_core::{Message, Request};
+use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget, TaskTrace};
+
+use crate::error::BuildError;
+use crate::inbox::ending::Ending;
+use crate::inbox::request::{Answering, Requester};
+use crate::inbox::{AnyInbox, Inbox};
+use crate::plan::{BoundPort, BoundPorts};
+use crate::shared::Shared;
+use crate::supervise::execution::Execution;
+
+/// Makes a service's subscriptions and publishers, before anything runs.
+pub struct Wiring<'a> {
+    shared: &'a Arc<Shared>,
+    service: &'a str,
+    ports: &'a BoundPorts,
+    wait: WaitStrategy,
+    pub(crate) budget: Arc<TaskBudget>,
+    pub(crate) deferred_wakes: Vec<DeferredWakes>,
+    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
+    /// The handles by which the node ends what comes to the service, with their topics.
+    pub(crate) endings: Vec<(Arc<str>, Ending)>,
+}
+
+impl<'a> Wiring<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        service: &'a str,
+        ports: &'a BoundPorts,
+        execution: &Execution,
+    ) -> Wiring<'a> {
+        Wiring {
+            shared,
+            service,
+            ports,
+            wait: execution.wait,
+            budget: match &shared.plan.tracer {
+                Some(tracer) => {
+                    let (tracer, service) = (tracer.clone(), service.into());
+                    let trace = match ports.carries_requests() {
+                        true => TaskTrace::passing(tracer, service),
+                        false => TaskTrace::new(tracer, service),
+                    };
+                    TaskBudget::with_trace(execution.budget, trace)
+                }
+                None => TaskBudget::with_limit(execution.budget),
+            },
+            deferred_wakes: Vec::new(),
+            inboxes: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
+
+    /// A subscription that the service declared: `key` is the name of the port, or the topic.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn input<M: Message>(&mut self, key: &'static str) -> Result<Inbox<M>, BuildError> {
+        let (service, shared) = (self.service, self.shared);
+        let port = find(&self.ports.reads, key);
+        let topic = shared.topics.of::<M>(&port.topic)?;
+        let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
+        subscription.set_wait_strategy(self.wait);
+        self.deferred_wakes.push(subscription.attach(&self.budget));
+        let ending = Ending::Subscription(subscription.finisher());
+        self.endings.push((port.topic.clone(), ending));
+        let inbox = Inbox::new(format!("{service}.{key}"), subscription);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = shared.probe.get() {
+            probe.add_input::<M>(service, port, &inbox.watched());
+        }
+        self.inboxes.push(inbox.watched());
+        Ok(inbox)
+    }
+
+    /// A publisher that the service declared: `key` is the name of the port, or the topic.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn output<M: Message>(&mut self, key: &'static str) -> Result<Publisher<M>, BuildError> {
+        let port = find(&self.ports.emits, key);
+        let name = port.member_name(self.service);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get() {
+            probe.add_output::<M>(self.service, &self.shared.topics.of::<M>(&port.topic)?)?;
+        }
+        let mut publisher = self.shared.topics.publisher::<M>(&port.topic, &name)?;
+        publisher.set_wait_strategy(self.wait);
+        self.shared.observe_publisher(self.service, &publisher);
+        self.deferred_wakes.push(publisher.attach(&self.budget));
+        Ok(publisher)
+    }
+
+    /// A requester that the service declared.
+    ///
+    /// # Errors
+    /// If another request type has its topic.
+    pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
+        let (topics, name) = (&self.shared.topics, self.service);
+        let topic = &find(&self.ports.requests, Q::TOPIC).topic;
+        let mailbox = topics.mailbox::<Q>(topic)?;
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get()
+            && self.shared.plan.readers(topic).is_empty()
+        {
+            let line = topics.counters().line(&format!("topic={topic} responder=test"));
+            let name = format!("test.{topic}");
+            let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line, &self.budget);
+            probe.add_requests(answering.requests());
+        }
+        let line = topics.counters().line(&format!("topic={topic} requester={name}"));
+        Ok(Requester::of_service(mailbox, name, line, self.wait))
+    }
+
+    /// The mailbox of a topic that the service declared to answer.
+    ///
+    /// # Errors
+    /// As [`requester`](Wiring::requester).
+    pub fn answering<Q: Request>(&mut self) -> Result<Answering<Q>, BuildError> {
+        let (service, topics) = (self.service, &self.shared.topics);
+        let port = find(&self.ports.answers, Q::TOPIC);
+        let topic = &port.topic;
+        let mailbox = topics.mailbox::<Q>(topic)?;
+        if port.options.policy == Policy::Reject {
+            mailbox.state().reject();
+        }
+        let line = topics.counters().line(&format!("topic={topic} responder={service}"));
+        let name = format!("{service}.{topic}");
+        let answering = Answering::new(name, &mailbox, self.wait, line, &self.budget);
+        self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
+        self.inboxes.push(answering.watched());
+        Ok(answering)
+    }
+}
+
+fn find<'p>(ports: &'p [BoundPort], key: &str) -> &'p BoundPort {
+    let port = ports.iter().find(|port| port.key == key);
+    port.expect("`Service::ports` lists the ports that `Service::wire` makes")
+}

@@ -1,0 +1,291 @@
+//! The state that the parts of a running node share: its services, its driver, its links, and its
+//! owner.
+//!
+//! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
+//! `topics` has the topics and their publishers, `actors` its actors, `outside` the subscriptions
+//! outside the services, `failure` is the error with which the node will end, `threads` has the threads that it started, `sinks` those that pass
+//! on what it knows of itself, `poll_mark` the words that its watchdog checks, `handler_mark` those
+//! of fast handlers. [`Shared`] holds one of each, and has the operations that concern more than
+//! one. Nothing here knows a service's type, a single link, or the driver.
+
+mod failure;
+mod handler_mark;
+mod lifecycle;
+pub(crate) mod observers;
+mod outside;
+mod poll_mark;
+#[cfg(feature = "testing")]
+pub(crate) mod probe;
+mod services;
+mod sinks;
+mod threads;
+mod topics;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use mycelium_core::{Code, Message};
+use mycelium_executor::Executor;
+use mycelium_transports::counters::NodeValue;
+use mycelium_transports::exchange::{LayoutMismatch, Notice};
+use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
+
+use crate::actor::Actors;
+use crate::error::StartError;
+use crate::links::Peers;
+use crate::observe::Event;
+use crate::observe::report::Outcome;
+use crate::plan::Plan;
+use crate::shared::observers::Observers;
+#[cfg(feature = "testing")]
+use crate::shared::probe::Probe;
+use crate::supervise::member::Supervision;
+use crate::supervise::tree::AtTop;
+use crate::support::log;
+use failure::Failure;
+pub(crate) use handler_mark::HandlersToWatch;
+pub(crate) use lifecycle::{Lifecycle, Phase};
+pub(crate) use poll_mark::{NewMark, PollMark, WatchdogHandle, WatchedHandlers};
+pub(crate) use services::Runs;
+use services::Services;
+use sinks::Sinks;
+pub(crate) use threads::Threads;
+pub(crate) use topics::{DeadLetterWriter, Topics};
+
+/// How long after the shutdown's deadline tasks that were aborted have time to be dropped.
+pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
+
+/// What the parts of a running node share.
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<Plan>,
+    /// The executor of the node itself.
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) services: Services,
+    pub(crate) topics: Topics,
+    pub(crate) actors: Actors,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) failure: Failure,
+    /// Decides which of its services runs when.
+    pub(crate) supervision: Arc<Supervision>,
+    /// The services' own threads.
+    pub(crate) threads: Arc<Threads>,
+    /// The threads that pass on what it knows of itself.
+    pub(crate) sinks: Sinks,
+    /// Unset if no watchdog runs.
+    pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
+    /// What a test sees of the services. Unset outside of tests.
+    #[cfg(feature = "testing")]
+    pub(crate) probe: OnceLock<Arc<Probe>>,
+}
+
+impl Shared {
+    /// The state of a node with these `services` and `topics`.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        topics: Topics,
+        executor: Arc<dyn Executor>,
+        observers: Observers,
+        services: &[&str],
+    ) -> Arc<Shared> {
+        topics.set_executor(&executor);
+        let line = topics.counters().line(&format!("node={}", plan.node));
+        line.set(NodeValue::Pid, std::process::id().into());
+        let started = executor.wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+        line.set(NodeValue::StartedSeconds, started.map_or(0, |since| since.as_secs()));
+        observers.expect(services, &plan.supervision, line);
+        let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
+        Arc::new(Shared {
+            lifecycle: Lifecycle::new(&plan.node, observers),
+            services: Services::new(services.len(), others),
+            actors: Actors::with(executor.clone(), topics.counters().clone(), plan.tracer.clone()),
+            topics,
+            peers: Arc::default(),
+            failure: Failure::default(),
+            supervision: Supervision::new(AtTop::Drain),
+            threads: Arc::default(),
+            sinks: Sinks::default(),
+            watchdog: OnceLock::new(),
+            #[cfg(feature = "testing")]
+            probe: OnceLock::new(),
+            plan,
+            executor,
+        })
+    }
+
+    /// A service is about to run; `error` ended its previous run.
+    pub(crate) fn starts(&self, service: &str, error: Option<&str>) {
+        let observers = &self.lifecycle.observers;
+        match error {
+            Some(error) => observers.notify(&Event::ServiceRestarted { service, error }),
+            None => {
+                observers.notify(&Event::ServiceStarted { service });
+                self.services.unstarted.count_down();
+            }
+        }
+    }
+
+    /// A run of a service failed, and the next one begins after a pause.
+    pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
+        let event = Event::ServiceBackingOff { service, error, pause };
+        self.lifecycle.observers.notify(&event);
+    }
+
+    /// A supervisor has ended a run of a service, because of another one.
+    pub(crate) fn halts(&self, service: &str, supervisor: &str) {
+        self.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
+    }
+
+    /// Observers of the node get the events of a service's publisher; the log gets evictions, too.
+    pub(crate) fn observe_publisher<M: Message>(
+        self: &Arc<Self>,
+        service: &str,
+        publisher: &Publisher<M>,
+    ) {
+        if self.plan.topic(publisher.topic()).on_stall != OnStall::Block {
+            self.observe_evictions(service, publisher);
+        }
+        // Weakly: the publisher's ring is a part of the topics here.
+        let (shared, service) = (Arc::downgrade(self), service.to_owned());
+        let topic = publisher.topic().clone();
+        publisher.observe_pressure(move |change| {
+            let Some(shared) = shared.upgrade() else { return };
+            let (service, topic) = (&*service, &*topic);
+            let PressureChange { exceeded, depth, capacity } = change;
+            shared.lifecycle.observers.notify(&match exceeded {
+                true => Event::BackpressureStarted { service, topic, depth, capacity },
+                false => Event::BackpressureEnded { service, topic, depth, capacity },
+            });
+        });
+    }
+
+    fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
+        // Weakly, as above.
+        let (shared, service) = (Arc::downgrade(self), Arc::<str>::from(service));
+        let topic = publisher.topic().clone();
+        let (node, name, of) = (shared.clone(), service.clone(), topic.clone());
+        publisher.observe_returns(move |reader| {
+            let (service, topic, reader) = (&*name, &*of, &*reader);
+            log::info!(service, topic, reader, "the reader that was evicted is waited for again");
+            if let Some(shared) = node.upgrade() {
+                let event = Event::ReaderReturned { service, topic, reader };
+                shared.lifecycle.observers.notify(&event);
+            }
+        });
+        publisher.observe_evictions(move |Eviction { reader, stalled }| {
+            let (service, topic, reader) = (&*service, &*topic, &*reader);
+            log::warn!(
+                service,
+                topic,
+                reader,
+                ?stalled,
+                "the reader has stalled and was evicted: it misses messages until it reads on"
+            );
+            if let Some(shared) = shared.upgrade() {
+                let event = Event::ReaderEvicted { service, topic, reader, stalled };
+                shared.lifecycle.observers.notify(&event);
+            }
+        });
+    }
+
+    /// A service has ended, or the node no longer waits for it.
+    pub(crate) fn end(&self, service: &str, outcome: &Outcome) {
+        if self.services.add_ended(service, outcome) {
+            self.lifecycle.observers.notify(&Event::ServiceStopped { service, outcome });
+        }
+    }
+
+    /// The shutdown's deadline has passed: the node no longer waits for these services.
+    pub(crate) fn abandon(&self, services: Vec<String>) {
+        log::error!(
+            node = self.plan.node,
+            ?services,
+            code = %Code::ABANDONED,
+            "the node no longer waits for services that have not ended by the shutdown's deadline"
+        );
+        services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
+        self.failure.abandoned(services, self.waited());
+    }
+
+    /// The node no longer waits for messages to other nodes: node, topic and number of messages.
+    /// Those that were `let_go` have broken the protocol.
+    pub(crate) fn report_undelivered(
+        &self,
+        left: Vec<(String, String, usize)>,
+        let_go: Vec<String>,
+    ) {
+        let error = self.failure.undelivered(left, let_go, self.waited());
+        log::error!(
+            node = self.plan.node,
+            error,
+            code = %Code::UNDELIVERED,
+            "the node ends with messages that it could not deliver"
+        );
+    }
+
+    /// The callback for notices of links that concern the whole node: those of the links to nodes
+    /// that this one `reads` from, or of the links of nodes that read from this one. It holds the
+    /// state weakly: links do not keep a node.
+    pub(crate) fn on_notice(
+        self: &Arc<Self>,
+        reads: bool,
+    ) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Arc::new(move |notice| {
+            let Some(shared) = shared.upgrade() else { return };
+            match notice {
+                Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
+                    shared.cannot_read(peer, topic, mismatch);
+                }
+                Notice::DeadLettered { undelivered } => {
+                    shared.topics.write_dead_letter(undelivered);
+                }
+                Notice::Connected { peer, .. } => shared.link_changes(peer, reads, None),
+                Notice::Disconnected { peer, error } => {
+                    shared.link_changes(peer, reads, Some(error.is_final()));
+                }
+                // The launcher says so, whether or not the link is connected.
+                Notice::PeerEnded { peer } => shared.link_changes(peer, reads, Some(true)),
+                _ => {}
+            }
+        })
+    }
+
+    /// A link with another node is connected (`None`), or not any more. Processes whose names the
+    /// topology does not have as readers of this node may come and go.
+    fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
+        let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
+        // An attempt to connect may fail after the handshake has begun.
+        let has_failed = reads && is_over == Some(false) && self.peers.get(peer).is_none();
+        if !is_known || has_failed {
+            return;
+        }
+        self.lifecycle.observers.notify(&match is_over {
+            None => Event::LinkConnected { peer, reads },
+            Some(is_over) => Event::LinkDisconnected { peer, reads, is_over },
+        });
+    }
+
+    /// Another node publishes a topic with another layout: services here can never read it, and the
+    /// node ends.
+    fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
+        self.failure.set(StartError::Layout {
+            node: self.plan.node.clone(),
+            peer: peer.to_owned(),
+            topic: topic.to_owned(),
+            services: self.plan.readers(topic),
+            mismatch: Box::new(mismatch.clone()),
+        });
+        self.lifecycle.shut_down();
+    }
+
+    /// How long a shutdown has waited. `None` if a second signal ended it.
+    fn waited(&self) -> Option<Duration> {
+        (!self.lifecycle.overdue.is_set()).then(|| self.shutdown_timeout())
+    }
+
+    /// How long a shutdown may take.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.plan.settings.shutdown
+    }
+}

@@ -1,0 +1,110 @@
+//! The observers of a node, and the health that it makes of its own events.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use mycelium_transports::counters::{Line, NodeValue};
+
+use crate::observe::Event;
+use crate::observe::health::{Health, HealthChange};
+use crate::plan::SupervisionPlan;
+use crate::support::lock::lock;
+use crate::support::log;
+
+type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+
+/// The observers of a node.
+#[derive(Default)]
+pub(crate) struct Observers {
+    observers: Vec<Observer>,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    health: Health,
+    /// Has the state of the node.
+    line: Option<Line<NodeValue>>,
+    /// Changes that the observers do not know yet.
+    pending: VecDeque<HealthChange>,
+    /// A thread notifies the observers of changes, and does so until none is pending.
+    is_notifying: bool,
+}
+
+impl Observers {
+    pub(crate) fn add(&mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) {
+        self.observers.push(Box::new(observer));
+    }
+
+    /// The node starts with these services, and with supervisors of some of them. The line gets
+    /// the state of its health.
+    pub(crate) fn expect(
+        &self,
+        services: &[&str],
+        supervision: &SupervisionPlan,
+        line: Line<NodeValue>,
+    ) {
+        let mut health = Health::new(services.iter().copied());
+        for supervisor in &supervision.supervisors {
+            health = health.with_supervisor(&supervisor.name, supervisor.services.clone());
+        }
+        line.set(NodeValue::State, health.node() as u64);
+        let mut watched = lock(&self.watched);
+        watched.health = health;
+        watched.line = Some(line);
+    }
+
+    /// The health after all events until now.
+    pub(crate) fn health(&self) -> Health {
+        lock(&self.watched).health.clone()
+    }
+
+    /// Calls all observers, in their order: with the event, and with the changes of health that it
+    /// makes, unless another thread does so now. A panic of an observer is logged.
+    pub(crate) fn notify(&self, event: &Event<'_>) {
+        let mut watched = lock(&self.watched);
+        let changes = watched.health.changes(event);
+        let of_node = changes.iter().rfind(|change| change.service.is_none());
+        if let (Some(line), Some(change)) = (&watched.line, of_node) {
+            line.set(NodeValue::State, change.now as u64);
+        }
+        if !self.observers.is_empty() {
+            watched.pending.extend(changes);
+        }
+        drop(watched);
+        self.call(event);
+        self.notify_changes();
+    }
+
+    /// Notifies the observers of changes of health, one after the other.
+    fn notify_changes(&self) {
+        let mut watched = lock(&self.watched);
+        if watched.is_notifying {
+            return;
+        }
+        watched.is_notifying = true;
+        while let Some(HealthChange { service, before, now }) = watched.pending.pop_front() {
+            // Not under the lock: an observer may read the health.
+            drop(watched);
+            self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
+            watched = lock(&self.watched);
+        }
+        watched.is_notifying = false;
+    }
+
+    fn call(&self, event: &Event<'_>) {
+        for observer in &self.observers {
+            if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {
+                log::error!(?event, "an observer of the node panicked at this event");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} observers", self.observers.len())
+    }
+}

@@ -1,0 +1,376 @@
+//! The children of a [`Tree`] as tasks.
+//!
+//! [`Supervision`] is a tree behind a lock; each of its children is a [`Member`], which the task of
+//! the child owns. A loop over a member is all that a kind of child needs:
+//!
+//! ```text
+//! let mut member = supervision.add(parent, spec, now)?;
+//! loop {
+//!     match member.turn(&clock, &timer).await {        // its place in the order, and the pause
+//!         Turn::Begin => {}
+//!         Turn::End(why) => break,                     // its supervisor has ended
+//!     }
+//!     let end = poll_fn(|cx| {
+//!         if member.poll_stop(&mut waker, cx).is_ready() {   // before each poll of the run
+//!             return Poll::Ready(RunEnd::Stopped);     // drop the run, and `self` with it
+//!         }
+//!         let end = run.poll(cx);                      // Returned, Failed, FailedForGood, Asked
+//!         if has_started { member.started() }          // once: the next sibling starts
+//!         end
+//!     }).await;
+//!     match member.ended(end, moment) {
+//!         Verdict::Restart { at } | Verdict::Wait => continue,   // `turn` waits for either
+//!         Verdict::End(why) => break,
+//!     }
+//! }
+//! ```
+//!
+//! A run that was stopped is dropped at an await point, in the middle of its work: its `self` is in
+//! no defined state, and the next run gets a new one. Its messages in flight belong to the mailbox
+//! or the subscriptions, which outlive the run. Dropping a member says to the tree that its task is
+//! gone. Nothing here is on the path of a message: `poll_stop` is one load a poll, and children of
+//! the root, which nobody stops, need not call it.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mycelium_executor::{Executor, SendFuture};
+
+use super::tree::{
+    AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Tree,
+    Why,
+};
+use crate::observe::health_state::HealthState;
+use crate::support::lock::lock;
+
+/// A tree of supervisors, and the tasks of its children.
+pub(crate) struct Supervision {
+    supervised: Mutex<Supervised>,
+    drains: AtomicBool,
+}
+
+struct Supervised {
+    tree: Tree,
+    /// Those of the children, by the index of their ids.
+    signals: Vec<Option<Arc<Signal>>>,
+    /// The time of the last event, for members that are dropped.
+    last: Moment,
+}
+
+/// How the tree reaches the task of a child.
+#[derive(Default)]
+struct Signal {
+    /// The current run should end.
+    stops: AtomicBool,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Why the child has ended permanently.
+    end: Option<Box<Why>>,
+    /// It stays when it is used: a wake may be late, and find the waker that the next run has
+    /// registered.
+    waker: Option<Waker>,
+}
+
+impl Supervision {
+    /// A tree without children.
+    pub(crate) fn new(at_top: AtTop) -> Arc<Supervision> {
+        let (tree, last) = (Tree::new(at_top), Moment::default());
+        let supervised = Mutex::new(Supervised { tree, signals: Vec::new(), last });
+        Arc::new(Supervision { supervised, drains: AtomicBool::new(false) })
+    }
+
+    /// See [`Tree::root`].
+    pub(crate) fn root(&self) -> SupervisorId {
+        lock(&self.supervised).tree.root()
+    }
+
+    /// See [`Tree::reserve`].
+    pub(crate) fn reserve(&self, children: usize) {
+        let mut supervised = lock(&self.supervised);
+        supervised.tree.reserve(children);
+        supervised.signals.reserve_exact(children);
+    }
+
+    /// See [`Tree::add_supervisor`].
+    pub(crate) fn add_supervisor(
+        &self,
+        parent: SupervisorId,
+        spec: SupervisorSpec,
+    ) -> Option<SupervisorId> {
+        lock(&self.supervised).tree.add_supervisor(parent, spec)
+    }
+
+    /// See [`Tree::start`].
+    pub(crate) fn start(&self, supervisor: SupervisorId, now: Duration) {
+        self.change(|it| it.tree.start(supervisor, now));
+    }
+
+    /// Adds a child: see [`Tree::add_child`].
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        parent: SupervisorId,
+        spec: ChildSpec,
+        now: Duration,
+    ) -> Option<Member> {
+        let signal = Arc::<Signal>::default();
+        let child = self.change(|it| {
+            let child = it.tree.add_child(parent, spec, now)?;
+            if it.signals.len() <= child.index() {
+                it.signals.resize_with(child.index() + 1, || None);
+            }
+            it.signals[child.index()] = Some(signal.clone());
+            Some(child)
+        })?;
+        let (supervision, is_alone) = (self.clone(), parent == self.root());
+        Some(Member { supervision, child, signal, is_alone, has_ended: false })
+    }
+
+    /// See [`Tree::health`].
+    pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
+        lock(&self.supervised).tree.health(supervisor)
+    }
+
+    /// See [`Tree::stop`].
+    pub(crate) fn stop(&self, supervisor: SupervisorId, moment: Moment) {
+        self.change(|it| it.tree.stop(supervisor, moment));
+    }
+
+    /// See [`Tree::drain`]. Further calls cost a load.
+    pub(crate) fn drain(&self, now: Duration) {
+        if !self.drains.load(Ordering::Acquire) {
+            self.change(|it| it.tree.drain(now));
+            self.drains.store(true, Ordering::Release);
+        }
+    }
+
+    /// Changes the tree, and wakes the children that the change concerns.
+    fn change<R>(&self, change: impl FnOnce(&mut Supervised) -> R) -> R {
+        let mut supervised = lock(&self.supervised);
+        let result = change(&mut supervised);
+        let mut concerned = Vec::new();
+        while let Some(command) = supervised.tree.next_command() {
+            let (Command::Start { child, .. }
+            | Command::Stop { child }
+            | Command::End { child, .. }) = command;
+            let Some(place) = supervised.signals.get_mut(child.index()) else { continue };
+            let Some(signal) = place.clone() else { continue };
+            match command {
+                Command::Start { .. } => {}
+                Command::Stop { .. } => signal.stops.store(true, Ordering::Release),
+                Command::End { why, .. } => {
+                    *place = None;
+                    lock(&signal.told).end = Some(Box::new(why));
+                }
+            }
+            concerned.push(signal);
+        }
+        // Not under the lock: a waker may poll its task at once.
+        drop(supervised);
+        concerned.iter().for_each(|signal| signal.wake());
+        result
+    }
+}
+
+impl Signal {
+    fn register(&self, waker: &Waker) {
+        let registered = &mut lock(&self.told).waker;
+        if registered.as_ref().is_none_or(|it| !it.will_wake(waker)) {
+            *registered = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.told).waker.clone();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Why the child has ended.
+    fn take_end(&self) -> Why {
+        lock(&self.told).end.take().map_or(Why::SupervisorEnded, |why| *why)
+    }
+}
+
+/// What a child does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It begins a run.
+    Begin,
+    /// It has ended permanently.
+    End(Why),
+}
+
+/// The consequence of the end of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Another run, at this time or later: others may stop and start first.
+    Restart { at: Duration },
+    /// Another run, when its supervisor is restarted.
+    Wait,
+    /// It has ended permanently.
+    End(Why),
+}
+
+/// A child of a tree, for its task.
+pub(crate) struct Member {
+    supervision: Arc<Supervision>,
+    child: ChildId,
+    signal: Arc<Signal>,
+    is_alone: bool,
+    has_ended: bool,
+}
+
+/// The waker by which the tree wakes the task of a run.
+#[derive(Default)]
+pub(crate) struct StopWaker(Option<Waker>);
+
+impl Member {
+    /// Whether it is a child of the root: nobody stops it, and nobody waits until it has started.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// Waits until the child begins a run, or has ended permanently: for its place in the order,
+    /// and for the pause. `clock` has the time of the tree, `timer` is the executor of the task.
+    pub(crate) async fn turn(&mut self, clock: &dyn Executor, timer: &dyn Executor) -> Turn {
+        let mut pause: Option<(Duration, SendFuture<()>)> = None;
+        poll_fn(|context| {
+            self.signal.register(context.waker());
+            loop {
+                let mut supervised = lock(&self.supervision.supervised);
+                let at = match supervised.tree.state(self.child) {
+                    Some(State::Told { at }) => at,
+                    Some(State::Waiting | State::Starting | State::Running | State::Stopping) => {
+                        pause = None;
+                        return Poll::Pending;
+                    }
+                    None => break,
+                };
+                let now = clock.now();
+                if supervised.tree.begin(self.child, now) {
+                    self.signal.stops.store(false, Ordering::Relaxed);
+                    return Poll::Ready(Turn::Begin);
+                }
+                drop(supervised);
+                if pause.as_ref().is_none_or(|(until, _)| *until != at) {
+                    let wake = timer.now().saturating_add(at.saturating_sub(now));
+                    pause = Some((at, timer.sleep_until(wake)));
+                }
+                let Some((_, timer)) = &mut pause else { return Poll::Pending };
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                // The two clocks may differ a little.
+                pause = None;
+            }
+            self.has_ended = true;
+            Poll::Ready(Turn::End(self.signal.take_end()))
+        })
+        .await
+    }
+
+    /// The run has started: the next child may start.
+    pub(crate) fn started(&self) {
+        self.supervision.change(|it| it.tree.started(self.child));
+    }
+
+    /// Ready when the current run should end. `registered` is that of the run: a poll with the same
+    /// waker costs a load.
+    #[inline]
+    pub(crate) fn poll_stop(&self, registered: &mut StopWaker, context: &Context<'_>) -> Poll<()> {
+        if registered.0.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            registered.0 = Some(context.waker().clone());
+            self.signal.register(context.waker());
+        }
+        match self.signal.stops.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// The run has ended.
+    pub(crate) fn ended(&mut self, end: RunEnd, moment: Moment) -> Verdict {
+        let (lives, at) = self.supervision.change(|it| {
+            it.last = moment;
+            it.tree.ended(self.child, end, moment);
+            (it.tree.state(self.child).is_some(), it.tree.restarts_at(self.child))
+        });
+        match at {
+            _ if !lives => {
+                self.has_ended = true;
+                Verdict::End(self.signal.take_end())
+            }
+            Some(at) => Verdict::Restart { at },
+            None => Verdict::Wait,
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // The waker has the task, and the task has this.
+        lock(&self.signal.told).waker = None;
+        if !self.has_ended {
+            self.supervision.change(|it| {
+                let last = it.last;
+                it.tree.forget(self.child, last);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+    use crate::supervise::strategy::Strategy;
+
+    /// Counts wakes.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The command of a start is given, then its task runs for another reason, and then its wake
+    /// comes: it must not use up that of the stop.
+    #[test]
+    fn a_wake_that_is_late_leaves_the_waker_for_the_stop() {
+        let supervision = Supervision::new(AtTop::Stop);
+        let (name, strategy) = ("top".into(), Strategy::OneForAll);
+        let spec = SupervisorSpec { name, strategy, restart: Default::default() };
+        let top = supervision.add_supervisor(supervision.root(), spec).expect("the root lives");
+        let mut members = [(); 2].map(|()| {
+            let member = supervision.add(top, ChildSpec::default(), Duration::ZERO);
+            member.expect("the top lives")
+        });
+        supervision.start(top, Duration::ZERO);
+        for member in &members {
+            assert!(lock(&supervision.supervised).tree.begin(member.child, Duration::ZERO));
+            member.started();
+        }
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(count.clone());
+        let (context, mut registered) = (Context::from_waker(&waker), StopWaker::default());
+        assert!(members[0].poll_stop(&mut registered, &context).is_pending());
+        members[0].signal.wake();
+        assert!(members[0].poll_stop(&mut registered, &context).is_pending());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(
+            members[1].ended(RunEnd::Failed, Moment::default()),
+            Verdict::Restart { at: Duration::from_millis(100) }
+        );
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        assert!(members[0].poll_stop(&mut registered, &context).is_ready());
+    }
+}

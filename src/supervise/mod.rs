@@ -1,0 +1,20 @@
+//! Keeps services and actors running: restarts them after errors and panics, alone or with others,
+//! with growing pauses, up to a limit. `execution` says where a service runs, and how it waits.
+//!
+//! Read in this order: `strategy` has the words, `setting` what programs and files say, `tree`
+//! decides who starts and stops when, `member` lets tasks be children of a tree, `panics` notes
+//! where one panicked. The plan says which services have which supervisor, and `service::runs` is
+//! the loop around the runs of a service.
+
+pub(crate) mod execution;
+mod failure;
+pub(crate) mod member;
+mod panics;
+mod setting;
+mod strategy;
+pub(crate) mod tree;
+
+pub(crate) use failure::Failure;
+pub(crate) use panics::{note_places, text_and_place, with_place};
+pub(crate) use setting::{RestartSetting, ServiceSetting, SupervisorSetting};
+pub use strategy::{Lifetime, NameError, Strategy};

@@ -1,0 +1,186 @@
+//! The model that the tree is tested against: `supervisor` of OTP, written after `supervisor.erl`
+//! and not after the tree. It handles one exit after the other, each to its end, as that does.
+//!
+//! Where Mycelium differs on purpose (`docs/supervision.md`), the model does, too: a transient
+//! child that ended well is deleted, and not kept for a later restart of its siblings.
+
+use std::time::Duration;
+
+use crate::supervise::strategy::{Lifetime, Strategy};
+
+/// The visible actions of a supervisor: which children it starts and terminates, in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Start(usize),
+    Terminate(usize),
+    /// The child is not in the list of children any more.
+    Delete(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) strategy: Strategy,
+    /// `intensity` and `period`.
+    pub(super) intensity: usize,
+    pub(super) period: Duration,
+    pub(super) children: Vec<Child>,
+    restarts: Vec<Duration>,
+}
+
+#[derive(Debug)]
+pub(super) enum Child {
+    Worker {
+        name: usize,
+        lifetime: Lifetime,
+        is_alive: bool,
+    },
+    /// Always permanent.
+    Supervisor(Supervisor),
+}
+
+/// How a child has exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    Normal,
+    Error,
+}
+
+/// What an exit means for the supervisor above.
+enum Handled {
+    /// It was handled here, or no worker has this name.
+    Here,
+    /// The supervisor has terminated its children and exits.
+    Shutdown,
+}
+
+impl Supervisor {
+    pub(super) fn new(strategy: Strategy, intensity: usize, period: Duration) -> Supervisor {
+        Supervisor { strategy, intensity, period, children: Vec::new(), restarts: Vec::new() }
+    }
+
+    /// `init_children`.
+    pub(super) fn start(&mut self, acts: &mut Vec<Act>) {
+        self.restarts.clear();
+        start_children(&mut self.children, acts);
+    }
+
+    /// The `'EXIT'` of a worker somewhere below. Returns whether the supervisor gave up.
+    pub(super) fn exit(
+        &mut self,
+        name: usize,
+        exit: Exit,
+        now: Duration,
+        acts: &mut Vec<Act>,
+    ) -> bool {
+        matches!(self.handle(name, exit, now, acts), Handled::Shutdown)
+    }
+
+    fn handle(&mut self, name: usize, exit: Exit, now: Duration, acts: &mut Vec<Act>) -> Handled {
+        for place in 0..self.children.len() {
+            match &mut self.children[place] {
+                Child::Worker { name: own, is_alive, .. } if *own == name => {
+                    *is_alive = false;
+                    return self.restart_child(place, exit, now, acts);
+                }
+                Child::Worker { .. } => {}
+                Child::Supervisor(below) => match below.handle(name, exit, now, acts) {
+                    Handled::Here => {}
+                    Handled::Shutdown => return self.restart_child(place, Exit::Error, now, acts),
+                },
+            }
+        }
+        Handled::Here
+    }
+
+    /// `restart_child/4` and `do_restart/3`.
+    fn restart_child(
+        &mut self,
+        place: usize,
+        exit: Exit,
+        now: Duration,
+        acts: &mut Vec<Act>,
+    ) -> Handled {
+        if let Child::Worker { name, lifetime, .. } = self.children[place] {
+            let is_deleted = match lifetime {
+                Lifetime::Permanent => false,
+                Lifetime::Transient => exit == Exit::Normal,
+                Lifetime::Temporary => true,
+            };
+            if is_deleted {
+                self.children.remove(place);
+                acts.push(Act::Delete(name));
+                return Handled::Here;
+            }
+        }
+        self.restart(place, now, acts)
+    }
+
+    /// `restart/2`, with `add_restart/1`.
+    fn restart(&mut self, place: usize, now: Duration, acts: &mut Vec<Act>) -> Handled {
+        self.restarts.retain(|at| now - *at <= self.period);
+        self.restarts.push(now);
+        if self.restarts.len() > self.intensity {
+            terminate_children(&mut self.children, acts);
+            return Handled::Shutdown;
+        }
+        match self.strategy {
+            Strategy::OneForOne => start_children(&mut self.children[place..=place], acts),
+            Strategy::RestForOne => {
+                let mut after = self.children.split_off(place);
+                terminate_children(&mut after, acts);
+                start_children(&mut after, acts);
+                self.children.append(&mut after);
+            }
+            Strategy::OneForAll => {
+                terminate_children(&mut self.children, acts);
+                start_children(&mut self.children, acts);
+            }
+        }
+        Handled::Here
+    }
+
+    /// The names of the workers below that are alive, in their order.
+    pub(super) fn alive(&self) -> Vec<usize> {
+        let mut alive = Vec::new();
+        for child in &self.children {
+            match child {
+                Child::Worker { name, is_alive, .. } => alive.extend(is_alive.then_some(*name)),
+                Child::Supervisor(below) => alive.extend(below.alive()),
+            }
+        }
+        alive
+    }
+}
+
+/// `start_children/2`: in their order.
+fn start_children(children: &mut [Child], acts: &mut Vec<Act>) {
+    for child in children {
+        match child {
+            Child::Worker { name, is_alive, .. } => {
+                if !std::mem::replace(is_alive, true) {
+                    acts.push(Act::Start(*name));
+                }
+            }
+            Child::Supervisor(below) => below.start(acts),
+        }
+    }
+}
+
+/// `terminate_children/2`: the last one first; temporary ones are deleted.
+pub(super) fn terminate_children(children: &mut Vec<Child>, acts: &mut Vec<Act>) {
+    for place in (0..children.len()).rev() {
+        match &mut children[place] {
+            Child::Worker { name, lifetime, is_alive } => {
+                let (name, lifetime) = (*name, *lifetime);
+                if std::mem::replace(is_alive, false) {
+                    acts.push(Act::Terminate(name));
+                    if lifetime == Lifetime::Temporary {
+                        children.remove(place);
+                        acts.push(Act::Delete(name));
+                    }
+                }
+            }
+            Child::Supervisor(below) => terminate_children(&mut below.children, acts),
+        }
+    }
+}

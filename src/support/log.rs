@@ -1,0 +1,287 @@
+//! Log lines of the runtime and of services, and `init`, which prints them with a good default.
+//!
+//! Lines go to `tracing`. A program that has never set a `tracing` subscriber still sees errors and
+//! warnings: `warn!` and `error!` then print one plain line to standard error. Without the feature
+//! `tracing` they always do, and `info!` and `debug!` are nothing. The first field of a line is its
+//! subject:
+//!
+//! ```text
+//! warn!(service = name, ?pause, %error, %code, "the service failed and will be restarted");
+//! mycelium: warning: service `Sum` failed and will be restarted (pause=120ms): no such file [M0054]
+//! ```
+//!
+//! Panic contract: no field and no broken standard error makes this module panic.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+
+use mycelium_core::Code;
+
+/// Logs a warning. Without a `tracing` subscriber it goes to standard error.
+macro_rules! warn_line {
+    ($($line:tt)+) => { $crate::support::log::line!(warn, "warning", $($line)+) };
+}
+
+/// Logs an error. Without a `tracing` subscriber it goes to standard error.
+macro_rules! error_line {
+    ($($line:tt)+) => { $crate::support::log::line!(error, "error", $($line)+) };
+}
+
+/// Logs what happens, for those who set a `tracing` subscriber.
+macro_rules! info_line {
+    ($($line:tt)+) => { $crate::support::log::quiet!(info, $($line)+) };
+}
+
+/// Logs details, for those who set a `tracing` subscriber.
+macro_rules! debug_line {
+    ($($line:tt)+) => { $crate::support::log::quiet!(debug, $($line)+) };
+}
+
+/// A line that is not printed without a `tracing` subscriber.
+macro_rules! quiet {
+    ($level:ident, $($line:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        ::tracing::$level!($($line)+);
+        // It uses the same values, and the compiler leaves it out.
+        #[cfg(not(feature = "tracing"))]
+        if false {
+            let mut plain = $crate::support::log::PlainLine::default();
+            $crate::support::log::fields!(plain, $($line)+);
+        }
+    }};
+}
+
+macro_rules! line {
+    ($level:ident, $name:literal, $($line:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        ::tracing::$level!($($line)+);
+        if !$crate::support::log::has_subscriber() {
+            let mut plain = $crate::support::log::PlainLine::default();
+            $crate::support::log::fields!(plain, $($line)+);
+            plain.print($name);
+        }
+    }};
+}
+
+/// Reads the fields of a line as `tracing` does: `key = value`, `%value` for `Display`, `?value`
+/// for `Debug`, a variable by its name, and a text at the end.
+macro_rules! fields {
+    ($plain:ident, $key:ident = % $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{}", $value));
+        $crate::support::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, $key:ident = ? $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{:?}", $value));
+        $crate::support::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, $key:ident = $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{}", $value));
+        $crate::support::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, % $key:ident, $($rest:tt)+) => {
+        $crate::support::log::fields!($plain, $key = % $key, $($rest)+);
+    };
+    ($plain:ident, ? $key:ident, $($rest:tt)+) => {
+        $crate::support::log::fields!($plain, $key = ? $key, $($rest)+);
+    };
+    ($plain:ident, $key:ident, $($rest:tt)+) => {
+        $crate::support::log::fields!($plain, $key = $key, $($rest)+);
+    };
+    ($plain:ident, $($text:tt)+) => {
+        $plain.text(format_args!($($text)+));
+    };
+}
+
+// `warn` itself is the name of an attribute, too.
+pub(crate) use {
+    debug_line as debug, error_line as error, fields, info_line as info, line, quiet,
+    warn_line as warn,
+};
+
+/// Whether the program has ever set a `tracing` subscriber.
+pub(crate) fn has_subscriber() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::dispatcher::has_been_set();
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
+/// A log line without a subscriber.
+#[derive(Debug, Default)]
+pub(crate) struct PlainLine {
+    /// The first field: its key, and its value.
+    subject: Option<(&'static str, String)>,
+    /// What went wrong: the field `error`.
+    error: Option<String>,
+    /// The code of an error whose text does not end with it: the field `code`.
+    code: Option<String>,
+    /// The other fields, as `key=value`.
+    details: Vec<String>,
+    text: String,
+}
+
+impl PlainLine {
+    pub(crate) fn field(&mut self, key: &'static str, value: fmt::Arguments<'_>) {
+        let value = shown(value);
+        match key {
+            "error" => self.error = Some(value),
+            "code" => self.code = Some(value),
+            _ if self.subject.is_none() => self.subject = Some((key, value)),
+            // No details, or the node of a service: without a subscriber there is hardly a second.
+            "node" => {}
+            _ if value == "()" => {}
+            _ => self.details.push(format!("{key}={value}")),
+        }
+    }
+
+    pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {
+        self.text = shown(text);
+    }
+
+    /// Prints the line. If standard error is closed, the line is lost.
+    pub(crate) fn print(&self, level: &str) {
+        let line = format!("mycelium: {level}: {}\n", single_line(&self.to_string()));
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+impl fmt::Display for PlainLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &*self.text;
+        match &self.subject {
+            Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
+            Some((key, value)) => {
+                let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
+                // A name there is that of another one.
+                let predicate =
+                    predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
+                match predicate {
+                    Some(predicate) => write!(f, "{key} `{value}`{predicate}")?,
+                    None => write!(f, "{key} `{value}`: {text}")?,
+                }
+            }
+            None => f.write_str(text)?,
+        }
+        if !self.details.is_empty() {
+            write!(f, " ({})", self.details.join(", "))?;
+        }
+        let error = self.error.as_deref().unwrap_or_default();
+        if !error.is_empty() {
+            write!(f, ": {error}")?;
+        }
+        match &self.code {
+            Some(code) if Code::at_end(error).is_none() => write!(f, " [{code}]"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value as text. If its `Display` fails, what it has written is shown.
+fn shown(value: fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    let _ = text.write_fmt(value);
+    text
+}
+
+/// A text without control characters: names and errors can come from elsewhere, and must not write
+/// lines of their own.
+fn single_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => line.extend(letter.escape_debug()),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Prints log lines to standard error: those of level `info` and above, or those that the
+/// environment variable `RUST_LOG` selects (`RUST_LOG=warn`, `RUST_LOG=mycelium=debug`). Colours
+/// are used on a terminal only.
+///
+/// It sets a `tracing` subscriber. Returns `false`, and changes nothing, if the program has set one
+/// already, so a second call is harmless. Programs that need more set a subscriber of their own.
+/// Needs the feature `logs`.
+///
+/// ```
+/// assert!(mycelium::init(), "the first subscriber of this program");
+/// assert!(!mycelium::init(), "there is one");
+/// ```
+#[cfg(feature = "logs")]
+pub fn init() -> bool {
+    use std::io::IsTerminal;
+
+    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init().is_ok()
+}
+
+/// As [`init`], but each line is an object of JSON: `timestamp`, `level`, `target`, `message`, and
+/// the fields of the line. Lines of services have `node` and `service`, and while a delivery with a
+/// trace is handled also `trace_id`, `span_id` and `sequence`
+/// ([`Context::info`](crate::Context::info)), so that the lines of one trace are found by its id,
+/// in the logs of all processes. Needs the feature `json-logs`.
+///
+/// ```
+/// assert!(mycelium::init_json(), "the first subscriber of this program");
+/// assert!(!mycelium::init_json(), "there is one");
+/// ```
+#[cfg(feature = "json-logs")]
+pub fn init_json() -> bool {
+    let format = tracing_subscriber::fmt().with_env_filter(filter());
+    let format = format.json().flatten_event(true).with_current_span(false).with_span_list(false);
+    format.with_writer(io::stderr).try_init().is_ok()
+}
+
+/// The levels of `RUST_LOG`, or `info` and above.
+#[cfg(feature = "logs")]
+fn filter() -> tracing_subscriber::EnvFilter {
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::LevelFilter;
+
+    EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::PlainLine;
+
+    /// The line that the arguments of a log macro make.
+    macro_rules! shown {
+        ($($line:tt)+) => {{
+            let mut plain = PlainLine::default();
+            super::fields!(plain, $($line)+);
+            plain.to_string()
+        }};
+    }
+
+    #[test]
+    fn a_line_has_its_subject_first_and_its_error_last() {
+        let (name, error, pause) = ("Sum", "no such file", Duration::from_millis(120));
+        assert_eq!(
+            shown!(service = name, %error, ?pause, "the service failed and will be restarted"),
+            "service `Sum` failed and will be restarted (pause=120ms): no such file"
+        );
+        let code = "M0054";
+        assert_eq!(
+            shown!(service = name, %error, %code, "the service failed"),
+            "service `Sum` failed: no such file [M0054]"
+        );
+        let error = "no such file [M0101]";
+        assert_eq!(
+            shown!(service = name, %code, %error, "the service failed"),
+            "service `Sum` failed: no such file [M0101]"
+        );
+        assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(
+            super::single_line("a\nmycelium: error: b\u{1b}[1m ü"),
+            "a\\nmycelium: error: b\\u{1b}[1m ü"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The members of the bundle that this process belongs to: which process runs which member, and
+//! which members will not run again.
+//!
+//! The launcher reports this through a pipe ([`end_with_launcher`](crate::end_with_launcher) reads
+//! it), and [`MEMBERS`] keeps it for all nodes of the process. In a process without a launcher it
+//! stays empty.
+
+#![cfg_attr(
+    not(any(unix, test)),
+    expect(dead_code, reason = "only a launcher sets states, and bundles are for Unix")
+)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::support::lock::lock;
+
+pub(crate) use mycelium_bundle::protocol::MemberState;
+
+/// The most members that are remembered.
+const MOST: usize = 4096;
+
+/// The members of this process's bundle.
+pub(crate) static MEMBERS: Members = Members::new();
+
+/// The states of all members, and the callbacks for changes.
+pub(crate) struct Members(Mutex<Registry>);
+
+struct Registry {
+    states: BTreeMap<String, MemberState>,
+    watchers: Vec<(u64, Watcher)>,
+    next: u64,
+}
+
+type Watcher = Arc<Mutex<dyn FnMut(&str, MemberState) + Send>>;
+
+impl Members {
+    pub(crate) const fn new() -> Members {
+        Members(Mutex::new(Registry { states: BTreeMap::new(), watchers: Vec::new(), next: 0 }))
+    }
+
+    /// The state of a member. `None` if the launcher has not named it: there is no launcher, or the
+    /// node is not in the bundle.
+    pub(crate) fn state(&self, member: &str) -> Option<MemberState> {
+        lock(&self.0).states.get(member).copied()
+    }
+
+    /// Calls `watcher` with each state now and after each change, until the result is dropped. The
+    /// last call for a member has its latest state. A state that was replaced meanwhile may be left
+    /// out, and the latest may be passed twice. One thread at a time calls the watcher.
+    pub(crate) fn watch(
+        &'static self,
+        watcher: impl FnMut(&str, MemberState) + Send + 'static,
+    ) -> Watch {
+        let watcher: Watcher = Arc::new(Mutex::new(watcher));
+        let mut registry = lock(&self.0);
+        let (id, states) = (registry.next, registry.states.clone());
+        registry.next += 1;
+        registry.watchers.push((id, watcher.clone()));
+        // A watcher may drop a `Watch`, which takes the lock.
+        drop(registry);
+        states.keys().for_each(|member| self.notify(member, &watcher));
+        Watch { members: self, id }
+    }
+
+    /// Stores the state of a member and calls the watchers. Returns false if it is a
+    /// new name and the limit of names is reached.
+    pub(crate) fn set(&self, member: &str, state: MemberState) -> bool {
+        let mut registry = lock(&self.0);
+        let before = registry.states.get(member).copied();
+        if before.is_some_and(|before| before.is_final() || before == state) {
+            return true;
+        }
+        if before.is_none() && registry.states.len() >= MOST {
+            return false;
+        }
+        registry.states.insert(member.to_owned(), state);
+        let watchers: Vec<Watcher> =
+            registry.watchers.iter().map(|(_, watcher)| watcher.clone()).collect();
+        drop(registry);
+        watchers.iter().for_each(|watcher| self.notify(member, watcher));
+        true
+    }
+
+    /// Reads the state under the watcher's lock, so that the last call has the latest state.
+    fn notify(&self, member: &str, watcher: &Watcher) {
+        let mut watcher = lock(watcher);
+        if let Some(state) = self.state(member) {
+            watcher(member, state);
+        }
+    }
+}
+
+/// Ends a watch when it is dropped.
+pub(crate) struct Watch {
+    members: &'static Members,
+    id: u64,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        lock(&self.members.0).watchers.retain(|(id, _)| *id != self.id);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members() -> &'static Members {
+        Box::leak(Box::new(Members::new()))
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let members = members();
+        for name in 0..MOST + 10 {
+            let has_room = members.set(&name.to_string(), MemberState::Running(1));
+            assert_eq!(has_room, name < MOST);
+        }
+        assert_eq!(lock(&members.0).states.len(), MOST);
+        assert_eq!(members.state("nobody"), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! The child tasks of one run of a service. They end with the run, and the run has ended when they
+//! have: what their publishers have sent counts as sent by the run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use event_listener::Event;
+
+use crate::support::latch::{Latch, until};
+
+/// The child tasks of one run.
+#[derive(Debug, Default)]
+pub(crate) struct RunTasks {
+    end: Latch,
+    live: AtomicUsize,
+    changed: Event,
+}
+
+impl RunTasks {
+    /// Adds a task; it has ended when the result is dropped.
+    pub(crate) fn add(self: &Arc<RunTasks>) -> LiveTask {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        LiveTask(self.clone())
+    }
+
+    /// Requests the end of all tasks.
+    pub(crate) fn end(&self) {
+        self.end.set();
+    }
+
+    /// Waits until all tasks have ended.
+    pub(crate) async fn ended(&self) {
+        until(&self.changed, || self.live.load(Ordering::Acquire) == 0).await;
+    }
+}
+
+/// A task that has not ended.
+pub(crate) struct LiveTask(Arc<RunTasks>);
+
+impl LiveTask {
+    /// Waits until the tasks should end.
+    pub(crate) async fn end_requested(&self) {
+        self.0.end.wait().await;
+    }
+}
+
+impl Drop for LiveTask {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Release);
+        self.0.changed.notify(usize::MAX);
+    }
+}
