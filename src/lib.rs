@@ -490,6 +490,13 @@ pub use inbox::request::{Asked, Mismatch, PendingReply, RequestError, Requester,
 pub use node::builder::{Builder, Supervisor};
 #[cfg(feature = "topology")]
 pub use node::legacy::LegacyCodec;
+#[cfg(feature = "describe")]
+pub use node::overview::types::{
+    FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
+    MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
+    PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
+    TopicOverview,
+};
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
 pub use observe::health::{Health, HealthCause};
@@ -501,24 +508,17 @@ pub use observe::report::{
 pub use plan::dead_letter::DeadLetter;
 #[cfg(feature = "describe")]
 pub use plan::description::{Description, DescriptionError};
-#[cfg(feature = "describe")]
-pub use plan::overview::{
-    FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
-    MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
-    PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
-    TopicOverview,
-};
 pub use service::clock::{Clock, Interval, JoinHandle};
 pub use service::emit::Emit;
 pub use service::emit::batch::EmitBatch;
 pub use service::emit::traced::{EmitOptions, EmitWith};
 pub use service::emit::within::EmitWithin;
+pub use service::handlers::out::{Bus, Out, OutError};
+pub use service::handlers::routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::kept::Kept;
-pub use service::out::{Bus, Out, OutError};
 pub use service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
-pub use service::routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
 pub use service::{Context, Service};
 pub use supervise::execution::Execution;
 pub use supervise::{Lifetime, NameError, Strategy};
@@ -531,9 +531,7 @@ pub use support::log::init_json;
 #[cfg(feature = "topology")]
 pub use topology::Topology;
 #[cfg(feature = "topology")]
-pub use topology::options::TopologyOptions;
-#[cfg(feature = "topology")]
-pub use topology::{NodeCommand, TopologyFiles, TopologyPart};
+pub use topology::{NodeCommand, TopologyFiles, TopologyOptions, TopologyPart};
 pub use topology::{Problem, TopologyError};
 
 /// What the macros use. Not for other code: it changes without notice.
@@ -547,8 +545,8 @@ pub mod __private {
     pub use crate::inbox::request::{Answering, SlotPool};
     pub use crate::plan::{Port, Ports};
     pub use crate::service::Life;
+    pub use crate::service::handlers::routes::{claim, pass_on, pass_on_async};
     pub use crate::service::port::{AnyPublisher, RequestVisitor};
-    pub use crate::service::routes::{claim, pass_on, pass_on_async};
     pub use crate::service::supervise;
     pub use crate::service::wiring::Wiring;
     pub use crate::task::launch::{

@@ -1,31 +1,26 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `request_links` (which services carry requests to other nodes), `legacy_services` (which serve
-//! clients of the original system), `prepare` (a service is wired), `supervisors` (it gets its
-//! place in the tree), `placing` (it gets its executor or thread), `service_task` (what surrounds
-//! each poll), `driver` (it waits for the end) with `endless` (which subscriptions it ends),
-//! `watchdog`, `telemetry` (what it passes on of itself, as `telemetry_options` set it), and
-//! `running` (what the owner sees).
+//! `prepare` (a service is wired), `supervisors` (it gets its place in the tree), `placing` (it gets
+//! its executor or thread), `service_task` (what surrounds each poll), `driver` (it waits for the
+//! end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry` (what it passes on of
+//! itself), and `running` (what the owner sees).
+//!
+//! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
+//! `overview` builds the nodes of all programs for tools.
 
 pub(crate) mod builder;
 mod driver;
 mod endless;
-mod fast_handler_options;
 #[cfg(feature = "topology")]
 pub(crate) mod legacy;
-#[cfg(feature = "topology")]
-mod legacy_services;
 #[cfg(feature = "describe")]
-mod overview;
+pub(crate) mod overview;
 mod placing;
 mod prepare;
 pub(crate) mod remote;
-mod request_links;
 mod running;
 mod service_task;
 mod supervisors;
 mod telemetry;
-#[cfg(any(feature = "metrics", feature = "prometheus", feature = "facade", feature = "otlp"))]
-mod telemetry_options;
 pub(crate) mod traces;
 mod watchdog;
 

@@ -5,8 +5,7 @@
 //! which services end last, `settings` are the values of the topology, `supervision` says who
 //! supervises which service. Nothing asks the topology after the plan is made.
 //!
-//! `description` is what a program says of itself, and `overview` what tools print of the plans of
-//! all nodes. `dead_letter` is the message about a message that failed.
+//! `description` is what a program says of itself, `dead_letter` is the message about a message that failed.
 
 mod carriers;
 pub(crate) mod dead_letter;
@@ -16,8 +15,6 @@ pub(crate) mod description;
 mod flows;
 mod graph;
 mod memory;
-#[cfg(feature = "describe")]
-pub(crate) mod overview;
 mod peer_topics;
 mod ports;
 mod settings;

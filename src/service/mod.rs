@@ -1,25 +1,22 @@
 //! What a service is, and what it sees of its node: the trait that `#[service]` implements,
 //! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
-//! of slow readers, `handling` what it does with handlers), and [`Life`], which lasts from the first
+//! of slow readers, `handlers` what it does with handlers), and [`Life`], which lasts from the first
 //! start to the last end. `runs` is the loop around the runs of a service, `run` is one of them,
 //! `exit` tells the node of the last end.
 //!
 //! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
-//! service when its node starts. `out` and `routes` are handlers and what they emit.
+//! service when its node starts.
 
 mod backpressure;
 pub(crate) mod clock;
 pub(crate) mod emit;
 mod environment;
 pub(crate) mod exit;
-mod handling;
+pub(crate) mod handlers;
 pub(crate) mod kept;
-pub(crate) mod out;
 pub(crate) mod port;
-pub(crate) mod routes;
 mod run;
 mod runs;
-pub(crate) mod stall;
 pub(crate) mod wiring;
 
 use std::cell::Cell;

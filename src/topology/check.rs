@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::sections::NodeSection;
+use crate::topology::keys::sections::NodeSection;
 
 impl Topology {
     /// Checks the names of nodes: sockets have them in their paths, links and counters in their

@@ -7,8 +7,8 @@ use mycelium_transports::exchange::LinkConfig;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::link::LinkSection;
 use crate::observe::report::Carrier;
+use crate::topology::keys::link::LinkSection;
 
 /// The section that stands for all links.
 const DEFAULT: &str = "default";

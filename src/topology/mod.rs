@@ -1,66 +1,30 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
-//! subscriptions and links that differ from the defaults. `options` reads it, `include` its files
-//! (`files`: their texts, for others), `document` their tables and variables (`substitution`).
-//! `sections` has the keys, `values` their types, `check` compares names, `command`, `execution`,
-//! `socket`, `hosts`, `tls`, `telemetry`, `links`, `supervisors`, `actors`, `legacy` and `reach`
-//! answer questions about their keys, `requests` adds what requests between nodes need, `error` has
-//! the errors, `places` where in the file a setting is that an error is about, `parts` is the file
-//! as texts.
+//! subscriptions and links that differ from the defaults. `read` reads it, `keys` has its keys and
+//! their values, `nodes`, `links`, `legacy`, `subscription` and `requests` answer questions about
+//! them, `check` compares names. `error` has the errors, `places` where in the file a `setting` is
+//! that an error is about, `source` the texts.
 //!
 //! Without the feature `topology` nothing reads a file, and a topology has the defaults.
 //!
 //! A key, service or topic that the program does not know is an error with file, line and the
 //! expected value: nothing is ignored silently.
 
-mod actors;
-mod addresses;
 mod check;
-mod collectors;
-#[cfg(feature = "topology")]
-mod command;
-mod defaults;
-#[cfg(feature = "topology")]
-mod document;
 mod error;
-mod execution;
-mod features;
-#[cfg(feature = "topology")]
-mod files;
-mod hosts;
-#[cfg(feature = "topology")]
-mod include;
+pub(crate) mod keys;
 #[cfg(feature = "topology")]
 mod legacy;
 #[cfg(feature = "topology")]
 mod legacy_addresses;
-#[cfg(feature = "topology")]
-mod legacy_config;
-#[cfg(feature = "topology")]
-mod legacy_section;
-mod link;
 mod links;
-#[cfg(feature = "topology")]
-pub(crate) mod options;
-#[cfg(feature = "topology")]
-mod parts;
+mod nodes;
 mod places;
-mod policies;
 #[cfg(feature = "topology")]
-mod reach;
+mod read;
 mod requests;
-mod sections;
 mod setting;
-mod socket;
 mod source;
 mod subscription;
-#[cfg(feature = "topology")]
-mod substitution;
-mod supervisors;
-mod telemetry;
-mod telemetry_section;
-mod tls;
-mod topic;
-mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,29 +34,23 @@ use mycelium_transports::local::{OnStall, Threshold};
 
 use serde_spanned::Spanned;
 
-use defaults::{CAPACITY, MEMORY, SHUTDOWN};
-use sections::Sections;
+use keys::defaults::{CAPACITY, MEMORY, SHUTDOWN};
+use keys::sections::Sections;
+use keys::values::DeathLimit;
 use source::Source;
-use values::DeathLimit;
 
-#[cfg(feature = "topology")]
-pub use command::NodeCommand;
 pub use error::{Problem, TopologyError};
+#[cfg(feature = "topology")]
+pub(crate) use keys::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
+pub(crate) use keys::topic::check_topic;
 #[cfg(feature = "describe")]
-pub(crate) use execution::KINDS;
-#[cfg(feature = "describe")]
-pub(crate) use features::own_features;
+pub(crate) use nodes::{KINDS, own_features};
 #[cfg(feature = "topology")]
-pub use files::TopologyFiles;
-#[cfg(feature = "topology")]
-pub(crate) use legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
-#[cfg(feature = "topology")]
-pub use parts::TopologyPart;
+pub use nodes::{NodeCommand, ReachError};
 pub(crate) use places::Places;
 #[cfg(feature = "topology")]
-pub use reach::ReachError;
+pub use read::{TopologyFiles, TopologyOptions, TopologyPart};
 pub(crate) use setting::Setting;
-pub(crate) use topic::check_topic;
 
 /// The settings of a topology file. The default topology has all services in one node, default
 /// capacities, and loses no message.

@@ -4,8 +4,8 @@ use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::sections::TopicSection;
-use super::values::{Capacity, Delivery, Text};
+use crate::topology::keys::sections::TopicSection;
+use crate::topology::keys::values::{Capacity, Delivery, Text};
 
 impl Topology {
     /// Checks that a topic of requests has no key that is for other topics.

@@ -14,10 +14,10 @@ pub(super) struct Source {
 
 /// The text of a file, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileText {
+pub(crate) struct FileText {
     /// The path without links, and then the paths by which the file was found, which are absolute.
-    pub(super) paths: Vec<PathBuf>,
-    pub(super) text: String,
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) text: String,
 }
 
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
-use super::sections::SubscriptionSection;
+use crate::topology::keys::sections::SubscriptionSection;
 
 /// The number of keys of `latest`, if nothing else sets one.
 const KEYS: NonZeroU32 = NonZeroU32::new(1024).unwrap();

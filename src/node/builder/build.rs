@@ -10,9 +10,9 @@ use super::{Builder, Supervisor};
 use crate::error::{BuildError, SupervisorProblem};
 use crate::node::Node;
 #[cfg(feature = "topology")]
-use crate::node::legacy_services::LegacyService;
+use crate::node::builder::legacy_services::LegacyService;
+use crate::node::builder::request_links::{AddedService, actor_services};
 use crate::node::prepare::Registered;
-use crate::node::request_links::{AddedService, actor_services};
 use crate::observe::report::StartWarning;
 use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
 use crate::shared::Topics;

@@ -9,9 +9,9 @@ use mycelium_transports::local::{Schema, Span, SpanSink};
 
 use super::{Builder, Supervisor};
 use crate::node::Node;
+use crate::node::builder::request_links::RequestMessages;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
-use crate::node::request_links::RequestMessages;
 use crate::plan::Port;
 use crate::plan::description::Description;
 use crate::plan::description::form::{

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use mycelium_transports::local::OnStall;
 
 use crate::node::Node;
-use crate::observe::report::StartWarning;
-use crate::plan::overview::{
+use crate::node::overview::types::{
     FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
     MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewWarning, PortOverview,
     RequestOverview, RingOverview, ServiceOverview, SupervisorOverview, TopicOverview,
 };
+use crate::observe::report::StartWarning;
 use crate::plan::{BoundPort, BoundPorts, Plan, PlannedChild};
 use crate::topology::Topology;
 

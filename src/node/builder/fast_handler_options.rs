@@ -1,0 +1,79 @@
+//! The methods of the builder that add fast handlers.
+
+use mycelium_core::Message;
+
+#[cfg(doc)]
+use crate::Node;
+use crate::error::Result;
+use crate::node::builder::Builder;
+
+impl Builder {
+    /// Adds a fast handler: a function that runs with each message of a topic that this node
+    /// publishes, in the poll of its publisher, before any reader can see the message. It runs
+    /// once for each message, when that has a slot in the ring. An error or a panic takes the
+    /// message back: the emit returns it with [`Refusal::FastHandler`], and the next message gets
+    /// its slot and its sequence.
+    ///
+    /// Handlers of a topic run in the order in which they were added; the first error stops. They
+    /// run for services, their child tasks and [publishers outside](Node::publisher), on the
+    /// thread of each: so a handler must not wait, and what it shares needs a lock or atomics. The
+    /// [watchdog](Builder::watchdog) names one that does wait. A message from another node was
+    /// published there, so none runs here.
+    ///
+    /// ```
+    /// use mycelium::{Context, Error, Node, Refusal, Result, message, service};
+    ///
+    /// #[message(topic = "orders", id = 1)]
+    /// struct Order {
+    ///     size: u64,
+    /// }
+    ///
+    /// struct Trader;
+    ///
+    /// #[service(emits(Order))]
+    /// impl Trader {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.emit(Order { size: 100 }).await?;
+    ///         match ctx.emit(Order { size: 101 }).await {
+    ///             Err(error) if matches!(error.refusal, Refusal::FastHandler { .. }) => {
+    ///                 ctx.warn("too large", error.message.size);
+    ///                 Ok(())
+    ///             }
+    ///             result => Ok(result?),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let node = Node::builder("main")
+    ///     .service(|| Trader)
+    ///     .fast_handler("limit", |order: &Order| match order.size {
+    ///         0..=100 => Ok(()),
+    ///         size => Err(Error::msg(format!("{size} exceeds 100"))),
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), mycelium::BuildError>(())
+    /// ```
+    ///
+    /// [`Refusal::FastHandler`]: crate::Refusal::FastHandler
+    #[must_use]
+    pub fn fast_handler<M: Message>(
+        self,
+        name: &str,
+        handler: impl Fn(&M) -> Result<()> + Send + Sync + 'static,
+    ) -> Builder {
+        self.fast_handler_of(M::TOPIC, name, handler)
+    }
+
+    /// As [`fast_handler`](Builder::fast_handler), of the topic with this name: one to which ports
+    /// are bound.
+    #[must_use]
+    pub fn fast_handler_of<M: Message>(
+        mut self,
+        topic: &str,
+        name: &str,
+        handler: impl Fn(&M) -> Result<()> + Send + Sync + 'static,
+    ) -> Builder {
+        self.fast_handlers.add(topic, name, handler);
+        self
+    }
+}

@@ -1,0 +1,231 @@
+//! The services of listeners for clients of the original system. They are added when a node is
+//! built, from the sections `legacy` of the topology.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_transports::local::Schema;
+
+use crate::error::BuildError;
+use crate::node::legacy::LegacyCodec;
+use crate::node::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
+use crate::node::legacy::listener::Listener;
+use crate::node::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
+use crate::node::prepare::Registered;
+use crate::plan::BoundPorts;
+#[cfg(feature = "describe")]
+use crate::plan::{Port, Ports};
+use crate::service::port::HasPorts;
+use crate::topology::Topology;
+use crate::topology::{ListenerConfig, TypeConfig};
+
+/// The payloads of the program's message types in the original system.
+#[derive(Default)]
+pub(crate) struct LegacyCodecs(Vec<Box<dyn AnyCodec>>);
+
+/// The codec of any message type.
+trait AnyCodec: Send {
+    fn schema(&self) -> Schema;
+
+    /// Adds the way from clients to a hub, and returns what makes its service.
+    fn incoming(
+        &self,
+        hub: &mut Hub,
+        of: &TypeConfig,
+        origins: &Option<Arc<Origins>>,
+    ) -> MakeService;
+
+    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService;
+}
+
+/// The codec of a message of another process.
+#[cfg(feature = "describe")]
+struct DescribedCodec(Schema);
+
+#[cfg(feature = "describe")]
+impl DescribedCodec {
+    /// Makes a service with a port of this name.
+    fn service(ports: Ports) -> MakeService {
+        Box::new(|name, _| Registered::described(name, ports, false))
+    }
+
+    fn port(&self) -> Vec<Port> {
+        vec![Port::described("topic", false, false, self.0)]
+    }
+}
+
+#[cfg(feature = "describe")]
+impl AnyCodec for DescribedCodec {
+    fn schema(&self) -> Schema {
+        self.0
+    }
+
+    fn incoming(&self, _: &mut Hub, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+        DescribedCodec::service(Ports { emits: self.port(), ..Ports::default() })
+    }
+
+    fn outgoing(&self, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+        DescribedCodec::service(Ports { reads: self.port(), ..Ports::default() })
+    }
+}
+
+/// Makes a service of this name for a hub.
+type MakeService = Box<dyn FnOnce(&str, &Arc<Hub>) -> Registered>;
+
+impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
+    fn schema(&self) -> Schema {
+        Schema::of::<M>()
+    }
+
+    fn incoming(
+        &self,
+        hub: &mut Hub,
+        of: &TypeConfig,
+        origins: &Option<Arc<Origins>>,
+    ) -> MakeService {
+        let parts = IncomingParts::new(hub, of.id, self, origins);
+        Box::new(move |name, hub| {
+            let hub = hub.clone();
+            Registered::new(name, Incoming::<M>::ports(), move || parts.make(&hub))
+        })
+    }
+
+    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService {
+        let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
+        Box::new(move |name, hub| {
+            // It lives as long as the service, over all of its runs.
+            let guard = OutgoingGuard(hub.clone());
+            Registered::new(name, Outgoing::<M>::ports(), move || Outgoing {
+                hub: guard.0.clone(),
+                type_id,
+                codec: codec.clone(),
+                origins: origins.clone(),
+            })
+        })
+    }
+}
+
+/// A service to add, and the topic of its port, if it has one.
+pub(crate) struct LegacyService {
+    pub(crate) service: Registered,
+    pub(crate) topic: Option<String>,
+}
+
+impl LegacyCodecs {
+    /// Adds the codec of one type, in place of an earlier one.
+    pub(crate) fn add<M: Message>(&mut self, codec: LegacyCodec<M>) {
+        self.0.retain(|other| other.schema() != Schema::of::<M>());
+        self.0.push(Box::new(Arc::new(codec)));
+    }
+
+    /// Adds the codec of a message of another process, which is planned and never runs.
+    #[cfg(feature = "describe")]
+    pub(crate) fn add_described(&mut self, schema: Schema) {
+        self.0.push(Box::new(DescribedCodec(schema)));
+    }
+
+    /// The messages that have one.
+    #[cfg(feature = "describe")]
+    pub(crate) fn schemas(&self) -> impl Iterator<Item = Schema> {
+        self.0.iter().map(|codec| codec.schema())
+    }
+
+    /// The services of all listeners, and the hubs of those of `node`. The services are placed in
+    /// the topology. `bound` are the ports of all services of the program.
+    pub(crate) fn services(
+        &self,
+        node: &str,
+        topology: &mut Topology,
+        bound: &[(String, BoundPorts)],
+    ) -> Result<(Vec<LegacyService>, Vec<Arc<Hub>>), BuildError> {
+        let ports = bound.iter().flat_map(|(_, ports)| ports.all());
+        let topics: BTreeMap<&str, Schema> =
+            ports.map(|port| (&*port.topic, port.schema)).collect();
+        let (mut services, mut hubs) = (Vec::new(), Vec::new());
+        topology.check_legacy_addresses(node)?;
+        for config in topology.legacy_listeners() {
+            let is_own = config.node.as_deref().is_none_or(|there| there == node);
+            let there = config.node.clone().unwrap_or_else(|| node.to_owned());
+            // A node without a list runs all services of the program: its listeners are not those
+            // of other nodes.
+            if !is_own && !topology.lists_services(&there) {
+                continue;
+            }
+            let (hub, added) = self.listener(config, topology, &topics)?;
+            for added in &added {
+                topology.place_service(&there, &added.service.name);
+            }
+            services.extend(added);
+            hubs.extend(is_own.then_some(hub));
+        }
+        Ok((services, hubs))
+    }
+
+    /// The services of one listener.
+    fn listener(
+        &self,
+        config: ListenerConfig,
+        topology: &Topology,
+        topics: &BTreeMap<&str, Schema>,
+    ) -> Result<(Arc<Hub>, Vec<LegacyService>), BuildError> {
+        let listener = config.name.clone();
+        let mut hub = Hub::new(config.clone());
+        let mut made = Vec::new();
+        for of in &config.types {
+            let Some(schema) = topics.get(&*of.topic) else {
+                let known: Vec<&str> = topics.keys().copied().collect();
+                return Err(topology.unknown_legacy_topic(&listener, of, &known).into());
+            };
+            let Some(codec) = self.0.iter().find(|codec| codec.schema() == *schema) else {
+                return Err(topology.no_legacy_codec(&listener, of, schema.name()).into());
+            };
+            let origins = match is_returned(&config, &of.topic) {
+                true => Some(origins_of(&made, &of.topic)),
+                false => None,
+            };
+            if of.from_clients {
+                let make = codec.incoming(&mut hub, of, &origins);
+                let topic = of.topic.clone();
+                made.push(Made { kind: "in", topic, make, origins: origins.clone() });
+            }
+            if of.to_clients {
+                let make = codec.outgoing(of, &origins);
+                made.push(Made { kind: "out", topic: of.topic.clone(), make, origins });
+            }
+        }
+        let hub = Arc::new(hub);
+        let services = made.into_iter().map(|Made { kind, topic, make, .. }| {
+            let service = make(&format!("legacy:{listener}:{kind}:{topic}"), &hub);
+            LegacyService { service, topic: Some(topic) }
+        });
+        let mut services: Vec<LegacyService> = services.collect();
+        let guard = ListenerGuard(hub.clone());
+        let name = format!("legacy:{listener}");
+        let service =
+            Registered::new(&name, Listener::ports(), move || Listener { hub: guard.0.clone() });
+        services.push(LegacyService { service, topic: None });
+        Ok((hub, services))
+    }
+}
+
+/// A service of one type, before the hub is shared.
+struct Made {
+    kind: &'static str,
+    topic: String,
+    make: MakeService,
+    origins: Option<Arc<Origins>>,
+}
+
+/// Whether clients send and receive a topic: then both of its services know which client sent a
+/// message.
+fn is_returned(config: &ListenerConfig, topic: &str) -> bool {
+    let mut types = config.types.iter().filter(|of| of.topic == topic);
+    types.clone().any(|of| of.from_clients) && types.any(|of| of.to_clients)
+}
+
+/// What both services of a topic share.
+fn origins_of(made: &[Made], topic: &str) -> Arc<Origins> {
+    let other = made.iter().find(|made| made.topic == topic);
+    other.and_then(|made| made.origins.clone()).unwrap_or_default()
+}

@@ -1,0 +1,243 @@
+//! The services that carry requests between nodes. They are added when a node is built, from what
+//! the services declare and where the topology places them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mycelium_core::Request;
+#[cfg(feature = "describe")]
+use mycelium_transports::local::Schema;
+
+use crate::actor::{ActorCall, WatchCall, calls_topic, watches_topic};
+use crate::error::BuildError;
+use crate::node::prepare::Registered;
+use crate::node::remote::{ActorDesk, Client, Server, services, topics};
+use crate::plan::BoundPorts;
+#[cfg(feature = "describe")]
+use crate::plan::{Port, Ports};
+use crate::service::port::RequestVisitor;
+use crate::topology::{Setting, Topology, check_topic};
+
+/// Makes the two services of one request type.
+#[derive(Clone, Copy)]
+struct RequestLink {
+    /// The topic of its type. Requests of another topic come and go by ports that are bound to it.
+    own_topic: &'static str,
+    services: LinkServices,
+}
+
+#[derive(Clone, Copy)]
+enum LinkServices {
+    Typed {
+        /// Of a name, the node that answers, and the capacity of the topic.
+        client: fn(&str, &str, usize) -> Registered,
+        /// Of a name, the node that requests, and the capacity of the topic.
+        server: fn(&str, &str, usize) -> Registered,
+    },
+    /// Those of another process.
+    #[cfg(feature = "describe")]
+    Described(RequestMessages),
+}
+
+/// A request type, and the messages that carry it.
+#[cfg(feature = "describe")]
+#[derive(Clone, Copy)]
+pub(crate) struct RequestMessages {
+    pub(crate) request: Schema,
+    pub(crate) call: Schema,
+    pub(crate) answer: Schema,
+}
+
+/// Those of all request types that services declare, by topic.
+#[derive(Default)]
+pub(crate) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
+
+impl RequestVisitor for RequestLinks {
+    fn visit<Q: Request>(&mut self) {
+        self.0.entry(Q::TOPIC).or_insert(RequestLink::of::<Q>());
+    }
+}
+
+/// A service to add, and the topics of its ports.
+pub(crate) struct AddedService {
+    pub(crate) service: Registered,
+    pub(crate) bindings: Vec<(&'static str, String)>,
+}
+
+#[cfg(feature = "describe")]
+impl RequestLinks {
+    /// Adds a request type of another process.
+    pub(crate) fn add_described(&mut self, topic: &'static str, messages: RequestMessages) {
+        let services = LinkServices::Described(messages);
+        self.0.insert(topic, RequestLink { own_topic: topic, services });
+    }
+
+    /// The topic and the messages of each request type.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, RequestMessages)> {
+        self.0.iter().filter_map(|(topic, link)| {
+            let client = link.client("client", "peer", 2).ports;
+            let schema = |ports: &[Port]| Some(ports.first()?.schema());
+            let request = schema(&client.answers)?;
+            let (call, answer) = (schema(&client.emits)?, schema(&client.reads)?);
+            Some((*topic, RequestMessages { request, call, answer }))
+        })
+    }
+}
+
+impl RequestLinks {
+    /// The services for all requests that are answered in another node than they are made in. They
+    /// are placed in the topology. `bound` are the ports of all services.
+    pub(crate) fn services(
+        &self,
+        topology: &mut Topology,
+        bound: &[(String, BoundPorts)],
+    ) -> Result<Vec<AddedService>, BuildError> {
+        let ports: BTreeMap<&str, &BoundPorts> =
+            bound.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
+        let places: Vec<(String, Vec<String>)> = topology.places().map(owned).collect();
+        let mut added = Vec::new();
+        for (&topic, link) in &self.0 {
+            let nodes_with = |has: fn(&BoundPorts, &str) -> bool| -> BTreeSet<&str> {
+                let has = |name: &String| ports.get(name.as_str()).is_some_and(|it| has(it, topic));
+                let nodes = places.iter().filter(|(_, services)| services.iter().any(has));
+                nodes.map(|(node, _)| node.as_str()).collect()
+            };
+            let answering =
+                nodes_with(|ports, topic| ports.answers.iter().any(|port| *port.topic == *topic));
+            let requesting =
+                nodes_with(|ports, topic| ports.requests.iter().any(|port| *port.topic == *topic));
+            let mut answering = answering.into_iter();
+            let Some(there) = answering.next() else { continue };
+            if let Some(second) = answering.next() {
+                let answers = |name: &&String| {
+                    let ports = ports.get(name.as_str());
+                    ports.is_some_and(|it| it.answers.iter().any(|port| *port.topic == *topic))
+                };
+                let listed = places.iter().filter(|(node, _)| node == second);
+                let service = listed.flat_map(|(_, services)| services).find(answers);
+                let place = service.and_then(|it| topology.place_of(Setting::Service(it)));
+                let (first, second) = (there.to_owned(), second.to_owned());
+                let topic = topic.to_owned();
+                return Err(BuildError::Responders { topic, first, second, place });
+            }
+            topology.check_access(there, "reads", topic)?;
+            for node in requesting.into_iter().filter(|node| *node != there) {
+                topology.check_access(node, "writes", topic)?;
+                added.extend(link.services(topology, topic, node, there, false)?);
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// The services that carry requests to actors of other nodes, as the topology says. They are placed
+/// in it.
+pub(crate) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
+    let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
+    let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
+    let mut added = Vec::new();
+    for (there, nodes) in askers.iter().filter(|(_, nodes)| !nodes.is_empty()) {
+        let topics = [calls_topic(there), watches_topic(there)];
+        for (link, topic) in links.iter().zip(&topics) {
+            topology.check_access(there, "reads", topic)?;
+            for node in nodes {
+                topology.check_access(node, "writes", topic)?;
+                added.extend(link.services(topology, topic, node, there, true)?);
+            }
+        }
+        let name = format!("actors:{there}");
+        let mut service = Registered::carrying_requests(&name, ActorDesk::default);
+        service.ports = service.ports.bound_requests();
+        topology.place_service(there, &name);
+        let bindings = links.iter().map(|link| link.own_topic).zip(topics).collect();
+        added.push(AddedService { service, bindings });
+    }
+    Ok(added)
+}
+
+impl RequestLink {
+    fn of<Q: Request>() -> RequestLink {
+        RequestLink {
+            own_topic: Q::TOPIC,
+            services: LinkServices::Typed {
+                client: |name, peer, capacity| {
+                    let peer = peer.to_owned();
+                    Registered::carrying_requests(name, move || Client::<Q>::new(&peer, capacity))
+                },
+                server: |name, peer, capacity| {
+                    let peer = peer.to_owned();
+                    Registered::carrying_requests(name, move || Server::<Q>::new(&peer, capacity))
+                },
+            },
+        }
+    }
+
+    /// The client of this name for the node that answers.
+    fn client(&self, name: &str, peer: &str, capacity: usize) -> Registered {
+        match self.services {
+            LinkServices::Typed { client, .. } => client(name, peer, capacity),
+            #[cfg(feature = "describe")]
+            LinkServices::Described(messages) => {
+                let RequestMessages { request, call, answer } = messages;
+                let ports = Ports {
+                    reads: vec![Port::described("answers", false, true, answer)],
+                    emits: vec![Port::described("calls", false, true, call)],
+                    answers: vec![Port::described(self.own_topic, true, true, request)],
+                    requests: Vec::new(),
+                };
+                Registered::described(name, ports, false)
+            }
+        }
+    }
+
+    /// The server of this name for the node that requests.
+    fn server(&self, name: &str, peer: &str, capacity: usize) -> Registered {
+        match self.services {
+            LinkServices::Typed { server, .. } => server(name, peer, capacity),
+            #[cfg(feature = "describe")]
+            LinkServices::Described(messages) => {
+                let RequestMessages { request, call, answer } = messages;
+                let ports = Ports {
+                    reads: vec![Port::described("calls", false, true, call)],
+                    emits: vec![Port::described("answers", false, true, answer)],
+                    requests: vec![Port::described(self.own_topic, true, true, request)],
+                    answers: Vec::new(),
+                };
+                Registered::described(name, ports, false)
+            }
+        }
+    }
+
+    /// The services for the requests of `topic` that are made in `node` and answered in `there`.
+    fn services(
+        &self,
+        topology: &mut Topology,
+        topic: &str,
+        node: &str,
+        there: &str,
+        is_of_actors: bool,
+    ) -> Result<[AddedService; 2], BuildError> {
+        let (calls, answers) = topics(topic, node);
+        for topic in [&calls, &answers] {
+            check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
+        }
+        let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
+        topology.place_service(node, &client);
+        topology.place_service(there, &server);
+        topology.add_request_topic(&calls, topic, there, is_of_actors);
+        topology.add_request_topic(&answers, topic, node, is_of_actors);
+        let services =
+            [self.client(&client, there, capacity), self.server(&server, node, capacity)];
+        Ok(services.map(|mut service| {
+            let mut bindings = vec![("calls", calls.clone()), ("answers", answers.clone())];
+            if topic != self.own_topic {
+                service.ports = service.ports.bound_requests();
+                bindings.push((self.own_topic, topic.to_owned()));
+            }
+            AddedService { service, bindings }
+        }))
+    }
+}
+
+fn owned((node, services): (&str, Vec<&str>)) -> (String, Vec<String>) {
+    (node.to_owned(), services.into_iter().map(str::to_owned).collect())
+}

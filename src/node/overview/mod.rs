@@ -1,0 +1,282 @@
+//! The overview of a topology with its programs: the nodes of all programs are built as their
+//! starts build them, from the descriptions, and what their plans say is put together. `sketch`
+//! collects it from one node.
+
+mod sketch;
+pub(crate) mod types;
+
+use std::collections::BTreeMap;
+
+use super::builder::Builder;
+use crate::error::BuildError;
+use crate::node::overview::types::{NodeProgram, Overview, OverviewError};
+use crate::plan::description::Description;
+use crate::support::names::expected_instead_of;
+use crate::topology::{KINDS, Setting, Topology};
+use sketch::{Built, Sketch};
+
+impl Topology {
+    /// The nodes, topics and links of this topology, when these programs run its nodes. Each node
+    /// is built as its start builds it, from what its program describes: so an overview is there
+    /// if, and only if, the nodes can be built. Nothing runs, and nothing is bound or written.
+    /// Needs the feature `describe`.
+    ///
+    /// The names and layouts of messages in descriptions stay in memory until the process ends,
+    /// each distinct one once.
+    ///
+    /// ```
+    /// use mycelium::{Carrier, Context, Node, NodeProgram, Result, Topology, message, service};
+    ///
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     price: u64,
+    /// }
+    ///
+    /// struct Feed;
+    ///
+    /// #[service(emits(Tick))]
+    /// impl Feed {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         Ok(ctx.emit(Tick { price: 7 }).await?)
+    ///     }
+    /// }
+    ///
+    /// struct Keeper;
+    ///
+    /// #[service(reads(Tick))]
+    /// impl Keeper {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut ticks = ctx.subscribe::<Tick>()?;
+    ///         while ticks.recv().await.is_some() {}
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let topology = Topology::parse("app.toml", r#"
+    /// [node.feed]
+    /// services = ["Feed"]
+    /// [node.keeper]
+    /// services = ["Keeper"]
+    /// [link."feed-keeper"]
+    /// transport = "unix"
+    /// "#)?;
+    /// let description = Node::builder("any").service(|| Feed).service(|| Keeper).describe();
+    /// let of = |node| NodeProgram { node, program: "./app", description: &description };
+    /// let overview = topology.overview(&[of("feed"), of("keeper")]).unwrap();
+    /// let link = &overview.links[0];
+    /// assert_eq!((&*link.flows[0].topic, link.carrier), ("ticks", Carrier::UnixSocket));
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All that is wrong: nodes that could not be built, each error once; nodes without a program;
+    /// programs that contradict each other.
+    pub fn overview(&self, programs: &[NodeProgram<'_>]) -> Result<Overview, Vec<OverviewError>> {
+        let mut errors = self.unfit_programs(programs);
+        let mut built = Vec::new();
+        let mut failed = Vec::new();
+        for of in programs.iter().filter(|of| self.may_run(of.node)) {
+            match Builder::described(of.description, of.node, self.clone()).map(Builder::build) {
+                Ok(Ok(node)) => built.push(Built { of: *of, node }),
+                Ok(Err(error)) => failed.push((of, error)),
+                Err(problem) => errors
+                    .push(OverviewError::Description { program: of.program.to_owned(), problem }),
+            }
+        }
+        let of_all = built.is_empty() && errors.is_empty();
+        errors.extend(merged(failed, of_all));
+        errors.extend(built.iter().flat_map(unknown_executors));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Sketch::of(self, &built).overview())
+    }
+
+    /// Whether a node with this name can be built.
+    fn may_run(&self, node: &str) -> bool {
+        self.nodes().next().is_none() || self.nodes().any(|known| known == node)
+    }
+
+    /// What is wrong with the programs themselves.
+    fn unfit_programs(&self, programs: &[NodeProgram<'_>]) -> Vec<OverviewError> {
+        let is_given = |node: &str| programs.iter().any(|of| of.node == node);
+        let without = self.nodes().filter(|node| !is_given(node));
+        let without = without.map(|node| OverviewError::NoProgram { node: node.to_owned() });
+        let mut errors: Vec<OverviewError> = without.collect();
+        let unknown = programs.iter().filter(|of| !self.may_run(of.node));
+        errors.extend(unknown.map(|of| OverviewError::NoNode { node: of.node.to_owned() }));
+        let distinct = distinct(programs);
+        for of in &distinct {
+            if let Err(error) = self.check_features(&of.description.form.features) {
+                errors.push(OverviewError::Feature { program: of.program.to_owned(), error });
+            }
+        }
+        errors.extend(different_messages(&distinct));
+        errors.extend(self.different_ports(programs, &distinct));
+        errors
+    }
+
+    /// Services whose node knows other ports of them than the other nodes do.
+    fn different_ports(
+        &self,
+        programs: &[NodeProgram<'_>],
+        distinct: &[&NodeProgram<'_>],
+    ) -> Vec<OverviewError> {
+        let places = self
+            .places()
+            .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)));
+        let mut errors = Vec::new();
+        for (service, node) in places {
+            let Some(own) = programs.iter().find(|of| of.node == node) else { continue };
+            let Some(first) = ports(own.description, service) else { continue };
+            let others = distinct.iter().filter_map(|other| {
+                Some((other, ports(other.description, service).filter(|it| *it != first)?))
+            });
+            errors.extend(others.map(|(other, second)| OverviewError::Ports {
+                service: service.to_owned(),
+                node: node.to_owned(),
+                first: first.clone(),
+                first_program: own.program.to_owned(),
+                second,
+                second_program: other.program.to_owned(),
+            }));
+        }
+        errors
+    }
+}
+
+/// One of each description.
+fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>> {
+    let mut distinct = Vec::<&NodeProgram<'_>>::new();
+    for of in programs {
+        let is_known = |known: &&NodeProgram<'_>| {
+            std::ptr::eq(known.description, of.description) || known.description == of.description
+        };
+        if !distinct.iter().any(is_known) {
+            distinct.push(of);
+        }
+    }
+    distinct
+}
+
+/// Topics that carry different messages in two programs.
+fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
+    let mut topics = BTreeMap::<&str, (String, &str)>::new();
+    let mut errors = Vec::new();
+    for of in programs {
+        let form = &of.description.form;
+        let services = form.services.iter();
+        let ports = services
+            .flat_map(|it| it.reads.iter().chain(&it.emits).chain(&it.requests).chain(&it.answers));
+        let mut seen = BTreeMap::new();
+        for port in ports.filter(|port| !port.is_named) {
+            let Some(message) = form.messages.get(port.message) else { continue };
+            let (name, id) = (&message.layout.name, message.id);
+            let text = format!("`{name}` (id {id}, digest {})", message.digest);
+            // Two of one program are an error of its build.
+            seen.entry(port.key.as_str()).or_insert(text);
+        }
+        for (topic, second) in seen {
+            match topics.get(topic) {
+                Some((first, first_program)) if *first != second => {
+                    errors.push(OverviewError::Digests {
+                        topic: topic.to_owned(),
+                        first: first.clone(),
+                        first_program: (*first_program).to_owned(),
+                        second,
+                        second_program: of.program.to_owned(),
+                    });
+                }
+                Some(_) => {}
+                None => drop(topics.insert(topic, (second, of.program))),
+            }
+        }
+    }
+    errors
+}
+
+/// What a service reads and emits, if the program has it. Its messages are compared by topic.
+fn ports(description: &Description, service: &str) -> Option<String> {
+    let form = &description.form;
+    let service = form.services.iter().find(|it| it.name == service)?;
+    let kinds = [
+        ("reads", &service.reads),
+        ("emits", &service.emits),
+        ("requests", &service.requests),
+        ("answers", &service.answers),
+    ];
+    let kinds = kinds.iter().filter(|(_, ports)| !ports.is_empty()).map(|(kind, ports)| {
+        let names = ports.iter().map(|port| {
+            let message = form.messages.get(port.message);
+            let message = message.map_or("?", |message| &message.layout.name);
+            match port.is_named {
+                true => format!("{message} as {}", port.key),
+                false => port.key.clone(),
+            }
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        format!("{kind}({})", names.join(", "))
+    });
+    let kinds = kinds.collect::<Vec<_>>().join(" ");
+    Some(if kinds.is_empty() { "has no ports".to_owned() } else { format!("has {kinds}") })
+}
+
+/// The errors of nodes: those with one text are one. `of_all` says that no node could be built.
+fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<OverviewError> {
+    let mut texts = BTreeMap::<(String, &str), usize>::new();
+    let mut errors = Vec::<(Vec<String>, &str, BuildError)>::new();
+    for (of, error) in failed {
+        let place = *texts.entry((error.to_string(), of.program_name())).or_insert(errors.len());
+        match errors.get_mut(place) {
+            Some((nodes, ..)) => nodes.push(of.node.to_owned()),
+            None => errors.push((vec![of.node.to_owned()], of.program, error)),
+        }
+    }
+    let is_general = of_all && errors.len() == 1;
+    let errors = errors.into_iter().map(|(nodes, program, error)| OverviewError::Build {
+        nodes,
+        program: program.to_owned(),
+        is_general,
+        error,
+    });
+    errors.collect()
+}
+
+impl NodeProgram<'_> {
+    /// The program without its arguments: the same one may run several nodes.
+    fn program_name(&self) -> &str {
+        self.program.split(' ').next().unwrap_or_default()
+    }
+}
+
+/// Services of a node that name an executor that the node cannot have.
+fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
+    let (plan, form) = (&built.node.plan, &built.of.description.form);
+    let own = plan.settings.executor.as_deref();
+    let mut known: Vec<&str> = form.executors.iter().map(|it| it.name.as_str()).collect();
+    known.extend(own);
+    let services = built.node.services.iter().filter_map(|service| {
+        let executor = service.execution.executor.as_ref()?;
+        Some((&service.name, executor)).filter(|_| !known.contains(&executor.as_str()))
+    });
+    let errors = services.filter_map(|(service, executor)| {
+        // Without the key of the node it is known at the start alone.
+        let expected = match own {
+            Some(_) => expected_instead_of(executor, &known),
+            // It may have been started on an executor of this kind.
+            None if KINDS.contains(&&**executor) => return None,
+            None => {
+                format!("which the program does not add: {}", expected_instead_of(executor, &known))
+            }
+        };
+        let place = plan.places.of(Setting::Execution(service));
+        Some(OverviewError::Executor {
+            place: place.map(|place| format!("{place}: ")).unwrap_or_default(),
+            service: service.clone(),
+            executor: executor.clone(),
+            expected,
+        })
+    });
+    errors.collect()
+}

@@ -1,0 +1,262 @@
+//! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
+//! what all emits of a service share; `within` is an emit with a deadline, `traced` one with a
+//! trace of its own, `batch` one of many messages.
+
+pub(crate) mod batch;
+mod stall;
+pub(crate) mod traced;
+pub(crate) mod within;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mycelium_core::{Code, Message};
+use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
+use mycelium_transports::counters::{Line, ServiceValue};
+use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
+
+use crate::service::emit::stall::StallWatch;
+use crate::shared::Shared;
+use crate::support::log;
+
+/// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
+/// was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
+pub struct Emit<'c, M: Message> {
+    publisher: &'c mut Publisher<M>,
+    waits: &'c mut Waits,
+    message: M,
+    progress: Progress,
+}
+
+/// How far an emit is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Progress {
+    New,
+    Waiting,
+    /// The service should end.
+    Refused,
+}
+
+impl<'c, M: Message> Emit<'c, M> {
+    #[inline]
+    pub(crate) fn new(
+        publisher: &'c mut Publisher<M>,
+        waits: &'c mut Waits,
+        message: M,
+        is_refused: bool,
+    ) -> Emit<'c, M> {
+        let progress = if is_refused { Progress::Refused } else { Progress::New };
+        Emit { publisher, waits, message, progress }
+    }
+
+    /// As its poll, without the message in the error.
+    // The error, which has the message, is made by the outermost frame alone.
+    #[inline]
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.progress == Progress::New {
+            match self.publisher.poll_try_emit(context, &self.message) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_slow(context)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Emit { publisher, waits, message, progress } = self;
+        match progress {
+            Progress::Refused if waits.yields() => {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Progress::Refused => return Poll::Ready(Err(Refusal::ShuttingDown)),
+            Progress::New => {
+                *progress = Progress::Waiting;
+                waits.begin();
+            }
+            Progress::Waiting => {}
+        }
+        let poll = publisher.poll_emit_ref(context, message);
+        if poll.is_pending() {
+            if waits.poll_shutdown(context).is_ready() {
+                return Poll::Ready(Err(Refusal::ShuttingDown));
+            }
+            waits.watch_room(context, "emit", publisher.topic(), || publisher.blocked_by());
+        }
+        poll
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
+        let topic = self.publisher.topic().clone();
+        Poll::Ready(Err(EmitError::new(topic, self.message, refusal)))
+    }
+}
+
+/// The result of an emit that has sent the message.
+#[inline]
+fn sent<M>() -> Poll<Result<(), EmitError<M>>> {
+    Poll::Ready(Ok(()))
+}
+
+/// Nothing in it is pinned.
+impl<M: Message> Unpin for Emit<'_, M> {}
+
+impl<M: Message> Future for Emit<'_, M> {
+    type Output = Result<(), EmitError<M>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.poll_sent(context) {
+            Poll::Ready(Ok(())) => sent(),
+            Poll::Ready(Err(refusal)) => this.refused(refusal),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Emit<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.publisher.topic();
+        f.debug_struct("Emit").field("topic", topic).field("progress", &self.progress).finish()
+    }
+}
+
+/// What the waits of a service need. One set is enough, because a service waits for one emit at a
+/// time.
+pub(crate) struct Waits {
+    pub(crate) service: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    /// The service's counters: supervision and these waits are one task.
+    pub(crate) line: Line<ServiceValue>,
+    /// The executor of the thread where the service runs.
+    pub(crate) executor: Arc<dyn Executor>,
+    /// That of the service's task.
+    pub(crate) budget: Arc<TaskBudget>,
+    /// The service has no subscriptions: it ends at a shutdown.
+    is_source: bool,
+    /// Made at the first wait: most services never wait here.
+    timers: Option<Box<Timers>>,
+    /// The last refused emit did not yield.
+    yields_next: bool,
+}
+
+/// The timers of a service's waits. Later waits use those of the first one, and do not allocate.
+#[derive(Default)]
+struct Timers {
+    stall: StallWatch,
+    deadline: DeadlineTimer,
+    /// When the present wait began.
+    since: Option<Duration>,
+    shutdown: Option<SendFuture<()>>,
+    /// The waker that `shutdown` has. Its poll locks a list that all services share.
+    shutdown_waker: Option<Waker>,
+}
+
+impl Waits {
+    pub(crate) fn new(
+        service: &str,
+        shared: Arc<Shared>,
+        executor: Arc<dyn Executor>,
+        budget: Arc<TaskBudget>,
+        is_source: bool,
+    ) -> Waits {
+        Waits {
+            service: service.into(),
+            line: shared.topics.counters().line(&format!("service={service}")),
+            shared,
+            executor,
+            budget,
+            is_source,
+            timers: None,
+            yields_next: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shared.lifecycle.shutdown.is_set()
+    }
+
+    /// Begins a wait.
+    pub(crate) fn begin(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.since = None;
+        }
+    }
+
+    /// Whether a refused emit yields first. Every second one does: the first fails at once, and a
+    /// loop that ignores the error does not keep its thread from the node.
+    fn yields(&mut self) -> bool {
+        let yields = self.yields_next;
+        self.yields_next = !yields;
+        yields
+    }
+
+    /// Watches the present wait. If it lasts too long, calls `report` with the service's name and
+    /// the seconds of the wait: after 1, 2, 4, 8 and so on, and once a minute.
+    pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str, u64)) {
+        let Waits { service, executor, timers, line, .. } = self;
+        let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
+        let count = || line.add(ServiceValue::Stalls, 1);
+        stall.watch(context, &**executor, since, count, |seconds| report(service, seconds));
+    }
+
+    /// Watches a call that waits for room in the ring of `topic`: `by` is its slowest reader.
+    pub(crate) fn watch_room(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &str,
+        topic: &str,
+        by: impl FnOnce() -> Option<Arc<str>>,
+    ) {
+        self.watch(context, |service, seconds| {
+            let by = by();
+            let reader = by.as_deref().unwrap_or("?");
+            log::warn!(
+                service,
+                topic,
+                reader,
+                seconds,
+                code = %Code::READER_WAITED_FOR,
+                "the service waits in `{call}` for room: this reader has not taken its messages"
+            );
+        });
+    }
+
+    /// Ready at the time `end`.
+    fn poll_deadline(&mut self, context: &mut Context<'_>, end: Duration) -> Poll<()> {
+        let Timers { deadline, .. } = &mut **self.timers.get_or_insert_default();
+        deadline.poll(context, &*self.executor, end)
+    }
+
+    /// Ready if the service should end: it is a source, and the node shuts down.
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_source {
+            return Poll::Pending;
+        }
+        if self.is_shutting_down() {
+            return Poll::Ready(());
+        }
+        let Timers { shutdown, shutdown_waker, .. } = &mut **self.timers.get_or_insert_default();
+        if shutdown_waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            return Poll::Pending;
+        }
+        *shutdown_waker = Some(context.waker().clone());
+        let shared = &self.shared;
+        let shutdown = shutdown.get_or_insert_with(|| {
+            let shared = shared.clone();
+            Box::pin(async move { shared.lifecycle.shutdown.wait().await })
+        });
+        shutdown.as_mut().poll(context)
+    }
+}

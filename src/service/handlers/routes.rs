@@ -1,0 +1,145 @@
+//! Handlers: plain structs that take messages by a call. [`routes!`](macro@crate::service::handlers::routes) makes a
+//! struct of several, whose lists of handlers are direct calls.
+
+use mycelium_core::Message;
+
+use crate::error::Result;
+use crate::service::handlers::out::Out;
+
+/// Handles messages of one type: a plain struct, which is called directly.
+///
+/// [`routes!`](macro@crate::service::handlers::routes) calls several handlers for a message; in a service,
+/// [`Context::handle`](crate::Context::handle) calls one for each message of a subscription. So the
+/// same struct can be either.
+///
+/// ```
+/// use mycelium::{Error, Handler, Out, Result};
+///
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// struct Risk {
+///     most: u64,
+/// }
+///
+/// impl Handler<Tick> for Risk {
+///     fn handle(&mut self, tick: &Tick, _: &mut Out<'_>) -> Result<()> {
+///         if tick.price <= self.most { Ok(()) } else { Err(Error::msg("the price is too high")) }
+///     }
+/// }
+///
+/// assert!(Risk { most: 9 }.handle(&Tick { price: 7 }, &mut Out::none()).is_ok());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle `{M}`",
+    label = "not a handler of `{M}`",
+    note = "write `impl Handler<{M}> for {Self} {{ fn handle(&mut self, message: &{M}, out: &mut \
+            Out<'_>) -> Result<()> {{ .. }} }}`; if it is an `AsyncHandler`, list it as `async {Self}`"
+)]
+pub trait Handler<M> {
+    /// Handles a message. `out` takes the messages that go on to the bus.
+    ///
+    /// # Errors
+    /// Of the handler. The handlers after it are not called.
+    fn handle(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
+}
+
+/// As [`Handler`], for one that waits: `async` in the lists of [`routes!`](macro@crate::service::handlers::routes).
+///
+/// ```
+/// use mycelium::{AsyncHandler, Out, Result, message};
+///
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// #[message(topic = "orders", id = 1)]
+/// struct Order {
+///     price: u64,
+/// }
+///
+/// struct Strategy;
+///
+/// impl AsyncHandler<Tick> for Strategy {
+///     async fn handle(&mut self, tick: &Tick, out: &mut Out<'_>) -> Result<()> {
+///         // Waits while a `block` subscription of the orders is full.
+///         Ok(out.emit(Order { price: tick.price }).await?)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle `{M}` asynchronously",
+    label = "not an async handler of `{M}`",
+    note = "write `impl AsyncHandler<{M}> for {Self} {{ async fn handle(&mut self, message: &{M}, \
+            out: &mut Out<'_>) -> Result<()> {{ .. }} }}`; if it is a `Handler`, list it without `async`"
+)]
+pub trait AsyncHandler<M> {
+    /// Handles a message. `out` takes the messages that go on to the bus.
+    ///
+    /// Dropped before it completes, it has done a part of its work; the handlers after it are not
+    /// called.
+    ///
+    /// # Errors
+    /// Of the handler. The handlers after it are not called.
+    fn handle(&mut self, message: &M, out: &mut Out<'_>) -> impl Future<Output = Result<()>>;
+}
+
+/// A struct of [`routes!`](macro@crate::service::handlers::routes) with a list of [`Handler`]s for `M`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not route `{M}` by calls that do not wait",
+    note = "list its handlers in `routes!`: `{M} => [..]`; if the list has an `async` handler, \
+            write `.route_async_to(..).await`"
+)]
+pub trait Routes<M> {
+    /// Calls the handlers.
+    #[doc(hidden)]
+    fn call(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
+
+    /// Also passes the message on to the bus, if the list says so.
+    #[doc(hidden)]
+    fn route_to(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
+}
+
+/// A struct of [`routes!`](macro@crate::service::handlers::routes) with a list of handlers for `M`, some of which may
+/// be [`AsyncHandler`]s.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not route `{M}`",
+    note = "list its handlers in `routes!`: `{M} => [..]`"
+)]
+pub trait RoutesAsync<M> {
+    #[doc(hidden)]
+    fn route_async_to(
+        &mut self,
+        message: &M,
+        out: &mut Out<'_>,
+    ) -> impl Future<Output = Result<()>>;
+}
+
+/// A struct of [`routes!`](macro@crate::service::handlers::routes) whose list for `M` does not go on to the bus.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not route `{M}` without a bus",
+    note = "list its handlers in `routes!`: `{M} => [..]`; if the list ends with `-> bus`, say \
+            where that is: `.route_to(&message, &mut ctx.out())`"
+)]
+pub trait RoutesAlone<M> {}
+
+/// A message of a list that goes on to the bus: whether there is room for it.
+#[doc(hidden)]
+#[inline]
+pub fn claim<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
+    Ok(out.claim(*message)?)
+}
+
+/// Emits it.
+#[doc(hidden)]
+#[inline]
+pub fn pass_on<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
+    Ok(out.try_emit(*message)?)
+}
+
+/// Emits it when there is room.
+#[doc(hidden)]
+pub async fn pass_on_async<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
+    Ok(out.emit(*message).await?)
+}

@@ -1,0 +1,226 @@
+//! Which node runs on which host, and how nodes of other hosts reach it: the sections `host`, and
+//! the keys `host`, `port`, `address` and `listen` of a node.
+
+use std::net::{ToSocketAddrs, UdpSocket};
+use std::panic::resume_unwind;
+use std::thread;
+
+use mycelium_transports::endpoint::Endpoint;
+use serde_spanned::Spanned;
+
+use crate::topology::Topology;
+use crate::topology::error::{Problem, TopologyError};
+
+/// How many host names are resolved at once.
+const LOOKUPS: usize = 16;
+
+impl Topology {
+    /// Each node is on a host of the file, if it has any, and its keys do not contradict each
+    /// other.
+    pub(crate) fn check_hosts(&self) -> Result<(), TopologyError> {
+        let hosts: Vec<&str> = self.hosts().collect();
+        for (name, section) in &self.sections.node {
+            if let Some(host) = &section.host {
+                self.check_name("host", host, &hosts)?;
+            } else if let Some(example) = hosts.first() {
+                let message = format!(
+                    "the file has hosts, and node `{}` is on none of them: write, for example, \
+                     `host = \"{example}\"`",
+                    name.as_ref()
+                );
+                return Err(self.file.error(name.span(), Problem::Contradiction { message }));
+            }
+            let (place, message) = match (&section.port, &section.address, &section.listen) {
+                (Some(port), None, _) if section.host.is_none() => (
+                    port.span(),
+                    "`port` needs a `host`, which has the addresses; without one write `address = \"<host>:<port>\"`",
+                ),
+                (Some(port), Some(_), _) => {
+                    (port.span(), "`address` has the ports of this node: remove `port`")
+                }
+                (None, None, Some(listen)) => (
+                    listen.span(),
+                    "`listen` needs an `address` or a `port`, by which other nodes find this one",
+                ),
+                _ => continue,
+            };
+            let problem = Problem::Contradiction { message: message.to_owned() };
+            return Err(self.file.error(place, problem));
+        }
+        Ok(())
+    }
+
+    /// The nodes of these hosts. If none is named: the nodes of the host that this machine is, by
+    /// its addresses, or all nodes if the file has no hosts. A launcher starts these nodes.
+    ///
+    /// Resolving host names blocks: 16 at once, each for as long as the system waits for an answer.
+    ///
+    /// ```
+    /// let topology = mycelium::Topology::parse("app.toml", r#"
+    /// [host.exchange]
+    /// address = "203.0.113.1"
+    /// [host.desk]
+    /// address = "127.0.0.1"
+    /// [node.feed]
+    /// host = "exchange"
+    /// [node.strategy]
+    /// host = "desk"
+    /// "#)?;
+    ///
+    /// # // Miri isolates programs from the network.
+    /// # if !cfg!(miri) {
+    /// let here: [&str; 0] = [];
+    /// assert_eq!(topology.nodes_of(&here)?, ["strategy"]);
+    /// # }
+    /// assert_eq!(topology.nodes_of(&["exchange"])?, ["feed"]);
+    /// # Ok::<(), mycelium::TopologyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file has no host of such a name. If none is named, and this machine has the addresses
+    /// of no host of the file, or of two.
+    pub fn nodes_of(&self, hosts: &[impl AsRef<str>]) -> Result<Vec<&str>, TopologyError> {
+        let known: Vec<&str> = self.hosts().collect();
+        let mut named: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
+        if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
+            let known = known.iter().map(|&host| host.to_owned()).collect();
+            let (name, hint) = ((*unknown).to_owned(), String::new());
+            let problem = Problem::Unknown { kind: "host", name, known, hint };
+            return Err(self.file.error_of_file(problem));
+        }
+        if named.is_empty() && !known.is_empty() {
+            named = vec![self.this_host()?];
+        }
+        let is_there =
+            |node: &&str| named.is_empty() || self.host(node).is_some_and(|it| named.contains(&it));
+        Ok(self.nodes().filter(is_there).collect())
+    }
+
+    /// The host that this machine is.
+    fn this_host(&self) -> Result<&str, TopologyError> {
+        let addresses = self.sections.host.iter().flat_map(|(name, host)| {
+            let addresses = host.address.as_ref().0.iter();
+            addresses.map(|address| (name.as_ref().as_str(), address.as_str()))
+        });
+        let found = hosts_of(&addresses.collect::<Vec<_>>(), is_own);
+        match found[..] {
+            [host] => Ok(host),
+            _ => {
+                let hosts = self.hosts().map(str::to_owned).collect();
+                let found = found.iter().map(|&host| host.to_owned()).collect();
+                Err(self.file.error_of_file(Problem::NoHost { found, hosts }))
+            }
+        }
+    }
+
+    /// The hosts of the topology, in the order of their names.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.sections.host.keys().map(|host| host.as_ref().as_str())
+    }
+
+    /// The host of a node, if the file has hosts.
+    pub(crate) fn host(&self, node: &str) -> Option<&str> {
+        let host = self.sections.node.get(node)?.host.as_ref()?;
+        Some(host.as_ref())
+    }
+
+    /// How nodes of other hosts connect to this one; `None` if they cannot.
+    pub(crate) fn tcp(&self, node: &str) -> Option<Endpoint> {
+        let section = self.sections.node.get(node)?;
+        let addresses = match (&section.address, &section.port) {
+            (Some(address), _) => address.as_ref().0.clone(),
+            (None, Some(port)) => {
+                let host = self.sections.host.get(section.host.as_ref()?.as_ref().as_str())?;
+                host.address.as_ref().with_port(*port.as_ref())
+            }
+            (None, None) => return None,
+        };
+        let listen = section.listen.as_ref().map(|listen| listen.as_ref().0.clone());
+        Some(Endpoint::Tcp { addresses, listen: listen.unwrap_or_default() })
+    }
+
+    /// Checks a link over TCP: `publisher` is read by `reader`.
+    ///
+    /// # Errors
+    /// If the reader cannot know where to connect.
+    pub(crate) fn check_tcp(&self, publisher: &str, reader: &str) -> Result<(), TopologyError> {
+        if self.tcp(publisher).is_some() {
+            return Ok(());
+        }
+        let section = self.sections.node.get_key_value(publisher);
+        let place = section.map_or(0..0, |(name, _)| name.span());
+        let (node, peer) = (publisher.to_owned(), reader.to_owned());
+        let has_host = self.host(publisher).is_some();
+        Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
+    }
+
+    /// Whether a peer that connects over plain TCP, and so may give itself any name, is believed to
+    /// be a node that the lists of a topic name.
+    pub(crate) fn believes(&self, node: &str, peer: &str, topic: &str) -> bool {
+        let section = self.sections.topic.get(topic);
+        // The list of a topic with requests is not a grant of the file, but `actors_for` is one.
+        let has_grant = section.is_none_or(|it| !it.carries_requests || it.is_of_actors);
+        !has_grant || self.trusts_network(node, peer)
+    }
+
+    /// Checks that the lists of a topic mean something on a link over plain TCP, where a peer may
+    /// give itself any name.
+    pub(crate) fn check_trust(
+        &self,
+        node: &str,
+        peer: &str,
+        topic: &str,
+    ) -> Result<(), TopologyError> {
+        let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
+        let listed = [("readers", &section.readers), ("writers", &section.writers)];
+        let listed = listed.into_iter().find_map(|(key, list)| Some((key, list.as_ref()?)));
+        if section.is_of_actors && !self.trusts_network(node, peer) {
+            let place = self.place_of_asker([node, peer]).map_or(name.span(), Spanned::span);
+            let (node, peer) = (node.to_owned(), peer.to_owned());
+            return Err(self.file.error(place, Problem::UnprovenAsker { node, peer }));
+        }
+        let is_believed = self.believes(node, peer, topic);
+        let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };
+        let place = names.first().map_or(name.span(), Spanned::span);
+        let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());
+        Err(self.file.error(place, Problem::Unproven { topic, list, node, peer }))
+    }
+}
+
+/// The hosts with such an address, of hosts and their addresses. Each address is checked on a
+/// thread of its own: the system may take half a minute to resolve a name that no server knows.
+fn hosts_of<'t>(
+    addresses: &[(&'t str, &str)],
+    is_own: impl Fn(&str) -> bool + Sync,
+) -> Vec<&'t str> {
+    let is_own = &is_own;
+    let mut found = Vec::new();
+    for some in addresses.chunks(LOOKUPS) {
+        thread::scope(|scope| {
+            let begun = some.iter().map(|&(host, address)| {
+                let resolver = thread::Builder::new().name("resolver".to_owned());
+                let begun = resolver.spawn_scoped(scope, move || is_own(address));
+                // Without another thread it takes longer.
+                (host, begun.map_err(|_| is_own(address)))
+            });
+            for (host, begun) in begun.collect::<Vec<_>>() {
+                let ended = begun.map_or_else(Ok, |thread| thread.join());
+                if ended.unwrap_or_else(|panic| resume_unwind(panic)) {
+                    found.push(host);
+                }
+            }
+        });
+    }
+    // Those of one host are adjacent.
+    found.dedup();
+    found
+}
+
+/// Whether this machine has an address: the system lets only its own ones be bound.
+fn is_own(address: &str) -> bool {
+    let addresses = (address, 0).to_socket_addrs();
+    addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
+}
+
+#[cfg(test)]
+mod tests;

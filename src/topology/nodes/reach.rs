@@ -1,0 +1,155 @@
+//! How a program that is not a node of the topology reaches one: a tool, or a recorder.
+
+use mycelium_core::debug_as_display;
+use mycelium_transports::endpoint::Endpoint;
+use thiserror::Error;
+
+#[cfg(feature = "tls")]
+use crate::observe::report::Carrier;
+use crate::support::names::nearest;
+use crate::topology::Topology;
+
+/// Why a program cannot reach a node of a topology.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReachError {
+    /// The file has no such node.
+    #[error("unknown node `{}`{}", name.escape_debug(), instead(name, known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The nodes of the file.
+        known: Vec<String>,
+    },
+    /// A program would read messages in place of a node that runs services.
+    #[error(
+        "node `{node}` may run services, and their publishers would wait for a program with its \
+         name: use the name of a node with `services = []`, such as `[node.viewer]`, and name it in \
+         the `readers` of topics that have them"
+    )]
+    RunsServices {
+        /// The node.
+        node: String,
+    },
+    /// A node proves the names of others by certificates, and no name was given.
+    #[error(
+        "node `{node}` is reached over TLS, where each side proves its name: name a node of the \
+         file whose certificate this program has"
+    )]
+    NeedsName {
+        /// The node.
+        node: String,
+    },
+    /// The files of a certificate cannot be used.
+    #[error("certificate of node `{node}`: {problem}")]
+    Certificate {
+        /// The node whose certificate it is.
+        node: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+debug_as_display!(ReachError);
+
+fn instead(name: &str, known: &[String]) -> String {
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    match nearest(name, &names) {
+        Some(nearest) => format!(": did you mean `{nearest}`?"),
+        None if names.is_empty() => ": the file has no nodes".to_owned(),
+        None => format!(": expected one of: {}", names.join(", ")),
+    }
+}
+
+impl Topology {
+    /// Where a program that is not a node of the topology reaches a node, in the order in which to
+    /// try: its Unix socket if there is one on this machine, and its TCP addresses.
+    ///
+    /// `own` is the name by which the program comes. Over TLS its certificate is that of this node,
+    /// and topics with `readers` are sent to it if they name this node. The node must have
+    /// `services = []`: messages that are kept for its services would be sent to the program.
+    /// Without a name it may read topics without `readers`.
+    ///
+    /// ```
+    /// use mycelium::Topology;
+    ///
+    /// let topology = Topology::parse("app.toml", r#"
+    /// [node.feed]
+    /// services = ["Feed"]
+    /// address = "127.0.0.1:7001"
+    /// "#)?;
+    /// let endpoints = topology.reach("feed", None)?;
+    /// assert_eq!(endpoints.last().map(|it| it.to_string()).as_deref(), Some("127.0.0.1:7001"));
+    ///
+    /// let error = topology.reach("feet", None).unwrap_err();
+    /// assert_eq!(error.to_string(), "unknown node `feet`: did you mean `feed`?");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file has not these nodes, `own` may run services, or a certificate is needed and not
+    /// there.
+    pub fn reach(&self, node: &str, own: Option<&str>) -> Result<Vec<Endpoint>, ReachError> {
+        for name in [Some(node), own].into_iter().flatten() {
+            if !self.sections.node.contains_key(name) {
+                let (name, known) = (name.to_owned(), self.nodes().map(str::to_owned).collect());
+                return Err(ReachError::Unknown { name, known });
+            }
+        }
+        if let Some(own) = own {
+            let section = self.sections.node.get(own);
+            let services = section.and_then(|section| section.services.as_ref());
+            if services.is_none_or(|services| !services.is_empty()) {
+                return Err(ReachError::RunsServices { node: own.to_owned() });
+            }
+        }
+        let far = self.tcp(node).map(|plain| self.secured(node, own, plain));
+        let near = self.endpoint(node);
+        // An error names the first endpoint: a socket of another machine would only confuse.
+        let is_here = match &near {
+            Endpoint::Unix { path, .. } => far.is_none() || path.exists(),
+            _ => true,
+        };
+        let near = is_here.then_some(near);
+        match far {
+            // Without a certificate it may still be reached by its socket.
+            Some(Err(error)) => near.map_or(Err(error), |near| Ok(vec![near])),
+            Some(Ok(far)) => Ok(near.into_iter().chain([far]).collect()),
+            None => Ok(near.into_iter().collect()),
+        }
+    }
+
+    /// The TCP addresses of a node, as nodes of other hosts use them.
+    #[cfg(feature = "tls")]
+    fn secured(
+        &self,
+        node: &str,
+        own: Option<&str>,
+        plain: Endpoint,
+    ) -> Result<Endpoint, ReachError> {
+        use std::sync::Arc;
+
+        use mycelium_transports::tls::Tls;
+
+        let asked = own.and_then(|own| self.transport(own, node));
+        let carrier = asked.filter(|it| matches!(it, Carrier::Tcp | Carrier::Tls));
+        let Endpoint::Tcp { addresses, listen } = plain else { return Ok(plain) };
+        if carrier.unwrap_or_else(|| self.far_carrier()) != Carrier::Tls {
+            return Ok(Endpoint::Tcp { addresses, listen });
+        }
+        let own = own.ok_or_else(|| ReachError::NeedsName { node: node.to_owned() })?;
+        let refused = |problem| ReachError::Certificate { node: own.to_owned(), problem };
+        let files = self.tls_files(own);
+        let files = files.ok_or_else(|| refused("the file has no section `[tls]`".to_owned()))?;
+        let tls = Tls::load(own, files, Box::new(|_| {}));
+        let tls = Arc::new(tls.map_err(|error| refused(error.to_string()))?);
+        let (node, handshake) = (node.to_owned(), self.link(own, node).handshake);
+        Ok(Endpoint::Tls { addresses, listen, node, tls, handshake })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "with `tls` it has files")]
+    fn secured(&self, _: &str, _: Option<&str>, plain: Endpoint) -> Result<Endpoint, ReachError> {
+        Ok(plain)
+    }
+}

@@ -1,0 +1,82 @@
+//! The section `tls`: the files with which nodes prove their names to nodes of other hosts.
+
+#[cfg(feature = "tls")]
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "tls")]
+use serde_spanned::Spanned;
+
+use crate::observe::report::Carrier;
+use crate::topology::Topology;
+use crate::topology::error::{Problem, TopologyError};
+
+/// Stands for the name of a node in a path.
+#[cfg(feature = "tls")]
+const NODE: &str = "{node}";
+
+impl Topology {
+    /// The carrier of a link between two hosts, if the file does not name one for it.
+    pub(crate) fn far_carrier(&self) -> Carrier {
+        if self.sections.tls.is_some() { Carrier::Tls } else { Carrier::Tcp }
+    }
+
+    /// The file says how nodes speak TLS if it requests it.
+    pub(crate) fn check_tls(&self) -> Result<(), TopologyError> {
+        let mut links = self.sections.link.values();
+        let asks = |transport: Option<Carrier>| transport == Some(Carrier::Tls);
+        let Some(link) = links.find(|link| asks(link.transport())) else { return Ok(()) };
+        if self.sections.tls.is_some() {
+            return Ok(());
+        }
+        let message = "`transport = \"tls\"` needs a section `[tls]`, with the files `certificate`, \
+                       `key` and `authorities`";
+        let problem = Problem::Contradiction { message: message.to_owned() };
+        Err(self.file.error(link.place_of_transport().unwrap_or(0..0), problem))
+    }
+
+    /// Checks a link over TLS: a certificate must be able to prove the names of both nodes.
+    #[cfg(feature = "tls")]
+    pub(crate) fn check_certified(&self, nodes: [&str; 2]) -> Result<(), TopologyError> {
+        use mycelium_transports::tls::Tls;
+        let Some(node) = nodes.into_iter().find(|node| !Tls::can_prove(node)) else {
+            return Ok(());
+        };
+        let section = self.sections.node.get_key_value(node);
+        let place = section.map_or(0..0, |(name, _)| name.span());
+        let message = format!(
+            "node `{node}` has links over TLS, but no certificate can have its name: expected one \
+             like that of a host, such as `feed` or `feed-1.example`"
+        );
+        Err(self.file.error(place, Problem::Contradiction { message }))
+    }
+
+    /// Without the feature no file has links over TLS.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
+        Ok(())
+    }
+
+    /// The files of a node.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {
+        let section = self.sections.tls.as_ref()?.as_ref();
+        let path = |key: &Spanned<PathBuf>| {
+            // A file that is included has paths of its own.
+            let directory = self.file.file(&key.span()).parent().unwrap_or(Path::new(""));
+            match key.as_ref().to_str() {
+                Some(path) => directory.join(path.replace(NODE, node)),
+                None => directory.join(key.as_ref()),
+            }
+        };
+        // The process may have another current directory when it reads them again.
+        let path = |key| {
+            let path = path(key);
+            std::path::absolute(&path).unwrap_or(path)
+        };
+        Some(mycelium_transports::tls::TlsFiles {
+            certificate: path(&section.certificate),
+            key: path(&section.key),
+            authorities: path(&section.authorities),
+        })
+    }
+}

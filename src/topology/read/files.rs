@@ -1,0 +1,265 @@
+//! The texts that were read of a topology's files, and their copy on the disk: what a launcher
+//! gives to its nodes, so that these work with the version of the files that it has read.
+//!
+//! A copy is a file: a first line, and for each file the count of its paths and the size of its
+//! text, the size of each path and the path, and the text. Each of these three ends with a line
+//! break:
+//!
+//! ```text
+//! mycelium topology files 1
+//! 2 12
+//! 13
+//! /srv/app.toml
+//! 24
+//! /srv/releases/7/app.toml
+//! [node.main]
+//!
+//! ```
+//!
+//! Panic contract: no content of a copy makes this module panic.
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::topology::Topology;
+use crate::topology::source::FileText;
+
+/// The most bytes of all files of a topology.
+pub(crate) const LARGEST: u64 = 16 << 20;
+/// The first line of a copy.
+const HEAD: &[u8] = b"mycelium topology files 1\n";
+/// The most bytes of a copy: of its texts, and of as many paths.
+const LARGEST_COPY: u64 = 2 * LARGEST;
+
+/// The texts of a topology's files, by their paths: [`Topology::files`].
+///
+/// A launcher writes them to a file that its nodes read in place of the files on the disk: a file
+/// that is changed, or is being written, while a node starts is not seen by that node, and a node
+/// that is started again reads what it has read before.
+///
+/// ```
+/// use mycelium::{Topology, TopologyFiles};
+///
+/// # let directory = std::env::temp_dir().join(format!("mycelium-files-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let file = directory.join("app.toml");
+/// std::fs::write(&file, "[node.feed]\n[node.store]\n")?;
+/// let copy = directory.join("files-1");
+/// Topology::load(&file)?.files().write(&copy)?;
+///
+/// std::fs::write(&file, "[node.fe")?;
+/// // A process of `mycelium_bundle` does this by itself if `TopologyFiles::VARIABLE` is in its
+/// // environment, and has the path of the copy.
+/// let topology = Topology::options().files(TopologyFiles::read(&copy)?).load(&file)?;
+/// assert!(topology.nodes().eq(["feed", "store"]));
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopologyFiles(Arc<Vec<FileText>>);
+
+impl Topology {
+    /// The texts that were read of the file and of those that it includes. None of a topology that
+    /// was parsed from a text.
+    #[must_use]
+    pub fn files(&self) -> TopologyFiles {
+        TopologyFiles(Arc::new(self.file.texts()))
+    }
+}
+
+impl TopologyFiles {
+    /// The environment variable with the path of a copy. [`Topology::load`] takes the texts of
+    /// files from there in a process that a launcher (`mycelium_bundle`) has started with it, and
+    /// whose standard input is the launcher's pipe: not in the other processes that inherit it.
+    pub const VARIABLE: &str = "MYCELIUM_TOPOLOGY_FILES";
+
+    /// Writes a copy, in place of a file that is there. It is readable for this user only, and
+    /// never half written.
+    ///
+    /// # Errors
+    /// If the system refuses the file.
+    pub fn write(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let written = private(Path::new(&new))
+            .and_then(|mut file| file.write_all(&self.encode()))
+            .and_then(|()| fs::rename(&new, path));
+        if written.is_err() {
+            // It may not be there.
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+
+    /// Reads a copy.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not a copy that this version can read.
+    pub fn read(path: impl AsRef<Path>) -> io::Result<TopologyFiles> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LARGEST_COPY).read_to_end(&mut bytes)?;
+        let invalid = || {
+            let problem = "it is not a copy of the files of a topology that this version can read";
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        };
+        decode(&bytes).map(|files| TopologyFiles(Arc::new(files))).ok_or_else(invalid)
+    }
+
+    /// Those that the launcher of this process has given to it; none without a launcher.
+    ///
+    /// # Errors
+    /// If they cannot be read: the text names their copy.
+    pub(crate) fn of_launcher() -> Result<TopologyFiles, String> {
+        let given = env::var_os(TopologyFiles::VARIABLE).filter(|_| has_launcher());
+        let Some(path) = given else { return Ok(TopologyFiles::default()) };
+        TopologyFiles::read(&path).map_err(|error| {
+            let path = Path::new(&path).display();
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "; start a process of another user without the variable `MYCELIUM_TOPOLOGY_FILES`"
+                }
+                _ => "",
+            };
+            format!(
+                "the launcher of this process has a copy of the files at `{path}`: {error}{hint}"
+            )
+        })
+    }
+
+    /// The file with this path: one by which it was found, or the one without links.
+    pub(crate) fn find(&self, path: &Path) -> Option<&FileText> {
+        let with = |path: &Path| self.0.iter().find(|file| file.paths.iter().any(|it| it == path));
+        if self.0.is_empty() {
+            return None;
+        }
+        with(&std::path::absolute(path).ok()?).or_else(|| with(&fs::canonicalize(path).ok()?))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = HEAD.to_vec();
+        for FileText { paths, text } in self.0.iter() {
+            bytes.extend_from_slice(format!("{} {}\n", paths.len(), text.len()).as_bytes());
+            for path in paths {
+                let path = path.as_os_str().as_encoded_bytes();
+                bytes.extend_from_slice(format!("{}\n", path.len()).as_bytes());
+                bytes.extend_from_slice(path);
+                bytes.push(b'\n');
+            }
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes
+    }
+}
+
+/// The files of a copy, if it is one.
+fn decode(bytes: &[u8]) -> Option<Vec<FileText>> {
+    let mut rest = bytes.strip_prefix(HEAD)?;
+    let mut files = Vec::new();
+    while !rest.is_empty() {
+        let (paths, size) = line(&mut rest)?.split_once(' ')?;
+        let (count, size): (usize, usize) = (paths.parse().ok()?, size.parse().ok()?);
+        let mut paths = Vec::new();
+        for _ in 0..count {
+            let length = line(&mut rest)?.parse().ok()?;
+            paths.push(path(part(&mut rest, length)?)?);
+        }
+        paths.first()?;
+        let text = std::str::from_utf8(part(&mut rest, size)?).ok()?.to_owned();
+        files.push(FileText { paths, text });
+    }
+    Some(files)
+}
+
+/// Takes a line of numbers.
+fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    std::str::from_utf8(part(rest, end)?).ok()
+}
+
+/// Takes this many bytes, and the line break behind them.
+fn part<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (part, after) = rest.split_at_checked(length)?;
+    *rest = after.strip_prefix(b"\n")?;
+    Some(part)
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have no path of these bytes")]
+fn path(bytes: &[u8]) -> Option<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    Some(OsStr::from_bytes(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// A new file that only this user can read.
+fn private(path: &Path) -> io::Result<File> {
+    // One that is left has the permissions that it was created with.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).open(path)
+}
+
+/// Whether a launcher has started this process.
+fn has_launcher() -> bool {
+    #[cfg(unix)]
+    return crate::support::launcher::pipe().is_ok_and(|pipe| pipe.is_some());
+    #[cfg(not(unix))]
+    return false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> TopologyFiles {
+        let file = |paths: &[&str], text: &str| FileText {
+            paths: paths.iter().map(PathBuf::from).collect(),
+            text: text.to_owned(),
+        };
+        TopologyFiles(Arc::new(vec![
+            file(&["/a/b.toml", "/l\n/b.toml"], "[node.größe]\n"),
+            file(&["/c"], ""),
+            file(&["/d.toml"], "# 1 2\n3\n/d\n"),
+        ]))
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        let whole = files().encode();
+        let ends: Vec<usize> = (0..files().0.len())
+            .map(|count| TopologyFiles(Arc::new(files().0[..count].to_vec())).encode().len())
+            .collect();
+        for length in 0..whole.len() {
+            assert_eq!(decode(&whole[..length]).is_some(), ends.contains(&length), "{length}");
+        }
+        for at in 0..whole.len() {
+            for byte in [b'\n', b' ', b'9', 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                // It is refused, or read as other files.
+                let _ = decode(&bytes);
+            }
+        }
+        let head = |text: &str| [HEAD, text.as_bytes()].concat();
+        let huge = format!("1 {}\n1\n/\n\n", u64::MAX);
+        for text in ["\n", "1\n", "0 0\n\n", "1 0\n9\n/a\n\n", "-1 0\n\n", "9 9\n", &huge] {
+            assert_eq!(decode(&head(text)), None, "{text}");
+        }
+    }
+}
