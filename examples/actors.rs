@@ -21,10 +21,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::time::Duration;
 
-use mycelium::{
-    ActorContext, ActorRef, Actors, Gone, Kept, Request, RequestError, Restart, Result, Taken,
-    TellError, WhenFull, actor, message,
-};
+use mycelium::actors::{ActorContext, ActorRef, Actors, Gone, TellError, WhenFull};
+use mycelium::requests::{RequestError, Taken};
+use mycelium::supervision::{Kept, Restart};
+use mycelium::{Request, Result, actor, message};
 use mycelium_tokio::Tokio;
 
 /// How long the teller waits for an account.
@@ -244,7 +244,7 @@ impl Teller {
 async fn ask<R>(customer: &str, request: R, ctx: &ActorContext<Teller>) -> Result<Option<Receipt>>
 where
     R: Request<Reply = Receipt>,
-    Account: mycelium::Replies<R>,
+    Account: mycelium::actors::Replies<R>,
 {
     // Whether an earlier attempt may have changed the account.
     let mut may_be_booked = false;

@@ -3,7 +3,8 @@
 //! backpressure`.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
-use mycelium::{Context, Event, Node, Result, message, service};
+use mycelium::observe::Event;
+use mycelium::{Context, Node, Result, message, service};
 use mycelium_tokio::Tokio;
 
 /// The number of readings.

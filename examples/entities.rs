@@ -21,7 +21,9 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use mycelium::{Actors, Kept, Keyed, actor, message};
+use mycelium::actors::{Actors, Keyed};
+use mycelium::supervision::Kept;
+use mycelium::{actor, message};
 use mycelium_executor::{Executor, Thread, allowed_cores};
 
 /// An entity is passivated after this time without a move.

@@ -5,10 +5,9 @@
 //! with a queue of its own, on any thread, in any process.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
-use mycelium::{
-    Context, Delivery, EmitError, Error, Handler, Node, Out, OutError, Result, message, routes,
-    service,
-};
+use mycelium::emit::EmitError;
+use mycelium::route::{Handler, Out, OutError};
+use mycelium::{Context, Delivery, Error, Node, Result, message, routes, service};
 use mycelium_tokio::Tokio;
 
 #[message(topic = "ticks", id = 1)]

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, FixedStr, Node, Result, Topology, message, service};
+use mycelium::fields::FixedStr;
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 #[message(topic = "greetings", id = 1)]

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, Node, RequestError, Result, Taken, Topology, message, service};
+use mycelium::requests::{RequestError, Taken};
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 #[message(topic = "price-requests", id = 1, reply = Price)]

@@ -73,27 +73,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[message]`](macro@message) makes a struct of numbers, arrays, [`FixedStr`] and [`FixedVec`]
-//!   a [`Message`]: it has a topic, and an id that no other message has.
+//! - [`#[message]`](macro@message) makes a struct of numbers, arrays,
+//!   [`FixedStr`](fields::FixedStr) and [`FixedVec`](fields::FixedVec) a [`Message`]: it has a
+//!   topic, and an id that no other message has.
 //! - [`#[service]`](macro@service) makes a type a [`Service`]. What it lists in `reads(..)` and
-//!   `emits(..)` can be used in `run` ([`Reads`], [`EmittedBy`]), and nothing else.
+//!   `emits(..)` can be used in `run`, and nothing else.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
-//!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`],
-//!   [`HasPorts`]).
-//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await, or with a
-//!   deadline an [`EmitWithin`]), [`emit_batch`](Context::emit_batch) (an [`EmitBatch`]),
-//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep),
-//!   [`interval`](Context::interval) (an [`Interval`]), [`spawn`](Context::spawn) (a
-//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
-//!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
-//! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
-//!   [`GapReason`] and the number of missed messages. [`Subscription::recv_many`] returns
-//!   many at once, [`Subscription::try_recv`] does not wait
-//!   ([`TryRecv`]).
+//!   [`Input`](ports::Input) such as `Self::left`, [`Context::emit_on`] an
+//!   [`Output`](ports::Output).
+//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`](emit::Emit) to await,
+//!   or with a deadline an [`EmitWithin`](emit::EmitWithin)), [`emit_batch`](Context::emit_batch)
+//!   (an [`EmitBatch`](emit::EmitBatch)), [`subscribe`](Context::subscribe),
+//!   [`sleep`](Context::sleep), [`interval`](Context::interval) (an
+//!   [`Interval`](execution::Interval)), [`spawn`](Context::spawn) (a
+//!   [`JoinHandle`](execution::JoinHandle)), [`connect`](Context::connect) and
+//!   [`listen`](Context::listen) (a [`Stream`](execution::Stream), a
+//!   [`Listener`](execution::Listener)), the time of the node (a [`Clock`](execution::Clock) for
+//!   child tasks).
+//! - [`Subscription::recv`] returns a [`Delivery`]: a message, or a [`Gap`] with its
+//!   [`GapReason`](subscribe::GapReason) and the number of missed messages.
+//!   [`Subscription::recv_many`] returns many at once, [`Subscription::try_recv`] does not wait.
 //! - `#[message(.., reply = Price)]` makes a message a [`Request`]. [`Context::request`] returns a
-//!   [`PendingReply`], [`Context::requests`] the [`Requests`] of a service that answers, each an
-//!   [`Asked`] ([`Asks`], [`Answers`], [`Requester`]); in one node or between two.
+//!   [`PendingReply`](requests::PendingReply), [`Context::requests`] the
+//!   [`Requests`](requests::Requests) of a service that answers, each an
+//!   [`Asked`](requests::Asked); in one node or between two.
 //! - [`Node::builder`] collects factories in a [`Builder`]. [`Builder::build`] checks that they fit
 //!   together, before anything runs. [`Node::run`] runs them until they have ended;
 //!   [`Node::start`] returns a [`Running`] at once.
@@ -108,20 +112,22 @@
 //! policy = "drop-oldest"    # or "block" (the default), "reject", "drop-newest", "latest", "sample(1/10)"
 //! ```
 //!
-//! With `block` an [`emit`](Context::emit) waits; with `reject` it returns an [`EmitError`] with
-//! the message and a [`Refusal`]; the others never make a publisher wait, and their reader gets a
-//! [`Gap`]. `docs/choosing.md` has a table, `docs/guarantees.md` the exact rules.
+//! With `block` an [`emit`](Context::emit) waits; with `reject` it returns an
+//! [`EmitError`](emit::EmitError) with the message and a [`Refusal`](emit::Refusal); the others
+//! never make a publisher wait, and their reader gets a [`Gap`]. `docs/choosing.md` has a table,
+//! `docs/guarantees.md` the exact rules.
 //!
 //! # Call handlers directly
 //!
-//! Where a queue is too slow, [`routes!`] makes a struct of [`Handler`]s (or [`AsyncHandler`]s)
-//! that are called in the listed order; what they emit goes on to the bus by an [`Out`].
-//! [`Context::handle`] calls a handler for each message of a subscription, so the same struct can
-//! be a service. [`Builder::fast_handler`] adds a function that each message of a topic passes
-//! before it is sent, and that may refuse it ([`Refusal::FastHandler`], [`HandlerFailure`]).
+//! Where a queue is too slow, [`routes!`] makes a struct of [`Handler`](route::Handler)s (or
+//! [`AsyncHandler`](route::AsyncHandler)s) that are called in the listed order; what they emit goes
+//! on to the bus by an [`Out`](route::Out). [`Context::handle`] calls a handler for each message of
+//! a subscription, so the same struct can be a service. [`Builder::fast_handler`] adds a function
+//! that each message of a topic passes before it is sent, and that may refuse it.
 //!
 //! ```
-//! use mycelium::{Handler, Out, Result, routes};
+//! use mycelium::route::{Handler, Out};
+//! use mycelium::{Result, routes};
 //!
 //! struct Tick {
 //!     price: u64,
@@ -158,21 +164,24 @@
 //! let topology = Topology::parse("app.toml", "node.feed.services = []\nnode.store.services = []")?;
 //! let node = Node::builder("store").topology(topology).build()?;
 //! assert_eq!(node.name(), "store");
-//! # Ok::<(), mycelium::BuildError>(())
+//! # Ok::<(), mycelium::error::BuildError>(())
 //! ```
 //!
-//! A name that does not exist, or a wrong value, is a [`TopologyError`] with file, line and
-//! [`Problem`]. [`Running::ready`] waits until the nodes have met. Nodes whose messages have
-//! different layouts do not exchange them ([`LayoutMismatch`], [`Difference`]). Crate
-//! `mycelium-bundle` starts all nodes by one command; [`end_with_launcher`] ends a process with its
-//! launcher, and [`private_directory`] is where sockets lie. `docs/topology.md` has all keys.
+//! A name that does not exist, or a wrong value, is a [`TopologyError`](topology::TopologyError)
+//! with file, line and [`Problem`](topology::Problem). [`Running::ready`] waits until the nodes
+//! have met. Nodes whose messages have different layouts do not exchange them. Crate
+//! `mycelium-bundle` starts all nodes by one command;
+//! [`end_with_launcher`](execution::end_with_launcher) ends a process with its launcher, and
+//! [`private_directory`](untyped::private_directory) is where sockets lie. `docs/topology.md` has
+//! all keys.
 //!
 //! # Place services on threads
 //!
-//! [`Builder::execution`] gives a service an [`Execution`]: a thread, cores, a scheduling
-//! [`Class`], a [`WaitStrategy`]. The topology can do the same. [`Builder::executor`] adds another
-//! runtime. [`Running::start_report`] has what the system granted ([`Placement`]);
-//! [`PlacementFallback`] says whether a refusal is an error ([`ThreadError`]).
+//! [`Builder::execution`] gives a service an [`Execution`](execution::Execution): a thread, cores,
+//! a scheduling [`Class`](execution::Class), a [`WaitStrategy`](execution::WaitStrategy). The
+//! topology can do the same. [`Builder::executor`] adds another runtime. [`Running::start_report`]
+//! has what the system granted; [`PlacementFallback`](execution::PlacementFallback) says whether a
+//! refusal is an error.
 //!
 //! # Use actors
 //!
@@ -180,7 +189,8 @@
 //! program runs, and restarted when it fails; its references and its mailbox survive that.
 //!
 //! ```
-//! use mycelium::{Actors, Result, actor, message};
+//! use mycelium::actors::Actors;
+//! use mycelium::{Result, actor, message};
 //!
 //! #[message(topic = "sum-requests", id = 1, reply = Sum)]
 //! struct GetSum {
@@ -220,20 +230,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`#[actor]`](macro@actor) makes a type an [`Actor`]: methods with `#[tell]` get messages
-//!   ([`Handles`]), those with `#[ask]` get [`Request`]s ([`Replies`]).
-//! - [`Actors`] spawns and finds them: [`Actors::on`] an executor, or those of the node
-//!   ([`Context::actors`], [`Running::actors`]). An [`ActorBuilder`] sets the name, the queue of
-//!   the mailbox ([`channel`]), its capacity, and what happens when it is full ([`WhenFull`]).
-//! - An [`ActorRef`] tells ([`TellError`]) and asks ([`PendingReply`], [`RequestError`]); a
-//!   [`WeakRef`] does not keep the actor. [`ActorEnd`] says how an actor has ended.
-//! - A [`RemoteRef`] is for an actor of another node ([`Actors::remote`], [`RemoteReply`]).
-//!   [`RemoteActorError`] says why there is none, [`Mismatch`] why the actor cannot answer.
-//! - An [`ActorContext`] has timers ([`Timer`]), children, and the ends of others ([`Gone`]);
-//!   [`Asking`] is a request of an actor. [`OnError`] says what an error means. [`DeadMail`] is a
-//!   message that no handler gets. [`SpawnActorError`] and [`FindActorError`] name the others.
-//! - [`Keyed`] has an actor for each key ([`Actors::keyed`], [`KeyedBuilder`], [`KeyedTellError`]):
-//!   made on first use, passivated when idle, placed by the key.
+//! - [`#[actor]`](macro@actor) makes a type an [`Actor`](actors::Actor): methods with `#[tell]` get
+//!   messages, those with `#[ask]` get [`Request`]s.
+//! - [`Actors`](actors::Actors) spawns and finds them: [`Actors::on`](actors::Actors::on) an
+//!   executor, or those of the node ([`Context::actors`], [`Running::actors`]). An
+//!   [`ActorBuilder`](actors::ActorBuilder) sets the name, the queue of the mailbox ([`channel`]),
+//!   its capacity, and what happens when it is full.
+//! - An [`ActorRef`](actors::ActorRef) tells and asks; a [`WeakRef`](actors::WeakRef) does not keep
+//!   the actor. [`ActorEnd`](actors::ActorEnd) says how an actor has ended.
+//! - A [`RemoteRef`](actors::RemoteRef) is for an actor of another node.
+//!   [`RemoteActorError`](actors::RemoteActorError) says why there is none,
+//!   [`Mismatch`](requests::Mismatch) why the actor cannot answer.
+//! - An [`ActorContext`](actors::ActorContext) has timers, children, and the ends of others;
+//!   [`Asking`](actors::Asking) is a request of an actor. [`OnError`](actors::OnError) says what an
+//!   error means. [`DeadMail`](actors::DeadMail) is a message that no handler gets.
+//!   [`SpawnActorError`](actors::SpawnActorError) and [`FindActorError`](actors::FindActorError)
+//!   name the others.
+//! - [`Keyed`](actors::Keyed) has an actor for each key: made on first use, passivated when idle,
+//!   placed by the key.
 //!
 //! `docs/actors.md` is the guide; `docs/coming-from.md` is for those who know kameo, ractor, actix
 //! or Erlang/OTP.
@@ -285,45 +299,46 @@
 //! # Handle errors and restarts
 //!
 //! `run` returns a [`Result`]; `?` makes an [`Error`] of every error type. After an error the same
-//! instance runs again, after a panic a new one from the factory, with growing pauses
-//! ([`Restart`]). [`Error::permanent`] ends the node at once. State that outlives a panic is in a
-//! [`Kept`].
+//! instance runs again, after a panic a new one from the factory, with growing pauses.
+//! [`Error::permanent`] ends the node at once. State that outlives a panic is in a
+//! [`Kept`](supervision::Kept).
 //!
-//! A [`Supervisor`] restarts services together, by its [`Strategy`] and within its own limit;
-//! [`Builder::lifetime`] says whether a service is restarted at all ([`Lifetime`]),
-//! [`Builder::start_deadline`] how long a run may take until it has started. `docs/supervision.md`
-//! has the rules.
+//! A [`Supervisor`](supervision::Supervisor) restarts services together, by its
+//! [`Strategy`](supervision::Strategy) and within its own limit; [`Builder::lifetime`] says whether
+//! a service is restarted at all, [`Builder::start_deadline`] how long a run may take until it has
+//! started. `docs/supervision.md` has the rules.
 //!
 //! A message that was in flight when its service failed is delivered once more, and
-//! [`Received::redelivered`] says so. If the service fails again, it becomes a [`DeadLetter`],
-//! which a service can read like any other message.
+//! [`Received::redelivered`](subscribe::Received::redelivered) says so. If the service fails again,
+//! it becomes a [`DeadLetter`], which a service can read like any other message.
 //!
 //! | error | of |
 //! | --- | --- |
-//! | [`TopologyError`] | reading a topology |
-//! | [`BuildError`] | [`Builder::build`]: services that do not fit together |
-//! | [`SupervisorProblem`] | [`Builder::build`]: supervisors that do not fit together |
-//! | [`NameError`] | a text that does not name a [`Strategy`] or [`Lifetime`] |
-//! | [`StartError`] | [`Node::start`], [`Node::run`], [`Running::join`] |
-//! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
-//! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
-//! | [`BatchError`] | [`Context::emit_batch`], [`Publisher::emit_batch`] |
-//! | [`RequestError`] | [`Context::request`]; it says whether the request was [`Taken`] |
-//! | [`OutError`] | [`Out::emit`], [`Out::try_emit`] |
-//! | [`PublisherError`] | [`Context::publisher`] |
-//! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
-//! | [`ZeroPeriod`] | [`Context::interval`] |
-//! | [`MetricError`] | [`Context::metrics`] |
-//! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
+//! | [`TopologyError`](topology::TopologyError) | reading a topology |
+//! | [`BuildError`](error::BuildError) | [`Builder::build`]: services that do not fit together |
+//! | [`SupervisorProblem`](error::SupervisorProblem) | [`Builder::build`]: supervisors that do not fit together |
+//! | [`NameError`](supervision::NameError) | a text that does not name a [`Strategy`](supervision::Strategy) or [`Lifetime`](supervision::Lifetime) |
+//! | [`StartError`](error::StartError) | [`Node::start`], [`Node::run`], [`Running::join`] |
+//! | [`SubscribeError`](error::SubscribeError) | [`Context::subscribe`], [`Running::subscribe`] |
+//! | [`EmitError`](emit::EmitError) | [`Context::emit`], [`Publisher::emit`] |
+//! | [`BatchError`](emit::BatchError) | [`Context::emit_batch`], [`Publisher::emit_batch`] |
+//! | [`RequestError`](requests::RequestError) | [`Context::request`]; it says whether the request was [`Taken`](requests::Taken) |
+//! | [`OutError`](route::OutError) | [`Out::emit`](route::Out::emit), [`Out::try_emit`](route::Out::try_emit) |
+//! | [`PublisherError`](error::PublisherError) | [`Context::publisher`] |
+//! | [`ShuttingDown`](error::ShuttingDown) | [`Context::sleep`], when the node shuts down |
+//! | [`ZeroPeriod`](error::ZeroPeriod) | [`Context::interval`] |
+//! | [`MetricError`](metrics::MetricError) | [`Context::metrics`] |
+//! | [`Unfinished`](error::Unfinished) | a [`JoinHandle`](execution::JoinHandle) whose work panicked or was dropped |
 //!
 //! # Shut down
 //!
 //! [`Node::run`] shuts down at SIGINT (Ctrl-C) or SIGTERM; [`Context::shutdown`] and
 //! [`Running::shutdown`] do the same. Sources end first: [`Context::sleep`], and the
-//! [`emit`](Context::emit) of a service that reads nothing, fail with [`ShuttingDown`], and `?`
-//! ends the service well. So `loop { ctx.emit(..).await? }` is a source that ends. What it emitted
-//! is received; then each [`recv`](Subscription::recv) returns `None`. Services that have not ended
-//! at the deadline are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
+//! [`emit`](Context::emit) of a service that reads nothing, fail with
+//! [`ShuttingDown`](error::ShuttingDown), and `?` ends the service well. So `loop {
+//! ctx.emit(..).await? }` is a source that ends. What it emitted is received; then each
+//! [`recv`](Subscription::recv) returns `None`. Services that have not ended at the deadline are
+//! abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
 //!
 //! # See what happens
 //!
@@ -332,27 +347,29 @@
 //!   printed to the standard error. `mycelium::init()` (feature `logs`) prints more, as `RUST_LOG`
 //!   says.
 //! - **Probable mistakes**: a topic without a reader, a service in no node and the like are
-//!   [`StartWarning`]s of the [`StartReport`].
-//! - **Events**: [`Builder::observe`] calls a function with each [`Event`]: a start, a restart, a
-//!   stop, a poll that takes too long ([`Builder::watchdog`]).
+//!   [`StartWarning`](observe::StartWarning)s of the [`StartReport`](execution::StartReport).
+//! - **Events**: [`Builder::observe`] calls a function with each [`Event`](observe::Event): a
+//!   start, a restart, a stop, a poll that takes too long ([`Builder::watchdog`]).
 //! - **Counters**: [`Running::counters`] has what was sent, taken, dropped and left, for each
 //!   publisher and subscription ([`counters`]).
-//! - **Metrics**: [`Context::metrics`] makes a [`Counter`], a [`Gauge`] or a [`Histogram`] of a
-//!   service's own ([`Metrics`]), which [`Running::metrics`] reads.
-//! - **Health**: [`Running::health`] says how the node and each service is ([`Health`]).
+//! - **Metrics**: [`Context::metrics`] makes a [`Counter`](metrics::Counter), a
+//!   [`Gauge`](metrics::Gauge) or a [`Histogram`](metrics::Histogram) of a service's own, which
+//!   [`Running::metrics`] reads.
+//! - **Health**: [`Running::health`] says how the node and each service is.
 //! - **Prometheus**: with the feature `prometheus` a node serves its metrics, and its health as
 //!   `/live` and `/ready`; with `otlp` it pushes them to an OpenTelemetry collector.
 //!   `docs/observability.md` has this and more.
 //! - **Traces**: [`Builder::traces`] has the spans of messages on their way through services and
 //!   nodes; with the feature `otlp` they go to an OpenTelemetry collector.
-//! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
+//! - **The end**: the [`Report`](observe::Report) of a node has a
+//!   [`ServiceReport`](observe::ServiceReport) with its [`Outcome`](observe::Outcome) for each
 //!   service.
 //!
 //! # Switch features off
 //!
 //! | feature | on by default | without it |
 //! | --- | --- | --- |
-//! | `metrics` | yes | nothing is counted: [`Running::counters`] is empty, and [`Context::metrics`] compiles to nothing. Gaps, dead letters and the [`Report`] of services are the same |
+//! | `metrics` | yes | nothing is counted: [`Running::counters`] is empty, and [`Context::metrics`] compiles to nothing. Gaps, dead letters and the [`Report`](observe::Report) of services are the same |
 //! | `tracing` | yes | no crate `tracing`: warnings and errors go to the standard error, and other log lines nowhere |
 //! | `topology` | yes | no TOML parser, no `Topology`: one node, with what the [`Builder`] sets |
 //! | `signals` | yes | no `Node::run`: [`Node::start`] starts a node that [`Running::shutdown`] ends |
@@ -367,7 +384,8 @@
 //! # Without a service
 //!
 //! [`Running::publisher`], [`Running::subscribe`] and [`Running::requester`] give a thread or task
-//! outside the services a [`Publisher`], a [`Subscription`] or a [`Requester`].
+//! outside the services a [`Publisher`], a [`Subscription`] or a
+//! [`Requester`](requests::Requester).
 #![forbid(unsafe_code)]
 
 // The rooms of this crate, from the bottom up; a room uses only those before it, and its first
@@ -395,13 +413,13 @@
 extern crate self as mycelium;
 
 mod actor;
-mod error;
+pub mod error;
 #[cfg(doctest)]
 mod guides;
 mod inbox;
 mod links;
 mod node;
-mod observe;
+pub mod observe;
 mod plan;
 mod service;
 mod shared;
@@ -414,20 +432,15 @@ pub mod testing;
     not(feature = "topology"),
     allow(dead_code, unreachable_pub, reason = "no file is read")
 )]
-mod topology;
+pub mod topology;
 pub mod untyped;
 
-pub use mycelium_bundle::Restart;
-pub use mycelium_core::channel;
-pub use mycelium_core::wait::WaitStrategy;
-pub use mycelium_core::{
-    Code, FixedStr, FixedVec, I128, Message, Request, TraceContext, TraceParseError, U128, U256,
-};
-pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream, ThreadError};
+pub use mycelium_core::{Message, Request, channel};
 /// Makes a struct that calls handlers directly, in the listed order.
 ///
 /// ```
-/// # use mycelium::{Handler, Out, Result, routes};
+/// # use mycelium::route::{Handler, Out};
+/// # use mycelium::{Result, routes};
 /// # struct Tick { price: u64 }
 /// # struct Fill { price: u64 }
 /// # #[derive(Default)]
@@ -463,76 +476,136 @@ pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream
 ///
 pub use mycelium_macros::routes;
 pub use mycelium_macros::{actor, message, service};
-#[cfg(feature = "otlp")]
-pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
-#[cfg(feature = "otlp")]
-pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
-pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
-pub use mycelium_transports::local::{
-    BatchError, Delivery, EmitError, Gap, GapReason, HandlerFailure, KeyError, LatestByKey,
-    OnStall, Policy, Publisher, Received, Refusal, Span, SpanKind, SpanSink, Start,
-    SubscribeOptions, TryRecv,
-};
-pub use mycelium_transports::{counters, private_directory};
+pub use mycelium_transports::counters;
+pub use mycelium_transports::local::{Delivery, Gap, OnStall, Policy, Publisher, Start};
 
-pub use actor::{
-    Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
-    DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError,
-    RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError, Timer, WeakRef,
-    WhenFull,
-};
-pub use error::{
-    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError,
-    SupervisorProblem, Unfinished, ZeroPeriod,
-};
+pub use error::{Error, Result};
 pub use inbox::Subscription;
-pub use inbox::request::{Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken};
-pub use node::builder::{Builder, Supervisor};
-#[cfg(feature = "topology")]
-pub use node::legacy::LegacyCodec;
-#[cfg(feature = "describe")]
-pub use node::overview::types::{
-    FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
-    MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
-    PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
-    TopicOverview,
-};
-pub use node::{Node, Placement, Running, StartReport};
-pub use observe::Event;
-pub use observe::health::{Health, HealthCause};
-pub use observe::health_state::HealthState;
-pub use observe::metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
-pub use observe::report::{
-    Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning,
-};
+pub use node::builder::Builder;
+pub use node::{Node, Running};
 pub use plan::dead_letter::DeadLetter;
-#[cfg(feature = "describe")]
-pub use plan::description::{Description, DescriptionError};
-pub use service::clock::{Clock, Interval, JoinHandle};
-pub use service::emit::Emit;
-pub use service::emit::batch::EmitBatch;
-pub use service::emit::traced::{EmitOptions, EmitWith};
-pub use service::emit::within::EmitWithin;
-pub use service::handlers::out::{Bus, Out, OutError};
-pub use service::handlers::routes::{AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync};
-pub use service::kept::Kept;
-pub use service::port::{
-    Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
-};
 pub use service::{Context, Service};
-pub use supervise::execution::Execution;
-pub use supervise::{Lifetime, NameError, Strategy};
-#[cfg(unix)]
-pub use support::launcher::end_with_launcher;
 #[cfg(feature = "logs")]
 pub use support::log::init;
 #[cfg(feature = "json-logs")]
 pub use support::log::init_json;
 #[cfg(feature = "topology")]
 pub use topology::Topology;
+
+/// Actors: state with a mailbox. See [the example](crate#use-actors).
+pub mod actors {
+    pub use crate::actor::{
+        Actor, ActorBuilder, ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Asking,
+        DeadMail, FindActorError, Gone, Handles, Keyed, KeyedBuilder, KeyedTellError, OnError,
+        RemoteActorError, RemoteRef, RemoteReply, Replies, SpawnActorError, TellError, Timer,
+        WeakRef, WhenFull,
+    };
+}
+
+/// What [`Context::emit`] and its like return, and why a message was not accepted.
+pub mod emit {
+    pub use mycelium_transports::local::{BatchError, EmitError, HandlerFailure, Refusal};
+
+    pub use crate::service::emit::Emit;
+    pub use crate::service::emit::batch::EmitBatch;
+    pub use crate::service::emit::traced::{EmitOptions, EmitWith};
+    pub use crate::service::emit::within::EmitWithin;
+}
+
+/// Where and how services run: executors, threads, waits, and the time and tasks of a service.
+pub mod execution {
+    pub use mycelium_core::wait::WaitStrategy;
+    pub use mycelium_executor::{
+        Class, Executor, Listener, PlacementFallback, Stream, ThreadError,
+    };
+
+    pub use crate::node::{Placement, StartReport};
+    pub use crate::service::clock::{Clock, Interval, JoinHandle};
+    pub use crate::supervise::execution::Execution;
+    #[cfg(unix)]
+    pub use crate::support::launcher::end_with_launcher;
+}
+
+/// Types of the fields of messages, beside numbers, `bool` and arrays.
+pub mod fields {
+    pub use mycelium_core::{FixedStr, FixedVec, I128, U128, U256};
+}
+
+/// Clients of the original system.
 #[cfg(feature = "topology")]
-pub use topology::{NodeCommand, TopologyFiles, TopologyOptions, TopologyPart};
-pub use topology::{Problem, TopologyError};
+pub mod legacy {
+    pub use crate::node::legacy::LegacyCodec;
+}
+
+/// Metrics of services, and where those of the node go.
+pub mod metrics {
+    #[cfg(feature = "otlp")]
+    pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
+
+    pub use crate::observe::metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
+}
+
+/// What tools know of a topology and its programs before any of them runs.
+pub mod overview {
+    pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
+
+    #[cfg(feature = "describe")]
+    pub use crate::node::overview::types::{
+        FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
+        MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
+        PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
+        TopicOverview,
+    };
+    #[cfg(feature = "describe")]
+    pub use crate::plan::description::{Description, DescriptionError};
+}
+
+/// What a service declares: the traits and constants that [`#[service]`](macro@crate::service)
+/// writes.
+pub mod ports {
+    pub use crate::service::port::{
+        Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
+    };
+}
+
+/// Requests of services, and their replies.
+pub mod requests {
+    pub use crate::inbox::request::{
+        Asked, Mismatch, PendingReply, RequestError, Requester, Requests, Taken,
+    };
+}
+
+/// Handlers that are called directly. See [the example](crate#call-handlers-directly).
+pub mod route {
+    pub use crate::service::handlers::out::{Bus, Out, OutError};
+    pub use crate::service::handlers::routes::{
+        AsyncHandler, Handler, Routes, RoutesAlone, RoutesAsync,
+    };
+}
+
+/// How subscriptions read, and what they get.
+pub mod subscribe {
+    pub use mycelium_transports::local::{
+        GapReason, KeyError, LatestByKey, Received, SubscribeOptions, TryRecv,
+    };
+}
+
+/// When services start again, and with which others.
+pub mod supervision {
+    pub use mycelium_bundle::Restart;
+
+    pub use crate::node::builder::Supervisor;
+    pub use crate::service::kept::Kept;
+    pub use crate::supervise::{Lifetime, NameError, Strategy};
+}
+
+/// The traces of messages.
+pub mod trace {
+    pub use mycelium_core::{TraceContext, TraceParseError};
+    #[cfg(feature = "otlp")]
+    pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
+    pub use mycelium_transports::local::{Span, SpanKind, SpanSink};
+}
 
 /// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]

@@ -36,8 +36,8 @@
 //! # }
 //! ```
 
-pub use mycelium_transports::private_directories;
 pub use mycelium_transports::untyped::*;
+pub use mycelium_transports::{private_directories, private_directory};
 
 #[cfg(feature = "topology")]
 pub use crate::topology::ReachError;

@@ -17,7 +17,7 @@
 //!   process behind, even if it panics.
 //! - The standard input of each member's process is a pipe. Only the launcher holds its other end,
 //!   so the end of the pipe shows a member that its launcher is gone. In a member that runs a node,
-//!   `mycelium::end_with_launcher` reads it.
+//!   `mycelium::execution::end_with_launcher` reads it.
 //! - The launcher writes to these pipes which process runs which member, which members have
 //!   completed, and which have failed permanently ([`protocol`]). A new process finds all of this
 //!   in its pipe before it starts. Names of members are names of nodes for this purpose: a node

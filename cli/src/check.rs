@@ -14,10 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mycelium::{
-    Description, NodeCommand, NodeProgram, Overview, OverviewError, Problem, Topology,
-    TopologyFiles,
-};
+use mycelium::Topology;
+use mycelium::overview::{Description, NodeProgram, Overview, OverviewError};
+use mycelium::topology::{NodeCommand, Problem, TopologyFiles};
 use serde::Serialize;
 
 use crate::duration::duration;

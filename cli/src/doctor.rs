@@ -10,7 +10,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use mycelium::{Topology, TopologyPart};
+use mycelium::Topology;
+use mycelium::topology::TopologyPart;
 use mycelium_transports::endpoint::LONGEST_PATH;
 use mycelium_transports::memory::Mapping;
 use serde::Serialize;

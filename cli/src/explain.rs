@@ -3,7 +3,7 @@
 //! the version that it belongs to.
 
 use clap::{Args, ValueEnum};
-use mycelium::Code;
+use mycelium::error::Code;
 use serde::Serialize;
 
 use crate::exit::Failure;

@@ -41,7 +41,8 @@ impl Actors {
     /// An empty set of actors, whose tasks run on this executor.
     ///
     /// ```
-    /// use mycelium::{ActorContext, Actors, Result, actor};
+    /// use mycelium::actors::{ActorContext, Actors};
+    /// use mycelium::{Result, actor};
     ///
     /// #[derive(Default)]
     /// struct Sum(u64);
@@ -122,7 +123,9 @@ impl Actors {
     ///
     /// ```
     /// use mycelium::channel::Spsc;
-    /// use mycelium::{Actors, Restart, Result, WhenFull, actor};
+    /// use mycelium::actors::{Actors, WhenFull};
+    /// use mycelium::supervision::Restart;
+    /// use mycelium::{Result, actor};
     /// # struct Log;
     /// # #[actor]
     /// # impl Log { #[tell] fn line(&mut self, line: String) -> Result<()> { Ok(()) } }

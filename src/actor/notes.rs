@@ -18,7 +18,7 @@ pub struct ActorFailure {
     pub error: String,
     /// Whether it was a panic.
     pub panicked: bool,
-    /// Whether `on_error` said [`Continue`](crate::OnError::Continue).
+    /// Whether `on_error` said [`Continue`](crate::actors::OnError::Continue).
     pub ignored: bool,
 }
 

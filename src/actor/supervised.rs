@@ -31,7 +31,9 @@ use crate::support::log;
 /// actors end, and its parent restarts it, if it has one.
 ///
 /// ```
-/// use mycelium::{Actors, Restart, Result, Strategy, actor};
+/// use mycelium::actors::Actors;
+/// use mycelium::supervision::{Restart, Strategy};
+/// use mycelium::{Result, actor};
 /// # #[derive(Default)]
 /// # struct Feed;
 /// # #[actor]

@@ -309,7 +309,7 @@ impl BuildError {
     /// Its code, with which its text ends. `mycelium explain` and `docs/errors.md` explain it.
     ///
     /// ```
-    /// use mycelium::{BuildError, Code};
+    /// use mycelium::error::{BuildError, Code};
     ///
     /// let error = BuildError::DuplicateService { name: "Sum".to_owned() };
     /// assert_eq!(error.code(), Code::SERVICE_TWICE);
@@ -355,7 +355,7 @@ impl BuildError {
     /// by waiting.
     ///
     /// ```
-    /// use mycelium::BuildError;
+    /// use mycelium::error::BuildError;
     ///
     /// assert!(BuildError::DuplicateService { name: "Sum".to_owned() }.is_permanent());
     /// ```

@@ -8,7 +8,8 @@ mod supervisor;
 
 use std::{fmt, io};
 
-use mycelium_core::{Code, debug_as_display};
+pub use mycelium_core::Code;
+use mycelium_core::debug_as_display;
 pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
 
@@ -59,7 +60,8 @@ impl Error {
     /// Its code, if it is an error of this library or wraps one.
     ///
     /// ```
-    /// use mycelium::{Code, Error, SubscribeError};
+    /// use mycelium::error::{Code, SubscribeError};
+    /// use mycelium::Error;
     ///
     /// let error = SubscribeError::Taken { subscription: "Sum.ticks".to_owned() };
     /// assert_eq!(Error::from(error).code(), Some(Code::SUBSCRIPTION_TAKEN));
@@ -244,7 +246,7 @@ pub enum SubscribeError {
 #[error("invalid period of an interval: 0 s, expected more [{code}]", code = self.code())]
 pub struct ZeroPeriod;
 
-/// Nobody can emit a message that a handler emits: [`OutError`](crate::OutError).
+/// Nobody can emit a message that a handler emits: [`OutError`](crate::route::OutError).
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it has no publisher here: declare the message in `emits(..)` and pass `ctx.out()`, or pass \
@@ -298,7 +300,7 @@ impl SubscribeError {
     /// restarted.
     ///
     /// ```
-    /// use mycelium::SubscribeError;
+    /// use mycelium::error::SubscribeError;
     ///
     /// let subscription = "Sum.ticks".to_owned();
     /// assert!(SubscribeError::Taken { subscription }.is_permanent());

@@ -276,7 +276,7 @@ impl StartError {
     /// and `docs/errors.md` explain it.
     ///
     /// ```
-    /// use mycelium::{Code, StartError};
+    /// use mycelium::error::{Code, StartError};
     ///
     /// let error = StartError::Threads { threads: vec!["Sum".to_owned()] };
     /// assert_eq!(error.code(), Code::THREADS_LEFT);
@@ -310,7 +310,7 @@ impl StartError {
     /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
     ///
     /// ```
-    /// use mycelium::StartError;
+    /// use mycelium::error::StartError;
     ///
     /// let threads = StartError::Threads { threads: vec!["Sum".to_owned()] };
     /// assert!(!threads.is_permanent(), "another start may work");

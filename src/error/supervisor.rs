@@ -111,7 +111,7 @@ pub enum SupervisorProblem {
 debug_as_display!(SupervisorProblem);
 
 impl SupervisorProblem {
-    /// Its code. The text of the [`BuildError`](crate::BuildError) with this problem ends with it.
+    /// Its code. The text of the [`BuildError`](crate::error::BuildError) with this problem ends with it.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

@@ -119,7 +119,8 @@ impl Running {
     /// How the node and each of its services are now.
     ///
     /// ```
-    /// use mycelium::{Context, HealthState, Node, Result, service};
+    /// use mycelium::observe::HealthState;
+    /// use mycelium::{Context, Node, Result, service};
     ///
     /// struct Idle;
     ///

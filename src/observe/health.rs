@@ -88,7 +88,7 @@ impl fmt::Display for HealthCause {
 /// ```
 /// use std::time::Duration;
 ///
-/// use mycelium::{Event, Health, HealthState};
+/// use mycelium::observe::{Event, Health, HealthState};
 ///
 /// let mut health = Health::new(["Feed"]);
 /// health.apply(&Event::ServiceStarted { service: "Feed" });
@@ -202,7 +202,7 @@ impl Health {
     /// With a supervisor of these services, whose health is what they have together.
     ///
     /// ```
-    /// use mycelium::{Event, Health, HealthState};
+    /// use mycelium::observe::{Event, Health, HealthState};
     ///
     /// let mut health = Health::new(["Feed", "Book"]).with_supervisor("pricing", ["Feed", "Book"]);
     /// assert_eq!(health.supervisor("pricing"), Some(HealthState::Starting));

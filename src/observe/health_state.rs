@@ -11,7 +11,7 @@ pub enum HealthState {
     Starting,
     /// It works.
     Ready,
-    /// It works, and something is wrong: see [`HealthCause`](crate::HealthCause).
+    /// It works, and something is wrong: see [`HealthCause`](crate::observe::HealthCause).
     Degraded,
     /// A service: its last run failed, or its supervisor has stopped it because another service
     /// failed, and the pause before the next one has not ended. A node: all
@@ -44,7 +44,7 @@ impl HealthState {
     }
 
     /// The state that the children of a supervisor have together. See
-    /// [`Health::supervisor`](crate::Health::supervisor).
+    /// [`Health::supervisor`](crate::observe::Health::supervisor).
     pub(crate) fn together(states: impl IntoIterator<Item = HealthState>) -> HealthState {
         let (mut seen, mut all) = ([false; 5], 0);
         for state in states {

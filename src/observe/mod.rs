@@ -12,3 +12,6 @@ pub(crate) mod metrics;
 pub(crate) mod report;
 
 pub use event::Event;
+pub use health::{Health, HealthCause};
+pub use health_state::HealthState;
+pub use report::{Carrier, LinkReport, Outcome, Report, RingMemory, ServiceReport, StartWarning};

@@ -18,7 +18,7 @@ pub enum Outcome {
         /// How often it had been restarted within its window.
         restarts: u32,
     },
-    /// It is [temporary](crate::Lifetime::Temporary), and failed, or its supervisor stopped it
+    /// It is [temporary](crate::supervision::Lifetime::Temporary), and failed, or its supervisor stopped it
     /// because of another service.
     NotRestarted {
         /// The error or panic, or who stopped it.
@@ -85,7 +85,8 @@ impl fmt::Display for Carrier {
 /// begins on the socket; the log says when it moves to memory, and why one does not.
 ///
 /// ```
-/// use mycelium::{Carrier, Context, Node, Result, Topology, message, service};
+/// use mycelium::observe::Carrier;
+/// use mycelium::{Context, Node, Result, Topology, message, service};
 ///
 /// #[message(topic = "ticks", id = 1)]
 /// struct Tick {
@@ -209,7 +210,7 @@ impl fmt::Display for RingMemory {
 }
 
 /// Probably a mistake: the node runs, but not as its author wants. In the
-/// [report of the start](crate::StartReport), and logged.
+/// [report of the start](crate::execution::StartReport), and logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartWarning {

@@ -112,7 +112,7 @@ impl<S: Service> Context<S> {
     ///
     /// Its polls end as those of the service do: publishers and subscriptions that it uses wake the
     /// other sides once, at the end of a poll or after 64 operations, and it yields after as many
-    /// operations as the service ([`Execution::budget`](crate::Execution::budget)).
+    /// operations as the service ([`Execution::budget`](crate::execution::Execution::budget)).
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,

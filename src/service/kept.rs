@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 /// work was done.
 ///
 /// ```
-/// use mycelium::Kept;
+/// use mycelium::supervision::Kept;
 ///
 /// let total = Kept::new(0u64);
 /// let in_the_next_instance = total.clone();

@@ -134,7 +134,8 @@ impl<S: Service> Context<S> {
     /// header of a request over HTTP. Other messages get the trace of the current delivery.
     ///
     /// ```
-    /// # use mycelium::{Context, EmitOptions, Result, message, service};
+    /// # use mycelium::emit::EmitOptions;
+    /// # use mycelium::{Context, Result, message, service};
     /// # #[message(topic = "orders", id = 1)]
     /// # struct Order { id: u64 }
     /// # struct Gateway;
@@ -393,7 +394,7 @@ impl<S: Service> Context<S> {
     /// ready, the request is cancelled. A request is never sent twice.
     ///
     /// # Errors
-    /// [`RequestError`](crate::RequestError), which says whether a service may have acted on the
+    /// [`RequestError`](crate::requests::RequestError), which says whether a service may have acted on the
     /// request.
     ///
     /// ```

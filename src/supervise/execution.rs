@@ -14,7 +14,7 @@ use mycelium_transports::local::TaskBudget;
 /// precedence, one by one: the person who runs a program knows the machine.
 ///
 /// ```
-/// use mycelium::{Class, Execution, PlacementFallback, WaitStrategy};
+/// use mycelium::execution::{Class, Execution, PlacementFallback, WaitStrategy};
 ///
 /// let execution = Execution::pinned([3])
 ///     .wait(WaitStrategy::Spin)

@@ -5,7 +5,7 @@ use std::fmt;
 /// Which children a supervisor restarts when one of them has failed.
 ///
 /// ```
-/// use mycelium::Strategy;
+/// use mycelium::supervision::Strategy;
 ///
 /// assert_eq!("rest-for-one".parse(), Ok(Strategy::RestForOne));
 /// assert_eq!(Strategy::default(), Strategy::OneForOne);
@@ -47,7 +47,7 @@ impl Strategy {
 /// | was stopped because of another child | is restarted | is restarted | has ended |
 ///
 /// ```
-/// use mycelium::Lifetime;
+/// use mycelium::supervision::Lifetime;
 ///
 /// assert_eq!("permanent".parse(), Ok(Lifetime::Permanent));
 /// assert_eq!(Lifetime::default(), Lifetime::Transient);

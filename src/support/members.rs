@@ -1,7 +1,7 @@
 //! The members of the bundle that this process belongs to: which process runs which member, and
 //! which members will not run again.
 //!
-//! The launcher reports this through a pipe ([`end_with_launcher`](crate::end_with_launcher) reads
+//! The launcher reports this through a pipe ([`end_with_launcher`](crate::execution::end_with_launcher) reads
 //! it), and [`MEMBERS`] keeps it for all nodes of the process. In a process without a launcher it
 //! stays empty.
 

@@ -20,7 +20,8 @@ use crate::inbox::request::{Cause, PendingReply, RequestError};
 /// use std::time::Duration;
 ///
 /// use mycelium::testing::TestActor;
-/// use mycelium::{ActorContext, ActorEnd, actor, message};
+/// use mycelium::actors::{ActorContext, ActorEnd};
+/// use mycelium::{actor, message};
 ///
 /// #[derive(Default)]
 /// struct Account {

@@ -23,7 +23,8 @@ use crate::actor::{ActorFailure, Actors, Notes, UnhandledMail};
 ///
 /// ```
 /// use mycelium::testing::TestActors;
-/// use mycelium::{ActorRef, Result, actor};
+/// use mycelium::actors::ActorRef;
+/// use mycelium::{Result, actor};
 ///
 /// struct Line(String);
 ///

@@ -17,7 +17,8 @@ use crate::inbox::request::Asked;
 ///
 /// ```
 /// use mycelium::testing::TestActors;
-/// use mycelium::{ActorRef, Result, actor, message};
+/// use mycelium::actors::ActorRef;
+/// use mycelium::{Result, actor, message};
 ///
 /// #[message(topic = "rate-requests", id = 1, reply = Rate)]
 /// struct RateRequest {
@@ -164,7 +165,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
 
     /// The next request of this type that it was asked. The reply reaches the other actor when the
     /// actors run next; if this is dropped, the other one gets
-    /// [`HandlerFailed`](crate::RequestError::HandlerFailed).
+    /// [`HandlerFailed`](crate::requests::RequestError::HandlerFailed).
     ///
     /// # Panics
     /// As [`TestActors::run`].

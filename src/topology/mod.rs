@@ -83,7 +83,7 @@ pub(crate) use setting::Setting;
 /// let text = "[topic.swaps]\ncapacity = 1000";
 /// let error = mycelium::Topology::parse("bandit.toml", text).unwrap_err();
 /// assert!(error.to_string().starts_with("bandit.toml:2:12: "));
-/// # Ok::<(), mycelium::TopologyError>(())
+/// # Ok::<(), mycelium::topology::TopologyError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Topology {

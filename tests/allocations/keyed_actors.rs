@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mycelium::{Actors, Keyed, actor};
+use mycelium::actor;
+use mycelium::actors::{Actors, Keyed};
 use mycelium_tokio::Tokio;
 
 use crate::{allocations, bytes};

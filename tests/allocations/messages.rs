@@ -9,10 +9,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 #[cfg(feature = "metrics")]
 use mycelium::counters::Latency;
-use mycelium::{
-    Builder, Context, Delivery, Error, LegacyCodec, Node, Report, Result, Topology, message,
-    service,
-};
+use mycelium::legacy::LegacyCodec;
+use mycelium::observe::Report;
+use mycelium::{Builder, Context, Delivery, Error, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
 use mycelium_transports::local::Policy;

@@ -10,10 +10,10 @@ mod watched;
 use std::path::Path;
 use std::time::Duration;
 
-use mycelium::{
-    ActorContext, ActorRef, Actors, Asked, Error, Gone, Node, OnError, RemoteRef, Restart, Result,
-    Running, Topology, actor, message,
-};
+use mycelium::actors::{ActorContext, ActorRef, Actors, Gone, OnError, RemoteRef};
+use mycelium::requests::Asked;
+use mycelium::supervision::Restart;
+use mycelium::{Error, Node, Result, Running, Topology, actor, message};
 use mycelium_tokio::Tokio;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

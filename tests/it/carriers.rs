@@ -3,10 +3,10 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use mycelium::{
-    BuildError, Carrier, Context, Node, Result, StartError, StartReport, StartWarning, Topology,
-    message, service,
-};
+use mycelium::error::{BuildError, StartError};
+use mycelium::execution::StartReport;
+use mycelium::observe::{Carrier, StartWarning};
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::PageSize;
 

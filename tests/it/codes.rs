@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use mycelium::{
-    BatchError, BuildError, Code, EmitError, Error, KeyedTellError, OutError, OverviewError,
-    Refusal, SpawnActorError, StartError, SubscribeError, ThreadError,
-};
+use mycelium::Error;
+use mycelium::actors::{KeyedTellError, SpawnActorError};
+use mycelium::emit::{BatchError, EmitError, Refusal};
+use mycelium::error::{BuildError, Code, StartError, SubscribeError};
+use mycelium::execution::ThreadError;
+use mycelium::overview::OverviewError;
+use mycelium::route::OutError;
 use mycelium_core::link::ConfigError;
 use mycelium_executor::SpawnError;
 use mycelium_transports::counters::{AttachError, ViewError};

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{
-    BuildError, Builder, Context, Delivery, GapReason, Node, Outcome, Policy, Result, Topology,
-    message, service,
-};
+use mycelium::error::BuildError;
+use mycelium::observe::Outcome;
+use mycelium::subscribe::GapReason;
+use mycelium::{Builder, Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Source, Square};

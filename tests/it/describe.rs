@@ -5,11 +5,15 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mycelium::{
-    Carrier, Code, Context, Description, Execution, LatestByKey, LegacyCodec, Lifetime, Node,
-    NodeProgram, OnStall, Policy, Restart, Result, Span, SpanSink, Start, SubscribeOptions,
-    Supervisor, Topology, WaitStrategy, message, service,
-};
+use mycelium::error::Code;
+use mycelium::execution::{Execution, WaitStrategy};
+use mycelium::legacy::LegacyCodec;
+use mycelium::observe::Carrier;
+use mycelium::overview::{Description, NodeProgram};
+use mycelium::subscribe::{LatestByKey, SubscribeOptions};
+use mycelium::supervision::{Lifetime, Restart, Supervisor};
+use mycelium::trace::{Span, SpanSink};
+use mycelium::{Context, Node, OnStall, Policy, Result, Start, Topology, message, service};
 use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
@@ -112,7 +116,7 @@ fn topology(text: &str) -> Topology {
 fn overview(
     topology: &Topology,
     description: &Description,
-) -> Result<mycelium::Overview, Vec<String>> {
+) -> Result<mycelium::overview::Overview, Vec<String>> {
     let nodes: Vec<&str> = topology.nodes().collect();
     let of = |node| NodeProgram { node, program: "./app", description };
     let programs: Vec<NodeProgram<'_>> = match nodes.is_empty() {

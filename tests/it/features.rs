@@ -6,10 +6,10 @@ use std::env;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 
+use mycelium::observe::Outcome;
+use mycelium::subscribe::GapReason;
 use mycelium::testing::ServiceTest;
-use mycelium::{
-    Builder, Context, Delivery, GapReason, Node, Outcome, Policy, Result, message, service,
-};
+use mycelium::{Builder, Context, Delivery, Node, Policy, Result, message, service};
 
 use crate::running::run;
 

@@ -2,7 +2,9 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use mycelium::{LayoutMismatch, Message, Node, Running, StartError, Topology};
+use mycelium::error::StartError;
+use mycelium::overview::LayoutMismatch;
+use mycelium::{Message, Node, Running, Topology};
 
 use crate::running::{start, within};
 use crate::support::Directory;

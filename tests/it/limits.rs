@@ -4,7 +4,8 @@
 
 use std::sync::mpsc::channel;
 
-use mycelium::{BuildError, Node, Topology};
+use mycelium::error::BuildError;
+use mycelium::{Node, Topology};
 use mycelium_transports::stream::STREAMS;
 
 use crate::numbers::{Counter, Taker};

@@ -6,8 +6,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::{Bucket, Kind, Metric, MetricValue};
+use mycelium::error::StartError;
+use mycelium::metrics::{Counter, MetricError};
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Counter, Delivery, MetricError, Node, Result, StartError, service};
+use mycelium::{Context, Delivery, Node, Result, service};
 
 use crate::node::services::Number;
 use crate::running::start;

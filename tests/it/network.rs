@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium::{Carrier, StartError};
+use mycelium::error::StartError;
+use mycelium::observe::Carrier;
 use mycelium_executor::{Executor, PausedTime};
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::{BindError, Endpoint};

@@ -24,7 +24,8 @@ mod stall;
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Node, Result, SubscribeError, Subscription, message, service};
+use mycelium::error::SubscribeError;
+use mycelium::{Context, Node, Result, Subscription, message, service};
 
 use crate::running::until;
 use crate::support::idle_services;

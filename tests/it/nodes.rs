@@ -6,7 +6,9 @@ mod letters;
 
 use std::time::Duration;
 
-use mycelium::{Context, Report, Result, Running, StartError, service};
+use mycelium::error::StartError;
+use mycelium::observe::Report;
+use mycelium::{Context, Result, Running, service};
 use mycelium_transports::counters::Kind;
 
 use crate::node::services::Ticker;

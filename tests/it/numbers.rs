@@ -2,7 +2,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::{BuildError, Builder, Node, Running, StartError, Topology};
+use mycelium::error::{BuildError, StartError};
+use mycelium::{Builder, Node, Running, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::loopback::host;

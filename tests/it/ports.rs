@@ -4,9 +4,9 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::{
-    BuildError, Context, Delivery, Node, Policy, Result, StartWarning, Topology, message, service,
-};
+use mycelium::error::BuildError;
+use mycelium::observe::StartWarning;
+use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 
 use crate::node::services::{Number, Square};
 use crate::running::{end, run, start, within};

@@ -16,9 +16,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use futures_util::future::join;
-use mycelium::{
-    Asked, Builder, Context, Node, RequestError, Result, Running, Taken, Topology, service,
-};
+use mycelium::requests::{Asked, RequestError, Taken};
+use mycelium::{Builder, Context, Node, Result, Running, Topology, service};
 
 pub(crate) use crate::conserved::requests as conserved;
 use crate::loopback::host;

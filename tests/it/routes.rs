@@ -6,7 +6,8 @@ mod instructions;
 
 use std::fmt::Debug;
 
-use mycelium::{AsyncHandler, Error, Handler, Out, Result, routes};
+use mycelium::route::{AsyncHandler, Handler, Out};
+use mycelium::{Error, Result, routes};
 
 #[derive(Debug, PartialEq)]
 struct Tick(u64);

@@ -5,7 +5,8 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{Builder, Report, Running};
+use mycelium::observe::Report;
+use mycelium::{Builder, Running};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use mycelium::StartError;
+use mycelium::error::StartError;
 
 use crate::nodes::TOPOLOGY;
 use crate::numbers::Pair;

@@ -10,7 +10,7 @@ mod pair;
 mod resumed;
 mod topology;
 
-use mycelium::Carrier;
+use mycelium::observe::Carrier;
 
 use crate::certificates::Certificates;
 use crate::network::arrives;

@@ -19,7 +19,9 @@ use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 
-use mycelium::{Code, Topology, TopologyError, TopologyFiles};
+use mycelium::Topology;
+use mycelium::error::Code;
+use mycelium::topology::{TopologyError, TopologyFiles};
 
 use crate::support::Directory;
 

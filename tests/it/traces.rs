@@ -10,10 +10,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
-use mycelium::{
-    Context, EmitOptions, Node, Result, Span, SpanKind, SpanSink, Topology, TraceContext, message,
-    service,
-};
+use mycelium::emit::EmitOptions;
+use mycelium::trace::{Span, SpanKind, SpanSink, TraceContext};
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 
 use crate::executors::on_each_executor;

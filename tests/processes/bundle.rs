@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mycelium::Restart;
+use mycelium::supervision::Restart;
 use mycelium_bundle::{Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member};
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::{Context, Delivery, Node, Refusal, Result, Topology, message, service};
+use mycelium::emit::Refusal;
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::{is_alone, number};

@@ -1,6 +1,7 @@
 //! Our actors, on the executor of tokio.
 
-use mycelium::{ActorRef, Actors, Result};
+use mycelium::Result;
+use mycelium::actors::{ActorRef, Actors};
 use mycelium_core::message;
 use mycelium_tokio::Tokio;
 

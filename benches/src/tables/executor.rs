@@ -1,7 +1,7 @@
 //! Services on executors: to a handler on one thread, requests, wakes of another thread, and idle
 //! ones; and tasks that await each other's channels.
 
-use mycelium::WaitStrategy;
+use mycelium::execution::WaitStrategy;
 
 use crate::affinity::Cores;
 use crate::ends::columns;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use mycelium::{Topology, TopologyPart};
+use mycelium::Topology;
+use mycelium::topology::TopologyPart;
 
 use super::flows::Flows;
 

@@ -130,7 +130,8 @@ fn parse(output: &[u8]) -> Option<Flows> {
 
 #[cfg(test)]
 mod tests {
-    use mycelium::{Topology, TopologyFiles};
+    use mycelium::Topology;
+    use mycelium::topology::TopologyFiles;
 
     use super::*;
 

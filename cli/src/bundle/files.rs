@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mycelium::TopologyFiles;
+use mycelium::topology::TopologyFiles;
 
 use super::place::Place;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mycelium::TopologyFiles;
+use mycelium::topology::TopologyFiles;
 use mycelium_bundle::Member;
 
 use super::files::FilesCopy;

@@ -48,7 +48,7 @@ impl Place {
         let stem = path.file_stem().unwrap_or(OsStr::new("topology")).to_string_lossy();
         let stem: String = stem.chars().map(plain).take(LONGEST_NAME).collect();
         let hash = hash(path.as_os_str().as_encoded_bytes());
-        let directory = mycelium::private_directory(&format!("up-{stem}-{hash:016x}"));
+        let directory = mycelium::untyped::private_directory(&format!("up-{stem}-{hash:016x}"));
         Ok(Place { directory, title: format!("`{}`", shown(file)) })
     }
 
@@ -64,7 +64,7 @@ impl Place {
                 name.escape_debug()
             )));
         }
-        let directory = mycelium::private_directory(&format!("up-{name}"));
+        let directory = mycelium::untyped::private_directory(&format!("up-{name}"));
         Ok(Place { directory, title: format!("bundle `{name}`") })
     }
 

@@ -7,7 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use mycelium::{NodeCommand, Problem, Topology, TopologyFiles};
+use mycelium::Topology;
+use mycelium::topology::{NodeCommand, Problem, TopologyFiles};
 
 use super::concern::View;
 use super::flows::Flows;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mycelium::{Carrier, LinkOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
+use mycelium::observe::Carrier;
+use mycelium::overview::{LinkOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
 use unicode_width::UnicodeWidthStr;
 
 use super::layout::{Edge, Layout, Size, layout};

@@ -13,7 +13,8 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Description, DescriptionError, NodeCommand, TopologyFiles};
+use mycelium::overview::{Description, DescriptionError};
+use mycelium::topology::{NodeCommand, TopologyFiles};
 use mycelium_bundle::Process;
 use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
 

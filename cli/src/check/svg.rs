@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
-use mycelium::{Carrier, Overview};
+use mycelium::observe::Carrier;
+use mycelium::overview::Overview;
 
 use super::layout::{Corner, PlacedEdge};
 use super::picture::{BETWEEN, HEAD, INSET, LinkBox, NodeBox, Picture, ROW, Row, TITLE, Text};

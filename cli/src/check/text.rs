@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mycelium::{MemberOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
+use mycelium::overview::{MemberOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
 
 use crate::output::{count, printable};
 

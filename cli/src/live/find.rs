@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use mycelium::Code;
 use mycelium::counters::{AttachError, Attached, CountersView, Found};
+use mycelium::error::Code;
 
 use super::model::{Node, ProcessState};
 use super::sample::Sample;

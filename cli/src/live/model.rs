@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mycelium::HealthState;
 use mycelium::counters::LineView;
+use mycelium::observe::HealthState;
 
 /// A node at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

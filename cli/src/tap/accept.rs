@@ -1,6 +1,6 @@
 //! The values that a field can have, written as in the output.
 
-use mycelium::U256;
+use mycelium::fields::U256;
 use mycelium::untyped::{FieldKind, ValueProblem};
 
 use super::names;

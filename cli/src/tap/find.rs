@@ -6,11 +6,13 @@ use std::fs;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
 
+use mycelium::error::Code;
+use mycelium::untyped::private_directory;
 use mycelium::untyped::{
     Access, CatalogueEntry, Endpoint, Identity, LinkConfig, UntypedError, UntypedPeer,
     private_directories,
 };
-use mycelium::{Code, Start, Topology, private_directory};
+use mycelium::{Start, Topology};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use mycelium::GapReason;
+use mycelium::subscribe::GapReason;
 use mycelium::untyped::{Source, StructView, UntypedDelivery, UntypedMessage, Value};
 
 use super::form::{Line, Output, hex, rfc3339};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mycelium::GapReason;
+use mycelium::subscribe::GapReason;
 use mycelium::untyped::{Source, UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 

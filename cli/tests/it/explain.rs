@@ -58,7 +58,7 @@ fn the_text_of_an_error_finds_its_page() {
 fn all_codes_are_listed() {
     let list = text(&["--list"]);
     assert!(list.starts_with("M0001  two services have one name\n"), "{list}");
-    assert_eq!(list.lines().count(), mycelium::Code::ALL.len());
+    assert_eq!(list.lines().count(), mycelium::error::Code::ALL.len());
     let pages: Value = serde_json::from_str(&text(&["--list", "-o", "json"])).expect("JSON");
     let codes = pages.as_array().expect("an array").iter().map(|page| page["code"].as_str());
     assert!(codes.flatten().eq(list.lines().map(|line| &line[..5])));

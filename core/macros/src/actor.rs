@@ -89,7 +89,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
         #definition
         #slots
 
-        impl #impl_generics ::mycelium::Actor for #self_ty #bounds {
+        impl #impl_generics ::mycelium::actors::Actor for #self_ty #bounds {
             const NAME: &'static str = #name;
             type Mail = #ty;
             type Slots = #slots_ty;
@@ -104,7 +104,7 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
             async fn receive(
                 &mut self,
                 mail: Self::Mail,
-                context: &mut ::mycelium::ActorContext<Self>,
+                context: &mut ::mycelium::actors::ActorContext<Self>,
             ) -> ::mycelium::Result<()> {
                 let _ = &context;
                 match mail { #(#arms)* #unused }
@@ -263,7 +263,7 @@ fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
 
 /// The hooks: those of the block, and what happens without them.
 fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
-    let context = quote!(context: &mut ::mycelium::ActorContext<Self>);
+    let context = quote!(context: &mut ::mycelium::actors::ActorContext<Self>);
     let started = match &actor.started {
         Some(hook) => hook.outcome(&hook.call(&TokenStream::new()), root),
         None => quote!(::core::result::Result::Ok(())),
@@ -278,7 +278,7 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     };
     let on_error = match &actor.on_error {
         Some(hook) => hook.call(&quote!(error)),
-        None => quote!(::mycelium::OnError::Restart),
+        None => quote!(::mycelium::actors::OnError::Restart),
     };
     quote! {
         async fn call_started(&mut self, #context) -> ::mycelium::Result<()> {
@@ -293,14 +293,14 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
 
         async fn call_gone(
             &mut self,
-            gone: ::mycelium::Gone,
+            gone: ::mycelium::actors::Gone,
             #context,
         ) -> ::mycelium::Result<()> {
             let _ = (&gone, &context);
             #gone
         }
 
-        fn call_on_error(&mut self, error: &::mycelium::Error) -> ::mycelium::OnError {
+        fn call_on_error(&mut self, error: &::mycelium::Error) -> ::mycelium::actors::OnError {
             let _ = error;
             #on_error
         }
@@ -315,7 +315,7 @@ fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         let (variant, message) = (variant(index), &handler.message);
         if handler.kind == HandlerKind::Tell {
             return quote! {
-                impl #impl_generics ::mycelium::Handles<#message> for #self_ty #bounds {
+                impl #impl_generics ::mycelium::actors::Handles<#message> for #self_ty #bounds {
                     #[inline]
                     fn wrap(message: #message) -> Self::Mail {
                         Mail::#variant(message)
@@ -335,7 +335,7 @@ fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
         let number = asked(handlers).take_while(|(place, _)| *place < index).count();
         let place = syn::Index::from(number);
         quote! {
-            impl #impl_generics ::mycelium::Replies<#message> for #self_ty #bounds {
+            impl #impl_generics ::mycelium::actors::Replies<#message> for #self_ty #bounds {
                 #[inline]
                 fn wrap(request: #root::Ask<#message>) -> Self::Mail {
                     Mail::#variant(request)

@@ -46,7 +46,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
         let bound = list.bus.then_some(bound);
         let impls = impls(list).into_iter().map(|(of, body)| {
             quote! {
-                impl #impl_generics ::mycelium::#of for #self_type #bound {
+                impl #impl_generics ::mycelium::route::#of for #self_type #bound {
                     #body
                 }
             }
@@ -74,9 +74,9 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
             #[inline(always)]
             #visibility fn route<M>(&mut self, message: &M) -> ::mycelium::Result<()>
             where
-                Self: ::mycelium::Routes<M> + ::mycelium::RoutesAlone<M>,
+                Self: ::mycelium::route::Routes<M> + ::mycelium::route::RoutesAlone<M>,
             {
-                ::mycelium::Routes::<M>::call(self, message, &mut ::mycelium::Out::none())
+                ::mycelium::route::Routes::<M>::call(self, message, &mut ::mycelium::route::Out::none())
             }
 
             /// As `route`. The handlers emit to `out`, and so does the list if it goes on to the
@@ -89,12 +89,12 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
             #visibility fn route_to<M>(
                 &mut self,
                 message: &M,
-                out: &mut ::mycelium::Out<'_>,
+                out: &mut ::mycelium::route::Out<'_>,
             ) -> ::mycelium::Result<()>
             where
-                Self: ::mycelium::Routes<M>,
+                Self: ::mycelium::route::Routes<M>,
             {
-                ::mycelium::Routes::<M>::route_to(self, message, out)
+                ::mycelium::route::Routes::<M>::route_to(self, message, out)
             }
 
             /// As `route`, also for lists with async handlers.
@@ -103,10 +103,10 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
             /// As `route`.
             #visibility async fn route_async<M>(&mut self, message: &M) -> ::mycelium::Result<()>
             where
-                Self: ::mycelium::RoutesAsync<M> + ::mycelium::RoutesAlone<M>,
+                Self: ::mycelium::route::RoutesAsync<M> + ::mycelium::route::RoutesAlone<M>,
             {
-                let out = &mut ::mycelium::Out::none();
-                ::mycelium::RoutesAsync::<M>::route_async_to(self, message, out).await
+                let out = &mut ::mycelium::route::Out::none();
+                ::mycelium::route::RoutesAsync::<M>::route_async_to(self, message, out).await
             }
 
             /// As `route_to`, also for lists with async handlers. If the list goes on to the bus,
@@ -117,12 +117,12 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
             #visibility async fn route_async_to<M>(
                 &mut self,
                 message: &M,
-                out: &mut ::mycelium::Out<'_>,
+                out: &mut ::mycelium::route::Out<'_>,
             ) -> ::mycelium::Result<()>
             where
-                Self: ::mycelium::RoutesAsync<M>,
+                Self: ::mycelium::route::RoutesAsync<M>,
             {
-                ::mycelium::RoutesAsync::<M>::route_async_to(self, message, out).await
+                ::mycelium::route::RoutesAsync::<M>::route_async_to(self, message, out).await
             }
 
             /// The handlers, in the order of `new`.
@@ -143,10 +143,10 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let is_async = handlers.iter().any(|handler| handler.is_async);
     let calls = handlers.iter().map(|Listed { is_async, ty, name }| match is_async {
         false => quote_spanned! {ty.span()=>
-            <#ty as ::mycelium::Handler<#message>>::handle(&mut self.#name, message, out)
+            <#ty as ::mycelium::route::Handler<#message>>::handle(&mut self.#name, message, out)
         },
         true => quote_spanned! {ty.span()=>
-            <#ty as ::mycelium::AsyncHandler<#message>>::handle(&mut self.#name, message, out).await
+            <#ty as ::mycelium::route::AsyncHandler<#message>>::handle(&mut self.#name, message, out).await
         },
     });
     let mut calls: Vec<_> = calls.collect();
@@ -154,11 +154,11 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let last = calls.pop();
     let calls = quote!(#(#calls?;)* #last);
     let parameters = quote! {
-        (&mut self, message: &#message, out: &mut ::mycelium::Out<'_>) -> ::mycelium::Result<()>
+        (&mut self, message: &#message, out: &mut ::mycelium::route::Out<'_>) -> ::mycelium::Result<()>
     };
     let mut impls = Vec::new();
     if !is_async {
-        let call = quote!(::mycelium::Routes::<#message>::call(self, message, out));
+        let call = quote!(::mycelium::route::Routes::<#message>::call(self, message, out));
         let claim = quote_spanned!(message.span()=> #root::claim(out, message)?;);
         let route_to = match bus {
             true => quote!(#claim #call?; #root::pass_on(out, message)),
@@ -181,7 +181,7 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     }
     let calls = match is_async {
         true => calls,
-        false => quote!(::mycelium::Routes::<#message>::call(self, message, out)),
+        false => quote!(::mycelium::route::Routes::<#message>::call(self, message, out)),
     };
     let body = match bus {
         true => quote_spanned! {message.span()=>

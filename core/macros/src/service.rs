@@ -62,7 +62,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
             #empty_run
         }
         const _: () = {
-            impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
+            impl #impl_generics ::mycelium::ports::HasPorts for #self_ty #bounds {
                 const NAME: &'static str = #name;
                 const IS_SOURCE: bool = true;
                 type Inputs = ();
@@ -72,7 +72,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
                 }
                 fn wire(
                     _: &mut #root::Wiring<'_>,
-                ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::BuildError> {
+                ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::error::BuildError> {
                     ::core::unreachable!()
                 }
                 fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
@@ -124,7 +124,7 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
             None => quote!(Reads<#message>),
         };
         quote! {
-            impl #impl_generics ::mycelium::#port for #self_ty #bounds {
+            impl #impl_generics ::mycelium::ports::#port for #self_ty #bounds {
                 fn inbox(inputs: &Self::Inputs) -> &#root::Inbox<#message> {
                     &inputs.#index
                 }
@@ -137,12 +137,12 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
             Some(_) => (quote!(EmitsOn<#message, #place> for #self_ty), TokenStream::new()),
             None => (
                 quote!(EmittedBy<#self_ty> for #message),
-                quote!(type Emit<'c> = ::mycelium::Emit<'c, #message>;),
+                quote!(type Emit<'c> = ::mycelium::emit::Emit<'c, #message>;),
             ),
         };
-        let outputs = quote!(<#self_ty as ::mycelium::HasPorts>::Outputs);
+        let outputs = quote!(<#self_ty as ::mycelium::ports::HasPorts>::Outputs);
         quote! {
-            impl #impl_generics ::mycelium::#head #bounds {
+            impl #impl_generics ::mycelium::ports::#head #bounds {
                 #future
                 #[inline]
                 fn publisher(outputs: &mut #outputs) -> &mut ::mycelium::Publisher<#message> {
@@ -152,15 +152,15 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
         }
     });
     let request_impls = request_impls(arguments, service);
-    let inputs_consts = constants(reads, &quote!(::mycelium::Input));
-    let outputs_consts = constants(emits, &quote!(::mycelium::Output));
+    let inputs_consts = constants(reads, &quote!(::mycelium::ports::Input));
+    let outputs_consts = constants(emits, &quote!(::mycelium::ports::Output));
     Ok(quote! {
-        impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
+        impl #impl_generics ::mycelium::ports::HasPorts for #self_ty #bounds {
             const NAME: &'static str = #name;
             const IS_SOURCE: bool = #is_source;
             type Inputs = (#(#root::Inbox<#read_types>,)* #(#root::Answering<#answers>,)*);
             type Outputs =
-                (#(::mycelium::Publisher<#emit_types>,)* #(::mycelium::Requester<#requests>,)*);
+                (#(::mycelium::Publisher<#emit_types>,)* #(::mycelium::requests::Requester<#requests>,)*);
 
             fn ports() -> #root::Ports {
                 #root::Ports {
@@ -173,7 +173,7 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
 
             fn wire(
                 wiring: &mut #root::Wiring<'_>,
-            ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::BuildError> {
+            ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::error::BuildError> {
                 let inputs = (
                     #(wiring.input::<#read_types>(#read_keys)?,)*
                     #(wiring.answering::<#answers>()?,)*
@@ -234,8 +234,8 @@ fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenSt
     let root = quote!(::mycelium::__private);
     let requesters = requests.iter().zip((emits.len()..).map(Index::from)).map(|(request, index)| {
         quote! {
-            impl #impl_generics ::mycelium::Asks<#request> for #self_ty #bounds {
-                fn requester(outputs: &mut Self::Outputs) -> &mut ::mycelium::Requester<#request> {
+            impl #impl_generics ::mycelium::ports::Asks<#request> for #self_ty #bounds {
+                fn requester(outputs: &mut Self::Outputs) -> &mut ::mycelium::requests::Requester<#request> {
                     &mut outputs.#index
                 }
             }
@@ -243,7 +243,7 @@ fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenSt
     });
     let mailboxes = answers.iter().zip((reads.len()..).map(Index::from)).map(|(request, index)| {
         quote! {
-            impl #impl_generics ::mycelium::Answers<#request> for #self_ty #bounds {
+            impl #impl_generics ::mycelium::ports::Answers<#request> for #self_ty #bounds {
                 fn answering(inputs: &Self::Inputs) -> &#root::Answering<#request> {
                     &inputs.#index
                 }

@@ -4,8 +4,11 @@
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use futures_channel::oneshot;
+use mycelium::error::StartError;
+use mycelium::observe::Report;
+use mycelium::overview::Description;
 use mycelium::{
-    Builder, Description, Node, Report, Result, Running, StartError, Topology,
+    Builder, Node, Result, Running, Topology,
     counters::{Kind, Latency, Metric, MetricValue},
 };
 use mycelium_executor::{Address, Executor};

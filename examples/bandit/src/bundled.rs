@@ -18,8 +18,11 @@ use bandit::{
 };
 use clap::ValueEnum;
 use futures_channel::oneshot;
+use mycelium::error::StartError;
+use mycelium::execution::end_with_launcher;
+use mycelium::supervision::Restart;
 use mycelium::untyped::private_directories;
-use mycelium::{Error, Restart, Result, StartError, end_with_launcher};
+use mycelium::{Error, Result};
 use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome, MemberReport};
 use mycelium_executor::Executor;
 
@@ -140,7 +143,7 @@ impl Directories {
         let mut attempt = 0;
         loop {
             let name = format!("bandit-{}-{attempt}", process::id());
-            let sockets = mycelium::private_directory(&name);
+            let sockets = mycelium::untyped::private_directory(&name);
             let state = sockets.with_added_extension("state");
             let lock = fs::DirBuilder::new().mode(0o700).create(&state).and_then(|()| lock(&state));
             match lock {

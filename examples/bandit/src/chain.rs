@@ -3,7 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, I256, U64};
 use alloy_sol_types::{SolEvent, TopicList, sol};
-use mycelium::{I128, U256};
+use mycelium::fields::{I128, U256};
 use serde::Deserialize;
 
 use crate::messages::{Key, Swap};

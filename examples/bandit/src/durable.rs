@@ -18,7 +18,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use mycelium::{Context, Error, Kept, Result, Service};
+use mycelium::supervision::Kept;
+use mycelium::{Context, Error, Result, Service};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::files::FileError;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use mycelium::Kept;
+use mycelium::supervision::Kept;
 
 /// The number of faults of a service.
 const COUNT: usize = 20;

@@ -35,7 +35,7 @@ use futures_util::{
     SinkExt, StreamExt,
     future::{Either, select},
 };
-use mycelium::Clock;
+use mycelium::execution::Clock;
 use mycelium_executor::Stream;
 
 use crate::{

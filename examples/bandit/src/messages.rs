@@ -1,6 +1,7 @@
 //! The messages between the services.
 
-use mycelium::{FixedStr, I128, U256, message};
+use mycelium::fields::{FixedStr, I128, U256};
+use mycelium::message;
 use serde::{Deserialize, Serialize};
 
 /// The position of a log in the chain; logs are ordered by it.

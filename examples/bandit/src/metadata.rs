@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
-use mycelium::FixedStr;
+use mycelium::fields::FixedStr;
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
 use crate::{

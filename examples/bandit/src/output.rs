@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mycelium::StartError;
+use mycelium::error::StartError;
 
 /// Prints a line. If the output is closed, the run continues.
 pub(crate) fn say(line: &str) {

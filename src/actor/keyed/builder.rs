@@ -47,7 +47,9 @@ impl Actors {
     /// use std::collections::HashMap;
     /// use std::time::Duration;
     ///
-    /// use mycelium::{ActorEnd, Actors, Kept, actor};
+    /// use mycelium::actors::{ActorEnd, Actors};
+    /// use mycelium::supervision::Kept;
+    /// use mycelium::actor;
     ///
     /// struct Session {
     ///     user: String,
@@ -150,7 +152,7 @@ where
     /// or your own [`Queue`] that several senders may share. Another one does not compile:
     ///
     /// ```compile_fail
-    /// use mycelium::Actors;
+    /// use mycelium::actors::Actors;
     /// use mycelium::channel::Spsc;
     /// # struct Player;
     /// # #[mycelium::actor]

@@ -22,12 +22,12 @@ use crate::actor::reference::{ActorRef, full};
 use crate::inbox::request::RequestError;
 use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};
 
-/// The actors of a type, one for each key: [`Actors::keyed`](crate::Actors::keyed).
+/// The actors of a type, one for each key: [`Actors::keyed`](crate::actors::Actors::keyed).
 ///
 /// The actor of a key is made when the key is first used. If it is idle for the time of
 /// [`idle`](super::KeyedBuilder::idle), or is [passivated](Keyed::passivate), it handles what its
 /// mailbox holds, its `stopped` runs, and it ends as
-/// [`Passivated`](crate::ActorEnd::Passivated). The next use of the key makes another one, which
+/// [`Passivated`](crate::actors::ActorEnd::Passivated). The next use of the key makes another one, which
 /// begins when the one before it has ended: two actors of a key never run at the same time.
 ///
 /// A handle is cheap to clone. Its calls take `&self`, so one handle may be shared. When the last
@@ -37,7 +37,8 @@ use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent}
 /// handled in this order, also if the actor is passivated in between.
 ///
 /// ```
-/// use mycelium::{Actors, Result, actor};
+/// use mycelium::actors::Actors;
+/// use mycelium::{Result, actor};
 ///
 /// struct Player {
 ///     id: u64,
@@ -279,7 +280,7 @@ where
     }
 
     /// The actor of a key ends after the current message, as by [`ActorRef::stop`]: the messages in
-    /// its mailbox become [`DeadMail`](crate::DeadMail). Returns whether it lived.
+    /// its mailbox become [`DeadMail`](crate::actors::DeadMail). Returns whether it lived.
     pub fn stop(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.stop()).is_some()
     }

@@ -47,7 +47,8 @@ impl fmt::Display for Mismatch {
 /// [`actor`](RequestError::actor).
 ///
 /// ```
-/// use mycelium::{Context, RequestError, Result, Taken, message, service};
+/// use mycelium::requests::{RequestError, Taken};
+/// use mycelium::{Context, Result, message, service};
 ///
 /// #[message(topic = "orders", id = 1, reply = Receipt)]
 /// struct Order {

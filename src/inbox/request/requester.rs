@@ -263,7 +263,8 @@ impl<Q: Request> PendingReply<Q> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::{Context, RequestError, Result, message, service};
+    /// use mycelium::requests::RequestError;
+    /// use mycelium::{Context, Result, message, service};
     /// # #[message(topic = "price-requests", id = 1, reply = Price)]
     /// # struct PriceRequest { pool: u32 }
     /// # #[message(topic = "prices", id = 2)]

@@ -230,7 +230,7 @@ impl<Q: Request> Queued<Q> {
 /// [`reply`](Asked::reply).
 ///
 /// It may be kept, and answered later, by another task too. If it is dropped without a reply, also
-/// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::RequestError).
+/// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::requests::RequestError).
 #[must_use = "dropping it fails the request: answer it by `reply`"]
 pub struct Asked<Q: Request> {
     /// `None` once it has an outcome.

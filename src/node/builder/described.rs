@@ -120,7 +120,7 @@ impl Builder {
     /// }
     ///
     /// let node = Node::builder("main").service(|| Clock).describe_on_request().build()?;
-    /// # Ok::<(), mycelium::BuildError>(())
+    /// # Ok::<(), mycelium::error::BuildError>(())
     /// ```
     #[must_use]
     pub fn describe_on_request(self) -> Builder {

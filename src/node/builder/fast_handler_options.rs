@@ -21,7 +21,8 @@ impl Builder {
     /// published there, so none runs here.
     ///
     /// ```
-    /// use mycelium::{Context, Error, Node, Refusal, Result, message, service};
+    /// use mycelium::emit::Refusal;
+    /// use mycelium::{Context, Error, Node, Result, message, service};
     ///
     /// #[message(topic = "orders", id = 1)]
     /// struct Order {
@@ -51,10 +52,10 @@ impl Builder {
     ///         size => Err(Error::msg(format!("{size} exceeds 100"))),
     ///     })
     ///     .build()?;
-    /// # Ok::<(), mycelium::BuildError>(())
+    /// # Ok::<(), mycelium::error::BuildError>(())
     /// ```
     ///
-    /// [`Refusal::FastHandler`]: crate::Refusal::FastHandler
+    /// [`Refusal::FastHandler`]: crate::emit::Refusal::FastHandler
     #[must_use]
     pub fn fast_handler<M: Message>(
         self,

@@ -170,7 +170,7 @@ impl Builder {
     ///     .bind("Merge", "right", "swaps.sushi")
     ///     .bind("Merge", "merged", "swaps")
     ///     .build()?;
-    /// # Ok::<(), mycelium::BuildError>(())
+    /// # Ok::<(), mycelium::error::BuildError>(())
     /// ```
     #[must_use]
     pub fn bind(mut self, service: &str, port: &str, topic: &str) -> Builder {
@@ -183,7 +183,8 @@ impl Builder {
     /// take precedence, one by one.
     ///
     /// ```
-    /// use mycelium::{Context, LatestByKey, Node, Policy, Result, message, service};
+    /// use mycelium::subscribe::LatestByKey;
+    /// use mycelium::{Context, Node, Policy, Result, message, service};
     ///
     /// #[message(topic = "positions", id = 1)]
     /// struct Position {
@@ -228,7 +229,8 @@ impl Builder {
     /// by one.
     ///
     /// ```
-    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, WaitStrategy, service};
+    /// use mycelium::execution::{Execution, PlacementFallback, WaitStrategy};
+    /// use mycelium::{Context, Node, Result, service};
     ///
     /// struct Strategy;
     ///
@@ -244,7 +246,7 @@ impl Builder {
     ///     .service(|| Strategy)
     ///     .execution("Strategy", Execution::pinned([0]).wait(WaitStrategy::Spin).if_refused(PlacementFallback::Warn))
     ///     .build()?;
-    /// # Ok::<(), mycelium::BuildError>(())
+    /// # Ok::<(), mycelium::error::BuildError>(())
     /// ```
     #[must_use]
     pub fn execution(mut self, service: &str, execution: Execution) -> Builder {
@@ -267,7 +269,8 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::{Context, Lifetime, Node, Restart, Result, service};
+    /// use mycelium::supervision::{Lifetime, Restart};
+    /// use mycelium::{Context, Node, Result, service};
     ///
     /// struct Feed;
     ///
@@ -286,7 +289,7 @@ impl Builder {
     ///     .lifetime("Feed", Lifetime::Permanent)
     ///     .start_deadline("Feed", Duration::from_secs(5))
     ///     .build()?;
-    /// # Ok::<(), mycelium::BuildError>(())
+    /// # Ok::<(), mycelium::error::BuildError>(())
     /// ```
     #[must_use]
     pub fn restart(mut self, service: &str, restart: Restart) -> Builder {
@@ -323,7 +326,8 @@ impl Builder {
     /// takes precedence.
     ///
     /// ```
-    /// use mycelium::{BuildError, Context, Node, Result, message, service};
+    /// use mycelium::error::BuildError;
+    /// use mycelium::{Context, Node, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
     /// struct Reading {
@@ -361,7 +365,8 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::{BuildError, Context, Node, OnStall, Result, message, service};
+    /// use mycelium::error::BuildError;
+    /// use mycelium::{Context, Node, OnStall, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
     /// struct Reading {
@@ -400,7 +405,8 @@ impl Builder {
     /// ```
     /// use std::sync::{Arc, Mutex};
     ///
-    /// use mycelium::{Context, Node, Result, Span, SpanSink, message, service};
+    /// use mycelium::trace::{Span, SpanSink};
+    /// use mycelium::{Context, Node, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
     /// struct Reading {
@@ -455,7 +461,8 @@ impl Builder {
     /// observer is logged and has no other effect.
     ///
     /// ```
-    /// use mycelium::{Event, Node};
+    /// use mycelium::observe::Event;
+    /// use mycelium::Node;
     ///
     /// let builder = Node::builder("main").observe(|event| {
     ///     if let Event::ServiceRestarted { service, error } = event {
@@ -485,7 +492,8 @@ impl Builder {
     /// replaces the first. `docs/legacy.md` has more.
     ///
     /// ```
-    /// use mycelium::{Context, LegacyCodec, Node, Result, Topology, message, service};
+    /// use mycelium::legacy::LegacyCodec;
+    /// use mycelium::{Context, Node, Result, Topology, message, service};
     ///
     /// #[message(topic = "swaps", id = 1)]
     /// struct Swap {

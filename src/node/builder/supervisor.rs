@@ -15,7 +15,8 @@ use crate::supervise::{Strategy, SupervisorSetting};
 /// ```
 /// use std::time::Duration;
 ///
-/// use mycelium::{Context, Node, Restart, Result, Supervisor, service};
+/// use mycelium::supervision::{Restart, Supervisor};
+/// use mycelium::{Context, Node, Result, service};
 ///
 /// struct Feed;
 ///
@@ -44,7 +45,7 @@ use crate::supervise::{Strategy, SupervisorSetting};
 ///     .service(|| Book)
 ///     .supervisor(pricing.restart(limits))
 ///     .build()?;
-/// # Ok::<(), mycelium::BuildError>(())
+/// # Ok::<(), mycelium::error::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Supervisor {

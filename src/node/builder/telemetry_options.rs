@@ -23,7 +23,8 @@ impl Builder {
     ///
     /// ```
     /// use mycelium::counters::Latency;
-    /// use mycelium::{BuildError, Context, Node, Result, message, service};
+    /// use mycelium::error::BuildError;
+    /// use mycelium::{Context, Node, Result, message, service};
     /// use mycelium_tokio::Tokio;
     ///
     /// #[message(topic = "readings", id = 1)]
@@ -82,7 +83,7 @@ impl Builder {
     /// that other hosts reach is an error of the start, unless
     /// [`expose_metrics`](Builder::expose_metrics) allows it. Needs the feature `prometheus`.
     ///
-    /// [`StartReport::metrics_address`]: crate::StartReport::metrics_address
+    /// [`StartReport::metrics_address`]: crate::execution::StartReport::metrics_address
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -178,12 +179,13 @@ impl Builder {
     /// in the queue, and those that the collector does not accept in time, are dropped, counted,
     /// and logged once a minute. The end of the node waits for the rest, by default for at
     /// most 2 s. All traces are recorded, unless
-    /// [`OtlpTraces::sample`](crate::OtlpTraces::sample) says otherwise; if
+    /// [`OtlpTraces::sample`](crate::trace::OtlpTraces::sample) says otherwise; if
     /// [`traces`](Builder::traces) is called too, both get the same spans, and the share that was
     /// set last counts.
     ///
     /// ```
-    /// use mycelium::{Node, OtlpTraces};
+    /// use mycelium::trace::OtlpTraces;
+    /// use mycelium::Node;
     ///
     /// let builder = Node::builder("main").otlp(OtlpTraces::new("http://127.0.0.1:4318").sample(0.1));
     /// let error = Node::builder("main").otlp(OtlpTraces::new("localhost")).build().unwrap_err();
@@ -212,7 +214,8 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::{Node, OtlpMetrics};
+    /// use mycelium::metrics::OtlpMetrics;
+    /// use mycelium::Node;
     ///
     /// let metrics = OtlpMetrics::new("http://127.0.0.1:4318");
     /// let often = metrics.clone().interval(Duration::from_millis(10));

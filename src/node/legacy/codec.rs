@@ -17,7 +17,9 @@ type Encode<M> = dyn Fn(&M, &mut Vec<u8>) + Send + Sync;
 /// is enough. Texts and lists differ: those of the original have six zero bytes after their count.
 ///
 /// ```
-/// use mycelium::{FixedStr, LegacyCodec, message};
+/// use mycelium::fields::FixedStr;
+/// use mycelium::legacy::LegacyCodec;
+/// use mycelium::message;
 ///
 /// #[message(topic = "texts", id = 1)]
 /// struct Text {
@@ -54,7 +56,8 @@ impl<M: Message> LegacyCodec<M> {
     /// invalid value, is refused.
     ///
     /// ```
-    /// use mycelium::{LegacyCodec, message};
+    /// use mycelium::legacy::LegacyCodec;
+    /// use mycelium::message;
     ///
     /// // There: #[repr(C)] struct Swap { pool: u32, side: u8, price: u64 }, with padding.
     /// #[message(topic = "swaps", id = 1)]

@@ -25,7 +25,9 @@ impl Topology {
     /// each distinct one once.
     ///
     /// ```
-    /// use mycelium::{Carrier, Context, Node, NodeProgram, Result, Topology, message, service};
+    /// use mycelium::observe::Carrier;
+    /// use mycelium::overview::NodeProgram;
+    /// use mycelium::{Context, Node, Result, Topology, message, service};
     ///
     /// #[message(topic = "ticks", id = 1)]
     /// struct Tick {
@@ -65,7 +67,7 @@ impl Topology {
     /// let overview = topology.overview(&[of("feed"), of("keeper")]).unwrap();
     /// let link = &overview.links[0];
     /// assert_eq!((&*link.flows[0].topic, link.carrier), ("ticks", Carrier::UnixSocket));
-    /// # Ok::<(), mycelium::TopologyError>(())
+    /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     ///
     /// # Errors

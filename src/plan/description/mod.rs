@@ -21,7 +21,8 @@ use form::DescriptionForm;
 /// node. [`Builder::describe`](crate::Builder::describe) makes it. Needs the feature `describe`.
 ///
 /// ```
-/// use mycelium::{Context, Description, Node, Result, message, service};
+/// use mycelium::overview::Description;
+/// use mycelium::{Context, Node, Result, message, service};
 ///
 /// #[message(topic = "ticks", id = 1)]
 /// struct Tick {
@@ -42,7 +43,7 @@ use form::DescriptionForm;
 /// assert!(text.starts_with(r#"{"mycelium_description":1,"#));
 /// assert_eq!(Description::from_json(&text)?, description);
 /// assert_eq!(description.services().collect::<Vec<_>>(), ["Feed"]);
-/// # Ok::<(), mycelium::DescriptionError>(())
+/// # Ok::<(), mycelium::overview::DescriptionError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {

@@ -32,7 +32,8 @@ impl<'c, M: Message> Emit<'c, M> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::{Context, Refusal, Result, message, service};
+    /// use mycelium::emit::Refusal;
+    /// use mycelium::{Context, Result, message, service};
     ///
     /// #[message(topic = "frames", id = 1)]
     /// struct Frame {

@@ -19,7 +19,8 @@ impl<S: Service> Context<S> {
     /// the messages' types.
     ///
     /// ```
-    /// # use mycelium::{Context, Handler, Out, Result, message, routes, service};
+    /// # use mycelium::route::{Handler, Out};
+    /// # use mycelium::{Context, Result, message, routes, service};
     /// # #[message(topic = "ticks", id = 1)]
     /// # struct Tick { price: u64 }
     /// # #[message(topic = "orders", id = 2)]
@@ -63,7 +64,8 @@ impl<S: Service> Context<S> {
     /// emits is not exceeded, so that the handler finds room for a message of each type.
     ///
     /// ```
-    /// # use mycelium::{Context, Handler, Out, Result, message, service};
+    /// # use mycelium::route::{Handler, Out};
+    /// # use mycelium::{Context, Result, message, service};
     /// # #[message(topic = "ticks", id = 1)]
     /// # struct Tick { price: u64 }
     /// # #[message(topic = "orders", id = 2)]

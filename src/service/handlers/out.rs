@@ -11,7 +11,7 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
 use crate::error::NoPublisher;
 use crate::service::port::AnyPublisher;
 
-/// Where a [handler](crate::Handler) emits messages that go on to the bus: to the subscriptions of
+/// Where a [handler](crate::route::Handler) emits messages that go on to the bus: to the subscriptions of
 /// their topics. It is a reference to publishers, and costs nothing if no handler uses it.
 ///
 /// [`Context::out`](crate::Context::out) has what its service declares in `emits(..)`;
@@ -21,7 +21,8 @@ use crate::service::port::AnyPublisher;
 ///
 /// ```
 /// use mycelium::counters::Region;
-/// use mycelium::{Handler, Node, Out, Policy, Result, message};
+/// use mycelium::route::{Handler, Out};
+/// use mycelium::{Node, Policy, Result, message};
 ///
 /// #[message(topic = "ticks", id = 1)]
 /// struct Tick {
@@ -108,13 +109,13 @@ impl<'a> Out<'a> {
     /// With the message, as [`Context::emit`](crate::Context::emit), or if there is no publisher of
     /// its type.
     ///
-    /// [`AsyncHandler`]: crate::AsyncHandler
+    /// [`AsyncHandler`]: crate::route::AsyncHandler
     pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), OutError<M>> {
         self.bus.iter_mut().for_each(|bus| bus.begin());
         poll_fn(|context| self.poll_emit(context, &message)).await
     }
 
-    /// Like [`emit`](Out::emit), but never waits. For [`Handler`](crate::Handler)s.
+    /// Like [`emit`](Out::emit), but never waits. For [`Handler`](crate::route::Handler)s.
     ///
     /// # Errors
     /// With the message, as [`Context::try_emit`](crate::Context::try_emit), or if there is no

@@ -1,4 +1,4 @@
-//! Handlers: plain structs that take messages by a call. [`routes!`](macro@crate::service::handlers::routes) makes a
+//! Handlers: plain structs that take messages by a call. [`routes!`](macro@crate::routes) makes a
 //! struct of several, whose lists of handlers are direct calls.
 
 use mycelium_core::Message;
@@ -8,12 +8,13 @@ use crate::service::handlers::out::Out;
 
 /// Handles messages of one type: a plain struct, which is called directly.
 ///
-/// [`routes!`](macro@crate::service::handlers::routes) calls several handlers for a message; in a service,
+/// [`routes!`](macro@crate::routes) calls several handlers for a message; in a service,
 /// [`Context::handle`](crate::Context::handle) calls one for each message of a subscription. So the
 /// same struct can be either.
 ///
 /// ```
-/// use mycelium::{Error, Handler, Out, Result};
+/// use mycelium::route::{Handler, Out};
+/// use mycelium::{Error, Result};
 ///
 /// struct Tick {
 ///     price: u64,
@@ -45,10 +46,11 @@ pub trait Handler<M> {
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
 
-/// As [`Handler`], for one that waits: `async` in the lists of [`routes!`](macro@crate::service::handlers::routes).
+/// As [`Handler`], for one that waits: `async` in the lists of [`routes!`](macro@crate::routes).
 ///
 /// ```
-/// use mycelium::{AsyncHandler, Out, Result, message};
+/// use mycelium::route::{AsyncHandler, Out};
+/// use mycelium::{Result, message};
 ///
 /// struct Tick {
 ///     price: u64,
@@ -85,7 +87,7 @@ pub trait AsyncHandler<M> {
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> impl Future<Output = Result<()>>;
 }
 
-/// A struct of [`routes!`](macro@crate::service::handlers::routes) with a list of [`Handler`]s for `M`.
+/// A struct of [`routes!`](macro@crate::routes) with a list of [`Handler`]s for `M`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not route `{M}` by calls that do not wait",
     note = "list its handlers in `routes!`: `{M} => [..]`; if the list has an `async` handler, \
@@ -101,7 +103,7 @@ pub trait Routes<M> {
     fn route_to(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
 
-/// A struct of [`routes!`](macro@crate::service::handlers::routes) with a list of handlers for `M`, some of which may
+/// A struct of [`routes!`](macro@crate::routes) with a list of handlers for `M`, some of which may
 /// be [`AsyncHandler`]s.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not route `{M}`",
@@ -116,7 +118,7 @@ pub trait RoutesAsync<M> {
     ) -> impl Future<Output = Result<()>>;
 }
 
-/// A struct of [`routes!`](macro@crate::service::handlers::routes) whose list for `M` does not go on to the bus.
+/// A struct of [`routes!`](macro@crate::routes) whose list for `M` does not go on to the bus.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not route `{M}` without a bus",
     note = "list its handlers in `routes!`: `{M} => [..]`; if the list ends with `-> bus`, say \

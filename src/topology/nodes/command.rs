@@ -61,7 +61,7 @@ impl Topology {
     /// assert_eq!(keeper.program.to_str(), Some("keeper"));
     /// assert_eq!(keeper.arguments, ["--topology=/srv/app.toml"]);
     /// # }
-    /// # Ok::<(), mycelium::TopologyError>(())
+    /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     #[must_use]
     pub fn command(&self, node: &str) -> Option<NodeCommand> {

@@ -89,7 +89,7 @@ impl Topology {
     /// let text = "[node.main]\nexecutor = \"tokyo\"";
     /// let topology = mycelium::Topology::parse("app.toml", text)?;
     /// assert!(topology.foreign_executors()[0].starts_with("app.toml:2:12: executor `tokyo` of node"));
-    /// # Ok::<(), mycelium::TopologyError>(())
+    /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     #[must_use]
     pub fn foreign_executors(&self) -> Vec<String> {

@@ -41,7 +41,8 @@ const LARGEST_COPY: u64 = 2 * LARGEST;
 /// that is started again reads what it has read before.
 ///
 /// ```
-/// use mycelium::{Topology, TopologyFiles};
+/// use mycelium::topology::TopologyFiles;
+/// use mycelium::Topology;
 ///
 /// # let directory = std::env::temp_dir().join(format!("mycelium-files-{}", std::process::id()));
 /// # std::fs::create_dir_all(&directory)?;

@@ -74,7 +74,7 @@ impl Topology {
     /// let part = before.parts().next().unwrap();
     /// assert_eq!((&*part.section, &*part.name), ("topic", "swaps"));
     /// assert_eq!((&*part.key, &*part.value), ("capacity", "64"));
-    /// # Ok::<(), mycelium::TopologyError>(())
+    /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     pub fn parts(&self) -> impl Iterator<Item = &TopologyPart> {
         self.parts.iter()
@@ -102,7 +102,7 @@ impl Topology {
 ///     "app.toml:3:13: the environment has no variable `ROLE`: set it, or write a default, such \
 ///      as `${ROLE:-default}` [M0102]"
 /// );
-/// # Ok::<(), mycelium::TopologyError>(())
+/// # Ok::<(), mycelium::topology::TopologyError>(())
 /// ```
 pub struct TopologyOptions {
     environment: Box<dyn Environment + Send + Sync>,

@@ -1,6 +1,7 @@
 //! What an actor costs, and that nothing is left of it when it has ended.
 
-use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, actor};
+use mycelium::actor;
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors};
 use mycelium_tokio::Tokio;
 
 use super::bytes;

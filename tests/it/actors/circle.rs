@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mycelium::{ActorContext, ActorRef, Actors, Result, actor, message};
+use mycelium::actors::{ActorContext, ActorRef, Actors};
+use mycelium::{Result, actor, message};
 
 use super::probe::{Gate, actors};
 use crate::lines::Lines;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::{ActorEnd, Context, FindActorError, Node, Result, SpawnActorError, service};
+use mycelium::actors::{ActorEnd, FindActorError, SpawnActorError};
+use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 
 use super::probe::{Gate, Number, Probe, Seen, Wait, actors, probe, settled};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use mycelium::{
-    ActorEnd, Actors, Keyed, KeyedTellError, RequestError, SpawnActorError, WhenFull, actor,
-};
+use mycelium::actor;
+use mycelium::actors::{ActorEnd, Actors, Keyed, KeyedTellError, SpawnActorError, WhenFull};
+use mycelium::requests::RequestError;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
@@ -103,7 +103,8 @@ async fn a_full_mailbox_of_a_key_gives_the_message_back() {
 #[tokio::test(start_paused = true)]
 async fn a_key_whose_factory_panics_has_dead_mail_and_can_be_used_again() {
     let actors = actors();
-    let make = scripted(&Seen::default(), mycelium::OnError::Restart, panic_in(Hook::Made, 9));
+    let make =
+        scripted(&Seen::default(), mycelium::actors::OnError::Restart, panic_in(Hook::Made, 9));
     let keyed = actors.keyed(probes(make)).temporary().build().unwrap();
     for key in [1, 1, 2] {
         keyed.tell(&key, Number(1)).await.unwrap();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use mycelium::{ActorEnd, RequestError, Taken, TellError};
+use mycelium::actors::{ActorEnd, TellError};
+use mycelium::requests::{RequestError, Taken};
 
 use super::keyed::probes;
 use super::probe::{Ask, Gate, Number, Reply, Seen, Wait, actors, job, probe, settled};

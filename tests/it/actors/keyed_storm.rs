@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, Actors, Keyed, KeyedTellError};
 use mycelium::channel::{Mpmc, Mpsc, Queue};
-use mycelium::{ActorContext, Actors, Keyed, KeyedTellError, RequestError, actor, message};
+use mycelium::requests::RequestError;
+use mycelium::{actor, message};
 use mycelium_tokio::{Tokio, TokioMpsc};
 
 use super::probe::counted;

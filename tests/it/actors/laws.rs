@@ -17,8 +17,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, ActorRef, Actors};
 use mycelium::channel::Queue;
-use mycelium::{ActorContext, ActorRef, Actors, Error, Restart, Result, actor, message};
+use mycelium::supervision::Restart;
+use mycelium::{Error, Result, actor, message};
 use mycelium_executor::conformance::{Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture, yield_now};
 use mycelium_transports::conformance::TestExecutor;

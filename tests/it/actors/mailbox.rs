@@ -3,8 +3,8 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use mycelium::actors::{ActorEnd, FindActorError, WhenFull};
 use mycelium::channel::{Spsc, Stamped};
-use mycelium::{ActorEnd, FindActorError, WhenFull};
 
 use super::probe::{Ask, FAIL, Number, Probe, Seen, actors, job, probe};
 

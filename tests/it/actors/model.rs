@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium::counters::Kind;
-use mycelium::testing::TestActors;
-use mycelium::{
-    ActorContext, ActorEnd, ActorRef, Error, OnError, PendingReply, RequestError, Restart, Result,
-    SpawnActorError, TellError, WeakRef, WhenFull, actor, message,
+use mycelium::actors::{
+    ActorContext, ActorEnd, ActorRef, OnError, SpawnActorError, TellError, WeakRef, WhenFull,
 };
+use mycelium::counters::Kind;
+use mycelium::requests::{PendingReply, RequestError};
+use mycelium::supervision::Restart;
+use mycelium::testing::TestActors;
+use mycelium::{Error, Result, actor, message};
 use oracle::{Act, Counts, Mail, Model, Outcome, Seen, Settings, Told};
 use proptest::prelude::*;
 

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
-use mycelium::{
-    ActorContext, ActorRef, Actors, Error, Gone, OnError, Restart, Result, actor, message,
-};
+use mycelium::actors::{ActorContext, ActorRef, Actors, Gone, OnError};
+use mycelium::supervision::Restart;
+use mycelium::{Error, Result, actor, message};
 use mycelium_tokio::Tokio;
 
 /// The actions of actors, in order.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mycelium::{ActorEnd, Error, OnError, Restart, TellError};
+use mycelium::Error;
+use mycelium::actors::{ActorEnd, OnError, TellError};
+use mycelium::supervision::Restart;
 
 use super::probe::{
     Hook, Number, Seen, actors, fail, job, panic_in, probe, restarts, scripted, settled,

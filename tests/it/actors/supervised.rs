@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mycelium::{ActorEnd, HealthState, Strategy};
+use mycelium::actors::ActorEnd;
+use mycelium::observe::HealthState;
+use mycelium::supervision::Strategy;
 
 use super::probe::{Seen, actors, fail, probe, restarts};
 

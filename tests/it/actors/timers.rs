@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, ActorEnd};
 use mycelium::channel::{Mpsc, Queue, Spsc, Stamped};
-use mycelium::{ActorContext, ActorEnd};
 
 use super::probe::{Number, Probe, Seen, actors, counted, job, probe};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mycelium::{ActorEnd, ActorRef, OnError};
+use mycelium::actors::{ActorEnd, ActorRef, OnError};
 
 use super::probe::{
     Hook, Probe, Seen, actors, fail, job, panics, probe, restarts, scripted, settled,

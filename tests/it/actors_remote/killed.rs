@@ -3,7 +3,8 @@
 
 use std::process::Stdio;
 
-use mycelium::{ActorEnd, RequestError, Taken};
+use mycelium::actors::ActorEnd;
+use mycelium::requests::{RequestError, Taken};
 
 use super::*;
 use crate::support::{Process, in_role};

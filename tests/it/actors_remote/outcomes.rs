@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use mycelium::actor;
+use mycelium::actors::{ActorEnd, RemoteActorError, WhenFull};
 use mycelium::channel::Spsc;
-use mycelium::{ActorEnd, Mismatch, RemoteActorError, RequestError, Taken, WhenFull, actor};
+use mycelium::requests::{Mismatch, RequestError, Taken};
 
 use super::watched::{next, watches_are_open};
 use super::*;

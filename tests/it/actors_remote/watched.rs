@@ -1,6 +1,7 @@
 //! Those who watch an actor of another node learn of its end.
 
-use mycelium::{ActorEnd, RequestError};
+use mycelium::actors::ActorEnd;
+use mycelium::requests::RequestError;
 
 use super::*;
 
@@ -88,7 +89,7 @@ async fn a_node_with_open_watches_ends_at_once() {
     let ended = remote.ended();
     drop(watcher);
     let report = within(end(pair.desk)).await;
-    assert!(report.services.iter().all(|it| it.outcome == mycelium::Outcome::Completed));
+    assert!(report.services.iter().all(|it| it.outcome == mycelium::observe::Outcome::Completed));
     assert_eq!(within(ended).await, ActorEnd::Unreachable);
     drop(ends.try_recv());
     end(pair.vault).await;

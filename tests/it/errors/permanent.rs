@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{
-    BuildError, Context, Error, Event, Node, Result, SubscribeError, Subscription, Topology,
-    service,
-};
+use mycelium::error::{BuildError, SubscribeError};
+use mycelium::observe::Event;
+use mycelium::{Context, Error, Node, Result, Subscription, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::local::{Schema, TopicError};
 

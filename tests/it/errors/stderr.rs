@@ -7,10 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{
-    Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Policy,
-    Result, Topology, service,
-};
+use mycelium::execution::{Execution, PlacementFallback};
+use mycelium::observe::Event;
+use mycelium::{Context, DeadLetter, Delivery, Error, Node, Policy, Result, Topology, service};
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 

@@ -4,7 +4,9 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use mycelium::{BuildError, Execution, Node, StartError};
+use mycelium::Node;
+use mycelium::error::{BuildError, StartError};
+use mycelium::execution::Execution;
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::TestExecutor;

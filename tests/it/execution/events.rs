@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use mycelium::{Builder, Context, Error, Event, Execution, Node, Outcome, Result, service};
+use mycelium::execution::Execution;
+use mycelium::observe::{Event, Outcome};
+use mycelium::{Builder, Context, Error, Node, Result, service};
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{Hanging, Idle, end, start, topology, within};

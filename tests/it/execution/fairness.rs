@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mycelium::{Context, Execution, Node, Policy, Result, service};
+use mycelium::execution::Execution;
+use mycelium::{Context, Node, Policy, Result, service};
 
 use crate::execution::services::{Number, Square, start, topology, within};
 

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, channel};
 
-use mycelium::{Context, Execution, Node, Result, StartError, WaitStrategy, service};
+use mycelium::error::StartError;
+use mycelium::execution::{Execution, WaitStrategy};
+use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
+use mycelium::Node;
+use mycelium::error::{BuildError, StartError};
+use mycelium::execution::{Class, Execution, PlacementFallback, ThreadError};
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
 

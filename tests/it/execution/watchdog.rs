@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{Context, Event, Execution, Node, Result, Running, StartError, service};
+use mycelium::error::StartError;
+use mycelium::execution::Execution;
+use mycelium::observe::Event;
+use mycelium::{Context, Node, Result, Running, service};
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{

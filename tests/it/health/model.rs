@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mycelium::{Event, Health, HealthState, Outcome};
+use mycelium::observe::{Event, Health, HealthState, Outcome};
 use proptest::prelude::*;
 
 const SERVICES: [&str; 3] = ["Feed", "Detector", "Writer"];

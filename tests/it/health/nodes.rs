@@ -5,10 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mycelium::{
-    Context, Event, Health, HealthCause, HealthState, Node, OnStall, Result, Running, Topology,
-    service,
-};
+use mycelium::observe::{Event, Health, HealthCause, HealthState};
+use mycelium::{Context, Node, OnStall, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::{
-    Builder, Context, LegacyCodec, Node, Report, Result, Running, Topology, message, service,
-};
+use mycelium::legacy::LegacyCodec;
+use mycelium::observe::Report;
+use mycelium::{Builder, Context, Node, Result, Running, Topology, message, service};
 use mycelium_core::channel::mpmc;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;

@@ -1,6 +1,7 @@
 //! Clients that break the protocol, or are too many: their connections end, and nothing else does.
 
-use mycelium::{LegacyCodec, Node, Topology};
+use mycelium::legacy::LegacyCodec;
+use mycelium::{Node, Topology};
 
 use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,

@@ -2,7 +2,8 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use mycelium::{LegacyCodec, Node, Topology};
+use mycelium::legacy::LegacyCodec;
+use mycelium::{Node, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::legacy::harness::{

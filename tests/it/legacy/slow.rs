@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use mycelium::{Context, LegacyCodec, Node, Outcome, Result, service};
+use mycelium::legacy::LegacyCodec;
+use mycelium::observe::Outcome;
+use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::sync::Notify;

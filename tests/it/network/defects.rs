@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use mycelium::Running;
 use mycelium::counters::Kind;
-use mycelium::{Carrier, Running};
+use mycelium::observe::Carrier;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::endpoint::Endpoint;

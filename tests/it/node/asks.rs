@@ -6,7 +6,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mycelium::{Asked, Context, RequestError, Result, message, service};
+use mycelium::requests::{Asked, RequestError};
+use mycelium::{Context, Result, message, service};
 
 #[message(topic = "doubles", id = 40, reply = Double)]
 #[derive(Debug, PartialEq)]

@@ -3,7 +3,8 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Delivery, Event, Node, Policy, Result, Topology, service};
+use mycelium::observe::Event;
+use mycelium::{Context, Delivery, Node, Policy, Result, Topology, service};
 
 use super::services::{Number, conserved};
 use crate::running::next;

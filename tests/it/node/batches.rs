@@ -2,7 +2,8 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Delivery, Node, Policy, Refusal, Result, Topology, service};
+use mycelium::emit::Refusal;
+use mycelium::{Context, Delivery, Node, Policy, Result, Topology, service};
 
 use super::services::{Number, conserved};
 use crate::running::next;

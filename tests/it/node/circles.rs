@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::{Builder, Context, Delivery, Node, Outcome, Result, Topology, service};
+use mycelium::observe::Outcome;
+use mycelium::{Builder, Context, Delivery, Node, Result, Topology, service};
 
 use crate::node::services::{Number, Square, Squarer, end, run, start};
 use crate::running::until;

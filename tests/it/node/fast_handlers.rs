@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{
-    Context, EmitError, Error, HandlerFailure, Node, Refusal, Result, StartWarning, service,
-};
+use mycelium::emit::{EmitError, HandlerFailure, Refusal};
+use mycelium::observe::StartWarning;
+use mycelium::{Context, Error, Node, Result, service};
 
 use super::services::{Number, Taker, conserved, end, run, start};
 

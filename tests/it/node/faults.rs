@@ -3,7 +3,9 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use mycelium::{Context, Delivery, Error, Kept, Node, Received, Result, Subscription, service};
+use mycelium::subscribe::Received;
+use mycelium::supervision::Kept;
+use mycelium::{Context, Delivery, Error, Node, Result, Subscription, service};
 
 use crate::node::services::{
     Number, Source, Undertaker, conserved, patient, pipeline, run, squares,

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Builder, Context, Delivery, Node, Result, Topology, TryRecv, message, service};
+use mycelium::subscribe::TryRecv;
+use mycelium::{Builder, Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 /// The stack of each thread of these tests.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
+use mycelium::observe::Outcome;
+use mycelium::supervision::Kept;
+use mycelium::{Context, Error, Node, Result, Topology, service};
 
 use crate::node::services::{Number, Source, Square, end, start};
 use crate::running::until;

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::{Kind, Reading};
-use mycelium::{
-    BuildError, Context, Node, Policy, RequestError, Result, Running, StartError, Taken, Topology,
-    message, service,
-};
+use mycelium::error::{BuildError, StartError};
+use mycelium::requests::{RequestError, Taken};
+use mycelium::{Context, Node, Policy, Result, Running, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;

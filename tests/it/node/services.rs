@@ -3,9 +3,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{
-    Builder, Context, DeadLetter, Delivery, Node, Received, Result, Topology, message, service,
-};
+use mycelium::subscribe::Received;
+use mycelium::{Builder, Context, DeadLetter, Delivery, Node, Result, Topology, message, service};
 
 pub(crate) use crate::conserved::conserved;
 pub(crate) use crate::running::{end, run, start};

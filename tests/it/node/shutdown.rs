@@ -7,9 +7,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use mycelium::{
-    Context, Error, Kept, Node, Outcome, Refusal, Result, ShuttingDown, Topology, service,
-};
+use mycelium::emit::Refusal;
+use mycelium::error::ShuttingDown;
+use mycelium::observe::Outcome;
+use mycelium::supervision::Kept;
+use mycelium::{Context, Error, Node, Result, Topology, service};
 
 use crate::lines::Lines;
 use crate::node::asks::{Answerer, Ask, ask};

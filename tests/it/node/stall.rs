@@ -4,7 +4,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{Context, Delivery, Event, GapReason, Node, OnStall, Result, Topology, service};
+use mycelium::observe::Event;
+use mycelium::subscribe::GapReason;
+use mycelium::{Context, Delivery, Node, OnStall, Result, Topology, service};
 
 use super::services::{Number, conserved, run};
 

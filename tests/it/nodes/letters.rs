@@ -3,10 +3,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use mycelium::{
-    Context, DeadLetter, Delivery, Error, Node, Result, Running, StartError, Topology, TryRecv,
-    service,
-};
+use mycelium::error::StartError;
+use mycelium::subscribe::TryRecv;
+use mycelium::{Context, DeadLetter, Delivery, Error, Node, Result, Running, Topology, service};
 
 use crate::node::services::Square;
 use crate::nodes::TOPOLOGY;

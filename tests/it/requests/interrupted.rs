@@ -1,7 +1,7 @@
 //! The links between two nodes are interrupted while requests are open: a request of two nodes that
 //! live survives it until its deadline, and a request that nobody waits for ends in both nodes.
 
-use mycelium::Requester;
+use mycelium::requests::Requester;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::killed::{self, Stays};

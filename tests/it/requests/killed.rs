@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mycelium::counters::Kind;
-use mycelium::{Asked, Context, Node, Request, RequestError, Result, Running, Taken, service};
+use mycelium::requests::{Asked, RequestError, Taken};
+use mycelium::{Context, Node, Request, Result, Running, service};
 use mycelium_core::message::CallHead;
 use mycelium_tokio::Tokio;
 use rustix::io::retry_on_intr;

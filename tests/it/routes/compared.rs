@@ -1,7 +1,8 @@
 //! What `instructions.rs` compares: calls by `routes!`, and the same calls by hand. It is compiled
 //! with optimizations, as a program of a user.
 
-use mycelium::{Error, Handler, Out, Result, routes};
+use mycelium::route::{Handler, Out};
+use mycelium::{Error, Result, routes};
 
 pub struct Tick {
     pub price: u64,

@@ -4,10 +4,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use mycelium::{
-    AsyncHandler, Context, Handler, Node, Out, OutError, Policy, Refusal, Result, message, routes,
-    service,
-};
+use mycelium::emit::Refusal;
+use mycelium::route::{AsyncHandler, Handler, Out, OutError};
+use mycelium::{Context, Node, Policy, Result, message, routes, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number as Quote, Source, Square as Order};

@@ -7,7 +7,9 @@ use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mycelium::{Context, Event, Node, Outcome, Report, Result, Supervisor, service};
+use mycelium::observe::{Event, Outcome, Report};
+use mycelium::supervision::Supervisor;
+use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 
 use crate::running::{end, start};

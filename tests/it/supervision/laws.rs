@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{HealthState, Lifetime, Outcome, Strategy, Supervisor};
+use mycelium::observe::{HealthState, Outcome};
+use mycelium::supervision::{Lifetime, Strategy, Supervisor};
 use mycelium_executor::Executor;
 
 use crate::actors::laws::on_each;
@@ -209,7 +210,10 @@ mod laws {
         let diary = Diary::default();
         let hour = Duration::from_secs(3600);
         let builder = crew("ABC", &diary)
-            .restart("B", mycelium::Restart { backoff: hour, longest: hour, ..quick(5) })
+            .restart(
+                "B",
+                mycelium::supervision::Restart { backoff: hour, longest: hour, ..quick(5) },
+            )
             .supervisor(three(Strategy::OneForAll).restart(quick(100)));
         let mut crew = Crew::start(builder, &diary, executor);
         diary.has(&["+A", "+B", "+C"]).await;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mycelium::{StartError, Supervisor, Topology};
+use mycelium::Topology;
+use mycelium::error::StartError;
+use mycelium::supervision::Supervisor;
 use mycelium_tokio::Tokio;
 
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};

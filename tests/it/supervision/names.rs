@@ -1,7 +1,8 @@
 //! Supervisors that do not fit together, or not to the services: refused before anything runs, with
 //! the place in the file.
 
-use mycelium::{Builder, Context, Lifetime, Node, Result, Supervisor, Topology, service};
+use mycelium::supervision::{Lifetime, Supervisor};
+use mycelium::{Builder, Context, Node, Result, Topology, service};
 
 use crate::support::idle_services;
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::running::{end, start};
-use mycelium::{
-    Builder, Context, Error, HealthState, Node, Restart, Result, Strategy, Supervisor, service,
-};
+use mycelium::observe::HealthState;
+use mycelium::supervision::{Restart, Strategy, Supervisor};
+use mycelium::{Builder, Context, Error, Node, Result, service};
 
 const SERVICES: usize = 1000;
 

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_listener::Event;
-use mycelium::{
-    Builder, Context, Error, Node, Publisher, Restart, Result, Running, message, service,
-};
+use mycelium::supervision::Restart;
+use mycelium::{Builder, Context, Error, Node, Publisher, Result, Running, message, service};
 use mycelium_executor::Executor;
 
 /// What a worker does next.
@@ -151,7 +150,9 @@ impl Crew {
     }
 
     /// Shuts the node down.
-    pub(crate) async fn end(self) -> Result<mycelium::Report, mycelium::StartError> {
+    pub(crate) async fn end(
+        self,
+    ) -> Result<mycelium::observe::Report, mycelium::error::StartError> {
         // The end of the orders is the end of the workers, so they come after it.
         self.running.shutdown();
         drop(self.orders);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mycelium::{Context, Execution, Node, Policy, Result, Running, Topology, service};
+use mycelium::execution::Execution;
+use mycelium::{Context, Node, Policy, Result, Running, Topology, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;

@@ -56,7 +56,7 @@ async fn a_node_that_does_not_start_leaves_no_endpoint() {
     // Other tests do not use this address.
     let address = TcpListener::bind("127.77.0.1:0").unwrap().local_addr().unwrap();
     let builder = Node::builder("hall").listen_metrics(address);
-    refused(builder.execution("Idle", mycelium::Execution::pinned([usize::MAX])));
+    refused(builder.execution("Idle", mycelium::execution::Execution::pinned([usize::MAX])));
     assert!(is_free(address));
 }
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Gone, OnError, TellError};
 use mycelium::channel::Spsc;
+use mycelium::requests::RequestError;
 use mycelium::testing::{TestActor, TestActors};
-use mycelium::{
-    ActorContext, ActorEnd, ActorRef, Error, Gone, OnError, RequestError, Result, TellError, actor,
-    message,
-};
+use mycelium::{Error, Result, actor, message};
 
 use super::mistakes::panic_of;
 

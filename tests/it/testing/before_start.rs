@@ -3,10 +3,8 @@
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use mycelium::{
-    BuildError, Context, Node, Policy, Result, SubscribeError, Subscription, Topology, message,
-    service,
-};
+use mycelium::error::{BuildError, SubscribeError};
+use mycelium::{Context, Node, Policy, Result, Subscription, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Square};

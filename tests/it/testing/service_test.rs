@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use mycelium::error::StartError;
+use mycelium::execution::Execution;
+use mycelium::observe::Outcome;
 use mycelium::testing::ServiceTest;
-use mycelium::{
-    Context, Delivery, Error, Execution, Node, Outcome, Result, StartError, Topology, service,
-};
+use mycelium::{Context, Delivery, Error, Node, Result, Topology, service};
 
 use crate::node::services::{Deaf, Endless, Number, Square};
 

@@ -5,8 +5,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use mycelium::emit::Refusal;
+use mycelium::error::StartError;
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Node, Refusal, Result, StartError, Topology, service};
+use mycelium::{Context, Node, Result, Topology, service};
 
 use super::service_test::number;
 use crate::node::services::Number;

@@ -1,6 +1,7 @@
 //! Variables of the environment in the values of the file.
 
-use mycelium::{Topology, TopologyError};
+use mycelium::Topology;
+use mycelium::topology::TopologyError;
 
 use crate::topology::without_code;
 

@@ -4,7 +4,8 @@ use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use mycelium::{Topology, TopologyFiles};
+use mycelium::Topology;
+use mycelium::topology::TopologyFiles;
 
 use crate::topology::{Files, nodes};
 

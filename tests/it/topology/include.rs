@@ -4,7 +4,8 @@ use std::fs;
 #[cfg(unix)]
 use std::process::Command;
 
-use mycelium::{Problem, Topology};
+use mycelium::Topology;
+use mycelium::topology::Problem;
 
 use crate::topology::{Files, nodes, without_code};
 

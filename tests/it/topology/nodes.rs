@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use mycelium::{Context, Execution, Node, Result, StartError, Topology, message, service};
+use mycelium::error::StartError;
+use mycelium::execution::Execution;
+use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::support::idle_services;

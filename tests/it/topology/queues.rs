@@ -1,7 +1,8 @@
 //! The task queues of glommio, as the file sets them for a node and for its services.
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use mycelium::{Node, StartReport};
+use mycelium::Node;
+use mycelium::execution::StartReport;
 use mycelium_glommio::{Glommio, Settings};
 
 use crate::execution::services::{LocalSquarer, Source, topology};

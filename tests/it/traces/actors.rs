@@ -3,7 +3,9 @@
 
 use std::io;
 
-use mycelium::{ActorContext, Node, Policy, Publisher, RemoteRef, Requester, Running};
+use mycelium::actors::{ActorContext, RemoteRef};
+use mycelium::requests::Requester;
+use mycelium::{Node, Policy, Publisher, Running};
 
 use super::*;
 
@@ -35,8 +37,8 @@ impl Till {
         Ok(price)
     }
 
-    fn on_error(&mut self, _: &mycelium::Error) -> mycelium::OnError {
-        mycelium::OnError::Continue
+    fn on_error(&mut self, _: &mycelium::Error) -> mycelium::actors::OnError {
+        mycelium::actors::OnError::Continue
     }
 }
 
@@ -92,7 +94,7 @@ impl Buyer {
     }
 }
 
-fn spawn_till(running: &Running) -> mycelium::ActorRef<Till> {
+fn spawn_till(running: &Running) -> mycelium::actors::ActorRef<Till> {
     let (prices, squares) =
         (running.requester("till").unwrap(), running.publisher("till").unwrap());
     let (mut prices, mut squares) = (Some(prices), Some(squares));
@@ -101,7 +103,7 @@ fn spawn_till(running: &Running) -> mycelium::ActorRef<Till> {
 }
 
 /// A node in which a till lives, with this share of traces.
-fn start(share: f64, spans: &Spans) -> (Running, mycelium::ActorRef<Till>) {
+fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till>) {
     let node = Node::builder("main").service(|| Oracle).service(|| Writer).service(|| Buyer);
     let running = crate::running::start(node.traces(share, spans.clone()));
     let till = spawn_till(&running);
@@ -109,7 +111,7 @@ fn start(share: f64, spans: &Spans) -> (Running, mycelium::ActorRef<Till>) {
 }
 
 /// The spans after the end of all.
-async fn end(running: Running, till: mycelium::ActorRef<Till>, spans: &Spans) -> Vec<Span> {
+async fn end(running: Running, till: mycelium::actors::ActorRef<Till>, spans: &Spans) -> Vec<Span> {
     till.drain();
     till.ended().await;
     drop(till);

@@ -139,8 +139,11 @@ fn a_replaced_member_that_loses_messages_ends_the_bundle() {
 #[test]
 fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     let mut bundle = speaking().with("wait", "source", &[]).with("complete", "done", &[]);
-    let slow =
-        mycelium::Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..crate::bundle::SOON };
+    let slow = mycelium::supervision::Restart {
+        backoff: PATIENCE * 60,
+        longest: PATIENCE * 60,
+        ..crate::bundle::SOON
+    };
     let failing = bundle.member("fail", "failing", &[]).restart(slow);
     bundle.bundle = bundle.bundle.member(failing);
     let (handle, running) = bundle.started::<2>();

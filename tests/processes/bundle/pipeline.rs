@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium::end_with_launcher;
-use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, service};
+use mycelium::error::StartError;
+use mycelium::execution::end_with_launcher;
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};

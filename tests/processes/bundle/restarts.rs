@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use mycelium::Restart;
+use mycelium::supervision::Restart;
 use mycelium_bundle::{BundleError, BundleEvent, Member, MemberOutcome};
 
 use crate::bundle::{PATIENCE, SOON, end, speaking};

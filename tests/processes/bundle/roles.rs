@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, exit};
 use std::time::Duration;
 
-use mycelium::end_with_launcher;
+use mycelium::execution::end_with_launcher;
 use mycelium_bundle::{Bundle, Member};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use mycelium::Restart;
+use mycelium::supervision::Restart;
 use mycelium_bundle::{Bundle, BundleEvent, Member};
 
 use super::checker::Promise;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{Context, DeadLetter, Delivery, Node, Restart, Result, Topology, message, service};
+use mycelium::supervision::Restart;
+use mycelium::{Context, DeadLetter, Delivery, Node, Result, Topology, message, service};
 use mycelium_bundle::{Bundle, BundleEvent, MemberOutcome};
 use mycelium_tokio::Tokio;
 

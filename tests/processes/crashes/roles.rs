@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::end_with_launcher;
+use mycelium::execution::end_with_launcher;
 use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;

@@ -4,8 +4,11 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use mycelium::error::BuildError;
+use mycelium::execution::Execution;
+use mycelium::metrics::OtlpMetrics;
 use mycelium::testing::ServiceTest;
-use mycelium::{BuildError, Execution, OtlpMetrics, OtlpTraces};
+use mycelium::trace::OtlpTraces;
 use mycelium_tokio::Tokio;
 
 use super::services::pipeline;

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mycelium::Topology;
 use mycelium::counters::Kind;
-use mycelium::{BuildError, OtlpMetrics, OtlpTraces, Report, Topology};
+use mycelium::error::BuildError;
+use mycelium::metrics::OtlpMetrics;
+use mycelium::observe::Report;
+use mycelium::trace::OtlpTraces;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;

@@ -1,7 +1,8 @@
 //! Traces of one node.
 
+use mycelium::Topology;
 use mycelium::counters::Kind;
-use mycelium::{OtlpTraces, Topology};
+use mycelium::trace::OtlpTraces;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 

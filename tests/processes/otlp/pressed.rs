@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium::counters::Kind;
-use mycelium::{OtlpMetrics, OtlpTraces, TraceContext, message};
+use mycelium::message;
+use mycelium::metrics::OtlpMetrics;
+use mycelium::trace::{OtlpTraces, TraceContext};
 
 use super::collector::{Collector, Reply, answer};
 use super::metrics;

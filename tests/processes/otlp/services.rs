@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::{
-    Builder, Context, EmitOptions, Node, Report, Result, TraceContext, message, service,
-};
+use mycelium::emit::EmitOptions;
+use mycelium::observe::Report;
+use mycelium::trace::TraceContext;
+use mycelium::{Builder, Context, Node, Result, message, service};
 use tokio::sync::Notify;
 
 /// How many messages `Feed` emits: each begins a trace.

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
 use mycelium::counters::Kind;
-use mycelium::{Builder, Report, Running, Span, SpanSink, Topology, TraceContext};
+use mycelium::observe::Report;
+use mycelium::trace::{Span, SpanSink, TraceContext};
+use mycelium::{Builder, Running, Topology};
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 

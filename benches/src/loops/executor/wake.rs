@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
-use mycelium::{Execution, WaitStrategy};
+use mycelium::execution::{Execution, WaitStrategy};
 use mycelium_executor::Executor;
 use tokio::sync::oneshot;
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::{env, fs, thread};
 
-use mycelium::{Builder, Execution, Node, Topology, WaitStrategy};
+use mycelium::execution::{Execution, WaitStrategy};
+use mycelium::{Builder, Node, Topology};
 
 use super::services::{Client, Echo, Sink, Source};
 use crate::affinity::{Cores, Side};

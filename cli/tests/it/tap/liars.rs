@@ -323,7 +323,7 @@ fn a_node_that_breaks_the_protocol_or_refuses_while_it_is_read_ends_the_tool() {
         let start = format!("1 messages, 0 gaps, 0 missed\nerror: node `liar`: {expected}");
         assert!(errors.starts_with(&start), "{errors}");
         if expected.contains("closed the link") {
-            let (text, code) = mycelium::Code::split(errors.trim_end());
+            let (text, code) = mycelium::error::Code::split(errors.trim_end());
             assert!(text == start && code.is_some(), "{errors}");
         }
     }

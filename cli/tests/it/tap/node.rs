@@ -7,9 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use mycelium::{
-    Context, Delivery, FixedStr, FixedVec, I128, Node, Result, Topology, U256, message, service,
-};
+use mycelium::fields::{FixedStr, FixedVec, I128, U256};
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use mycelium_smol::Smol;
 
 pub(crate) const NODE: &str = "MYCELIUM_TAP_NODE";

@@ -7,9 +7,9 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio, exit};
 use std::time::Duration;
 
-use mycelium::{
-    Context, Delivery, Node, Result, Topology, TopologyFiles, end_with_launcher, message, service,
-};
+use mycelium::execution::end_with_launcher;
+use mycelium::topology::TopologyFiles;
+use mycelium::{Context, Delivery, Node, Result, Topology, message, service};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 

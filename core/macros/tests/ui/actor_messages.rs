@@ -1,5 +1,6 @@
 //! Messages that an actor does not handle, and a reference that cannot be cloned.
 
+use mycelium::actors::{ActorRef, Actors};
 use mycelium::*;
 
 #[message(topic = "balance-requests", id = 90, reply = Balance)]

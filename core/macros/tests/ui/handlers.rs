@@ -1,5 +1,6 @@
 //! Handlers that do not fit the list of `routes!`, or a fast handler that waits.
 
+use mycelium::route::{AsyncHandler, Handler, Out};
 use mycelium::*;
 
 #[message(topic = "ticks", id = 1)]

@@ -1,7 +1,7 @@
 //! `--describe`: the program says what services it has, without a feed, a database, or a port.
 
 use bandit::app::{self, Options};
-use mycelium::Description;
+use mycelium::overview::Description;
 
 use crate::program::command;
 

@@ -16,7 +16,8 @@ use bandit::{
     metadata::Db,
     services::MetadataService,
 };
-use mycelium::{I128, Node, Policy, U256};
+use mycelium::fields::{I128, U256};
+use mycelium::{Node, Policy};
 use mycelium_tokio::Tokio;
 
 use crate::program::{command, ran};

@@ -73,7 +73,7 @@ impl Topology {
     /// assert_eq!(topology.nodes_of(&here)?, ["strategy"]);
     /// # }
     /// assert_eq!(topology.nodes_of(&["exchange"])?, ["feed"]);
-    /// # Ok::<(), mycelium::TopologyError>(())
+    /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     ///
     /// # Errors

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mycelium::actors::{ActorEnd, ActorRef, Actors};
 use mycelium::channel::Queue;
-use mycelium::{ActorEnd, ActorRef, Actors, RequestError, Taken};
+use mycelium::requests::{RequestError, Taken};
 use mycelium_executor::{Executor, yield_now};
 use tokio::sync::oneshot;
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors};
 use mycelium::channel::Queue;
-use mycelium::{ActorContext, ActorEnd, ActorRef, Actors, RequestError, Result, actor};
+use mycelium::requests::RequestError;
+use mycelium::{Result, actor};
 use mycelium_executor::{Executor, yield_now};
 
 use super::{

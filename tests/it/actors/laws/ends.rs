@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Actors, FindActorError, Gone};
 use mycelium::channel::Queue;
-use mycelium::{
-    ActorContext, ActorEnd, ActorRef, Actors, Error, FindActorError, Gone, Result, actor,
-};
+use mycelium::{Error, Result, actor};
 use mycelium_executor::Executor;
 
 use super::{AT_ONCE, Diary, for_each_queue, task, until};

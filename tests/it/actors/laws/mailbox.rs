@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mycelium::actors::{ActorEnd, ActorRef, Actors, TellError, WhenFull};
 use mycelium::channel::Queue;
-use mycelium::{ActorEnd, ActorRef, Actors, TellError, WhenFull};
 use mycelium_executor::{Executor, yield_now};
 use mycelium_transports::counters::Kind;
 use tokio::sync::oneshot;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium::actors::{ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors};
 use mycelium::channel::Queue;
-use mycelium::{
-    ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors, Error, Restart, Result, Strategy,
-    actor,
-};
+use mycelium::supervision::{Restart, Strategy};
+use mycelium::{Error, Result, actor};
 use mycelium_executor::Executor;
 
 use super::{Diary, for_each_queue, until};

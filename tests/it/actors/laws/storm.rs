@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mycelium::{ActorEnd, ActorRef, Actors, TellError};
+use mycelium::actors::{ActorEnd, ActorRef, Actors, TellError};
 use mycelium_tokio::Tokio;
 
 use super::super::probe::counted;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mycelium::{ActorEnd, WhenFull};
+use mycelium::actors::{ActorEnd, WhenFull};
 
 /// What a handler does.
 #[derive(Clone, Debug, PartialEq, Eq)]
