@@ -428,10 +428,10 @@ mod support;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg_attr(
-    not(feature = "topology"),
-    allow(dead_code, unreachable_pub, reason = "no file is read")
-)]
+#[cfg(not(feature = "topology"))]
+#[allow(dead_code, unreachable_pub, reason = "no file is read")]
+mod topology;
+#[cfg(feature = "topology")]
 pub mod topology;
 pub mod untyped;
 
@@ -479,6 +479,7 @@ pub use mycelium_macros::{actor, message, service};
 pub use mycelium_transports::counters;
 pub use mycelium_transports::local::{Delivery, Gap, OnStall, Policy, Publisher, Start};
 
+#[doc(inline)]
 pub use error::{Error, Result};
 pub use inbox::Subscription;
 pub use node::builder::Builder;
@@ -490,6 +491,7 @@ pub use support::log::init;
 #[cfg(feature = "json-logs")]
 pub use support::log::init_json;
 #[cfg(feature = "topology")]
+#[doc(inline)]
 pub use topology::Topology;
 
 /// Actors: state with a mailbox. See [the example](crate#use-actors).
@@ -515,9 +517,7 @@ pub mod emit {
 /// Where and how services run: executors, threads, waits, and the time and tasks of a service.
 pub mod execution {
     pub use mycelium_core::wait::WaitStrategy;
-    pub use mycelium_executor::{
-        Class, Executor, Listener, PlacementFallback, Stream, ThreadError,
-    };
+    pub use mycelium_executor::{Class, Executor, Listener, PlacementFallback, Stream};
 
     pub use crate::node::{Placement, StartReport};
     pub use crate::service::clock::{Clock, Interval, JoinHandle};
@@ -546,17 +546,14 @@ pub mod metrics {
 }
 
 /// What tools know of a topology and its programs before any of them runs.
+#[cfg(feature = "describe")]
 pub mod overview {
-    pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
-
-    #[cfg(feature = "describe")]
     pub use crate::node::overview::types::{
         FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
         MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
         PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
         TopicOverview,
     };
-    #[cfg(feature = "describe")]
     pub use crate::plan::description::{Description, DescriptionError};
 }
 

@@ -94,10 +94,11 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     let file = args.file.iter().map(|file| file.display().to_string()).collect::<String>();
     let commands = commands(&topology, &args.command)?;
-    if commands.is_empty() {
+    let described = described(&topology, &commands)?;
+    if commands.is_empty() && described.is_empty() {
         return without_programs(args, &topology, &file);
     }
-    let overview = overview(args, &topology, &commands)?;
+    let overview = overview(args, &topology, &commands, &described)?;
     let printed = match args.output {
         Form::Text => text::text(&file, &overview),
         Form::Json => json(&Json { mycelium_overview: VERSION, file, overview: &overview })?,
@@ -175,6 +176,7 @@ fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, F
         match topology.command(node).map(Ok).or_else(|| from_line(node)) {
             Some(Ok(command)) => commands.push(command),
             Some(Err(error)) => return Err(Failure::Usage(error.to_string())),
+            None if description(topology, node)?.is_some() => {}
             None => missing.push(node),
         }
     }
@@ -188,11 +190,27 @@ fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, F
     }
 }
 
+/// The nodes without a command whose descriptions the file names.
+fn described<'t>(
+    topology: &'t Topology,
+    commands: &[NodeCommand],
+) -> Result<Vec<(&'t str, Description)>, Failure> {
+    let has_command = |node: &&str| commands.iter().any(|command| command.node == *node);
+    let nodes = topology.nodes().filter(|node| !has_command(node));
+    let described = nodes.map(|node| Ok(description(topology, node)?.map(|it| (node, it))));
+    described.filter_map(Result::transpose).collect()
+}
+
+fn description(topology: &Topology, node: &str) -> Result<Option<Description>, Failure> {
+    topology.description(node).map_err(|error| Failure::Found(error.to_string()))
+}
+
 /// The overview of what the programs say.
 fn overview(
     args: &CheckArgs,
     topology: &Topology,
     commands: &[NodeCommand],
+    described: &[(&str, Description)],
 ) -> Result<Overview, Failure> {
     let mut runs = Runs::new(args.timeout, args.files.clone())?;
     let mut descriptions = BTreeMap::<usize, Description>::new();
@@ -212,7 +230,12 @@ fn overview(
         program,
         description,
     });
-    let overview = topology.overview(&programs.collect::<Vec<_>>());
+    let of_files = described.iter().map(|(node, description)| NodeProgram {
+        node,
+        program: "(described)",
+        description,
+    });
+    let overview = topology.overview(&programs.chain(of_files).collect::<Vec<_>>());
     overview.map_err(mistakes)
 }
 

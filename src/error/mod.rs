@@ -10,8 +10,10 @@ use std::{fmt, io};
 
 pub use mycelium_core::Code;
 use mycelium_core::debug_as_display;
-pub use mycelium_transports::local::ShuttingDown;
-use mycelium_transports::local::TopicError;
+pub use mycelium_executor::{SpawnError, ThreadError};
+pub use mycelium_transports::endpoint::BindError;
+pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
+pub use mycelium_transports::local::{ShuttingDown, TopicError};
 
 use crate::observe::metrics::MetricError;
 use crate::topology::TopologyError;

@@ -1,12 +1,11 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable,
-//! [`far`] has what proves its name to nodes of other hosts, and [`log`] writes a line for each
-//! event of a link; [`peers`] counts the
-//! connections. `mycelium_transports::exchange` carries topics over a link, and only
-//! `mycelium_transports::endpoint` knows the transports. This module knows the plan and the
-//! launcher's members, and no service.
+//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`]
+//! has what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a
+//! link; [`peers`] counts the connections. `mycelium_transports::exchange` carries topics over a
+//! link, and only `mycelium_transports::endpoint` knows the transports. This module knows the plan
+//! and the launcher's members, and no service.
 
 mod far;
 mod listen;

@@ -1,8 +1,8 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `prepare` (a service is wired), `supervisors` (it gets its place in the tree), `placing` (it gets
-//! its executor or thread), `service_task` (what surrounds each poll), `driver` (it waits for the
-//! end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry` (what it passes on of
-//! itself), and `running` (what the owner sees).
+//! `prepare` (a service is wired), `supervisors` (it gets its place in the tree), `placing` (it
+//! gets its executor or thread), `service_task` (what surrounds each poll), `driver` (it waits for
+//! the end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry` (what it passes
+//! on of itself), and `running` (what the owner sees).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
 //! `overview` builds the nodes of all programs for tools.
@@ -16,12 +16,12 @@ pub(crate) mod legacy;
 pub(crate) mod overview;
 mod placing;
 mod prepare;
-pub(crate) mod remote;
+mod remote;
 mod running;
 mod service_task;
 mod supervisors;
 mod telemetry;
-pub(crate) mod traces;
+mod traces;
 mod watchdog;
 
 use std::fmt;

@@ -5,7 +5,8 @@
 //! which services end last, `settings` are the values of the topology, `supervision` says who
 //! supervises which service. Nothing asks the topology after the plan is made.
 //!
-//! `description` is what a program says of itself, `dead_letter` is the message about a message that failed.
+//! `description` is what a program says of itself, `dead_letter` is the message about a message
+//! that failed.
 
 mod carriers;
 pub(crate) mod dead_letter;
@@ -225,7 +226,7 @@ impl Plan {
     fn needs_memory(&self, topic: &str) -> Option<&str> {
         let of_topic = self.topic(topic).transport == Some(Carrier::SharedMemory);
         let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
-        readers.find(|node| of_topic || self.links[*node].config.memory == MemoryUse::Required)
+        readers.find(|node| of_topic || self.links[*node].is_in_memory)
     }
 
     /// The error of a topic, with its place if shared memory is the reason.
@@ -377,7 +378,7 @@ fn placed(
     topology: &Topology,
     known: &[(String, BoundPorts)],
 ) -> Option<Vec<(String, BoundPorts)>> {
-    let names: BTreeSet<&str> = topology.places().flat_map(|(_, services)| services).collect();
+    let names: BTreeSet<&str> = topology.placements().flat_map(|(_, services)| services).collect();
     let placed = known.iter().filter(|(name, _)| names.contains(name.as_str()));
     (!names.is_empty()).then(|| placed.cloned().collect())
 }

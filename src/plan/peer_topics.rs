@@ -46,7 +46,7 @@ impl PeerTopics {
         peer_topics.late = late.map(|port| port.topic.clone()).collect();
         let here = strictest(services.iter());
         let dropped_here = dropped(services.iter());
-        for (other, names) in topology.places() {
+        for (other, names) in topology.placements() {
             let names: BTreeSet<&str> = names.into_iter().collect();
             let theirs = || known.iter().filter(|(name, _)| names.contains(name.as_str()));
             let there = strictest(theirs());

@@ -188,7 +188,10 @@ impl Topics {
 /// The link with another node.
 #[derive(Debug)]
 pub(crate) struct LinkSettings {
+    /// It needs memory if one of its topics does.
     pub(crate) config: LinkConfig,
+    /// All of its topics must go through memory, because the topology says so of the link.
+    pub(crate) is_in_memory: bool,
     /// Where this node connects to it, before TLS.
     pub(crate) endpoint: Endpoint,
     /// A topic of the link that must go through memory, because the topology says so.
@@ -207,11 +210,34 @@ impl LinkSettings {
         let in_memory = |topic: &&str| topics.of(topic).transport == Some(Carrier::SharedMemory);
         let topic_in_memory = peer_topics.shared_with(peer).find(in_memory).map(str::to_owned);
         let mut config = topology.link(node, peer);
+        let is_in_memory = config.memory == MemoryUse::Required;
         if topic_in_memory.is_some() {
             config.memory = MemoryUse::Required;
         }
         let far = topology.tcp(peer).filter(|_| is_over_tcp);
         let endpoint = far.unwrap_or_else(|| topology.endpoint(peer));
-        LinkSettings { config, endpoint, topic_in_memory }
+        LinkSettings { config, is_in_memory, endpoint, topic_in_memory }
+    }
+}
+
+#[cfg(all(test, feature = "topology"))]
+mod tests {
+    use mycelium_transports::local::Policy;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_that_needs_memory_does_not_need_it_for_the_others_of_its_link() {
+        let text = "[node.a]\n[node.b]\n[topic.one]\ntransport = \"shm\"\n";
+        let topology = Topology::parse("t.toml", text).unwrap();
+        let names = ["one", "two"];
+        let topics = Topics::new("a", &topology, names.into_iter(), &CodedTopics::default());
+        let shared = names.map(|name| (name.into(), Policy::Block)).to_vec();
+        let readers = [("b".to_owned(), shared)].into();
+        let peer_topics = PeerTopics { readers, ..PeerTopics::default() };
+        let link = LinkSettings::new(["a", "b"], &topology, &topics, &peer_topics, false);
+        assert_eq!(link.config.memory, MemoryUse::Required);
+        assert_eq!(link.topic_in_memory.as_deref(), Some("one"));
+        assert!(!link.is_in_memory);
     }
 }

@@ -210,7 +210,7 @@ impl Supervisors {
     /// Checks that none is above itself, and that each is in one node.
     fn check(&self, topology: &Topology) -> Result<(), BuildError> {
         let nodes: BTreeMap<&str, &str> = topology
-            .places()
+            .placements()
             .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)))
             .collect();
         for name in &self.names {

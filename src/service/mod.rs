@@ -1,8 +1,8 @@
 //! What a service is, and what it sees of its node: the trait that `#[service]` implements,
 //! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
-//! of slow readers, `handlers` what it does with handlers), and [`Life`], which lasts from the first
-//! start to the last end. `runs` is the loop around the runs of a service, `run` is one of them,
-//! `exit` tells the node of the last end.
+//! of slow readers, `handlers` what it does with handlers), and [`Life`], which lasts from the
+//! first start to the last end. `runs` is the loop around the runs of a service, `run` is one of
+//! them, `exit` tells the node of the last end.
 //!
 //! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
 //! service when its node starts.

@@ -3,10 +3,11 @@
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
 //! `topics` has the topics and their publishers, `actors` its actors, `outside` the subscriptions
-//! outside the services, `failure` is the error with which the node will end, `threads` has the threads that it started, `sinks` those that pass
-//! on what it knows of itself, `poll_mark` the words that its watchdog checks, `handler_mark` those
-//! of fast handlers. [`Shared`] holds one of each, and has the operations that concern more than
-//! one. Nothing here knows a service's type, a single link, or the driver.
+//! outside the services, `failure` is the error with which the node will end, `threads` has the
+//! threads that it started, `sinks` those that pass on what it knows of itself, `poll_mark` the
+//! words that its watchdog checks, `handler_mark` those of fast handlers. [`Shared`] holds one of
+//! each, and has the operations that concern more than one. Nothing here knows a service's type, a
+//! single link, or the driver.
 
 mod failure;
 mod handler_mark;

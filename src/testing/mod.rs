@@ -2,11 +2,11 @@
 //! without real time, [`TestActor`] does so with an actor.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
-//! `probe` is what a test sees of its node, `testing/panics.rs` has the texts of
-//! mistakes, `testing/requests.rs` requests and replies, and this file is what users see. The node
-//! is the real one: rings, policies, supervision and shutdown are those of every node.
-//! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` one of them,
-//! and `testing/mock_actor.rs` those that only keep what they are sent.
+//! `shared/probe` is what a test sees of its node, `testing/panics.rs` has the texts of mistakes,
+//! `testing/requests.rs` requests and replies, and this file is what users see. The node is the
+//! real one: rings, policies, supervision and shutdown are those of every node. `testing/actors.rs`
+//! has a set of actors, on the same executor, `testing/actor.rs` one of them, and
+//! `testing/mock_actor.rs` those that only keep what they are sent.
 //!
 //! Needs the feature `testing`:
 //!

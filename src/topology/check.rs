@@ -64,7 +64,7 @@ impl Topology {
     }
 
     /// The nodes to which the topology places services, with these.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    pub(crate) fn placements(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.sections.node.iter().filter_map(|(node, section)| {
             let services = section.services.as_ref()?;
             Some((

@@ -11,7 +11,7 @@
 
 mod check;
 mod error;
-pub(crate) mod keys;
+mod keys;
 #[cfg(feature = "topology")]
 mod legacy;
 #[cfg(feature = "topology")]
@@ -26,6 +26,8 @@ mod setting;
 mod source;
 mod subscription;
 
+#[cfg(feature = "topology")]
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,6 +93,10 @@ pub struct Topology {
     sections: Sections,
     #[cfg(feature = "topology")]
     parts: Vec<TopologyPart>,
+    /// The descriptions of the programs of nodes, as texts, by node.
+    #[cfg(feature = "topology")]
+    #[cfg_attr(not(feature = "describe"), allow(dead_code, reason = "the key is an error"))]
+    descriptions: BTreeMap<String, String>,
     directory: Option<PathBuf>,
 }
 

@@ -19,15 +19,20 @@ struct Place {
     written: Option<String>,
 }
 
+/// A text for each setting, which no other one has.
+fn key(setting: Setting<'_>) -> String {
+    format!("{setting:?}")
+}
+
 impl Places {
     /// File, line and column of a setting, if the file has it.
     pub(crate) fn of(&self, setting: Setting<'_>) -> Option<String> {
-        self.0.get(&setting.to_string()).map(|place| place.location.to_string())
+        self.0.get(&key(setting)).map(|place| place.location.to_string())
     }
 
     /// The error of a setting, if the file has it.
     pub(crate) fn error(&self, setting: Setting<'_>, problem: Problem) -> Option<TopologyError> {
-        let Place { location, written } = self.0.get(&setting.to_string())?;
+        let Place { location, written } = self.0.get(&key(setting))?;
         let (location, written) = (location.clone(), written.clone());
         Some(TopologyError { location, problem: Box::new(problem), written })
     }
@@ -74,7 +79,7 @@ impl Topology {
         let places = all.filter_map(|setting| {
             let span = self.span_of(setting)?;
             let written = self.file.substituted(&span);
-            Some((setting.to_string(), Place { location: self.file.location(span), written }))
+            Some((key(setting), Place { location: self.file.location(span), written }))
         });
         Places(places.collect())
     }
@@ -111,6 +116,8 @@ impl Topology {
             }
             Setting::NodeExecutor(node) => sections.node.get(node)?.executor.as_ref()?.span(),
             Setting::Metrics(node) => sections.node.get(node)?.listen_metrics.as_ref()?.span(),
+            #[cfg(feature = "describe")]
+            Setting::Description(node) => sections.node.get(node)?.description.as_ref()?.span(),
             Setting::Service(service) => {
                 let lists = sections.node.values().filter_map(|section| section.services.as_ref());
                 lists.flatten().find(|listed| listed.as_ref() == service)?.span()

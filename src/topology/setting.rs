@@ -1,7 +1,5 @@
 //! The settings that errors of a node are about.
 
-use std::fmt;
-
 /// Names a setting of a topology.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Setting<'a> {
@@ -21,6 +19,9 @@ pub(crate) enum Setting<'a> {
     NodeExecutor(&'a str),
     /// The address of a node's metrics.
     Metrics(&'a str),
+    /// The description of a node's program.
+    #[cfg(feature = "describe")]
+    Description(&'a str),
     /// The service in the list of its node.
     Service(&'a str),
     /// The executor of a service.
@@ -52,38 +53,4 @@ pub(crate) enum Setting<'a> {
     /// A file of the section `tls`, by its key.
     #[cfg(feature = "tls")]
     Tls(&'static str),
-}
-
-/// Writes its path in the file. Those that stand for several keys have a name of their own.
-impl fmt::Display for Setting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Setting::Node(node) => write!(f, "node.{node}"),
-            Setting::Memory(node) => write!(f, "node.{node}.memory"),
-            Setting::HugePages(node) => write!(f, "node.{node}.huge_pages"),
-            Setting::Socket(node) => write!(f, "node.{node}.socket"),
-            Setting::Tcp(node) => write!(f, "node.{node}.address"),
-            Setting::Access(node) => write!(f, "node.{node}.users"),
-            Setting::NodeExecutor(node) => write!(f, "node.{node}.executor"),
-            Setting::Metrics(node) => write!(f, "node.{node}.listen_metrics"),
-            Setting::NodeQueue(node) => write!(f, "node.{node}.shares"),
-            Setting::Service(service) => write!(f, "service.{service}"),
-            Setting::Execution(service) => write!(f, "service.{service}.execution"),
-            Setting::Executor(service) => write!(f, "service.{service}.executor"),
-            Setting::Run(service) => write!(f, "service.{service}.run"),
-            Setting::Class(service) => write!(f, "service.{service}.class"),
-            Setting::Queue(service) => write!(f, "service.{service}.shares"),
-            Setting::Port(service, port) => write!(f, "service.{service}.ports.{port}"),
-            Setting::Policy(service, key) => write!(f, "subscription.{service}.{key}.policy"),
-            Setting::Supervisor(name) => write!(f, "supervisor.{name}"),
-            Setting::SupervisedChild(name, child) => {
-                write!(f, "supervisor.{name}.children.{child}")
-            }
-            Setting::Capacity(topic) => write!(f, "topic.{topic}.capacity"),
-            Setting::Transport(topic) => write!(f, "topic.{topic}.transport"),
-            Setting::LinkTransport(node, other) => write!(f, "link.{node}-{other}.transport"),
-            #[cfg(feature = "tls")]
-            Setting::Tls(key) => write!(f, "tls.{key}"),
-        }
-    }
 }

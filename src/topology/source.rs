@@ -32,11 +32,12 @@ struct SourceFile {
 }
 
 impl Source {
-    /// Adds a file.
-    pub(super) fn add(&mut self, path: PathBuf, text: String) {
+    /// Adds a file, and returns its number.
+    pub(super) fn add(&mut self, path: PathBuf, text: String) -> usize {
         // The end of a text is a place of its own.
         let base = self.files.last().map_or(0, |last| last.base + last.text.len() + 1);
         self.files.push(SourceFile { path, found: Vec::new(), text, base });
+        self.files.len() - 1
     }
 
     /// A file has been found by this path, as the first time or again.

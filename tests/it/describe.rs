@@ -2,6 +2,8 @@
 //! only if, the nodes can be built, and its errors are those of the builds.
 #![cfg(all(feature = "describe", feature = "metrics"))]
 
+use std::fs;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -13,12 +15,16 @@ use mycelium::overview::{Description, NodeProgram};
 use mycelium::subscribe::{LatestByKey, SubscribeOptions};
 use mycelium::supervision::{Lifetime, Restart, Supervisor};
 use mycelium::trace::{Span, SpanSink};
-use mycelium::{Context, Node, OnStall, Policy, Result, Start, Topology, message, service};
+use mycelium::{
+    Context, Delivery, Node, OnStall, Policy, Result, Start, Topology, message, service,
+};
 use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
-use crate::support::idle_services;
+use crate::running::start;
+use crate::support::{Directory, idle_services};
 
 #[message(topic = "ticks", id = 1, pad)]
 pub(crate) struct Tick {
@@ -400,4 +406,126 @@ proptest! {
             let _ = overview(&topology(""), &description);
         }
     }
+}
+
+/// Emits ticks, and asks for an order; a program of its own.
+struct Source;
+
+#[service(emits(Order), requests(Quote))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..100 {
+            ctx.emit(Order { number }).await?;
+        }
+        let order = ctx.request(Quote { number: 7 }).await?;
+        ctx.emit(Order { number: order.number }).await?;
+        Ok(())
+    }
+}
+
+/// Answers a quote once all orders before it have come; a program of its own.
+struct Sink(Option<oneshot::Sender<Vec<u64>>>);
+
+#[service(reads(Order), answers(Quote))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        let mut quotes = ctx.requests::<Quote>();
+        let mut numbers = Vec::new();
+        while numbers.len() < 100 {
+            numbers.extend(orders.recv().await.and_then(Delivery::message).map(|it| it.number));
+        }
+        let quote = quotes.recv().await.expect("a quote");
+        let number = quote.number + 1000;
+        quote.reply(Order { number });
+        numbers.extend(orders.recv().await.and_then(Delivery::message).map(|it| it.number));
+        let _ = self.0.take().expect("it runs once").send(numbers);
+        Ok(())
+    }
+}
+
+const TWO_PROGRAMS: &str = r#"
+[node.source]
+services = ["Source"]
+description = "source.json"
+[node.sink]
+services = ["Sink"]
+description = "sink.json"
+"#;
+
+fn source() -> mycelium::Builder {
+    Node::builder("source").service(|| Source)
+}
+
+fn sink(sender: Option<oneshot::Sender<Vec<u64>>>) -> mycelium::Builder {
+    let mut sender = Some(sender);
+    Node::builder("sink").service(move || Sink(sender.take().flatten()))
+}
+
+/// The directory of a topology, with the descriptions of both programs.
+fn two_programs(test: &str, text: &str) -> Directory {
+    let directory = Directory::new(test);
+    fs::create_dir_all(&directory.0).unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.0.join(name), text).unwrap();
+    write("app.toml", text);
+    write("source.json", &source().describe().to_json());
+    write("sink.json", &sink(None).describe().to_json());
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_needs_only_its_own_services() {
+    let directory = two_programs("programs", TWO_PROGRAMS);
+    let topology = || {
+        let topology = Topology::load(directory.0.join("app.toml")).unwrap();
+        topology.in_directory(directory.0.join("run"))
+    };
+    let (sender, received) = oneshot::channel();
+    // The reader gates although it starts late: both programs know of it.
+    let source = start(source().topology(topology()));
+    let sink = start(sink(Some(sender)).topology(topology()));
+    let numbers = received.await.unwrap();
+    assert!(numbers.iter().copied().eq((0..100).chain([1007])), "{numbers:?}");
+    source.join().await.unwrap();
+    sink.join().await.unwrap();
+}
+
+#[test]
+fn mistakes_in_descriptions_of_other_programs_have_their_places() {
+    let build = |test: &str, text: &str, change: fn(&Path)| {
+        let directory = two_programs(test, text);
+        change(&directory.0);
+        let topology = Topology::load(directory.0.join("app.toml"));
+        let built = topology.map_err(|error| error.to_string());
+        let built = built.and_then(|topology| {
+            let built = source().topology(topology.in_directory(directory.0.join("run"))).build();
+            built.map(|_| ()).map_err(|error| error.to_string())
+        });
+        built.unwrap_err().replace(&format!("{}/", directory.0.display()), "")
+    };
+    let missing = |at: &Path| fs::remove_file(at.join("sink.json")).unwrap();
+    let damaged = |at: &Path| fs::write(at.join("sink.json"), "{}").unwrap();
+    let error = build("missing", TWO_PROGRAMS, missing);
+    let expected = "app.toml:7:15: cannot include `sink.json`: No such file or directory";
+    assert!(error.starts_with(expected), "{error}");
+    let error = build("damaged", TWO_PROGRAMS, damaged);
+    let expected =
+        "app.toml:7:15: cannot include `sink.json`: the text is not a description of a program";
+    assert!(error.starts_with(expected), "{error}");
+
+    let nothing = |_: &Path| {};
+    let unlisted = TWO_PROGRAMS.replace("services = [\"Sink\"]\n", "");
+    assert_eq!(
+        build("unlisted", &unlisted, nothing),
+        "app.toml:6:15: `description` needs a list of the services of each node: expected \
+         `services = [..]` in `[node.sink]`, perhaps an empty one [M0114]"
+    );
+    let other = TWO_PROGRAMS.replace("[\"Sink\"]", "[\"Sink\", \"Store\"]");
+    let error = build("other", &other, nothing);
+    assert!(error.starts_with("app.toml:6:21: unknown service `Store`"), "{error}");
+    // Another program has the service of this node.
+    let here = "[node.source]\nservices = [\"Source\", \"Sink\"]\n\
+                [node.sink]\nservices = []\ndescription = \"sink.json\"\n";
+    let error = build("here", here, nothing);
+    assert!(error.starts_with("app.toml:2:23: unknown service `Sink`"), "{error}");
 }

@@ -95,3 +95,29 @@ fn blocks(text: &str, kind: &str) -> Vec<String> {
     }
     blocks
 }
+
+/// What a first program needs stands at the root of the crate; the other names are in its modules.
+#[test]
+fn the_root_has_at_most_45_names() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let text: String = text
+        .lines()
+        .filter(|line| !line.starts_with("//"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let mut names: Vec<&str> = Vec::new();
+    for (at, _) in text.match_indices("\npub ") {
+        let item = &text[at + 5..];
+        let item = &item[..item.find([';', '{']).unwrap_or_default() + 1];
+        if let Some(module) = item.strip_prefix("mod ") {
+            names.push(module.trim_end_matches([' ', '{', ';']));
+            continue;
+        }
+        let end = text[at..].find(';').unwrap() + at;
+        let used = text[at..end].rsplit("::").next().unwrap();
+        names.extend(used.trim_matches(['{', '}', '\n']).split(',').map(str::trim));
+    }
+    names.retain(|name| !name.is_empty() && *name != "__private");
+    assert!(names.contains(&"Context") && names.contains(&"supervision"), "{names:?}");
+    assert!(names.len() <= 45, "{} names: {names:?}", names.len());
+}

@@ -28,6 +28,8 @@ impl Builder {
     /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
     /// would take more memory than the node may use.
     pub fn build(mut self) -> Result<Node, BuildError> {
+        #[cfg(feature = "describe")]
+        self.add_services_of_others()?;
         self.check_services()?;
         let all = self.add_generated_services()?;
         let mut warnings = self.warnings();
@@ -183,8 +185,8 @@ impl Builder {
     /// The services that the topology places nowhere, if it places services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
         // A node without a list runs all services.
-        let lists_all = self.topology.places().count() == self.topology.nodes().count();
-        let places = self.topology.places().filter(|_| lists_all);
+        let lists_all = self.topology.placements().count() == self.topology.nodes().count();
+        let places = self.topology.placements().filter(|_| lists_all);
         let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
         let placed: BTreeSet<&str> = places.iter().flatten().copied().collect();
         let names = self.services.iter().map(|service| &service.name);

@@ -1,13 +1,16 @@
 //! Descriptions of builders, and builders from descriptions. Such a builder has everything that
 //! decides whether a node can be built, and no code: its node is planned and never started.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::process;
 use std::sync::Arc;
+use std::{mem, process};
 
+use mycelium_core::Code;
 use mycelium_transports::local::{Schema, Span, SpanSink};
 
 use super::{Builder, Supervisor};
+use crate::error::BuildError;
 use crate::node::Node;
 use crate::node::builder::request_links::RequestMessages;
 use crate::node::placing::kind;
@@ -20,10 +23,12 @@ use crate::plan::description::form::{
 };
 use crate::plan::description::message::{MessageForm, kept};
 use crate::plan::description::values::{ExecutionForm, OptionsForm, StallForm};
-use crate::topology::{Topology, own_features};
+use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
+const OF_TEXT: &str =
+    "a topology that is parsed from a text includes no files: read it by `Topology::load`";
 
 impl Builder {
     /// What the program says of its services and of its node, except by the topology. Needs the
@@ -144,27 +149,12 @@ impl Builder {
         let schemas = form.schemas()?;
         let message = |place| schema(&schemas, place).copied();
         let mut builder = Node::builder(node).topology(topology);
-        for service in &form.services {
-            let ports = service.ports(&schemas)?;
-            builder.services.push(Registered::described(&service.name, ports, service.is_local));
-        }
-        for RequestForm { topic, request, call, answer } in &form.requests {
-            let (request, call, answer) = (message(*request)?, message(*call)?, message(*answer)?);
-            let messages = RequestMessages { request, call, answer };
-            builder.request_links.add_described(kept(topic)?, messages);
-        }
+        builder.add_described_services(form, |_| true)?;
         for HandlerForm { name, topic, message: place } in &form.fast_handlers {
             builder.fast_handlers.add_described(topic, name, message(*place)?);
         }
         for place in &form.legacy {
             builder.legacy.add_described(message(*place)?);
-        }
-        for BindingForm { service, port, topic } in &form.bindings {
-            builder = builder.bind(service, port, topic);
-        }
-        for SubscriptionForm { service, key, options } in &form.subscriptions {
-            let options = options.options(form.schema_of(&schemas, service, key))?;
-            builder = builder.subscription(service, key, options);
         }
         for (service, execution) in &form.executions {
             builder = builder.execution(service, execution.0.clone());
@@ -191,11 +181,83 @@ impl Builder {
         Ok(builder)
     }
 
+    /// Adds the services that run in other nodes, by programs that the topology describes. They are
+    /// planned, and never run here. A service that this program has, too, stays as it is.
+    pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
+        let topology = mem::take(&mut self.topology);
+        for (node, services) in topology.placements() {
+            let description = topology.description(node)?;
+            let Some(description) = description.filter(|_| node != self.name) else { continue };
+            let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
+            let is_wanted = |name: &str| services.contains(&name) && !own.contains(name);
+            let added = self.add_described_services(&description.form, is_wanted);
+            added.map_err(|problem| topology.undescribed(node, problem))?;
+        }
+        self.topology = topology;
+        Ok(())
+    }
+
+    /// Adds described services with these names, their requests, and what their program sets of
+    /// their ports.
+    fn add_described_services(
+        &mut self,
+        form: &DescriptionForm,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        let schemas = form.schemas()?;
+        let message = |place| schema(&schemas, place).copied();
+        for service in form.services.iter().filter(|service| is_wanted(&service.name)) {
+            let ports = service.ports(&schemas)?;
+            self.services.push(Registered::described(&service.name, ports, service.is_local));
+        }
+        for RequestForm { topic, request, call, answer } in &form.requests {
+            let (request, call, answer) = (message(*request)?, message(*call)?, message(*answer)?);
+            let messages = RequestMessages { request, call, answer };
+            self.request_links.add_described(kept(topic)?, messages);
+        }
+        for BindingForm { service, port, topic } in &form.bindings {
+            if is_wanted(service) {
+                self.bindings.insert((service.clone(), port.clone()), topic.clone());
+            }
+        }
+        for SubscriptionForm { service, key, options } in &form.subscriptions {
+            if is_wanted(service) {
+                let options = options.options(form.schema_of(&schemas, service, key))?;
+                self.subscriptions.insert((service.clone(), key.clone()), options);
+            }
+        }
+        Ok(())
+    }
+
     /// The message of a subscription, if the program declares it.
     fn schema_of(&self, service: &str, key: &str) -> Option<Schema> {
         let service = self.services.iter().find(|it| it.name == service)?;
         let mut inputs = service.ports.reads.iter().chain(&service.ports.answers);
         inputs.find(|port| port.key().0 == key).map(Port::schema)
+    }
+}
+
+impl Topology {
+    /// What the program of a node says of itself, if the file names a description of it
+    /// (`description`). Needs the feature `describe`.
+    ///
+    /// # Errors
+    /// If it is damaged, or of a newer version. If the topology was parsed from a text, which
+    /// includes no files.
+    pub fn description(&self, node: &str) -> Result<Option<Description>, TopologyError> {
+        let text = self.description_text(node);
+        if text.is_none() && self.place_of(Setting::Description(node)).is_some() {
+            return Err(self.undescribed(node, OF_TEXT.to_owned()));
+        }
+        let description = text.map(|text| Description::from_json(text.trim())).transpose();
+        description
+            .map_err(|error| self.undescribed(node, Code::split(&error.to_string()).0.to_owned()))
+    }
+
+    /// The error of a node whose description cannot be used.
+    fn undescribed(&self, node: &str, reason: String) -> TopologyError {
+        let path = self.description_path(node);
+        self.error_at(Setting::Description(node), Problem::Include { path, reason })
     }
 }
 

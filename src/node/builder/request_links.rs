@@ -68,7 +68,7 @@ impl RequestLinks {
     /// Adds a request type of another process.
     pub(crate) fn add_described(&mut self, topic: &'static str, messages: RequestMessages) {
         let services = LinkServices::Described(messages);
-        self.0.insert(topic, RequestLink { own_topic: topic, services });
+        self.0.entry(topic).or_insert(RequestLink { own_topic: topic, services });
     }
 
     /// The topic and the messages of each request type.
@@ -93,7 +93,7 @@ impl RequestLinks {
     ) -> Result<Vec<AddedService>, BuildError> {
         let ports: BTreeMap<&str, &BoundPorts> =
             bound.iter().map(|(name, ports)| (name.as_str(), ports)).collect();
-        let places: Vec<(String, Vec<String>)> = topology.places().map(owned).collect();
+        let places: Vec<(String, Vec<String>)> = topology.placements().map(owned).collect();
         let mut added = Vec::new();
         for (&topic, link) in &self.0 {
             let nodes_with = |has: fn(&BoundPorts, &str) -> bool| -> BTreeSet<&str> {

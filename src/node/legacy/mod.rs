@@ -7,7 +7,7 @@
 //! socket ◀─ Connection ◀─ Outbox ◀─ Hub ◀───── Outgoing<M> ◀─ topic
 //! ```
 //!
-//! A listener is three kinds of services, which `node/legacy_services` adds to the program's own: a
+//! A listener is three kinds of services, which `node/builder/legacy_services` adds to the program's own: a
 //! [`Listener`](listener::Listener), and for each type an [`Incoming`](services::Incoming) and an
 //! [`Outgoing`](services::Outgoing). So topics, links, shutdown and supervision know nothing of
 //! clients. The [`Hub`](hub::Hub) is what they share.

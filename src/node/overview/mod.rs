@@ -125,7 +125,7 @@ impl Topology {
         distinct: &[&NodeProgram<'_>],
     ) -> Vec<OverviewError> {
         let places = self
-            .places()
+            .placements()
             .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)));
         let mut errors = Vec::new();
         for (service, node) in places {

@@ -1,5 +1,5 @@
 //! The overview of a topology with its programs: nodes, topics and links, as the plans of all nodes
-//! have them. The types alone; `node/overview.rs` fills them.
+//! have them. The types alone; `node/overview/mod.rs` fills them.
 
 use std::time::Duration;
 

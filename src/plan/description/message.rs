@@ -181,7 +181,7 @@ impl TypeForm {
                 repr: Box::new(TypeForm::of(&descriptor.repr)),
                 variants: descriptor.variants.iter().map(VariantForm::of).collect(),
             },
-            // The enum is open for other crates; `tests/description.rs` has all of its types.
+            // The enum is open for other crates; `tests/it/describe.rs` has all of its types.
             other => unreachable!("the type {other:?} has no form"),
         }
     }

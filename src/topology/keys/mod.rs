@@ -1,5 +1,5 @@
-//! The keys of a topology file and the types of their values, with the errors of invalid ones. A new
-//! key is added to `sections` first. Nothing here knows more than one key.
+//! The keys of a topology file and the types of their values, with the errors of invalid ones. A
+//! new key is added to `sections` first.
 
 pub(crate) mod addresses;
 pub(crate) mod defaults;

@@ -87,7 +87,8 @@ impl Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        Span::of(Written::deserialize(deserializer)?).map_err(D::Error::custom)
+        let written = Written::deserialize(deserializer);
+        Span::of(written.unwrap_or(Written::Other(IgnoredAny))).map_err(D::Error::custom)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::topology::keys::sections::Sections;
 /// The features of this program that keys may need.
 pub(crate) fn own_features() -> Vec<String> {
     let all = [
+        ("describe", cfg!(feature = "describe")),
         ("facade", cfg!(feature = "facade")),
         ("metrics", cfg!(feature = "metrics")),
         ("otlp", cfg!(feature = "otlp")),
@@ -41,6 +42,8 @@ impl Topology {
         let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));
         let interval = telemetry.interval.as_ref().map(|key| ("interval", key.span()));
         let sets = telemetry.label_sets.as_ref().map(|key| ("label_sets", key.span()));
+        let described = nodes.values().find_map(|node| node.description.as_ref());
+        let described = described.map(|key| ("description", Spanned::span(key)));
         let mut addresses = nodes.values().filter_map(|node| node.listen_metrics.as_ref());
         let listen = addresses.next().map(|key| ("listen_metrics", key.span()));
         let latency = topics.values().find_map(|topic| topic.latency_sample.as_ref());
@@ -54,6 +57,7 @@ impl Topology {
             (sets, prometheus || pushes, "`prometheus`, `facade` or `otlp`"),
             (of_collectors, has("otlp"), "`otlp`"),
             (latency, has("metrics"), "`metrics`"),
+            (described, has("describe"), "`describe`"),
         ];
         for (key, is_there, feature) in needs {
             let Some((key, place)) = key.filter(|_| !is_there) else { continue };

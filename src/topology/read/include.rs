@@ -279,7 +279,7 @@ pub(crate) fn unreadable_topology(path: &Path, error: String) -> TopologyError {
 }
 
 /// The text of a file, if there is room for it beside as many bytes of others.
-fn read(path: &Path, others: usize) -> Result<String, String> {
+pub(super) fn read(path: &Path, others: usize) -> Result<String, String> {
     let error = |error| unreadable(path, &error);
     let room = LARGEST.saturating_sub(u64::try_from(others).unwrap_or(u64::MAX));
     let mut bytes = Vec::new();
@@ -296,7 +296,7 @@ fn read(path: &Path, others: usize) -> Result<String, String> {
 
 /// Why a file cannot be read. A relative path is searched in the current directory, which is often
 /// not the expected one.
-fn unreadable(path: &Path, error: &io::Error) -> String {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     match std::env::current_dir() {
         Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
             format!("{error}; the current directory is `{}`", directory.display())

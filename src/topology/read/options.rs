@@ -1,5 +1,6 @@
 //! Reading a topology: from a file or a text, with an environment.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::path::Path;
 use crate::topology::Topology;
 use crate::topology::error::TopologyError;
 use crate::topology::keys::sections::Sections;
+use crate::topology::read::descriptions::descriptions;
 use crate::topology::read::files::TopologyFiles;
 use crate::topology::read::include::{Reader, unreadable_topology};
 use crate::topology::read::parts::TopologyPart;
@@ -15,13 +17,20 @@ use crate::topology::read::substitution::Environment;
 use crate::topology::source::Source;
 
 impl Topology {
-    /// Checks that the sections do not contradict each other.
+    /// Reads the descriptions that nodes name, but not if the topology was parsed from a text, and
+    /// checks that the sections do not contradict each other.
     fn new(
         sections: Sections,
         parts: Vec<TopologyPart>,
-        file: Source,
+        mut file: Source,
+        given: Option<&TopologyFiles>,
     ) -> Result<Topology, TopologyError> {
-        let topology = Topology { file, sections, parts, directory: None };
+        let descriptions = match given {
+            Some(given) => descriptions(&sections, &mut file, given)?,
+            None => BTreeMap::new(),
+        };
+        let topology = Topology { file, sections, parts, descriptions, directory: None };
+        topology.check_descriptions()?;
         topology.check_node_names()?;
         topology.check_owners()?;
         topology.check_actors()?;
@@ -148,7 +157,7 @@ impl TopologyOptions {
         let given = given.map_err(|error| unreadable_topology(path, error))?;
         let files = Reader::new(&*self.environment, &given).load(path)?;
         let (sections, parts) = files.sections()?;
-        Topology::new(sections, parts, files.source)
+        Topology::new(sections, parts, files.source, Some(&given))
     }
 
     /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
@@ -161,7 +170,7 @@ impl TopologyOptions {
         let files =
             Reader::new(&*self.environment, &given).parse(path.as_ref(), text.to_owned())?;
         let (sections, parts) = files.sections()?;
-        Topology::new(sections, parts, files.source)
+        Topology::new(sections, parts, files.source, None)
     }
 }
 

@@ -154,9 +154,9 @@ fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
              subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
              or drop that before you subscribe again [M0210]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:99:39) [M0054]",
+             (at tests/it/errors/stderr.rs:98:39) [M0054]",
             "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count \
-             (at tests/it/errors/stderr.rs:99:39) [M0054]",
+             (at tests/it/errors/stderr.rs:98:39) [M0054]",
             "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now [M0054]",
             "mycelium: warning: service `Source`: missed ticks (details=3)",
         ]

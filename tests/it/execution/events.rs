@@ -122,7 +122,7 @@ async fn restarts_are_reported_with_their_error_and_a_failure_for_good_before_th
     let of_service: Vec<_> = told.iter().filter(|entry| entry.starts_with("Fickle")).collect();
     let outcome = Outcome::Failed { error: "no hope".to_owned(), restarts: 2 };
     let failed = format!("Fickle stopped: {outcome:?}");
-    let panic = "Fickle restarted: panic: none either (at tests/it/execution/events.rs:98:18)";
+    let panic = "Fickle restarted: panic: none either (at tests/it/execution/events.rs:100:18)";
     assert_eq!(of_service, ["Fickle started", "Fickle restarted: no luck", panic, &failed]);
     let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
     let draining = position("main draining");

@@ -25,7 +25,7 @@ fn unknown_sections_and_keys() {
         ),
         (
             "[node.main]\nservices = []\ncolour = \"red\"",
-            "3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 9 more",
+            "3:1: unknown key `colour`: expected one of: services, host, port, address, listen, executor, shutdown, memory, huge_pages, socket, users, group and 10 more",
         ),
         ("[host.one]", "1:1: this section needs the key `address`"),
         (

@@ -161,6 +161,9 @@ fn with_key(section: &str, key: &str, value: &Value) -> Value {
             file["node"][name]["services"] = Value::Array(Vec::new());
         }
     }
+    if (section, key) == ("node", "description") {
+        file["node"]["a"]["services"] = Value::Array(Vec::new());
+    }
     for [section, name, key, value] in needed {
         file[section][name][key] = (*value).into();
     }

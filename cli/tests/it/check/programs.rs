@@ -40,6 +40,20 @@ fn commands_of_the_file_run_once_each_in_its_directory() {
 }
 
 #[test]
+fn a_node_of_another_program_needs_its_description_alone() {
+    let directory = directory();
+    let text = "[node.collector]\nservices = [\"PolygonAdapter\"]\ncommand = [\"./bandit\"]\n\
+                [node.detector]\nservices = [\"MetadataService\", \"ArbitrageDetector\"]\n\
+                description = \"description.json\"\n[node.writer]\nservices = [\"SignalWriter\"]\n\
+                description = \"description.json\"\n";
+    write(directory.path(), "t.toml", text);
+    let out = check(directory.path(), &["t.toml"]).expect_success();
+    assert!(out.contains("3 nodes, 4 services, 3 topics, 2 links; no mistake found"), "{out}");
+    assert!(out.contains("node collector: ./bandit"), "{out}");
+    assert!(out.contains("node writer: (described)"), "{out}");
+}
+
+#[test]
 fn programs_that_do_not_describe_themselves() {
     let directory = directory();
     let at = directory.path();

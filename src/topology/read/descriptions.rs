@@ -1,0 +1,89 @@
+//! The descriptions of programs that nodes name by the key `description`. Their texts are files of
+//! the topology: a launcher gives them to its nodes, as it does with the others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::topology::Topology;
+use crate::topology::error::{Problem, TopologyError};
+use crate::topology::keys::sections::Sections;
+use crate::topology::read::files::TopologyFiles;
+use crate::topology::read::include::{read, unreadable};
+use crate::topology::source::{FileText, Source};
+
+/// Reads the descriptions that nodes name: the texts, by node. Those in `given` are not read from
+/// the disk.
+pub(super) fn descriptions(
+    sections: &Sections,
+    source: &mut Source,
+    given: &TopologyFiles,
+) -> Result<BTreeMap<String, String>, TopologyError> {
+    let mut known = BTreeMap::<PathBuf, String>::new();
+    let mut texts = BTreeMap::new();
+    for (node, section) in &sections.node {
+        let Some(key) = &section.description else { continue };
+        let directory = source.file(&key.span()).parent().unwrap_or(Path::new(""));
+        let path = directory.join(key.as_ref());
+        let text = match known.get(&path) {
+            Some(text) => text.clone(),
+            None => {
+                let (real, text) = find(&path, source.bytes(), given).map_err(|reason| {
+                    source
+                        .error(key.span(), Problem::Include { path: key.as_ref().clone(), reason })
+                })?;
+                let number = source.add(path.clone(), text.clone());
+                source.found(number, &real, &path);
+                known.insert(path, text.clone());
+                text
+            }
+        };
+        texts.insert(node.as_ref().clone(), text);
+    }
+    Ok(texts)
+}
+
+/// The path without links, and the text of a file. `others` is the size of the other files.
+fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, String), String> {
+    if let Some(FileText { paths, text }) = given.find(path) {
+        return Ok((paths[0].clone(), text.clone()));
+    }
+    let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+    // To open a pipe may wait for its other side for ever.
+    if !real.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    Ok((real, read(path, others)?))
+}
+
+impl Topology {
+    /// A program that does not have the services of other nodes knows from lists alone where they
+    /// are.
+    pub(super) fn check_descriptions(&self) -> Result<(), TopologyError> {
+        let nodes = &self.sections.node;
+        let Some(key) = nodes.values().find_map(|node| node.description.as_ref()) else {
+            return Ok(());
+        };
+        let without = nodes.iter().find(|(_, section)| section.services.is_none());
+        let Some((node, _)) = without else { return Ok(()) };
+        let message = format!(
+            "`description` needs a list of the services of each node: expected `services = [..]` \
+             in `[node.{}]`, perhaps an empty one",
+            node.as_ref()
+        );
+        Err(self.file.error(key.span(), Problem::Contradiction { message }))
+    }
+
+    /// The text of the description of a node's program, if the file names one.
+    #[cfg(feature = "describe")]
+    pub(crate) fn description_text(&self, node: &str) -> Option<&str> {
+        self.descriptions.get(node).map(String::as_str)
+    }
+
+    /// The path of that description.
+    #[cfg(feature = "describe")]
+    pub(crate) fn description_path(&self, node: &str) -> PathBuf {
+        let key = self.sections.node.get(node).and_then(|section| section.description.as_ref());
+        key.map_or_else(PathBuf::new, |key| key.as_ref().clone())
+    }
+}
