@@ -19,8 +19,8 @@ pub(super) struct Numbering {
     /// The sequence of the ring's first place, before the first break.
     first: u64,
     capacity: usize,
-    /// A gating subscription has gone on to the same publisher in memory: messages that only
-    /// observers have not read here are done.
+    /// A gating subscription has read to the end, or has gone on to the same publisher in memory:
+    /// messages that only observers have not read here are done.
     pub(super) was_gated: AtomicBool,
     /// The sequence after the messages that readers have counted when they left.
     left_at: AtomicU64,

@@ -222,6 +222,47 @@ fn a_subscription_at_its_end_has_confirmed_everything() {
     assert_eq!(publisher.done(|| true), Some(3));
 }
 
+/// Nor when the gating subscription has read to the end, and the observer has not.
+#[test]
+fn an_observer_beside_a_gating_reader_holds_nothing_up() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
+    let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    push(&mut publisher, 0..3);
+    assert!(matches!(observer.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    publisher.end();
+    for done in 0..3 {
+        assert!(matches!(gating.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+        assert_eq!(publisher.done(|| false), Some(done), "it is being handled");
+    }
+    let waiter = Waiter::new();
+    publisher.park(&waiter.1);
+    assert!(matches!(gating.try_recv(), TryRecv::Closed));
+    assert!(waiter.wakes() > 0, "the link confirms the messages");
+    assert_eq!(publisher.done(|| true), Some(3));
+    assert_eq!(publisher.done(|| false), None, "no subscription needs any");
+    drop(gating);
+    assert_eq!(publisher.done(|| false), None);
+    for _ in 1..3 {
+        assert!(matches!(observer.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    }
+    assert!(matches!(observer.try_recv(), TryRecv::Closed));
+}
+
+/// A gating subscription that leaves before the end has not finished with what it left.
+#[test]
+fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
+    let _observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    push(&mut publisher, 0..3);
+    publisher.end();
+    drop(gating);
+    assert_eq!(publisher.done(|| false), Some(0));
+}
+
 /// The limit of unread publishers counts what subscriptions have to read, not what their tasks
 /// still refer to.
 #[test]

@@ -12,7 +12,7 @@ use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::options::Start;
 use crate::local::policy::Policy;
 use crate::local::roster::Numbered;
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicUsize, Ordering};
 
 impl PublisherState {
     /// Joins a subscription to this publisher: at the place of `after`, and after the publisher
@@ -209,6 +209,15 @@ impl Edge {
     pub(in crate::local) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
         let has_read_all = self.gone_at() == Some(self.consumer.cursor());
         let Edge { publisher, consumer, gates, .. } = self;
+        if gates
+            && let Some(numbering) = publisher.origin.numbering()
+            // In this order: a closed ring gets no further message.
+            && publisher.ring.is_closed()
+            && consumer.depth() == 0
+        {
+            // Before it leaves: without a gating reader, observers would count.
+            numbering.was_gated.store(true, Ordering::Release);
+        }
         subscriber.leave(&publisher);
         if let Some(pump) = publisher.origin.pump() {
             subscriber.leave(&pump.source);
