@@ -186,8 +186,9 @@ impl Builder {
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
         for (node, services) in topology.placements() {
-            let description = topology.description(node)?;
-            let Some(description) = description.filter(|_| node != self.name) else { continue };
+            let is_own = node == self.name;
+            let description = if is_own { None } else { topology.description(node)? };
+            let Some(description) = description else { continue };
             let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
             let is_wanted = |name: &str| services.contains(&name) && !own.contains(name);
             let added = self.add_described_services(&description.form, is_wanted);
