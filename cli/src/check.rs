@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mycelium::Topology;
 use mycelium::overview::{Description, NodeProgram, Overview, OverviewError};
-use mycelium::topology::{NodeCommand, Problem, TopologyFiles};
+use mycelium::topology::{NodeCommand, Problem, TopologyError, TopologyFiles};
 use serde::Serialize;
 
 use crate::duration::duration;
@@ -93,8 +93,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         return Err(Failure::Usage(problem.to_owned()));
     }
     let file = args.file.iter().map(|file| file.display().to_string()).collect::<String>();
-    let commands = commands(&topology, &args.command)?;
-    let described = described(&topology, &commands)?;
+    let described = described(&topology)?;
+    let commands = commands(&topology, &args.command, &described)?;
     if commands.is_empty() && described.is_empty() {
         return without_programs(args, &topology, &file);
     }
@@ -159,8 +159,13 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
     print(&text)
 }
 
-/// The commands of the nodes, or none if neither the file nor the command line has one.
-fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, Failure> {
+/// The commands of the nodes that are not `described`, or none if neither the file nor the command
+/// line has one.
+fn commands(
+    topology: &Topology,
+    given: &[String],
+    described: &[(&str, Description)],
+) -> Result<Vec<NodeCommand>, Failure> {
     let from_line = |node: &str| {
         let (program, arguments) = given.split_first()?;
         Some(topology.command_from(node, program, arguments))
@@ -172,11 +177,11 @@ fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, F
         return Ok(command.into_iter().collect());
     }
     let (mut commands, mut missing) = (Vec::new(), Vec::new());
-    for node in nodes {
+    let is_described = |node: &&str| described.iter().any(|(known, _)| known == node);
+    for node in nodes.into_iter().filter(|node| !is_described(node)) {
         match topology.command(node).map(Ok).or_else(|| from_line(node)) {
             Some(Ok(command)) => commands.push(command),
             Some(Err(error)) => return Err(Failure::Usage(error.to_string())),
-            None if description(topology, node)?.is_some() => {}
             None => missing.push(node),
         }
     }
@@ -190,19 +195,12 @@ fn commands(topology: &Topology, given: &[String]) -> Result<Vec<NodeCommand>, F
     }
 }
 
-/// The nodes without a command whose descriptions the file names.
-fn described<'t>(
-    topology: &'t Topology,
-    commands: &[NodeCommand],
-) -> Result<Vec<(&'t str, Description)>, Failure> {
-    let has_command = |node: &&str| commands.iter().any(|command| command.node == *node);
-    let nodes = topology.nodes().filter(|node| !has_command(node));
-    let described = nodes.map(|node| Ok(description(topology, node)?.map(|it| (node, it))));
-    described.filter_map(Result::transpose).collect()
-}
-
-fn description(topology: &Topology, node: &str) -> Result<Option<Description>, Failure> {
-    topology.description(node).map_err(|error| Failure::Found(error.to_string()))
+/// The nodes that have no command in the file, and a description.
+fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
+    let nodes = topology.nodes().filter(|node| topology.command(node).is_none());
+    let described = nodes.map(|node| Ok(topology.description(node)?.map(|it| (node, it))));
+    let described: Result<_, TopologyError> = described.filter_map(Result::transpose).collect();
+    described.map_err(|error| Failure::Found(error.to_string()))
 }
 
 /// The overview of what the programs say.

@@ -93,10 +93,10 @@ pub struct Topology {
     sections: Sections,
     #[cfg(feature = "topology")]
     parts: Vec<TopologyPart>,
-    /// The descriptions of the programs of nodes, as texts, by node.
+    /// The numbers of the files with the descriptions of programs, by node.
     #[cfg(feature = "topology")]
     #[cfg_attr(not(feature = "describe"), allow(dead_code, reason = "the key is an error"))]
-    descriptions: BTreeMap<String, String>,
+    descriptions: BTreeMap<String, usize>,
     directory: Option<PathBuf>,
 }
 

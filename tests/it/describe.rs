@@ -491,6 +491,19 @@ async fn a_program_needs_only_its_own_services() {
 }
 
 #[test]
+fn a_copy_of_the_files_has_the_descriptions() {
+    let directory = two_programs("described-copy", TWO_PROGRAMS);
+    let path = directory.0.join("app.toml");
+    let files = Topology::load(&path).unwrap().files();
+    // The text of a node that starts again is the one that its launcher has read.
+    ["source.json", "sink.json"].map(|name| fs::remove_file(directory.0.join(name)).unwrap());
+    let topology = Topology::options().files(files).load(&path).unwrap();
+    let node = source().topology(topology.in_directory(directory.0.join("run"))).build().unwrap();
+    assert_eq!(node.name(), "source");
+    assert!(Topology::load(&path).is_err());
+}
+
+#[test]
 fn mistakes_in_descriptions_of_other_programs_have_their_places() {
     let build = |test: &str, text: &str, change: fn(&Path)| {
         let directory = two_programs(test, text);

@@ -6,12 +6,12 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "topology")]
+use super::legacy_services::LegacyService;
+use super::request_links::{AddedService, actor_services};
 use super::{Builder, Supervisor};
 use crate::error::{BuildError, SupervisorProblem};
 use crate::node::Node;
-#[cfg(feature = "topology")]
-use crate::node::builder::legacy_services::LegacyService;
-use crate::node::builder::request_links::{AddedService, actor_services};
 use crate::node::prepare::Registered;
 use crate::observe::report::StartWarning;
 use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};

@@ -1,7 +1,8 @@
 //! Descriptions of builders, and builders from descriptions. Such a builder has everything that
 //! decides whether a node can be built, and no code: its node is planned and never started.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::{mem, process};
@@ -9,10 +10,10 @@ use std::{mem, process};
 use mycelium_core::Code;
 use mycelium_transports::local::{Schema, Span, SpanSink};
 
+use super::request_links::RequestMessages;
 use super::{Builder, Supervisor};
 use crate::error::BuildError;
 use crate::node::Node;
-use crate::node::builder::request_links::RequestMessages;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::plan::Port;
@@ -27,6 +28,7 @@ use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
+/// Why a topology has not read a description.
 const OF_TEXT: &str =
     "a topology that is parsed from a text includes no files: read it by `Topology::load`";
 
@@ -185,12 +187,19 @@ impl Builder {
     /// planned, and never run here. A service that this program has, too, stays as it is.
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
+        let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
+        // By file: one program may run many nodes.
+        let mut read = BTreeMap::<usize, Description>::new();
         for (node, services) in topology.placements() {
-            let is_own = node == self.name;
-            let description = if is_own { None } else { topology.description(node)? };
-            let Some(description) = description else { continue };
-            let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
             let is_wanted = |name: &str| services.contains(&name) && !own.contains(name);
+            if node == self.name || !services.iter().any(|name| is_wanted(name)) {
+                continue;
+            }
+            let Some(file) = topology.description_file(node)? else { continue };
+            let description = match read.entry(file) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(topology.read_description(node, file)?),
+            };
             let added = self.add_described_services(&description.form, is_wanted);
             added.map_err(|problem| topology.undescribed(node, problem))?;
         }
@@ -246,18 +255,30 @@ impl Topology {
     /// If it is damaged, or of a newer version. If the topology was parsed from a text, which
     /// includes no files.
     pub fn description(&self, node: &str) -> Result<Option<Description>, TopologyError> {
-        let text = self.description_text(node);
-        if text.is_none() && self.place_of(Setting::Description(node)).is_some() {
-            return Err(self.undescribed(node, OF_TEXT.to_owned()));
+        let file = self.description_file(node)?;
+        file.map(|file| self.read_description(node, file)).transpose()
+    }
+
+    /// The number of the file with the description of a node's program. A topology that was parsed
+    /// from a text has read none.
+    fn description_file(&self, node: &str) -> Result<Option<usize>, TopologyError> {
+        match self.description_number(node) {
+            None if self.description_path(node).is_some() => {
+                Err(self.undescribed(node, OF_TEXT.to_owned()))
+            }
+            number => Ok(number),
         }
-        let description = text.map(|text| Description::from_json(text.trim())).transpose();
-        description
+    }
+
+    /// Reads the description of a node's program from the file with this number.
+    fn read_description(&self, node: &str, file: usize) -> Result<Description, TopologyError> {
+        Description::from_json(self.text_of(file).trim())
             .map_err(|error| self.undescribed(node, Code::split(&error.to_string()).0.to_owned()))
     }
 
     /// The error of a node whose description cannot be used.
     fn undescribed(&self, node: &str, reason: String) -> TopologyError {
-        let path = self.description_path(node);
+        let path = self.description_path(node).unwrap_or_default();
         self.error_at(Setting::Description(node), Problem::Include { path, reason })
     }
 }

@@ -2,10 +2,10 @@
 
 use mycelium_core::Message;
 
+use super::Builder;
 #[cfg(doc)]
 use crate::Node;
 use crate::error::Result;
-use crate::node::builder::Builder;
 
 impl Builder {
     /// Adds a fast handler: a function that runs with each message of a topic that this node

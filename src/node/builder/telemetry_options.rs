@@ -10,7 +10,7 @@ use mycelium_telemetry::push::OtlpMetrics;
 #[cfg(feature = "otlp")]
 use mycelium_telemetry::spans::OtlpTraces;
 
-use crate::node::builder::Builder;
+use super::Builder;
 
 #[cfg(feature = "metrics")]
 impl Builder {

@@ -89,7 +89,8 @@ pub(crate) struct NodeSection {
     pub(crate) latency: Option<Spanned<Latency>>,
     pub(crate) actors_for: Option<Vec<Spanned<String>>>,
     pub(crate) command: Option<Spanned<Vec<Spanned<String>>>>,
-    /// What the program of the node says of itself. A relative path is in the directory of the file.
+    /// What the program of the node says of itself. A relative path is in the directory of the
+    /// file.
     pub(crate) description: Option<Spanned<PathBuf>>,
 }
 

@@ -12,35 +12,36 @@ use crate::topology::read::files::TopologyFiles;
 use crate::topology::read::include::{read, unreadable};
 use crate::topology::source::{FileText, Source};
 
-/// Reads the descriptions that nodes name: the texts, by node. Those in `given` are not read from
-/// the disk.
+/// Reads the descriptions that nodes name, each once: the numbers of the files, by node. Those in
+/// `given` are not read from the disk.
 pub(super) fn descriptions(
     sections: &Sections,
     source: &mut Source,
     given: &TopologyFiles,
-) -> Result<BTreeMap<String, String>, TopologyError> {
-    let mut known = BTreeMap::<PathBuf, String>::new();
-    let mut texts = BTreeMap::new();
+) -> Result<BTreeMap<String, usize>, TopologyError> {
+    let mut numbers = BTreeMap::<PathBuf, usize>::new();
+    let mut descriptions = BTreeMap::new();
     for (node, section) in &sections.node {
         let Some(key) = &section.description else { continue };
         let directory = source.file(&key.span()).parent().unwrap_or(Path::new(""));
         let path = directory.join(key.as_ref());
-        let text = match known.get(&path) {
-            Some(text) => text.clone(),
+        let number = match numbers.get(&path) {
+            Some(number) => *number,
             None => {
-                let (real, text) = find(&path, source.bytes(), given).map_err(|reason| {
-                    source
-                        .error(key.span(), Problem::Include { path: key.as_ref().clone(), reason })
+                let found = find(&path, source.bytes(), given);
+                let (real, text) = found.map_err(|reason| {
+                    let path = key.as_ref().clone();
+                    source.error(key.span(), Problem::Include { path, reason })
                 })?;
-                let number = source.add(path.clone(), text.clone());
+                let number = source.add(path.clone(), text);
                 source.found(number, &real, &path);
-                known.insert(path, text.clone());
-                text
+                numbers.insert(path, number);
+                number
             }
         };
-        texts.insert(node.as_ref().clone(), text);
+        descriptions.insert(node.as_ref().clone(), number);
     }
-    Ok(texts)
+    Ok(descriptions)
 }
 
 /// The path without links, and the text of a file. `others` is the size of the other files.
@@ -74,16 +75,22 @@ impl Topology {
         Err(self.file.error(key.span(), Problem::Contradiction { message }))
     }
 
-    /// The text of the description of a node's program, if the file names one.
+    /// The number of the file with the description of a node's program, if the file names one that
+    /// was read.
     #[cfg(feature = "describe")]
-    pub(crate) fn description_text(&self, node: &str) -> Option<&str> {
-        self.descriptions.get(node).map(String::as_str)
+    pub(crate) fn description_number(&self, node: &str) -> Option<usize> {
+        self.descriptions.get(node).copied()
     }
 
-    /// The path of that description.
+    /// The text of the file with this number.
     #[cfg(feature = "describe")]
-    pub(crate) fn description_path(&self, node: &str) -> PathBuf {
-        let key = self.sections.node.get(node).and_then(|section| section.description.as_ref());
-        key.map_or_else(PathBuf::new, |key| key.as_ref().clone())
+    pub(crate) fn text_of(&self, file: usize) -> &str {
+        self.file.text_of(file).0
+    }
+
+    /// The path of a node's description, as the file has it.
+    #[cfg(feature = "describe")]
+    pub(crate) fn description_path(&self, node: &str) -> Option<PathBuf> {
+        Some(self.sections.node.get(node)?.description.as_ref()?.as_ref().clone())
     }
 }
