@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mycelium_transports::endpoint::Endpoint;
 #[cfg(feature = "tls")]
-use mycelium_transports::tls::{Tls, TlsError, TlsFile, TlsProblem};
+use mycelium_transports::tls::{Tls, TlsError, TlsProblem};
 
 #[cfg(feature = "tls")]
 use super::log::Level;
@@ -46,11 +46,7 @@ impl Far {
             log.limited(Level::Warn, (problem, String::new()), &words);
         });
         let tls = Tls::load(node, files, on_reload).map_err(|error| {
-            let place = plan.places.of(Setting::Tls(match error.file {
-                TlsFile::Certificate => "certificate",
-                TlsFile::Key => "key",
-                _ => "authorities",
-            }));
+            let place = plan.places.of(Setting::Tls(error.file));
             StartError::Tls { node: node.to_owned(), place, problem: error.to_string() }
         })?;
         Ok(Far { tls: Some(Arc::new(tls)) })

@@ -27,14 +27,12 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::exchange::MemoryUse;
-use mycelium_transports::local::{
-    self, OnStall, PageSize, Readers, Recorded, Schema, Threshold, TopicError, Tracer,
-};
+use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
 
 use crate::error::{BuildError, StartError};
 use crate::observe::report::{Carrier, RingMemory, StartWarning};
 use crate::plan::dead_letter::DeadLetter;
-use crate::support::names::{expected_instead_of, nearest};
+use crate::support::names::nearest;
 use crate::topology::{Places, Problem, Setting, Topology};
 pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
@@ -44,7 +42,7 @@ use memory::{mailbox_memory, ring_memory};
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
-use settings::Topics;
+use settings::SettingsOfTopics;
 pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings};
 pub(crate) use supervision::{PlannedChild, SupervisionPlan};
 use topics::{Members, PlannedTopic, members, topics};
@@ -63,7 +61,7 @@ pub(crate) struct Plan {
     pub(crate) settings: NodeSettings,
     /// Where the topology sets what the start may refuse.
     pub(crate) places: Places,
-    topic_settings: Topics,
+    topic_settings: SettingsOfTopics,
     /// Its links, by the name of the other node.
     pub(crate) links: BTreeMap<String, LinkSettings>,
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
@@ -106,8 +104,9 @@ impl Plan {
         check_names(topology, known)?;
         coded.check(known)?;
         let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
-        let names = ports.map(|port| &*port.topic).chain(topology.topics());
-        let settings = Topics::new(node, topology, names, coded);
+        let names: BTreeSet<&str> =
+            ports.map(|port| &*port.topic).chain(topology.topics()).collect();
+        let settings = SettingsOfTopics::new(node, topology, names, coded);
         let peer_topics = PeerTopics::new(node, topology, known, services)?;
         let obstacle = MemoryUse::obstacle();
         let carriers = Carriers::new(node, topology, &settings, &peer_topics, obstacle)?;
@@ -474,58 +473,6 @@ fn wrong_type(
     match ports.into_iter().find(|port| topology.place_of(*port).is_some()) {
         Some(port) => BuildError::Topology(topology.error_at(port, problem)),
         None => BuildError::TopicType { problem: Box::new(problem) },
-    }
-}
-
-/// The topics of services.
-fn topics_of(services: &[(String, BoundPorts)]) -> BTreeSet<&str> {
-    let ports = services.iter().flat_map(|(_, ports)| ports.all());
-    ports.map(|port| &*port.topic).collect()
-}
-
-fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
-    if topics.contains(topic) {
-        return Ok(());
-    }
-    let topics: Vec<&str> = topics.iter().copied().collect();
-    Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
-}
-
-impl CodedTopics {
-    /// Checks what the program sets, of topics of services that are `known`.
-    fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
-        let topics = topics_of(known);
-        for (topic, &percent) in &self.thresholds {
-            let checked = match Threshold::percent(percent) {
-                Some(_) => check_known(topic, &topics),
-                None => Err(format!("invalid percentage {percent}: expected 1 to 100")),
-            };
-            checked.map_err(|problem| BuildError::Threshold { topic: topic.clone(), problem })?;
-        }
-        for (topic, rule) in &self.on_stall {
-            let checked = match rule {
-                OnStall::EvictAfter(time) if time.is_zero() => {
-                    Err("invalid time: expected more than 0 s".to_owned())
-                }
-                OnStall::EvictAfter(_) | OnStall::Block => check_known(topic, &topics),
-            };
-            checked.map_err(|problem| BuildError::OnStall { topic: topic.clone(), problem })?;
-        }
-        let requests =
-            known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
-        let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
-        for (topic, &share) in &self.latency_samples {
-            let checked = if !(0.0..=1.0).contains(&share) {
-                Err(format!("invalid share {share}: expected a number from 0 to 1"))
-            } else if requests.contains(&**topic) {
-                Err("it has requests, whose latency is not measured".to_owned())
-            } else {
-                check_known(topic, &topics)
-            };
-            checked
-                .map_err(|problem| BuildError::LatencySample { topic: topic.clone(), problem })?;
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,10 @@ use mycelium_transports::exchange::{LinkConfig, MemoryUse, Redelivery};
 use mycelium_transports::local::{OnStall, Threshold};
 
 use super::peer_topics::PeerTopics;
+use super::ports::BoundPorts;
+use crate::error::BuildError;
 use crate::observe::report::Carrier;
+use crate::support::names::expected_instead_of;
 use crate::topology::Topology;
 
 /// What a topology says of one of its nodes.
@@ -121,6 +124,58 @@ pub(crate) struct CodedTopics {
     pub(crate) latency_samples: BTreeMap<String, f64>,
 }
 
+impl CodedTopics {
+    /// Checks what the program sets, of topics of services that are `known`.
+    pub(super) fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+        let topics = topics_of(known);
+        for (topic, &percent) in &self.thresholds {
+            let checked = match Threshold::percent(percent) {
+                Some(_) => check_known(topic, &topics),
+                None => Err(format!("invalid percentage {percent}: expected 1 to 100")),
+            };
+            checked.map_err(|problem| BuildError::Threshold { topic: topic.clone(), problem })?;
+        }
+        for (topic, rule) in &self.on_stall {
+            let checked = match rule {
+                OnStall::EvictAfter(time) if time.is_zero() => {
+                    Err("invalid time: expected more than 0 s".to_owned())
+                }
+                OnStall::EvictAfter(_) | OnStall::Block => check_known(topic, &topics),
+            };
+            checked.map_err(|problem| BuildError::OnStall { topic: topic.clone(), problem })?;
+        }
+        let requests =
+            known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
+        let requests: BTreeSet<&str> = requests.map(|port| &*port.topic).collect();
+        for (topic, &share) in &self.latency_samples {
+            let checked = if !(0.0..=1.0).contains(&share) {
+                Err(format!("invalid share {share}: expected a number from 0 to 1"))
+            } else if requests.contains(&**topic) {
+                Err("it has requests, whose latency is not measured".to_owned())
+            } else {
+                check_known(topic, &topics)
+            };
+            checked
+                .map_err(|problem| BuildError::LatencySample { topic: topic.clone(), problem })?;
+        }
+        Ok(())
+    }
+}
+
+/// The topics of services.
+fn topics_of(services: &[(String, BoundPorts)]) -> BTreeSet<&str> {
+    let ports = services.iter().flat_map(|(_, ports)| ports.all());
+    ports.map(|port| &*port.topic).collect()
+}
+
+fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
+    if topics.contains(topic) {
+        return Ok(());
+    }
+    let topics: Vec<&str> = topics.iter().copied().collect();
+    Err(format!("unknown topic: {}", expected_instead_of(topic, &topics)))
+}
+
 impl TopicSettings {
     /// Those of a topic in `node`.
     pub(super) fn new(
@@ -161,23 +216,24 @@ impl TopicSettings {
 
 /// The settings of topics, by name.
 #[derive(Debug)]
-pub(crate) struct Topics {
+pub(crate) struct SettingsOfTopics {
     named: BTreeMap<String, TopicSettings>,
     /// Those of a topic that nothing names.
     others: TopicSettings,
 }
 
-impl Topics {
+impl SettingsOfTopics {
     /// Those of the topics with these names, in `node`.
     pub(super) fn new<'a>(
         node: &str,
         topology: &Topology,
-        names: impl Iterator<Item = &'a str>,
+        names: impl IntoIterator<Item = &'a str>,
         coded: &CodedTopics,
-    ) -> Topics {
+    ) -> SettingsOfTopics {
         let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
         // No topic has an empty name.
-        Topics { named: names.map(|topic| (topic.to_owned(), of(topic))).collect(), others: of("") }
+        let named = names.into_iter().map(|topic| (topic.to_owned(), of(topic)));
+        SettingsOfTopics { named: named.collect(), others: of("") }
     }
 
     pub(crate) fn of(&self, topic: &str) -> &TopicSettings {
@@ -203,7 +259,7 @@ impl LinkSettings {
     pub(super) fn new(
         [node, peer]: [&str; 2],
         topology: &Topology,
-        topics: &Topics,
+        topics: &SettingsOfTopics,
         peer_topics: &PeerTopics,
         is_over_tcp: bool,
     ) -> LinkSettings {
@@ -231,7 +287,7 @@ mod tests {
         let text = "[node.a]\n[node.b]\n[topic.one]\ntransport = \"shm\"\n";
         let topology = Topology::parse("t.toml", text).unwrap();
         let names = ["one", "two"];
-        let topics = Topics::new("a", &topology, names.into_iter(), &CodedTopics::default());
+        let topics = SettingsOfTopics::new("a", &topology, names, &CodedTopics::default());
         let shared = names.map(|name| (name.into(), Policy::Block)).to_vec();
         let readers = [("b".to_owned(), shared)].into();
         let peer_topics = PeerTopics { readers, ..PeerTopics::default() };

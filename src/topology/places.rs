@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+#[cfg(feature = "tls")]
+use mycelium_transports::tls::TlsFile;
 use serde_spanned::Spanned;
 
 use super::error::{Problem, SourceLocation, TopologyError};
@@ -75,7 +77,8 @@ impl Topology {
         let of_links = peers.map(|peer| Setting::LinkTransport(node, peer));
         let all = of_node.into_iter().chain(of_services).chain(of_topics).chain(of_links);
         #[cfg(feature = "tls")]
-        let all = all.chain(["certificate", "key", "authorities"].map(Setting::Tls));
+        let all =
+            all.chain([TlsFile::Certificate, TlsFile::Key, TlsFile::Authorities].map(Setting::Tls));
         let places = all.filter_map(|setting| {
             let span = self.span_of(setting)?;
             let written = self.file.substituted(&span);
@@ -155,11 +158,11 @@ impl Topology {
             Setting::Transport(topic) => sections.topic.get(topic)?.transport.as_ref()?.span(),
             Setting::LinkTransport(node, other) => self.span_of_transport(node, other)?,
             #[cfg(feature = "tls")]
-            Setting::Tls(key) => {
+            Setting::Tls(file) => {
                 let section = sections.tls.as_ref()?.as_ref();
-                match key {
-                    "certificate" => section.certificate.span(),
-                    "key" => section.key.span(),
+                match file {
+                    TlsFile::Certificate => section.certificate.span(),
+                    TlsFile::Key => section.key.span(),
                     _ => section.authorities.span(),
                 }
             }

@@ -50,7 +50,7 @@ pub(crate) enum Setting<'a> {
     Transport(&'a str),
     /// The transport of the link between two nodes.
     LinkTransport(&'a str, &'a str),
-    /// A file of the section `tls`, by its key.
+    /// A file of the section `tls`.
     #[cfg(feature = "tls")]
-    Tls(&'static str),
+    Tls(mycelium_transports::tls::TlsFile),
 }
