@@ -388,26 +388,8 @@
 //! [`Requester`](requests::Requester).
 #![forbid(unsafe_code)]
 
-// The rooms of this crate, from the bottom up; a room uses only those before it, and its first
-// lines say what it holds:
-//
-// `support`    log lines, locks, misspelt names, what the launcher says
-// `observe`    events, health, reports and metrics, as values
-// `supervise`  where a service runs, and who starts it again
-// `topology`   the topology file
-// `error`      what building, starting and running can fail with
-// `task`       what a service or an actor runs as
-// `plan`       the plan of a node: that its services, topics and links fit together
-// `inbox`      subscriptions, mailboxes of requests, and their ends
-// `actor`      actors
-// `links`      the links of a node with others
-// `shared`     the state that the parts of a running node share
-// `service`    what a service is, what it sees, and how its runs follow each other
-// `node`       builds, starts and ends all of them
-// `testing`    services and actors in tests
-//
-// Rings and codecs are in `mycelium-core`, topics and links in `mycelium-transports`, the executor
-// trait in `mycelium-executor`.
+// `docs/architecture.md` lists the rooms of this crate from the bottom up: a room uses those below
+// it, and its first lines say what it holds.
 
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
