@@ -496,7 +496,9 @@ fn a_copy_of_the_files_has_the_descriptions() {
     let path = directory.0.join("app.toml");
     let files = Topology::load(&path).unwrap().files();
     // The text of a node that starts again is the one that its launcher has read.
-    ["source.json", "sink.json"].map(|name| fs::remove_file(directory.0.join(name)).unwrap());
+    for description in ["source.json", "sink.json"] {
+        fs::remove_file(directory.0.join(description)).unwrap();
+    }
     let topology = Topology::options().files(files).load(&path).unwrap();
     let node = source().topology(topology.in_directory(directory.0.join("run"))).build().unwrap();
     assert_eq!(node.name(), "source");

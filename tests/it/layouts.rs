@@ -2,8 +2,7 @@
 #![cfg(target_os = "linux")]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use mycelium::error::LayoutMismatch;
-use mycelium::error::StartError;
+use mycelium::error::{LayoutMismatch, StartError};
 use mycelium::{Message, Node, Running, Topology};
 
 use crate::running::{start, within};

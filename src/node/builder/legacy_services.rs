@@ -17,8 +17,7 @@ use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
 use crate::service::port::HasPorts;
-use crate::topology::Topology;
-use crate::topology::{ListenerConfig, TypeConfig};
+use crate::topology::{ListenerConfig, Topology, TypeConfig};
 
 /// The payloads of the program's message types in the original system.
 #[derive(Default)]

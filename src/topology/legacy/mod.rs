@@ -12,8 +12,7 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 use crate::topology::keys::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
 use crate::topology::keys::legacy_section::{LegacySection, TypeEntry};
-use crate::topology::keys::values::Bytes;
-use crate::topology::keys::values::Text;
+use crate::topology::keys::values::{Bytes, Text};
 use crate::topology::nodes::{access, contradiction_of_mode};
 
 const CONNECTIONS: u32 = 64;

@@ -6,8 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::Node;
-use mycelium::error::ThreadError;
-use mycelium::error::{BuildError, StartError};
+use mycelium::error::{BuildError, StartError, ThreadError};
 use mycelium::execution::{Class, Execution, PlacementFallback};
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
