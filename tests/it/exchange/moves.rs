@@ -235,6 +235,7 @@ async fn a_refused_control_connection_is_reported() {
 }
 
 /// Others may connect as often as they can: the queue of the control socket is full for a moment.
+/// Then it is removed, and made again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
     let world = World::new::<Number>("moves-queue", 16);
@@ -247,6 +248,8 @@ async fn a_reader_waits_for_a_place_in_the_queue_of_the_control_socket() {
     assert_eq!(next(&mut reader).await.value, 0);
     std::fs::remove_file(world.control_socket()).unwrap();
     drop(full);
+    // For several attempts.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     world.there_thread.listen(world.control_socket(), Default::default()).unwrap();
     world.until_moved().await;
 }

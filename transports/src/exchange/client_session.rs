@@ -67,8 +67,8 @@ struct OfferedMemory {
     pause: SendFuture<()>,
 }
 
-/// The pause between two attempts to connect while the peer's queue is full, and their number: a
-/// second in all.
+/// The pause between two attempts to connect while the peer's queue is full or its socket is made
+/// again, and their number: a second in all.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
@@ -286,7 +286,7 @@ impl ClientSession {
         let Some(access) = &self.access else { return };
         match IncomingMemory::connect(access, token, &self.executor) {
             Ok(memory) => self.memory = Some(memory),
-            Err(error) if error.kind() == ErrorKind::WouldBlock && attempts > 0 => {
+            Err(error) if attempts > 0 && may_pass(error.kind()) => {
                 let at = self.executor.now().saturating_add(ATTEMPT_PAUSE);
                 let pause = self.executor.sleep_until(at);
                 self.offered = Some(OfferedMemory { token, attempts: attempts - 1, pause });
@@ -526,4 +526,9 @@ impl Drop for ClientSession {
         // The rest of streams that have not ended will not arrive.
         self.streams.drain(..).flatten().for_each(IncomingStream::lose);
     }
+}
+
+/// The peer's queue is full, or its socket is made again: the next attempt may succeed.
+fn may_pass(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::WouldBlock | ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
