@@ -253,7 +253,7 @@ mod tests {
         let topics = running.shared().topics.all();
         let topic = topics.iter().find(|topic| topic.name() == "doubles@desk.calls").unwrap();
         let call = |epoch| {
-            let publisher = topic.remote_publisher("calls:doubles@desk", epoch, 0);
+            let publisher = topic.feed("calls:doubles@desk", epoch, 0);
             let mut publisher = publisher.unwrap();
             // As each process numbers its calls at random, they may have the same number.
             let head = CallHead { number: 1, time_left: u64::MAX - 1 };

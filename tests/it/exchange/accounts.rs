@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{EgressItem, Policy, Schema, Topic, TopicError};
+use mycelium_transports::local::{TapItem, Policy, Schema, Topic, TopicError};
 
 use crate::exchange::harness::{Number, Side, join, sides, until, within};
 
@@ -43,17 +43,17 @@ async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
 fn an_observing_egress_counts_every_message() {
     let counters = Region::new(16);
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
-    let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
+    let mut tap = topic.tap::<()>("reader", Policy::DropOldest).unwrap();
     let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let source = &mut tap.streams()[0];
     // They are sent, and are overwritten before the other side confirms them.
     for _ in 0..4 {
-        assert!(matches!(source.next_item(), EgressItem::Message(..)));
+        assert!(matches!(source.next_item(), TapItem::Message(..)));
         source.advance();
     }
     (4..24).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    assert_eq!(source.next_item(), EgressItem::Gap(12));
+    assert_eq!(source.next_item(), TapItem::Gap(12));
     source.release(4);
     let depth = tap.depth() as u64;
     let lines = counters.read();
@@ -79,7 +79,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
 fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
-    let mut remote = topic.remote_publisher("publisher", 7, 0).unwrap();
+    let mut remote = topic.feed("publisher", 7, 0).unwrap();
     let over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         for _ in 0..3 {

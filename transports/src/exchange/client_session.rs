@@ -257,7 +257,7 @@ impl ClientSession {
         let Some(RemoteTopic { topic, .. }) = topic else {
             return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
         };
-        let publisher = topic.remote_publisher(publisher, epoch, first);
+        let publisher = topic.feed(publisher, epoch, first);
         let publisher = publisher.map_err(|error| error.to_string())?;
         *place = Some(IncomingStream::new(id, interest, publisher, topic.capacity(), first));
         Ok(())

@@ -13,19 +13,19 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
 
 use super::incoming_memory::PassedRing;
-use crate::local::{GapReason, MappedPublisher, Metadata, RemotePublisher, TopicError};
+use crate::local::{GapReason, MappedFeed, Metadata, Feed, TopicError};
 use crate::stream::NodeLink;
 
 pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
     pub(super) interest: InterestId,
-    publisher: RemotePublisher,
+    publisher: Feed,
     /// The rest of the stream, which subscriptions read in memory.
-    mapped: Option<MappedPublisher>,
+    mapped: Option<MappedFeed>,
     /// The memory is lost, and has the rest of the stream: it is confirmed over the link.
     has_left: bool,
     /// What subscriptions read before, in an earlier memory that is lost.
-    before: Option<(RemotePublisher, MappedPublisher)>,
+    before: Option<(Feed, MappedFeed)>,
     /// How many messages the peer may still send.
     credit: usize,
     /// The demand of the readers was sent on this connection.
@@ -47,7 +47,7 @@ impl IncomingStream {
     pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
-        publisher: RemotePublisher,
+        publisher: Feed,
         credit: usize,
         first: u64,
     ) -> IncomingStream {
@@ -70,7 +70,7 @@ impl IncomingStream {
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
-        let is_read = |it: &MappedPublisher| it.is_read() && (it.is_whole() || !it.is_gone());
+        let is_read = |it: &MappedFeed| it.is_read() && (it.is_whole() || !it.is_gone());
         let is_read = self.mapped.as_ref().is_none_or(is_read);
         // As of the last report: readers may have taken more since.
         self.ended && self.before.is_none() && is_read && self.done == self.next()
@@ -79,7 +79,7 @@ impl IncomingStream {
     /// The sequence after the last message that is confirmed over the link.
     fn next(&self) -> u64 {
         let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
-        in_memory.map_or_else(|| self.publisher.next(), MappedPublisher::next)
+        in_memory.map_or_else(|| self.publisher.next(), MappedFeed::next)
     }
 
     /// Whether messages that were in memory, or follow those there, have not arrived.
@@ -90,12 +90,12 @@ impl IncomingStream {
 
     /// Whether it has ended, and subscriptions have all of it in memory.
     pub(super) fn is_whole_in_memory(&self) -> bool {
-        self.ended && self.mapped.as_ref().is_some_and(MappedPublisher::is_whole)
+        self.ended && self.mapped.as_ref().is_some_and(MappedFeed::is_whole)
     }
 
     /// The end of the messages in memory, if the stream has moved there.
     pub(super) fn memory_end(&self) -> Option<u64> {
-        self.mapped.as_ref().map(MappedPublisher::next)
+        self.mapped.as_ref().map(MappedFeed::next)
     }
 
     /// Whether it has had the last sequence there is.
@@ -107,7 +107,7 @@ impl IncomingStream {
     pub(super) fn is_in_flight(&self) -> bool {
         let before = self.before.as_ref();
         self.publisher.is_in_flight()
-            || self.mapped.as_ref().is_some_and(MappedPublisher::is_in_flight)
+            || self.mapped.as_ref().is_some_and(MappedFeed::is_in_flight)
             || before.is_some_and(|(link, memory)| link.is_in_flight() || memory.is_in_flight())
     }
 
@@ -133,7 +133,7 @@ impl IncomingStream {
 
     /// Whether subscriptions read it in memory, and the control connection with it has ended.
     pub(super) fn has_lost_memory(&self) -> bool {
-        !self.has_left && self.mapped.as_ref().is_some_and(MappedPublisher::is_gone)
+        !self.has_left && self.mapped.as_ref().is_some_and(MappedFeed::is_gone)
     }
 
     /// After its memory is lost: the stream continues over the link. Returns false if it does not:

@@ -1,10 +1,10 @@
 //! Topics between processes: a client reads the topics of a server over a link.
 //!
 //! A [`TopicServer`] exports the topics of this process. For each topic to which a peer subscribes
-//! it has an [`EgressReader`](crate::local::EgressReader), which reads the publishers' rings and
+//! it has a [`Tap`](crate::local::Tap), which reads the publishers' rings and
 //! releases messages when the peer has confirmed them. A [`TopicClient`] reads topics of one other
 //! process: each of the peer's publishers becomes a
-//! [`RemotePublisher`](crate::local::RemotePublisher), and the free slots of its ring are the
+//! [`Feed`](crate::local::Feed), and the free slots of its ring are the
 //! credit of the peer. So a gating subscription blocks its publisher over a link as it does within
 //! a process. Messages are kept in the rings of the two sides and nowhere else: the client confirms
 //! messages that its readers are done with, and the publisher's ring keeps the others.

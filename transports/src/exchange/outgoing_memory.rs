@@ -20,7 +20,7 @@ use super::refusal::MemoryRefusal;
 use super::session_channel::SessionChannel;
 use super::stream_state::{MemoryStep, PassedRegion, RegionAnswer, StreamState};
 use crate::descriptor::{AsFd, OwnedFd};
-use crate::local::EgressStream;
+use crate::local::TapStream;
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,
 };
@@ -121,7 +121,7 @@ impl OutgoingMemory {
         now: Duration,
         link: &mut NodeLink<'_>,
         id: OutgoingId,
-        stream: &mut EgressStream<StreamState>,
+        stream: &mut TapStream<StreamState>,
     ) {
         if let MemoryStep::Start = stream.state.memory {
             stream.state.memory = self.pass(stream);
@@ -147,7 +147,7 @@ impl OutgoingMemory {
         now: Duration,
         link: &mut NodeLink<'_>,
         id: OutgoingId,
-        stream: &mut EgressStream<StreamState>,
+        stream: &mut TapStream<StreamState>,
     ) {
         let &MemoryStep::Mapped(number, _) = &stream.state.memory else { return };
         let Some(tie) = self.channel.tie() else { return };
@@ -166,7 +166,7 @@ impl OutgoingMemory {
     }
 
     /// Passes a stream's ring to the reader.
-    fn pass(&mut self, stream: &EgressStream<StreamState>) -> MemoryStep {
+    fn pass(&mut self, stream: &TapStream<StreamState>) -> MemoryStep {
         let Some(tie) = self.channel.tie() else { return MemoryStep::Start };
         let (file, proxy) = match stream.memory() {
             Ok(memory) => memory,
@@ -199,7 +199,7 @@ impl OutgoingMemory {
         &mut self,
         number: u32,
         answer: RegionAnswer,
-        stream: &EgressStream<StreamState>,
+        stream: &TapStream<StreamState>,
     ) -> MemoryStep {
         let (readers, file) = match answer {
             RegionAnswer::Cursors { readers, file } => (readers, file),

@@ -1,6 +1,6 @@
 //! One publisher of this process: its messages go from its ring to one remote reader.
 //!
-//! [`StreamState`] is kept with each stream of an [`EgressReader`](crate::local::EgressReader),
+//! [`StreamState`] is kept with each stream of a [`Tap`](crate::local::Tap),
 //! while its reader is connected and while it is not. [`send`] hands messages to the link, as far
 //! as the link takes them: a run of messages stays in the ring until the driver writes it to the
 //! socket ([`run_bytes`]), and a single message is copied into the link's buffer.
@@ -13,7 +13,7 @@ use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 use super::gap;
 use super::outgoing_memory::OutgoingMemory;
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
-use crate::local::{EgressItem, EgressStream, Metadata};
+use crate::local::{TapItem, TapStream, Metadata};
 use crate::stream::NodeLink;
 
 /// The most messages of one publisher in a row while others have some, too.
@@ -24,13 +24,13 @@ const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
 
 /// Whether a stream is sent as this stream of the link.
-pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&EgressStream<StreamState>) -> bool {
+pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
     move |stream| stream.state.connection.stream == Some(id)
 }
 
 /// The bytes of a run that was sent, where they lie in the ring.
 pub(super) fn run_bytes<'a>(
-    stream: &'a EgressStream<StreamState>,
+    stream: &'a TapStream<StreamState>,
     run: &RunBytes,
 ) -> Option<[&'a [u8]; 2]> {
     let stride = run.shape.stride as usize;
@@ -57,7 +57,7 @@ pub(super) fn send(
     turn: usize,
     link: &mut NodeLink<'_>,
     export: ExportId,
-    stream: &mut EgressStream<StreamState>,
+    stream: &mut TapStream<StreamState>,
     memory: Option<&mut OutgoingMemory>,
 ) -> Result<Progress, SendError> {
     let id = match stream.state.connection.stream {
@@ -120,7 +120,7 @@ pub(super) fn send(
         }
         let redelivered = stream.state.history.is_redelivered(next);
         match stream.next_item() {
-            EgressItem::Message(bytes, Metadata { trace, sent_at }) => {
+            TapItem::Message(bytes, Metadata { trace, sent_at }) => {
                 let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
                 match connection.send(now, link, id, bytes, envelope) {
                     Ok(true) => {
@@ -135,9 +135,9 @@ pub(super) fn send(
                 connection.offset = 0;
                 stream.advance();
             }
-            EgressItem::Gap(missed) => (connection.missed, connection.offset) = (missed, 0),
-            EgressItem::Empty => break,
-            EgressItem::Closed => {
+            TapItem::Gap(missed) => (connection.missed, connection.offset) = (missed, 0),
+            TapItem::Empty => break,
+            TapItem::Closed => {
                 connection.ended = link.end_stream(now, id).is_ok();
                 break;
             }
@@ -153,7 +153,7 @@ fn say_in_memory(
     now: Duration,
     link: &mut NodeLink<'_>,
     id: OutgoingId,
-    stream: &mut EgressStream<StreamState>,
+    stream: &mut TapStream<StreamState>,
 ) -> Result<(), SendError> {
     stream.state.history.sent(stream.next());
     if let MemoryStep::Moved(number) = stream.state.memory
@@ -162,7 +162,7 @@ fn say_in_memory(
         link.move_stream(now, id, number)?;
         stream.state.connection.is_moved = true;
     }
-    if !stream.state.connection.ended && stream.next_item() == EgressItem::Closed {
+    if !stream.state.connection.ended && stream.next_item() == TapItem::Closed {
         link.end_moved_stream(now, id, stream.next())?;
         (stream.state.connection.ended, stream.state.has_said_end) = (true, true);
     }
@@ -176,7 +176,7 @@ fn send_run(
     turn: usize,
     link: &mut NodeLink<'_>,
     id: OutgoingId,
-    stream: &mut EgressStream<StreamState>,
+    stream: &mut TapStream<StreamState>,
     connection: &mut ConnectionProgress,
 ) -> Result<Option<usize>, SendError> {
     // The header of a run says nothing about its messages.
@@ -200,7 +200,7 @@ fn open(
     now: Duration,
     link: &mut NodeLink<'_>,
     export: ExportId,
-    stream: &mut EgressStream<StreamState>,
+    stream: &mut TapStream<StreamState>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(stream.capacity()).unwrap_or(u32::MAX);
     let kept = stream.kept();

@@ -1,4 +1,4 @@
-//! One topic for one remote reader: [`TopicEgress`] outlives the reader's connections, and
+//! One topic for one remote reader: [`TopicTap`] outlives the reader's connections, and
 //! [`ServedTopic`] sends it on one of them.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{
-    EgressReader, EgressStream, MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered,
+    Tap, TapStream, MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered,
 };
 use crate::stream::{NodeLink, STREAMS};
 
@@ -24,8 +24,8 @@ const ENDS: usize = STREAMS;
 
 /// The messages of a topic that a remote reader has not confirmed.
 #[derive(Debug)]
-pub(super) struct TopicEgress {
-    pub(super) reader: EgressReader<StreamState>,
+pub(super) struct TopicTap {
+    pub(super) reader: Tap<StreamState>,
     ended: VecDeque<EndedStream>,
     /// It was made on the present connection of its reader.
     pub(super) is_new: bool,
@@ -42,14 +42,14 @@ struct EndedStream {
     next: u64,
 }
 
-impl TopicEgress {
+impl TopicTap {
     pub(super) fn new(
         topic: &Arc<Topic>,
         reader: &str,
         options: impl Into<SubscribeOptions>,
-    ) -> Result<TopicEgress, TopicError> {
-        let reader = topic.egress_reader(reader, options)?;
-        Ok(TopicEgress { reader, ended: VecDeque::new(), is_new: true, parked: None })
+    ) -> Result<TopicTap, TopicError> {
+        let reader = topic.tap(reader, options)?;
+        Ok(TopicTap { reader, ended: VecDeque::new(), is_new: true, parked: None })
     }
 
     /// An earlier process of the reader may have had the messages that were sent before it joined.
@@ -130,7 +130,7 @@ pub(super) struct Sent {
 /// A topic that a connected reader has subscribed to.
 pub(super) struct ServedTopic {
     pub(super) export: ExportId,
-    pub(super) egress: TopicEgress,
+    pub(super) tap: TopicTap,
     /// How many streams the reader knows from before and has not named yet.
     resumes: u16,
     /// Answers for streams that the reader knows and that do not exist any more.
@@ -157,12 +157,12 @@ impl ServedTopic {
     /// messages that the reader may have had.
     pub(super) fn new(
         export: ExportId,
-        mut egress: TopicEgress,
+        mut tap: TopicTap,
         resumes: u16,
         is_on_socket: bool,
         redelivery: Redelivery,
     ) -> ServedTopic {
-        for stream in egress.reader.streams() {
+        for stream in tap.reader.streams() {
             stream.state.history.sent(stream.next());
             stream.state.connection = ConnectionProgress::default();
             if !stream.has_moved() {
@@ -172,25 +172,25 @@ impl ServedTopic {
         }
         let answers = Vec::new();
         let at_stream_limit = false;
-        ServedTopic { export, egress, resumes, answers, at_stream_limit, is_on_socket, redelivery }
+        ServedTopic { export, tap, resumes, answers, at_stream_limit, is_on_socket, redelivery }
     }
 
     /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
     /// links, whether there are no publishers.
     pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
-        let reader = &mut self.egress.reader;
+        let reader = &mut self.tap.reader;
         said && (reader.is_over() || at_the_end && reader.streams().is_empty())
     }
 
     /// Whether the reader has lost the memory of a stream.
     pub(super) fn has_lost_memory(&self) -> bool {
-        self.egress.reader.known_streams().iter().any(EgressStream::has_lost_memory)
+        self.tap.reader.known_streams().iter().any(TapStream::has_lost_memory)
     }
 
     /// What the reader has done wrong in the memory of a stream, if it was found.
     pub(super) fn memory_fault(&self) -> Option<MemoryFault> {
-        self.egress.reader.known_streams().iter().find_map(EgressStream::memory_fault)
+        self.tap.reader.known_streams().iter().find_map(TapStream::memory_fault)
     }
 
     /// Whether the reader had no room for a stream since the last call. The stream waits until
@@ -202,9 +202,9 @@ impl ServedTopic {
     /// The reader has the messages of a stream before `next`, confirmed or not.
     pub(super) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
         self.resumes = self.resumes.saturating_sub(1);
-        let waited_for = self.egress.reader.policy().is_gating();
-        let (is_new, redelivery) = (self.egress.is_new, self.redelivery);
-        let mut streams = self.egress.reader.streams().iter_mut();
+        let waited_for = self.tap.reader.policy().is_gating();
+        let (is_new, redelivery) = (self.tap.is_new, self.redelivery);
+        let mut streams = self.tap.reader.streams().iter_mut();
         let mut known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.as_mut().filter(|_| is_new) {
             // It is not known any more which messages this process has got over the link or read in
@@ -234,7 +234,7 @@ impl ServedTopic {
             stream.state.connection.resume_at = Some(next);
             return;
         }
-        let mut ended = self.egress.ended.iter();
+        let mut ended = self.tap.ended.iter();
         let ended = ended.find(|ended| (ended.epoch, ended.next) == (epoch, next));
         let ended = ended.map(|ended| ResumeAnswer::Ended(ended.clone(), None));
         self.answers.push(ended.unwrap_or(ResumeAnswer::Unknown(epoch)));
@@ -243,7 +243,7 @@ impl ServedTopic {
     /// The messages of a stream before `next` are confirmed. Returns how many of them are newly
     /// confirmed, if the stream is one of this topic.
     pub(super) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
-        let streams = self.egress.reader.streams();
+        let streams = self.tap.reader.streams();
         let index = streams.iter().position(is_sent_as(id))?;
         let stream = &mut streams[index];
         stream.state.connection.has_reported = true;
@@ -251,21 +251,21 @@ impl ServedTopic {
         stream.release(next);
         let confirmed = stream.kept().wrapping_sub(kept);
         if stream.state.connection.ended && stream.depth() == 0 {
-            self.egress.remove(index);
+            self.tap.remove(index);
         }
         Some(confirmed)
     }
 
     /// The bytes of a run that was sent, if it is a run of this topic.
     pub(super) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
-        let streams = self.egress.reader.known_streams();
+        let streams = self.tap.reader.known_streams();
         let index = streams.iter().position(is_sent_as(run.stream))?;
         outgoing_stream::run_bytes(&streams[index], run)
     }
 
     /// The peer's readers of a stream have asked for messages.
     pub(super) fn demanded(&mut self, id: OutgoingId) {
-        let streams = self.egress.reader.streams();
+        let streams = self.tap.reader.streams();
         if let Some(index) = streams.iter().position(is_sent_as(id)) {
             streams[index].state.connection.is_demanded = true;
         }
@@ -293,7 +293,7 @@ impl ServedTopic {
             return Sent::default();
         }
         let first = self.send_streams(now, turn, link, memory.as_deref_mut());
-        self.egress.reader.park(waker);
+        self.tap.reader.park(waker);
         let then = self.send_streams(now, turn, link, memory);
         if then.keeps_back {
             // Publishers on this thread have their turn before.
@@ -314,14 +314,14 @@ impl ServedTopic {
         mut memory: Option<&mut OutgoingMemory>,
     ) -> Sent {
         let (mut sent, mut index, mut full) = (Sent::default(), 0, false);
-        let waited_for = self.egress.reader.policy().is_gating();
-        while let Some(stream) = self.egress.reader.streams().get_mut(index) {
+        let waited_for = self.tap.reader.policy().is_gating();
+        while let Some(stream) = self.tap.reader.streams().get_mut(index) {
             if stream.has_moved() && !stream.state.connection.is_known() {
                 stream.move_back();
                 if stream.state.has_said_end {
                     // The reader forgets a stream that has ended once it has read all of it.
                     stream.release(stream.next());
-                    self.egress.remove(index);
+                    self.tap.remove(index);
                     continue;
                 }
                 begin_again(stream, self.redelivery, waited_for);
@@ -350,21 +350,21 @@ impl ServedTopic {
             // The peer had confirmed all messages before the end was sent.
             if ended && is_read && id.is_none_or(|id| link.unconfirmed(id) == 0) {
                 stream.release(stream.next());
-                self.egress.remove(index);
+                self.tap.remove(index);
             } else {
                 index += 1;
             }
         }
         // The next call begins with another stream: a run leaves no room for others.
-        if let [_, _, ..] = self.egress.reader.streams().as_slice() {
-            self.egress.reader.streams().rotate_left(1);
+        if let [_, _, ..] = self.tap.reader.streams().as_slice() {
+            self.tap.reader.streams().rotate_left(1);
         }
         sent
     }
 }
 
 /// The process of the reader has lost a stream of which it may have had all messages.
-fn begin_again(stream: &mut EgressStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
+fn begin_again(stream: &mut TapStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
     let kept = stream.kept();
     stream.state.history.sent(stream.next());
     stream.state.history.left_unconfirmed(kept, redelivery, waited_for);

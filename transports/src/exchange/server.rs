@@ -20,7 +20,7 @@ use super::notice::{Notice, Observer};
 use super::outgoing_memory::OutgoingMemory;
 use super::past_readers::PastReaders;
 use super::redelivery::Redelivery;
-use super::served_topic::TopicEgress;
+use super::served_topic::TopicTap;
 use super::topics::ExportedTopic;
 use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
@@ -75,7 +75,7 @@ struct RemoteReader {
     /// It has broken the protocol in shared memory, and its messages were dropped.
     is_let_go: bool,
     /// What it has not confirmed, while it is not connected.
-    parked: Vec<TopicEgress>,
+    parked: Vec<TopicTap>,
     /// Topics for which it was announced and to which it has not subscribed yet.
     awaited: Vec<String>,
     /// Topics whose end was sent to it. It may not have received that.
@@ -198,15 +198,15 @@ impl TopicServer {
     ) -> Result<(), TopicError> {
         // All observing policies are the same on a link.
         let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
-        let mut egress = TopicEgress::new(topic, reader, policy)?;
-        egress.is_new = false;
-        egress.parked = Some(BusyGuard::new(&self.control));
+        let mut tap = TopicTap::new(topic, reader, policy)?;
+        tap.is_new = false;
+        tap.parked = Some(BusyGuard::new(&self.control));
         self.control.expect(1);
         let mut readers = lock(&self.readers);
         let reader = readers.entry(reader.to_owned()).or_default();
         reader.announced.insert(topic.name().to_owned(), policy);
         reader.awaited.push(topic.name().to_owned());
-        reader.parked.push(egress);
+        reader.parked.push(tap);
         Ok(())
     }
 
@@ -273,19 +273,19 @@ impl TopicServer {
 
     /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
     /// wait for it.
-    pub(super) fn let_go(&self, node: &str, egress: Vec<TopicEgress>) {
+    pub(super) fn let_go(&self, node: &str, tap: Vec<TopicTap>) {
         self.expect_no_more(node);
         if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.is_let_go = true;
         }
-        self.count_undelivered(node, egress);
+        self.count_undelivered(node, tap);
     }
 
     /// Counts these messages as undelivered.
-    fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
+    fn count_undelivered(&self, node: &str, mut parked: Vec<TopicTap>) {
         // An observer gets gaps for messages that it misses: they are not undelivered.
-        let kept = parked.iter_mut().filter(|egress| self.is_kept(egress));
-        let left = kept.map(|egress| (egress.topic().to_owned(), egress.reader.held()));
+        let kept = parked.iter_mut().filter(|tap| self.is_kept(tap));
+        let left = kept.map(|tap| (tap.topic().to_owned(), tap.reader.held()));
         let mut undelivered = lock(&self.undelivered);
         for (topic, count) in left.filter(|(_, count)| *count > 0) {
             let mut known = undelivered.iter_mut();
@@ -300,7 +300,7 @@ impl TopicServer {
     fn release_idle(&self) {
         for (node, reader) in &mut *lock(&self.readers) {
             let is_expected = self.is_expected(node, reader);
-            reader.parked.retain_mut(|egress| self.keeps(egress, is_expected));
+            reader.parked.retain_mut(|tap| self.keeps(tap, is_expected));
         }
     }
 
@@ -398,7 +398,7 @@ impl TopicServer {
         ticket: &Arc<AdmissionTicket>,
         node: &str,
         boot: u64,
-    ) -> Result<Vec<TopicEgress>, CloseReason> {
+    ) -> Result<Vec<TopicTap>, CloseReason> {
         let rejected = |cause, reason: &str| {
             self.reject(node, &ticket.peer, cause, reason);
             Err(cause)
@@ -426,13 +426,13 @@ impl TopicServer {
         let is_later = || lock(&self.past_readers).may_be_later(node, boot);
         reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
         if reader.boot.replace(boot).is_some_and(|before| before != boot) {
-            for egress in &mut parked {
-                let redelivery = self.redelivery(egress.topic());
-                dead_letters.append(&mut egress.reader_died(redelivery));
+            for tap in &mut parked {
+                let redelivery = self.redelivery(tap.topic());
+                dead_letters.append(&mut tap.reader_died(redelivery));
             }
         }
         // From here on the connection itself is busy with them.
-        parked.iter_mut().for_each(|egress| egress.parked = None);
+        parked.iter_mut().for_each(|tap| tap.parked = None);
         drop(readers);
         for undelivered in &dead_letters {
             (self.observer)(Notice::DeadLettered { undelivered });
@@ -508,27 +508,27 @@ impl TopicServer {
     /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
     /// more. A final end is kept even without messages: it has to be sent to the reader. At a
     /// shutdown, an observing reader is worth a wait only if it [is expected](Self::is_expected).
-    fn keeps(&self, egress: &mut TopicEgress, is_expected: bool) -> bool {
+    fn keeps(&self, tap: &mut TopicTap, is_expected: bool) -> bool {
         let is_needed =
-            self.is_kept(egress) || is_expected && !self.transient.contains(egress.topic());
-        !self.control.is_shutdown() || is_needed && egress.reader.depth() > 0
+            self.is_kept(tap) || is_expected && !self.transient.contains(tap.topic());
+        !self.control.is_shutdown() || is_needed && tap.reader.depth() > 0
     }
 
     /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
-    pub(super) fn keeps_any(&self, node: &str, parked: &mut [TopicEgress]) -> bool {
+    pub(super) fn keeps_any(&self, node: &str, parked: &mut [TopicTap]) -> bool {
         let readers = lock(&self.readers);
         let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
-        parked.iter_mut().any(|egress| self.keeps(egress, is_expected))
+        parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
     }
 
     /// Whether a message that is not confirmed at the end is a loss.
-    fn is_kept(&self, egress: &TopicEgress) -> bool {
-        egress.reader.policy().is_gating() && !self.transient.contains(egress.topic())
+    fn is_kept(&self, tap: &TopicTap) -> bool {
+        tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }
 
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was
     /// announced.
-    pub(super) fn disconnected(&self, node: &str, mut egress: Vec<TopicEgress>) {
+    pub(super) fn disconnected(&self, node: &str, mut tap: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
@@ -538,15 +538,15 @@ impl TopicServer {
                 lock(&self.past_readers).left(node, boot, is_later);
             }
         } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
-            egress.clear();
+            tap.clear();
         } else if self.control.phase() < LinkPhase::Stop {
-            for egress in &mut egress {
-                egress.is_new = false;
-                egress.parked = Some(BusyGuard::new(&self.control));
+            for tap in &mut tap {
+                tap.is_new = false;
+                tap.parked = Some(BusyGuard::new(&self.control));
             }
-            reader.parked = egress;
+            reader.parked = tap;
         } else {
-            self.count_undelivered(node, egress);
+            self.count_undelivered(node, tap);
         }
         drop(readers);
         if self.control.phase() > LinkPhase::Run {

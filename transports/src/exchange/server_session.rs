@@ -23,7 +23,7 @@ use super::notice::Notice;
 use super::observer_grace::ObserverGrace;
 use super::outgoing_memory::OutgoingMemory;
 use super::redelivery::Redelivery;
-use super::served_topic::{ServedTopic, TopicEgress};
+use super::served_topic::{ServedTopic, TopicTap};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
 use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
@@ -49,7 +49,7 @@ struct ConnectedPeer {
     node: String,
     line: Line<LinkValue>,
     /// Messages of topics to which it has not subscribed yet.
-    parked: Vec<TopicEgress>,
+    parked: Vec<TopicTap>,
     /// How often name bindings had changed when its name was last checked.
     bindings: usize,
 }
@@ -94,11 +94,11 @@ impl ServerSession {
                 self.server.expect_no_more(&peer.node);
             }
             DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
-                let parked = peer.parked.iter_mut().map(|egress| (egress, false));
-                let served = self.topics.iter_mut().map(|served| (&mut served.egress, true));
-                for (egress, is_asked) in parked.chain(served) {
-                    let redelivery = self.server.redelivery(egress.topic());
-                    egress.reader_left(redelivery, is_asked);
+                let parked = peer.parked.iter_mut().map(|tap| (tap, false));
+                let served = self.topics.iter_mut().map(|served| (&mut served.tap, true));
+                for (tap, is_asked) in parked.chain(served) {
+                    let redelivery = self.server.redelivery(tap.topic());
+                    tap.reader_left(redelivery, is_asked);
                 }
             }
             DriveError::Link(LinkError::PeerClosed(_)) => {}
@@ -138,14 +138,14 @@ impl ServerSession {
     }
 
     /// The messages of a topic for the peer, or why it does not get them.
-    fn egress(
+    fn tap(
         &mut self,
         topic: &str,
         type_id: u16,
         digest: Digest,
         mode: ReaderMode,
         start: ReaderStart,
-    ) -> Result<TopicEgress, (RejectReason, Digest)> {
+    ) -> Result<TopicTap, (RejectReason, Digest)> {
         let rejected = |reason| Err((reason, NO_DIGEST));
         let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
         let Some(exported) = self.server.exported(topic) else {
@@ -177,10 +177,10 @@ impl ServerSession {
             }
             None => policy,
         };
-        if self.topics.iter().any(|served| served.egress.topic() == topic) {
+        if self.topics.iter().any(|served| served.tap.topic() == topic) {
             return rejected(RejectReason::Duplicate);
         }
-        if let Some(index) = peer.parked.iter().position(|egress| egress.topic() == topic) {
+        if let Some(index) = peer.parked.iter().position(|tap| tap.topic() == topic) {
             return Ok(peer.parked.swap_remove(index));
         }
         let (is_later, redelivery) =
@@ -192,18 +192,18 @@ impl ServerSession {
             ReaderStart::Oldest | ReaderStart::Next => Start::Next,
         };
         let options = SubscribeOptions::new(policy, start);
-        let Ok(mut egress) = TopicEgress::new(&exported.topic, &peer.node, options) else {
+        let Ok(mut tap) = TopicTap::new(&exported.topic, &peer.node, options) else {
             return rejected(RejectReason::TooMany);
         };
         if is_later {
-            egress.begin_again();
+            tap.begin_again();
         }
         // The connection may have been lost before the peer received the end.
         let has_ended = self.server.has_sent_end(&peer.node, topic);
-        if has_ended && egress.reader.streams().is_empty() {
+        if has_ended && tap.reader.streams().is_empty() {
             return rejected(RejectReason::Ended);
         }
-        Ok(egress)
+        Ok(tap)
     }
 
     /// Takes what has arrived over the control connection.
@@ -231,10 +231,10 @@ impl ServerSession {
     /// The peer has broken the protocol in the memory of a topic.
     fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
         let Some(peer) = &mut self.peer else { return };
-        let mut egress = std::mem::take(&mut peer.parked);
-        egress.extend(self.topics.drain(..).map(|served| served.egress));
+        let mut tap = std::mem::take(&mut peer.parked);
+        tap.extend(self.topics.drain(..).map(|served| served.tap));
         (self.server.observer)(Notice::InvalidMemory { peer: &peer.node, topic, fault });
-        self.server.let_go(&peer.node, egress);
+        self.server.let_go(&peer.node, tap);
         link.close(now, CloseReason::Protocol);
     }
 
@@ -271,14 +271,14 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
                 // Accepted or not, the announcement of this reader and topic has found its reader.
                 self.server.subscribed(self.node(), topic);
-                match self.egress(topic, type_id, digest, mode, start) {
-                    Ok(egress) => {
+                match self.tap(topic, type_id, digest, mode, start) {
+                    Ok(tap) => {
                         // If it is gone already, the peer has unsubscribed.
                         _ = link.accept(export);
                         let on_socket = self.server.is_on_socket(topic);
                         let redelivery = self.server.redelivery(topic);
                         let served =
-                            ServedTopic::new(export, egress, resumes, on_socket, redelivery);
+                            ServedTopic::new(export, tap, resumes, on_socket, redelivery);
                         self.topics.push(served);
                     }
                     Err((reason, digest)) => {
@@ -357,14 +357,14 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             sent += done.messages;
             confirmed += done.confirmed;
             if served.take_at_stream_limit() {
-                let (peer, topic, limit) = (&*peer.node, served.egress.topic(), STREAMS);
+                let (peer, topic, limit) = (&*peer.node, served.tap.topic(), STREAMS);
                 (self.server.observer)(Notice::StreamLimit { peer, topic, limit });
             }
         }
         peer.line.add(LinkValue::Sent, sent);
         self.server.add_confirmed(confirmed);
         let fault =
-            |served: &ServedTopic| Some((served.memory_fault()?, served.egress.topic().to_owned()));
+            |served: &ServedTopic| Some((served.memory_fault()?, served.tap.topic().to_owned()));
         if let Some((fault, topic)) = self.topics.iter().find_map(fault) {
             return self.let_go(now, link, fault, &topic);
         }
@@ -375,7 +375,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
         self.topics.retain_mut(|served| {
             let over = served.is_over(draining);
             if over && for_good {
-                self.server.sent_end(&peer.node, served.egress.topic());
+                self.server.sent_end(&peer.node, served.tap.topic());
                 _ = link.reject(served.export, RejectReason::Ended, NO_DIGEST);
             }
             !(over && (for_good || draining))
@@ -384,7 +384,7 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
             let has_taken = sent + confirmed > 0;
             let executor = &*self.server.executor;
             // Planned readers are waited for as long as the node may take to end.
-            let gates = |served: &ServedTopic| served.egress.reader.policy().is_gating();
+            let gates = |served: &ServedTopic| served.tap.reader.policy().is_gating();
             if !self.topics.iter().any(gates)
                 && !self.server.is_announced(&peer.node)
                 && self.observer_grace.is_over(has_taken, executor, context)
@@ -398,8 +398,8 @@ impl Traffic<TOPICS, STREAMS> for ServerSession {
 
 impl Drop for ServerSession {
     fn drop(&mut self) {
-        let Some(ConnectedPeer { node, parked: mut egress, .. }) = self.peer.take() else { return };
-        egress.extend(self.topics.drain(..).map(|served| served.egress));
-        self.server.disconnected(&node, egress);
+        let Some(ConnectedPeer { node, parked: mut tap, .. }) = self.peer.take() else { return };
+        tap.extend(self.topics.drain(..).map(|served| served.tap));
+        self.server.disconnected(&node, tap);
     }
 }

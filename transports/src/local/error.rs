@@ -319,7 +319,7 @@ impl Eq for HandlerFailure {}
 /// Why a remote publisher's message was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum RemotePublishError {
+pub enum FeedError {
     /// The message does not have the size of the topic's messages.
     #[error("message of {found} bytes: the topic's messages have {expected} bytes")]
     Size {
@@ -331,12 +331,12 @@ pub enum RemotePublishError {
     /// The ring is full because of a gating subscription.
     #[error("the ring is full: a gating subscription has not taken its messages")]
     Full,
-    /// The publisher has [ended](super::RemotePublisher::end).
+    /// The publisher has [ended](super::Feed::end).
     #[error("the publisher has ended")]
     Ended,
 }
 
-debug_as_display!(TopicError, ShuttingDown, BatchError, RemotePublishError);
+debug_as_display!(TopicError, ShuttingDown, BatchError, FeedError);
 
 impl ShuttingDown {
     /// Its code.

@@ -21,9 +21,9 @@ impl Membership {
         topic: &Arc<Topic>,
         name: &str,
         options: SubscribeOptions,
-        is_egress: bool,
+        is_tap: bool,
     ) -> Result<Membership, TopicError> {
-        let state = topic.add_subscriber(name, options, is_egress)?;
+        let state = topic.add_subscriber(name, options, is_tap)?;
         Ok(Membership { topic: topic.clone(), state, version: 0 })
     }
 

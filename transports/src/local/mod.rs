@@ -11,7 +11,7 @@
 //! `sent since it joined = taken + overwritten + skipped + dropped + sampled + dead-lettered
 //! + left + depth`.
 //!
-//! A [`RemotePublisher`] stands for a publisher in another process, an [`EgressReader`] for the
+//! A [`Feed`] stands for a publisher in another process, a [`Tap`] for the
 //! readers in another process. A topic does not know how bytes travel between the two. While a
 //! [`KeepOpen`] exists, publishers of another process may still join, and no subscription ends.
 //!
@@ -40,14 +40,14 @@
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `metadata` | traces and send times beside messages |
-//! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
+//! | `writer`, then `publisher`, `feed` | the untyped writing end, and its two fronts |
 //! | `reader`, then `subscription` | the untyped reading end, with parts in `reader/`, and its typed front |
-//! | `moved`, then `egress` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
+//! | `moved`, then `tap` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
 
 mod abandoned;
 mod crowd;
 mod delivery;
-mod egress;
+mod tap;
 mod error;
 mod fast_handler;
 mod key;
@@ -65,7 +65,7 @@ mod publisher;
 mod random_share;
 mod reader;
 mod ready;
-mod remote_publisher;
+mod feed;
 mod ring;
 mod roster;
 mod schema;
@@ -81,9 +81,9 @@ mod versioned;
 mod writer;
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
-pub use egress::{EgressItem, EgressReader, EgressStream};
+pub use tap::{TapItem, Tap, TapStream};
 pub use error::{
-    BatchError, EmitError, HandlerFailure, Refusal, RemotePublishError, ShuttingDown, TopicError,
+    BatchError, EmitError, HandlerFailure, Refusal, FeedError, ShuttingDown, TopicError,
 };
 #[cfg(feature = "conformance")]
 pub(crate) use fast_handler::panic_text;
@@ -95,7 +95,7 @@ pub use options::{Start, SubscribeOptions};
 pub use policy::Policy;
 pub use pressure::{PressureChange, Threshold};
 pub use publisher::Publisher;
-pub use remote_publisher::{MappedPublisher, RemotePublisher};
+pub use feed::{MappedFeed, Feed};
 pub use ring::{MappedRing, Readers, RingMemory};
 pub use schema::Schema;
 pub use shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};

@@ -409,14 +409,14 @@ pub(super) struct SubscriberState {
     /// A [`LastCall`], or 0.
     pub(super) last_call: AtomicU8,
     /// It stands for the readers of another process.
-    is_egress: bool,
+    is_tap: bool,
 }
 
 impl SubscriberState {
     pub(super) fn new(
         name: &str,
         options: SubscribeOptions,
-        is_egress: bool,
+        is_tap: bool,
     ) -> Arc<SubscriberState> {
         let SubscribeOptions { policy, start } = options;
         Arc::new(SubscriberState {
@@ -424,7 +424,7 @@ impl SubscriberState {
             name: name.into(),
             policy,
             start,
-            is_egress,
+            is_tap,
             bell: Doorbell::new(),
             incoming: Versioned::default(),
             ready: Arc::default(),
@@ -436,7 +436,7 @@ impl SubscriberState {
 
     /// Whether it reads this publisher. Messages from another process are not sent to a third one.
     pub(super) fn reads(&self, publisher: &PublisherState) -> bool {
-        !self.is_egress || publisher.origin.is_local()
+        !self.is_tap || publisher.origin.is_local()
     }
 }
 

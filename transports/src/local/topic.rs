@@ -2,7 +2,7 @@
 //!
 //! This file connects the shared states of [`state`](super::state). It knows neither message types
 //! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
-//! `remote_publisher.rs` and `egress.rs`. `fast_handlers` adds the handlers of its publishers.
+//! `feed.rs` and `tap.rs`. `fast_handlers` adds the handlers of its publishers.
 
 mod fast_handlers;
 
@@ -339,15 +339,15 @@ impl Topic {
         Ok(())
     }
 
-    /// Adds a subscription, with an edge to each present publisher. `is_egress`: it stands for the
+    /// Adds a subscription, with an edge to each present publisher. `is_tap`: it stands for the
     /// readers of another process.
     pub(super) fn add_subscriber(
         &self,
         name: &str,
         options: SubscribeOptions,
-        is_egress: bool,
+        is_tap: bool,
     ) -> Result<Arc<SubscriberState>, TopicError> {
-        let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_egress));
+        let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_tap));
         let mut members = lock(&self.members);
         // Later publishers have at most as many entries as the present ones.
         if policy.keeps() && members.keeping >= self.shape.readers.most {

@@ -2,7 +2,7 @@
 //!
 //! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
 //! [`Publisher`](super::Publisher) is its front for a message type,
-//! [`RemotePublisher`](super::RemotePublisher) for bytes from a link. There are three ways to push:
+//! [`Feed`](super::Feed) for bytes from a link. There are three ways to push:
 //! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
 //! [`poll_push`](Writer::poll_push), which waits for room. Of a topic with fast handlers, the first
 //! one does nothing; `handled` has what is special about it.

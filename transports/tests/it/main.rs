@@ -5,7 +5,7 @@ mod counters;
 mod deliveries;
 mod local;
 mod memory;
-mod remote_publisher;
+mod feed;
 mod support;
 mod unix;
 mod untyped;

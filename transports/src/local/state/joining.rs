@@ -73,7 +73,7 @@ impl PublisherState {
         }
         let progress = known.as_ref().map(|known| Arc::new(Progress::new(known.gaps, place)));
         let slot = subscriber.ready.take();
-        let is_told = !subscriber.is_egress && !publisher.origin.is_silent();
+        let is_told = !subscriber.is_tap && !publisher.origin.is_silent();
         let ready = if is_told { slot.bit() } else { None };
         let reader = ReaderEntry {
             subscriber: subscriber.clone(),

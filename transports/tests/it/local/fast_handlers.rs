@@ -120,7 +120,7 @@ fn messages_of_other_processes_run_none() {
     let ran = Ran::default();
     ran.watch(&local.0, "watch");
     let mut reader = local.subscribe("reader", Policy::DropNewest);
-    let mut remote = local.0.remote_publisher("far", epoch(), 0).unwrap();
+    let mut remote = local.0.feed("far", epoch(), 0).unwrap();
     remote.push(probe(1).as_bytes(), false).unwrap();
     local.publisher("near").try_emit(probe(2)).unwrap();
     let mut numbers: Vec<_> = std::iter::from_fn(|| take(&mut reader)).collect();

@@ -9,7 +9,7 @@ use mycelium_executor::{Executor, PausedTime};
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Region};
 use mycelium_transports::local::{
-    Delivery, EgressItem, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema,
+    Delivery, TapItem, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema,
     Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
 };
 use zerocopy::IntoBytes;
@@ -218,7 +218,7 @@ fn the_wait_of_an_emit_for_room_is_not_measured() {
 fn times_that_lie_are_harmless() {
     let world = Measured::of(0.0);
     let mut reader = world.subscribe(Policy::Block);
-    let mut remote = world.topic.remote_publisher("Feed", epoch(), 0).unwrap();
+    let mut remote = world.topic.feed("Feed", epoch(), 0).unwrap();
     let now = world.now();
     let hour = LONGEST_LATENCY;
     let (year, modulus) = (365 * 24 * hour, 1_u64 << 56);
@@ -254,17 +254,17 @@ fn times_that_lie_are_harmless() {
 #[test]
 fn a_link_passes_on_when_a_message_was_sent() {
     let (there, here) = (Measured::of(1.0), Measured::of(0.0));
-    let mut egress = there.topic.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut egress = there.topic.tap::<()>("link", Policy::Block).unwrap();
     let mut feed = there.publisher();
     let mut reader = here.subscribe(Policy::Block);
-    let mut remote = here.topic.remote_publisher("Feed", epoch(), 0).unwrap();
+    let mut remote = here.topic.feed("Feed", epoch(), 0).unwrap();
     let sent = there.now();
     feed.try_emit(probe(1)).unwrap();
     there.pass(2);
     here.pass(7);
     let stream = &mut egress.streams()[0];
     assert_eq!(stream.ready(64), 0, "it cannot be sent in a run");
-    let EgressItem::Message(bytes, metadata) = stream.next_item() else { panic!("no message") };
+    let TapItem::Message(bytes, metadata) = stream.next_item() else { panic!("no message") };
     assert_eq!(metadata, Metadata { trace: None, sent_at: Some(sent) });
     remote.push_with(bytes, false, metadata).unwrap();
     remote.flush();
@@ -278,7 +278,7 @@ fn a_link_passes_on_when_a_message_was_sent() {
     assert_eq!(Latency::of(&there.counters.read()), [], "the link reads nothing itself");
     // Of a topic of which it measures nothing, messages still travel in runs.
     let there = Measured::of(0.0);
-    let mut egress = there.topic.egress_reader::<()>("link", Policy::Block).unwrap();
+    let mut egress = there.topic.tap::<()>("link", Policy::Block).unwrap();
     let mut feed = there.publisher();
     (0..8).for_each(|number| feed.try_emit(probe(number)).unwrap());
     assert_eq!(egress.streams()[0].ready(64), 8);

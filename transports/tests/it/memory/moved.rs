@@ -20,8 +20,8 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::local::{
-    Delivery, EgressItem, EgressReader, EgressStream, GapReason, LatestByKey, MappedPublisher,
-    MappedRing, OnStall, PageSize, Policy, Publisher, Recorded, RemoteBell, RemotePublisher,
+    Delivery, TapItem, Tap, TapStream, GapReason, LatestByKey, MappedFeed,
+    MappedRing, OnStall, PageSize, Policy, Publisher, Recorded, RemoteBell, Feed,
     RingMemory, Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
@@ -55,7 +55,7 @@ const READERS: usize = 3;
 struct Stream {
     publisher: Publisher<Probe>,
     /// Until the publisher's process does not wait for the readers any more.
-    egress: Option<EgressReader<()>>,
+    egress: Option<Tap<()>>,
     there: Arc<Topic>,
     here: Arc<Topic>,
     /// Those of the publisher's process.
@@ -77,15 +77,15 @@ impl Stream {
     }
 
     /// With a reader, which gets the messages from `remote`.
-    fn joined(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, RemotePublisher) {
+    fn joined(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, Feed) {
         let stream = Stream::new(policy);
         let reader = stream.there.subscribe("reader", reads).unwrap();
-        let remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let remote = stream.there.feed("publisher", 7, 0).unwrap();
         (stream, reader, remote)
     }
 
     /// With such a reader, which reads from the first message on in memory.
-    fn moved(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, MappedPublisher) {
+    fn moved(policy: Policy, reads: Policy) -> (Stream, Subscription<Probe>, MappedFeed) {
         let (mut stream, reader, mut remote) = Stream::joined(policy, reads);
         let mapped = stream.move_to_memory(&mut remote);
         (stream, reader, mapped)
@@ -102,12 +102,12 @@ impl Stream {
         let counters = Region::new(16);
         let here = topic(Schema::of::<Probe>(), memory, &counters);
         let there = topic(schema, RingMemory::Heap, &Region::new(16));
-        let egress = Some(here.egress_reader("far", policy).unwrap());
+        let egress = Some(here.tap("far", policy).unwrap());
         let publisher = here.publisher("publisher", 7).unwrap();
         Stream { publisher, egress, there, here, counters }
     }
 
-    fn end(&mut self) -> &mut EgressStream<()> {
+    fn end(&mut self) -> &mut TapStream<()> {
         &mut self.egress.as_mut().unwrap().streams()[0]
     }
 
@@ -123,7 +123,7 @@ impl Stream {
     }
 
     /// Moves it: subscriptions of `there` continue in memory after what `remote` got.
-    fn move_to_memory(&mut self, remote: &mut RemotePublisher) -> MappedPublisher {
+    fn move_to_memory(&mut self, remote: &mut Feed) -> MappedFeed {
         let Mapped { data, own, cursors, proxy } = self.map();
         let ring = MappedRing::new(data, own, READERS, TraceArea::Absent, proxy).unwrap();
         self.end().move_to_memory(cursors, Arc::new(NoBell));
@@ -158,16 +158,16 @@ impl Stream {
     }
 
     /// Emits messages, which arrive over the link and are confirmed.
-    fn send(&mut self, numbers: Range<u64>, remote: &mut RemotePublisher) {
+    fn send(&mut self, numbers: Range<u64>, remote: &mut Feed) {
         self.send_unconfirmed(numbers.clone(), remote);
         self.end().release(numbers.end);
     }
 
-    fn send_unconfirmed(&mut self, numbers: Range<u64>, remote: &mut RemotePublisher) {
+    fn send_unconfirmed(&mut self, numbers: Range<u64>, remote: &mut Feed) {
         for number in numbers {
             self.emit(number..number + 1);
             let stream = self.end();
-            assert!(matches!(stream.next_item(), EgressItem::Message(..)));
+            assert!(matches!(stream.next_item(), TapItem::Message(..)));
             stream.advance();
             remote.push(probe(number).as_bytes(), false).unwrap();
         }
@@ -182,7 +182,7 @@ fn readers_in_memory_wake_their_session_only_when_they_leave() {
     let mut stream = Stream::new(Policy::Block);
     let mut first = stream.there.subscribe::<Probe>("first", Policy::Block).unwrap();
     let mut second = stream.there.subscribe::<Probe>("second", Policy::Block).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
     let mapped = stream.move_to_memory(&mut remote);
     let ring = mapped.ring().upgrade().unwrap();
     let waiter = Waiter::new();
@@ -333,7 +333,7 @@ fn a_latest_reader_passes_over_the_messages_before_a_move() {
     let mut stream = Stream::new(Policy::DropOldest);
     let mut latest = stream.there.subscribe::<Probe>("latest", Policy::Latest).unwrap();
     let mut left = stream.there.subscribe::<Probe>("left", Policy::Latest).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(2..3);
@@ -353,8 +353,8 @@ fn a_reader_by_key_gets_the_newest_message_of_each_key_on_both_sides_of_a_move()
     let some = NonZeroU32::new(4).unwrap();
     let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>("number", some).unwrap());
     let mut newest = stream.there.subscribe::<Probe>("newest", by_key).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
-    let mut other = stream.there.remote_publisher("other", 8, 0).unwrap();
+    let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
+    let mut other = stream.there.feed("other", 8, 0).unwrap();
     stream.send(0..2, &mut remote);
     other.push(probe(9).as_bytes(), false).unwrap();
     other.flush();
@@ -377,10 +377,10 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
     for others in 0..3 {
         let mut stream = Stream::new(Policy::Block);
         let _open = stream.there.keep_open();
-        let other = |epoch| stream.there.remote_publisher("other", epoch, 0).unwrap();
+        let other = |epoch| stream.there.feed("other", epoch, 0).unwrap();
         let mut others: Vec<_> = (0..others).map(|number| other(8 + number)).collect();
         let mut reader = stream.there.subscribe::<Probe>("reader", Policy::Block).unwrap();
-        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
         let _mapped = stream.move_to_memory(&mut remote);
         // As many as a reader takes from one in a row: the next turn is that of another publisher.
         for number in 0..32 {
@@ -389,7 +389,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
         }
         assert!(reader.fail().is_none(), "it is delivered once more");
         // The publishers that the reader knew before have ended.
-        others.iter_mut().for_each(RemotePublisher::end);
+        others.iter_mut().for_each(Feed::end);
         stream.evict();
         stream.emit(32..72);
         match reader.try_recv() {
@@ -408,7 +408,7 @@ fn a_failed_message_of_an_evicted_reader_is_a_gap() {
 fn a_reader_that_finishes_when_empty_gets_the_messages_after_a_move() {
     let (mut stream, mut reader, mut remote) = Stream::joined(Policy::Block, Policy::Block);
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
-    let _idle = stream.there.remote_publisher("idle", 8, 0).unwrap();
+    let _idle = stream.there.feed("idle", 8, 0).unwrap();
     let _mapped = stream.move_to_memory(&mut remote);
     stream.emit(0..2);
     reader.finisher().finish_when_empty();
@@ -491,7 +491,7 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
 struct Observing {
     stream: Stream,
     reader: Subscription<Probe>,
-    _mapped: MappedPublisher,
+    _mapped: MappedFeed,
 }
 
 impl Observing {
@@ -509,7 +509,7 @@ impl Observing {
     }
 
     /// Its process dies: what the next one gets first.
-    fn resume(&mut self) -> EgressItem<'_> {
+    fn resume(&mut self) -> TapItem<'_> {
         let end = self.stream.end();
         end.move_back();
         end.rewind(end.kept());
@@ -525,9 +525,9 @@ fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
     it.stream.emit(0..40);
     assert_gap(&mut it.reader, 24);
     it.assert_resumes_at(0);
-    assert_eq!(it.resume(), EgressItem::Gap(24));
+    assert_eq!(it.resume(), TapItem::Gap(24));
     let next = it.stream.end();
-    assert!(matches!(next.next_item(), EgressItem::Message(..)));
+    assert!(matches!(next.next_item(), TapItem::Message(..)));
     assert_eq!(next.next(), 24);
 }
 
@@ -538,7 +538,7 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
     for in_memory in [false, true] {
         let mut stream = Stream::read_as(Schema::of::<Flags>(), Policy::Block);
         let mut reader = stream.there.subscribe::<Flags>("reader", Policy::Block).unwrap();
-        let mut remote = stream.there.remote_publisher("publisher", 7, 0).unwrap();
+        let mut remote = stream.there.feed("publisher", 7, 0).unwrap();
         let numbers = [VALID, 2, 3, VALID];
         let mapped = in_memory.then(|| stream.move_to_memory(&mut remote));
         for number in numbers {
@@ -599,7 +599,7 @@ fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
             it.stream.end().release(3);
             it.assert_resumes_at(4);
         }
-        assert!(matches!(it.resume(), EgressItem::Message(..)));
+        assert!(matches!(it.resume(), TapItem::Message(..)));
         assert_eq!(it.stream.end().next(), if confirmed { 4 } else { 1 });
     }
 }
@@ -617,7 +617,7 @@ fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
     it.assert_resumes_at(26);
     assert!(it.reader.fail().is_none(), "nothing is delivered again");
     assert_next(&mut it.reader, 26);
-    assert!(matches!(it.resume(), EgressItem::Message(..)), "it may have been handled");
+    assert!(matches!(it.resume(), TapItem::Message(..)), "it may have been handled");
     assert_eq!(it.stream.end().next(), 26);
 }
 
@@ -712,9 +712,9 @@ impl Stream {
     }
 
     /// A reader that has taken the first message in memory, and the ring that it reads.
-    fn first_in_memory(&mut self) -> (Subscription<Probe>, MappedPublisher) {
+    fn first_in_memory(&mut self) -> (Subscription<Probe>, MappedFeed) {
         let mut reader = self.there.subscribe("reader", Policy::Block).unwrap();
-        let mut remote = self.there.remote_publisher("publisher", 8, 0).unwrap();
+        let mut remote = self.there.feed("publisher", 8, 0).unwrap();
         let mapped = self.move_to_memory(&mut remote);
         self.emit(0..1);
         assert_next(&mut reader, 0);
@@ -747,7 +747,7 @@ fn readers_in_memory_that_stall_are_evicted_until_they_read() {
     let (mut stream, time) = Stream::evicting();
     let mut first = stream.there.subscribe::<Probe>("first", Policy::Block).unwrap();
     let mut second = stream.there.subscribe::<Probe>("second", Policy::Block).unwrap();
-    let mut remote = stream.there.remote_publisher("publisher", 8, 0).unwrap();
+    let mut remote = stream.there.feed("publisher", 8, 0).unwrap();
     stream.send(0..2, &mut remote);
     let _mapped = stream.move_to_memory(&mut remote);
     for reader in [&mut first, &mut second] {
@@ -818,8 +818,8 @@ fn a_process_that_is_gone_stays_evicted_until_the_next_one_confirms() {
         stream.emit(40..60);
         let end = stream.end();
         end.rewind(1);
-        assert_eq!(end.next_item(), EgressItem::Gap(60 - 16 - 1));
-        assert!(matches!(end.next_item(), EgressItem::Message(..)));
+        assert_eq!(end.next_item(), TapItem::Gap(60 - 16 - 1));
+        assert!(matches!(end.next_item(), TapItem::Message(..)));
         assert_eq!((end.kept(), end.next()), (1, 44));
         end.advance();
         stream.emit(60..64);

@@ -1,4 +1,4 @@
-//! The reading end of a topic for readers in another process: one [`EgressStream`] of bytes for
+//! The reading end of a topic for readers in another process: one [`TapStream`] of bytes for
 //! each publisher.
 
 mod stream;
@@ -13,39 +13,39 @@ use super::options::SubscribeOptions;
 use super::policy::Policy;
 use super::topic::Topic;
 
-pub use stream::{EgressItem, EgressStream};
+pub use stream::{TapItem, TapStream};
 
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
-/// one [stream](EgressStream) for each publisher, and keeps them until they are confirmed. While it
+/// one [stream](TapStream) for each publisher, and keeps them until they are confirmed. While it
 /// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
 /// processes: messages from a link are not sent to another link.
 ///
 /// The owner keeps a `T` with each stream.
-pub struct EgressReader<T = ()> {
-    streams: Vec<EgressStream<T>>,
+pub struct Tap<T = ()> {
+    streams: Vec<TapStream<T>>,
     membership: Membership,
 }
 
 impl Topic {
-    /// Creates an egress reader for the reader `name` of another process. It starts as
+    /// Creates an tap reader for the reader `name` of another process. It starts as
     /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one.
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions.
-    pub fn egress_reader<T>(
+    pub fn tap<T>(
         self: &Arc<Topic>,
         name: &str,
         options: impl Into<SubscribeOptions>,
-    ) -> Result<EgressReader<T>, TopicError> {
+    ) -> Result<Tap<T>, TopicError> {
         let membership = Membership::join(self, name, options.into(), true)?;
-        Ok(EgressReader { streams: Vec::new(), membership })
+        Ok(Tap { streams: Vec::new(), membership })
     }
 }
 
-impl<T> EgressReader<T> {
+impl<T> Tap<T> {
     /// One stream for each start of a publisher that may send, or has sent messages that are not
     /// confirmed. New streams since the last call are at the end.
-    pub fn streams(&mut self) -> &mut Vec<EgressStream<T>>
+    pub fn streams(&mut self) -> &mut Vec<TapStream<T>>
     where
         T: Default,
     {
@@ -53,14 +53,14 @@ impl<T> EgressReader<T> {
             let edges = self.membership.new_edges();
             let streams = edges
                 .into_iter()
-                .map(|edge| EgressStream::new(edge, &self.membership, T::default()));
+                .map(|edge| TapStream::new(edge, &self.membership, T::default()));
             self.streams.extend(streams);
         }
         &mut self.streams
     }
 
-    /// The streams of the last call to [`streams`](EgressReader::streams).
-    pub fn known_streams(&self) -> &[EgressStream<T>] {
+    /// The streams of the last call to [`streams`](Tap::streams).
+    pub fn known_streams(&self) -> &[TapStream<T>] {
         &self.streams
     }
 
@@ -94,7 +94,7 @@ impl<T> EgressReader<T> {
     where
         T: Default,
     {
-        self.streams().iter().map(EgressStream::held).sum()
+        self.streams().iter().map(TapStream::held).sum()
     }
 
     /// The number of messages that are not confirmed.
@@ -102,24 +102,24 @@ impl<T> EgressReader<T> {
     where
         T: Default,
     {
-        self.streams().iter().map(EgressStream::depth).sum()
+        self.streams().iter().map(TapStream::depth).sum()
     }
 }
 
-impl<T> Drop for EgressReader<T> {
+impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         let Membership { topic, state, .. } = &self.membership;
         topic.remove_subscriber(state);
         // Edges that were never read leave as the others do.
         for edge in self.membership.new_edges() {
-            drop(EgressStream::new(edge, &self.membership, ()));
+            drop(TapStream::new(edge, &self.membership, ()));
         }
     }
 }
 
-impl<T> fmt::Debug for EgressReader<T> {
+impl<T> fmt::Debug for Tap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EgressReader")
+        f.debug_struct("Tap")
             .field("topic", &self.topic().name())
             .field("reader", &self.membership.state.name)
             .field("policy", &self.policy())

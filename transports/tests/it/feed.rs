@@ -9,7 +9,7 @@ use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, GapReason, LatestByKey, Policy, RemotePublishError, RemotePublisher, Schema,
+    Delivery, GapReason, LatestByKey, Policy, FeedError, Feed, Schema,
     Subscription, TaskBudget, Topic, TryRecv, poll_with,
 };
 use proptest::prelude::*;
@@ -53,14 +53,14 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
 }
 
-fn push(publisher: &mut RemotePublisher, numbers: Range<u64>) {
+fn push(publisher: &mut Feed, numbers: Range<u64>) {
     for number in numbers {
         publisher.push(probe(number).as_bytes(), false).unwrap();
     }
 }
 
 /// A subscription, and a publisher in another process, whose first message is `first`.
-fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, RemotePublisher) {
+fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, Feed) {
     let (reader, [publisher]) = joined_by([(1, first)], policy);
     (reader, publisher)
 }
@@ -69,10 +69,10 @@ fn joined(policy: Policy, first: u64) -> (Subscription<Probe>, RemotePublisher) 
 fn joined_by<const N: usize>(
     publishers: [(u64, u64); N],
     policy: Policy,
-) -> (Subscription<Probe>, [RemotePublisher; N]) {
+) -> (Subscription<Probe>, [Feed; N]) {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let reader = topic.subscribe("reader", policy).unwrap();
-    let join = |(epoch, first)| topic.remote_publisher("publisher", epoch, first).unwrap();
+    let join = |(epoch, first)| topic.feed("publisher", epoch, first).unwrap();
     (reader, publishers.map(join))
 }
 
@@ -84,7 +84,7 @@ fn a_sample_of_a_remote_publisher_is_that_of_its_sequences() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), 32, Region::new(8)).unwrap();
     let policy = Policy::Sample(NonZeroU32::new(4).unwrap());
     let mut sample = topic.subscribe::<Probe>("sample", policy).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
     for (numbers, missed) in [(0..10, 5), (15..18, 2), (20..30, 0)] {
         push(&mut publisher, numbers);
         publisher.skip(missed, GapReason::Disconnected);
@@ -106,7 +106,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
     let expected = size_of::<Probe>();
     for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
         let refused = publisher.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
-        assert_eq!(refused, Err(RemotePublishError::Size { expected, found: length.into() }));
+        assert_eq!(refused, Err(FeedError::Size { expected, found: length.into() }));
     }
     assert_eq!(publisher.next(), 0);
 }
@@ -144,8 +144,8 @@ fn messages_of_a_link_without_subscription_are_counted() {
         let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, counters.clone());
         let topic = topic.unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        let mut publisher = topic.remote_publisher("publisher", 1, 100).unwrap();
-        let push_run = |publisher: &mut RemotePublisher, count| {
+        let mut publisher = topic.feed("publisher", 1, 100).unwrap();
+        let push_run = |publisher: &mut Feed, count| {
             let (shape, slots) = run(publisher.next(), count, true);
             publisher.push_run(shape, slots.as_slice().as_bytes()).unwrap();
         };
@@ -183,7 +183,7 @@ fn each_message_of_a_link_is_counted_once_while_a_reader_leaves() {
         let counters = Region::new(8);
         let topic = Topic::new("probes", Schema::of::<Probe>(), 4096, counters.clone()).unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-        let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+        let mut publisher = topic.feed("publisher", 1, 0).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for batch in 0..100 {
@@ -228,7 +228,7 @@ fn an_observer_beside_a_gating_reader_holds_nothing_up() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
     let mut observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
     push(&mut publisher, 0..3);
     assert!(matches!(observer.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     publisher.end();
@@ -256,7 +256,7 @@ fn an_observer_counts_when_the_gating_reader_has_left_before_the_end() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let gating = topic.subscribe::<Probe>("gating", Policy::Block).unwrap();
     let _observer = topic.subscribe::<Probe>("observer", Policy::DropOldest).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
     push(&mut publisher, 0..3);
     publisher.end();
     drop(gating);
@@ -283,17 +283,17 @@ fn publishers_that_were_lost_and_read_make_room_for_others() {
     };
     let mut publishers = Vec::new();
     for epoch in 0..MOST {
-        let mut publisher = topic.remote_publisher("publisher", epoch, 0).unwrap();
+        let mut publisher = topic.feed("publisher", epoch, 0).unwrap();
         publisher.push(probe(epoch).as_bytes(), false).unwrap();
         publishers.push(publisher);
     }
     let (mut messages, mut gaps) = (0, 0);
     poll(&mut |delivery| messages += u64::from(matches!(delivery, Delivery::Msg(_))));
-    publishers.into_iter().for_each(RemotePublisher::lose);
-    assert!(topic.remote_publisher("too many", MOST, 0).is_err());
+    publishers.into_iter().for_each(Feed::lose);
+    assert!(topic.feed("too many", MOST, 0).is_err());
     poll(&mut |delivery| gaps += u64::from(matches!(delivery, Delivery::Gap(_))));
     assert_eq!((messages, gaps), (MOST, MOST));
-    assert!(topic.remote_publisher("another", MOST, 0).is_ok());
+    assert!(topic.feed("another", MOST, 0).is_ok());
     drop(keep_open);
 }
 
@@ -303,7 +303,7 @@ fn a_message_that_any_reader_left_in_flight_is_known() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
     let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
-    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.feed("publisher", 1, 0).unwrap();
     publisher.push(probe(0).as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
@@ -510,10 +510,10 @@ fn a_stream_that_begins_again_is_read_after_its_lost_part() {
         let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(64)).unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
         // Another publisher is read beside it.
-        let mut other = topic.remote_publisher("other", 2, 0).unwrap();
+        let mut other = topic.feed("other", 2, 0).unwrap();
         for part in 0..3 {
             let first = part * 10;
-            let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
+            let mut publisher = topic.feed("publisher", 1, first).unwrap();
             push(&mut publisher, first..first + 4);
             publisher.flush();
             publisher.lose();

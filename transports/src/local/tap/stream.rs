@@ -28,9 +28,9 @@ use crate::sync::{AtomicBool, Ordering};
 /// ring, if that is more.
 const EXACT_GAPS: usize = 1024;
 
-/// What an [`EgressStream`] has next.
+/// What an [`TapStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EgressItem<'a> {
+pub enum TapItem<'a> {
     /// The bytes of its next message, and what accompanies it.
     Message(&'a [u8], Metadata),
     /// The number of messages that were overwritten because the reader was too slow, or evicted.
@@ -41,8 +41,8 @@ pub enum EgressItem<'a> {
     Closed,
 }
 
-/// One start of a publisher at one egress reader. Dropping it unblocks the publisher.
-pub struct EgressStream<T = ()> {
+/// One start of a publisher at one tap reader. Dropping it unblocks the publisher.
+pub struct TapStream<T = ()> {
     /// The owner's state.
     pub state: T,
     topic: Arc<Topic>,
@@ -93,7 +93,7 @@ impl Drop for Leaving {
     }
 }
 
-impl<T> EgressStream<T> {
+impl<T> TapStream<T> {
     fn here(&self) -> Option<&RetainingConsumer<Ring>> {
         match &self.reader {
             Reading::Here(reader) => Some(reader),
@@ -104,7 +104,7 @@ impl<T> EgressStream<T> {
     pub(super) fn new(edge: Edge, membership: &Membership, state: T) -> Self {
         let Membership { topic, state: subscriber, .. } = membership;
         let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
-        EgressStream {
+        TapStream {
             state,
             topic: topic.clone(),
             subscriber: subscriber.clone(),
@@ -138,7 +138,7 @@ impl<T> EgressStream<T> {
         self.publisher.0.ring.capacity()
     }
 
-    /// Whether the last [gap](EgressItem::Gap) comes of an eviction: the publisher waited for the
+    /// Whether the last [gap](TapItem::Gap) comes of an eviction: the publisher waited for the
     /// readers.
     #[must_use]
     pub fn was_evicted(&self) -> bool {
@@ -166,13 +166,13 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// The next item; the same one until [`advance`](EgressStream::advance).
+    /// The next item; the same one until [`advance`](TapStream::advance).
     #[inline]
-    pub fn next_item(&mut self) -> EgressItem<'_> {
+    pub fn next_item(&mut self) -> TapItem<'_> {
         let reader = match &mut self.reader {
             Reading::Here(reader) => reader,
-            Reading::There(moved) if moved.has_ended() => return EgressItem::Closed,
-            Reading::There(_) | Reading::Nobody => return EgressItem::Empty,
+            Reading::There(moved) if moved.has_ended() => return TapItem::Closed,
+            Reading::There(_) | Reading::Nobody => return TapItem::Empty,
         };
         // A gating reader copies nothing if its messages stay in the ring.
         let borrows = reader.can_borrow();
@@ -200,14 +200,14 @@ impl<T> EgressStream<T> {
                 let value = EdgeValue::Overwritten;
                 let capacity = self.publisher.0.ring.capacity();
                 add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
-                EgressItem::Gap(count)
+                TapItem::Gap(count)
             }
-            Peek::Empty | Peek::Evicted => EgressItem::Empty,
-            Peek::Closed => EgressItem::Closed,
+            Peek::Empty | Peek::Evicted => TapItem::Empty,
+            Peek::Closed => TapItem::Closed,
         }
     }
 
-    /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow)
+    /// The number of next messages, at most `most`, that can be [borrowed](TapStream::borrow)
     /// and have no metadata.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
@@ -227,14 +227,14 @@ impl<T> EgressStream<T> {
         slots.take_while(has_none).count()
     }
 
-    /// Moves past `count` messages that are [ready](EgressStream::ready), and keeps them.
+    /// Moves past `count` messages that are [ready](TapStream::ready), and keeps them.
     pub fn pass_ready(&mut self, count: usize) {
         if let Reading::Here(reader) = &mut self.reader {
             reader.pass(count);
         }
     }
 
-    /// How messages lie in the result of [`borrow`](EgressStream::borrow); `None` if they are too
+    /// How messages lie in the result of [`borrow`](TapStream::borrow); `None` if they are too
     /// long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
@@ -254,7 +254,7 @@ impl<T> EgressStream<T> {
         Some(slots.map(IntoBytes::as_bytes))
     }
 
-    /// Moves past the message of [`next_item`](EgressStream::next_item), and keeps it.
+    /// Moves past the message of [`next_item`](TapStream::next_item), and keeps it.
     #[inline]
     pub fn advance(&mut self) {
         if let Reading::Here(reader) = &mut self.reader {
@@ -283,7 +283,7 @@ impl<T> EgressStream<T> {
     /// The next message as a dead letter.
     pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
-        let EgressItem::Message(bytes, _) = self.next_item() else { return None };
+        let TapItem::Message(bytes, _) = self.next_item() else { return None };
         let payload = Bytes::copy_from_slice(bytes);
         let Leaving(publisher) = &self.publisher;
         Some(Undelivered {
@@ -359,7 +359,7 @@ impl<T> EgressStream<T> {
     }
 
     /// What the process of the readers has done wrong in its memory, if an
-    /// [`update`](EgressStream::update) found it.
+    /// [`update`](TapStream::update) found it.
     #[must_use]
     pub fn memory_fault(&self) -> Option<MemoryFault> {
         match &self.reader {
@@ -397,7 +397,7 @@ impl<T> EgressStream<T> {
     }
 
     /// Ends the reading in memory: the process of the readers is gone, or has stopped reading. The
-    /// next message is the first one that they cannot have read; [`rewind`](EgressStream::rewind)
+    /// next message is the first one that they cannot have read; [`rewind`](TapStream::rewind)
     /// goes back to those that they have not confirmed.
     pub fn move_back(&mut self) {
         self.update(false);
@@ -526,7 +526,7 @@ fn content_of(slot: &[usize]) -> &[u8] {
 
 /// A message of this size, from the content of a slot.
 #[inline]
-fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> EgressItem<'a> {
+fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapItem<'a> {
     let mut metadata = Metadata::default();
     if content > size
         && let Some(content) = bytes.get(..content)
@@ -535,10 +535,10 @@ fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> Egre
         let clock = || Some(topic.executor()?.wall_clock());
         metadata.sent_at = sent_at_in(content).and_then(|it| Some(it.to_nanoseconds(clock()?)));
     }
-    EgressItem::Message(bytes.get(..size).unwrap_or(bytes), metadata)
+    TapItem::Message(bytes.get(..size).unwrap_or(bytes), metadata)
 }
 
-impl<T> Drop for EgressStream<T> {
+impl<T> Drop for TapStream<T> {
     fn drop(&mut self) {
         self.update(false);
         let missed = self.count_missed(u64::MAX);
@@ -551,9 +551,9 @@ impl<T> Drop for EgressStream<T> {
     }
 }
 
-impl<T> fmt::Debug for EgressStream<T> {
+impl<T> fmt::Debug for TapStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EgressStream")
+        f.debug_struct("TapStream")
             .field("publisher", &self.publisher.0.name)
             .field("kept", &self.kept())
             .field("next", &self.next())
@@ -572,16 +572,16 @@ mod tests {
     fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
         let counters = Region::new(8);
         let topic = Topic::new("probes", Schema::of::<Probe>(), 2, counters).unwrap();
-        let mut reader = topic.egress_reader::<()>("far", Policy::DropOldest).unwrap();
+        let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
         let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
         let stream = &mut reader.streams()[0];
         let (mut number, mut missed) = (0, Vec::new());
-        let mut overtake = |stream: &mut EgressStream| {
+        let mut overtake = |stream: &mut TapStream| {
             for _ in 0..4 {
                 publisher.try_emit(Probe { publisher: 0, number }).unwrap();
                 number += 1;
             }
-            let EgressItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
+            let TapItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
             count
         };
         // Nothing is read between two gaps.
@@ -589,7 +589,7 @@ mod tests {
         assert_eq!(stream.gaps.len(), 1);
         missed.push((stream.next(), count));
         while missed.len() < 3 * EXACT_GAPS {
-            assert!(matches!(stream.next_item(), EgressItem::Message(..)));
+            assert!(matches!(stream.next_item(), TapItem::Message(..)));
             stream.advance();
             let count = overtake(stream);
             missed.push((stream.next(), count));
@@ -598,10 +598,10 @@ mod tests {
         if !cfg!(feature = "metrics") {
             return;
         }
-        let counted = |stream: &EgressStream| {
+        let counted = |stream: &TapStream| {
             [EdgeValue::Overwritten, EdgeValue::Taken].map(|value| stream.line.get(value))
         };
-        let assert_exact = |stream: &EgressStream| {
+        let assert_exact = |stream: &TapStream| {
             let before = missed.iter().take_while(|(end, _)| *end <= stream.kept());
             let overwritten: u64 = before.map(|(_, count)| count).sum();
             assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
@@ -618,16 +618,16 @@ mod tests {
     #[test]
     fn a_part_of_a_gap_is_released_and_read_again() {
         let topic = Topic::new("probes", Schema::of::<Probe>(), 2, Region::new(8)).unwrap();
-        let mut reader = topic.egress_reader::<()>("far", Policy::DropOldest).unwrap();
+        let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
         let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
         let stream = &mut reader.streams()[0];
         for number in 0..12 {
             publisher.try_emit(Probe { publisher: 0, number }).unwrap();
         }
-        assert_eq!(stream.next_item(), EgressItem::Gap(10));
+        assert_eq!(stream.next_item(), TapItem::Gap(10));
         stream.release(4);
         stream.rewind(7);
-        assert_eq!(stream.next_item(), EgressItem::Gap(3));
+        assert_eq!(stream.next_item(), TapItem::Gap(3));
         stream.release(10);
         let overwritten = stream.line.get(EdgeValue::Overwritten);
         assert_eq!(overwritten, if cfg!(feature = "metrics") { 10 } else { 0 });

@@ -10,7 +10,7 @@ use mycelium_core::ring::broadcast::{Full, Producer};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::delivery::GapReason;
-use super::error::{RemotePublishError, TopicError};
+use super::error::{FeedError, TopicError};
 use super::metadata::Metadata;
 use super::numbering::Numbering;
 use super::ring::MappedRing;
@@ -26,8 +26,8 @@ use crate::sync::Ordering;
 /// messages here and reports missing ones. Readers see the publisher's own name, epoch and
 /// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
 ///
-/// Readers are woken by [`flush`](RemotePublisher::flush), not by a push.
-pub struct RemotePublisher {
+/// Readers are woken by [`flush`](Feed::flush), not by a push.
+pub struct Feed {
     writer: Writer,
     /// The number of pushed messages.
     sent: u64,
@@ -51,29 +51,29 @@ impl Topic {
     /// # Errors
     /// If the topic has too many gating subscriptions, or too many ended publishers of other
     /// processes with unread messages.
-    pub fn remote_publisher(
+    pub fn feed(
         self: &Arc<Topic>,
         name: &str,
         epoch: u64,
         first: u64,
-    ) -> Result<RemotePublisher, TopicError> {
-        RemotePublisher::join(self, name, epoch, first, None)
+    ) -> Result<Feed, TopicError> {
+        Feed::join(self, name, epoch, first, None)
     }
 }
 
-impl RemotePublisher {
+impl Feed {
     fn join(
         topic: &Arc<Topic>,
         name: &str,
         epoch: u64,
         first: u64,
         line: Option<Arc<Line<PublisherValue>>>,
-    ) -> Result<RemotePublisher, TopicError> {
+    ) -> Result<Feed, TopicError> {
         let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
         let writer = Writer::join(topic, name, epoch, origin, line)?;
         writer.line.set(PublisherValue::Sent, first);
         let words = vec![0; topic.schema().size.div_ceil(size_of::<usize>())].into();
-        Ok(RemotePublisher {
+        Ok(Feed {
             writer,
             sent: 0,
             next: first,
@@ -88,31 +88,31 @@ impl RemotePublisher {
     /// it.
     ///
     /// # Errors
-    /// [`RemotePublishError::Size`] if a message of the topic has another size,
-    /// [`RemotePublishError::Full`] if a gating subscription needs the whole ring,
-    /// [`RemotePublishError::Ended`] after [`end`](RemotePublisher::end). Nothing is pushed then.
+    /// [`FeedError::Size`] if a message of the topic has another size,
+    /// [`FeedError::Full`] if a gating subscription needs the whole ring,
+    /// [`FeedError::Ended`] after [`end`](Feed::end). Nothing is pushed then.
     #[inline]
-    pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), RemotePublishError> {
+    pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), FeedError> {
         self.push_with(message, redelivered, Metadata::default())
     }
 
-    /// As [`push`](RemotePublisher::push), with metadata, which is lost if nothing is recorded of
+    /// As [`push`](Feed::push), with metadata, which is lost if nothing is recorded of
     /// the topic.
     ///
     /// # Errors
-    /// As [`push`](RemotePublisher::push).
+    /// As [`push`](Feed::push).
     #[inline]
     pub fn push_with(
         &mut self,
         message: &[u8],
         redelivered: bool,
         metadata: Metadata,
-    ) -> Result<(), RemotePublishError> {
+    ) -> Result<(), FeedError> {
         self.check_size(message.len())?;
         self.mark(redelivered);
         let area = self.writer.state.area;
         let Some(producer) = &mut self.writer.producer else {
-            return Err(RemotePublishError::Ended);
+            return Err(FeedError::Ended);
         };
         // Links align messages in nearly all cases; then they are copied once, into the ring.
         let words = match <[usize]>::ref_from_bytes(message) {
@@ -124,7 +124,7 @@ impl RemotePublisher {
             TraceArea::Present => push_with_area(producer, words, message.len(), metadata),
         } {
             if !self.writer.state.pump(full.reader.entry) {
-                return Err(RemotePublishError::Full);
+                return Err(FeedError::Full);
             }
         }
         self.count(1);
@@ -135,9 +135,9 @@ impl RemotePublisher {
     /// redelivered.
     ///
     /// # Errors
-    /// As [`push`](RemotePublisher::push). With [`RemotePublishError::Full`], the first messages
+    /// As [`push`](Feed::push). With [`FeedError::Full`], the first messages
     /// may be pushed.
-    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RemotePublishError> {
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), FeedError> {
         let length = usize::from(shape.length);
         self.check_size(length)?;
         let stride = shape.stride as usize;
@@ -155,7 +155,7 @@ impl RemotePublisher {
         };
         self.mark(false);
         let Some(producer) = &mut self.writer.producer else {
-            return Err(RemotePublishError::Ended);
+            return Err(FeedError::Ended);
         };
         let (mut pushed, count) = (0, bytes.len() / stride);
         while pushed < count {
@@ -167,7 +167,7 @@ impl RemotePublisher {
             }
         }
         self.count(pushed as u64);
-        if pushed < count { Err(RemotePublishError::Full) } else { Ok(()) }
+        if pushed < count { Err(FeedError::Full) } else { Ok(()) }
     }
 
     /// The publisher's next `missed` messages are missing.
@@ -232,7 +232,7 @@ impl RemotePublisher {
     }
 
     /// Parks a waker until a subscription makes room or is done with a message. Read
-    /// [`room`](RemotePublisher::room) and [`done`](RemotePublisher::done) again after this.
+    /// [`room`](Feed::room) and [`done`](Feed::done) again after this.
     pub fn park(&self, waker: &Waker) {
         self.writer.state.room.park(waker);
     }
@@ -267,9 +267,9 @@ impl RemotePublisher {
     }
 
     #[inline]
-    fn check_size(&self, found: usize) -> Result<(), RemotePublishError> {
+    fn check_size(&self, found: usize) -> Result<(), FeedError> {
         let expected = self.message_bytes();
-        if expected == found { Ok(()) } else { Err(RemotePublishError::Size { expected, found }) }
+        if expected == found { Ok(()) } else { Err(FeedError::Size { expected, found }) }
     }
 
     /// Marks the messages from the next one on as redelivered, or not, where that changes.
@@ -315,13 +315,13 @@ impl RemotePublisher {
 const OF_OTHERS: &str = "the ring is that of another process";
 
 /// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
-/// the publisher as [`lose`](MappedPublisher::lose) does.
-pub struct MappedPublisher {
+/// the publisher as [`lose`](MappedFeed::lose) does.
+pub struct MappedFeed {
     topic: Arc<Topic>,
     state: Arc<PublisherState>,
 }
 
-impl RemotePublisher {
+impl Feed {
     /// The messages from the next one on are in memory of the publisher's process: present
     /// subscriptions continue there when they have taken the pushed messages. Ends this publisher.
     /// `bell` wakes the publisher's process.
@@ -332,7 +332,7 @@ impl RemotePublisher {
         &mut self,
         ring: MappedRing,
         bell: Arc<dyn RemoteBell>,
-    ) -> Result<MappedPublisher, TopicError> {
+    ) -> Result<MappedFeed, TopicError> {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers, is_gated, area } = ring;
         let line = self.writer.line.clone();
@@ -359,13 +359,13 @@ impl RemotePublisher {
         // From here on the subscriptions hold the publisher up.
         floor.release();
         state.wake();
-        let mapped = MappedPublisher { topic: topic.clone(), state };
+        let mapped = MappedFeed { topic: topic.clone(), state };
         self.writer.close();
         Ok(mapped)
     }
 }
 
-impl MappedPublisher {
+impl MappedFeed {
     /// The publisher has ended: subscriptions get what is in its ring, and then the end.
     pub fn end(&self) {
         self.topic.remove_publisher(&self.state);
@@ -397,25 +397,25 @@ impl MappedPublisher {
         end.unwrap_or_else(|| self.state.ring.tail()) as u64
     }
 
-    /// Once the publisher [is gone](MappedPublisher::is_gone): the first message that a
+    /// Once the publisher [is gone](MappedFeed::is_gone): the first message that a
     /// subscription still needs; `None` if none needs any. At a shutdown, as for
-    /// [`RemotePublisher::done`].
+    /// [`Feed::done`].
     #[must_use]
     pub fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let needed = self.state.needed(at_shutdown).map(|place| place as u64);
         needed.filter(|needed| *needed < self.next())
     }
 
-    /// Once the publisher [is gone](MappedPublisher::is_gone), but its process may run: the
+    /// Once the publisher [is gone](MappedFeed::is_gone), but its process may run: the
     /// messages from `first` on come over the link again. Present subscriptions get them when they
     /// have read this ring. Ends this publisher.
     ///
     /// # Errors
-    /// As [`remote_publisher`](Topic::remote_publisher). Nothing is lost then.
-    pub fn continue_on_link(&self, first: u64) -> Result<RemotePublisher, TopicError> {
+    /// As [`feed`](Topic::feed). Nothing is lost then.
+    pub fn continue_on_link(&self, first: u64) -> Result<Feed, TopicError> {
         self.end();
         let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
-        RemotePublisher::join(&self.topic, &self.state.name, self.state.epoch, first, line)
+        Feed::join(&self.topic, &self.state.name, self.state.epoch, first, line)
     }
 
     /// Whether the publisher has ended, and every subscription has read it to the end or left.
@@ -444,8 +444,8 @@ impl MappedPublisher {
     }
 
     /// Parks a waker until a subscription leaves, or the publisher is gone. Call
-    /// [`settle`](MappedPublisher::settle), [`is_read`](MappedPublisher::is_read) and
-    /// [`is_gone`](MappedPublisher::is_gone) again after this.
+    /// [`settle`](MappedFeed::settle), [`is_read`](MappedFeed::is_read) and
+    /// [`is_gone`](MappedFeed::is_gone) again after this.
     pub fn park(&self, waker: &Waker) {
         if let Some(mapped) = self.state.origin.mapped() {
             mapped.session.park(waker);
@@ -459,7 +459,7 @@ impl MappedPublisher {
     }
 }
 
-impl Drop for MappedPublisher {
+impl Drop for MappedFeed {
     fn drop(&mut self) {
         self.topic.remove_publisher(&self.state);
         // The readers keep the state until they have read the ring; the task may be freed before.
@@ -469,15 +469,15 @@ impl Drop for MappedPublisher {
     }
 }
 
-impl Drop for RemotePublisher {
+impl Drop for Feed {
     fn drop(&mut self) {
         self.count_unread();
     }
 }
 
-impl fmt::Debug for RemotePublisher {
+impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemotePublisher")
+        f.debug_struct("Feed")
             .field("topic", &self.writer.state.topic)
             .field("publisher", &self.writer.state.name)
             .field("sent", &self.sent)
