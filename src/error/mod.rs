@@ -12,7 +12,7 @@ pub use mycelium_core::Code;
 use mycelium_core::debug_as_display;
 pub use mycelium_executor::{SpawnError, ThreadError};
 pub use mycelium_transports::endpoint::BindError;
-pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
+pub use mycelium_transports::link::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{ShuttingDown, TopicError};
 
 use crate::observe::metrics::MetricError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::endpoint::BindError;
-use mycelium_transports::exchange::LayoutMismatch;
+use mycelium_transports::link::LayoutMismatch;
 use thiserror::Error;
 
 use super::build::{BuildError, at};

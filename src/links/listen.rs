@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use mycelium_executor::{Executor, Listener};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint, Endpoint};
-use mycelium_transports::exchange::{Notice, Observer, TopicServer};
+use mycelium_transports::link::{Exports, Notice, Observer};
 use mycelium_transports::memory::ControlThread;
 
 use crate::error::StartError;
@@ -31,13 +31,13 @@ impl Listening {
     /// Serves until the links end, on a new listener each time the address was made again.
     pub(super) async fn run(
         mut self,
-        server: Arc<TopicServer>,
+        exports: Arc<Exports>,
         mut listener: Listener,
         executor: Arc<dyn Executor>,
     ) {
         let gate = self.bound.gate();
         loop {
-            let serving = pin!(server.clone().run(listener, gate.clone()));
+            let serving = pin!(exports.clone().run(listener, gate.clone()));
             let restored = pin!(self.restored(&*executor));
             match select(serving, restored).await {
                 Either::Left(_) => return,

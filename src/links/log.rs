@@ -19,7 +19,7 @@ use futures_util::future::{Either, select};
 use mycelium_core::Code;
 use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Executor, Peer};
-use mycelium_transports::exchange::{Control, Notice};
+use mycelium_transports::link::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
 use crate::support::lock::lock;

@@ -3,7 +3,7 @@
 //!
 //! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`]
 //! has what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a
-//! link; [`peers`] counts the connections. `mycelium_transports::exchange` carries topics over a
+//! link; [`peers`] counts the connections. `mycelium_transports::link` carries topics over a
 //! link, and only `mycelium_transports::endpoint` knows the transports. This module knows the plan
 //! and the launcher's members, and no service.
 
@@ -19,9 +19,9 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, MemoryAccess, MemoryUse, Notice, Observer, TopicClient,
-    TopicClientError, TopicInterest, TopicServer,
+use mycelium_transports::link::{
+    Control, ExportedTopic, Exports, Identity, ImportError, Imports, MemoryAccess, MemoryUse,
+    Notice, Observer, TopicInterest,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
@@ -58,7 +58,7 @@ pub(crate) struct LinkSetup<'a> {
 /// The links of a running node.
 pub(crate) struct Links {
     control: Arc<Control>,
-    server: Option<Arc<TopicServer>>,
+    exports: Option<Arc<Exports>>,
     /// Shares memory with other nodes; `None` if no link goes through memory.
     memory: Option<Arc<ControlThread>>,
     /// Why links that were to go through memory do not.
@@ -74,7 +74,7 @@ impl Links {
     pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
         let mut links = Links {
             control: setup.control.clone(),
-            server: None,
+            exports: None,
             memory: None,
             memory_problem: None,
             watch: None,
@@ -105,8 +105,8 @@ impl Links {
             }
         }
         if !setup.plan.peer_topics.readers.is_empty() || has_observers {
-            let server = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
-            links.server = Some(server);
+            let exports = links.serve(setup, &far, identity, observer(&setup.on_reader_notice))?;
+            links.exports = Some(exports);
         }
         for (peer, topics) in &setup.plan.peer_topics.publishers {
             let endpoint = far.of_peer(setup.plan, peer)?;
@@ -145,9 +145,9 @@ impl Links {
         far: &Far,
         identity: Identity,
         observer: Observer,
-    ) -> Result<Arc<TopicServer>, StartError> {
+    ) -> Result<Arc<Exports>, StartError> {
         let plan = setup.plan;
-        let mut server = TopicServer::new(
+        let mut exports = Exports::new(
             identity,
             plan.settings.default_link,
             setup.executor.clone(),
@@ -156,36 +156,36 @@ impl Links {
             observer.clone(),
         );
         for (other, user) in &plan.settings.owners {
-            server.bind_user(other, *user);
+            exports.bind_user(other, *user);
         }
         for (reader, topics) in &setup.plan.peer_topics.readers {
-            let link = server.link(reader, setup.plan.links[reader].config);
+            let link = exports.link(reader, setup.plan.links[reader].config);
             link.map_err(|error| setup.refused(reader, &error.into()))?;
             for (topic, policy) in topics {
                 let announced = setup.topic(topic);
-                let announced = announced.map(|topic| server.announce(reader, topic, *policy));
+                let announced = announced.map(|topic| exports.announce(reader, topic, *policy));
                 announced.transpose().map_err(BuildError::Topic)?;
             }
         }
         for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
             let settings = plan.topic(topic.name());
-            server.redeliver(topic.name(), settings.redelivery);
+            exports.redeliver(topic.name(), settings.redelivery);
             if settings.stays_on_socket() {
-                server.keep_on_socket(topic.name());
+                exports.keep_on_socket(topic.name());
             }
             if settings.carries_requests {
-                server.set_transient(topic.name());
+                exports.set_transient(topic.name());
             }
-            settings.believed.iter().for_each(|reader| server.believe(reader, topic.name()));
-            server.add(ExportedTopic { topic: topic.clone(), readers: settings.readers.clone() });
+            settings.believed.iter().for_each(|reader| exports.believe(reader, topic.name()));
+            exports.add(ExportedTopic { topic: topic.clone(), readers: settings.readers.clone() });
         }
         if let Some(control) = &self.memory {
-            server.share_memory(control.clone());
+            exports.share_memory(control.clone());
         }
         for near in setup.near_readers() {
-            server.bind_near(near);
+            exports.bind_near(near);
         }
-        let server = Arc::new(server);
+        let exports = Arc::new(exports);
         // All are bound before the first one is served.
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far)? {
@@ -203,9 +203,9 @@ impl Links {
             let observer = observer.clone();
             listening.push((Listening { endpoint, bound, memory, observer }, listener));
         }
-        setup.spawn(server.clone().wait_for_readers())?;
+        setup.spawn(exports.clone().wait_for_readers())?;
         for (listening, listener) in listening {
-            let listening = listening.run(server.clone(), listener, setup.executor.clone());
+            let listening = listening.run(exports.clone(), listener, setup.executor.clone());
             let closed = Arc::new(Latch::default());
             self.closed.push(closed.clone());
             setup.spawn(async move {
@@ -213,7 +213,7 @@ impl Links {
                 closed.set();
             })?;
         }
-        Ok(server)
+        Ok(exports)
     }
 
     fn connect(
@@ -247,7 +247,7 @@ impl Links {
         let control = self.memory.clone().filter(|_| setup.plan.carriers.in_memory(peer));
         let memory = control.zip(endpoint.control_socket());
         let memory = memory.map(|(control, (path, access))| MemoryAccess { control, path, access });
-        let client = TopicClient {
+        let imports = Imports {
             peer: peer.to_owned(),
             connect: Box::new(move || endpoint.connect(&executor)),
             interests,
@@ -259,7 +259,7 @@ impl Links {
             counters: setup.counters.clone(),
             observer,
         };
-        let reading = client.run().map_err(|error| setup.refused(peer, &error));
+        let reading = imports.run().map_err(|error| setup.refused(peer, &error));
         setup.spawn(reading?)
     }
 
@@ -302,25 +302,26 @@ impl Links {
     /// Messages that readers had not confirmed when all links had ended: reader, topic, number of
     /// messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
-        self.server.as_ref().map_or_else(Vec::new, |server| server.undelivered())
+        self.exports.as_ref().map_or_else(Vec::new, |exports| exports.undelivered())
     }
 
     /// Those of these readers that have broken the protocol.
     pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
         let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
-        let is_let_go = |node: &&String| self.server.as_ref().is_some_and(|it| it.has_let_go(node));
+        let is_let_go =
+            |node: &&String| self.exports.as_ref().is_some_and(|it| it.has_let_go(node));
         nodes.into_iter().filter(is_let_go).cloned().collect()
     }
 
     /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
         let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
-        self.server.as_ref().is_some_and(|server| server.unfinished().iter().any(comes))
+        self.exports.as_ref().is_some_and(|exports| exports.unfinished().iter().any(comes))
     }
 
     /// The number of messages that readers have confirmed. While it grows, it is worth waiting.
     pub(crate) fn progress(&self) -> u64 {
-        self.server.as_ref().map_or(0, |server| server.progress())
+        self.exports.as_ref().map_or(0, |exports| exports.progress())
     }
 }
 
@@ -386,7 +387,7 @@ impl LinkSetup<'_> {
     }
 
     /// No link with this peer can be as the topology says.
-    fn refused(&self, peer: &str, error: &TopicClientError) -> StartError {
+    fn refused(&self, peer: &str, error: &ImportError) -> StartError {
         self.failed(None, format!("link with node `{peer}`: {error}"))
     }
 

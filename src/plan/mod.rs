@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::exchange::MemoryUse;
+use mycelium_transports::link::MemoryUse;
 use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
 
 use crate::error::{BuildError, StartError};

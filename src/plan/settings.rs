@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium_executor::TaskQueue;
 use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::exchange::{LinkConfig, MemoryUse, Redelivery};
+use mycelium_transports::link::{LinkConfig, MemoryUse, Redelivery};
 use mycelium_transports::local::{OnStall, Threshold};
 
 use super::peer_topics::PeerTopics;

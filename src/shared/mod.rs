@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use mycelium_core::{Code, Message};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::NodeValue;
-use mycelium_transports::exchange::{LayoutMismatch, Notice};
+use mycelium_transports::link::{LayoutMismatch, Notice};
 use mycelium_transports::local::{Eviction, OnStall, PressureChange, Publisher};
 
 use crate::actor::Actors;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use mycelium_transports::exchange::LinkConfig;
+use mycelium_transports::link::LinkConfig;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};

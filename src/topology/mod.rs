@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium_transports::exchange::Redelivery;
+use mycelium_transports::link::Redelivery;
 use mycelium_transports::local::{OnStall, Threshold};
 
 use serde_spanned::Spanned;

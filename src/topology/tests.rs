@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use mycelium_core::{Code, FixedStr, message};
 use mycelium_transports::endpoint::Endpoint;
-use mycelium_transports::exchange::MemoryUse;
+use mycelium_transports::link::MemoryUse;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOptions};
 
 use super::*;

@@ -7,7 +7,7 @@ mod certificates;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[cfg(target_pointer_width = "64")]
 #[allow(dead_code, unused_imports, unused_macros, reason = "the tests of links use all of it")]
-mod exchange;
+mod links;
 mod keyed_actors;
 #[cfg(all(feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]

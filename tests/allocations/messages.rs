@@ -211,7 +211,7 @@ services = ["Exchange"]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "metrics"))]
 async fn messages_that_wake_a_reader_in_memory_allocate_nothing() {
     const MESSAGES: u64 = 20_000;
-    let world = crate::exchange::world::World::new::<Order>("allocations-memory", 16);
+    let world = crate::links::world::World::new::<Order>("allocations-memory", 16);
     let mut reader = world.here.numbers.subscribe::<Order>("reader", Policy::Block).unwrap();
     let mut publisher = world.there.numbers.publisher::<Order>("publisher", 7).unwrap();
     world.connect();

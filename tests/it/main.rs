@@ -40,7 +40,7 @@ mod defects;
 mod describe;
 mod documents;
 mod errors;
-mod exchange;
+mod links;
 mod execution;
 mod features;
 mod health;

@@ -22,11 +22,12 @@ pub mod conformance;
 pub mod counters;
 mod descriptor;
 pub mod endpoint;
-pub mod exchange;
 mod gate;
 mod layout;
+pub mod link;
 pub mod local;
 pub mod memory;
+pub mod seam;
 pub mod stream;
 mod sync;
 #[cfg(feature = "tls")]

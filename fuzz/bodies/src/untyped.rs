@@ -1,7 +1,7 @@
 //! Layouts, messages and catalogues of a peer whose types are not known: any bytes are an error, or
 //! values of bounded number.
 
-use mycelium_transports::exchange::CatalogueEntry;
+use mycelium_transports::link::CatalogueEntry;
 use mycelium_transports::untyped::{FieldKind, Layout, LayoutError, StructView, Value};
 
 /// The first byte says what the others are: 0, a catalogue; else, the count of bytes of a layout (2

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use mycelium_core::link::ConfigError;
-use mycelium_transports::exchange::{LinkConfig, MemoryUse, Window};
+use mycelium_transports::link::{LinkConfig, MemoryUse, Window};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_spanned::Spanned;

@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 
 use mycelium_tokio::Tokio;
 
-use crate::exchange::harness::limit_descriptors;
 use crate::legacy::harness::{
     Client, DIGEST, Floor, ORDER, SWAP, counter, frame, hello, hex, run, run_broker, words,
 };
+use crate::links::harness::limit_descriptors;
 use crate::support::{Directory, in_role, until_said};
 
 /// The topology of the other process.

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::certificates::Certificates;
-use crate::exchange::harness::limit_descriptors;
+use crate::links::harness::limit_descriptors;
 use crate::support::{in_role, until_said};
 use crate::tls::pair::{NONE, PORT, Pair, there, two_hosts};
 

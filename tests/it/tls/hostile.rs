@@ -12,7 +12,7 @@ use mycelium_transports::local::Policy;
 use mycelium_transports::tls::Tls;
 
 use crate::certificates::{Certificates, of_node};
-use crate::exchange::harness::{Side, TestDir};
+use crate::links::harness::{Side, TestDir};
 use crate::loopback::host;
 use crate::numbers::within;
 use crate::running::{LONG, end};
@@ -48,7 +48,7 @@ async fn a_node_cannot_take_the_name_of_another_one() {
     let (endpoint, executor) =
         (to_far(load(&certificates, "other"), vec![address], LONG), executor());
     let (dir, liar) = (TestDir::new("liar"), Side::new("near", 7, 16));
-    let mut client = liar.client("far", dir.place(), vec![liar.interest(Policy::Block)]);
+    let mut client = liar.imports("far", dir.place(), vec![liar.interest(Policy::Block)]);
     client.connect = Box::new(move || endpoint.connect(&executor));
     let client = tokio::spawn(client.run().unwrap());
     until(|| rejected(&far) > 0).await;

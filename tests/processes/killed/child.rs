@@ -15,9 +15,9 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Anyone;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
-use mycelium_transports::exchange::{
-    Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, Redelivery, TopicClient,
-    TopicInterest, TopicServer,
+use mycelium_transports::link::{
+    Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, Observer,
+    Redelivery, TopicInterest,
 };
 use mycelium_transports::local::{
     Delivery, GapReason, PageSize, Policy, Recorded, RingMemory, Schema, Subscription, Topic,
@@ -115,14 +115,9 @@ impl Side {
     }
 
     /// Serves a topic, with these readers announced.
-    pub(crate) fn serve(
-        &self,
-        socket: &str,
-        topic: &Arc<Topic>,
-        readers: &[&str],
-    ) -> Arc<TopicServer> {
+    pub(crate) fn serve(&self, socket: &str, topic: &Arc<Topic>, readers: &[&str]) -> Arc<Exports> {
         let path = self.place.join(socket);
-        let mut server = TopicServer::new(
+        let mut exports = Exports::new(
             self.identity,
             Side::config(),
             self.executor.clone(),
@@ -132,24 +127,24 @@ impl Side {
         );
         if self.in_memory {
             self.memory.listen(path.with_extension("shm"), Access::default()).unwrap();
-            server.share_memory(self.memory.clone());
+            exports.share_memory(self.memory.clone());
         }
-        server.add(ExportedTopic { topic: topic.clone(), readers: None });
+        exports.add(ExportedTopic { topic: topic.clone(), readers: None });
         // The law is simpler without dead letters.
-        server.redeliver("words", Redelivery::AtLeastOnce { deaths: 0 });
+        exports.redeliver("words", Redelivery::AtLeastOnce { deaths: 0 });
         for reader in readers {
-            server.announce(reader, topic, Policy::Block).unwrap();
+            exports.announce(reader, topic, Policy::Block).unwrap();
         }
         let bound = BoundSocket::at(path).unwrap();
         let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
-        let server = Arc::new(server);
-        tokio::spawn(server.clone().wait_for_readers());
-        let running = server.clone().run(listener, Anyone);
+        let exports = Arc::new(exports);
+        tokio::spawn(exports.clone().wait_for_readers());
+        let running = exports.clone().run(listener, Anyone);
         tokio::spawn(async move {
             running.await;
             drop(bound);
         });
-        server
+        exports
     }
 
     /// Ends all links.
@@ -165,7 +160,7 @@ impl Side {
         let (control, access) = (self.memory.clone(), Access::default());
         let memory = MemoryAccess { control, path: path.with_extension("shm"), access };
         let executor = self.executor.clone();
-        let client = TopicClient {
+        let imports = Imports {
             peer: peer.to_owned(),
             connect: Box::new(move || {
                 let (executor, path) = (executor.clone(), path.clone());
@@ -184,7 +179,7 @@ impl Side {
             counters: Region::new(64),
             observer: self.observer.clone(),
         };
-        tokio::spawn(client.run().unwrap());
+        tokio::spawn(imports.run().unwrap());
     }
 }
 

@@ -24,7 +24,7 @@ use mycelium_core::ring::broadcast::{Layout, Word};
 use mycelium_core::ring::region::{CursorRegion, DataRegion, ForeignData, Memory, RingIdentity};
 use mycelium_executor::Executor;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
-use mycelium_transports::exchange::Notice;
+use mycelium_transports::link::Notice;
 use mycelium_transports::local::{Delivery, Policy};
 use mycelium_transports::memory::{
     Connection, ControlThread, Gone, Handler, Mapping, Packet, PacketKind, Token, cursor_region,
@@ -398,7 +398,7 @@ pub(crate) fn run_reader_alone() {
 async fn until_let_go(place: &Path) {
     let is_found = Arc::new(AtomicBool::new(false));
     let found = is_found.clone();
-    let observer: mycelium_transports::exchange::Observer = Arc::new(move |notice| {
+    let observer: mycelium_transports::link::Observer = Arc::new(move |notice| {
         if let Notice::InvalidMemory { peer: "spoiler", topic: "words", .. } = notice {
             found.store(true, Ordering::Relaxed);
         }
@@ -433,7 +433,7 @@ async fn until_let_go(place: &Path) {
 /// Publishes for a friend, and reads from it, while others attack. Returns the numbers of messages
 /// that both received.
 async fn victim(place: &Path, time: Duration) -> [u64; 2] {
-    let quiet = || -> mycelium_transports::exchange::Observer { Arc::new(|_| {}) };
+    let quiet = || -> mycelium_transports::link::Observer { Arc::new(|_| {}) };
     let side = |name: &str, boot| Side::new(name, boot, place.to_owned(), true, quiet());
     let (victim, friend) = (side("victim", 1), side("friend", 2));
     let (reading, writing) = (side("spoiler", 3), side("hostile", 4));

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use mycelium_transports::exchange::{Notice, Observer};
+use mycelium_transports::link::{Notice, Observer};
 use mycelium_transports::local::{Delivery, EmitError, Policy, Publisher, Refusal, Subscription};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};

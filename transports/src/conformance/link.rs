@@ -19,9 +19,9 @@ use super::{Pair, Probe, Transport, local};
 use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
-use crate::exchange::{
-    Connect, Control, ExportedTopic, Identity, LinkConfig, MemoryAccess, Observer, TopicClient,
-    TopicInterest, TopicServer,
+use crate::link::{
+    Connect, Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess,
+    Observer, TopicInterest,
 };
 use crate::local::{
     OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
@@ -152,7 +152,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         incoming: UnboundedReceiver<S::Socket>,
         strictest: Option<Policy>,
     ) {
-        let mut server = TopicServer::new(
+        let mut exports = Exports::new(
             identity("there", 1),
             config(),
             pair.publishers.clone(),
@@ -161,27 +161,27 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
             no_observer(),
         );
         if let Some(memory) = &self.memory {
-            server.share_memory(memory.there.clone());
+            exports.share_memory(memory.there.clone());
         }
         // Publishers may wait for readers that are named.
         let readers = Some(vec!["here".to_owned()]);
-        server.believe("here", self.there.name());
-        server.add(ExportedTopic { topic: self.there.clone(), readers });
+        exports.believe("here", self.there.name());
+        exports.add(ExportedTopic { topic: self.there.clone(), readers });
         if let Some(policy) = strictest {
-            server.announce("here", &self.there, policy).expect("one reader fits");
+            exports.announce("here", &self.there, policy).expect("one reader fits");
         }
-        let (server, executor) = (Arc::new(server), pair.publishers.clone());
-        drop(pair.publish(server.clone().wait_for_readers()));
+        let (exports, executor) = (Arc::new(exports), pair.publishers.clone());
+        drop(pair.publish(exports.clone().wait_for_readers()));
         drop(pair.publish(async move {
             let sockets = Sockets::<S> { incoming, executor };
-            server.run(Listener::new(sockets), S::gate()).await;
+            exports.run(Listener::new(sockets), S::gate()).await;
         }));
     }
 
     fn read(&self, pair: &Pair, options: SubscribeOptions) {
         let SubscribeOptions { policy, start } = options;
         let connections = self.connections.clone();
-        let client = TopicClient {
+        let imports = Imports {
             peer: "there".to_owned(),
             connect: connect::<S>(connections, pair.readers.clone(), self.cuts.clone()),
             interests: vec![TopicInterest { topic: self.here.clone(), policy, start }],
@@ -193,7 +193,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
             counters: Region::new(64),
             observer: no_observer(),
         };
-        drop(pair.read(client.run().expect("the link's configuration is valid")));
+        drop(pair.read(imports.run().expect("the link's configuration is valid")));
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use super::latency::{LatencyMeter, SentAtSource};
-use super::sent_at::SentAt;
 use super::task_budget::{HandleBudget, TaskBudget};
 use super::trace::{
     Area, CurrentTrace, FilledAreas, TraceArea, TraceSource, TracedMessage, Tracer,
 };
 use crate::counters::LatencyLines;
+use crate::local::trace::latency::{LatencyMeter, SentAtSource};
+use crate::local::trace::sent_at::SentAt;
 
 /// The metadata that a topic records of its messages: none by default. A tracer alone converts to
 /// it.
@@ -74,7 +74,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// The same in an area; `None` if that would be empty.
-    pub(super) fn to_area(self) -> Option<Area> {
+    pub(crate) fn to_area(self) -> Option<Area> {
         let Metadata { trace, sent_at } = self;
         let area = trace.map(Area::from);
         let sent_at = sent_at.and_then(SentAt::of);

@@ -19,92 +19,54 @@
 //! [`poll_with`] wakes the other sides afterwards, with one fence and one load per doorbell. A
 //! handle that is used outside of its task's poll wakes them at each operation.
 //!
-//! Files, from the ground up; each may use those before it:
+//! Rooms, from the ground up; each may use those before it:
 //!
-//! | file | content |
+//! | room | content |
 //! | --- | --- |
-//! | `schema`, `key`, `policy`, `options`, `delivery`, `error` | values that users see |
-//! | `key_table` | the newest message of each key |
-//! | `random_share` | which messages are chosen, of a share |
-//! | `sent_at`, `latency` | when a message was sent, and how long it took |
-//! | `trace` | the traces of messages, and of a task's deliveries |
-//! | `memory_size` | how much memory a ring takes |
-//! | `numbering` | the sequences of a remote publisher's messages |
-//! | `ring`, `shared` | the ring of a publisher, and how another process shares it |
-//! | `ready`, `crowd` | which of many publishers have something |
-//! | `abandoned` | the messages that subscriptions left unread |
-//! | `stall` | when a publisher no longer waits for a reader |
-//! | `state` | shared by publishers and subscriptions: two states and the edge between them; most methods are in `state/` |
-//! | `pressure` | whether a publisher's ring is nearly full |
-//! | `fast_handler` | functions that run with each message before it is committed |
-//! | `topic`, then `membership` | joining and leaving |
-//! | `task_budget` | deferred wakes, and when a task yields |
-//! | `metadata` | traces and send times beside messages |
-//! | `writer`, then `publisher`, `feed` | the untyped writing end, and its two fronts |
-//! | `reader`, then `subscription` | the untyped reading end, with parts in `reader/`, and its typed front |
-//! | `moved`, then `tap` | the reading end for another process: keeps messages until confirmed, or lets it read in memory |
+//! | `trace` | the traces of messages and of a task's deliveries, when a message was sent, how long it took |
+//! | `values` | the values that users see: schema, policy, options, deliveries, errors |
+//! | `ring` | the ring of a publisher, how another process shares it, and which of many rings have something |
+//! | `state` | what a publisher and its subscriptions share, and the edge between them; stalls and pressure |
+//! | `topic` | joining and leaving; the functions that run with each message before it is committed |
+//! | `task_budget`, then `metadata` | deferred wakes, and when a task yields; traces and send times beside messages |
+//! | `writer` | the writing end without a message type, and its typed front, the [`Publisher`] |
+//! | `reader` | the reading end without a message type, and its typed front, the [`Subscription`] |
+//!
+//! The ends of a topic for other processes are in [`seam`](crate::seam).
 
-mod abandoned;
-mod crowd;
-mod delivery;
-mod tap;
-mod error;
-mod fast_handler;
-mod key;
-mod key_table;
-mod latency;
-mod membership;
-mod memory_size;
 mod metadata;
-mod moved;
-mod numbering;
-mod options;
-mod policy;
-mod pressure;
-mod publisher;
-mod random_share;
-mod reader;
-mod ready;
-mod feed;
-mod ring;
-mod roster;
-mod schema;
-mod sent_at;
-mod shared;
-mod stall;
-mod state;
-mod subscription;
+pub(crate) mod reader;
+pub(crate) mod ring;
+pub(crate) mod state;
 mod task_budget;
-mod topic;
-mod trace;
-mod versioned;
-mod writer;
+pub(crate) mod topic;
+pub(crate) mod trace;
+pub(crate) mod values;
+pub(crate) mod writer;
 
-pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
-pub use tap::{TapItem, Tap, TapStream};
-pub use error::{
-    BatchError, EmitError, HandlerFailure, Refusal, FeedError, ShuttingDown, TopicError,
-};
-#[cfg(feature = "conformance")]
-pub(crate) use fast_handler::panic_text;
-pub use fast_handler::{HandlerMark, HandlerWatch};
-pub use key::{KeyError, LatestByKey};
-pub use memory_size::{PageSize, cursor_bytes};
 pub use metadata::{Metadata, Recorded};
-pub use options::{Start, SubscribeOptions};
-pub use policy::Policy;
-pub use pressure::{PressureChange, Threshold};
-pub use publisher::Publisher;
-pub use feed::{MappedFeed, Feed};
+pub use reader::subscription::{Finisher, Subscription};
+pub use ring::memory_size::{PageSize, cursor_bytes};
+pub use ring::shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
 pub use ring::{MappedRing, Readers, RingMemory};
-pub use schema::Schema;
-pub use shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
-pub use stall::{Eviction, OnStall};
 pub use state::RingStatus;
-pub use subscription::{Finisher, Subscription};
+pub use state::pressure::{PressureChange, Threshold};
+pub use state::stall::{Eviction, OnStall};
 pub use task_budget::{ChildTask, DeferredWakes, TaskBudget, poll_traced, poll_with};
+#[cfg(feature = "conformance")]
+pub(crate) use topic::fast_handler::panic_text;
+pub use topic::fast_handler::{HandlerMark, HandlerWatch};
 pub use topic::{KeepOpen, Topic};
 pub use trace::{
     Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, TraceCell, TraceSource,
     TracedMessage, Tracer,
 };
+pub use values::Policy;
+pub use values::Schema;
+pub use values::{
+    BatchError, EmitError, FeedError, HandlerFailure, Refusal, ShuttingDown, TopicError,
+};
+pub use values::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
+pub use values::{KeyError, LatestByKey};
+pub use values::{Start, SubscribeOptions};
+pub use writer::publisher::Publisher;

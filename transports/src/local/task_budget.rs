@@ -22,10 +22,10 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
-use super::roster::{Numbered, OUTDATED};
 use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use super::trace::TaskTrace;
 use crate::counters::{Line, PublisherValue};
+use crate::local::ring::roster::{Numbered, OUTDATED};
 use crate::sync::{AtomicU32, Ordering};
 
 /// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them

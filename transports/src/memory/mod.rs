@@ -83,50 +83,24 @@ mod error;
 mod packet;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod closers;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod connection;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod control;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod entry;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod listener;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod mapping;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod peer_socket;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod poller;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod regions;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod registry;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod socket;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod tokens;
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod unsupported;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod wake_socket;
 #[cfg(feature = "metrics")]
 mod words;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod worker;
 
 pub use error::{ControlError, Gone, MemoryError, SendError};
 pub use packet::{Packet, PacketError, PacketKind, RefusedHello, Token, VERSION};
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use self::{
-    connection::{Connection, Handler},
-    control::ControlThread,
+    control::{Connection, ControlLimits, ControlThread, Handler, WakeSocket, random_token},
     mapping::Mapping,
     regions::{cursor_region, data_region},
-    registry::ControlLimits,
-    tokens::random_token,
-    wake_socket::WakeSocket,
 };
 #[cfg(feature = "metrics")]
 pub(crate) use words::{Found, PAGE_WORDS, Part, Words};

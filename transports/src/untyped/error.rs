@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use super::value::SizeMismatch;
 use crate::endpoint::connect_code;
-use crate::exchange::{CatalogueEntry, CatalogueError};
 use crate::layout::LayoutError;
+use crate::link::{CatalogueEntry, CatalogueError};
 use crate::stream::DriveError;
 
 /// Why a topic of another process cannot be read, or not any more.

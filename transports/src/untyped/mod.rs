@@ -19,8 +19,8 @@ mod session;
 mod streams;
 mod value;
 
+pub use super::link::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::endpoint::{Access, Endpoint};
-pub use crate::exchange::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
 pub use error::UntypedError;
 pub use queue::Source;

@@ -15,8 +15,8 @@ use super::queue::{Batch, Item, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{SizeMismatch, StructView};
 use crate::endpoint::Endpoint;
-use crate::exchange::{CatalogueEntry, Identity, LinkConfig};
 use crate::layout::Layout;
+use crate::link::{CatalogueEntry, Identity, LinkConfig};
 use crate::local::{GapReason, Start};
 use crate::stream::{DriveError, Driver, NodeLink};
 
@@ -31,7 +31,7 @@ const NAME_WITHIN: Duration = Duration::from_secs(2);
 ///
 /// use mycelium_executor::Executor;
 /// use mycelium_transports::endpoint::{Access, Endpoint};
-/// use mycelium_transports::exchange::{Identity, LinkConfig};
+/// use mycelium_transports::link::{Identity, LinkConfig};
 /// use mycelium_transports::local::Start;
 /// use mycelium_transports::untyped::{UntypedDelivery, UntypedPeer};
 ///

@@ -21,8 +21,8 @@ use super::query::Query;
 use super::queue::{Item, Queue, Source};
 use super::streams::IncomingStreams;
 use super::value::SizeMismatch;
-use crate::exchange::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::layout::{Layout, check_digest};
+use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 

@@ -9,9 +9,10 @@ use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, GapReason, LatestByKey, Policy, FeedError, Feed, Schema,
-    Subscription, TaskBudget, Topic, TryRecv, poll_with,
+    Delivery, FeedError, GapReason, LatestByKey, Policy, Schema, Subscription, TaskBudget, Topic,
+    TryRecv, poll_with,
 };
+use mycelium_transports::seam::Feed;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 

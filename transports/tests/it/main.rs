@@ -3,9 +3,9 @@
 mod bad_transports;
 mod counters;
 mod deliveries;
+mod feed;
 mod local;
 mod memory;
-mod feed;
 mod support;
 mod unix;
 mod untyped;

@@ -2,13 +2,13 @@
 //! the rings have to the [`Table`], and messages are then delivered from there.
 //!
 //! [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
-//! [`Table`]: crate::local::key_table::Table
+//! [`Table`]: super::key_table::Table
 
-use super::{Found, Header, Reader};
-use crate::local::delivery::GapReason;
-use crate::local::key_table::Evicted;
+use super::key_table::Evicted;
 #[cfg(doc)]
-use crate::local::key_table::Table;
+use super::key_table::Table;
+use super::{Found, Header, Reader};
+use crate::local::values::GapReason;
 
 impl Reader {
     /// The next message of the table, or a gap. `None` if nothing waits.

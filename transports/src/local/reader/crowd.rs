@@ -8,9 +8,9 @@
 use mycelium_core::doorbell::ring_each;
 
 use super::{BURST, Found, Reader};
-use crate::local::crowd::Crowd;
-use crate::local::ready::{IN_TURN, Touched};
-use crate::local::roster::Numbered;
+use crate::local::ring::crowd::Crowd;
+use crate::local::ring::ready::{IN_TURN, Touched};
+use crate::local::ring::roster::Numbered;
 
 impl Reader {
     /// An edge was added as the last one.

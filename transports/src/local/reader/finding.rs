@@ -6,9 +6,9 @@ use mycelium_core::ring::broadcast::Peek;
 
 use super::{AfterGap, BURST, Found, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
-use crate::local::delivery::{Gap, GapReason};
-use crate::local::roster::Numbered;
+use crate::local::ring::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
+use crate::local::values::{Gap, GapReason};
 use crate::sync::Ordering;
 
 impl Reader {

@@ -5,7 +5,7 @@ use std::task::Context;
 use mycelium_core::wait::{SpinResult, WaitStrategy};
 
 use super::{Found, Reader};
-use crate::local::ready::IN_TURN;
+use crate::local::ring::ready::IN_TURN;
 use crate::local::state::Edge;
 use crate::sync::Ordering;
 

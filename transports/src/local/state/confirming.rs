@@ -7,15 +7,15 @@ use mycelium_core::ring::broadcast::{Consumer, ReaderWords, Storage as _};
 use mycelium_core::ring::region::TopicStorage;
 
 use super::PublisherState;
-use crate::local::abandoned::{Abandoned, first};
-use crate::local::shared::{MappedOrigin, Ring};
+use crate::local::ring::abandoned::{Abandoned, first};
+use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::sync::{Ordering, lock};
 
 impl PublisherState {
     /// The sequence of a remote publisher's first message that a gating subscription still needs;
     /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
     /// began count too.
-    pub(in crate::local) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+    pub(crate) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
         // The end of a ring and its depth are read one after the other.
         let _still = self.stop_pump();
@@ -54,14 +54,14 @@ impl PublisherState {
     }
 
     /// Whether every gating subscription has requested a message.
-    pub(in crate::local) fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         let readers = self.readers.lock();
         let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
         gating.all(|reader| reader.subscriber.has_requested.load(Ordering::Acquire))
     }
 
     /// Whether a gating subscription may have a message in flight, or left with one.
-    pub(in crate::local) fn is_in_flight(&self) -> bool {
+    pub(crate) fn is_in_flight(&self) -> bool {
         let has_gating = self.readers.lock().iter().any(|reader| reader.entry.is_some());
         has_gating || self.abandoned().in_flight
     }
@@ -74,7 +74,7 @@ impl PublisherState {
 
     /// For a mapped publisher that is gone: the first message that a subscription of this process
     /// still needs; `None` if none needs any. At a shutdown, as for [`done`](Self::done).
-    pub(in crate::local) fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<usize> {
+    pub(crate) fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<usize> {
         let mapped = self.origin.mapped()?;
         if !mapped.waits_for_readers {
             return match self.ring.storage() {
@@ -97,7 +97,7 @@ impl PublisherState {
 
     /// For a mapped publisher: forgets the subscriptions that have left, unless it is gone, or they
     /// left at a shutdown: then the publisher keeps what they have not taken.
-    pub(in crate::local) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
+    pub(crate) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
         // Its process may not know yet that the connection has ended: it would find that nobody
         // needs its messages.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {

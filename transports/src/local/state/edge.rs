@@ -9,22 +9,22 @@ use mycelium_core::ring::broadcast::Peek;
 
 use super::{Edge, Origin};
 use crate::counters::EdgeValue;
-use crate::local::delivery::GapReason;
-use crate::local::policy::Policy;
-use crate::local::shared::MappedOrigin;
+use crate::local::ring::shared::MappedOrigin;
+use crate::local::values::GapReason;
+use crate::local::values::Policy;
 use crate::sync::Ordering;
 
 impl Edge {
     /// The sequence of the message in a place of the ring.
     #[inline]
-    pub(in crate::local) fn sequence(&self, place: usize) -> u64 {
+    pub(crate) fn sequence(&self, place: usize) -> u64 {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
     /// Whether the next message needs more than a read of the ring: [`missed`](Self::missed) must
     /// be called, or the publisher is gone.
     #[inline]
-    pub(in crate::local) fn may_miss(&self) -> bool {
+    pub(crate) fn may_miss(&self) -> bool {
         match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
                 numbering.may_miss(known, self.consumer.cursor())
@@ -38,7 +38,7 @@ impl Edge {
 
     /// As [`may_miss`](Self::may_miss), of the message `ahead` of the cursor.
     #[inline]
-    pub(in crate::local) fn may_miss_ahead(&self, ahead: usize) -> bool {
+    pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
                 numbering.may_miss(known, self.consumer.cursor().wrapping_add(ahead))
@@ -52,7 +52,7 @@ impl Edge {
     }
 
     /// Why the ring has reported that messages before the cursor are missing.
-    pub(in crate::local) fn gap_reason(&self, missed: usize) -> GapReason {
+    pub(crate) fn gap_reason(&self, missed: usize) -> GapReason {
         let first = self.consumer.cursor().wrapping_sub(missed);
         let was_waited_for = first.wrapping_sub(self.gates_from).cast_signed() >= 0
             || self.was_evicted.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
@@ -61,7 +61,7 @@ impl Edge {
 
     /// The subscription is about to leave: how many messages it has not read. The publisher counts
     /// later ones.
-    pub(in crate::local) fn leave_unread(&self) -> u64 {
+    pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
                 // The tail is stored once a run: the reader may be past it.
@@ -77,56 +77,56 @@ impl Edge {
     }
 
     /// Whether the publisher waits for this subscription.
-    pub(in crate::local) fn gates(&self) -> bool {
+    pub(crate) fn gates(&self) -> bool {
         self.gates
     }
 
     /// Whether the message `ahead` of the cursor was in a batch whose handling failed.
     #[inline]
-    pub(in crate::local) fn has_failed(&self, ahead: usize) -> bool {
+    pub(crate) fn has_failed(&self, ahead: usize) -> bool {
         let place = self.consumer.cursor().wrapping_add(ahead);
         self.failed_until.is_some_and(|until| until.wrapping_sub(place).cast_signed() > 0)
     }
 
     /// Whether messages can be read in the ring, without a copy.
     #[inline]
-    pub(in crate::local) fn lends(&self) -> bool {
+    pub(crate) fn lends(&self) -> bool {
         self.consumer.borrows()
     }
 
     /// Whether the subscription has to check it in any case.
-    pub(in crate::local) fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.publisher.origin.is_silent()
     }
 
     /// Whether its ring is in memory of another process.
-    pub(in crate::local) fn is_mapped(&self) -> bool {
+    pub(crate) fn is_mapped(&self) -> bool {
         self.publisher.origin.mapped().is_some()
     }
 
     /// The end of the messages of a publisher whose process is gone. Load this before the ring is
     /// read: then the ring has all of them.
     #[inline]
-    pub(in crate::local) fn gone_at(&self) -> Option<usize> {
+    pub(crate) fn gone_at(&self) -> Option<usize> {
         self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
     /// How many messages wait in the ring. Those after the end of a publisher that is gone arrive
     /// elsewhere.
-    pub(in crate::local) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let (waiting, cursor) = (self.consumer.depth(), self.consumer.cursor());
         let before = |end: usize| usize::try_from(end.wrapping_sub(cursor).cast_signed());
         self.gone_at().map_or(waiting, |end| waiting.min(before(end).unwrap_or(0)))
     }
 
     /// Whether the stream of a mapped publisher that is gone may continue over the link.
-    pub(in crate::local) fn may_continue(&self) -> bool {
+    pub(crate) fn may_continue(&self) -> bool {
         self.is_mapped() && !self.publisher.is_lost()
     }
 
     /// How many of the messages that the ring has just reported as missing are before this end: a
     /// process that has lost its readers overwrites later ones, too, which it sends over the link.
-    pub(in crate::local) fn missed_before(&self, end: usize, missed: usize) -> usize {
+    pub(crate) fn missed_before(&self, end: usize, missed: usize) -> usize {
         let beyond = self.consumer.cursor().wrapping_sub(end).cast_signed();
         missed.saturating_sub(usize::try_from(beyond).unwrap_or(0))
     }
@@ -134,14 +134,14 @@ impl Edge {
     /// Messages of a remote publisher that are missing before the cursor, beside those that the
     /// ring reports.
     #[inline]
-    pub(in crate::local) fn missed(&mut self) -> Option<(u64, GapReason)> {
+    pub(crate) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
         numbering.missed(known, self.consumer.cursor())
     }
 
     /// Counts messages that the reader finds missing, and those that were missing already.
     #[cold]
-    pub(in crate::local) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
+    pub(crate) fn count_missing(&self, found: u64, missing: u64, reason: GapReason) {
         let _one = self.publisher.stop_pump();
         // A pump counts the messages that are missing in its ring.
         let missing = if self.publisher.origin.pump().is_some() { 0 } else { missing };
@@ -150,24 +150,24 @@ impl Edge {
     }
 
     /// Whether an earlier process may have received the next message.
-    pub(in crate::local) fn is_redelivered(&self) -> bool {
+    pub(crate) fn is_redelivered(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.redelivered)
     }
 
     /// Whether it has the messages of the same publisher after those of `earlier`.
-    pub(in crate::local) fn follows(&self, earlier: &Edge) -> bool {
+    pub(crate) fn follows(&self, earlier: &Edge) -> bool {
         self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
     }
 
     /// Whether no message is lost between those of `earlier` and its own: the publisher's stream
     /// has moved to memory, or back.
-    pub(in crate::local) fn continues(&self, earlier: &Edge) -> bool {
+    pub(crate) fn continues(&self, earlier: &Edge) -> bool {
         self.follows(earlier) && (self.is_mapped() || earlier.may_continue())
     }
 
     /// Moves to the newest message, or past it. Returns how many were passed over, with those that
     /// were not reported before.
-    pub(in crate::local) fn skip(&mut self, past_newest: bool) -> usize {
+    pub(crate) fn skip(&mut self, past_newest: bool) -> usize {
         let mut passed = std::mem::take(&mut self.passed);
         if self.gone_at().is_some() {
             let kept = usize::from(!past_newest);
@@ -189,7 +189,7 @@ impl Edge {
     /// Whether a reader with this policy gets the next message, before which nothing is
     /// [missing](Self::missed).
     #[inline]
-    pub(in crate::local) fn is_selected(&self, policy: Policy) -> bool {
+    pub(crate) fn is_selected(&self, policy: Policy) -> bool {
         policy.every().is_none_or(|every| {
             self.sequence(self.consumer.cursor()).is_multiple_of(every.get().into())
         })
@@ -198,10 +198,7 @@ impl Edge {
     /// Moves to the next message whose sequence is a multiple of `every`, but at most to the end of
     /// the ring, and to the next place where messages are missing. Returns how many messages were
     /// passed over, or the messages that are missing before the next one.
-    pub(in crate::local) fn sample(
-        &mut self,
-        every: NonZeroU32,
-    ) -> (usize, Option<(u64, GapReason)>) {
+    pub(crate) fn sample(&mut self, every: NonZeroU32) -> (usize, Option<(u64, GapReason)>) {
         // Before the numbering is read: a break is stored before the message after it.
         let waiting = self.waiting();
         let missed = self.missed();
@@ -217,13 +214,13 @@ impl Edge {
     }
 
     /// Whether all messages before its end are read.
-    pub(in crate::local) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.end.is_some_and(|end| self.consumer.cursor().wrapping_sub(end).cast_signed() >= 0)
     }
 
     /// Whether a publisher of this process has ended, and all of its messages are read and
     /// reported.
-    pub(in crate::local) fn has_ended_quietly(&self) -> bool {
+    pub(crate) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
         // The others may have gaps to report.
         let reports_nothing = matches!(self.publisher.origin, Origin::Local);
@@ -231,19 +228,19 @@ impl Edge {
     }
 
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
-    pub(in crate::local) fn reports_loss(&mut self) -> bool {
+    pub(crate) fn reports_loss(&mut self) -> bool {
         let publisher = self.publisher.origin.pump().map_or(&self.publisher, |pump| &pump.source);
         publisher.is_lost() && self.reports_end()
     }
 
     /// Whether the early end of this publisher was not reported yet; marks it as reported.
-    pub(in crate::local) fn reports_end(&mut self) -> bool {
+    pub(crate) fn reports_end(&mut self) -> bool {
         !std::mem::replace(&mut self.loss_reported, true)
     }
 
     /// Whether a publisher in another process sees how far this subscription is.
     #[inline]
-    pub(in crate::local) fn is_shown(&self) -> bool {
+    pub(crate) fn is_shown(&self) -> bool {
         let publisher = &self.publisher;
         !publisher.origin.pump().map_or(publisher, |pump| &pump.source).origin.is_local()
     }
@@ -251,7 +248,7 @@ impl Edge {
     /// Shows a publisher in another process that the deliveries before `place` are done with, and
     /// all gaps that were reported. A gating reader that has taken a message shows that by itself.
     #[inline]
-    pub(in crate::local) fn show(&mut self, place: usize) {
+    pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
             // Before the place: see `PublisherState::done`.
             progress.gaps.store(known.gaps, Ordering::Release);

@@ -9,16 +9,16 @@ use mycelium_core::ring::broadcast::Broadcast;
 
 use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
-use crate::local::options::Start;
-use crate::local::policy::Policy;
-use crate::local::roster::Numbered;
+use crate::local::ring::roster::Numbered;
+use crate::local::values::Policy;
+use crate::local::values::Start;
 use crate::sync::{AtomicUsize, Ordering};
 
 impl PublisherState {
     /// Joins a subscription to this publisher: at the place of `after`, and after the publisher
     /// there, which has the messages before that place; or else at the subscription's start.
     /// `None` if the ring has no free entry.
-    pub(in crate::local) fn attach(
+    pub(crate) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
@@ -138,7 +138,7 @@ impl PublisherState {
     }
 
     /// Forgets a subscription whose edge is already dropped.
-    pub(in crate::local) fn detach(&self, subscriber: &Arc<SubscriberState>) {
+    pub(crate) fn detach(&self, subscriber: &Arc<SubscriberState>) {
         self.remove_reader(subscriber);
         self.pumps.lock().retain(|pump| pump.pump.strong_count() > 0);
         self.wake();
@@ -170,7 +170,7 @@ impl PublisherState {
 
 impl ReaderEntry {
     /// The sequence of its first message.
-    pub(in crate::local) fn joined_at(&self) -> u64 {
+    pub(crate) fn joined_at(&self) -> u64 {
         self.line.get(EdgeValue::JoinedAt)
     }
 }
@@ -183,7 +183,7 @@ impl Progress {
 
 impl SubscriberState {
     /// Gives it an edge to a new publisher.
-    pub(in crate::local) fn send_edge(&self, edge: Edge) {
+    pub(crate) fn send_edge(&self, edge: Edge) {
         self.publishers.add(edge.publisher.clone());
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
@@ -197,7 +197,7 @@ impl SubscriberState {
     }
 
     /// Removes this and the publisher from each other's lists.
-    pub(in crate::local) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
+    pub(crate) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
         self.publishers.remove(publisher.number);
         publisher.remove_reader(self);
     }
@@ -206,7 +206,7 @@ impl SubscriberState {
 impl Edge {
     /// The subscription leaves this publisher with the next message in flight, or without. A remote
     /// publisher must still learn how far a gating reader was when a shutdown began.
-    pub(in crate::local) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
+    pub(crate) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
         let has_read_all = self.gone_at() == Some(self.consumer.cursor());
         let Edge { publisher, consumer, gates, .. } = self;
         if gates

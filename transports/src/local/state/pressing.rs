@@ -7,20 +7,20 @@ use super::PublisherState;
 
 /// When the publisher's side compares next: when the ring may have reached the upper mark.
 #[derive(Debug)]
-pub(in crate::local) struct PressureCheck {
+pub(crate) struct PressureCheck {
     /// The position of the writer.
     at: usize,
 }
 
 impl PressureCheck {
     /// Of a publisher without unread messages.
-    pub(in crate::local) fn new(publisher: &PublisherState) -> PressureCheck {
+    pub(crate) fn new(publisher: &PublisherState) -> PressureCheck {
         PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
     }
 
     /// Compares if it is time to.
     #[inline]
-    pub(in crate::local) fn run(&mut self, publisher: &PublisherState) {
+    pub(crate) fn run(&mut self, publisher: &PublisherState) {
         let tail = publisher.ring.tail();
         if tail.wrapping_sub(self.at).cast_signed() >= 0 {
             self.at = tail.wrapping_add(publisher.compare_if_relieved());
@@ -31,7 +31,7 @@ impl PressureCheck {
 impl PublisherState {
     /// Readers made room, or left. The caller has announced what they did.
     #[inline]
-    pub(in crate::local) fn relieve(&self) {
+    pub(crate) fn relieve(&self) {
         // The entry of a pump, which does not count, may be any number of messages behind.
         let has_pump = || !self.pumps.lock().is_empty();
         let may_end = || self.ring.is_taken(self.room.relieved_at()) || has_pump();
@@ -42,7 +42,7 @@ impl PublisherState {
 
     /// The messages before this are those that readers have to take until the threshold is no
     /// longer exceeded.
-    pub(in crate::local) fn relieved_at(&self) -> usize {
+    pub(crate) fn relieved_at(&self) -> usize {
         self.room.relieved_at()
     }
 
@@ -50,7 +50,7 @@ impl PublisherState {
     /// again.
     #[cold]
     #[inline(never)]
-    pub(in crate::local) fn compare_depth(&self) -> usize {
+    pub(crate) fn compare_depth(&self) -> usize {
         if !self.origin.is_local() {
             // Its ring here is not the one that its publisher waits for.
             return usize::MAX / 2;

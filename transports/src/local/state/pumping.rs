@@ -16,16 +16,16 @@ use mycelium_core::ring::broadcast::{Broadcast, Consumer, Layout, Peek, Producer
 
 use super::{Edge, Origin, PublisherState, Pump, PumpEnds, PumpEntry};
 use crate::counters::{EdgeValue, Line};
-use crate::local::delivery::GapReason;
-use crate::local::numbering::{KnownNumbering, Numbering};
 use crate::local::ring;
-use crate::local::shared::Ring;
+use crate::local::ring::numbering::{KnownNumbering, Numbering};
+use crate::local::ring::shared::Ring;
+use crate::local::values::GapReason;
 use crate::sync::lock;
 
 impl PublisherState {
     /// Runs the pump with this entry of the ring, if there is one. Returns whether it has made
     /// room.
-    pub(in crate::local) fn pump(&self, entry: usize) -> bool {
+    pub(crate) fn pump(&self, entry: usize) -> bool {
         let pumps = self.pumps.lock();
         let pump = pumps.iter().find(|pump| pump.entry == entry);
         let pump = pump.and_then(|pump| pump.pump.upgrade());
@@ -35,12 +35,12 @@ impl PublisherState {
 
     /// While this guard lives, the pump whose ring this is moves nothing and counts nothing: a
     /// subscription that counts what its pump counts, too, holds it.
-    pub(in crate::local) fn stop_pump(&self) -> Option<impl Drop> {
+    pub(crate) fn stop_pump(&self) -> Option<impl Drop> {
         self.origin.pump().map(|pump| lock(&pump.ends))
     }
 
     /// How many messages the slowest gating subscription is behind.
-    pub(in crate::local) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         let pumps = self.pumps.lock();
         match pumps.as_slice() {
             [] => self.ring.depth(),
@@ -70,7 +70,7 @@ const OF_PUMP: &str = "the ring is that of a `drop-newest` subscription";
 impl Edge {
     /// Moves what the publisher has to the ring of a `drop-newest` subscription. Returns whether
     /// anything changed.
-    pub(in crate::local) fn pump(&self) -> bool {
+    pub(crate) fn pump(&self) -> bool {
         let Some(pump) = self.publisher.origin.pump() else { return false };
         let has_changed = pump.run();
         if has_changed {
@@ -81,7 +81,7 @@ impl Edge {
     }
 
     /// How many messages have not been moved to the ring.
-    pub(in crate::local) fn unmoved(&self) -> usize {
+    pub(crate) fn unmoved(&self) -> usize {
         self.publisher.origin.pump().map_or(0, |pump| pump.depth())
     }
 }

@@ -6,18 +6,18 @@ use std::task::Waker;
 use mycelium_core::doorbell::{SleepWord, announce, ring_each};
 
 use super::{Edge, Origin, PublisherState, ReaderEntry, SubscriberState};
-use crate::local::shared::{SharedRing, Waiting};
+use crate::local::ring::shared::{SharedRing, Waiting};
 
 impl PublisherState {
     /// Wakes the publisher: a reader joined, left, or made room.
-    pub(in crate::local) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         announce();
         self.ring_room();
     }
 
     /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
     #[inline]
-    pub(in crate::local) fn ring_room(&self) {
+    pub(crate) fn ring_room(&self) {
         match &self.origin {
             Origin::Mapped(mapped) => mapped.ring(&self.ring),
             Origin::Local | Origin::Remote(_) => {
@@ -32,7 +32,7 @@ impl PublisherState {
 
     /// Has the waker called when readers make room or leave, those of other processes too. Check
     /// once more after this.
-    pub(in crate::local) fn park(&self, waker: &Waker) {
+    pub(crate) fn park(&self, waker: &Waker) {
         self.room.park(waker);
         let storage = self.ring.storage();
         if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
@@ -45,7 +45,7 @@ impl PublisherState {
 
     /// Has readers of other processes wake this process when they make room, by the path of the
     /// publisher's task. Check once more after this.
-    pub(in crate::local) fn request_wake(&self) {
+    pub(crate) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
             // The word has one writer at a time.
             let _one = self.abandoned();
@@ -57,7 +57,7 @@ impl PublisherState {
 impl ReaderEntry {
     /// Wakes the reader if it sleeps. The caller has announced what it waits for.
     #[inline]
-    pub(in crate::local) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         match &self.remote {
             // The link's task need not know of each message.
             Some(remote) => remote.ring(),
@@ -70,7 +70,7 @@ impl Edge {
     /// The reader is about to sleep: another process has to wake this one. Check once more after
     /// this.
     #[inline]
-    pub(in crate::local) fn fall_asleep(&self) {
+    pub(crate) fn fall_asleep(&self) {
         if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
             word.sleep_by(mapped.own_path());
         }
@@ -78,7 +78,7 @@ impl Edge {
 
     /// The reader does not sleep after all.
     #[inline]
-    pub(in crate::local) fn stay_awake(&self) {
+    pub(crate) fn stay_awake(&self) {
         if let Some(word) = self.sleep_word() {
             word.wake();
         }

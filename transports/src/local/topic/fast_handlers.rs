@@ -7,10 +7,10 @@ use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::Producer;
 
 use super::Topic;
-use crate::local::error::TopicError;
-use crate::local::fast_handler::{FastHandler, Handled, HandlerWatch};
-use crate::local::schema::Schema;
-use crate::local::shared::Ring;
+use super::fast_handler::{FastHandler, Handled, HandlerWatch};
+use crate::local::ring::shared::Ring;
+use crate::local::values::Schema;
+use crate::local::values::TopicError;
 use crate::sync::lock;
 
 impl Topic {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use crate::local::random_share::RandomShare;
+use super::random_share::RandomShare;
 
 /// A part of a trace that has ended: a message was sent that began the trace, or was handled.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use zerocopy::IntoBytes;
 
 use super::{NotPushed, Writer, end_of};
 use crate::counters::PublisherValue;
-use crate::local::error::Refusal;
 use crate::local::trace::Area;
+use crate::local::values::Refusal;
 
 impl Writer {
     /// As [`push_all`](Self::push_all), of a topic with fast handlers: the number of messages, and

@@ -9,9 +9,10 @@ use mycelium_executor::{Executor, PausedTime};
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Region};
 use mycelium_transports::local::{
-    Delivery, TapItem, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema,
-    Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
+    Delivery, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema, Subscription,
+    TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_with,
 };
+use mycelium_transports::seam::TapItem;
 use zerocopy::IntoBytes;
 
 use super::traces::Spans;

@@ -20,11 +20,11 @@ use mycelium_executor::PausedTime;
 use mycelium_transports::conformance::{NoTasks, Probe};
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::local::{
-    Delivery, TapItem, Tap, TapStream, GapReason, LatestByKey, MappedFeed,
-    MappedRing, OnStall, PageSize, Policy, Publisher, Recorded, RemoteBell, Feed,
-    RingMemory, Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
+    Delivery, GapReason, LatestByKey, MappedRing, OnStall, PageSize, Policy, Publisher, Recorded,
+    RemoteBell, RingMemory, Schema, SharedRing, Subscription, Topic, TraceArea, TryRecv,
 };
 use mycelium_transports::memory::{Mapping, cursor_region};
+use mycelium_transports::seam::{Feed, MappedFeed, Tap, TapItem, TapStream};
 use zerocopy::IntoBytes;
 
 use crate::deliveries::{assert_each, assert_evicted, assert_gap, assert_next, probe};

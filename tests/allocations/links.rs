@@ -1,0 +1,6 @@
+//! Two nodes with shared memory between them, as in the tests of links.
+
+#[path = "../it/links/harness/mod.rs"]
+pub(crate) mod harness;
+#[path = "../it/links/moves/world.rs"]
+pub(crate) mod world;

@@ -1,0 +1,174 @@
+//! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
+//! (`side`), their notices (`notices`), processes of peers (`child`), a connection that can be
+//! delayed and cut (`wire`), the bytes of a peer that does not use our code (`raw_peer`), and such a
+//! peer over TLS (`tls`).
+
+mod child;
+mod notices;
+mod place;
+mod raw_peer;
+mod side;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::message;
+use mycelium_transports::link::Exports;
+use mycelium_transports::local::{Delivery, Policy, Subscription};
+use tokio::task::JoinHandle;
+
+use crate::loopback::host;
+use crate::support::Directory;
+
+pub(crate) use child::{child, drip, limit_descriptors, part};
+pub(crate) use notices::Notices;
+pub(crate) use place::{Carrier, Place, over_each_carrier};
+pub(crate) use raw_peer::{
+    ask, connect, frame, hear, hello, named, next_frame, ping, say, subscribe,
+};
+pub(crate) use side::Side;
+pub(crate) use wire::Wire;
+
+/// Longer than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) value: u64,
+}
+
+/// Another layout of the topic of numbers.
+#[message(topic = "numbers", id = 1)]
+pub(crate) struct Wide {
+    pub(crate) value: u64,
+    pub(crate) rest: u64,
+}
+
+#[message(topic = "ticks", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Tick {
+    pub(crate) value: u64,
+    pub(crate) rest: [u64; 31],
+}
+
+/// A directory for one test, removed on drop, and the place where its server listens.
+pub(crate) struct TestDir {
+    directory: Directory,
+    place: Place,
+}
+
+impl TestDir {
+    pub(crate) fn new(name: &str) -> TestDir {
+        TestDir::over(Carrier::Unix, name)
+    }
+
+    pub(crate) fn over(carrier: Carrier, name: &str) -> TestDir {
+        let directory = Directory::new(&format!("{carrier:?}-{name}"));
+        let path = &directory.0;
+        // A test may use a name again.
+        _ = std::fs::remove_dir_all(path);
+        #[cfg(feature = "tls")]
+        if carrier == Carrier::Tls {
+            tls::write_files(path);
+        }
+        let address = match carrier {
+            Carrier::Unix => path.join("node.sock").display().to_string(),
+            _ => format!("{}:7400", host()),
+        };
+        let place = Place { carrier, address, directory: path.clone() };
+        TestDir { directory, place }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.directory.0
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The place of a directory over Unix sockets.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.0.join("node.sock")
+    }
+}
+
+/// A directory, a publisher's side `there` and a reader's side `here`; the numbers are the slots of
+/// their rings.
+pub(crate) fn sides(name: &str, there: usize, here: usize) -> (TestDir, Side, Side) {
+    sides_over(Carrier::Unix, name, there, here)
+}
+
+pub(crate) fn sides_over(
+    carrier: Carrier,
+    name: &str,
+    there: usize,
+    here: usize,
+) -> (TestDir, Side, Side) {
+    (TestDir::over(carrier, name), Side::new("there", 1, there), Side::new("here", 2, here))
+}
+
+/// A directory, and a side `there` that serves all readers.
+pub(crate) fn served(
+    carrier: Carrier,
+    name: &str,
+    capacity: usize,
+) -> (TestDir, Side, JoinHandle<()>) {
+    let (dir, there) = (TestDir::over(carrier, name), Side::new("there", 1, capacity));
+    let serving = there.serve(there.exports(None), dir.place());
+    (dir, there, serving)
+}
+
+/// Serves numbers at one side, reads them at the other one, and waits until both have met.
+pub(crate) async fn join(
+    dir: &TestDir,
+    there: &Side,
+    here: &Side,
+) -> (Arc<Exports>, Subscription<Number>, [JoinHandle<()>; 2]) {
+    let (exports, reader) = (Arc::new(there.server_for("here", Policy::Block)), here.reader());
+    let serving = there.serve(exports.clone(), dir.place());
+    let tasks = [serving, here.read("there", dir.place(), Policy::Block)];
+    within("both have met", there.control.ready()).await;
+    (exports, reader, tasks)
+}
+
+/// Waits for something that has to happen.
+pub(crate) async fn within<R>(what: &str, future: impl Future<Output = R>) -> R {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(what, waiting).await;
+}
+
+/// Takes numbers, none of which may be missing.
+pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
+    for next in numbers {
+        match within(&format!("number {next}"), reader.recv()).await {
+            Some(Delivery::Msg(number)) => {
+                assert_eq!((number.value, number.sequence()), (next, next));
+            }
+            Some(Delivery::Gap(gap)) => panic!("{gap} instead of {next}"),
+            None => panic!("the end instead of {next}"),
+        }
+    }
+}
+
+/// Stops all links of these sides, and waits for their tasks.
+pub(crate) async fn end(sides: &[&Side], tasks: impl IntoIterator<Item = JoinHandle<()>>) {
+    sides.iter().for_each(|side| side.control.stop());
+    for task in tasks {
+        within("a link ends", task).await.unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! Collects the notices of links.
+
+use std::sync::{Arc, Mutex};
+
+use mycelium_transports::link::{Notice, Observer};
+
+use super::until;
+
+/// The notices of one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notices(Arc<Mutex<Vec<Noticed>>>);
+
+#[derive(Debug)]
+struct Noticed {
+    kind: &'static str,
+    words: String,
+}
+
+impl Notices {
+    pub(super) fn observer(&self) -> Observer {
+        let notices = self.0.clone();
+        Arc::new(move |notice: Notice<'_>| {
+            let kind = match &notice {
+                Notice::Connected { .. } => "up",
+                Notice::Disconnected { .. } => "down",
+                Notice::Unreachable { .. } => "unreachable",
+                Notice::TopicRefused { .. } => "refused",
+                Notice::StreamLimit { .. } => "stream limit",
+                Notice::TopicLayoutDiffers { .. } => "layout differs",
+                Notice::ReaderLayoutDiffers { .. } => "reader differs",
+                Notice::PeerRejected { .. } => "rejected",
+                Notice::MovedToMemory { .. } => "moved",
+                Notice::StaysOnSocket { .. } => "on socket",
+                _ => "other",
+            };
+            notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });
+        })
+    }
+
+    /// How many notices of a kind have this text.
+    pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
+        let notices = self.0.lock().unwrap();
+        let is_it = |known: &&Noticed| known.kind == kind && known.words.contains(words);
+        notices.iter().filter(is_it).count()
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Waits until there is such a notice.
+    pub(crate) async fn until(&self, kind: &str, words: &str) {
+        until(&format!("{kind} {words}"), || self.count(kind, words) > 0).await;
+    }
+}

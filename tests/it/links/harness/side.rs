@@ -1,0 +1,193 @@
+//! One side of a link: its topics, and its servers and clients.
+
+use std::io;
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_executor::{Executor, Peer, SendFuture, Stream};
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::{Kind, Reading, Region};
+use mycelium_transports::endpoint::unix::{self, BoundSocket};
+use mycelium_transports::endpoint::{Gate, Secured};
+use mycelium_transports::link::{
+    Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, TopicInterest,
+};
+use mycelium_transports::local::{Policy, Publisher, Schema, Start, Subscription, Topic};
+use tokio::task::JoinHandle;
+
+use super::{Carrier, Notices, Number, Place, Tick, Wire};
+
+pub(crate) struct Side {
+    pub(crate) name: String,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) numbers: Arc<Topic>,
+    pub(crate) ticks: Arc<Topic>,
+    pub(crate) counters: Arc<Region>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) identity: Identity,
+    pub(crate) config: LinkConfig,
+    pub(crate) notices: Notices,
+}
+
+impl Side {
+    pub(crate) fn new(name: &str, boot: u64, capacity: usize) -> Side {
+        Side::counting(name, boot, capacity, 1024)
+    }
+
+    /// With this many lines of counters.
+    pub(crate) fn counting(name: &str, boot: u64, capacity: usize, lines: usize) -> Side {
+        let counters = Region::new(lines);
+        let topic = |name, schema| Topic::new(name, schema, capacity, counters.clone()).unwrap();
+        Side {
+            name: name.to_owned(),
+            executor: Arc::new(Tokio::current().unwrap()),
+            numbers: topic("numbers", Schema::of::<Number>()),
+            ticks: topic("ticks", Schema::of::<Tick>()),
+            counters: counters.clone(),
+            control: Arc::default(),
+            identity: Identity::new(name, boot).unwrap(),
+            config: LinkConfig::default(),
+            notices: Notices::default(),
+        }
+    }
+
+    /// Makes the topic `numbers` carry other messages.
+    pub(crate) fn carry<M: Message>(&mut self, capacity: usize) {
+        let schema = Schema::of::<M>();
+        self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
+    }
+
+    /// A server for both topics; numbers only go to `readers`, if there is such a list.
+    pub(crate) fn exports(&self, readers: Option<&[String]>) -> Exports {
+        let mut exports = Exports::new(
+            self.identity,
+            self.config,
+            self.executor.clone(),
+            self.control.clone(),
+            self.counters.clone(),
+            self.notices.observer(),
+        );
+        // Also those that connect over plain TCP.
+        readers.into_iter().flatten().for_each(|reader| exports.believe(reader, "numbers"));
+        let readers = readers.map(<[_]>::to_vec);
+        exports.add(ExportedTopic { topic: self.numbers.clone(), readers });
+        exports.add(ExportedTopic { topic: self.ticks.clone(), readers: None });
+        exports
+    }
+
+    /// A server for all readers, with this one announced for numbers.
+    pub(crate) fn server_for(&self, reader: &str, policy: Policy) -> Exports {
+        let mut exports = self.exports(None);
+        exports.announce(reader, &self.numbers, policy).unwrap();
+        exports
+    }
+
+    /// Serves at a place until the side is stopped. Over a Unix socket, processes of this user may
+    /// connect, over TCP all, and over TLS those with a certificate.
+    pub(crate) fn serve(&self, exports: impl Into<Arc<Exports>>, place: &Place) -> JoinHandle<()> {
+        if place.carrier == Carrier::Unix {
+            let bound = BoundSocket::at(&place.address).unwrap();
+            let own = bound.allowed();
+            return self.serve_to(exports, bound, own);
+        }
+        let bound = place.endpoint().bind().unwrap();
+        let (exports, gate) = (exports.into(), AnyName(bound.gate()));
+        let listener = bound.listener(&*self.executor).unwrap();
+        tokio::spawn(exports.clone().wait_for_readers());
+        tokio::spawn(async move {
+            exports.run(listener, gate).await;
+            drop(bound);
+        })
+    }
+
+    /// Serves at a socket. Only these peers may connect.
+    pub(crate) fn serve_to(
+        &self,
+        exports: impl Into<Arc<Exports>>,
+        bound: BoundSocket,
+        allowed: unix::AllowedPeers,
+    ) -> JoinHandle<()> {
+        let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
+        let exports = exports.into();
+        tokio::spawn(exports.clone().wait_for_readers());
+        tokio::spawn(async move {
+            exports.run(listener, allowed).await;
+            drop(bound);
+        })
+    }
+
+    /// Reads numbers from the server at this place.
+    pub(crate) fn read(&self, peer: &str, place: &Place, policy: Policy) -> JoinHandle<()> {
+        tokio::spawn(self.imports(peer, place, vec![self.interest(policy)]).run().unwrap())
+    }
+
+    /// Reads numbers over connections that can be cut.
+    pub(crate) fn read_over(&self, wire: &Wire, place: &Place, policy: Policy) -> JoinHandle<()> {
+        let mut imports = self.imports("there", place, vec![self.interest(policy)]);
+        imports.connect = wire.connect(self.executor.clone(), place);
+        tokio::spawn(imports.run().unwrap())
+    }
+
+    pub(crate) fn interest(&self, policy: Policy) -> TopicInterest {
+        TopicInterest { topic: self.numbers.clone(), policy, start: Start::Next }
+    }
+
+    pub(crate) fn imports(
+        &self,
+        peer: &str,
+        place: &Place,
+        interests: Vec<TopicInterest>,
+    ) -> Imports {
+        let (executor, endpoint) = (self.executor.clone(), place.endpoint());
+        Imports {
+            peer: peer.to_owned(),
+            connect: Box::new(move || endpoint.connect(&executor)),
+            interests,
+            identity: self.identity,
+            config: self.config,
+            executor: self.executor.clone(),
+            memory: None,
+            control: self.control.clone(),
+            counters: self.counters.clone(),
+            observer: self.notices.observer(),
+        }
+    }
+
+    /// A publisher of numbers, in its epoch 7.
+    pub(crate) fn publisher(&self) -> Publisher<Number> {
+        self.numbers.publisher("publisher", 7).unwrap()
+    }
+
+    /// A gating reader of numbers.
+    pub(crate) fn reader(&self) -> Subscription<Number> {
+        self.numbers.subscribe("reader", Policy::Block).unwrap()
+    }
+
+    /// The sum of a value over all counters of a kind.
+    pub(crate) fn sum(&self, kind: Kind, value: &str) -> u64 {
+        self.sum_where(value, |line| line.kind == kind)
+    }
+
+    /// The value of a counter of the link with `peer`, over both roles.
+    pub(crate) fn link(&self, peer: &str, value: &str) -> u64 {
+        self.sum_where(value, |line| line.kind == Kind::Link && line.label("link") == peer)
+    }
+
+    fn sum_where(&self, value: &str, counts: impl Fn(&Reading) -> bool) -> u64 {
+        self.counters.read().iter().filter(|line| counts(line)).map(|line| line.value(value)).sum()
+    }
+}
+
+/// Believes the name that a peer states: peers of a test state many names, with one certificate.
+struct AnyName(Arc<dyn Gate>);
+
+impl Gate for AnyName {
+    fn check(&self, peer: &Peer) -> Result<(), String> {
+        self.0.check(peer)
+    }
+
+    fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
+        let secured = self.0.secure(stream);
+        Box::pin(async move { Ok(Secured { proof: None, ..secured.await? }) })
+    }
+}

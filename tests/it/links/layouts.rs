@@ -1,0 +1,202 @@
+//! Topics whose messages have another layout at the other side.
+
+use futures_util::io::AsyncWriteExt;
+use mycelium_core::Message;
+use mycelium_executor::{Executor, Stream};
+use mycelium_transports::endpoint::unix::BoundSocket;
+use mycelium_transports::local::Policy;
+use tokio::task::JoinHandle;
+
+use crate::links::harness::{
+    Carrier, Number, Side, TestDir, Wide, ask, connect, end, frame, hello, next_frame,
+    over_each_carrier, say, served, sides_over, subscribe, until, within,
+};
+
+over_each_carrier! {
+    #[tokio::test]
+    both_sides_report_a_mismatch_and_the_reader_names_the_field;
+}
+
+/// The next frame of the link of this kind.
+async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
+    loop {
+        let (_, payload) = next_frame(stream).await.expect("a frame");
+        if payload[..2] == [kind, 0] {
+            return payload;
+        }
+    }
+}
+
+async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
+    let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8, 8);
+    there.carry::<Wide>(8);
+    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let reading = here.read("there", dir.place(), Policy::Block);
+    let words = format!(
+        "8 bytes, digest {} here; 16 bytes, digest {} there; \
+         first difference: field `rest` is missing here and u64 there",
+        Number::DIGEST,
+        Wide::DIGEST
+    );
+    here.notices.until("layout differs", &words).await;
+    let words = format!(
+        "node `here` cannot read topic `numbers`, layouts differ: 16 bytes, digest {} here; digest {} there",
+        Wide::DIGEST,
+        Number::DIGEST
+    );
+    there.notices.until("reader differs", &words).await;
+    assert_eq!((there.link("here", "refused"), here.link("there", "refused")), (1, 1));
+    within("the reader counts it as found", here.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+/// A reader's side that has connected to this end.
+async fn dialed(test: &str) -> (TestDir, Side, Stream, JoinHandle<()>) {
+    let (dir, here) = (TestDir::new(test), Side::new("here", 2, 8));
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
+    let reading = here.read("there", dir.place(), Policy::Block);
+    let (stream, _) = within("it connects", listener.accept()).await.unwrap();
+    (dir, here, stream, reading)
+}
+
+/// The bytes of a server that has these features, rejects the layout, and answers a request for it
+/// with these frames.
+async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
+    let (_dir, here, mut stream, reading) = dialed(test).await;
+    let mut said = hello("there", 1, 1);
+    if let Some(bits) = features {
+        said.extend(frame(0, 0, 0, &[&[16, 0, 0, 0], &bits.to_le_bytes()[..]].concat()));
+    }
+    say(&mut stream, &said).await;
+    let subscribed = next_of(&mut stream, 3).await;
+    let reject = [&[7, 0, 2, 0], &subscribed[4..8], &[9; 16]].concat();
+    say(&mut stream, &frame(0, 0, 0, &reject)).await;
+    for answer in answers {
+        // The client sends no request after the last answer.
+        let asked = tokio::select! {
+            asked = next_of(&mut stream, 17) => asked,
+            () = here.notices.until("layout differs", "") => break,
+        };
+        assert_eq!(asked[8..17], *b"\x07\x00numbers");
+        _ = stream.write_all(answer).await;
+    }
+    here.notices.until("layout differs", "").await;
+    end(&[&here], [reading]).await;
+    here
+}
+
+fn piece(length: u16, offset: u32, total: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut payload = [&[18, 0], &length.to_le_bytes()[..]].concat();
+    payload.extend([offset.to_le_bytes(), total.to_le_bytes()].concat());
+    payload.extend(bytes);
+    payload.resize(96, 0);
+    frame(0, 0, 0, &payload)
+}
+
+#[tokio::test]
+async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
+    for features in [None, Some(0), Some(!1)] {
+        let here = answers("layouts-mute", features, &[]).await;
+        let words = format!("digest {} here; digest {} there", Number::DIGEST, "09".repeat(16));
+        assert_eq!(here.notices.count("layout differs", &words), 1, "{features:?}");
+        assert_eq!(here.notices.count("layout differs", "first difference"), 0);
+    }
+}
+
+/// The canonical form of `Number`, but for the type of its field.
+fn u32_form() -> Vec<u8> {
+    let mut form = vec![0; 55];
+    assert_eq!(Number::DESCRIPTOR.canonical(0, &mut form), (55, 55));
+    form[54] = 0x03;
+    form
+}
+
+#[tokio::test]
+async fn no_answer_of_a_peer_hides_a_mismatch() {
+    let cases = [
+        ("nothing", vec![piece(0, 0, 0, &[])]),
+        ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
+        // Joined in this order, these two would give `value` another type.
+        ("elsewhere", vec![piece(55, 1, 56, &u32_form()), piece(1, 55, 56, &[0])]),
+        ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
+        ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
+        ("a lie", vec![piece(85, 0, 100, &[0; 84])]),
+        ("goodbye", vec![frame(0, 0, 0, &[&[2, 0, 1, 0][..], &[0; 68]].concat())]),
+    ];
+    for (name, frames) in cases {
+        let here = answers("layouts-liar", Some(1), &frames).await;
+        assert_eq!(
+            here.notices.count("layout differs", "cannot read topic `numbers`"),
+            1,
+            "{name}"
+        );
+        assert_eq!(here.notices.count("layout differs", "first difference"), 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_describes_no_layout() {
+    let (_dir, here, mut stream, reading) = dialed("layouts-reader").await;
+    say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
+        .await;
+    for offset in [0_u32, 7] {
+        let piece = next_of(&mut stream, 18).await;
+        assert_eq!(piece[2..8], [&[0; 2], &offset.to_le_bytes()[..]].concat());
+        assert_eq!(piece[8..12], [0; 4], "a total of 0");
+    }
+    end(&[&here], [reading]).await;
+}
+
+#[tokio::test]
+async fn only_permitted_readers_get_a_layout() {
+    let dir = TestDir::new("layouts-forbidden");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.exports(Some(&["here".to_owned()])), dir.place());
+    let cases = [
+        ("here", "numbers", 0, 55_u16, 55_u32),
+        ("here", "numbers", 50, 5, 55),
+        ("here", "numbers", u32::MAX, 0, 55),
+        ("here", "elsewhere", 0, 0, 0),
+        ("stranger", "numbers", 0, 0, 0),
+    ];
+    for (index, (node, topic, offset, length, total)) in cases.into_iter().enumerate() {
+        let mut stream = connect(dir.place()).await;
+        say(&mut stream, &[hello(node, 3, 1), ask(topic, offset)].concat()).await;
+        let piece = next_of(&mut stream, 18).await;
+        assert_eq!(piece[2..4], length.to_le_bytes(), "{node} {topic} {offset}");
+        assert_eq!(piece[4..8], offset.to_le_bytes());
+        assert_eq!(piece[8..12], total.to_le_bytes(), "{node} {topic} {offset}");
+        drop(stream);
+        until("it has gone", || there.notices.count("down", "") == index + 1).await;
+    }
+    // A flood of requests: each is answered or replaced by a later one; none is queued.
+    let mut stream = connect(dir.place()).await;
+    say(&mut stream, &hello("here", 4, 1)).await;
+    let flood = ask("numbers", 1).repeat(1000);
+    say(&mut stream, &flood).await;
+    say(&mut stream, &ask("numbers", 54)).await;
+    loop {
+        let piece = next_of(&mut stream, 18).await;
+        if piece[4..8] == 54_u32.to_le_bytes() {
+            break;
+        }
+    }
+    drop(stream);
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn a_duplicate_subscription_is_rejected() {
+    let (dir, there, serving) = served(Carrier::Unix, "layouts-twice", 8);
+    let mut stream = connect(dir.place()).await;
+    // In the observing mode, which every peer may use.
+    let first = subscribe::<Number>(1, 8);
+    let mut second = first.clone();
+    second[24 + 4] += 1;
+    say(&mut stream, &[hello("reader", 3, 1), first, second].concat()).await;
+    assert_eq!(next_of(&mut stream, 7).await[2..4], [6, 0]);
+    drop(stream);
+    end(&[&there], [serving]).await;
+}

@@ -1,0 +1,129 @@
+//! Connections that are lost at any moment: no message is doubled, missing messages are gaps, and
+//! ends arrive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::message;
+use mycelium_transports::counters::Kind;
+use mycelium_transports::local::{Delivery, Policy};
+
+use crate::links::accounts::fates;
+use crate::links::harness::{Number, Wire, sides, take, until, within};
+
+#[tokio::test]
+async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
+    let (dir, there, here) = sides("lost-unconfirmed", 64, 64);
+    let exports = there.server_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    // Its hello and its subscriptions; not its confirmations.
+    wire.limit_up(Some(2));
+    there.serve(exports, dir.place());
+    here.read_over(&wire, dir.place(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    wire.until_held("the reader confirms").await;
+    wire.cut().await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+}
+
+/// Of one publisher, and of nearly as many as a link can have.
+#[tokio::test]
+async fn lost_ends_are_sent_again_without_a_gap() {
+    for count in [1, 120] {
+        let (dir, there, here) = sides("lost-ends", 64, 64);
+        let exports = Arc::new(there.server_for("here", Policy::Block));
+        let mut reader = here.reader();
+        let wire = Wire::new();
+        there.serve(exports.clone(), dir.place());
+        here.read_over(&wire, dir.place(), Policy::Block);
+        let publisher = |epoch| there.numbers.publisher::<Number>("publisher", 100 + epoch);
+        let mut publishers: Vec<_> = (0..count).map(|epoch| publisher(epoch).unwrap()).collect();
+        for publisher in &mut publishers {
+            publisher.try_emit(Number { value: 0 }).unwrap();
+            take(&mut reader, 0..1).await;
+        }
+        reader.done();
+        until("all is confirmed", || exports.progress() == count).await;
+        wire.limit_down(Some(0));
+        drop(publishers);
+        wire.until_held("the ends are on their way").await;
+        wire.cut().await;
+        assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+    }
+}
+
+#[message(topic = "numbers", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Big {
+    pub(crate) values: [u64; 60],
+}
+
+/// Gaps are exact and messages whole, whenever the connection is lost.
+async fn big_ones_with_cuts(name: &str, policy: Policy) {
+    let (dir, mut there, mut here) = sides(name, 16, 16);
+    for side in [&mut there, &mut here] {
+        side.carry::<Big>(16);
+        side.config.max_frame = 256;
+        side.config.buffer = 1 << 13;
+        // It connects again at once, so that each cut loses something.
+        side.config.retry.first = Duration::from_millis(2);
+    }
+    let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
+    let wire = Wire::new();
+    there.serve(there.server_for("here", policy), dir.place());
+    here.read_over(&wire, dir.place(), policy);
+    let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    let cutting = tokio::spawn(async move {
+        for round in 0..40 {
+            tokio::time::sleep(Duration::from_millis(12 + round % 7)).await;
+            wire.limit_down((round % 3 != 0).then_some(round as usize % 4));
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            wire.cut().await;
+        }
+    });
+    // At least 2,000 messages, in small bursts, until the last cut.
+    let writing = tokio::spawn(async move {
+        let mut count = 0;
+        while count < 2_000 || !cutting.is_finished() {
+            publisher.emit(Big { values: [count; 60] }).await.unwrap();
+            count += 1;
+            if count % 8 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        cutting.await.unwrap();
+        count
+    });
+    let (mut next, mut gaps) = (0, 0);
+    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
+        match delivery {
+            Delivery::Msg(big) => {
+                assert_eq!((&big.values, big.sequence()), (&[next; 60], next));
+                next += 1;
+            }
+            Delivery::Gap(gap) => {
+                assert!(gap.exact && gap.count > 0, "{gap:?}");
+                next += gap.count;
+                gaps += gap.count;
+            }
+        }
+    }
+    assert_eq!(next, writing.await.unwrap());
+    assert_eq!(gaps > 0, !policy.is_gating());
+    assert_eq!(fates(&here), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at"), next);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fragmented_messages_survive_lost_connections() {
+    big_ones_with_cuts("lost-big-gating", Policy::Block).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
+    big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
+}

@@ -1,0 +1,215 @@
+//! The settings of links, and the name by which a process is known to its peers.
+
+use std::time::Duration;
+
+use mycelium_core::TooLong;
+use mycelium_core::frame::Limits;
+use mycelium_core::link::{Batching, Config, ConfigError, Confirms, Name};
+use mycelium_executor::Backoff;
+
+use crate::local::{Schema, TraceArea};
+
+/// The name of this process on its links.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The node's name.
+    pub node: Name,
+    /// A random number, new at each start of the process.
+    pub boot: u64,
+}
+
+impl Identity {
+    /// The identity of the node `node`.
+    ///
+    /// # Errors
+    /// If the name has more than 62 bytes.
+    pub fn new(node: &str, boot: u64) -> Result<Identity, TooLong> {
+        Ok(Identity { node: Name::try_from(node)?, boot })
+    }
+}
+
+/// How links batch, wait and retry.
+///
+/// The default limits of connections are 1,024 and 64, or half and an eighth of the descriptors
+/// that the process may have (`RLIMIT_NOFILE`) if that is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// When a batch is sent.
+    pub batching: Batching,
+    /// How long a peer has to send its name.
+    pub handshake: Duration,
+    /// Keep-alive interval: a ping is sent after this long without other bytes.
+    pub keep_alive: Duration,
+    /// Silence limit: the link ends after this long without bytes of the peer.
+    pub silence: Duration,
+    /// The longest delay of a confirmation.
+    pub confirm: Duration,
+    /// The longest frame that the peer may send, in bytes.
+    pub max_frame: u32,
+    /// The size of a link's send buffer, in bytes.
+    pub buffer: usize,
+    /// How far a publisher may be ahead of a reader in another process.
+    pub window: Window,
+    /// The pauses between two attempts to connect.
+    pub retry: Backoff,
+    /// The most readers that a server has at once. Each announced reader has a reserved place, and
+    /// the others share the rest.
+    pub connections: usize,
+    /// The most further connections without a name. When there are more, the oldest is evicted.
+    pub handshakes: usize,
+    /// The most connections of one process without a name, and the most of its readers that were
+    /// not announced.
+    pub per_process: usize,
+    /// Whether the streams of the link go through shared memory.
+    pub memory: MemoryUse,
+}
+
+/// Whether the streams of a link go through shared memory. Those that do not go over its socket.
+///
+/// ```
+/// use mycelium_transports::link::{LinkConfig, MemoryUse};
+///
+/// assert_eq!(LinkConfig::default().memory, MemoryUse::IfPossible);
+/// if cfg!(all(target_os = "linux", target_pointer_width = "64", not(miri))) {
+///     assert_eq!(MemoryUse::obstacle(), None);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryUse {
+    /// They never do.
+    Never,
+    /// They do if both ends can share memory.
+    #[default]
+    IfPossible,
+    /// They do, and a stream that cannot is reported as an error. It stays on the socket.
+    Required,
+}
+
+impl MemoryUse {
+    /// Why no process of this system can share memory; `None` if processes can.
+    #[must_use]
+    pub const fn obstacle() -> Option<&'static str> {
+        if cfg!(miri) {
+            Some("shared memory does not work under Miri")
+        } else if cfg!(not(target_os = "linux")) {
+            Some("shared memory needs Linux, and this program was built for another system")
+        } else if cfg!(not(target_pointer_width = "64")) {
+            Some(
+                "shared memory needs a 64-bit system, and this program was built for a smaller one",
+            )
+        } else {
+            None
+        }
+    }
+}
+
+/// How many messages of one publisher a link keeps until they are confirmed: both limits hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The most bytes of their slots.
+    pub bytes: usize,
+    /// The most messages.
+    pub messages: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { bytes: 1 << 20, messages: 16 << 10 }
+    }
+}
+
+impl Window {
+    /// The capacity of a ring of such messages: a power of two, at least 2.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::link::Window;
+    /// # use mycelium_transports::local::Schema;
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     values: [u64; 7],
+    /// }
+    ///
+    /// // A slot of such a message takes 64 bytes on a 64-bit host.
+    /// let slots = Window::default().slots(&Schema::of::<Tick>());
+    /// assert_eq!(slots, 16_384);
+    /// ```
+    #[must_use]
+    pub fn slots(&self, schema: &Schema) -> usize {
+        let slot = schema.layout(2, TraceArea::Absent).slot_words() * size_of::<usize>();
+        let slots = (self.bytes / slot).min(self.messages).max(2);
+        1 << slots.ilog2()
+    }
+}
+
+impl Default for LinkConfig {
+    fn default() -> LinkConfig {
+        let Limits { max_frame, .. } = Limits::default();
+        // The process needs some descriptors for other purposes.
+        let descriptors = descriptors().unwrap_or(usize::MAX);
+        LinkConfig {
+            batching: Batching::BALANCED,
+            handshake: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(5),
+            silence: Duration::from_secs(15),
+            confirm: Duration::from_millis(10),
+            max_frame,
+            buffer: 32 << 10,
+            window: Window::default(),
+            retry: Backoff { first: Duration::from_millis(10), longest: Duration::from_secs(1) },
+            connections: (descriptors / 2).clamp(1, 1024),
+            handshakes: (descriptors / 8).clamp(1, 64),
+            per_process: (descriptors / 8).clamp(1, 64),
+            memory: MemoryUse::default(),
+        }
+    }
+}
+
+/// How many descriptors the process may have, if the system has a limit.
+fn descriptors() -> Option<usize> {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        limit.current.and_then(|limit| usize::try_from(limit).ok())
+    }
+    #[cfg(any(not(target_os = "linux"), miri))]
+    None
+}
+
+impl LinkConfig {
+    /// Sends each message by itself, at once.
+    #[must_use]
+    pub fn low_latency() -> LinkConfig {
+        LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
+    }
+
+    /// Writes large batches, from a buffer that holds two of them.
+    #[must_use]
+    pub fn high_throughput() -> LinkConfig {
+        let batching = Batching::HIGH_THROUGHPUT;
+        LinkConfig { batching, buffer: 2 * batching.bytes, ..LinkConfig::default() }
+    }
+
+    /// Checks that a link can have these settings.
+    ///
+    /// # Errors
+    /// The first setting outside of its limits.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.link(&Identity { node: Name::default(), boot: 0 }).check()
+    }
+
+    pub(crate) fn link(&self, identity: &Identity) -> Config {
+        // A message in a ring would be lost with this process, so its arrival confirms nothing.
+        let confirms = Confirms::ByCaller;
+        Config {
+            limits: Limits { max_frame: self.max_frame },
+            batching: self.batching,
+            handshake: self.handshake,
+            keep_alive: self.keep_alive,
+            silence: self.silence,
+            confirm: self.confirm,
+            confirms,
+            ..Config::new(identity.node, identity.boot)
+        }
+    }
+}

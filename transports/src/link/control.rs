@@ -1,0 +1,257 @@
+//! How the owner of a process's links controls them, and how far they are.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::Context;
+
+use event_listener::{Event, EventListener};
+
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering, lock};
+
+/// Shared by all links of a process: what they have to do, and what they still wait for.
+#[derive(Debug, Default)]
+pub struct Control {
+    phase: AtomicU8,
+    shutdown: AtomicBool,
+    /// All services had ended before a shutdown was requested.
+    has_completed: AtomicBool,
+    /// The last readers of this process are about to leave.
+    leaves: AtomicBool,
+    /// Announced topics that have not met their other side.
+    unready: AtomicUsize,
+    /// Live [`BusyGuard`]s.
+    busy: AtomicUsize,
+    /// Peers that will not run again, by name.
+    ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
+    changed: Event,
+    /// The processes to which names of nodes are bound.
+    processes: Mutex<BTreeMap<String, u32>>,
+    /// How often `processes` has changed.
+    bindings: AtomicUsize,
+}
+
+/// How a peer ended that will not run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerEnd {
+    Completed,
+    Gone,
+}
+
+/// The phase of a process's links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum LinkPhase {
+    Run,
+    /// Readers leave; messages that publishers have sent are delivered.
+    Drain,
+    /// All links end, with messages undelivered or not.
+    Stop,
+}
+
+impl Control {
+    /// The node shuts down: publishers that end from now on may come back.
+    pub fn shut_down(&self) {
+        self.shutdown.store(true, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// The last readers are about to leave: [`drain`](Control::drain) follows. From now on,
+    /// messages that they were not done with stay unconfirmed, although no reader is left.
+    pub fn leave(&self) {
+        self.leaves.store(true, Ordering::Release);
+    }
+
+    /// Readers leave, and messages are delivered to the end: no publisher sends any more.
+    pub fn drain(&self) {
+        if !self.is_shutdown() {
+            self.has_completed.store(true, Ordering::Release);
+        }
+        self.enter(LinkPhase::Drain);
+    }
+
+    /// Ends all links, with messages in flight or not.
+    pub fn stop(&self) {
+        self.enter(LinkPhase::Stop);
+    }
+
+    /// The node `peer` has completed: its process has exited with success and will not run again.
+    ///
+    /// A client that is connected to it reads to the end of the connection. A client that is not
+    /// connected ends: subscriptions get a gap that is not exact for each stream that was open, and
+    /// then the end. A server keeps no messages for the peer. Topics that were announced for it, or
+    /// were to be read from it, count as found.
+    ///
+    /// ```
+    /// # use mycelium_transports::link::Control;
+    /// let control = Control::default();
+    /// control.completed("feed");
+    /// ```
+    pub fn completed(&self, peer: &str) {
+        self.peer_ended(peer, PeerEnd::Completed);
+    }
+
+    /// The node `peer` is gone: it has failed and will not run again.
+    ///
+    /// As [`completed`](Control::completed), except that a server keeps its messages for the peer:
+    /// they are undelivered, and are counted when links are [stopped](Control::stop).
+    pub fn gone(&self, peer: &str) {
+        self.peer_ended(peer, PeerEnd::Gone);
+    }
+
+    /// Binds the name of a node to a process: from now on no other process may have it, and the
+    /// link of another one that is connected with this name ends. A later binding replaces this
+    /// one.
+    ///
+    /// ```
+    /// use mycelium_transports::link::Control;
+    ///
+    /// let (control, keeper) = (Control::default(), 4711);
+    /// control.bind("keeper", keeper);
+    /// // The next process of the node.
+    /// control.bind("keeper", keeper + 1);
+    /// ```
+    pub fn bind(&self, node: &str, process: u32) {
+        lock(&self.processes).insert(node.to_owned(), process);
+        self.bindings.fetch_add(1, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Ready once all links are to end, by [`stop`](Control::stop).
+    pub async fn stopped(&self) {
+        self.until(|| self.phase() == LinkPhase::Stop).await;
+    }
+
+    /// The process to which a name is bound.
+    pub(crate) fn bound(&self, node: &str) -> Option<u32> {
+        lock(&self.processes).get(node).copied()
+    }
+
+    /// How often bindings have changed.
+    pub(crate) fn bindings(&self) -> usize {
+        self.bindings.load(Ordering::Acquire)
+    }
+
+    /// Ready once every announced topic has met its other side, which is true, or once links are to
+    /// end.
+    pub async fn ready(&self) -> bool {
+        let ready = || self.unready.load(Ordering::Acquire) == 0;
+        self.until(|| ready() || self.phase() > LinkPhase::Run || self.is_shutdown()).await;
+        ready()
+    }
+
+    /// Ready once all links have ended, after [`drain`](Control::drain) or [`stop`](Control::stop).
+    pub async fn ended(&self) {
+        self.until(|| self.busy.load(Ordering::Acquire) == 0).await;
+    }
+
+    /// Whether the shutdown was requested before all services had ended: publishers that end may
+    /// come back.
+    pub(crate) fn may_come_back(&self) -> bool {
+        self.is_shutdown() && !self.has_completed.load(Ordering::Acquire)
+    }
+
+    /// Whether readers that leave do so because this process ends.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > LinkPhase::Run
+    }
+
+    pub(crate) fn is_shutdown(&self) -> bool {
+        self.shutdown.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn phase(&self) -> LinkPhase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => LinkPhase::Run,
+            1 => LinkPhase::Drain,
+            _ => LinkPhase::Stop,
+        }
+    }
+
+    /// The phase. Wakes the task when it changes.
+    pub(crate) fn watch(
+        &self,
+        context: &mut Context<'_>,
+        listener: &mut Option<EventListener>,
+    ) -> LinkPhase {
+        loop {
+            let listening = listener.get_or_insert_with(|| self.changed.listen());
+            let phase = self.phase();
+            if phase == LinkPhase::Stop || Pin::new(listening).poll(context).is_pending() {
+                return phase;
+            }
+            *listener = None;
+        }
+    }
+
+    /// Ready once a client no longer has to wait for `peer`.
+    pub(crate) async fn until_unneeded(&self, peer: &str) {
+        self.until(|| self.phase() > LinkPhase::Run || self.peer_end(peer).is_some()).await;
+    }
+
+    /// Ready once the phase is not `phase`, or more than `count` peers have ended.
+    pub(crate) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
+        self.until(|| self.phase() != phase || lock(&self.ended_peers).len() > count).await;
+    }
+
+    /// How the peer ended, if it will not run again.
+    pub(crate) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
+        lock(&self.ended_peers).get(peer).copied()
+    }
+
+    /// All peers that will not run again.
+    pub(crate) fn ended_peer_names(&self) -> Vec<String> {
+        lock(&self.ended_peers).keys().cloned().collect()
+    }
+
+    /// The first report holds: a peer that has completed does not fail afterwards.
+    fn peer_ended(&self, peer: &str, end: PeerEnd) {
+        lock(&self.ended_peers).entry(peer.to_owned()).or_insert(end);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// `count` more topics have to meet their other side before this process is ready.
+    pub(crate) fn expect(&self, count: usize) {
+        self.unready.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// One of these topics has met its other side, or will not.
+    pub(crate) fn found(&self) {
+        self.unready.fetch_sub(1, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    fn enter(&self, phase: LinkPhase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Check, listen, check.
+    async fn until(&self, holds: impl Fn() -> bool) {
+        while !holds() {
+            let changed = self.changed.listen();
+            if holds() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Work that links still have to do: while it lives, they have not [ended](Control::ended).
+#[derive(Debug)]
+pub(crate) struct BusyGuard(Arc<Control>);
+
+impl BusyGuard {
+    pub(crate) fn new(control: &Arc<Control>) -> BusyGuard {
+        control.busy.fetch_add(1, Ordering::Relaxed);
+        BusyGuard(control.clone())
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Release);
+        self.0.changed.notify(usize::MAX);
+    }
+}

@@ -1,0 +1,182 @@
+//! Accepts the connections of a server, and serves each one in a task of its own.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use futures_io::AsyncWrite;
+use futures_util::future::{Either, select};
+use mycelium_core::link::{CloseReason, LinkError};
+use mycelium_executor::{Listener, Peer, SendFuture, Stream, yield_now};
+
+use super::admission::AdmissionTicket;
+use super::exports::Exports;
+use super::session::ExportSession;
+use crate::endpoint::{Gate, Secured, SpareDescriptor, is_shortage};
+use crate::link::control::BusyGuard;
+use crate::link::notice::Notice;
+use crate::stream::{DriveError, Driver, NodeLink};
+
+/// A connection that was secured at the last moment has this long to send its name.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+impl Exports {
+    /// Accepts connections until links are to stop, from the peers that the gate admits.
+    pub async fn run(self: Arc<Self>, mut listener: Listener, gate: impl Gate) {
+        let stopped = self.control.stopped();
+        let accepting = async {
+            let mut spare = SpareDescriptor::new();
+            loop {
+                self.admission.until_leaving(self.admission.most_leaving()).await;
+                match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        // The last descriptor may have gone to this connection.
+                        if !spare.restore() && self.make_room().await {
+                            _ = spare.restore();
+                        }
+                        match gate.check(&peer) {
+                            Ok(()) => self.serve(gate.secure(stream), &peer),
+                            Err(reason) => {
+                                self.turn_away(stream);
+                                self.reject("", &peer, CloseReason::NotAllowed, &reason);
+                            }
+                        }
+                    }
+                    // The system says so even if nobody connects. The next call has the spare one.
+                    Err(error) if is_shortage(&error) && spare.give() => {}
+                    Err(error) => self.accept_failed(&error).await,
+                }
+                // The tasks of connections may be in this executor: let them read the names of
+                // peers.
+                yield_now().await;
+            }
+        };
+        select(pin!(accepting), pin!(stopped)).await;
+    }
+
+    /// Sends a close frame to a peer that may not connect, if its socket has room for that, and
+    /// nothing else.
+    #[inline(never)] // A link takes much of the stack.
+    fn turn_away(&self, mut stream: Stream) {
+        let (now, mut buffer) = (self.executor.now(), vec![0; NodeLink::MIN_BUFFER]);
+        let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else { return };
+        link.open(now);
+        // The hello, which has the name of this node, is left out.
+        let hello = link.poll_transmit(now).map_or(0, <[u8]>::len);
+        link.transmitted(now, hello);
+        link.close(now, CloseReason::NotAllowed);
+        if let Some(close) = link.poll_transmit(now) {
+            // A peer that has left needs no reason.
+            let mut context = Context::from_waker(Waker::noop());
+            _ = Pin::new(&mut stream).poll_write(&mut context, close);
+        }
+    }
+
+    /// Evicts a connection. False if all are of announced readers.
+    async fn make_room(&self) -> bool {
+        let made = self.admission.make_room();
+        if made {
+            self.admission.until_leaving(0).await;
+        }
+        made
+    }
+
+    /// The system did not accept a connection: makes room if it is short of it, or waits.
+    async fn accept_failed(&self, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            return;
+        }
+        if is_shortage(error) && self.make_room().await {
+            return;
+        }
+        (self.observer)(Notice::AcceptFailed { error });
+        // The end of another connection may help.
+        let departure = self.admission.departure();
+        let wake = self.executor.now().saturating_add(self.config.retry.longest);
+        select(self.executor.sleep_until(wake), pin!(departure)).await;
+    }
+
+    fn serve(self: &Arc<Self>, secured: SendFuture<io::Result<Secured>>, peer: &Peer) {
+        let (ticket, busy) = (self.admission.enter(peer), BusyGuard::new(&self.control));
+        let connection = Connection { exports: self.clone(), ticket, _busy: busy };
+        // An executor that has ended drops the task, and the connection with it.
+        _ = self.executor.spawn(Box::pin(connection.run(secured)));
+    }
+}
+
+/// One connection. It has its ticket until it is dropped.
+struct Connection {
+    exports: Arc<Exports>,
+    ticket: Arc<AdmissionTicket>,
+    _busy: BusyGuard,
+}
+
+impl Connection {
+    /// Serves the peer until the connection ends.
+    async fn run(self, secured: SendFuture<io::Result<Secured>>) {
+        let exports = &self.exports;
+        let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
+        if self.ticket.is_evicted() {
+            // Already before its task ran: no link is needed.
+            return (exports.observer)(Notice::Disconnected { peer: "", error: &evicted() });
+        }
+        let begin = exports.executor.now();
+        let stream = match select(pin!(self.secured(secured)), pin!(self.ticket.evicted())).await {
+            Either::Left((Some(stream), _)) => stream,
+            Either::Left((None, _)) => return,
+            Either::Right(_) => {
+                return (exports.observer)(Notice::Disconnected { peer: "", error: &evicted() });
+            }
+        };
+        let mut session = ExportSession::new(exports.clone(), self.ticket.clone());
+        let mut buffer = vec![0; exports.buffer()];
+        let mut config = exports.link_config();
+        // The time for the handshake is that of both.
+        let spent = exports.executor.now().saturating_sub(begin);
+        config.handshake = config.handshake.saturating_sub(spent).max(SHORTEST);
+        let error = match NodeLink::new(config, &mut buffer) {
+            Ok(mut link) => {
+                let mut driver = Driver::new(&mut link, stream, exports.executor.clone());
+                // The link is polled first: it sends the reason to the peer, if that can be
+                // written at once.
+                match select(pin!(driver.run(&mut session)), pin!(self.ticket.evicted())).await {
+                    Either::Left((error, _)) => error,
+                    Either::Right(_) => evicted(),
+                }
+            }
+            Err(error) => DriveError::Config(error),
+        };
+        session.ended(&error);
+        (exports.observer)(Notice::Disconnected { peer: session.node(), error: &error });
+    }
+}
+
+impl Connection {
+    /// The connection once it is secured; `None` if it cannot be.
+    async fn secured(&self, secured: SendFuture<io::Result<Secured>>) -> Option<Stream> {
+        let (exports, limit) = (&self.exports, self.exports.config.handshake);
+        let late = exports.executor.sleep_until(exports.executor.now().saturating_add(limit));
+        let secured = match select(secured, late).await {
+            Either::Left((secured, _)) => secured.map_err(|error| error.to_string()),
+            Either::Right(_) => Err(format!("it did not prove its name within {limit:?}")),
+        };
+        match secured {
+            Ok(Secured { stream, proof }) => {
+                self.ticket.prove(proof);
+                Some(stream)
+            }
+            Err(reason) => {
+                exports.reject("", &self.ticket.peer, CloseReason::NotAllowed, &reason);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.exports.admission.leave(&self.ticket);
+    }
+}

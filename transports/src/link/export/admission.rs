@@ -1,0 +1,232 @@
+//! Admission control: which peers have a connection to a server, and which connection is evicted
+//! when a new one finds no place.
+//!
+//! A connection is *pending* until it has sent a name. A connection with the name of an announced
+//! reader has a reserved place. All others, pending or named, share the rest, and never exclude an
+//! announced reader:
+//!
+//! | peer | limit | when the limit is reached |
+//! | --- | --- | --- |
+//! | an announced reader | one for each name | never: its place is reserved |
+//! | another name | `connections` less the announced, `per_process` of one process | it is rejected |
+//! | pending | `handshakes`, `per_process` of one process | the oldest of the process, or the address, that has most of them is evicted |
+//!
+//! When the system has no descriptor or memory for another connection, the oldest pending one is
+//! evicted, or else the oldest with a name that was not announced. A spare descriptor is for the
+//! new one, so none is evicted before a peer connects. An evicted connection holds its descriptor
+//! until its task has ended, so the server accepts no connections while many are leaving.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use event_listener::Event;
+use mycelium_executor::Peer;
+
+use crate::counters::{Line, LinkValue};
+use crate::endpoint::{NameProof, oldest_of_most, process};
+use crate::link::config::LinkConfig;
+use crate::sync::{AtomicBool, Ordering, lock};
+
+pub(crate) struct Admission {
+    connections: usize,
+    handshakes: usize,
+    per_process: usize,
+    state: Mutex<State>,
+    /// Notified when a connection has ended.
+    departed: Event,
+}
+
+struct State {
+    /// The oldest first.
+    pending: VecDeque<Arc<AdmissionTicket>>,
+    /// Those with a name that was not announced, the oldest first.
+    unannounced: VecDeque<Arc<AdmissionTicket>>,
+    /// How many were evicted and have not ended.
+    leaving: usize,
+    line: Line<LinkValue>,
+}
+
+/// What admission control knows of one connection.
+#[derive(Debug)]
+pub(crate) struct AdmissionTicket {
+    pub(crate) peer: Peer,
+    /// The proof of its name; empty if there is none.
+    proof: OnceLock<Arc<dyn NameProof>>,
+    evicted: AtomicBool,
+    leave: Event,
+}
+
+impl AdmissionTicket {
+    /// The connection is secured.
+    pub(crate) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
+        if let Some(proof) = proof {
+            // A connection is secured once.
+            _ = self.proof.set(proof);
+        }
+    }
+
+    /// The proof of the peer's name, if there is one.
+    pub(crate) fn proof(&self) -> Option<&dyn NameProof> {
+        self.proof.get().map(|proof| &**proof)
+    }
+
+    /// Whether the peer only states its name: over TCP without a certificate. The system knows the
+    /// user of a peer on this machine, and perhaps its process.
+    pub(crate) fn is_unproven(&self) -> bool {
+        matches!(self.peer, Peer::Tcp(_)) && self.proof().is_none()
+    }
+
+    /// Whether the connection was evicted.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Acquire)
+    }
+
+    /// Ready once the connection is evicted.
+    pub(crate) async fn evicted(&self) {
+        while !self.is_evicted() {
+            let leave = self.leave.listen();
+            if self.is_evicted() {
+                return;
+            }
+            leave.await;
+        }
+    }
+
+    fn process(&self) -> Option<u32> {
+        process(&self.peer)
+    }
+
+    /// Whether both are connections of one process, as far as the system reports it.
+    fn is_of_process(&self, other: &AdmissionTicket) -> bool {
+        self.process().is_some_and(|process| other.process() == Some(process))
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
+        let (pending, unannounced) = (VecDeque::new(), VecDeque::new());
+        Admission {
+            connections: config.connections,
+            handshakes: config.handshakes.max(1),
+            per_process: config.per_process.max(1),
+            state: Mutex::new(State { pending, unannounced, leaving: 0, line }),
+            departed: Event::new(),
+        }
+    }
+
+    /// A new connection without a name. Older ones are evicted if there are too many.
+    pub(crate) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
+        let (peer, proof, evicted) = (peer.clone(), OnceLock::new(), AtomicBool::new(false));
+        let ticket = Arc::new(AdmissionTicket { peer, proof, evicted, leave: Event::new() });
+        let mut state = lock(&self.state);
+        let mut own = state.pending.iter().filter(|pending| pending.is_of_process(&ticket));
+        if let Some(oldest) = own.next().cloned()
+            && 2 + own.count() > self.per_process
+        {
+            state.evict(&oldest);
+        }
+        state.pending.push_back(ticket.clone());
+        // The new one is the youngest, so an older one is evicted.
+        if state.pending.len() > self.handshakes
+            && let Some(oldest) = state.dispensable()
+        {
+            state.evict(&oldest);
+        }
+        ticket
+    }
+
+    /// A connection has sent its name. False if no place is free: it stays pending until it is
+    /// closed.
+    pub(crate) fn name(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        is_announced: bool,
+        announced: usize,
+    ) -> bool {
+        let mut state = lock(&self.state);
+        if ticket.is_evicted() {
+            return false;
+        }
+        if !is_announced {
+            let room = self.connections.saturating_sub(announced);
+            let own = state.unannounced.iter().filter(|other| other.is_of_process(ticket));
+            if state.unannounced.len() >= room || own.count() >= self.per_process {
+                return false;
+            }
+            state.unannounced.push_back(ticket.clone());
+        }
+        state.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
+        true
+    }
+
+    /// A connection has ended, and its descriptor is free.
+    pub(crate) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
+        let mut state = lock(&self.state);
+        if ticket.is_evicted() {
+            state.leaving -= 1;
+        } else {
+            state.remove(ticket);
+        }
+        drop(state);
+        self.departed.notify(usize::MAX);
+    }
+
+    /// The system has no descriptor or memory for another connection: evicts one. False if all are
+    /// announced readers.
+    pub(crate) fn make_room(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.leaving == 0 {
+            let found = state.dispensable().or_else(|| state.unannounced.front().cloned());
+            let Some(found) = found else { return false };
+            state.evict(&found);
+        }
+        true
+    }
+
+    /// Ready once at most `most` evicted connections have not ended.
+    pub(crate) async fn until_leaving(&self, most: usize) {
+        while lock(&self.state).leaving > most {
+            let departed = self.departed.listen();
+            if lock(&self.state).leaving > most {
+                departed.await;
+            }
+        }
+    }
+
+    /// Ready once any connection has ended after this call.
+    pub(crate) fn departure(&self) -> impl Future<Output = ()> {
+        self.departed.listen()
+    }
+
+    /// How many evicted connections may be left when another one is accepted.
+    pub(crate) fn most_leaving(&self) -> usize {
+        self.handshakes
+    }
+
+    pub(crate) fn count(&self, value: LinkValue) {
+        lock(&self.state).line.add(value, 1);
+    }
+}
+
+impl State {
+    /// The oldest pending connection of the source that has most of them.
+    fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
+        oldest_of_most(self.pending.iter(), |ticket| &ticket.peer).cloned()
+    }
+
+    fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.remove(ticket);
+        self.leaving += 1;
+        self.line.add(LinkValue::Evicted, 1);
+        ticket.evicted.store(true, Ordering::Release);
+        ticket.leave.notify(usize::MAX);
+    }
+
+    fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
+        self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,561 @@
+//! What this process serves to others: its exported topics, and what it knows of each reader.
+//!
+//! [`Exports`] outlives connections. `accept` accepts them, and a session (`server_session`)
+//! serves each one: it asks here whether a reader may have its name and a topic, and leaves here
+//! what the reader has not confirmed when the connection ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use mycelium_core::link::{CloseReason, Config, ConfigError};
+use mycelium_executor::{Executor, Peer};
+
+use super::admission::{Admission, AdmissionTicket};
+use super::names::NameBindings;
+use super::outgoing_memory::OutgoingMemory;
+use super::past_readers::PastReaders;
+use super::redelivery::Redelivery;
+use super::served_topic::TopicTap;
+use crate::counters::{LinkValue, Region, plain};
+use crate::link::catalogue::CatalogueEntry;
+use crate::link::config::{Identity, LinkConfig, MemoryUse};
+use crate::link::control::{BusyGuard, Control, LinkPhase, PeerEnd};
+use crate::link::notice::{Notice, Observer};
+use crate::link::topics::ExportedTopic;
+use crate::local::{Policy, Topic, TopicError};
+use crate::memory::ControlThread;
+use crate::stream::NodeLink;
+use crate::sync::{AtomicU64, Ordering, lock};
+
+/// Serves topics. See the [module](super).
+pub struct Exports {
+    pub(crate) identity: Identity,
+    pub(crate) config: LinkConfig,
+    pub(crate) executor: Arc<dyn Executor>,
+    exported: BTreeMap<String, ExportedTopic>,
+    /// The settings of links with some readers.
+    links: BTreeMap<String, LinkConfig>,
+    /// How to handle messages that a process of a reader had when it died, by topic.
+    redelivery: BTreeMap<String, Redelivery>,
+    /// Topics whose messages nobody needs once this process shuts down.
+    transient: BTreeSet<String>,
+    /// Topics whose streams never move to memory.
+    on_socket: BTreeSet<String>,
+    /// The readers of each topic that may read it over plain TCP, although it has a list.
+    believed: BTreeMap<String, BTreeSet<String>>,
+    /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
+    undelivered: Mutex<Vec<(String, String, usize)>>,
+    /// How many messages readers have confirmed.
+    confirmed: AtomicU64,
+    readers: Mutex<BTreeMap<String, RemoteReader>>,
+    /// Those that were not announced, and have left.
+    past_readers: Mutex<PastReaders>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) counters: Arc<Region>,
+    pub(crate) observer: Observer,
+    names: NameBindings,
+    pub(crate) admission: Admission,
+    /// Passes memory to readers; `None` if all messages go over links.
+    memory: Option<Arc<ControlThread>>,
+}
+
+/// A reader in another process, connected or not.
+#[derive(Default)]
+struct RemoteReader {
+    /// The topics for which it was announced, with its policy. The server waits for a reader that
+    /// has any.
+    announced: BTreeMap<String, Policy>,
+    connected: bool,
+    boot: Option<u64>,
+    /// An earlier process of it may have read from here.
+    is_later: bool,
+    /// Its last connection was closed because its process ends.
+    has_left: bool,
+    /// It has broken the protocol in shared memory, and its messages were dropped.
+    is_let_go: bool,
+    /// What it has not confirmed, while it is not connected.
+    parked: Vec<TopicTap>,
+    /// Topics for which it was announced and to which it has not subscribed yet.
+    awaited: Vec<String>,
+    /// Topics whose end was sent to it. It may not have received that.
+    ended: BTreeSet<String>,
+}
+
+impl RemoteReader {
+    fn is_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
+}
+
+/// How the owner sets a server up, and what it reads of it.
+impl Exports {
+    /// A server that accepts no connections yet.
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        config: LinkConfig,
+        executor: Arc<dyn Executor>,
+        control: Arc<Control>,
+        counters: Arc<Region>,
+        observer: Observer,
+    ) -> Exports {
+        let label = format!("link={} role=server", plain(&identity.node));
+        let admission = Admission::new(&config, counters.line(&label));
+        Exports {
+            identity,
+            config,
+            executor,
+            exported: BTreeMap::new(),
+            links: BTreeMap::new(),
+            redelivery: BTreeMap::new(),
+            transient: BTreeSet::new(),
+            on_socket: BTreeSet::new(),
+            believed: BTreeMap::new(),
+            undelivered: Mutex::default(),
+            confirmed: AtomicU64::new(0),
+            readers: Mutex::default(),
+            past_readers: Mutex::default(),
+            control,
+            counters,
+            observer,
+            names: NameBindings::default(),
+            admission,
+            memory: None,
+        }
+    }
+
+    /// Exports a topic, before the server is [run](Exports::run).
+    pub fn add(&mut self, topic: ExportedTopic) {
+        self.exported.insert(topic.topic.name().to_owned(), topic);
+    }
+
+    /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. They
+    /// hold once the peer has sent its name, and the server's own settings until then.
+    ///
+    /// # Errors
+    /// If no link can have these settings.
+    pub fn link(&mut self, peer: &str, config: LinkConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        self.links.insert(peer.to_owned(), config);
+        Ok(())
+    }
+
+    /// Lets readers on this machine read topics in memory, if their rings lie in
+    /// [`RingMemory::Shared`](crate::local::RingMemory::Shared). `control` listens where the
+    /// [`MemoryAccess`](crate::link::MemoryAccess) of the readers says.
+    pub fn share_memory(&mut self, control: Arc<ControlThread>) {
+        self.memory = Some(control);
+    }
+
+    /// Sets how to handle messages of a topic that a process of a reader had when it died.
+    pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
+        self.redelivery.insert(topic.to_owned(), redelivery);
+    }
+
+    /// At a shutdown, links do not wait until readers have confirmed the messages of a topic, and
+    /// those that are left do not count as undelivered.
+    pub fn set_transient(&mut self, topic: &str) {
+        self.transient.insert(topic.to_owned());
+    }
+
+    /// The messages of a topic stay on the sockets of its links, also where these share memory.
+    pub fn keep_on_socket(&mut self, topic: &str) {
+        self.on_socket.insert(topic.to_owned());
+    }
+
+    pub(crate) fn is_on_socket(&self, topic: &str) -> bool {
+        self.on_socket.contains(topic)
+    }
+
+    /// A peer over plain TCP that states this name may read a topic whose `readers` name it.
+    /// Without this call such a topic is not sent over plain TCP, which proves no name.
+    pub fn believe(&mut self, reader: &str, topic: &str) {
+        self.believed.entry(topic.to_owned()).or_default().insert(reader.to_owned());
+    }
+
+    /// Binds the name of a node to a user: processes of other users may not have it.
+    pub fn bind_user(&mut self, node: &str, user: u32) {
+        self.names.bind(node, user);
+    }
+
+    /// A node runs on this machine and connects by a Unix socket: a peer over TCP cannot have its
+    /// name.
+    pub fn bind_near(&mut self, node: &str) {
+        self.names.bind_near(node);
+    }
+
+    /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for
+    /// it, or are counted as missed, as `policy` says.
+    ///
+    /// # Errors
+    /// If the topic has too many gating readers.
+    pub fn announce(
+        &mut self,
+        reader: &str,
+        topic: &Arc<Topic>,
+        policy: Policy,
+    ) -> Result<(), TopicError> {
+        // All observing policies are the same on a link.
+        let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
+        let mut tap = TopicTap::new(topic, reader, policy)?;
+        tap.is_new = false;
+        tap.parked = Some(BusyGuard::new(&self.control));
+        self.control.expect(1);
+        let mut readers = lock(&self.readers);
+        let reader = readers.entry(reader.to_owned()).or_default();
+        reader.announced.insert(topic.name().to_owned(), policy);
+        reader.awaited.push(topic.name().to_owned());
+        reader.parked.push(tap);
+        Ok(())
+    }
+
+    /// Releases messages that are kept for readers that are not connected: when a reader will not
+    /// run again, and at the latest when links have to stop. Run this beside
+    /// [`run`](Exports::run).
+    pub async fn wait_for_readers(self: Arc<Self>) {
+        loop {
+            let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
+            ended.iter().for_each(|node| self.release_ended(node));
+            match phase {
+                LinkPhase::Run => {}
+                LinkPhase::Drain => self.release_idle(),
+                LinkPhase::Stop => break,
+            }
+            self.control.until_beyond(phase, ended.len()).await;
+        }
+        let mut readers = lock(&self.readers);
+        for (node, reader) in &mut *readers {
+            self.count_undelivered(node, std::mem::take(&mut reader.parked));
+        }
+    }
+
+    /// The announced readers that have not confirmed all of their messages.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<String> {
+        let readers = lock(&self.readers);
+        let unfinished = |reader: &RemoteReader| reader.connected || !reader.parked.is_empty();
+        let unfinished =
+            readers.iter().filter(|(_, reader)| reader.is_announced() && unfinished(reader));
+        unfinished.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Messages that were not confirmed when links were [stopped](Control::stop): reader, topic and
+    /// number of messages. The list is complete once links have [ended](Control::ended).
+    #[must_use]
+    pub fn undelivered(&self) -> Vec<(String, String, usize)> {
+        lock(&self.undelivered).clone()
+    }
+
+    /// Whether a reader has broken the protocol in shared memory: nothing was kept for it from then
+    /// on, so its messages are undelivered, however long the links had.
+    #[must_use]
+    pub fn has_let_go(&self, reader: &str) -> bool {
+        lock(&self.readers).get(reader).is_some_and(|reader| reader.is_let_go)
+    }
+
+    /// How many messages readers have confirmed.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// A reader will not run again. If it has completed, it needs nothing that is kept for it.
+    fn release_ended(&self, node: &str) {
+        self.expect_no_more(node);
+        let mut readers = lock(&self.readers);
+        let Some(reader) = readers.get_mut(node) else { return };
+        // While it is connected, its session has what is kept.
+        if self.control.peer_end(node) == Some(PeerEnd::Completed) {
+            reader.parked.clear();
+        }
+    }
+
+    /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
+    /// wait for it.
+    pub(crate) fn let_go(&self, node: &str, tap: Vec<TopicTap>) {
+        self.expect_no_more(node);
+        if let Some(reader) = lock(&self.readers).get_mut(node) {
+            reader.is_let_go = true;
+        }
+        self.count_undelivered(node, tap);
+    }
+
+    /// Counts these messages as undelivered.
+    fn count_undelivered(&self, node: &str, mut parked: Vec<TopicTap>) {
+        // An observer gets gaps for messages that it misses: they are not undelivered.
+        let kept = parked.iter_mut().filter(|tap| self.is_kept(tap));
+        let left = kept.map(|tap| (tap.topic().to_owned(), tap.reader.held()));
+        let mut undelivered = lock(&self.undelivered);
+        for (topic, count) in left.filter(|(_, count)| *count > 0) {
+            let mut known = undelivered.iter_mut();
+            match known.find(|known| (&*known.0, &*known.1) == (node, &*topic)) {
+                Some(known) => known.2 += count,
+                None => undelivered.push((node.to_owned(), topic, count)),
+            }
+        }
+    }
+
+    /// Drops what is parked and need not be, once no publisher sends any more.
+    fn release_idle(&self) {
+        for (node, reader) in &mut *lock(&self.readers) {
+            let is_expected = self.is_expected(node, reader);
+            reader.parked.retain_mut(|tap| self.keeps(tap, is_expected));
+        }
+    }
+
+    /// Whether a reader will probably connect (again): it has connected before, or the launcher
+    /// runs it or will run it, and it has not left since.
+    fn is_expected(&self, node: &str, reader: &RemoteReader) -> bool {
+        let is_known = reader.boot.is_some() || self.control.bound(node).is_some();
+        is_known && !reader.has_left && self.control.peer_end(node).is_none()
+    }
+}
+
+/// For sessions.
+impl Exports {
+    /// Whether a topic names a peer as one of its readers, and the name is proven or believed.
+    pub(crate) fn grants(
+        &self,
+        exported: &ExportedTopic,
+        peer: &str,
+        ticket: &AdmissionTicket,
+    ) -> bool {
+        let is_believed = || {
+            let believed = self.believed.get(exported.topic.name());
+            believed.is_some_and(|readers| readers.contains(peer))
+        };
+        exported.names(peer) && (!ticket.is_unproven() || is_believed())
+    }
+
+    /// Whether a peer may read a topic.
+    pub(crate) fn admits(
+        &self,
+        exported: &ExportedTopic,
+        peer: &str,
+        ticket: &AdmissionTicket,
+    ) -> bool {
+        exported.readers.is_none() || self.grants(exported, peer, ticket)
+    }
+
+    /// The topics that a peer may read.
+    pub(crate) fn catalogue(&self, peer: &str, ticket: &AdmissionTicket) -> Vec<CatalogueEntry> {
+        let exported = self.exported.values();
+        let admitted = exported.filter(|exported| self.admits(exported, peer, ticket));
+        admitted.map(|exported| CatalogueEntry::of(&exported.topic)).collect()
+    }
+
+    pub(crate) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
+        self.exported.get(topic)
+    }
+
+    /// The settings of the link with a reader.
+    pub(crate) fn link_with(&self, node: &str) -> &LinkConfig {
+        self.links.get(node).unwrap_or(&self.config)
+    }
+
+    /// The memory beside a connection of this reader.
+    pub(crate) fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
+        let control = self.memory.as_ref()?;
+        match peer {
+            Peer::Unix(credentials) if self.link_with(node).memory != MemoryUse::Never => {
+                Some(OutgoingMemory::new(control, credentials.process, &self.executor))
+            }
+            _ => None,
+        }
+    }
+
+    /// The settings of a link, before its reader is known.
+    pub(crate) fn link_config(&self) -> Config {
+        Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
+    }
+
+    /// The bytes of a link's buffer. A new peer is unknown, so this is enough for every reader.
+    pub(crate) fn buffer(&self) -> usize {
+        let links = self.links.values().chain([&self.config]);
+        let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
+        buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
+    }
+
+    /// How to handle messages of a topic that a process of a reader had when it died.
+    pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
+        self.redelivery.get(topic).copied().unwrap_or_default()
+    }
+
+    /// Checks that a peer may have a name.
+    ///
+    /// # Errors
+    /// With the text of the reason.
+    pub(crate) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
+        let own = &self.identity.node;
+        let checked = self.names.check(own, &self.control, node, ticket);
+        checked.map_err(|error| error.to_string())
+    }
+
+    /// Admits a peer that has sent its name. Returns the messages that were kept for it.
+    pub(crate) fn admit(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        node: &str,
+        boot: u64,
+    ) -> Result<Vec<TopicTap>, CloseReason> {
+        let rejected = |cause, reason: &str| {
+            self.reject(node, &ticket.peer, cause, reason);
+            Err(cause)
+        };
+        if let Err(reason) = self.check_name(ticket, node) {
+            return rejected(CloseReason::NotAllowed, &reason);
+        }
+        let mut readers = lock(&self.readers);
+        if readers.get(node).is_some_and(|reader| reader.connected) {
+            drop(readers);
+            // Its earlier connection is about to end, or another process has taken its name.
+            let reason = "another process with this name is connected";
+            return rejected(CloseReason::NameTaken, reason);
+        }
+        let is_announced = readers.get(node).is_some_and(RemoteReader::is_announced);
+        let announced = readers.values().filter(|reader| reader.is_announced()).count();
+        if !self.admission.name(ticket, is_announced, announced) {
+            drop(readers);
+            return rejected(CloseReason::Busy, "the limit of connections is reached");
+        }
+        let reader = readers.entry(node.to_owned()).or_default();
+        (reader.connected, reader.has_left) = (true, false);
+        let mut parked = std::mem::take(&mut reader.parked);
+        let mut dead_letters = Vec::new();
+        let is_later = || lock(&self.past_readers).may_be_later(node, boot);
+        reader.is_later |= reader.boot.map_or_else(is_later, |before| before != boot);
+        if reader.boot.replace(boot).is_some_and(|before| before != boot) {
+            for tap in &mut parked {
+                let redelivery = self.redelivery(tap.topic());
+                dead_letters.append(&mut tap.reader_died(redelivery));
+            }
+        }
+        // From here on the connection itself is busy with them.
+        parked.iter_mut().for_each(|tap| tap.parked = None);
+        drop(readers);
+        for undelivered in &dead_letters {
+            (self.observer)(Notice::DeadLettered { undelivered });
+        }
+        (self.observer)(Notice::Connected { peer: node, boot });
+        Ok(parked)
+    }
+
+    /// Counts and reports a peer that is not admitted.
+    pub(crate) fn reject(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
+        self.admission.count(LinkValue::RejectedPeers);
+        (self.observer)(Notice::PeerRejected { peer: node, from: Some(peer), cause, reason });
+    }
+
+    /// Whether an earlier process of a connected reader may have read from here.
+    pub(crate) fn is_later_process(&self, node: &str) -> bool {
+        lock(&self.readers).get(node).is_some_and(|reader| reader.is_later)
+    }
+
+    /// The policy of a reader that was announced for a topic.
+    pub(crate) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
+        lock(&self.readers).get(node)?.announced.get(topic).copied()
+    }
+
+    /// A reader has subscribed to a topic.
+    pub(crate) fn subscribed(&self, node: &str, topic: &str) {
+        let mut readers = lock(&self.readers);
+        let Some(reader) = readers.get_mut(node) else { return };
+        let before = reader.awaited.len();
+        reader.awaited.retain(|awaited| awaited != topic);
+        if reader.awaited.len() < before {
+            self.control.found();
+        }
+    }
+
+    /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
+    pub(crate) fn expect_no_more(&self, node: &str) {
+        let mut readers = lock(&self.readers);
+        let Some(reader) = readers.get_mut(node) else { return };
+        reader.awaited.drain(..).for_each(|_| self.control.found());
+    }
+
+    /// A reader has closed its link because its process ends.
+    pub(crate) fn left(&self, node: &str) {
+        if let Some(reader) = lock(&self.readers).get_mut(node) {
+            reader.has_left = true;
+        }
+    }
+
+    /// The end of a topic is sent to a reader.
+    pub(crate) fn sent_end(&self, node: &str, topic: &str) {
+        let mut readers = lock(&self.readers);
+        if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
+            reader.ended.insert(topic.to_owned());
+        }
+    }
+
+    /// Whether the end of a topic was sent to a reader before.
+    pub(crate) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
+        lock(&self.readers).get(node).is_some_and(|reader| reader.ended.contains(topic))
+    }
+
+    /// Whether the node has readers of this name in its plan.
+    pub(crate) fn is_announced(&self, node: &str) -> bool {
+        lock(&self.readers).get(node).is_some_and(RemoteReader::is_announced)
+    }
+
+    /// A reader has confirmed `count` more messages.
+    pub(crate) fn add_confirmed(&self, count: u64) {
+        self.confirmed.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
+    /// more. A final end is kept even without messages: it has to be sent to the reader. At a
+    /// shutdown, an observing reader is worth a wait only if it [is expected](Self::is_expected).
+    fn keeps(&self, tap: &mut TopicTap, is_expected: bool) -> bool {
+        let is_needed = self.is_kept(tap) || is_expected && !self.transient.contains(tap.topic());
+        !self.control.is_shutdown() || is_needed && tap.reader.depth() > 0
+    }
+
+    /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
+    pub(crate) fn keeps_any(&self, node: &str, parked: &mut [TopicTap]) -> bool {
+        let readers = lock(&self.readers);
+        let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
+        parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
+    }
+
+    /// Whether a message that is not confirmed at the end is a loss.
+    fn is_kept(&self, tap: &TopicTap) -> bool {
+        tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
+    }
+
+    /// The connection of a reader has ended. What it has not confirmed waits for it if it was
+    /// announced.
+    pub(crate) fn disconnected(&self, node: &str, mut tap: Vec<TopicTap>) {
+        let mut readers = lock(&self.readers);
+        let Some(reader) = readers.get_mut(node) else { return };
+        reader.connected = false;
+        if !reader.is_announced() {
+            // Otherwise any peer could fill the memory with names.
+            if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
+                lock(&self.past_readers).left(node, boot, is_later);
+            }
+        } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
+            tap.clear();
+        } else if self.control.phase() < LinkPhase::Stop {
+            for tap in &mut tap {
+                tap.is_new = false;
+                tap.parked = Some(BusyGuard::new(&self.control));
+            }
+            reader.parked = tap;
+        } else {
+            self.count_undelivered(node, tap);
+        }
+        drop(readers);
+        if self.control.phase() > LinkPhase::Run {
+            self.release_idle();
+        }
+    }
+}
+
+impl fmt::Debug for Exports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exports").field("node", &self.identity.node).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! One publisher of this process: its messages go from its ring to one remote reader.
+//!
+//! [`StreamState`] is kept with each stream of a [`Tap`](crate::seam::Tap),
+//! while its reader is connected and while it is not. [`send`] hands messages to the link, as far
+//! as the link takes them: a run of messages stays in the ring until the driver writes it to the
+//! socket ([`run_bytes`]), and a single message is copied into the link's buffer.
+
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+
+use super::outgoing_memory::OutgoingMemory;
+use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
+use crate::link::gap;
+use crate::local::Metadata;
+use crate::seam::{TapItem, TapStream};
+use crate::stream::NodeLink;
+
+/// The most messages of one publisher in a row while others have some, too.
+const BURST: u64 = 4096;
+/// Fewer messages than this are sent one by one, more than `LONGEST_RUN` in several runs. The link
+/// bounds the bytes of a run.
+const SHORTEST_RUN: usize = 8;
+const LONGEST_RUN: usize = BURST as usize;
+
+/// Whether a stream is sent as this stream of the link.
+pub(crate) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
+    move |stream| stream.state.connection.stream == Some(id)
+}
+
+/// The bytes of a run that was sent, where they lie in the ring.
+pub(crate) fn run_bytes<'a>(
+    stream: &'a TapStream<StreamState>,
+    run: &RunBytes,
+) -> Option<[&'a [u8]; 2]> {
+    let stride = run.shape.stride as usize;
+    // From the middle of a message on, if its first bytes were written.
+    let (written, within) = (run.offset / stride, run.offset % stride);
+    let count = (within + run.length) / stride;
+    let [one, other] = stream.borrow(run.first + written as u64, count)?;
+    Some([one.get(within..)?, other])
+}
+
+/// What a call of [`send`] did.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// How many messages were sent.
+    pub(crate) messages: u64,
+    /// Others are ready, and were kept back until the next turn.
+    pub(crate) keeps_back: bool,
+}
+
+/// Sends messages as far as the link takes them. Messages that are kept back in a turn are sent in
+/// a later one.
+pub(crate) fn send(
+    now: Duration,
+    turn: usize,
+    link: &mut NodeLink<'_>,
+    export: ExportId,
+    stream: &mut TapStream<StreamState>,
+    memory: Option<&mut OutgoingMemory>,
+) -> Result<Progress, SendError> {
+    let id = match stream.state.connection.stream {
+        Some(id) => id,
+        None => open(now, link, export, stream)?,
+    };
+    if let Some(memory) = memory
+        && stream.state.connection.is_between_messages()
+        && !stream.state.connection.ended
+    {
+        memory.advance(now, link, id, stream);
+    }
+    if stream.has_moved() {
+        return say_in_memory(now, link, id, stream).map(|()| Progress::default());
+    }
+    let mut connection = std::mem::take(&mut stream.state.connection);
+    let mut sent = 0;
+    let mut keeps_back = false;
+    while !connection.ended && sent < BURST && !link.is_due() {
+        if connection.missed > 0 {
+            let reason = if stream.was_evicted() { gap::EVICTED } else { gap::OVERWRITTEN };
+            if link.skip(now, id, connection.missed, reason).is_err() {
+                break;
+            }
+            connection.missed = 0;
+        }
+        let next = stream.next();
+        if stream.state.history.is_in_doubt() {
+            if !connection.is_demanded {
+                break;
+            }
+            let end = stream.end();
+            stream.state.history.settle(end);
+        }
+        if let Some(skip) = stream.state.history.skip(next) {
+            if link.skip(now, id, skip.before - next, skip.reason).is_err() {
+                break;
+            }
+            stream.pass(skip.before, skip.value);
+            continue;
+        }
+        let history = &stream.state.history;
+        let waits_for_demand =
+            history.is_suspect(next) && link.peer_signals_demand() && !connection.is_demanded;
+        if waits_for_demand || history.waits(next, stream.kept()) {
+            break;
+        }
+        match send_run(now, turn, link, id, stream, &mut connection) {
+            Ok(Some(0)) => {}
+            Ok(Some(count)) => {
+                sent += count as u64;
+                continue;
+            }
+            Ok(None) => {
+                keeps_back = true;
+                break;
+            }
+            // The caller tries again when something has changed.
+            Err(_) => break,
+        }
+        let redelivered = stream.state.history.is_redelivered(next);
+        match stream.next_item() {
+            TapItem::Message(bytes, Metadata { trace, sent_at }) => {
+                let envelope = Envelope { redelivered, trace, sent_at, ..Envelope::default() };
+                match connection.send(now, link, id, bytes, envelope) {
+                    Ok(true) => {
+                        sent += 1;
+                        stream.count_sent_again(u64::from(redelivered));
+                    }
+                    Err(SendError::TooLong { .. })
+                        if link.skip(now, id, 1, gap::TOO_LONG).is_ok() => {}
+                    // The rest of the message follows when other streams had their turn.
+                    Ok(false) | Err(_) => break,
+                }
+                connection.offset = 0;
+                stream.advance();
+            }
+            TapItem::Gap(missed) => (connection.missed, connection.offset) = (missed, 0),
+            TapItem::Empty => break,
+            TapItem::Closed => {
+                connection.ended = link.end_stream(now, id).is_ok();
+                break;
+            }
+        }
+    }
+    stream.state.connection = connection;
+    stream.state.history.sent(stream.next());
+    Ok(Progress { messages: sent, keeps_back })
+}
+
+/// Says that the stream is in memory, if this connection does not know yet, and that it has ended.
+fn say_in_memory(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    id: OutgoingId,
+    stream: &mut TapStream<StreamState>,
+) -> Result<(), SendError> {
+    stream.state.history.sent(stream.next());
+    if let MemoryStep::Moved(number) = stream.state.memory
+        && !stream.state.connection.is_moved
+    {
+        link.move_stream(now, id, number)?;
+        stream.state.connection.is_moved = true;
+    }
+    if !stream.state.connection.ended && stream.next_item() == TapItem::Closed {
+        link.end_moved_stream(now, id, stream.next())?;
+        (stream.state.connection.ended, stream.state.has_said_end) = (true, true);
+    }
+    Ok(())
+}
+
+/// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
+/// next message is sent by itself. `None` if they are kept back until the next turn.
+fn send_run(
+    now: Duration,
+    turn: usize,
+    link: &mut NodeLink<'_>,
+    id: OutgoingId,
+    stream: &mut TapStream<StreamState>,
+    connection: &mut ConnectionProgress,
+) -> Result<Option<usize>, SendError> {
+    // The header of a run says nothing about its messages.
+    let is_plain = connection.offset == 0 && stream.state.history.is_over(stream.next());
+    if !is_plain || !link.peer_accepts_runs() {
+        return Ok(Some(0));
+    }
+    let ready = stream.ready(LONGEST_RUN);
+    let Some(shape) = stream.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(Some(0)) };
+    if connection.gathering.keeps_back(now, turn, link.batching(), shape.stride, ready) {
+        return Ok(None);
+    }
+    let count = link.send_run(now, id, shape, ready)?;
+    stream.pass_ready(count);
+    connection.gathering.sent(now);
+    Ok(Some(count))
+}
+
+/// Opens the link's stream, at the first message that the peer does not have.
+fn open(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    export: ExportId,
+    stream: &mut TapStream<StreamState>,
+) -> Result<OutgoingId, SendError> {
+    let keeps = u32::try_from(stream.capacity()).unwrap_or(u32::MAX);
+    let kept = stream.kept();
+    stream.rewind(stream.state.connection.resume_at.unwrap_or(kept).max(kept));
+    let (name, epoch) = (Name::truncated(stream.publisher()), stream.epoch());
+    // In memory, the stream resumes where it moved.
+    let first = stream.moved_at().unwrap_or(stream.next());
+    let id = link.open_stream(now, export, name, epoch, first, keeps)?;
+    let has_forgotten = stream.state.connection.has_forgotten;
+    link.unconfirmed_from(id, if has_forgotten { 0 } else { kept.min(first) })?;
+    stream.state.connection.stream = Some(id);
+    Ok(id)
+}

@@ -1,0 +1,304 @@
+//! Which messages of one publisher earlier processes of a reader may have had, and what happens to
+//! these: they are redelivered, reported as a gap, or become dead letters.
+
+use crate::counters::EdgeValue;
+use crate::link::gap;
+
+/// How to handle messages that were sent to a process of a reader and not confirmed when it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// They are sent to its next process, marked as redelivered. A message that may be the cause of
+    /// `deaths` deaths becomes a dead letter of the link if the last of these processes had it
+    /// alone.
+    AtLeastOnce {
+        /// The number of deaths. With 0 no message becomes a dead letter. 1 counts as 2: after the
+        /// first death it is unknown which message was in flight.
+        deaths: u32,
+    },
+    /// They are not sent again: the next process gets a gap with their number.
+    AtMostOnce,
+}
+
+impl Default for Redelivery {
+    fn default() -> Redelivery {
+        Redelivery::AtLeastOnce { deaths: 3 }
+    }
+}
+
+impl Redelivery {
+    /// The number of deaths after which a message becomes a dead letter; `None` if messages are not
+    /// sent again. They never are sent again to a reader that its publisher does not wait for.
+    fn deaths(self, waited_for: bool) -> Option<u32> {
+        match self {
+            Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
+            _ => None,
+        }
+    }
+}
+
+/// Messages that are not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skip {
+    /// All before this sequence.
+    pub(crate) before: u64,
+    /// The reason in the gap frame.
+    pub(crate) reason: u16,
+    /// The counter that counts them.
+    pub(crate) value: EdgeValue,
+}
+
+/// The messages of one stream that were sent to earlier processes of its reader.
+#[derive(Debug, Default)]
+pub(crate) struct DeliveryHistory {
+    /// Messages before this sequence were sent to the current process, on this connection or an
+    /// earlier one.
+    sent: u64,
+    /// Messages before this sequence were sent to an earlier process.
+    redelivered_before: u64,
+    /// For each process that died while the first message that is not confirmed now was sent to it:
+    /// the end of the messages that were sent to it. Descending, and at most as many as it takes to
+    /// suspect a message.
+    deaths: Vec<u64>,
+    /// Messages before this sequence are suspects: enough dead processes had them. They are sent
+    /// one at a time.
+    suspect_before: u64,
+    skip: Option<Skip>,
+    /// The current process may still read messages in memory: nothing is sent before it requests
+    /// messages.
+    is_in_doubt: bool,
+}
+
+/// What to do after the death of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterDeath {
+    Continue,
+    /// The first message that is not confirmed becomes a dead letter.
+    DeadLetter,
+}
+
+impl DeliveryHistory {
+    /// An earlier process may have had the messages before `next`, although none are kept for it.
+    pub(crate) fn begin_again(&mut self, next: u64) {
+        self.redelivered_before = self.redelivered_before.max(next);
+    }
+
+    /// The current process may have read messages in memory, and may do so until it requests
+    /// messages on the link.
+    pub(crate) fn doubt(&mut self) {
+        self.is_in_doubt = true;
+    }
+
+    /// Whether nothing can be sent yet.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The current process requests messages: it has read none from `next` on.
+    pub(crate) fn settle(&mut self, next: u64) {
+        self.sent = self.sent.max(next);
+        self.skip_lost();
+        self.is_in_doubt = false;
+    }
+
+    /// Messages before `next` were sent to the current process.
+    pub(crate) fn sent(&mut self, next: u64) {
+        self.sent = self.sent.max(next);
+    }
+
+    /// Whether all messages before `next` may have been sent to the current process.
+    pub(crate) fn knows(&self, next: u64) -> bool {
+        next <= self.sent
+    }
+
+    /// The reader's process has ended in order: it did not have the messages that it has not
+    /// confirmed.
+    pub(crate) fn left(&mut self) {
+        self.sent = 0;
+        self.clear();
+    }
+
+    /// The reader's process has ended in order, but could not confirm what it was done with: it may
+    /// have had all messages that were sent. Messages before `kept` are confirmed. `waited_for`:
+    /// the publisher waits for this reader.
+    pub(crate) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
+        if self.sent > kept {
+            match redelivery.deaths(waited_for) {
+                Some(_) => self.redelivered_before = self.redelivered_before.max(self.sent),
+                None => self.skip_lost(),
+            }
+        }
+        self.left();
+    }
+
+    /// The reader's process has died. Messages before `kept` are confirmed. `waited_for`: the
+    /// publisher waits for this reader.
+    pub(crate) fn died(
+        &mut self,
+        kept: u64,
+        redelivery: Redelivery,
+        waited_for: bool,
+    ) -> AfterDeath {
+        if self.sent <= kept {
+            // It had no unconfirmed message, so earlier deaths still count.
+            self.sent = 0;
+            return AfterDeath::Continue;
+        }
+        let Some(limit) = redelivery.deaths(waited_for) else {
+            self.skip_lost();
+            return AfterDeath::Continue;
+        };
+        let sent = std::mem::take(&mut self.sent);
+        self.redelivered_before = self.redelivered_before.max(sent);
+        // Only a message that was sent alone was certainly in flight.
+        if self.is_suspect(kept) && sent - kept == 1 {
+            let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
+            self.skip = Some(Skip { before, reason, value });
+            self.clear();
+            return AfterDeath::DeadLetter;
+        }
+        if let Some(enough) = limit.checked_sub(1) {
+            self.remember(kept, sent, (enough as usize).max(1));
+        }
+        AfterDeath::Continue
+    }
+
+    /// Remembers the death of a process that had the messages from `kept` to `sent`. After `enough`
+    /// such deaths a message is a suspect.
+    fn remember(&mut self, kept: u64, sent: u64, enough: usize) {
+        self.deaths.retain(|before| *before > kept);
+        self.deaths.push(sent);
+        self.deaths.sort_unstable_by(|one, other| other.cmp(one));
+        self.deaths.truncate(enough);
+        self.suspect_before = self.deaths.get(enough - 1).copied().unwrap_or(0);
+    }
+
+    fn clear(&mut self) {
+        self.deaths.clear();
+        self.suspect_before = 0;
+    }
+
+    fn skip_lost(&mut self) {
+        let before = self.skip.map_or(0, |skip| skip.before).max(self.sent);
+        let (reason, value) = (gap::LOST, EdgeValue::Unknown);
+        self.sent = 0;
+        self.skip = Some(Skip { before, reason, value });
+    }
+
+    /// The gap that replaces the messages from `next` on.
+    pub(crate) fn skip(&self, next: u64) -> Option<Skip> {
+        self.skip.filter(|skip| next < skip.before)
+    }
+
+    /// Whether a message may have been sent to an earlier process.
+    pub(crate) fn is_redelivered(&self, sequence: u64) -> bool {
+        sequence < self.redelivered_before
+    }
+
+    /// Whether the messages from `next` on need no mark, no gap and no special care.
+    pub(crate) fn is_over(&self, next: u64) -> bool {
+        let is_sent_later = self.is_in_doubt || self.is_suspect(next);
+        !self.is_redelivered(next) && !is_sent_later && self.skip(next).is_none()
+    }
+
+    /// Whether a message may have killed earlier processes. It is sent when its readers signal
+    /// demand.
+    pub(crate) fn is_suspect(&self, sequence: u64) -> bool {
+        sequence < self.suspect_before
+    }
+
+    /// Whether a message has to wait until all before it are confirmed, of which those from `kept`
+    /// on are not: a suspect is sent alone, and so is the message after it.
+    pub(crate) fn waits(&self, sequence: u64, kept: u64) -> bool {
+        self.is_suspect(kept) && sequence > kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
+
+    /// A process that gets all messages that may be sent, confirms those before `confirmed`, and
+    /// dies.
+    fn life(
+        history: &mut DeliveryHistory,
+        kept: &mut u64,
+        ready: u64,
+        confirmed: u64,
+    ) -> AfterDeath {
+        let mut next = history.skip(*kept).map_or(*kept, |skip| skip.before);
+        *kept = (*kept).max(next.min(confirmed));
+        while next < ready {
+            if history.waits(next, *kept) {
+                if *kept >= confirmed {
+                    break;
+                }
+                *kept = (*kept + 1).min(confirmed);
+                continue;
+            }
+            next += 1;
+            history.sent(next);
+        }
+        *kept = (*kept).max(confirmed.min(next));
+        history.died(*kept, THREE, true)
+    }
+
+    #[test]
+    fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        // Message 5 kills it, and its confirmations are late.
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert!(history.is_redelivered(9) && !history.is_redelivered(10));
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 10, 5), AfterDeath::DeadLetter);
+        assert_eq!(history.skip(5).map(|skip| skip.before), Some(6));
+        assert_eq!(history.skip(6), None);
+        assert_eq!(kept, 5);
+    }
+
+    #[test]
+    fn a_reader_that_makes_progress_loses_nothing() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        for round in 1..100 {
+            assert_eq!(
+                life(&mut history, &mut kept, 10 * round + 10, 10 * round),
+                AfterDeath::Continue
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_that_not_all_dead_processes_had_is_kept() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
+        // The last of these kills the next process, which has more of them by then.
+        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::Continue);
+        // It gets beyond the messages of the first process: message 15 can have killed two of them
+        // only.
+        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::Continue);
+        assert!(history.waits(16, kept) && !history.waits(15, kept));
+        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::DeadLetter);
+        assert_eq!(history.skip(15).map(|skip| skip.before), Some(16));
+    }
+
+    #[test]
+    fn the_last_suspect_is_sent_alone_too() {
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
+        // More messages have arrived meanwhile.
+        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::DeadLetter);
+    }
+
+    #[test]
+    fn at_most_once_is_a_gap_and_no_redelivery() {
+        let mut history = DeliveryHistory::default();
+        history.sent(7);
+        assert_eq!(history.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
+        let skip = history.skip(3).unwrap();
+        assert_eq!((skip.before, skip.reason), (7, gap::LOST));
+        assert!(!history.is_redelivered(3));
+    }
+}

@@ -1,0 +1,392 @@
+//! One topic for one remote reader: [`TopicTap`] outlives the reader's connections, and
+//! [`ServedTopic`] sends it on one of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+
+use super::outgoing_memory::OutgoingMemory;
+use super::outgoing_stream::{self, Progress, is_sent_as};
+use super::redelivery::{AfterDeath, Redelivery};
+use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
+use crate::link::control::BusyGuard;
+use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
+use crate::seam::{Tap, TapStream};
+use crate::stream::{NodeLink, STREAMS};
+
+/// The most ended publishers that are remembered, in case their reader does not know that they have
+/// ended: a lost connection can lose the ends of all streams that the reader has open.
+const ENDS: usize = STREAMS;
+
+/// The messages of a topic that a remote reader has not confirmed.
+#[derive(Debug)]
+pub(crate) struct TopicTap {
+    pub(crate) reader: Tap<StreamState>,
+    ended: VecDeque<EndedStream>,
+    /// It was made on the present connection of its reader.
+    pub(crate) is_new: bool,
+    /// While the reader is not connected: the links have not ended before this is dropped.
+    pub(crate) parked: Option<BusyGuard>,
+}
+
+/// A publisher that has ended, all of whose messages are confirmed. The reader may not know that it
+/// has ended.
+#[derive(Clone, Debug)]
+struct EndedStream {
+    publisher: Arc<str>,
+    epoch: u64,
+    next: u64,
+}
+
+impl TopicTap {
+    pub(crate) fn new(
+        topic: &Arc<Topic>,
+        reader: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<TopicTap, TopicError> {
+        let reader = topic.tap(reader, options)?;
+        Ok(TopicTap { reader, ended: VecDeque::new(), is_new: true, parked: None })
+    }
+
+    /// An earlier process of the reader may have had the messages that were sent before it joined.
+    pub(crate) fn begin_again(&mut self) {
+        for stream in self.reader.streams() {
+            stream.state.history.begin_again(stream.joined_at());
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &str {
+        self.reader.topic().name()
+    }
+
+    /// The reader's process has ended in order: its next process gets what it had not taken.
+    /// `asked`: it had subscribed to the topic on its last connection.
+    pub(crate) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
+        let waited_for = self.reader.policy().is_gating();
+        for stream in self.reader.streams() {
+            // The readers have left, so their last positions in memory are exact, unless they have
+            // still to confirm messages that went over the link.
+            let in_memory = stream.moved_at().is_some_and(|at| stream.kept() >= at);
+            stream.move_back();
+            if !waited_for {
+                // An observer that ends in order counts by itself what it has not taken.
+                stream.release(stream.next());
+            }
+            let kept = stream.kept();
+            stream.state.history.sent(stream.next());
+            if asked && (in_memory || stream.state.connection.has_confirmed_all()) {
+                stream.state.history.left();
+            } else {
+                stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
+            }
+            stream.rewind(kept);
+        }
+    }
+
+    /// The reader's process has died. Returns the messages that become dead letters.
+    pub(crate) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
+        let waited_for = self.reader.policy().is_gating();
+        let mut dead_letters = Vec::new();
+        for stream in self.reader.streams() {
+            stream.move_back();
+            let (next, kept) = (stream.next(), stream.kept());
+            stream.state.history.sent(next);
+            let after = stream.state.history.died(kept, redelivery, waited_for);
+            // Nothing was sent to the next process.
+            stream.rewind(kept);
+            if after == AfterDeath::DeadLetter {
+                dead_letters.extend(stream.dead_letter());
+            }
+        }
+        dead_letters
+    }
+
+    /// Removes a publisher that has ended, all of whose messages are confirmed.
+    fn remove(&mut self, index: usize) {
+        let stream = self.reader.streams().swap_remove(index);
+        let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
+        self.ended.push_back(EndedStream { publisher, epoch, next: stream.next() });
+        if self.ended.len() > ENDS {
+            self.ended.pop_front();
+        }
+    }
+}
+
+/// What a call of [`ServedTopic::send`] did.
+#[derive(Default)]
+pub(crate) struct Sent {
+    /// The messages that were sent over the link.
+    pub(crate) messages: u64,
+    /// The messages that were confirmed in memory.
+    pub(crate) confirmed: u64,
+    /// Messages were kept back until the next turn.
+    keeps_back: bool,
+}
+
+/// A topic that a connected reader has subscribed to.
+pub(crate) struct ServedTopic {
+    pub(crate) export: ExportId,
+    pub(crate) tap: TopicTap,
+    /// How many streams the reader knows from before and has not named yet.
+    resumes: u16,
+    /// Answers for streams that the reader knows and that do not exist any more.
+    answers: Vec<ResumeAnswer>,
+    /// The reader had no room for a stream.
+    at_stream_limit: bool,
+    /// No stream moves to memory.
+    is_on_socket: bool,
+    redelivery: Redelivery,
+}
+
+/// The answer to a reader that resumes a stream which does not exist any more.
+enum ResumeAnswer {
+    /// The publisher has ended, and the reader has all of its messages. The stream is opened again
+    /// to end it.
+    Ended(EndedStream, Option<OutgoingId>),
+    /// No stream has this epoch.
+    Unknown(u64),
+}
+
+impl ServedTopic {
+    /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
+    /// resume. `is_on_socket`: none of its streams moves to memory. `redelivery`: what happens to
+    /// messages that the reader may have had.
+    pub(crate) fn new(
+        export: ExportId,
+        mut tap: TopicTap,
+        resumes: u16,
+        is_on_socket: bool,
+        redelivery: Redelivery,
+    ) -> ServedTopic {
+        for stream in tap.reader.streams() {
+            stream.state.history.sent(stream.next());
+            stream.state.connection = ConnectionProgress::default();
+            if !stream.has_moved() {
+                // The reader has forgotten the ring that was passed on the earlier connection.
+                stream.state.memory = MemoryStep::Start;
+            }
+        }
+        let answers = Vec::new();
+        let at_stream_limit = false;
+        ServedTopic { export, tap, resumes, answers, at_stream_limit, is_on_socket, redelivery }
+    }
+
+    /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
+    /// links, whether there are no publishers.
+    pub(crate) fn is_over(&mut self, at_the_end: bool) -> bool {
+        let said = self.resumes == 0 && self.answers.is_empty();
+        let reader = &mut self.tap.reader;
+        said && (reader.is_over() || at_the_end && reader.streams().is_empty())
+    }
+
+    /// Whether the reader has lost the memory of a stream.
+    pub(crate) fn has_lost_memory(&self) -> bool {
+        self.tap.reader.known_streams().iter().any(TapStream::has_lost_memory)
+    }
+
+    /// What the reader has done wrong in the memory of a stream, if it was found.
+    pub(crate) fn memory_fault(&self) -> Option<MemoryFault> {
+        self.tap.reader.known_streams().iter().find_map(TapStream::memory_fault)
+    }
+
+    /// Whether the reader had no room for a stream since the last call. The stream waits until
+    /// another one ends.
+    pub(crate) fn take_at_stream_limit(&mut self) -> bool {
+        std::mem::take(&mut self.at_stream_limit)
+    }
+
+    /// The reader has the messages of a stream before `next`, confirmed or not.
+    pub(crate) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
+        self.resumes = self.resumes.saturating_sub(1);
+        let waited_for = self.tap.reader.policy().is_gating();
+        let (is_new, redelivery) = (self.tap.is_new, self.redelivery);
+        let mut streams = self.tap.reader.streams().iter_mut();
+        let mut known = streams.find(|stream| stream.epoch() == epoch);
+        if let Some(stream) = known.as_mut().filter(|_| is_new) {
+            // It is not known any more which messages this process has got over the link or read in
+            // memory, so none is sent again.
+            stream.start_at_next();
+            stream.state.history.sent(stream.next());
+            if has_moved {
+                stream.state.history.doubt();
+                return self.answers.push(ResumeAnswer::Unknown(epoch));
+            }
+            stream.state.connection.has_forgotten = true;
+        }
+        if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
+            if !has_moved && stream.has_moved() {
+                // The reader does not know that the stream moved, or has left the memory. It
+                // confirms what it was done with there.
+                stream.move_back();
+                stream.state.connection.has_forgotten = true;
+            }
+            if !stream.has_moved() {
+                stream.state.memory = MemoryStep::Start;
+            }
+            if has_moved && !stream.has_moved() {
+                begin_again(stream, redelivery, waited_for);
+                return self.answers.push(ResumeAnswer::Unknown(epoch));
+            }
+            stream.state.connection.resume_at = Some(next);
+            return;
+        }
+        let mut ended = self.tap.ended.iter();
+        let ended = ended.find(|ended| (ended.epoch, ended.next) == (epoch, next));
+        let ended = ended.map(|ended| ResumeAnswer::Ended(ended.clone(), None));
+        self.answers.push(ended.unwrap_or(ResumeAnswer::Unknown(epoch)));
+    }
+
+    /// The messages of a stream before `next` are confirmed. Returns how many of them are newly
+    /// confirmed, if the stream is one of this topic.
+    pub(crate) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
+        let streams = self.tap.reader.streams();
+        let index = streams.iter().position(is_sent_as(id))?;
+        let stream = &mut streams[index];
+        stream.state.connection.has_reported = true;
+        let kept = stream.kept();
+        stream.release(next);
+        let confirmed = stream.kept().wrapping_sub(kept);
+        if stream.state.connection.ended && stream.depth() == 0 {
+            self.tap.remove(index);
+        }
+        Some(confirmed)
+    }
+
+    /// The bytes of a run that was sent, if it is a run of this topic.
+    pub(crate) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        let streams = self.tap.reader.known_streams();
+        let index = streams.iter().position(is_sent_as(run.stream))?;
+        outgoing_stream::run_bytes(&streams[index], run)
+    }
+
+    /// The peer's readers of a stream have asked for messages.
+    pub(crate) fn demanded(&mut self, id: OutgoingId) {
+        let streams = self.tap.reader.streams();
+        if let Some(index) = streams.iter().position(is_sent_as(id)) {
+            streams[index].state.connection.is_demanded = true;
+        }
+    }
+
+    /// Sends messages as far as the link takes them, and has the waker called when there are more.
+    /// Returns how many. `turn` differs from one call to the next.
+    pub(crate) fn send(
+        &mut self,
+        now: Duration,
+        turn: usize,
+        link: &mut NodeLink<'_>,
+        memory: Option<&mut OutgoingMemory>,
+        waker: &Waker,
+    ) -> Sent {
+        let mut memory = memory.filter(|_| !self.is_on_socket);
+        if self.resumes > 0 {
+            return Sent::default();
+        }
+        let export = self.export;
+        let no_room = |said| matches!(said, Err(SendError::Room { .. }));
+        self.answers.retain_mut(|answer| no_room(answer.send(now, link, export)));
+        if !self.answers.is_empty() {
+            // A stream that does not exist any more may begin again after the answer.
+            return Sent::default();
+        }
+        let first = self.send_streams(now, turn, link, memory.as_deref_mut());
+        self.tap.reader.park(waker);
+        let then = self.send_streams(now, turn, link, memory);
+        if then.keeps_back {
+            // Publishers on this thread have their turn before.
+            waker.wake_by_ref();
+        }
+        Sent {
+            messages: first.messages + then.messages,
+            confirmed: first.confirmed + then.confirmed,
+            keeps_back: then.keeps_back,
+        }
+    }
+
+    fn send_streams(
+        &mut self,
+        now: Duration,
+        turn: usize,
+        link: &mut NodeLink<'_>,
+        mut memory: Option<&mut OutgoingMemory>,
+    ) -> Sent {
+        let (mut sent, mut index, mut full) = (Sent::default(), 0, false);
+        let waited_for = self.tap.reader.policy().is_gating();
+        while let Some(stream) = self.tap.reader.streams().get_mut(index) {
+            if stream.has_moved() && !stream.state.connection.is_known() {
+                stream.move_back();
+                if stream.state.has_said_end {
+                    // The reader forgets a stream that has ended once it has read all of it.
+                    stream.release(stream.next());
+                    self.tap.remove(index);
+                    continue;
+                }
+                begin_again(stream, self.redelivery, waited_for);
+            }
+            let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
+            if full && id.is_none() && resume_at.is_none() {
+                // The link would refuse it as it refused the one before. A resumed stream has its
+                // place.
+                index += 1;
+                continue;
+            }
+            let memory = memory.as_deref_mut();
+            match outgoing_stream::send(now, turn, link, self.export, stream, memory) {
+                Ok(Progress { messages, keeps_back }) => {
+                    sent.messages += messages;
+                    sent.keeps_back |= keeps_back;
+                }
+                Err(SendError::Streams { .. }) => (full, self.at_stream_limit) = (true, true),
+                // The next call tries again.
+                Err(_) => {}
+            }
+            let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
+            // In memory, the peer has to wake this process when it has taken the rest.
+            sent.confirmed += stream.update(ended);
+            let is_read = !stream.has_moved() || stream.depth() == 0;
+            // The peer had confirmed all messages before the end was sent.
+            if ended && is_read && id.is_none_or(|id| link.unconfirmed(id) == 0) {
+                stream.release(stream.next());
+                self.tap.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        // The next call begins with another stream: a run leaves no room for others.
+        if let [_, _, ..] = self.tap.reader.streams().as_slice() {
+            self.tap.reader.streams().rotate_left(1);
+        }
+        sent
+    }
+}
+
+/// The process of the reader has lost a stream of which it may have had all messages.
+fn begin_again(stream: &mut TapStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
+    let kept = stream.kept();
+    stream.state.history.sent(stream.next());
+    stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
+    stream.rewind(kept);
+    stream.state.memory = MemoryStep::Start;
+}
+
+impl ResumeAnswer {
+    fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        export: ExportId,
+    ) -> Result<(), SendError> {
+        match self {
+            ResumeAnswer::Unknown(epoch) => link.refuse_resume(now, export, *epoch),
+            ResumeAnswer::Ended(_, Some(stream)) => link.end_stream(now, *stream),
+            ResumeAnswer::Ended(EndedStream { publisher, epoch, next }, opened) => {
+                let name = Name::truncated(publisher);
+                let stream = link.open_stream(now, export, name, *epoch, *next, 1)?;
+                *opened = Some(stream);
+                link.end_stream(now, stream)
+            }
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it
+//! messages.
+//!
+//! [`ExportSession`] is the traffic of the connection's link.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::descriptor::Digest;
+use mycelium_core::link::{
+    CloseReason, Event, LinkError, ReaderMode, ReaderStart, RejectReason, RunBytes,
+};
+use mycelium_executor::{Executor, SendFuture};
+
+use super::admission::AdmissionTicket;
+use super::exports::Exports;
+use super::outgoing_memory::OutgoingMemory;
+use super::redelivery::Redelivery;
+use super::served_topic::{ServedTopic, TopicTap};
+use crate::counters::{Line, LinkValue, plain};
+use crate::link::config::MemoryUse;
+use crate::link::control::LinkPhase;
+use crate::link::layout::LayoutMismatch;
+use crate::link::layout_query::LayoutAnswer;
+use crate::link::lost_memory::LostMemory;
+use crate::link::notice::Notice;
+use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
+use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
+
+pub(crate) struct ExportSession {
+    exports: Arc<Exports>,
+    ticket: Arc<AdmissionTicket>,
+    /// The peer, once it was admitted.
+    peer: Option<ConnectedPeer>,
+    topics: Vec<ServedTopic>,
+    /// The topic that sends first in the next round.
+    turn: usize,
+    listener: Option<EventListener>,
+    answer: LayoutAnswer,
+    /// The memory in which the peer can read streams.
+    memory: Option<OutgoingMemory>,
+    lost_memory: LostMemory,
+    observer_grace: ObserverGrace,
+}
+
+struct ConnectedPeer {
+    node: String,
+    line: Line<LinkValue>,
+    /// Messages of topics to which it has not subscribed yet.
+    parked: Vec<TopicTap>,
+    /// How often name bindings had changed when its name was last checked.
+    bindings: usize,
+}
+
+const NO_DIGEST: Digest = Digest([0; 16]);
+
+impl ExportSession {
+    pub(crate) fn new(exports: Arc<Exports>, ticket: Arc<AdmissionTicket>) -> ExportSession {
+        ExportSession {
+            exports,
+            ticket,
+            peer: None,
+            topics: Vec::new(),
+            turn: 0,
+            listener: None,
+            answer: LayoutAnswer::default(),
+            memory: None,
+            lost_memory: LostMemory::default(),
+            observer_grace: ObserverGrace::default(),
+        }
+    }
+
+    /// The name of the peer; empty until it was admitted.
+    pub(crate) fn node(&self) -> &str {
+        self.peer.as_ref().map_or("", |peer| &peer.node)
+    }
+
+    /// The connection has ended. The server does not wait for a peer that has closed the link,
+    /// unless the peer may restart.
+    pub(crate) fn ended(&mut self, error: &DriveError) {
+        let Some(peer) = &mut self.peer else { return };
+        if let DriveError::Link(LinkError::PeerClosed(
+            CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted,
+        )) = error
+        {
+            self.exports.left(&peer.node);
+        }
+        match error {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
+                peer.parked.clear();
+                self.topics.clear();
+                self.exports.expect_no_more(&peer.node);
+            }
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
+                let parked = peer.parked.iter_mut().map(|tap| (tap, false));
+                let served = self.topics.iter_mut().map(|served| (&mut served.tap, true));
+                for (tap, is_asked) in parked.chain(served) {
+                    let redelivery = self.exports.redelivery(tap.topic());
+                    tap.reader_left(redelivery, is_asked);
+                }
+            }
+            DriveError::Link(LinkError::PeerClosed(_)) => {}
+            DriveError::Link(LinkError::LocallyClosed(reason))
+                if *reason != CloseReason::Protocol => {}
+            _ => peer.line.add(LinkValue::Errors, 1),
+        }
+    }
+
+    /// The peer has sent its name.
+    fn admit(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str, boot: u64) {
+        let bindings = self.exports.control.bindings();
+        match self.exports.admit(&self.ticket, node, boot) {
+            Ok(parked) => {
+                let label = format!("link={} role=publisher", plain(node));
+                let line = self.exports.counters.line(&label);
+                line.add(LinkValue::Connections, 1);
+                let config = self.exports.link_with(node);
+                link.set_batching(config.batching);
+                // `Exports::link` has checked them.
+                _ = link.set_times(config.keep_alive, config.silence);
+                self.memory = self.exports.memory_for(node, &self.ticket.peer);
+                self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
+            }
+            Err(reason) => link.close(now, reason),
+        }
+    }
+
+    /// Whether the peer may still have its name: it may have been bound to another process since.
+    fn keeps_its_name(&mut self) -> bool {
+        let bindings = self.exports.control.bindings();
+        let Some(peer) = self.peer.as_mut().filter(|peer| peer.bindings != bindings) else {
+            return true;
+        };
+        peer.bindings = bindings;
+        self.exports.check_name(&self.ticket, &peer.node).is_ok()
+    }
+
+    /// The messages of a topic for the peer, or why it does not get them.
+    fn tap(
+        &mut self,
+        topic: &str,
+        type_id: u16,
+        digest: Digest,
+        mode: ReaderMode,
+        start: ReaderStart,
+    ) -> Result<TopicTap, (RejectReason, Digest)> {
+        let rejected = |reason| Err((reason, NO_DIGEST));
+        let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
+        let Some(exported) = self.exports.exported(topic) else {
+            return rejected(RejectReason::Unknown);
+        };
+        // First of all: others learn nothing of the topic.
+        if !self.exports.admits(exported, &peer.node, &self.ticket) {
+            return rejected(RejectReason::Forbidden);
+        }
+        let schema = *exported.topic.schema();
+        if (schema.id, schema.digest) != (type_id, digest) {
+            let mismatch = &LayoutMismatch::new(&schema, digest, None);
+            let peer = &*peer.node;
+            (self.exports.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
+            return Err((RejectReason::Digest, schema.digest));
+        }
+        let policy = match mode {
+            ReaderMode::Gating => Policy::Block,
+            ReaderMode::Rejecting => Policy::Reject,
+            ReaderMode::Observing => Policy::DropOldest,
+        };
+        // Only readers that the topology names can make publishers wait. An announced reader has
+        // the policy of its announcement: by that its messages were kept.
+        let grants = |exported| self.exports.grants(exported, &peer.node, &self.ticket);
+        let policy = match self.exports.announced(&peer.node, topic) {
+            Some(policy) => policy,
+            None if policy.is_gating() && !grants(exported) => {
+                return rejected(RejectReason::Forbidden);
+            }
+            None => policy,
+        };
+        if self.topics.iter().any(|served| served.tap.topic() == topic) {
+            return rejected(RejectReason::Duplicate);
+        }
+        if let Some(index) = peer.parked.iter().position(|tap| tap.topic() == topic) {
+            return Ok(peer.parked.swap_remove(index));
+        }
+        let (is_later, redelivery) =
+            (self.exports.is_later_process(&peer.node), self.exports.redelivery(topic));
+        let start = match start {
+            ReaderStart::Oldest if !(is_later && redelivery == Redelivery::AtMostOnce) => {
+                Start::OldestRetained
+            }
+            ReaderStart::Oldest | ReaderStart::Next => Start::Next,
+        };
+        let options = SubscribeOptions::new(policy, start);
+        let Ok(mut tap) = TopicTap::new(&exported.topic, &peer.node, options) else {
+            return rejected(RejectReason::TooMany);
+        };
+        if is_later {
+            tap.begin_again();
+        }
+        // The connection may have been lost before the peer received the end.
+        let has_ended = self.exports.has_sent_end(&peer.node, topic);
+        if has_ended && tap.reader.streams().is_empty() {
+            return rejected(RejectReason::Ended);
+        }
+        Ok(tap)
+    }
+
+    /// Takes what has arrived over the control connection.
+    fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+        let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
+        let Some(memory) = memory else { return };
+        let gone = memory.update(now, link, context);
+        let problems = memory.take_problems();
+        if let Some(reason) = gone {
+            self.memory = None;
+            self.lost_memory.ended(&reason);
+        }
+        self.report_on_socket(&problems);
+    }
+
+    /// Streams that were to go through memory stay on the link.
+    fn report_on_socket(&self, reasons: &[String]) {
+        let peer = self.node();
+        let is_required = self.exports.link_with(peer).memory == MemoryUse::Required;
+        for reason in reasons {
+            (self.exports.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+        }
+    }
+
+    /// The peer has broken the protocol in the memory of a topic.
+    fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
+        let Some(peer) = &mut self.peer else { return };
+        let mut tap = std::mem::take(&mut peer.parked);
+        tap.extend(self.topics.drain(..).map(|served| served.tap));
+        (self.exports.observer)(Notice::InvalidMemory { peer: &peer.node, topic, fault });
+        self.exports.let_go(&peer.node, tap);
+        link.close(now, CloseReason::Protocol);
+    }
+
+    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
+    /// it.
+    fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+        let exports = &self.exports;
+        let keeps = |peer: &mut ConnectedPeer| exports.keeps_any(&peer.node, &mut peer.parked);
+        if self.topics.is_empty()
+            && !self.peer.as_mut().is_some_and(keeps)
+            && link.poll_transmit(now).is_none()
+        {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+impl Traffic<TOPICS, STREAMS> for ExportSession {
+    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        self.topics.iter().find_map(|served| served.run_bytes(run))
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        // The bytes of a peer that has not stated its name are not counted.
+        if let Some(peer) = &self.peer {
+            moved.count(&peer.line);
+        }
+    }
+
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.lost_memory.read();
+        match event {
+            Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
+            Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
+                // Accepted or not, the announcement of this reader and topic has found its reader.
+                self.exports.subscribed(self.node(), topic);
+                match self.tap(topic, type_id, digest, mode, start) {
+                    Ok(tap) => {
+                        // If it is gone already, the peer has unsubscribed.
+                        _ = link.accept(export);
+                        let on_socket = self.exports.is_on_socket(topic);
+                        let redelivery = self.exports.redelivery(topic);
+                        let served = ServedTopic::new(export, tap, resumes, on_socket, redelivery);
+                        self.topics.push(served);
+                    }
+                    Err((reason, digest)) => {
+                        if let Some(peer) = &self.peer {
+                            peer.line.add(LinkValue::Refused, 1);
+                        }
+                        _ = link.reject(export, reason, digest);
+                    }
+                }
+            }
+            Event::Resume { export, epoch, next, has_moved } => {
+                let served = self.topics.iter_mut().find(|served| served.export == export);
+                if let Some(served) = served {
+                    served.resume(epoch, next, has_moved);
+                }
+            }
+            Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),
+            Event::Demand { stream } => {
+                self.topics.iter_mut().for_each(|served| served.demanded(stream));
+            }
+            Event::Window { stream, confirmed } => {
+                let mut topics = self.topics.iter_mut();
+                let count = topics.find_map(|served| served.confirmed(stream, confirmed));
+                self.exports.add_confirmed(count.unwrap_or(0));
+            }
+            Event::Describe { topic: "", offset } => {
+                let Some(peer) = &self.peer else { return };
+                let topics = || self.exports.catalogue(&peer.node, &self.ticket);
+                self.answer.answer_catalogue(now, link, topics, offset);
+            }
+            Event::Describe { topic, offset } => {
+                let exported = self.peer.as_ref().and_then(|peer| {
+                    let exported = self.exports.exported(topic)?;
+                    self.exports.admits(exported, &peer.node, &self.ticket).then_some(exported)
+                });
+                let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
+                self.answer.answer(now, link, descriptor, offset);
+            }
+            // This side reads nothing on this link.
+            _ => {}
+        }
+    }
+
+    fn link_ended(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.link_ended();
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+        let phase = self.exports.control.watch(context, &mut self.listener);
+        if phase == LinkPhase::Stop {
+            return link.close(now, CloseReason::Shutdown);
+        }
+        if self.ticket.is_evicted() {
+            return link.close(now, CloseReason::Busy);
+        }
+        if !self.keeps_its_name() {
+            return link.close(now, CloseReason::NotAllowed);
+        }
+        self.answer.retry(now, link);
+        self.update_memory(now, link, context);
+        // Those of an earlier connection have a control connection of their own.
+        if self.topics.iter().any(ServedTopic::has_lost_memory) {
+            let silence = self.exports.link_with(self.node()).silence;
+            self.lost_memory.notice(now, silence, link);
+        }
+        self.lost_memory.check(now, link, &*self.exports.executor, context);
+        let Some(peer) = &self.peer else { return };
+        let count = self.topics.len();
+        let (mut sent, mut confirmed) = (0, 0);
+        for step in 0..count {
+            let served = &mut self.topics[(self.turn + step) % count];
+            let memory = self.memory.as_mut();
+            let done = served.send(now, self.turn, link, memory, context.waker());
+            sent += done.messages;
+            confirmed += done.confirmed;
+            if served.take_at_stream_limit() {
+                let (peer, topic, limit) = (&*peer.node, served.tap.topic(), STREAMS);
+                (self.exports.observer)(Notice::StreamLimit { peer, topic, limit });
+            }
+        }
+        peer.line.add(LinkValue::Sent, sent);
+        self.exports.add_confirmed(confirmed);
+        let fault =
+            |served: &ServedTopic| Some((served.memory_fault()?, served.tap.topic().to_owned()));
+        if let Some((fault, topic)) = self.topics.iter().find_map(fault) {
+            return self.let_go(now, link, fault, &topic);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let draining = phase == LinkPhase::Drain;
+        // At a shutdown, readers wait until this node runs again.
+        let for_good = !self.exports.control.may_come_back();
+        self.topics.retain_mut(|served| {
+            let over = served.is_over(draining);
+            if over && for_good {
+                self.exports.sent_end(&peer.node, served.tap.topic());
+                _ = link.reject(served.export, RejectReason::Ended, NO_DIGEST);
+            }
+            !(over && (for_good || draining))
+        });
+        if draining {
+            let has_taken = sent + confirmed > 0;
+            let executor = &*self.exports.executor;
+            // Planned readers are waited for as long as the node may take to end.
+            let gates = |served: &ServedTopic| served.tap.reader.policy().is_gating();
+            if !self.topics.iter().any(gates)
+                && !self.exports.is_announced(&peer.node)
+                && self.observer_grace.is_over(has_taken, executor, context)
+            {
+                return link.close(now, CloseReason::Shutdown);
+            }
+            self.close_when_done(now, link);
+        }
+    }
+}
+
+impl Drop for ExportSession {
+    fn drop(&mut self) {
+        let Some(ConnectedPeer { node, parked: mut tap, .. }) = self.peer.take() else { return };
+        tap.extend(self.topics.drain(..).map(|served| served.tap));
+        self.exports.disconnected(&node, tap);
+    }
+}
+
+/// How long an observer may take nothing while the node ends.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Since when the observers on a link take nothing: the end of a node does not wait for them.
+#[derive(Default)]
+struct ObserverGrace(Option<SendFuture<()>>);
+
+impl ObserverGrace {
+    /// Whether they have taken nothing for too long. If not, the task is woken when it may be so.
+    fn is_over(
+        &mut self,
+        has_taken: bool,
+        executor: &dyn Executor,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if has_taken {
+            self.0 = None;
+        }
+        let timer = || executor.sleep_until(executor.now().saturating_add(GRACE));
+        self.0.get_or_insert_with(timer).as_mut().poll(context).is_ready()
+    }
+}

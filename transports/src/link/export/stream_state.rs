@@ -1,0 +1,206 @@
+//! How far a stream of a publisher of this process was sent to its reader: on all connections, and
+//! on the present one.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{Batching, OutgoingId, SendError};
+use mycelium_core::ring::region::ForeignCursors;
+
+use super::redelivery::DeliveryHistory;
+use crate::descriptor::OwnedFd;
+use crate::memory::Mapping;
+use crate::stream::NodeLink;
+
+/// How far a stream was sent and confirmed.
+#[derive(Debug, Default)]
+pub(crate) struct StreamState {
+    pub(crate) connection: ConnectionProgress,
+    pub(crate) history: DeliveryHistory,
+    /// How far it is on its way to memory.
+    pub(crate) memory: MemoryStep,
+    /// The end of its messages in memory was sent.
+    pub(crate) has_said_end: bool,
+}
+
+/// How far a stream was sent on this connection.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionProgress {
+    /// The link's stream, once it is open.
+    pub(crate) stream: Option<OutgoingId>,
+    /// The sequence at which the peer wants the stream to resume.
+    pub(crate) resume_at: Option<u64>,
+    /// This side has forgotten which messages the peer has confirmed on earlier connections.
+    pub(crate) has_forgotten: bool,
+    /// The peer's readers have asked for messages.
+    pub(crate) is_demanded: bool,
+    /// The peer has reported the messages that it is done with.
+    pub(crate) has_reported: bool,
+    /// How many bytes of the next message were sent, if it is sent in fragments.
+    pub(crate) offset: usize,
+    /// The length of a gap that is not sent yet.
+    pub(crate) missed: u64,
+    pub(crate) ended: bool,
+    /// The frame that moves the stream was sent.
+    pub(crate) is_moved: bool,
+    pub(crate) gathering: Gathering,
+}
+
+/// Collects the messages of a publisher that sends all the time. A task emits a few hundred of them
+/// in a poll, so a link that takes its turn after each poll would write small runs.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    /// When the last run was sent.
+    last: Option<Duration>,
+    /// The last turn in which messages were kept back, and how many there were.
+    kept_back: Option<(usize, usize)>,
+}
+
+impl Gathering {
+    /// Whether `ready` messages are kept back until the next turn of the link, because more of them
+    /// make a better batch. They are not if a turn brings none, or the last run was sent longer
+    /// ago than a batch may be delayed: a publisher with little load pays no latency.
+    pub(crate) fn keeps_back(
+        &mut self,
+        now: Duration,
+        turn: usize,
+        batching: Batching,
+        stride: u32,
+        ready: usize,
+    ) -> bool {
+        let is_steady = self.last.is_some_and(|last| now < last.saturating_add(batching.delay));
+        let is_full = ready >= batching.bytes / stride.max(1) as usize;
+        let grows = self.kept_back.is_none_or(|(last, count)| last == turn || count < ready);
+        let keeps_back = is_steady && !is_full && grows;
+        self.kept_back = keeps_back.then_some((turn, ready));
+        keeps_back
+    }
+
+    /// A run was sent.
+    pub(crate) fn sent(&mut self, now: Duration) {
+        self.last = Some(now);
+    }
+}
+
+impl ConnectionProgress {
+    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// the stream began on this connection, or it was resumed and the peer has reported its
+    /// progress.
+    pub(crate) fn has_confirmed_all(&self) -> bool {
+        self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
+    }
+
+    /// Whether the peer has named the stream on this connection, or it was opened.
+    pub(crate) fn is_known(&self) -> bool {
+        self.stream.is_some() || self.resume_at.is_some()
+    }
+
+    /// Whether no message and no gap is sent in part.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.offset == 0 && self.missed == 0
+    }
+
+    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        stream: OutgoingId,
+        bytes: &[u8],
+        envelope: Envelope,
+    ) -> Result<bool, SendError> {
+        // The whole message is its fixed part.
+        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        if self.offset == 0 {
+            match link.send(now, stream, &envelope, fixed_len, bytes) {
+                Err(SendError::TooLong { .. }) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        let (offset, total) = (self.offset as u32, bytes.len() as u32);
+        let fragment = Fragment { offset, total, fixed_len };
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        // The first fragment has the metadata of the message.
+        let trace = envelope.trace.filter(|_| offset == 0);
+        let sent_at = envelope.sent_at.filter(|_| offset == 0);
+        let envelope = Envelope { trace, sent_at, ..envelope };
+        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
+        Ok(self.offset == bytes.len())
+    }
+}
+
+/// A region that was passed to a reader.
+#[derive(Debug)]
+pub(crate) struct PassedRegion {
+    pub(crate) number: u32,
+    pub(crate) answer: Mutex<Option<RegionAnswer>>,
+}
+
+/// A reader's answer to a region.
+#[derive(Debug)]
+pub(crate) enum RegionAnswer {
+    /// Its positions.
+    Cursors { readers: usize, file: OwnedFd },
+    /// It does not read there: the code of a [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
+    Refused(u64),
+}
+
+/// How far a stream is on its way to memory.
+#[derive(Debug, Default)]
+pub(crate) enum MemoryStep {
+    /// Its ring was not passed to the reader.
+    #[default]
+    Start,
+    /// Passed to the reader, which has not answered, or whose answer is not judged.
+    Passed(Arc<PassedRegion>),
+    /// The reader has mapped it.
+    Mapped(u32, ForeignCursors<Mapping>),
+    /// The reader reads in memory.
+    Moved(u32),
+    /// It stays on the link.
+    Stays,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+    /// A batch has 100 messages of ten bytes.
+    const BATCHING: Batching =
+        Batching { bytes: 1000, messages: 1000, delay: Duration::from_millis(1) };
+
+    fn keeps_back(gathering: &mut Gathering, now: Duration, turn: usize, ready: usize) -> bool {
+        let keeps_back = gathering.keeps_back(now, turn, BATCHING, 10, ready);
+        if !keeps_back {
+            gathering.sent(now);
+        }
+        keeps_back
+    }
+
+    #[test]
+    fn messages_are_kept_back_while_each_turn_brings_more() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8), "a first run is sent at once");
+        assert!(keeps_back(&mut gathering, 2 * US, 1, 30));
+        assert!(keeps_back(&mut gathering, 3 * US, 1, 30), "the same turn");
+        assert!(keeps_back(&mut gathering, 4 * US, 2, 60));
+        assert!(!keeps_back(&mut gathering, 5 * US, 3, 100), "a whole batch");
+        assert!(keeps_back(&mut gathering, 6 * US, 4, 40));
+        assert!(!keeps_back(&mut gathering, 7 * US, 5, 40), "the turn brought none");
+    }
+
+    #[test]
+    fn a_publisher_with_little_load_and_a_late_link_send_at_once() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8));
+        assert!(!keeps_back(&mut gathering, 1001 * US, 1, 8), "the last run is old");
+        assert!(keeps_back(&mut gathering, 1500 * US, 2, 20));
+        assert!(!keeps_back(&mut gathering, 2001 * US, 3, 40), "as late as a batch may be");
+        let each = Batching::LOW_LATENCY;
+        assert!(!gathering.keeps_back(2002 * US, 4, each, 10, 8), "each message on its own");
+    }
+}

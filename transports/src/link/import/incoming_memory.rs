@@ -1,0 +1,201 @@
+//! Maps the rings of a peer's publishers, at the readers' side.
+//!
+//! The peer sends a token over the link; with it this side connects to the peer's control socket,
+//! where the rings' descriptors arrive. Each is checked and mapped, and answered with the
+//! descriptor of this side's positions. When the link says so, the stream continues in memory.
+//!
+//! Nothing that the peer passes is trusted: a ring that cannot be mapped, or is not that of its
+//! stream, is refused, and the stream stays on the link.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Context;
+
+use mycelium_core::ring::broadcast::Claim;
+use mycelium_core::ring::region::{ForeignData, RingIdentity};
+use mycelium_executor::Executor;
+
+use crate::descriptor::{AsFd, OwnedFd};
+use crate::endpoint::Access;
+use crate::link::channel::SessionChannel;
+use crate::link::channel::{Arrival, Channel, Tie};
+use crate::link::refusal::MemoryRefusal;
+use crate::local::{MappedRing, Topic, TraceArea};
+use crate::memory::{
+    ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
+};
+
+/// How a client reaches the control socket of its peer.
+#[derive(Clone, Debug)]
+pub struct MemoryAccess {
+    /// The control thread of this process.
+    pub control: Arc<ControlThread>,
+    /// The path of the peer's control socket.
+    pub path: PathBuf,
+    /// The user that listens there.
+    pub access: Access,
+}
+
+/// The memory beside one connection to a peer.
+pub(crate) struct IncomingMemory {
+    channel: SessionChannel,
+    /// Rings that were passed, and whose streams are not known yet, the oldest first.
+    passed: Vec<(Packet, OwnedFd)>,
+    /// Rings that are mapped, by number.
+    mapped: BTreeMap<u32, PassedRing>,
+    /// Why streams stay on the link, for the owner.
+    problems: Vec<String>,
+}
+
+/// A ring of the peer that is mapped, and its connection.
+pub(crate) struct PassedRing {
+    pub(crate) epoch: u64,
+    pub(crate) ring: MappedRing,
+    pub(crate) tie: Arc<Tie>,
+    pub(crate) channel: Arc<Channel>,
+}
+
+/// The most rings that wait for their streams.
+const MOST_PASSED: usize = 128;
+/// The most words of a ring: as many as can be mapped. The memory is the peer's.
+const MOST_WORDS: usize = usize::MAX;
+
+impl IncomingMemory {
+    /// Connects to the peer's control socket with the token that it has sent. `executor`: that of
+    /// the session's task.
+    pub(crate) fn connect(
+        access: &MemoryAccess,
+        token: Token,
+        executor: &Arc<dyn Executor>,
+    ) -> std::io::Result<IncomingMemory> {
+        let channel = Arc::new(Channel::default());
+        access.control.connect(&access.path, &access.access, token, channel.clone())?;
+        let channel = SessionChannel::new(channel, executor);
+        let (passed, mapped, problems) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Ok(IncomingMemory { channel, passed, mapped, problems })
+    }
+
+    /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
+    /// topic of the stream with an epoch.
+    pub(crate) fn update<'t>(
+        &mut self,
+        topic: impl Fn(u64) -> Option<&'t Topic>,
+        context: &mut Context<'_>,
+    ) -> Option<Gone> {
+        while let Some(arrival) = self.channel.next(context) {
+            match arrival {
+                Arrival::Packet(packet, ring) if packet.kind == PacketKind::Region => {
+                    self.was_passed(packet, ring);
+                }
+                // Other packets have no meaning at this side.
+                Arrival::Packet(..) => {}
+                Arrival::Gone(reason) => {
+                    self.problems.extend(self.channel.problem(&reason));
+                    return Some(reason);
+                }
+            }
+        }
+        // Streams may end before they move.
+        self.mapped.retain(|_, ring| topic(ring.epoch).is_some());
+        let tie = self.channel.tie()?.clone();
+        for (packet, ring) in std::mem::take(&mut self.passed) {
+            let [epoch, ..] = packet.args;
+            match topic(epoch) {
+                Some(topic) => self.answer(packet, ring, topic, &tie),
+                None => self.passed.push((packet, ring)),
+            }
+        }
+        None
+    }
+
+    /// The link has ended: its session will not be polled in time.
+    pub(crate) fn link_ended(&mut self) {
+        self.channel.end_wakes();
+    }
+
+    /// Why streams stay on the link, since the last call.
+    pub(crate) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// A mapped ring, to which its stream moves now.
+    pub(crate) fn take(&mut self, number: u32) -> Option<PassedRing> {
+        self.mapped.remove(&number)
+    }
+
+    /// A ring was passed. It waits until its stream is known.
+    fn was_passed(&mut self, packet: Packet, ring: Option<OwnedFd>) {
+        let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
+        if self.passed.len() == MOST_PASSED {
+            let (oldest, _) = self.passed.remove(0);
+            // No stream that is open here has to stay on the link.
+            self.send_refusal(oldest, &MemoryRefusal::TooMany);
+        }
+        self.passed.push((packet, ring));
+    }
+
+    fn refuse(&mut self, packet: Packet, refusal: &MemoryRefusal) {
+        self.problems.push(refusal.to_string());
+        self.send_refusal(packet, refusal);
+    }
+
+    fn send_refusal(&self, packet: Packet, refusal: &MemoryRefusal) {
+        if let Some(tie) = self.channel.tie() {
+            let args = [refusal.code(), 0, 0, 0];
+            let refused = Packet::new(PacketKind::Refused, packet.number, args);
+            // If it is not sent, the connection has ended, which is an arrival of its own.
+            _ = tie.connection().send(refused, None);
+        }
+    }
+
+    fn answer(&mut self, packet: Packet, ring: OwnedFd, topic: &Topic, tie: &Arc<Tie>) {
+        let (number, ring, readers, descriptor) = match self.map(packet, ring, topic, tie) {
+            Ok(mapped) => mapped,
+            Err(refusal) => return self.refuse(packet, &refusal),
+        };
+        let cursors = Packet::new(PacketKind::Cursors, packet.number, [readers as u64, 0, 0, 0]);
+        match tie.connection().send(cursors, Some(descriptor.as_fd())) {
+            Ok(()) => {
+                // At most one for each stream.
+                self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
+                self.mapped.insert(number, ring);
+            }
+            Err(SendError::Descriptors) => self.refuse(packet, &MemoryRefusal::Descriptors),
+            // The connection has ended, which is an arrival of its own.
+            Err(_) => {}
+        }
+    }
+
+    fn map(
+        &self,
+        packet: Packet,
+        ring: OwnedFd,
+        topic: &Topic,
+        tie: &Arc<Tie>,
+    ) -> Result<(u32, PassedRing, usize, OwnedFd), MemoryRefusal> {
+        if !topic.may_be_mapped() {
+            return Err(MemoryRefusal::DropNewest);
+        }
+        let [epoch, entry, generation, _] = packet.args;
+        let number = u32::try_from(packet.number).map_err(|_| MemoryRefusal::Other)?;
+        let mapping = Mapping::attach(ring, MOST_WORDS, true).map_err(MemoryRefusal::Memory)?;
+        let schema = topic.schema();
+        let identity = RingIdentity { epoch, digest: schema.digest.0 };
+        let data = ForeignData::attach(mapping, identity).map_err(MemoryRefusal::Region)?;
+        let layout = data.layout();
+        // The node of the publisher says whether its messages have traces.
+        let area = TraceArea::of(layout.message_bytes(), schema.size);
+        let area = area.filter(|_| !layout.has_length()).ok_or(MemoryRefusal::Other)?;
+        // And the floor of the ring.
+        let readers = topic.places() + 1;
+        let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
+            .map_err(MemoryRefusal::Memory)?;
+        let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);
+        let proxy = proxy.map(|entry| Claim { entry, generation: generation as usize });
+        let (tie, channel) = (tie.clone(), self.channel.channel().clone());
+        let ring =
+            MappedRing::new(data, cursors, readers, area, proxy).ok_or(MemoryRefusal::Other)?;
+        Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))
+    }
+}

@@ -1,0 +1,534 @@
+//! What this process reads from one peer, on one connection after the other.
+//!
+//! [`ImportSession`] is the traffic of a client's link: each of the peer's publishers becomes an
+//! [`IncomingStream`], which outlives connections.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::FrameView;
+use mycelium_core::descriptor::Digest;
+use mycelium_core::link::{
+    CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
+    RejectReason, SendError,
+};
+use mycelium_executor::{Executor, SendFuture};
+
+use super::incoming_memory::{IncomingMemory, MemoryAccess};
+use super::incoming_stream::IncomingStream;
+use crate::counters::{Line, LinkValue};
+use crate::link::config::{LinkConfig, MemoryUse};
+use crate::link::control::{Control, LinkPhase};
+use crate::link::gap;
+use crate::link::layout::LayoutMismatch;
+use crate::link::layout_query::{LayoutAnswer, LayoutQueries};
+use crate::link::lost_memory::LostMemory;
+use crate::link::notice::{Notice, Observer};
+use crate::link::topics::TopicInterest;
+use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
+use crate::memory::Token;
+use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
+
+pub(crate) struct ImportSession {
+    /// The name of the peer.
+    peer: String,
+    topics: Vec<RemoteTopic>,
+    /// By the place of their ids.
+    streams: Vec<Option<IncomingStream>>,
+    control: Arc<Control>,
+    observer: Observer,
+    line: Line<LinkValue>,
+    listener: Option<EventListener>,
+    /// The peer has answered since `take_was_admitted`: it has admitted this side.
+    was_admitted: bool,
+    queries: LayoutQueries,
+    answer: LayoutAnswer,
+    executor: Arc<dyn Executor>,
+    access: Option<MemoryAccess>,
+    needs_memory: bool,
+    /// The features of the peer have arrived on this connection.
+    knows_features: bool,
+    /// The memory beside the present connection.
+    memory: Option<IncomingMemory>,
+    /// The token of the peer, whose queue of control connections was full.
+    offered: Option<OfferedMemory>,
+    lost_memory: LostMemory,
+    /// The link's keep-alive interval and silence limit.
+    times: (Duration, Duration),
+}
+
+/// The next attempt to connect with a token.
+struct OfferedMemory {
+    token: Token,
+    attempts: usize,
+    pause: SendFuture<()>,
+}
+
+/// The pause between two attempts to connect while the peer's queue is full or its socket is made
+/// again, and their number: a second in all.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
+const ATTEMPTS: usize = 100;
+
+/// What a session needs of its client.
+pub(crate) struct SessionSetup<'a> {
+    /// The name of the peer.
+    pub(crate) peer: &'a str,
+    pub(crate) interests: &'a [TopicInterest],
+    pub(crate) config: &'a LinkConfig,
+    /// That of the link's task.
+    pub(crate) executor: Arc<dyn Executor>,
+    /// How the peer's rings are mapped.
+    pub(crate) memory: Option<MemoryAccess>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) observer: Observer,
+    pub(crate) line: Line<LinkValue>,
+}
+
+/// A topic that is read from the peer.
+struct RemoteTopic {
+    id: InterestId,
+    topic: Arc<Topic>,
+    /// Keeps the subscriptions open until the peer has ended the topic.
+    keep_open: Option<KeepOpen>,
+    /// The peer has never answered.
+    is_new: bool,
+    start: Start,
+    /// A stream was lost on this connection: the peer may have more of its messages, and must not
+    /// begin it again at earlier ones.
+    has_lost: bool,
+}
+
+impl ImportSession {
+    /// Subscribes to the topics, on this connection and on each later one.
+    pub(crate) fn new(
+        setup: SessionSetup<'_>,
+        link: &mut NodeLink<'_>,
+    ) -> Result<ImportSession, SendError> {
+        let SessionSetup { peer, interests, config, executor, memory, control, observer, line } =
+            setup;
+        let topics = interests.iter().map(|TopicInterest { topic, policy, start }| {
+            let schema = topic.schema();
+            let id = link.subscribe(Interest {
+                topic: Name::try_from(topic.name()).unwrap_or_default(),
+                type_id: schema.id,
+                digest: schema.digest,
+                mode: match policy {
+                    Policy::Block => ReaderMode::Gating,
+                    Policy::Reject => ReaderMode::Rejecting,
+                    Policy::DropNewest
+                    | Policy::DropOldest
+                    | Policy::Latest
+                    | Policy::LatestByKey(_)
+                    | Policy::Sample(_) => ReaderMode::Observing,
+                },
+                start: match start {
+                    Start::Next => ReaderStart::Next,
+                    Start::OldestRetained => ReaderStart::Oldest,
+                },
+                window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
+            })?;
+            let (topic, keep_open) = (topic.clone(), Some(topic.keep_open()));
+            let (is_new, start, has_lost) = (true, *start, false);
+            Ok(RemoteTopic { id, topic, keep_open, is_new, start, has_lost })
+        });
+        Ok(ImportSession {
+            peer: peer.to_owned(),
+            topics: topics.collect::<Result<_, SendError>>()?,
+            streams: Vec::new(),
+            control,
+            observer,
+            line,
+            listener: None,
+            was_admitted: false,
+            queries: LayoutQueries::default(),
+            answer: LayoutAnswer::default(),
+            executor,
+            access: memory,
+            needs_memory: config.memory == MemoryUse::Required,
+            knows_features: false,
+            memory: None,
+            offered: None,
+            lost_memory: LostMemory::default(),
+            times: (config.keep_alive, config.silence),
+        })
+    }
+
+    /// Whether the peer has admitted this side since the last call.
+    pub(crate) fn take_was_admitted(&mut self) -> bool {
+        std::mem::take(&mut self.was_admitted)
+    }
+
+    /// Whether the peer has ended all topics.
+    pub(crate) fn is_over(&self) -> bool {
+        self.topics.iter().all(|topic| topic.keep_open.is_none())
+    }
+
+    /// The peer will not run again. Dropping the session loses its open streams, and ends the
+    /// subscriptions.
+    pub(crate) fn abandon(self) {
+        self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
+    }
+
+    /// The connection has ended: the peer will not answer requests.
+    pub(crate) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
+        // Streams that have moved keep what they need of it.
+        (self.memory, self.offered) = (None, None);
+        self.leave_lost_memory(link);
+        // The link forgets them: nothing follows the last sequence.
+        for place in &mut self.streams {
+            if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
+                lose(&mut self.topics, stream);
+            }
+        }
+        while let Some((topic, mismatch)) = self.queries.abandon() {
+            self.report_mismatch(&topic, &mismatch);
+        }
+    }
+
+    /// The peer has accepted or rejected a topic.
+    fn answered(&mut self, interest: InterestId) -> Option<&mut RemoteTopic> {
+        self.was_admitted = true;
+        let topic = self.topics.iter_mut().find(|topic| topic.id == interest)?;
+        if std::mem::take(&mut topic.is_new) {
+            self.control.found();
+        }
+        Some(topic)
+    }
+
+    fn rejected(&mut self, interest: InterestId, reason: RejectReason, digest: Digest) {
+        let Some(rejected) = self.answered(interest) else { return };
+        if reason == RejectReason::Ended {
+            rejected.keep_open = None;
+        } else {
+            let topic = rejected.topic.clone();
+            self.line.add(LinkValue::Refused, 1);
+            (self.observer)(Notice::TopicRefused { peer: &self.peer, topic: topic.name(), reason });
+            if reason == RejectReason::Digest {
+                self.queries.add(topic, digest);
+            }
+        }
+        for place in &mut self.streams {
+            let stream = place.take_if(|stream| stream.interest == interest);
+            // A topic ends when all of its messages are confirmed: no message is lost then, unless
+            // the peer has found so although this side does not have them.
+            let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
+            if let Some(stream) = stream.filter(is_lost) {
+                lose(&mut self.topics, stream);
+            }
+        }
+    }
+
+    /// Streams that were to go through memory stay on the link.
+    fn report_on_socket(&self, reason: &str) {
+        let (peer, is_required) = (&*self.peer, self.needs_memory);
+        (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
+    }
+
+    fn report_mismatch(&self, topic: &Topic, mismatch: &LayoutMismatch) {
+        let (peer, topic) = (&*self.peer, topic.name());
+        (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
+    }
+
+    /// A stream begins or resumes. The error says why this process has no room for it.
+    fn begin(
+        &mut self,
+        id: IncomingId,
+        interest: InterestId,
+        publisher: &str,
+        epoch: u64,
+        first: u64,
+        resumed: Option<u64>,
+    ) -> Result<(), String> {
+        // As long as the highest place so far: at most as many as the link has streams.
+        if self.streams.len() <= id.place() {
+            self.streams.resize_with(id.place() + 1, || None);
+        }
+        let place = &mut self.streams[id.place()];
+        if let Some(stream) = place.as_mut().filter(|stream| stream.id == id) {
+            stream.has_signaled = false;
+            stream.skip(resumed.unwrap_or(0), GapReason::Disconnected);
+            self.line.add(LinkValue::Missed, resumed.unwrap_or(0));
+            return Ok(());
+        }
+        let topic = self.topics.iter().find(|topic| topic.id == interest);
+        let Some(RemoteTopic { topic, .. }) = topic else {
+            return Err(format!("publisher `{publisher}` sends a topic that nobody reads here"));
+        };
+        let publisher = topic.feed(publisher, epoch, first);
+        let publisher = publisher.map_err(|error| error.to_string())?;
+        *place = Some(IncomingStream::new(id, interest, publisher, topic.capacity(), first));
+        Ok(())
+    }
+
+    /// The next messages of a stream are in memory. False if that was not passed.
+    fn move_to_memory(&mut self, id: IncomingId, number: u32) -> bool {
+        if self.stream(id).is_some_and(|stream| stream.has_moved()) {
+            // It moved on an earlier connection, and has not left its memory.
+            return true;
+        }
+        let ring = self.memory.as_mut().and_then(|memory| memory.take(number));
+        let (Some(stream), Some(ring)) = (self.stream(id), ring) else { return false };
+        let moved = ring.epoch == stream.epoch() && stream.move_to_memory(ring).is_ok();
+        if moved {
+            let (publisher, interest) = (stream.publisher().clone(), stream.interest);
+            let topic = self.topics.iter().find(|topic| topic.id == interest);
+            let (peer, topic) = (&*self.peer, topic.map_or("", |topic| topic.topic.name()));
+            (self.observer)(Notice::MovedToMemory { peer, topic, publisher: &publisher });
+        }
+        moved
+    }
+
+    /// Connects with the token that the peer has sent.
+    fn connect_memory(&mut self, token: Token, attempts: usize) {
+        let Some(access) = &self.access else { return };
+        match IncomingMemory::connect(access, token, &self.executor) {
+            Ok(memory) => self.memory = Some(memory),
+            Err(error) if attempts > 0 && may_pass(error.kind()) => {
+                let at = self.executor.now().saturating_add(ATTEMPT_PAUSE);
+                let pause = self.executor.sleep_until(at);
+                self.offered = Some(OfferedMemory { token, attempts: attempts - 1, pause });
+            }
+            Err(error) => self.report_on_socket(&format!("cannot connect to its node: {error}")),
+        }
+    }
+
+    /// Takes what has arrived over the control connection.
+    fn update_memory(&mut self, context: &mut Context<'_>) {
+        while let Some(OfferedMemory { token, attempts, .. }) =
+            self.offered.take_if(|it| it.pause.as_mut().poll(context).is_ready())
+        {
+            self.connect_memory(token, attempts);
+        }
+        let Some(memory) = &mut self.memory else { return };
+        let (streams, topics) = (&self.streams, &self.topics);
+        let topic = |epoch| {
+            let mut streams = streams.iter().flatten();
+            let stream = streams.find(|stream| stream.epoch() == epoch && stream.may_move())?;
+            let topic = topics.iter().find(|topic| topic.id == stream.interest)?;
+            Some(&*topic.topic)
+        };
+        let gone = memory.update(topic, context);
+        for problem in memory.take_problems() {
+            self.report_on_socket(&problem);
+        }
+        if let Some(reason) = gone {
+            self.memory = None;
+            self.lost_memory.ended(&reason);
+        }
+    }
+
+    /// The connection has ended: streams whose memory is lost, too, continue over the next one,
+    /// unless the peer's process has died.
+    fn leave_lost_memory(&mut self, link: &mut NodeLink<'_>) {
+        self.lost_memory.clear();
+        for place in &mut self.streams {
+            let is_lost = |it: &mut IncomingStream| it.has_lost_memory() && !it.leave_memory(link);
+            if let Some(stream) = place.take_if(is_lost).filter(|it| !it.is_whole_in_memory()) {
+                lose(&mut self.topics, stream);
+            }
+        }
+    }
+
+    /// The metadata of a message. A trace with invalid ids counts as none.
+    #[inline]
+    fn metadata_of(&self, frame: &FrameView<'_>) -> Metadata {
+        if frame.extensions().is_empty() {
+            return Metadata::default();
+        }
+        let mut trace = frame.trace();
+        if trace.is_some_and(|trace| !trace.is_valid()) {
+            self.line.add(LinkValue::InvalidTraces, 1);
+            trace = None;
+        }
+        Metadata { trace, sent_at: frame.sent_at() }
+    }
+
+    fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
+        self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
+    }
+}
+
+/// Ends a stream whose end has not arrived.
+fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
+    let topic = topics.iter_mut().find(|topic| topic.id == stream.interest);
+    topic.into_iter().for_each(|topic| topic.has_lost = true);
+    stream.lose();
+}
+
+impl Traffic<TOPICS, STREAMS> for ImportSession {
+    #[inline]
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        self.lost_memory.read();
+        let metadata = self.metadata_of(&frame);
+        let Some(stream) = self.stream(stream) else { return Ok(()) };
+        stream.push(&frame, metadata)?;
+        self.line.add(LinkValue::Received, 1);
+        Ok(())
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        moved.count(&self.line);
+    }
+
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        self.lost_memory.read();
+        match event {
+            Event::Fragment { stream, fragment, frame } => {
+                let metadata = self.metadata_of(&frame);
+                let stream = self.stream(stream);
+                let taken = stream.map(|stream| stream.push_fragment(fragment, &frame, metadata));
+                self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
+                if let Some(Err(reason)) = taken {
+                    link.close(now, reason);
+                }
+            }
+            Event::Run { stream, shape, bytes, .. } => {
+                let taken = self.stream(stream).map(|stream| stream.push_run(shape, bytes));
+                if let Some(Err(reason)) = taken {
+                    link.close(now, reason);
+                }
+                let count = bytes.len() / shape.stride.max(1) as usize;
+                self.line.add(LinkValue::Received, count as u64);
+            }
+            Event::Up { node: peer, .. } if peer != self.peer => {
+                let (cause, expected) = (CloseReason::NotAllowed, &self.peer);
+                let reason = &*format!("expected node `{expected}` at this address");
+                self.line.add(LinkValue::RejectedPeers, 1);
+                (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
+                link.close(now, cause);
+            }
+            Event::Up { boot, .. } => {
+                // An earlier connection may have changed them.
+                _ = link.set_times(self.times.0, self.times.1);
+                self.line.add(LinkValue::Connections, 1);
+                (self.observer)(Notice::Connected { peer: &self.peer, boot });
+                self.knows_features = false;
+                // The subscriptions of this connection are not sent yet.
+                for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
+                    (topic.start, topic.has_lost) = (Start::Next, false);
+                    _ = link.start_at_next(topic.id);
+                }
+            }
+            Event::Accepted { interest } => {
+                let is_late = |topic: &&mut RemoteTopic| topic.start == Start::OldestRetained;
+                let late = self.answered(interest).filter(is_late).map(|topic| topic.topic.clone());
+                if let Some(topic) = late.filter(|_| !link.peer_reads_starts()) {
+                    let (peer, topic) = (&*self.peer, topic.name());
+                    (self.observer)(Notice::StartsAtNext { peer, topic });
+                }
+                // Its features have arrived before.
+                let is_known = std::mem::replace(&mut self.knows_features, true);
+                if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
+                    self.report_on_socket("it does not share memory");
+                }
+            }
+            Event::Rejected { interest, reason, digest } => self.rejected(interest, reason, digest),
+            Event::Described { offset, total, bytes } => {
+                if let Some((topic, mismatch)) = self.queries.on_piece(offset, total, bytes) {
+                    self.report_mismatch(&topic, &mismatch);
+                }
+            }
+            Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
+                let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
+                if let Err(reason) = begun {
+                    let (peer, cause, reason) = (&*self.peer, CloseReason::Busy, &*reason);
+                    (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
+                    link.close(now, cause);
+                }
+            }
+            Event::Gap { stream, missed, reason } => {
+                if let Some(stream) = self.stream(stream) {
+                    stream.skip(missed, gap::reason(reason));
+                    self.line.add(LinkValue::Missed, missed);
+                }
+            }
+            Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
+            Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
+                // The connection that passes regions may have been lost before it arrived.
+                _ = link.leave_memory(stream, first, false);
+                let has_passed_others = self.memory.is_some();
+                let reasons = [CloseReason::Aborted, CloseReason::Protocol];
+                link.close(now, reasons[usize::from(has_passed_others)]);
+            }
+            Event::End { stream, .. } => {
+                if let Some(stream) = self.stream(stream) {
+                    stream.end();
+                }
+            }
+            Event::Gone { stream: id } => {
+                let place = self.streams.get_mut(id.place());
+                if let Some(stream) = place.and_then(|place| place.take_if(|known| known.id == id))
+                {
+                    lose(&mut self.topics, stream);
+                }
+            }
+            // The peer may read no topic here, so it may not know any layout.
+            Event::Describe { offset, .. } => self.answer.answer(now, link, None, offset),
+            Event::Subscribe { export, .. } => {
+                _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
+            }
+            _ => {}
+        }
+    }
+
+    fn link_ended(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.link_ended();
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+        let phase = self.control.watch(context, &mut self.listener);
+        self.update_memory(context);
+        // If this process ends, its next one gets what subscriptions have not taken.
+        let control = &self.control;
+        let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();
+        for place in &mut self.streams {
+            let Some(stream) = place else { continue };
+            stream.update(now, link, context.waker(), &at_shutdown);
+            if stream.is_over() {
+                if let Some(end) = stream.memory_end() {
+                    _ = link.leave_memory(stream.id, end, true);
+                }
+                *place = None;
+            }
+        }
+        // After the streams have parked the waker. Those of an earlier connection have a control
+        // connection of their own.
+        if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
+            self.lost_memory.notice(now, self.times.1, link);
+        }
+        self.lost_memory.check(now, link, &*self.executor, context);
+        while let Some((topic, mismatch)) = self.queries.request(now, link) {
+            self.report_mismatch(&topic, &mismatch);
+        }
+        self.answer.retry(now, link);
+        if phase > LinkPhase::Run || self.is_over() {
+            // After a requested shutdown the node may be started again: its publishers keep the
+            // messages that it has not taken.
+            let is_away = !self.is_over() && self.control.may_come_back();
+            let in_flight = || self.streams.iter().flatten().any(IncomingStream::is_in_flight);
+            let reason = match is_away {
+                true if in_flight() => CloseReason::Aborted,
+                true => CloseReason::Away,
+                false => CloseReason::Shutdown,
+            };
+            link.close(now, reason);
+        }
+    }
+}
+
+impl Drop for ImportSession {
+    fn drop(&mut self) {
+        // The rest of streams that have not ended will not arrive.
+        self.streams.drain(..).flatten().for_each(IncomingStream::lose);
+    }
+}
+
+/// The peer's queue is full, or its socket is made again: the next attempt may succeed.
+fn may_pass(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::WouldBlock | ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}

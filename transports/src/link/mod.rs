@@ -1,0 +1,56 @@
+//! Topics between processes: a client reads the topics of a server over a link.
+//!
+//! A [`Exports`] exports the topics of this process. For each topic to which a peer subscribes
+//! it has a [`Tap`](crate::seam::Tap), which reads the publishers' rings and
+//! releases messages when the peer has confirmed them. A [`Imports`] reads topics of one other
+//! process: each of the peer's publishers becomes a
+//! [`Feed`](crate::seam::Feed), and the free slots of its ring are the
+//! credit of the peer. So a gating subscription blocks its publisher over a link as it does within
+//! a process. Messages are kept in the rings of the two sides and nowhere else: the client confirms
+//! messages that its readers are done with, and the publisher's ring keeps the others.
+//!
+//! Either side may start first, and may restart. The client connects again, with growing pauses,
+//! and resumes after the last message that arrived:
+//!
+//! | while disconnected | its publishers | what the reader gets afterwards |
+//! | --- | --- | --- |
+//! | an announced gating reader | block when their rings are full | everything |
+//! | an announced observing reader | continue | the exact number of overwritten messages |
+//! | a reader that was not announced | continue | what a new reader gets |
+//! | the reader's process restarted | as above | all messages that were not confirmed; messages that the earlier process may have had are marked, or a gap counts them ([`Redelivery`]) |
+//! | the publisher's process restarted | are new publishers | a gap that is not exact, if messages were missing |
+//!
+//! The caller knows the peers, their endpoints and their topics, and gets a [`Notice`] of each
+//! event.
+//!
+//! `export` has the publisher's side, `import` the reader's side. What both use is here: `config`
+//! and `control` are settings and the end, `topics` what is exported and imported, `notice` what
+//! happened, `catalogue` and `layout` with `layout_query` what two nodes tell each other of their
+//! topics, `channel` and `lost_memory` the control connection of shared memory, `refusal` and `gap`
+//! reasons.
+
+mod catalogue;
+mod channel;
+mod config;
+mod control;
+mod export;
+mod gap;
+mod import;
+mod layout;
+mod layout_query;
+mod lost_memory;
+mod notice;
+mod refusal;
+mod topics;
+
+pub(crate) use catalogue::LONGEST_CATALOGUE;
+pub use catalogue::{CatalogueEntry, CatalogueError};
+pub use config::{Identity, LinkConfig, MemoryUse, Window};
+pub use control::Control;
+pub use export::{Exports, Redelivery};
+pub(crate) use gap::reason as gap_reason;
+pub use import::{Connect, ImportError, Imports, MemoryAccess};
+pub(crate) use layout::LONGEST_FORM;
+pub use layout::{Difference, LayoutMismatch};
+pub use notice::{Notice, Observer};
+pub use topics::{ExportedTopic, TopicInterest};

@@ -1,0 +1,35 @@
+//! The topics at the two ends of a link: what a server exports, and what a client reads.
+
+use std::sync::Arc;
+
+use crate::local::{Policy, Start, Topic};
+
+/// A topic that other processes may read.
+#[derive(Clone, Debug)]
+pub struct ExportedTopic {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// The nodes that may read it; `None` if every node may that can connect. Over plain TCP, which
+    /// proves no name, only those may that [`believe`](super::Exports::believe) names.
+    pub readers: Option<Vec<String>>,
+}
+
+impl ExportedTopic {
+    /// Whether the topic names this node as one of its readers.
+    pub(crate) fn names(&self, node: &str) -> bool {
+        self.readers.iter().flatten().any(|reader| reader == node)
+    }
+}
+
+/// A topic that is read from a peer.
+#[derive(Clone, Debug)]
+pub struct TopicInterest {
+    /// The topic in this process: the peer's messages go to its subscriptions.
+    pub topic: Arc<Topic>,
+    /// The strictest policy of these subscriptions: whether the peer's publishers wait for them.
+    pub policy: Policy,
+    /// Where streams begin of publishers that exist already, if the peer keeps none of their
+    /// messages for this node. The subscriptions that exist then get all messages of a stream, with
+    /// any start.
+    pub start: Start,
+}

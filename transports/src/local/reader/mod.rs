@@ -1,0 +1,496 @@
+//! The reading end of a topic without a message type: which publisher is next, what its ring has,
+//! and how long to wait for it.
+//!
+//! A read has two steps. A find returns a [`Found`] and takes nothing; the caller decodes the bytes
+//! in [`read`](Reader::read) and then calls [`take`](Reader::take) or
+//! [`reject`](Reader::reject). [`Subscription`](super::Subscription) is the front for a message
+//! type. It copies most messages by [`peek_fast`](Reader::peek_fast), which is inlined; everything
+//! else goes through [`find`](Reader::find) and [`find_or_park`](Reader::find_or_park).
+//!
+//! A gating reader reads its messages in the slots of the ring. An observer copies each one into
+//! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
+//!
+//! This file has what happens to each message: its copy, its confirmation, and its failure. The
+//! rest is in files of its own, which see the private fields:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `batch` | several messages in flight |
+//! | `by_key` | the newest message of each key |
+//! | `crowd` | readers with many publishers |
+//! | `edges` | the list of edges |
+//! | `finding` | the next message, gap or end |
+//! | `metadata` | the trace of the current delivery of the task, and latencies |
+//! | `waiting` | spinning and parking |
+
+mod batch;
+mod by_key;
+mod crowd;
+mod edges;
+mod finding;
+mod key_table;
+mod metadata;
+pub(crate) mod subscription;
+mod waiting;
+
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use mycelium_core::doorbell::announce;
+use mycelium_core::wait::{SpinWait, WaitStrategy};
+use zerocopy::IntoBytes;
+
+use super::metadata::ReadMetadata;
+use super::state::Edge;
+use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
+use crate::counters::EdgeValue;
+use crate::local::ring::crowd::Crowd;
+use crate::local::topic::membership::Membership;
+use crate::local::values::{Gap, GapReason, Undelivered};
+use key_table::Table;
+
+/// The most messages of one publisher in a row while others have some, too.
+const BURST: u32 = 32;
+/// The number of deliveries of a message whose handling fails each time.
+const DELIVERIES: u32 = 2;
+
+/// What a find found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A message; [`Reader::read`] has its bytes.
+    Message(Header),
+    /// Messages that this reader does not get.
+    Gap(Gap),
+    /// Nothing yet.
+    Empty,
+    /// The end: of one publisher, or of all.
+    Closed,
+}
+
+/// A message that was found and not taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    edge: usize,
+    pub(crate) sequence: u64,
+    /// It was, or may have been, delivered before.
+    pub(crate) redelivered: bool,
+}
+
+/// Reads the messages of all publishers of a topic in turn.
+pub(crate) struct Reader {
+    pub(crate) membership: Membership,
+    edges: Vec<Edge>,
+    /// Edges that follow others: publishers whose earlier messages are not all taken.
+    later: Vec<Edge>,
+    /// The edge of which the end of its publisher was checked last.
+    swept: usize,
+    /// The edge whose turn it is, and for how many messages it has been.
+    turn: usize,
+    burst: u32,
+    in_flight: Option<InFlight>,
+    /// Gaps, and an observer's messages, that publishers in other processes must not count as done
+    /// before the next receive: if this process dies, its next one gets a gap for them.
+    unshown: Unshown,
+    /// An observer's message that was copied into `words` together with a gap, and follows it.
+    /// Otherwise a reader that is always too slow would get gaps only.
+    after_gap: Option<AfterGap>,
+    /// The messages that a reader of the newest one of each key has not delivered.
+    table: Option<Box<Table>>,
+    /// What a reader with many edges knows of them.
+    crowd: Option<Box<Crowd>>,
+    /// An edge has, or had, a sleep word in the memory of another process.
+    has_sleepers: bool,
+    /// The edges have an [`end`](Edge::end).
+    has_ends: bool,
+    /// Edges may have messages of a batch whose handling failed.
+    has_failed: bool,
+    /// An observer's last message, with its area if it has one; or one of a batch that is measured.
+    words: Box<[usize]>,
+    /// Of a topic of which more is recorded than counters.
+    metadata: Option<Box<ReadMetadata>>,
+    budget: HandleBudget,
+    spin_wait: SpinWait,
+    /// The sum of all edges' places when the current wait began.
+    waits_at: usize,
+}
+
+/// A message that was delivered and not yet confirmed by the reader.
+#[derive(Clone, Copy)]
+struct InFlight {
+    edge: usize,
+    /// How often its handling failed.
+    failures: u32,
+    handling: Handling,
+}
+
+/// What happens to the message in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handling {
+    /// It was delivered.
+    Delivered,
+    /// It was delivered as the first one of a batch.
+    InBatch,
+    /// It must be delivered again.
+    Redeliver,
+}
+
+#[derive(Clone, Copy)]
+struct AfterGap {
+    edge: usize,
+    /// Its place in the ring.
+    place: usize,
+    sequence: u64,
+}
+
+/// The edges whose last deliveries are handled until the next receive, and whose places are shown
+/// then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unshown {
+    Nothing,
+    One(usize),
+    Several,
+}
+
+impl Reader {
+    pub(crate) fn new(membership: Membership) -> Reader {
+        // In its ring, no message needs a copy, but for the times of a batch.
+        let policy = membership.state.policy;
+        let size = membership.topic.content_bytes();
+        let (topic, reader) = (&membership.topic, &membership.state.name);
+        let lines = || topic.counters().latencies(topic.name(), reader);
+        let metadata = ReadMetadata::new(topic.recorded(), lines);
+        let measures = metadata.as_ref().is_some_and(|it| it.meter.is_some());
+        let copied = if policy.keeps() && !measures { 0 } else { size };
+        let table = policy.by_key().map(|by_key| Box::new(Table::new(by_key, size)));
+        Reader {
+            edges: Vec::new(),
+            later: Vec::new(),
+            swept: 0,
+            turn: 0,
+            burst: 0,
+            in_flight: None,
+            unshown: Unshown::Nothing,
+            after_gap: None,
+            table,
+            crowd: None,
+            has_sleepers: false,
+            has_ends: false,
+            has_failed: false,
+            words: vec![0; copied.div_ceil(size_of::<usize>())].into(),
+            metadata,
+            membership,
+            budget: HandleBudget::default(),
+            spin_wait: SpinWait::default(),
+            waits_at: 0,
+        }
+    }
+
+    pub(crate) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
+    }
+
+    pub(crate) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget.attach(budget);
+        DeferredWakes::of_subscription(self.membership.state.clone())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
+    #[inline]
+    pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
+        let is_exhausted = self.budget.is_exhausted(context);
+        if is_exhausted {
+            // The task may do something else before it receives again.
+            self.end_handling(false);
+        }
+        is_exhausted
+    }
+
+    /// Confirms the message in flight, unless it must be delivered again, and what else was
+    /// delivered since the last call.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        match self.in_flight.map(|it| (it.handling, it.edge)) {
+            Some((Handling::Delivered, edge)) => self.advance(edge, EdgeValue::Taken),
+            Some((Handling::InBatch, _)) => self.settle_batch(),
+            // Gaps are delivered only while no message is in flight.
+            None | Some((Handling::Redeliver, _)) => match self.unshown {
+                Unshown::Nothing => {}
+                Unshown::One(_) | Unshown::Several => self.show_places(),
+            },
+        }
+    }
+
+    /// Shows publishers in other processes what is done with.
+    #[inline]
+    fn show_places(&mut self) {
+        match std::mem::replace(&mut self.unshown, Unshown::Nothing) {
+            Unshown::Nothing => return,
+            Unshown::One(index) => self.show_place(index),
+            Unshown::Several => (0..self.edges.len()).for_each(|index| self.show_place(index)),
+        }
+        if self.budget.count_operation() {
+            self.wake_publishers(1);
+        }
+    }
+
+    #[inline]
+    fn show_place(&mut self, index: usize) {
+        let Some(place) = self.done_before(index) else { return };
+        self.edges[index].show(place);
+        if index != self.turn {
+            self.touch(index);
+        }
+    }
+
+    /// The place of the first message of an edge that this subscription has moved past and not
+    /// delivered, or else the cursor. `None` while it has to report missing messages before that.
+    #[inline]
+    fn done_before(&self, index: usize) -> Option<usize> {
+        let edge = &self.edges[index];
+        if edge.passed > 0 {
+            return None;
+        }
+        let after_gap = self.after_gap.filter(|it| it.edge == index).map(|it| it.place);
+        let in_table = || self.table.as_ref().and_then(|table| table.first_place(index));
+        Some(after_gap.or_else(in_table).unwrap_or(edge.consumer.cursor()))
+    }
+
+    /// What an edge has just delivered is handled until the next receive.
+    #[inline]
+    fn begin_showing(&mut self, index: usize) {
+        if !self.edges[index].is_shown() {
+            return;
+        }
+        match self.unshown {
+            Unshown::Nothing => return self.unshown = Unshown::One(index),
+            Unshown::One(before) if before == index => {}
+            Unshown::One(_) | Unshown::Several => self.unshown = Unshown::Several,
+        }
+        // `show_places` counts the first delivery of a batch; the others are counted here.
+        _ = self.budget.count_operation();
+    }
+
+    /// Whether deliveries of an edge are handled until the next receive.
+    fn is_unshown(&self, index: usize) -> bool {
+        match self.unshown {
+            Unshown::Nothing => false,
+            Unshown::One(unshown) => unshown == index,
+            Unshown::Several => true,
+        }
+    }
+
+    /// The handling of the message in flight failed. It is delivered once more at the next read; if
+    /// it failed before, it is returned.
+    pub(crate) fn fail(&mut self) -> Option<Undelivered> {
+        self.end_handling(true);
+        // A message that waits for its second delivery is in flight, but nobody handles it.
+        let in_flight = self.in_flight.as_mut()?;
+        in_flight.failures += 1;
+        match in_flight.handling {
+            Handling::Redeliver => {
+                in_flight.failures -= 1;
+                return None;
+            }
+            Handling::InBatch => {
+                self.fail_batch();
+                return None;
+            }
+            Handling::Delivered if in_flight.failures < DELIVERIES => {
+                in_flight.handling = Handling::Redeliver;
+                return None;
+            }
+            Handling::Delivered => {}
+        }
+        let index = in_flight.edge;
+        let edge = &mut self.edges[index];
+        let size = self.membership.topic.schema().size;
+        let payload = if edge.lends() {
+            Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?.get(..size)?)
+        } else {
+            let content = edge.publisher.area.content_bytes(size);
+            // Not a `peek`, which would move past a gap.
+            if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
+                // Its publisher has overwritten it: the next read has the gap.
+                in_flight.handling = Handling::Redeliver;
+                return None;
+            }
+            Bytes::copy_from_slice(self.words.as_bytes().get(..size)?)
+        };
+        let undelivered = Undelivered {
+            topic: edge.publisher.topic.clone(),
+            reader: self.membership.state.name.clone(),
+            type_id: self.membership.topic.schema().id,
+            publisher: edge.publisher.name.clone(),
+            epoch: edge.publisher.epoch,
+            sequence: edge.sequence(edge.consumer.cursor()),
+            payload,
+        };
+        let publisher = edge.publisher.clone();
+        let _one = publisher.stop_pump();
+        self.advance(index, EdgeValue::DeadLettered);
+        Some(undelivered)
+    }
+
+    /// The handling of the message in flight was interrupted: it is delivered again, and this is
+    /// not a failure. Of a batch, nobody knows which of its messages were handled: as after a
+    /// failure, they are delivered one at a time.
+    pub(crate) fn interrupt(&mut self) {
+        self.end_handling(false);
+        let Some(in_flight) = &mut self.in_flight else { return };
+        match in_flight.handling {
+            Handling::Delivered => in_flight.handling = Handling::Redeliver,
+            Handling::InBatch => self.fail_batch(),
+            Handling::Redeliver => {}
+        }
+    }
+
+    /// The number of messages that wait for this reader, including the one in flight.
+    pub(crate) fn depth(&self) -> usize {
+        let incoming = self.membership.state.incoming.lock();
+        let edges = self.edges.iter().chain(&self.later).chain(incoming.iter());
+        let in_rings: usize = edges.map(|edge| edge.waiting() + edge.unmoved() + edge.passed).sum();
+        let in_table: usize = (0..self.edges.len()).map(|edge| self.in_table(edge)).sum();
+        in_rings + in_table + usize::from(self.after_gap.is_some())
+    }
+
+    /// The epoch of the publisher whose message is in flight.
+    pub(crate) fn epoch_in_flight(&self) -> Option<u64> {
+        Some(self.edges.get(self.in_flight?.edge)?.publisher.epoch)
+    }
+
+    /// How many messages of an edge wait outside of its ring.
+    fn in_table(&self, edge: usize) -> usize {
+        self.table.as_ref().map_or(0, |table| table.depth(edge))
+    }
+
+    /// Copies the next message of the edge whose turn it is, and returns its sequence. It takes
+    /// nothing: [`take_fast`](Self::take_fast) does. After `None`, call [`find`](Self::find): there
+    /// may be a message all the same.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from
+    // the slot to its place through registers.
+    #[inline(always)]
+    pub(crate) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
+        let is_fast = self.is_fast();
+        let edge = self.edges.get_mut(self.turn).filter(|_| is_fast)?;
+        let place = edge.consumer.peek_exact(words, length)?;
+        if edge.may_miss() {
+            return None;
+        }
+        Some(edge.sequence(place))
+    }
+
+    /// Takes the message of [`peek_fast`](Self::peek_fast).
+    #[inline(always)]
+    pub(crate) fn take_fast(&mut self) {
+        self.burst += 1;
+        self.hold(self.turn, 0);
+    }
+
+    /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
+    #[inline(always)]
+    pub(crate) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let size = self.membership.topic.schema().size;
+        if self.membership.state.policy.keeps() && self.edges[header.edge].lends() {
+            let messages = self.edges[header.edge].consumer.read(1)?;
+            messages.get(0)?.get(..size).map(read)
+        } else {
+            self.words.as_bytes().get(..size).map(read)
+        }
+    }
+
+    /// Takes a message that was found.
+    pub(crate) fn take(&mut self, header: Header) {
+        if self.has_metadata() {
+            self.begin_handling(header);
+        }
+        let Header { edge: index, redelivered, .. } = header;
+        if self.remove_from_table() || self.after_gap.take().is_some() {
+            self.edges[index].line.add(EdgeValue::Taken, 1);
+            return self.begin_showing(index);
+        }
+        if redelivered {
+            self.edges[index].line.add(EdgeValue::Redelivered, 1);
+        }
+        let failures = self.failures().max(u32::from(self.edges[index].has_failed(0)));
+        self.hold(index, failures);
+    }
+
+    /// Passes over a message whose bytes are invalid. A publisher in another process sees that at
+    /// the next receive, when the gap is handled.
+    pub(crate) fn reject(&mut self, header: Header) -> Gap {
+        if !self.remove_from_table() && self.after_gap.take().is_none() {
+            self.in_flight = None;
+            let edge = &mut self.edges[header.edge];
+            if edge.is_shown() {
+                edge.consumer.advance_unshown();
+            } else {
+                edge.consumer.advance();
+                if self.budget.count_operation() {
+                    self.wake_publishers(1);
+                }
+            }
+        }
+        self.gap(header.edge, 1, 0, GapReason::Undecodable)
+    }
+
+    /// Whether the next message is the one of the edge whose turn it is.
+    #[inline(always)]
+    fn is_fast(&self) -> bool {
+        self.in_flight.is_none()
+            && self.after_gap.is_none()
+            // A single edge has no turns.
+            && (self.burst + 1 < BURST || self.edges.len() == 1)
+            && !self.membership.has_new_edges()
+            && !self.membership.state.policy.selects()
+    }
+
+    /// How often the handling of the message in flight failed.
+    fn failures(&self) -> u32 {
+        self.in_flight.map_or(0, |in_flight| in_flight.failures)
+    }
+
+    /// Keeps the next message in flight. An observer moves past it at once, because its slot may be
+    /// overwritten at any time. A publisher in another process sees that at the next receive.
+    #[inline(always)]
+    fn hold(&mut self, index: usize, failures: u32) {
+        let edge = &mut self.edges[index];
+        if self.membership.state.policy.keeps() {
+            self.in_flight =
+                Some(InFlight { edge: index, failures, handling: Handling::Delivered });
+        } else if edge.is_shown() {
+            edge.consumer.advance();
+            edge.line.add(EdgeValue::Taken, 1);
+            self.begin_showing(index);
+        } else {
+            self.advance(index, EdgeValue::Taken);
+        }
+    }
+
+    /// Moves past the next message of an edge and counts it as `value`.
+    #[inline]
+    fn advance(&mut self, index: usize, value: EdgeValue) {
+        self.in_flight = None;
+        let edge = &mut self.edges[index];
+        edge.consumer.advance();
+        edge.line.add(value, 1);
+        if index != self.turn {
+            self.touch(index);
+        }
+        if self.budget.count_operation() {
+            self.wake_publishers(1);
+        }
+    }
+
+    /// Wakes the publishers after `operations`: now, unless they can wait until the end of the poll
+    /// of a task that the subscription joins.
+    #[inline(never)]
+    fn wake_publishers(&mut self, operations: u32) {
+        let state = &self.membership.state;
+        if self.budget.joins(operations, || DeferredWakes::of_subscription(state.clone())) {
+            return;
+        }
+        announce();
+        self.ring_publishers();
+    }
+}

@@ -1,0 +1,455 @@
+//! The reading end of a topic for services: messages of one type out of a [`Reader`].
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::TraceContext;
+use mycelium_core::doorbell::announce;
+use mycelium_core::message::{Message, Words, decode, decode_ref, valid_words};
+use mycelium_core::wait::WaitStrategy;
+use zerocopy::IntoBytes;
+
+use super::{Found, Header, Reader};
+use crate::local::state::{LastCall, SubscriberState};
+use crate::local::task_budget::{DeferredWakes, TaskBudget};
+use crate::local::topic::Topic;
+use crate::local::topic::membership::Membership;
+use crate::local::values::Policy;
+#[cfg(doc)]
+use crate::local::values::Start;
+use crate::local::values::SubscribeOptions;
+use crate::local::values::TopicError;
+use crate::local::values::{Attempt, Delivery, Gap, Received, TryRecv, Undelivered};
+use crate::local::values::{Schema, is_large};
+use crate::sync::Ordering;
+
+/// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
+///
+/// A message of a gating subscription is *in flight* from its delivery to the next receive or
+/// [`done`]. Then the publisher gets its slot back.
+///
+/// [`done`]: Subscription::done
+pub struct Subscription<M: Message> {
+    reader: Reader,
+    message: PhantomData<M>,
+}
+
+impl Topic {
+    /// Subscribes to all publishers, present and future. The first message from each is the first
+    /// one whose emit began after this call returned, unless the options say
+    /// [otherwise](Start::OldestRetained).
+    ///
+    /// # Errors
+    /// If the topic carries another message type, or has too many gating subscriptions.
+    pub fn subscribe<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Subscription<M>, TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        let options = options.into();
+        self.check_key(options)?;
+        let membership = Membership::join(self, name, options, false)?;
+        Ok(Subscription { reader: Reader::new(membership), message: PhantomData })
+    }
+}
+
+impl<M: Message> Subscription<M> {
+    /// Sets how `recv` waits from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.reader.set_wait_strategy(wait);
+    }
+
+    /// Counts this subscription's work in a task's budget from now on. The code that polls
+    /// the task passes the returned value to [`poll_with`](crate::local::poll_with).
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.reader.attach(budget)
+    }
+
+    /// Waits for the next message or gap; `None` once every publisher has ended and everything was
+    /// received.
+    ///
+    /// Cancelling loses nothing: a message is taken only when this returns it.
+    pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
+        // Not an `async fn`: its poll would move the message once more.
+        poll_fn(|context| self.poll_recv(context))
+    }
+
+    /// As [`recv`](Subscription::recv), for hand-written futures.
+    // Inlined, as `next_fast`.
+    #[inline(always)]
+    pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        if self.reader.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        self.reader.settle();
+        if is_large::<M>() {
+            let found = self.reader.find_or_park(context);
+            return self.deliver_large(found);
+        }
+        self.poll_small(context)
+    }
+
+    /// As [`recv`](Subscription::recv), but never waits.
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> TryRecv<M> {
+        self.reader.settle();
+        self.try_next()
+    }
+
+    /// As [`try_recv`](Subscription::try_recv), while what was delivered before is handled.
+    #[inline(always)]
+    fn try_next(&mut self) -> TryRecv<M> {
+        if is_large::<M>() {
+            let found = self.reader.find();
+            return match self.deliver_large(found) {
+                Poll::Ready(Some(delivery)) => TryRecv::Delivery(delivery),
+                Poll::Ready(None) => TryRecv::Closed,
+                Poll::Pending => TryRecv::Empty,
+            };
+        }
+        self.try_small()
+    }
+
+    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
+    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 once
+    /// every publisher has ended and everything was received, or if `limit` is 0.
+    ///
+    /// It costs less than a receive for each of them. The messages of one publisher are in order,
+    /// and a gap is between the messages around it. All messages of a gating subscription are in
+    /// flight until the next receive or [`done`](Subscription::done). If their handling
+    /// [fails](Subscription::fail), each is delivered once more, one at a time: only one that fails
+    /// alone becomes a dead letter.
+    ///
+    /// Cancelling loses nothing: messages are taken only when this returns them.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::new("ticks", Schema::of::<Tick>(), 8, Region::new(16))?;
+    /// let mut reader = topic.subscribe::<Tick>("reader", Policy::Block)?;
+    /// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+    /// publisher.try_emit_batch(&[1, 2, 3].map(|price| Tick { price })).expect("there is room");
+    /// # let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    /// let mut ticks = Vec::with_capacity(16);
+    /// assert!(reader.poll_recv_many(&mut task, &mut ticks, 2).is_ready());
+    /// assert_eq!((ticks.len(), publisher.depth()), (2, 3), "two of three are in flight");
+    /// reader.done();
+    /// assert_eq!(publisher.depth(), 1);
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    pub async fn recv_many(&mut self, deliveries: &mut Vec<Delivery<M>>, limit: usize) -> usize {
+        poll_fn(|context| self.poll_recv_many(context, deliveries, limit)).await
+    }
+
+    /// As [`recv_many`](Subscription::recv_many), for hand-written futures.
+    pub fn poll_recv_many(
+        &mut self,
+        context: &Context<'_>,
+        deliveries: &mut Vec<Delivery<M>>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        if self.reader.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        self.reader.settle();
+        let before = deliveries.len();
+        let found = self.reader.find_or_park(context);
+        match self.add_first(found, deliveries) {
+            Poll::Ready(true) => {}
+            Poll::Ready(false) => return Poll::Ready(0),
+            Poll::Pending => return Poll::Pending,
+        }
+        let is_first = |received: &Received<M>| received.attempt == Attempt::First;
+        let is_alone =
+            !matches!(deliveries.last(), Some(Delivery::Msg(received)) if is_first(received));
+        let most = limit.min(TaskBudget::DEFAULT as usize) - 1;
+        if self.reader.membership.state.policy.keeps() {
+            if !is_alone {
+                self.add_messages(deliveries, most);
+            }
+        } else {
+            self.add_deliveries(deliveries, most);
+        }
+        Poll::Ready(deliveries.len() - before)
+    }
+
+    /// Adds what was found. False at the end, pending if it is nothing yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn add_first(&mut self, found: Found, deliveries: &mut Vec<Delivery<M>>) -> Poll<bool> {
+        let first =
+            if is_large::<M>() { self.deliver_large(found) } else { self.deliver_small(found) };
+        match first {
+            Poll::Ready(Some(first)) => deliveries.push(first),
+            Poll::Ready(None) => return Poll::Ready(false),
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(true)
+    }
+
+    /// Adds messages of a gating subscription that can be in flight together.
+    fn add_messages(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
+        let mut words = M::Words::ZERO;
+        self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
+            let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
+            // Invalid bytes are reported by the next receive.
+            if is_large::<M>() {
+                add_large(deliveries, bytes, sequence)
+            } else {
+                add_small(deliveries, bytes, sequence)
+            }
+        });
+    }
+
+    /// Adds what an observing subscription has. Publishers in other processes see at the next
+    /// receive that it is done with these messages.
+    fn add_deliveries(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
+        for _ in 0..most {
+            match self.try_next() {
+                TryRecv::Delivery(delivery) => deliveries.push(delivery),
+                TryRecv::Empty | TryRecv::Closed => return,
+            }
+        }
+    }
+
+    /// Confirms the message in flight before the next receive.
+    pub fn done(&mut self) {
+        self.reader.end_handling(false);
+        self.reader.settle();
+    }
+
+    /// The trace of the last message that was received, until the next receive or
+    /// [`done`](Subscription::done): as its publisher has sent it. `None` if it has none, or the
+    /// topic is not traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.reader.trace()
+    }
+
+    /// Reports that the handling of the message in flight failed. The message is delivered once
+    /// more at the next receive; if it failed before, it is returned and not delivered again.
+    pub fn fail(&mut self) -> Option<Undelivered> {
+        self.reader.fail()
+    }
+
+    /// Reports that the handling of the message in flight was interrupted. The message is delivered
+    /// again at the next receive, and that it was interrupted does not count as a failure. Messages
+    /// of a batch are delivered one at a time, as after a failure.
+    pub fn interrupt(&mut self) {
+        self.reader.interrupt();
+    }
+
+    /// The number of messages that wait for this reader, including the one in flight.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.reader.depth()
+    }
+
+    /// The epoch of the publisher whose message is in flight, if one is.
+    #[must_use]
+    pub fn epoch_in_flight(&self) -> Option<u64> {
+        self.reader.epoch_in_flight()
+    }
+
+    /// What happens when it is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.reader.membership.state.policy
+    }
+
+    /// A handle that can end this subscription from another task.
+    #[must_use]
+    pub fn finisher(&self) -> Finisher {
+        Finisher(self.reader.membership.state.clone())
+    }
+
+    /// The next message, in the common case. After `None`, call the reader: it may still have a
+    /// message.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from
+    // the slot to its place through registers.
+    #[inline(always)]
+    fn next_fast(&mut self) -> Option<Received<M>> {
+        let mut words = M::Words::ZERO;
+        let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
+        let message = valid_words::<M>(words)?;
+        self.reader.take_fast();
+        Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// The same, of a topic whose slots have areas.
+    #[cold]
+    #[inline(never)]
+    fn next_with_area(&mut self) -> Option<Received<M>> {
+        let mut words = M::Words::ZERO;
+        let header = self.reader.peek_fast_with_area(words.as_mut(), size_of::<M>())?;
+        let message = valid_words::<M>(words)?;
+        self.reader.take_fast_with_area(header);
+        let Header { sequence, .. } = header;
+        Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// Returns the next message or gap of a small type, or waits.
+    // In a debug build a function of its own, as each one below: it has a place for each copy.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        if let Some(received) = self.next_fast() {
+            return Poll::Ready(Some(Delivery::Msg(received)));
+        }
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
+        {
+            return Poll::Ready(Some(Delivery::Msg(received)));
+        }
+        let found = self.reader.find_or_park(context);
+        self.deliver_small(found)
+    }
+
+    /// Returns the next message or gap of a small type, and never waits.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn try_small(&mut self) -> TryRecv<M> {
+        if let Some(received) = self.next_fast() {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        if self.reader.has_metadata()
+            && let Some(received) = self.next_with_area()
+        {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        let found = self.reader.find();
+        match self.deliver_small(found) {
+            Poll::Ready(Some(delivery)) => TryRecv::Delivery(delivery),
+            Poll::Ready(None) => TryRecv::Closed,
+            Poll::Pending => TryRecv::Empty,
+        }
+    }
+
+    /// Decodes what the reader found: `None` for the end, pending for nothing. Invalid bytes are a
+    /// gap.
+    // Inlined for the same reason: an out-of-line function would return the message in memory.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
+        let header = match found {
+            Found::Message(header) => header,
+            Found::Gap(gap) => return Poll::Ready(Some(Delivery::Gap(gap))),
+            Found::Empty => return Poll::Pending,
+            Found::Closed => return Poll::Ready(None),
+        };
+        let Some(Ok(message)) = self.reader.read(header, decode::<M>) else {
+            return Poll::Ready(Some(Delivery::Gap(self.reader.reject(header))));
+        };
+        self.reader.take(header);
+        let Header { sequence, redelivered, .. } = header;
+        let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+        Poll::Ready(Some(Delivery::Msg(Received { message, sequence, attempt })))
+    }
+
+    /// Delivers a large message: validates it where it lies, and copies it once.
+    #[inline(never)]
+    fn deliver_large(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
+        match found {
+            Found::Message(header) => {
+                let mut delivery = Poll::Pending;
+                let is_valid = self.reader.read(header, |bytes| {
+                    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+                    delivery = ready(message, header);
+                    true
+                });
+                if is_valid != Some(true) {
+                    let gap = self.reader.reject(header);
+                    return ready_gap(gap);
+                }
+                self.reader.take(header);
+                delivery
+            }
+            Found::Gap(gap) => ready_gap(gap),
+            Found::Empty => Poll::Pending,
+            Found::Closed => Poll::Ready(None),
+        }
+    }
+}
+
+fn ready<M: Message>(message: &M, header: Header) -> Poll<Option<Delivery<M>>> {
+    let Header { sequence, redelivered, .. } = header;
+    let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+    Poll::Ready(Some(Delivery::Msg(Received { message: *message, sequence, attempt })))
+}
+
+fn ready_gap<M>(gap: Gap) -> Poll<Option<Delivery<M>>> {
+    Poll::Ready(Some(Delivery::Gap(gap)))
+}
+
+/// Adds a message of a batch. False if its bytes are invalid.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn add_small<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
+    let Ok(message) = decode::<M>(bytes) else { return false };
+    deliveries.push(Delivery::Msg(Received { message, sequence, attempt: Attempt::First }));
+    true
+}
+
+/// Adds a large message, as `add_small` does a small one.
+fn add_large<M: Message>(deliveries: &mut Vec<Delivery<M>>, bytes: &[u8], sequence: u64) -> bool {
+    let Ok(message) = decode_ref::<M>(bytes) else { return false };
+    let attempt = Attempt::First;
+    deliveries.push(Delivery::Msg(Received { message: *message, sequence, attempt }));
+    true
+}
+
+impl<M: Message> fmt::Debug for Subscription<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = &self.reader.membership.state;
+        f.debug_struct("Subscription")
+            .field("topic", &self.reader.membership.topic.name())
+            .field("name", &state.name)
+            .field("policy", &state.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a subscription from another task.
+#[derive(Clone, Debug)]
+pub struct Finisher(Arc<SubscriberState>);
+
+impl Finisher {
+    /// The policy of the subscription.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.0.policy
+    }
+
+    /// Closes the subscription now, even if messages wait for it. A message in flight is its last.
+    pub fn finish_now(&self) {
+        self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
+        // A new version of the incoming edges ends the reader's fast path.
+        self.0.incoming.change(|_| ());
+        announce();
+        self.0.bell.ring();
+    }
+
+    /// Closes the subscription as soon as it has taken what was sent before this call, even if it
+    /// gets more meanwhile. It may take a few later messages, too.
+    pub fn finish_after_sent(&self) {
+        self.0.last_call.fetch_max(LastCall::AfterSent as u8, Ordering::Release);
+        // As above.
+        self.0.incoming.change(|_| ());
+        announce();
+        self.0.bell.ring();
+    }
+
+    /// Closes the subscription as soon as it is empty, even if publishers are left.
+    pub fn finish_when_empty(&self) {
+        self.0.last_call.fetch_max(LastCall::WhenEmpty as u8, Ordering::Release);
+        announce();
+        self.0.bell.ring();
+    }
+}

@@ -1,0 +1,222 @@
+//! Which publishers of a subscription have something, and which of them have to be woken, for
+//! subscriptions with many publishers.
+//!
+//! Each publisher has a [`Slot`] at each of its subscriptions, the lowest that is free. Publishers
+//! of the first slots are checked in turn. The others set a [`ReadyBit`] when they wake the
+//! subscription, so that it need not look at all of them. In the other direction a subscription
+//! remembers the slots from which it has taken messages ([`Touched`]), so that it need not wake all
+//! publishers.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use mycelium_core::doorbell::ReadyWord;
+
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, lock};
+
+/// The publishers that a subscription looks at in turn.
+pub(crate) const IN_TURN: usize = 8;
+/// Slots of one segment of [`Touched`].
+const SLOTS: usize = 1024;
+const SEGMENTS: usize = 64;
+
+/// What a subscription shares with its publishers, and with the deferred wakes of its task.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyList {
+    slots: Mutex<Slots>,
+    touched: OnceLock<Box<Touched>>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    /// A bit for each slot that is taken.
+    taken: Vec<usize>,
+    /// The bits of the slots after those that are checked in turn.
+    words: Vec<Arc<ReadyWord>>,
+}
+
+/// The place of a publisher at a subscription. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    list: Arc<ReadyList>,
+    pub(crate) number: usize,
+}
+
+/// Says to a subscription that it has to look at one publisher.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyBit {
+    word: Arc<ReadyWord>,
+    bit: usize,
+}
+
+impl ReadyBit {
+    /// After `announce`; returns whether it must be called again before the bell is rung.
+    #[inline]
+    pub(crate) fn set(&self) -> bool {
+        self.word.set(self.bit)
+    }
+}
+
+impl ReadyList {
+    /// A slot for another publisher.
+    pub(crate) fn take(self: &Arc<ReadyList>) -> Slot {
+        let mut slots = lock(&self.slots);
+        let free = slots.taken.iter().position(|word| *word != usize::MAX);
+        let word = free.unwrap_or(slots.taken.len());
+        if free.is_none() {
+            slots.taken.reserve_exact(1);
+            slots.taken.push(0);
+        }
+        let bit = slots.taken[word].trailing_ones() as usize;
+        slots.taken[word] |= 1 << bit;
+        Slot { list: self.clone(), number: word * ReadyWord::BITS + bit }
+    }
+
+    /// The bits of the publishers that are not checked in turn, for the reader.
+    pub(crate) fn words(&self) -> Vec<Arc<ReadyWord>> {
+        lock(&self.slots).words.clone()
+    }
+
+    /// The slots from which messages were taken.
+    pub(crate) fn touched(&self) -> &Touched {
+        self.touched.get_or_init(Box::default)
+    }
+
+    /// The same, if the reader uses it now.
+    pub(crate) fn touched_now(&self) -> Option<&Touched> {
+        self.touched.get().map(|touched| &**touched).filter(|touched| touched.is_used())
+    }
+}
+
+impl Slot {
+    /// The bit of this slot, if its publisher is not checked in turn.
+    pub(crate) fn bit(&self) -> Option<ReadyBit> {
+        let place = self.number.checked_sub(IN_TURN)?;
+        let mut slots = lock(&self.list.slots);
+        while slots.words.len() <= place / ReadyWord::BITS {
+            slots.words.push(Arc::default());
+        }
+        let word = slots.words[place / ReadyWord::BITS].clone();
+        Some(ReadyBit { word, bit: 1 << (place % ReadyWord::BITS) })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let (word, bit) = (self.number / ReadyWord::BITS, self.number % ReadyWord::BITS);
+        lock(&self.list.slots).taken[word] &= !(1 << bit);
+    }
+}
+
+/// The slots from which a reader has taken messages since their publishers were woken last. Only
+/// the task of the reader uses it.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    is_used: AtomicBool,
+    /// The slot from which messages are taken without a note.
+    current: AtomicUsize,
+    segments: [OnceLock<Box<Segment>>; SEGMENTS],
+}
+
+#[derive(Debug)]
+struct Segment {
+    bits: [AtomicUsize; SLOTS / ReadyWord::BITS],
+    /// The number of the publisher of each slot.
+    numbers: [AtomicU64; SLOTS],
+}
+
+impl Default for Touched {
+    fn default() -> Touched {
+        Touched {
+            is_used: AtomicBool::new(false),
+            current: AtomicUsize::new(0),
+            segments: [const { OnceLock::new() }; SEGMENTS],
+        }
+    }
+}
+
+impl Touched {
+    /// The most slots.
+    pub(crate) const MOST: usize = SLOTS * SEGMENTS;
+
+    fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Whether the reader notes the slots from now on.
+    pub(crate) fn set_used(&self, is_used: bool) {
+        self.is_used.store(is_used, Ordering::Relaxed);
+    }
+
+    /// A publisher has this slot. It counts as touched.
+    pub(crate) fn add(&self, slot: usize, number: u64) {
+        let Some(segment) = self.segments.get(slot / SLOTS) else { return };
+        let segment = segment.get_or_init(|| {
+            Box::new(Segment {
+                bits: std::array::from_fn(|_| AtomicUsize::new(0)),
+                numbers: std::array::from_fn(|_| AtomicU64::new(0)),
+            })
+        });
+        segment.numbers[slot % SLOTS].store(number, Ordering::Relaxed);
+        self.touch(slot);
+    }
+
+    /// A message of this slot was taken.
+    #[inline]
+    pub(crate) fn touch(&self, slot: usize) {
+        let Some(segment) = self.segments.get(slot / SLOTS).and_then(OnceLock::get) else { return };
+        let word = &segment.bits[slot % SLOTS / ReadyWord::BITS];
+        // One thread: a load and a store are enough.
+        let bits = word.load(Ordering::Relaxed) | 1 << (slot % ReadyWord::BITS);
+        word.store(bits, Ordering::Relaxed);
+    }
+
+    /// From now on messages of this slot are taken without a note.
+    #[inline]
+    pub(crate) fn set_current(&self, slot: usize) {
+        self.current.store(slot, Ordering::Relaxed);
+    }
+
+    /// The slot that [`set_current`](Touched::set_current) has set counts as touched.
+    #[inline]
+    pub(crate) fn touch_current(&self) {
+        self.touch(self.current.load(Ordering::Relaxed));
+    }
+
+    /// The slots that were touched since the last call, and the current one, each with the number
+    /// of its publisher.
+    pub(crate) fn take(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.touch_current();
+        let segments = self.segments.iter().map_while(OnceLock::get).enumerate();
+        let words = segments.flat_map(|(number, segment)| {
+            let first = move |word| number * SLOTS + word * ReadyWord::BITS;
+            let bits = segment.bits.iter().enumerate();
+            bits.map(move |(word, bits)| (segment, first(word), bits))
+        });
+        words.flat_map(|(segment, first, bits)| {
+            let mut left = bits.load(Ordering::Relaxed);
+            if left != 0 {
+                bits.store(0, Ordering::Relaxed);
+            }
+            std::iter::from_fn(move || {
+                let place = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                let slot = first + place;
+                Some((slot, segment.numbers[slot % SLOTS].load(Ordering::Relaxed)))
+            })
+        })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_publishers_that_have_left_are_taken_again() {
+        let list = Arc::<ReadyList>::default();
+        let mut slots: Vec<Slot> = (0..200).map(|_| list.take()).collect();
+        drop(slots.remove(150));
+        drop(slots.remove(7));
+        assert_eq!([list.take(), list.take()].map(|slot| slot.number), [7, 150]);
+    }
+}

@@ -1,0 +1,399 @@
+//! Rings that two processes share: what each side knows of the other.
+//!
+//! A publisher's ring lies in a data region, which its process alone writes. The subscriptions of
+//! another process read it there, and write their positions into a cursor region, which their
+//! process alone writes. [`RemoteReaders`] is what the publisher has of them, [`MappedOrigin`] what
+//! they have of the publisher. Neither knows how regions travel between processes, nor how a wake
+//! does: that is a [`RemoteBell`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use mycelium_core::doorbell::{Alarm, Doorbell, WakePath, announce};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, ReaderFault, SeenReader};
+use mycelium_core::ring::region::{ForeignCursors, Import, TopicStorage};
+use thiserror::Error;
+
+use crate::counters::{Line, PublisherValue};
+use crate::memory::Mapping;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
+
+/// The ring of a publisher, as its ends hold it: on the heap, in memory that other processes map,
+/// or in memory of another process.
+pub(crate) type Ring = Arc<Broadcast<TopicStorage<Mapping, Imports>>>;
+
+/// A position before all messages: that of a process whose subscriptions have not joined.
+pub(crate) const FLOOR: usize = usize::MAX;
+
+/// A ring that is shared with another process: what the control connection with it says.
+pub trait SharedRing: Send + Sync {
+    /// The other process has rung: wakes the tasks of this one that wait at the ring.
+    fn look(&self);
+
+    /// The connection with the other process has ended: nothing in its memory counts from now on.
+    /// `has_died`: so has the process.
+    fn peer_is_gone(&self, has_died: bool);
+}
+
+/// A task of this process that may wait at a shared ring.
+pub(crate) trait Waiting: fmt::Debug + Send + Sync {
+    /// Wakes it if it waits. The caller has announced what for.
+    fn ring(&self);
+}
+
+/// Wakes another process, so that its tasks that wait at a shared ring look at it. Any thread may
+/// call it, and it never blocks.
+pub trait RemoteBell: fmt::Debug + Send + Sync {
+    /// Wakes the process.
+    fn ring(&self, path: WakePath);
+
+    /// How the other process has to wake a task of this thread.
+    fn own_path(&self) -> WakePath;
+}
+
+/// The readers of one other process at one publisher of this process.
+#[derive(Debug)]
+pub struct RemoteReaders {
+    cursors: ForeignCursors<Mapping>,
+    alarms: Box<[Alarm]>,
+    bell: Arc<dyn RemoteBell>,
+    ring: Weak<Broadcast<TopicStorage<Mapping, Imports>>>,
+    /// The tasks of this process that wait for them: the publisher's, and that of the link.
+    waiting: [Weak<dyn Waiting>; 2],
+    /// The entry that gates for them; `None` if all of them observe.
+    claim: Option<Claim>,
+    /// The entry, or `observed`, follows their positions. It does not before all earlier messages,
+    /// which went over the link, are confirmed.
+    is_active: AtomicBool,
+    /// The place before which the slowest of them is done with all messages, if they observe.
+    observed: AtomicUsize,
+    /// Their last positions, once their process is gone: its words mean nothing any more.
+    last: OnceLock<LastPositions>,
+}
+
+/// Where the slowest gating reader and the slowest observer of a process were.
+#[derive(Debug)]
+struct LastPositions {
+    gating: Option<usize>,
+    observing: Option<usize>,
+}
+
+impl RemoteReaders {
+    pub(crate) fn new(
+        cursors: ForeignCursors<Mapping>,
+        bell: Arc<dyn RemoteBell>,
+        ring: &Ring,
+        waiting: [Weak<dyn Waiting>; 2],
+        claim: Option<Claim>,
+        from: usize,
+    ) -> Arc<RemoteReaders> {
+        let alarms = (0..cursors.readers()).map(|_| Alarm::new()).collect();
+        Arc::new(RemoteReaders {
+            cursors,
+            alarms,
+            bell,
+            ring: Arc::downgrade(ring),
+            waiting,
+            claim,
+            is_active: AtomicBool::new(false),
+            observed: AtomicUsize::new(from),
+            last: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.last.get().is_some()
+    }
+
+    /// Whether their process is gone, or has unmapped the ring, and before that all of them had
+    /// left, or had read to the end of a publisher that has ended.
+    pub(crate) fn have_finished(&self) -> bool {
+        let end = || self.ring.upgrade().filter(|ring| ring.is_closed()).map(|ring| ring.tail());
+        let is_done = |place: Option<usize>| place.is_none() || place == end();
+        self.last.get().is_some_and(|last| is_done(last.gating) && is_done(last.observing))
+    }
+
+    /// Wakes those that sleep. The caller has announced what they wait for.
+    pub(crate) fn ring(&self) {
+        if !self.is_gone() {
+            self.cursors.ring_all(&self.alarms, |path| self.bell.ring(path));
+        }
+    }
+
+    /// From now on their positions count.
+    pub(crate) fn activate(&self) {
+        self.is_active.store(true, Ordering::Release);
+    }
+
+    /// The place before which the slowest of them is done with all messages, if they observe, at
+    /// the last import.
+    pub(crate) fn observed(&self) -> usize {
+        self.observed.load(Ordering::Acquire)
+    }
+
+    /// Their positions no longer count: another process may get the entry.
+    pub(crate) fn deactivate(&self) {
+        self.is_active.store(false, Ordering::Release);
+    }
+
+    /// Imports their positions into the ring.
+    pub(crate) fn import(&self, ring: &Ring) {
+        match self.claim {
+            Some(claim) => ring.import(claim, || self.position(true)),
+            None => self.import_observed(ring.tail()),
+        }
+    }
+
+    /// The position of the slowest gating one, which gates for all; the outer `None` says that it
+    /// must not be imported.
+    fn position(&self, exact: bool) -> Option<Option<usize>> {
+        let is_active = self.is_active.load(Ordering::Acquire);
+        let position = is_active.then(|| self.cursors.position(exact))?;
+        // Loaded after the position: what a process that is gone has left behind does not count.
+        Some(self.last.get().map_or(position, |last| last.gating))
+    }
+
+    fn import_observed(&self, tail: usize) {
+        if !self.is_active.load(Ordering::Acquire) {
+            return;
+        }
+        let place = self.cursors.observed();
+        match place {
+            // Checked after the load: what a process that is gone has left behind does not count.
+            _ if self.have_finished() => self.observe(tail, tail),
+            _ if self.is_gone() => {}
+            Some(place) => self.observe(place, tail),
+            // All of them have left.
+            None if self.cursors.gating() == 0 => self.observe(tail, tail),
+            // They have not joined yet.
+            None => {}
+        }
+    }
+
+    /// The observers among them are done with all messages before `place`.
+    pub(crate) fn observe(&self, place: usize, tail: usize) {
+        // Several threads import, some of them with an earlier tail: it must not go back.
+        let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
+        let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
+        let mut before = self.observed();
+        while is_after(place, before) && !is_after(place, tail) {
+            match observed.compare_exchange(before, place, Ordering::Release, relaxed) {
+                Ok(_) => return,
+                Err(now) => before = now,
+            }
+        }
+    }
+}
+
+impl RemoteReaders {
+    /// Checks that their process has written what readers write, since the last check.
+    pub(crate) fn check(&self, seen: &mut [SeenReader], ring: &Ring) -> Result<(), MemoryFault> {
+        if self.is_gone() {
+            return Ok(());
+        }
+        let checked = self.cursors.check(seen, || ring.tail());
+        checked.map_err(|(entry, fault)| MemoryFault { entry, fault })
+    }
+
+    /// The words of all of them before the first check.
+    pub(crate) fn unseen(&self) -> Box<[SeenReader]> {
+        vec![SeenReader::default(); self.cursors.readers()].into()
+    }
+
+    /// Ignores the words of these readers from now on: `kept` is their position.
+    pub(crate) fn disbelieve(&self, kept: usize) {
+        self.last.get_or_init(|| LastPositions { gating: Some(kept), observing: Some(kept) });
+        self.look();
+    }
+}
+
+/// The process of remote readers has written what no reader writes into its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("reader {entry} has written invalid words into shared memory: {fault}")]
+pub struct MemoryFault {
+    /// The place of the reader in its memory.
+    pub entry: usize,
+    /// Its fault.
+    pub fault: ReaderFault,
+}
+
+mycelium_core::debug_as_display!(MemoryFault);
+
+impl SharedRing for RemoteReaders {
+    fn look(&self) {
+        announce();
+        self.waiting.iter().filter_map(Weak::upgrade).for_each(|task| task.ring());
+    }
+
+    /// The last positions of their process count; nothing is read of it afterwards.
+    fn peer_is_gone(&self, _: bool) {
+        if let Some(ring) = self.ring.upgrade() {
+            self.import(&ring);
+        }
+        // Kept for later: the entry may not follow them yet.
+        self.last.get_or_init(|| LastPositions {
+            gating: self.cursors.position(true),
+            observing: self.cursors.observed(),
+        });
+        self.look();
+    }
+}
+
+/// The readers of other processes at one ring: their positions are imported when the publisher
+/// looks for room.
+#[derive(Debug, Default)]
+pub(crate) struct Imports {
+    readers: Mutex<Vec<Arc<RemoteReaders>>>,
+    count: AtomicUsize,
+}
+
+impl Imports {
+    pub(crate) fn add(&self, readers: Arc<RemoteReaders>) {
+        let mut all = lock(&self.readers);
+        all.push(readers);
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    pub(crate) fn remove(&self, readers: &Arc<RemoteReaders>) {
+        let mut all = lock(&self.readers);
+        all.retain(|other| !Arc::ptr_eq(other, readers));
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    /// How the processes of all of them have to wake a task of this thread.
+    pub(crate) fn own_path(&self) -> WakePath {
+        let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
+        if lock(&self.readers).iter().any(is_elsewhere) {
+            WakePath::Thread
+        } else {
+            WakePath::Executor
+        }
+    }
+
+    /// Imports the positions of all of them into the ring.
+    pub(crate) fn import(&self, ring: &Ring) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            lock(&self.readers).iter().for_each(|readers| readers.import(ring));
+        }
+    }
+}
+
+impl Import for Imports {
+    fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for readers in &*lock(&self.readers) {
+            if let Some(claim) = readers.claim
+                && let Some(position) = readers.position(exact)
+            {
+                import(claim, position);
+            }
+        }
+    }
+}
+
+/// A publisher in another process whose ring this process has mapped.
+#[derive(Debug)]
+pub(crate) struct MappedOrigin {
+    bell: Arc<dyn RemoteBell>,
+    /// Whether the publisher waits for subscriptions of this process. If not, all of them observe.
+    pub(crate) waits_for_readers: bool,
+    /// The first message that later subscriptions may read: earlier ones were not sent to this
+    /// process, or with a mark.
+    pub(crate) first: usize,
+    /// For the publisher, when it waits for room.
+    alarm: Alarm,
+    /// Where the link's session waits until a subscription leaves, or the process is gone.
+    pub(crate) session: Doorbell,
+    /// The publisher's counters in this process.
+    pub(crate) line: Arc<Line<PublisherValue>>,
+    /// Which sleep words are in use.
+    sleepers: Arc<Mutex<Vec<bool>>>,
+    /// The connection with the publisher's process has ended. Set after `end`.
+    is_gone: AtomicBool,
+    /// The end of the messages then. A process that still runs sends later ones over the link.
+    end: OnceLock<usize>,
+}
+
+impl MappedOrigin {
+    /// `readers`: the number of sleep words.
+    pub(crate) fn new(
+        bell: Arc<dyn RemoteBell>,
+        readers: usize,
+        waits_for_readers: bool,
+        first: usize,
+        line: Arc<Line<PublisherValue>>,
+    ) -> MappedOrigin {
+        MappedOrigin {
+            bell,
+            waits_for_readers,
+            first,
+            alarm: Alarm::new(),
+            session: Doorbell::new(),
+            line,
+            sleepers: Arc::new(Mutex::new(vec![false; readers])),
+            is_gone: AtomicBool::new(false),
+            end: OnceLock::new(),
+        }
+    }
+
+    /// How the publisher's process has to wake a task of this thread.
+    pub(crate) fn own_path(&self) -> WakePath {
+        self.bell.own_path()
+    }
+
+    /// Wakes the publisher if it sleeps. The caller has announced what it waits for.
+    pub(crate) fn ring(&self, ring: &Ring) {
+        if self.is_gone() {
+            return;
+        }
+        self.line.follow(PublisherValue::Sent, ring.tail());
+        if let Some(path) = ring.storage().rings_writer(&self.alarm) {
+            self.bell.ring(path);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Once it is gone: the end of the messages that subscriptions read there.
+    pub(crate) fn end(&self) -> Option<usize> {
+        if self.is_gone() { self.end.get().copied() } else { None }
+    }
+
+    pub(crate) fn set_gone(&self, end: usize) {
+        self.line.follow(PublisherValue::Sent, *self.end.get_or_init(|| end));
+        self.is_gone.store(true, Ordering::Release);
+    }
+
+    /// Takes a free sleep word.
+    pub(crate) fn take_sleeper(&self) -> Option<Sleeper> {
+        let mut sleepers = lock(&self.sleepers);
+        let word = sleepers.iter().position(|taken| !taken)?;
+        sleepers[word] = true;
+        Some(Sleeper { sleepers: self.sleepers.clone(), word })
+    }
+}
+
+/// A sleep word of a subscription, which is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    sleepers: Arc<Mutex<Vec<bool>>>,
+    word: usize,
+}
+
+impl Sleeper {
+    /// Its place.
+    pub(crate) fn word(&self) -> usize {
+        self.word
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        lock(&self.sleepers)[self.word] = false;
+    }
+}

@@ -1,0 +1,474 @@
+//! What a publisher and its subscriptions share: a [`PublisherState`] for each publisher, a
+//! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
+//!
+//! The three refer to each other, so their types are in this file. They know rings, doorbells and
+//! counters, but no message type and no topic. Most of their methods are in files of their own,
+//! which see the private fields and which this file does not use:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `waking` | doorbells and sleep words |
+//! | `edge` | what a subscription reads of an edge |
+//! | `confirming` | which messages subscriptions are done with |
+//! | `joining` | how an edge is made, and how it ends |
+//! | `pumping` | the ring of its own of a `drop-newest` subscription |
+//! | `pressing`, with `pressure` | when the depth is compared with the threshold |
+//! | `stall` | when a publisher no longer waits for a reader |
+
+mod confirming;
+mod edge;
+mod joining;
+mod pressing;
+pub(crate) mod pressure;
+mod pumping;
+pub(crate) mod stall;
+mod waking;
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use mycelium_core::doorbell::Doorbell;
+use mycelium_core::ring::broadcast::{Claim, Consumer, Producer};
+
+use super::ring::{self, RingError, RingShape};
+use super::trace::TraceArea;
+use crate::counters::{EdgeValue, Line, PublisherValue, plain};
+use crate::descriptor::OwnedFd;
+use crate::local::ring::abandoned::Abandoned;
+use crate::local::ring::numbering::{KnownNumbering, Numbering};
+use crate::local::ring::ready::{ReadyBit, ReadyList, Slot};
+use crate::local::ring::roster::{Numbered, Roster};
+use crate::local::ring::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
+use crate::local::ring::versioned::Versioned;
+use crate::local::values::Policy;
+use crate::local::values::Schema;
+use crate::local::values::{Start, SubscribeOptions};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use pressure::{Pressure, Room, Threshold};
+use stall::{Eviction, Evictions};
+
+pub(crate) use pressing::PressureCheck;
+
+/// What a publisher shares with its readers.
+#[derive(Debug)]
+pub(crate) struct PublisherState {
+    /// Its number among all members of this process.
+    number: u64,
+    pub(crate) ring: Ring,
+    pub(crate) topic: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) epoch: u64,
+    /// Where the publisher waits for room.
+    pub(crate) room: Room,
+    pub(crate) readers: Roster<ReaderEntry>,
+    pub(crate) origin: Origin,
+    pub(crate) pressure: Pressure,
+    pub(crate) evictions: Evictions,
+    /// The publisher's process is gone, and the number of its messages is unknown.
+    lost: AtomicBool,
+    abandoned: Mutex<Abandoned>,
+    /// Those that read the ring for `drop-newest` subscriptions.
+    pumps: Versioned<Vec<PumpEntry>>,
+    /// Whether the ring has the traces of the messages.
+    pub(crate) area: TraceArea,
+    /// The descriptor of the ring's memory, or why other processes cannot map it.
+    pub(crate) file: Result<OwnedFd, String>,
+}
+
+/// How full the ring of one publisher is: [`Topic::rings`](super::Topic::rings).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingStatus {
+    /// The publisher.
+    pub publisher: Arc<str>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The number of messages that the slowest gating reader still needs.
+    pub depth: usize,
+    /// The greatest depth that the publisher has seen: it checks once a lap, and whenever the ring
+    /// is full.
+    pub high_water: usize,
+    /// The number of slots.
+    pub capacity: usize,
+    /// The label of the publisher's line of counters.
+    pub label: String,
+    /// The names of its present readers in the labels of their lines: of subscriptions, and of
+    /// other nodes.
+    pub readers: Vec<String>,
+}
+
+/// Where a publisher runs.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// In this process. The sequence of a message is its place in the ring.
+    Local,
+    /// In another process, from which its messages come over a link. They keep the sequences that
+    /// they have there.
+    Remote(Numbering),
+    /// In another process, whose ring this process has mapped. The sequence of a message is its
+    /// place in the ring.
+    Mapped(Box<MappedOrigin>),
+    /// A ring of a `drop-newest` subscription, which has messages of another publisher.
+    Pumped(Arc<Pump>),
+}
+
+impl Origin {
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Origin::Local | Origin::Pumped(_) => true,
+            Origin::Remote(_) | Origin::Mapped(_) => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn numbering(&self) -> Option<&Numbering> {
+        match self {
+            Origin::Local | Origin::Mapped(_) => None,
+            Origin::Remote(numbering) => Some(numbering),
+            Origin::Pumped(pump) => Some(&pump.numbering),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn mapped(&self) -> Option<&MappedOrigin> {
+        match self {
+            Origin::Mapped(mapped) => Some(mapped),
+            Origin::Local | Origin::Remote(_) | Origin::Pumped(_) => None,
+        }
+    }
+
+    /// Whether subscriptions are not notified of messages: the publisher is in another
+    /// process, or the subscription itself fills the ring.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self {
+            Origin::Local | Origin::Remote(_) => false,
+            Origin::Mapped(_) | Origin::Pumped(_) => true,
+        }
+    }
+
+    /// Whether it is the ring of a `drop-newest` subscription.
+    pub(crate) fn is_pump(&self) -> bool {
+        self.pump().is_some()
+    }
+
+    fn pump(&self) -> Option<&Pump> {
+        match self {
+            Origin::Pumped(pump) => Some(pump),
+            Origin::Local | Origin::Remote(_) | Origin::Mapped(_) => None,
+        }
+    }
+}
+
+/// Moves the messages of one publisher to the ring of one `drop-newest` subscription.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    /// The publisher.
+    source: Arc<PublisherState>,
+    /// The sequences of the messages in the subscription's ring.
+    numbering: Numbering,
+    /// Where dropped messages are counted.
+    line: Arc<Line<EdgeValue>>,
+    ends: Mutex<PumpEnds>,
+}
+
+#[derive(Debug)]
+struct PumpEnds {
+    /// `None` after the subscription has left.
+    source: Option<Consumer<Ring>>,
+    /// The numbering of the source, if it is remote.
+    known: Option<KnownNumbering>,
+    /// `None` after the end of the publisher.
+    target: Option<Producer<Ring>>,
+    words: Box<[usize]>,
+    /// Whether the last message was marked as redelivered.
+    redelivered: bool,
+}
+
+/// A pump as its publisher knows it.
+#[derive(Debug)]
+struct PumpEntry {
+    /// Its entry in the publisher's ring.
+    entry: usize,
+    pump: Weak<Pump>,
+}
+
+/// A subscription as its publishers know it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderEntry {
+    pub(crate) subscriber: Arc<SubscriberState>,
+    /// Its entry in the ring, if it is gating.
+    pub(crate) entry: Option<usize>,
+    /// Of a remote publisher.
+    progress: Option<Arc<Progress>>,
+    /// The publisher that stands for this one at a `drop-newest` subscription.
+    own: Option<Weak<PublisherState>>,
+    line: Arc<Line<EdgeValue>>,
+    /// Whether it was evicted. `None` if its edge knows that from its place.
+    was_evicted: Option<Arc<AtomicBool>>,
+    /// The readers that it stands for, if they read the ring themselves.
+    pub(crate) remote: Option<Arc<RemoteReaders>>,
+    /// Says to the subscription that this publisher has something, if it does not check in any
+    /// case.
+    pub(crate) ready: Option<ReadyBit>,
+}
+
+/// How far a reader of a remote publisher is. Observers write it for each message, so it has a
+/// cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Progress {
+    /// The number of gaps that were reported to the reader.
+    gaps: AtomicUsize,
+    /// The next place of an observer. A gating reader has an entry in the ring instead.
+    place: AtomicUsize,
+}
+
+impl PublisherState {
+    /// Of a publisher without readers, with a ring of its own.
+    pub(crate) fn new(
+        topic: &str,
+        schema: &Schema,
+        shape: RingShape,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Result<Arc<PublisherState>, RingError> {
+        let (ring, file) = ring::make(topic, schema, shape, epoch, origin.is_local())?;
+        Ok(PublisherState::over(topic, ring, shape.area, file, name, epoch, origin))
+    }
+
+    /// Of a publisher without readers.
+    pub(crate) fn over(
+        topic: &str,
+        ring: Ring,
+        area: TraceArea,
+        file: Result<OwnedFd, String>,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Arc<PublisherState> {
+        Arc::new(PublisherState {
+            number: next_number(),
+            pressure: Pressure::new(Threshold::default(), ring.capacity()),
+            ring,
+            area,
+            file,
+            topic: topic.into(),
+            name: name.into(),
+            epoch,
+            room: Room::new(),
+            readers: Roster::default(),
+            origin,
+            evictions: Evictions::default(),
+            lost: AtomicBool::new(false),
+            abandoned: Mutex::default(),
+            pumps: Versioned::default(),
+        })
+    }
+
+    /// Marks the publisher as lost. Call it before the ring is closed. Each reader reports the loss
+    /// once ([`Edge::reports_loss`]).
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Whether it is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The label of this publisher's counters.
+    pub(crate) fn label(&self) -> String {
+        let (topic, name) = (plain(&self.topic), plain(&self.name));
+        format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
+    }
+
+    /// Copies the numbers of the ring to a line of counters. A remote publisher counts itself:
+    /// messages that it did not send here count, too.
+    pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
+        if cfg!(feature = "metrics") && self.origin.is_local() {
+            let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
+            let before = lap();
+            line.follow(PublisherValue::Sent, self.ring.tail());
+            // Readers load the line of this word, so it is loaded once a lap, as it changes.
+            if lap() != before {
+                self.show_high_water(line);
+            }
+        }
+    }
+
+    /// Copies the greatest depth that the publisher has seen to a line of counters.
+    pub(crate) fn show_high_water(&self, line: &Line<PublisherValue>) {
+        if cfg!(feature = "metrics") && self.origin.is_local() {
+            line.set(PublisherValue::HighWater, self.ring.high_water() as u64);
+        }
+    }
+
+    /// Imports the positions of readers in other processes.
+    pub(crate) fn import(&self) {
+        if let Some(imports) = self.ring.storage().imports() {
+            imports.import(&self.ring);
+        }
+    }
+
+    /// The place of the oldest message in the ring, as far as this thread can see.
+    fn oldest(&self) -> usize {
+        let (tail, capacity) = (self.ring.tail(), self.ring.capacity());
+        // A ring begins at 0. (On 32-bit hosts places wrap. Then one lap is not found.)
+        let oldest = tail - tail.min(capacity);
+        self.origin.mapped().map_or(oldest, |mapped| oldest.max(mapped.first.min(tail)))
+    }
+
+    /// How full the ring is.
+    pub(crate) fn status(&self) -> RingStatus {
+        self.import();
+        RingStatus {
+            publisher: self.name.clone(),
+            epoch: self.epoch,
+            depth: self.depth(),
+            high_water: self.ring.high_water(),
+            capacity: self.ring.capacity(),
+            label: self.label(),
+            readers: self.readers.lock().iter().map(|it| plain(&it.subscriber.name)).collect(),
+        }
+    }
+
+    /// The gating subscription with this entry in the ring.
+    pub(crate) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
+        let readers = self.readers.lock();
+        let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
+        Some(reader.subscriber.clone())
+    }
+
+    /// The gating subscription with this claim is evicted: it has held the publisher up for this
+    /// long.
+    pub(crate) fn evicted(&self, claim: Claim, stalled: Duration) {
+        let readers = self.readers.lock();
+        let Some(reader) = readers.iter().find(|reader| reader.entry == Some(claim.entry)) else {
+            return;
+        };
+        reader.line.add(EdgeValue::Evicted, 1);
+        reader.was_evicted.iter().for_each(|it| it.store(true, Ordering::Relaxed));
+        let (number, reader) = (reader.number(), reader.subscriber.name.clone());
+        drop(readers);
+        self.evictions.add(number, claim, Eviction { reader, stalled });
+    }
+}
+
+/// The number of the next publisher or subscription of this process.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Numbered for Arc<PublisherState> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Numbered for Arc<SubscriberState> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Numbered for ReaderEntry {
+    fn number(&self) -> u64 {
+        self.subscriber.number
+    }
+}
+
+/// When a subscription ends although publishers are left; 0 in its place means never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum LastCall {
+    /// When it has read everything.
+    WhenEmpty = 1,
+    /// When it has read what was sent before.
+    AfterSent = 2,
+    /// At once.
+    Now = 3,
+}
+
+/// What a subscription shares with its publishers.
+#[derive(Debug)]
+pub(crate) struct SubscriberState {
+    /// Its number among all members of this process.
+    number: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    start: Start,
+    /// The doorbell at which the subscription waits for messages.
+    pub(crate) bell: Doorbell,
+    /// Edges to new publishers that the subscription has not added to its own list yet.
+    pub(crate) incoming: Versioned<Vec<Edge>>,
+    /// Which of its publishers have something.
+    pub(crate) ready: Arc<ReadyList>,
+    /// All publishers that it reads.
+    pub(crate) publishers: Roster<Arc<PublisherState>>,
+    /// It has requested a message.
+    pub(crate) has_requested: AtomicBool,
+    /// A [`LastCall`], or 0.
+    pub(crate) last_call: AtomicU8,
+    /// It stands for the readers of another process.
+    is_tap: bool,
+}
+
+impl SubscriberState {
+    pub(crate) fn new(name: &str, options: SubscribeOptions, is_tap: bool) -> Arc<SubscriberState> {
+        let SubscribeOptions { policy, start } = options;
+        Arc::new(SubscriberState {
+            number: next_number(),
+            name: name.into(),
+            policy,
+            start,
+            is_tap,
+            bell: Doorbell::new(),
+            incoming: Versioned::default(),
+            ready: Arc::default(),
+            publishers: Roster::default(),
+            has_requested: AtomicBool::new(false),
+            last_call: AtomicU8::new(0),
+        })
+    }
+
+    /// Whether it reads this publisher. Messages from another process are not sent to a third one.
+    pub(crate) fn reads(&self, publisher: &PublisherState) -> bool {
+        !self.is_tap || publisher.origin.is_local()
+    }
+}
+
+/// One publisher's ring at one subscription.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) publisher: Arc<PublisherState>,
+    pub(crate) consumer: Consumer<Ring>,
+    /// Its place among those of the subscription.
+    pub(crate) slot: Slot,
+    pub(crate) line: Arc<Line<EdgeValue>>,
+    /// Whether the publisher waits for this subscription.
+    gates: bool,
+    /// If it gates: it misses messages from this place on only if it is evicted.
+    pub(crate) gates_from: usize,
+    /// Whether it was evicted, if it may have missed messages before that.
+    pub(crate) was_evicted: Option<Arc<AtomicBool>>,
+    /// The numbering of its sequences, if the publisher is remote.
+    known: Option<KnownNumbering>,
+    /// Of a remote publisher.
+    progress: Option<Arc<Progress>>,
+    /// Its sleep word in the memory of a mapped publisher's readers.
+    sleeper: Option<Sleeper>,
+    /// The same publisher with earlier messages: this edge is read when that one is gone.
+    pub(crate) after: Option<Weak<PublisherState>>,
+    /// Messages of that publisher that a `latest` reader has passed over, and not reported yet.
+    pub(crate) passed: usize,
+    /// The loss of the publisher was reported.
+    loss_reported: bool,
+    /// The place after the last message that the subscription reads, if that is known.
+    pub(crate) end: Option<usize>,
+    /// Messages from the cursor on that are in flight in a batch.
+    pub(crate) ahead: usize,
+    /// The place after a batch whose handling failed: each of its messages has failed once.
+    pub(crate) failed_until: Option<usize>,
+}

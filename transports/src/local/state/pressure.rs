@@ -1,0 +1,214 @@
+//! How full a publisher's ring may become before it counts as under backpressure: the threshold,
+//! its two marks, and the state of one publisher.
+//!
+//! `state/pressing.rs` says which side compares, and when. Each side stores the state, announces it
+//! and compares once more, so whichever comes second sees what the other one did.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Mutex, OnceLock};
+
+use mycelium_core::doorbell::{Doorbell, announce};
+
+use crate::local::ring::shared::Ring;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
+
+/// The share of a ring at which its publisher is under backpressure.
+///
+/// It is *exceeded* from the moment when the slowest gating reader still needs this share of the
+/// ring, until it needs at most three quarters of that: with 80 %, until the depth is at most 60 %
+/// of the capacity.
+///
+/// ```
+/// use mycelium_transports::local::Threshold;
+///
+/// let threshold = Threshold::percent(50).expect("from 1 to 100");
+/// assert_eq!(threshold.marks(1024), (512, 384));
+/// assert_eq!(Threshold::default().marks(1024), (820, 615));
+/// assert_eq!(Threshold::percent(0), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(usize);
+
+impl Threshold {
+    /// From 1 to 100 percent of the capacity.
+    #[must_use]
+    pub fn percent(percent: u32) -> Option<Threshold> {
+        (1..=100).contains(&percent).then_some(Threshold(percent as usize))
+    }
+
+    /// The depth from which it is exceeded in a ring of `capacity` messages, and the depth at which
+    /// that ends.
+    #[must_use]
+    pub fn marks(self, capacity: usize) -> (usize, usize) {
+        // In two parts, so that no product exceeds a word.
+        let upper = capacity / 100 * self.0 + (capacity % 100 * self.0).div_ceil(100);
+        (upper, upper - upper.div_ceil(4))
+    }
+}
+
+/// 80 percent.
+impl Default for Threshold {
+    fn default() -> Threshold {
+        Threshold(80)
+    }
+}
+
+/// A change of a publisher's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PressureChange {
+    /// Whether the threshold is exceeded now.
+    pub exceeded: bool,
+    /// The number of messages that the slowest gating reader still needs.
+    pub depth: usize,
+    /// The number of slots of the ring.
+    pub capacity: usize,
+}
+
+/// Where a publisher waits for room, and what its readers load when they wake it: together, so that
+/// they load no line more than for the doorbell.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Room {
+    /// Whether the threshold is exceeded.
+    exceeded: AtomicBool,
+    /// If so: the depth is above the lower mark until all readers have taken what is before this.
+    relieved_at: AtomicUsize,
+    doorbell: Doorbell,
+}
+
+impl Room {
+    pub(crate) fn new() -> Room {
+        Room {
+            exceeded: AtomicBool::new(false),
+            relieved_at: AtomicUsize::new(0),
+            doorbell: Doorbell::new(),
+        }
+    }
+
+    /// Whether the threshold is exceeded.
+    #[inline]
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// While the threshold is exceeded: the position that all readers must have reached before that
+    /// can end.
+    #[inline]
+    pub(crate) fn relieved_at(&self) -> usize {
+        // Relaxed: an older position is an earlier one, and costs a comparison.
+        self.relieved_at.load(Ordering::Relaxed)
+    }
+}
+
+impl Deref for Room {
+    type Target = Doorbell;
+
+    #[inline]
+    fn deref(&self) -> &Doorbell {
+        &self.doorbell
+    }
+}
+
+/// The marks of a publisher's threshold, and the observer of changes.
+pub(crate) struct Pressure {
+    upper: AtomicUsize,
+    lower: AtomicUsize,
+    notified: Mutex<Notified>,
+    observer: OnceLock<Box<dyn Fn(PressureChange) + Send + Sync>>,
+}
+
+/// What the observer was notified of.
+#[derive(Default)]
+struct Notified {
+    exceeded: bool,
+    /// A thread calls the observer now, and compares once more afterwards.
+    is_notifying: bool,
+}
+
+impl Pressure {
+    pub(crate) fn new(threshold: Threshold, capacity: usize) -> Pressure {
+        let (upper, lower) = threshold.marks(capacity);
+        Pressure {
+            upper: AtomicUsize::new(upper),
+            lower: AtomicUsize::new(lower),
+            notified: Mutex::default(),
+            observer: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn set_threshold(&self, threshold: Threshold, capacity: usize) {
+        let (upper, lower) = threshold.marks(capacity);
+        self.upper.store(upper, Ordering::Relaxed);
+        self.lower.store(lower, Ordering::Relaxed);
+    }
+
+    /// Calls `observer` at each change from now on. The first call of this counts.
+    pub(crate) fn observe(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
+        let _ = self.observer.set(Box::new(observer));
+    }
+
+    /// The number of messages from one mark to the other, at least 1.
+    pub(crate) fn distance(&self) -> usize {
+        self.upper.load(Ordering::Relaxed) - self.lower.load(Ordering::Relaxed)
+    }
+
+    /// The number of messages to the upper mark, of an empty ring.
+    pub(crate) fn upper(&self) -> usize {
+        self.upper.load(Ordering::Relaxed)
+    }
+
+    /// Compares the depth with the marks, and notifies the observer of a change. Returns the number
+    /// of messages after which the threshold may be exceeded again.
+    pub(crate) fn compare(&self, room: &Room, ring: &Ring, depth: impl Fn() -> usize) -> usize {
+        let (upper, lower) = (self.upper(), self.lower.load(Ordering::Relaxed));
+        let mut has_changed = false;
+        let last = loop {
+            let (depth, before) = (depth(), room.exceeded.load(Ordering::SeqCst));
+            let now = if before { depth > lower } else { depth >= upper };
+            if now {
+                let relieved_at = ring.tail().wrapping_sub(lower);
+                room.relieved_at.store(relieved_at, Ordering::Relaxed);
+            }
+            if now == before {
+                break depth;
+            }
+            room.exceeded.store(now, Ordering::SeqCst);
+            has_changed = true;
+            // The other side may have changed the depth before it could see this.
+            announce();
+        };
+        if has_changed {
+            self.notify(room, ring.capacity(), depth);
+        }
+        if room.is_exceeded() { self.distance() } else { upper.saturating_sub(last).max(1) }
+    }
+
+    /// Notifies the observer of changes, one after the other.
+    fn notify(&self, room: &Room, capacity: usize, depth: impl Fn() -> usize) {
+        let Some(observer) = self.observer.get() else { return };
+        let mut notified = lock(&self.notified);
+        if notified.is_notifying {
+            return;
+        }
+        notified.is_notifying = true;
+        loop {
+            let exceeded = room.exceeded.load(Ordering::SeqCst);
+            if notified.exceeded == exceeded {
+                break;
+            }
+            notified.exceeded = exceeded;
+            // Not under the lock: an observer may use the publisher's topic.
+            drop(notified);
+            observer(PressureChange { exceeded, depth: depth(), capacity });
+            notified = lock(&self.notified);
+        }
+        notified.is_notifying = false;
+    }
+}
+
+impl fmt::Debug for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pressure").field("upper", &self.upper()).finish_non_exhaustive()
+    }
+}

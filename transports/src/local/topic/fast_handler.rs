@@ -1,0 +1,151 @@
+//! Fast handlers: functions that run with each message of a topic, in the poll of its publisher,
+//! before the message is committed. A [`Handled`] is what one publisher has of them.
+//!
+//! The end of the ring of such a publisher is here and not in the [`Writer`](crate::local::writer::Writer),
+//! so that its fast path finds none. A publisher of a topic without handlers does nothing for them.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use mycelium_core::message::{Message, decode, decode_ref};
+use mycelium_core::ring::broadcast::Producer;
+
+use crate::local::ring::shared::Ring;
+use crate::local::values::HandlerFailure;
+
+/// Sees the fast handlers of a topic while they run, so that one that blocks can be named.
+pub trait HandlerWatch: Send + Sync {
+    /// Made with the first message of each publisher. `handlers` are the names of its handlers.
+    fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark>;
+}
+
+/// Sees the fast handlers of one publisher.
+pub trait HandlerMark: Send + Sync {
+    /// The handler with this place in the list begins.
+    fn begins(&self, handler: usize);
+    /// It has ended.
+    fn ends(&self);
+}
+
+/// One fast handler of a topic.
+#[derive(Clone)]
+pub(crate) struct FastHandler {
+    pub(crate) name: Arc<str>,
+    /// Takes the bytes of a message.
+    #[expect(clippy::type_complexity, reason = "it is written once")]
+    call: Arc<dyn Fn(&[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>,
+}
+
+impl FastHandler {
+    pub(crate) fn new<M: Message>(
+        name: &str,
+        handler: impl Fn(&M) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> FastHandler {
+        let call = move |bytes: &[u8]| match decode_ref(bytes) {
+            Ok(message) => handler(message),
+            // Words of 4 bytes may not be aligned as a message of 8.
+            Err(_) => handler(&decode(bytes)?),
+        };
+        FastHandler { name: name.into(), call: Arc::new(call) }
+    }
+}
+
+/// The fast handlers of one publisher, and its end of the ring.
+pub(crate) struct Handled {
+    /// `None` after the end of the publisher.
+    pub(crate) producer: Option<Producer<Ring>>,
+    handlers: Vec<FastHandler>,
+    watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
+    mark: Option<Box<dyn HandlerMark>>,
+}
+
+impl Handled {
+    /// Takes the end of the ring if there are handlers.
+    pub(crate) fn new(
+        handlers: Vec<FastHandler>,
+        watch: &Arc<OnceLock<Arc<dyn HandlerWatch>>>,
+        producer: &mut Option<Producer<Ring>>,
+    ) -> Option<Box<Handled>> {
+        if handlers.is_empty() {
+            return None;
+        }
+        let (producer, watch) = (producer.take(), watch.clone());
+        Some(Box::new(Handled { producer, handlers, watch, mark: None }))
+    }
+
+    /// Runs the handlers in their order, until one does not accept the message. `topic` is a number
+    /// of the topic that no other one has.
+    pub(crate) fn run(
+        &mut self,
+        topic: usize,
+        names: (&str, &str),
+        message: &[u8],
+    ) -> Result<(), (Arc<str>, HandlerFailure)> {
+        if let (None, Some(watch)) = (&self.mark, self.watch.get()) {
+            let handlers: Vec<_> = self.handlers.iter().map(|it| it.name.clone()).collect();
+            self.mark = Some(watch.mark(names.0, names.1, &handlers));
+        }
+        let Handled { handlers, mark, .. } = self;
+        let running = match Running::begin(topic) {
+            Ok(running) => running,
+            Err(outer) => {
+                let name = handlers.get(outer).or(handlers.last()).map(|it| it.name.clone());
+                return Err((name.unwrap_or_default(), HandlerFailure::Reentered));
+            }
+        };
+        for (place, FastHandler { name, call }) in handlers.iter().enumerate() {
+            running.is_at(place);
+            mark.iter().for_each(|mark| mark.begins(place));
+            let result = catch_unwind(AssertUnwindSafe(|| call(message)));
+            mark.iter().for_each(|mark| mark.ends());
+            let failure = match result {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => HandlerFailure::Error(error.into()),
+                Err(panic) => HandlerFailure::Panic(panic_text(&*panic).into()),
+            };
+            return Err((name.clone(), failure));
+        }
+        Ok(())
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+thread_local! {
+    /// The topics whose handlers this thread is in, from the outermost one, each with the place of
+    /// its handler. A handler that publishes to another topic runs the handlers of that.
+    static RUNNING: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread is in the handlers of a topic, until this is dropped.
+struct Running(());
+
+impl Running {
+    /// Fails if it already is, with the place of the handler.
+    fn begin(topic: usize) -> Result<Running, usize> {
+        RUNNING.with_borrow_mut(|running| {
+            if let Some((_, place)) = running.iter().find(|(other, _)| *other == topic) {
+                return Err(*place);
+            }
+            running.push((topic, 0));
+            Ok(Running(()))
+        })
+    }
+
+    fn is_at(&self, place: usize) {
+        RUNNING.with_borrow_mut(|running| running.iter_mut().last().map(|it| it.1 = place));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
+    }
+}

@@ -1,0 +1,494 @@
+//! A topic: the list of its publishers and subscriptions, and the rules for joining and leaving.
+//!
+//! This file connects the shared states of [`state`](super::state). It knows neither message types
+//! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
+//! `feed.rs` and `tap.rs`. `fast_handlers` adds the handlers of its publishers.
+
+pub(crate) mod fast_handler;
+mod fast_handlers;
+pub(crate) mod membership;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use mycelium_core::doorbell::announce;
+use mycelium_executor::Executor;
+
+use super::metadata::Recorded;
+use super::ring::{Readers, RingError, RingMemory, RingShape};
+use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
+use crate::counters::Region;
+use crate::local::ring::roster::Numbered;
+use crate::local::state::pressure::Threshold;
+use crate::local::state::stall::OnStall;
+use crate::local::values::Policy;
+use crate::local::values::Schema;
+use crate::local::values::TopicError;
+use crate::local::values::{Start, SubscribeOptions};
+use crate::sync::{AtomicUsize, Ordering, lock};
+use fast_handler::{FastHandler, HandlerWatch};
+
+/// The most gating subscriptions, if the topic sets no other number.
+const READERS: usize = 64;
+/// The limit on ended publishers of other processes with unread messages: this many, or more if
+/// their rings take fewer bytes than this.
+const UNREAD: usize = 64;
+const UNREAD_BYTES: usize = 16 << 20;
+
+/// A named stream of messages of one type within a process. See the [module](super).
+///
+/// ```
+/// use mycelium_core::message;
+/// use mycelium_transports::counters::Region;
+/// use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// #[derive(Debug, PartialEq)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// let topic = Topic::new("ticks", Schema::of::<Tick>(), 1024, Region::new(16))?;
+/// let mut ticks = topic.subscribe::<Tick>("reader", Policy::Block)?;
+/// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+///
+/// publisher.try_emit(Tick { price: 7 }).expect("the ring has room");
+/// let Some(Delivery::Msg(tick)) = ticks.try_recv().delivery() else { panic!("no message") };
+/// assert_eq!(*tick, Tick { price: 7 });
+/// # Ok::<(), mycelium_transports::local::TopicError>(())
+/// ```
+pub struct Topic {
+    name: String,
+    schema: Schema,
+    shape: RingShape,
+    threshold: Mutex<Threshold>,
+    on_stall: Mutex<OnStall>,
+    /// Has the time of evictions and of latencies.
+    executor: OnceLock<Arc<dyn Executor>>,
+    recorded: Recorded,
+    counters: Arc<Region>,
+    members: Mutex<Members>,
+    open_guards: OpenGuards,
+    fast_handlers: Mutex<Vec<FastHandler>>,
+    handler_watch: Arc<OnceLock<Arc<dyn HandlerWatch>>>,
+}
+
+#[derive(Default)]
+struct Members {
+    /// Sorted by number.
+    publishers: Vec<Arc<PublisherState>>,
+    /// The epochs of those of this process.
+    epochs: HashSet<u64>,
+    /// Sorted by number.
+    subscribers: Vec<Arc<SubscriberState>>,
+    /// How many of these take an entry in each ring.
+    keeping: usize,
+    /// Ended publishers of other processes, until every subscription has read them to the end.
+    unread: Vec<Weak<PublisherState>>,
+}
+
+/// Counts the guards that keep the topic open.
+#[derive(Debug, Default)]
+struct OpenGuards {
+    now: AtomicUsize,
+    ever: AtomicUsize,
+}
+
+impl Topic {
+    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity`
+    /// messages each, on the heap. It takes up to 64 gating subscriptions;
+    /// [`with_recorded`](Topic::with_recorded) sets another limit.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2, or too large for the memory.
+    pub fn new(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
+        let (memory, recorded) = (RingMemory::Heap, Recorded::default());
+        Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)
+    }
+
+    /// As [`new`](Topic::new), with all that a topic can have. Each of the gating
+    /// [`readers`](Readers) takes an entry of 256 bytes in each ring, and a publisher reads all
+    /// entries of its ring once a lap. Other processes can read rings in [`RingMemory::Shared`]
+    /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their latency
+    /// may be measured; each slot has 32 bytes more then.
+    ///
+    /// # Errors
+    /// As [`new`](Topic::new).
+    pub fn with_recorded(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        readers: impl Into<Readers>,
+        memory: RingMemory,
+        recorded: impl Into<Recorded>,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
+        let (name, recorded) = (name.to_owned(), recorded.into());
+        let area = recorded.area();
+        let layout = match memory {
+            RingMemory::Heap => schema.layout(capacity, area),
+            RingMemory::Shared { .. } => schema.shared_layout(capacity, area),
+        };
+        if let Err(error) = layout.check() {
+            return Err(TopicError::Capacity { topic: name, error });
+        }
+        let (shape, members) =
+            (RingShape { layout, area, readers: readers.into(), memory }, Mutex::default());
+        let open_guards = OpenGuards::default();
+        let (on_stall, executor) = (Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Topic {
+            name,
+            schema,
+            shape,
+            threshold: Mutex::default(),
+            on_stall,
+            executor,
+            recorded,
+            counters,
+            members,
+            open_guards,
+            fast_handlers: Mutex::default(),
+            handler_watch: Arc::default(),
+        }))
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its message type.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The number of messages in the ring of each publisher.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.shape.layout.capacity()
+    }
+
+    /// Sets the threshold of backpressure of the publishers that join from now on. The default is
+    /// 80 % of the capacity.
+    pub fn set_threshold(&self, threshold: Threshold) {
+        *lock(&self.threshold) = threshold;
+    }
+
+    /// Sets what happens to gating readers that hold up publishers of this process that join from
+    /// now on. They are evicted only once there is an [executor](Topic::set_executor).
+    pub fn set_on_stall(&self, on_stall: OnStall) {
+        *lock(&self.on_stall) = on_stall;
+    }
+
+    /// Sets the executor whose clock and timers say when readers are evicted, and whose calendar
+    /// measures latencies. Only the first one counts.
+    pub fn set_executor(&self, executor: Arc<dyn Executor>) {
+        let _ = self.executor.set(executor);
+    }
+
+    /// The bytes of a slot's content: a message, with its area if it has one.
+    pub(crate) fn content_bytes(&self) -> usize {
+        self.shape.area.content_bytes(self.schema.size)
+    }
+
+    /// The metadata that it records.
+    pub(crate) fn recorded(&self) -> &Recorded {
+        &self.recorded
+    }
+
+    pub(crate) fn executor(&self) -> Option<&Arc<dyn Executor>> {
+        self.executor.get()
+    }
+
+    /// What happens to gating readers that hold up publishers of this process.
+    pub(crate) fn on_stall(&self) -> OnStall {
+        *lock(&self.on_stall)
+    }
+
+    /// Keeps the topic's subscriptions open until the guard is dropped.
+    #[must_use]
+    pub fn keep_open(self: &Arc<Topic>) -> KeepOpen {
+        self.open_guards.now.fetch_add(1, Ordering::Relaxed);
+        self.open_guards.ever.fetch_add(1, Ordering::Relaxed);
+        KeepOpen(self.clone())
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Region> {
+        &self.counters
+    }
+
+    /// Whether publishers of other processes may still join. Acquire, with the Release in the
+    /// guard's drop: a caller that sees it gone also sees every publisher that joined before.
+    pub(crate) fn is_kept_open(&self) -> bool {
+        self.open_guards.now.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a guard ever existed. If so, a subscription may end without any publisher.
+    pub(crate) fn was_kept_open(&self) -> bool {
+        self.open_guards.ever.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn check_key(&self, options: SubscribeOptions) -> Result<(), TopicError> {
+        match options.policy {
+            Policy::LatestByKey(key) if !key.is_of(&self.schema) => {
+                Err(TopicError::Key { topic: self.name.clone(), carries: self.schema })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn check_schema(&self, asked: Schema) -> Result<(), TopicError> {
+        if asked == self.schema {
+            return Ok(());
+        }
+        Err(TopicError::Schema {
+            topic: self.name.clone(),
+            carries: self.schema,
+            asked: Box::new(asked),
+        })
+    }
+
+    /// Adds a publisher, with an edge to each present subscription. `continues`: one that these
+    /// read elsewhere before.
+    pub(crate) fn add_publisher(
+        &self,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+        continues: bool,
+    ) -> Result<Arc<PublisherState>, TopicError> {
+        let mut members = lock(&self.members);
+        if origin.is_local() {
+            if members.epochs.contains(&epoch) {
+                return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
+            }
+        } else {
+            // Tasks may hold copies of their lists for longer than subscriptions read.
+            let is_read = |it: &PublisherState| it.readers.lock().is_empty();
+            members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
+            let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
+            let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
+            if members.unread.len() >= most && !continues {
+                return Err(TopicError::Unread { topic: self.name.clone(), most });
+            }
+        }
+        let made = PublisherState::new(&self.name, &self.schema, self.shape, name, epoch, origin);
+        let publisher = made.map_err(|error| {
+            let topic = self.name.clone();
+            match error {
+                RingError::Layout(error) => TopicError::Capacity { topic, error },
+                RingError::Memory(error) => {
+                    TopicError::Memory { topic, problem: error.to_string() }
+                }
+            }
+        })?;
+        let threshold = *lock(&self.threshold);
+        publisher.pressure.set_threshold(threshold, publisher.ring.capacity());
+        if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
+            publisher.evictions.allow();
+        }
+        // The link has lost the stream, and begins it again: subscriptions read in turn.
+        let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
+        let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
+        let lost = lost.filter(|_| !publisher.origin.is_local());
+        self.join(&mut members, &publisher, lost.as_ref().map(|lost| (0, lost)))?;
+        Ok(publisher)
+    }
+
+    /// Adds a publisher of another process whose ring this process has mapped. Present
+    /// subscriptions read it from the place `from` on, and after `earlier`, which has the messages
+    /// before that place.
+    pub(crate) fn add_mapped(
+        &self,
+        publisher: &Arc<PublisherState>,
+        from: usize,
+        earlier: &Arc<PublisherState>,
+    ) -> Result<(), TopicError> {
+        let mut members = lock(&self.members);
+        if members.subscribers.iter().any(|it| it.policy == Policy::DropNewest) {
+            return Err(self.not_in_memory());
+        }
+        self.join(&mut members, publisher, Some((from, earlier)))?;
+        remove(&mut members.publishers, earlier);
+        Ok(())
+    }
+
+    /// Adds an edge to each present subscription, and the publisher to the list.
+    fn join(
+        &self,
+        members: &mut Members,
+        publisher: &Arc<PublisherState>,
+        after: Option<(usize, &Arc<PublisherState>)>,
+    ) -> Result<(), TopicError> {
+        let readers = || members.subscribers.iter().filter(|reader| reader.reads(publisher));
+        let edges: Option<Vec<Edge>> = readers()
+            .map(|reader| PublisherState::attach(publisher, reader, &self.counters, after))
+            .collect();
+        let edges = edges.ok_or_else(|| self.too_many_readers())?;
+        readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
+        if publisher.origin.is_local() {
+            members.epochs.insert(publisher.epoch);
+        }
+        insert(&mut members.publishers, publisher.clone());
+        Ok(())
+    }
+
+    /// Adds a subscription, with an edge to each present publisher. `is_tap`: it stands for the
+    /// readers of another process.
+    pub(crate) fn add_subscriber(
+        &self,
+        name: &str,
+        options: SubscribeOptions,
+        is_tap: bool,
+    ) -> Result<Arc<SubscriberState>, TopicError> {
+        let (policy, subscriber) = (options.policy, SubscriberState::new(name, options, is_tap));
+        let mut members = lock(&self.members);
+        // Later publishers have at most as many entries as the present ones.
+        if policy.keeps() && members.keeping >= self.shape.readers.most {
+            return Err(self.too_many_readers());
+        }
+        let is_mapped = |it: &Arc<PublisherState>| it.origin.mapped().is_some();
+        if policy == Policy::DropNewest && members.publishers.iter().any(is_mapped) {
+            return Err(self.not_in_memory());
+        }
+        let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
+        let edges: Option<Vec<Edge>> = publishers()
+            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters, None))
+            .collect();
+        let Some(edges) = edges else {
+            publishers().for_each(|publisher| publisher.detach(&subscriber));
+            return Err(self.too_many_readers());
+        };
+        edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
+        members.keeping += usize::from(policy.keeps());
+        insert(&mut members.subscribers, subscriber.clone());
+        let fills = policy.is_gating() && options.start == Start::OldestRetained;
+        let filled = if fills { members.publishers.clone() } else { Vec::new() };
+        drop(members);
+        // A publisher compares when it has sent more, but here a reader came with a depth. Not
+        // under the lock: an observer of the threshold may use the topic.
+        filled.iter().for_each(|publisher| _ = publisher.compare_depth());
+        Ok(subscriber)
+    }
+
+    /// Removes a publisher that has ended. If it ran in another process, it counts as unread while
+    /// subscriptions still hold its ring.
+    pub(crate) fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
+        let mut members = lock(&self.members);
+        if !remove(&mut members.publishers, publisher) {
+            return;
+        }
+        if publisher.origin.is_local() {
+            members.epochs.remove(&publisher.epoch);
+        } else {
+            members.unread.push(Arc::downgrade(publisher));
+        }
+    }
+
+    pub(crate) fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {
+        let mut members = lock(&self.members);
+        if remove(&mut members.subscribers, subscriber) {
+            members.keeping -= usize::from(subscriber.policy.keeps());
+        }
+    }
+
+    /// How full the rings of its publishers are now: those of this process, and those of other
+    /// processes whose messages come over a link or through memory.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::new("ticks", Schema::of::<Tick>(), 4, Region::new(16))?;
+    /// let mut reader = topic.subscribe::<Tick>("reader", Policy::Block)?;
+    /// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+    /// for price in 0..4 {
+    ///     publisher.try_emit(Tick { price }).expect("the ring has room");
+    /// }
+    /// publisher.try_emit(Tick { price: 4 }).expect_err("the ring is full");
+    /// let rings = topic.rings();
+    /// assert_eq!((&*rings[0].publisher, rings[0].depth, rings[0].capacity), ("writer", 4, 4));
+    /// assert_eq!(rings[0].high_water, 4);
+    /// # drop(reader);
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    #[must_use]
+    pub fn rings(&self) -> Vec<RingStatus> {
+        let publishers = lock(&self.members).publishers.clone();
+        let status = |publisher: &Arc<PublisherState>| publisher.status();
+        publishers.iter().filter(|it| !it.origin.is_pump()).map(status).collect()
+    }
+
+    /// How many publishers of this process the topic has now.
+    pub(crate) fn local_publishers(&self) -> usize {
+        let is_own = |it: &&Arc<PublisherState>| it.origin.is_local() && !it.origin.is_pump();
+        lock(&self.members).publishers.iter().filter(is_own).count()
+    }
+
+    /// The places for subscriptions at a ring in memory of another process: for as many as may
+    /// gate, and for the present ones.
+    pub(crate) fn places(&self) -> usize {
+        self.shape.readers.most.max(lock(&self.members).subscribers.len())
+    }
+
+    /// Whether subscriptions could read a publisher in memory of another process now.
+    pub(crate) fn may_be_mapped(&self) -> bool {
+        lock(&self.members).subscribers.iter().all(|it| it.policy != Policy::DropNewest)
+    }
+
+    fn not_in_memory(&self) -> TopicError {
+        TopicError::DropNewestInMemory { topic: self.name.clone() }
+    }
+
+    pub(crate) fn too_many_readers(&self) -> TopicError {
+        TopicError::Readers { topic: self.name.clone(), most: self.shape.readers.most }
+    }
+}
+
+/// Adds a member to a list that is sorted by number.
+fn insert<T: Numbered>(members: &mut Vec<T>, member: T) {
+    // Most often it is the newest one.
+    let place = members.partition_point(|other| other.number() < member.number());
+    members.insert(place, member);
+}
+
+/// Removes a member from a list that is sorted by number. Returns whether it was there.
+fn remove<T: Numbered>(members: &mut Vec<T>, member: &T) -> bool {
+    let place = members.binary_search_by_key(&member.number(), Numbered::number);
+    place.map(|place| members.remove(place)).is_ok()
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name)
+            .field("schema", &self.schema)
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// While it lives, no subscription of the topic ends: publishers of another process may still
+/// join.
+#[derive(Debug)]
+pub struct KeepOpen(Arc<Topic>);
+
+impl Drop for KeepOpen {
+    fn drop(&mut self) {
+        self.0.open_guards.now.fetch_sub(1, Ordering::Release);
+        announce();
+        lock(&self.0.members).subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
+    }
+}

@@ -1,0 +1,364 @@
+//! Why a topic refuses a publisher or a subscription, and why a publisher refuses a message.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::ring::broadcast::LayoutError;
+use mycelium_core::{Code, debug_as_display};
+use thiserror::Error;
+
+use super::schema::Schema;
+
+/// Why a topic refused a publisher or a subscription, or could not be created.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The topic carries another message type.
+    #[error("topic `{topic}` carries {carries}, not {asked}")]
+    Schema {
+        /// The topic.
+        topic: String,
+        /// The message type of the topic.
+        carries: Schema,
+        /// The requested message type.
+        asked: Box<Schema>,
+    },
+    /// The subscription's key is a field of another message type.
+    #[error(
+        "topic `{topic}` carries {carries}: the key of the policy is a field of another message"
+    )]
+    Key {
+        /// The topic.
+        topic: String,
+        /// The message type of the topic.
+        carries: Schema,
+    },
+    /// No ring can have the topic's capacity.
+    #[error("topic `{topic}`: {error}")]
+    Capacity {
+        /// The topic.
+        topic: String,
+        /// Why not.
+        error: LayoutError,
+    },
+    /// The memory of a publisher's ring cannot be shared with other processes.
+    #[error("topic `{topic}`: {problem}")]
+    Memory {
+        /// The topic.
+        topic: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A publisher in memory of another process cannot have `drop-newest` subscriptions.
+    #[error(
+        "topic `{topic}`: a `drop-newest` subscription cannot read a publisher of another node in \
+         shared memory: use `transport = \"unix\"` for the link"
+    )]
+    DropNewestInMemory {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic already has a publisher with this epoch.
+    #[error("topic `{topic}` already has a publisher with epoch {epoch:x}")]
+    Epoch {
+        /// The topic.
+        topic: String,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Too many ended publishers of other processes still have unread messages.
+    #[error(
+        "topic `{topic}` already has {most} ended publishers of other processes with unread \
+         messages, the limit"
+    )]
+    Unread {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        most: usize,
+    },
+    /// The topic has as many subscriptions as its rings have places: for those that gate, and, in
+    /// memory of another process, for all.
+    #[error("topic `{topic}` has no place for another subscription: its rings have {most}")]
+    Readers {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// The node shuts down. A service that returns this error has ended well.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("the node is shutting down")]
+pub struct ShuttingDown;
+
+/// A message that was not emitted, and why. If the node shuts down, its
+/// [source](std::error::Error::source) is [`ShuttingDown`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmitError<M> {
+    /// The message.
+    pub message: M,
+    /// Why it was not emitted.
+    pub refusal: Refusal,
+    topic: Arc<str>,
+}
+
+impl<M> EmitError<M> {
+    /// `message` was not emitted to `topic`.
+    #[must_use]
+    pub fn new(topic: Arc<str>, message: M, refusal: Refusal) -> EmitError<M> {
+        EmitError { message, refusal, topic }
+    }
+
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.refusal.code()
+    }
+}
+
+impl<M> fmt::Display for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refusal.write(&self.topic, f)
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
+impl<M> fmt::Debug for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M> std::error::Error for EmitError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.refusal.source()
+    }
+}
+
+impl Refusal {
+    /// Its code: that of the error with this reason.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Refusal::Full { .. } => Code::TOPIC_FULL,
+            Refusal::Rejected { .. } => Code::TOPIC_REJECTS,
+            Refusal::Deadline { .. } => Code::EMIT_DEADLINE,
+            Refusal::ShuttingDown => Code::SHUTTING_DOWN,
+            Refusal::FastHandler { failure, .. } => failure.code(),
+        }
+    }
+
+    /// Writes the reason, and its code.
+    fn write(&self, topic: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Full { by } | Refusal::Rejected { by } => {
+                write!(f, "topic `{topic}` is full: subscription `{by}` has not taken its messages")
+            }
+            Refusal::Deadline { by, within } => write!(
+                f,
+                "topic `{topic}` is full: subscription `{by}` has not taken its messages within {within:?}"
+            ),
+            Refusal::ShuttingDown => {
+                write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
+            }
+            Refusal::FastHandler { handler, failure } => match failure {
+                HandlerFailure::Error(error) => {
+                    let whole = error.to_string();
+                    let reason = Code::split(&whole).0;
+                    write!(
+                        f,
+                        "fast handler `{handler}` of topic `{topic}` refused the message: {reason}"
+                    )
+                }
+                HandlerFailure::Panic(text) => {
+                    let text = Code::split(text).0;
+                    write!(f, "fast handler `{handler}` of topic `{topic}` panicked: {text}")
+                }
+                HandlerFailure::Reentered => write!(
+                    f,
+                    "fast handler `{handler}` of topic `{topic}` emits to its own topic: \
+                     let a service do that"
+                ),
+            },
+        }?;
+        write!(f, " [{}]", self.code())
+    }
+
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Refusal::ShuttingDown => Some(&ShuttingDown),
+            Refusal::FastHandler { failure: HandlerFailure::Error(error), .. } => Some(&**error),
+            Refusal::FastHandler {
+                failure: HandlerFailure::Panic(_) | HandlerFailure::Reentered,
+                ..
+            }
+            | Refusal::Full { .. }
+            | Refusal::Rejected { .. }
+            | Refusal::Deadline { .. } => None,
+        }
+    }
+}
+
+/// A batch of messages of which not all were emitted: how many were, and why not the next one. If
+/// the node shuts down, its [source](std::error::Error::source) is [`ShuttingDown`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct BatchError {
+    /// The number of messages that were sent, from the first one on.
+    pub sent: usize,
+    /// Why the next one was not sent.
+    pub refusal: Refusal,
+    topic: Arc<str>,
+}
+
+impl BatchError {
+    /// `sent` messages of a batch were emitted to `topic`, and the next one was not.
+    #[must_use]
+    pub fn new(topic: Arc<str>, sent: usize, refusal: Refusal) -> BatchError {
+        BatchError { sent, refusal, topic }
+    }
+
+    /// Its code, with which its text ends.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.refusal.code()
+    }
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after {} messages of a batch: ", self.sent)?;
+        self.refusal.write(&self.topic, f)
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.refusal.source()
+    }
+}
+
+/// Why a message was not emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The ring is full because of a `block` subscription. Try again later.
+    Full {
+        /// The subscription.
+        by: Arc<str>,
+    },
+    /// The ring is full because of a `reject` subscription.
+    Rejected {
+        /// The subscription.
+        by: Arc<str>,
+    },
+    /// There was no room before the deadline of the emit.
+    Deadline {
+        /// The subscription.
+        by: Arc<str>,
+        /// How long the emit has waited.
+        within: Duration,
+    },
+    /// The node shuts down, and the publisher belongs to a service without subscriptions.
+    ShuttingDown,
+    /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic did not accept the message.
+    FastHandler {
+        /// The handler.
+        handler: Arc<str>,
+        /// Why not.
+        failure: HandlerFailure,
+    },
+}
+
+/// Why a fast handler did not accept a message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum HandlerFailure {
+    /// It returned this error.
+    Error(Arc<dyn std::error::Error + Send + Sync>),
+    /// It panicked, with this text.
+    Panic(Arc<str>),
+    /// The message was emitted by a handler of its own topic, while that handled another message.
+    Reentered,
+}
+
+impl HandlerFailure {
+    /// Its code: that of the error that the handler returned, or of its panic, if they have one.
+    fn code(&self) -> Code {
+        match self {
+            HandlerFailure::Error(error) => {
+                Code::at_end(&error.to_string()).unwrap_or(Code::HANDLER_REFUSED)
+            }
+            HandlerFailure::Panic(text) => Code::at_end(text).unwrap_or(Code::HANDLER_PANICKED),
+            HandlerFailure::Reentered => Code::HANDLER_REENTERED,
+        }
+    }
+}
+
+/// Errors are equal if their texts are.
+impl PartialEq for HandlerFailure {
+    fn eq(&self, other: &HandlerFailure) -> bool {
+        match (self, other) {
+            (HandlerFailure::Error(one), HandlerFailure::Error(other)) => {
+                one.to_string() == other.to_string()
+            }
+            (HandlerFailure::Panic(one), HandlerFailure::Panic(other)) => one == other,
+            (HandlerFailure::Reentered, HandlerFailure::Reentered) => true,
+            (
+                HandlerFailure::Error(_) | HandlerFailure::Panic(_) | HandlerFailure::Reentered,
+                _,
+            ) => false,
+        }
+    }
+}
+
+impl Eq for HandlerFailure {}
+
+/// Why a remote publisher's message was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The message does not have the size of the topic's messages.
+    #[error("message of {found} bytes: the topic's messages have {expected} bytes")]
+    Size {
+        /// The size of the topic's messages in bytes.
+        expected: usize,
+        /// The size of this message in bytes.
+        found: usize,
+    },
+    /// The ring is full because of a gating subscription.
+    #[error("the ring is full: a gating subscription has not taken its messages")]
+    Full,
+    /// The publisher has [ended](crate::seam::Feed::end).
+    #[error("the publisher has ended")]
+    Ended,
+}
+
+debug_as_display!(TopicError, ShuttingDown, BatchError, FeedError);
+
+impl ShuttingDown {
+    /// Its code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::SHUTTING_DOWN
+    }
+}
+
+impl TopicError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            TopicError::Schema { .. } => Code::TOPIC_LAYOUT,
+            TopicError::Key { .. } => Code::TOPIC_KEY,
+            TopicError::Capacity { .. } => Code::TOPIC_CAPACITY,
+            TopicError::Memory { .. } => Code::TOPIC_MEMORY,
+            TopicError::DropNewestInMemory { .. } => Code::DROP_NEWEST_IN_MEMORY,
+            TopicError::Epoch { .. } => Code::EPOCH_TAKEN,
+            TopicError::Unread { .. } => Code::UNREAD_PUBLISHERS,
+            TopicError::Readers { .. } => Code::NO_PLACE_FOR_READER,
+        }
+    }
+}

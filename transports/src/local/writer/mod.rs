@@ -1,0 +1,582 @@
+//! The writing end of a topic without a message type: one publisher's ring, doorbells and counters.
+//!
+//! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
+//! [`Publisher`](super::Publisher) is its front for a message type,
+//! [`Feed`](crate::seam::Feed) for bytes from a link. There are three ways to push:
+//! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
+//! [`poll_push`](Writer::poll_push), which waits for room. Of a topic with fast handlers, the first
+//! one does nothing; `handled` has what is special about it.
+
+mod handled;
+pub(crate) mod publisher;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::{Broadcast, Producer};
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+
+use super::metadata::AreaSource;
+use super::state::{Origin, PublisherState, ReaderEntry};
+use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
+use super::topic::Topic;
+use super::trace::{Area, TraceArea, TracedMessage};
+use crate::counters::{Line, PublisherValue};
+use crate::local::ring::shared::{Ring, SharedRing};
+use crate::local::state::stall::{OnStall, StallLimit};
+use crate::local::topic::fast_handler::Handled;
+use crate::local::values::{Refusal, TopicError};
+
+/// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
+pub(crate) struct Writer {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) state: Arc<PublisherState>,
+    /// `None` after [`close`](Writer::close), and of a topic with fast handlers.
+    pub(crate) producer: Option<Producer<Ring>>,
+    /// The fast handlers, and the end of the ring of such a topic.
+    handled: Option<Box<Handled>>,
+    pub(crate) line: Arc<Line<PublisherValue>>,
+    area: TraceArea,
+    /// Of a topic whose slots have areas.
+    areas: Option<Box<AreaSource>>,
+    doorbells: ReaderDoorbells,
+    budget: HandleBudget,
+    /// The ring entry of the reader that blocked the last push that failed.
+    blocked_by: Option<usize>,
+    spin_wait: SpinWait,
+    /// The number of sent messages when the current wait for room began.
+    waits_at: Option<u64>,
+    /// If readers can be evicted.
+    stall: Option<Box<StallLimit>>,
+}
+
+impl Writer {
+    /// Joins a topic. Every present subscription gets the messages from the first one on. `line`:
+    /// counters that continue.
+    pub(crate) fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+        line: Option<Arc<Line<PublisherValue>>>,
+    ) -> Result<Writer, TopicError> {
+        let state = topic.add_publisher(name, epoch, origin, line.is_some())?;
+        let stall = match topic.on_stall() {
+            OnStall::EvictAfter(limit) if state.evictions.are_possible() => {
+                Some(Box::new(StallLimit::new(limit)))
+            }
+            OnStall::EvictAfter(_) | OnStall::Block => None,
+        };
+        let mut producer = Broadcast::producer(state.ring.clone());
+        // A message of another process was published there.
+        let is_local = matches!(state.origin, Origin::Local);
+        let handled = if is_local { topic.handled(&mut producer) } else { None };
+        let line = line.unwrap_or_else(|| Arc::new(topic.counters().line(&state.label())));
+        line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
+        line.set(PublisherValue::Remote, u64::from(!is_local));
+        Ok(Writer {
+            topic: topic.clone(),
+            producer,
+            handled,
+            line,
+            area: state.area,
+            areas: AreaSource::new(topic.recorded(), state.ring.capacity()),
+            doorbells: ReaderDoorbells::new(state.clone()),
+            state,
+            budget: HandleBudget::default(),
+            blocked_by: None,
+            spin_wait: SpinWait::default(),
+            waits_at: None,
+            stall,
+        })
+    }
+
+    pub(crate) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
+    }
+
+    pub(crate) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget.attach(budget);
+        DeferredWakes::of_publisher(self.state.clone(), self.line.clone())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
+    #[inline]
+    pub(crate) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
+        self.budget.is_exhausted(context)
+    }
+
+    /// Appends a message if an earlier read of the readers' positions found room. After `false`,
+    /// nothing was done, and [`push`](Self::push) is next.
+    // Inlined: a call would cost as much as the push. The rare path comes last, so that no register
+    // is saved for it.
+    #[inline(always)]
+    pub(crate) fn push_fast(&mut self, words: &[usize], length: usize) -> bool {
+        let producer = self.producer.as_mut();
+        let done = producer.is_some_and(|it| it.push_into_known_room(words, length));
+        if done {
+            self.count();
+        }
+        done
+    }
+
+    /// As [`push_fast`](Writer::push_fast), of a topic whose slots may have areas, for a message
+    /// that is not measured.
+    #[inline(always)]
+    pub(crate) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
+        let Writer { state, producer, budget, areas, .. } = self;
+        let (Some(producer), Some(areas)) = (producer, areas) else { return false };
+        if !producer.has_known_room() || !areas.leaves_out() {
+            return false;
+        }
+        let sequence = producer.sequence() as u64;
+        let message = || TracedMessage { topic: &state.topic, publisher: &state.name, sequence };
+        let length = TraceArea::Present.content_bytes(length);
+        // Two calls, so that the number of words is a constant in each of them.
+        let area = areas.next_trace(budget, message);
+        let done = match areas.change(sequence, area) {
+            Some(area) => producer.push_parts_into_known_room([words, area.words()], length),
+            None => producer.push_parts_into_known_room([words, &[]], length),
+        };
+        debug_assert!(done, "slots with areas have one length, and there is room");
+        if done {
+            self.count();
+        }
+        done
+    }
+
+    /// Whether the topic has fast handlers.
+    pub(crate) fn has_fast_handlers(&self) -> bool {
+        self.handled.is_some()
+    }
+
+    /// Appends a message, or says why not.
+    pub(crate) fn push(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        let Some(producer) = &mut self.producer else {
+            self.push_handled(words, length, &mut None)?;
+            self.count();
+            return Ok(());
+        };
+        if self.area.is_present() {
+            self.push_with_area(words, length, &mut None).map_err(NotPushed::Full)?;
+            self.count();
+            return Ok(());
+        }
+        while let Err(full) = producer.try_push(words, length) {
+            if !self.state.pump(full.reader.entry) {
+                self.blocked_by = Some(full.reader.entry);
+                return Err(NotPushed::Full(full.reader.entry));
+            }
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Appends messages of `length` bytes, as many as there is room for, and returns how many.
+    /// `None` if a reader blocks the first one, or the topic has fast handlers.
+    #[inline]
+    pub(crate) fn push_all<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl ExactSizeIterator<Item = W>,
+    ) -> Option<usize> {
+        if self.area.is_present() {
+            return self.push_all_with_areas(length, messages);
+        }
+        let Some(producer) = &mut self.producer else {
+            return (!self.has_fast_handlers()).then(|| messages.len());
+        };
+        match producer.push_all(length, messages) {
+            Ok(count) => {
+                self.count_all(count);
+                Some(count)
+            }
+            Err(full) => {
+                self.blocked_by = Some(full.reader.entry);
+                None
+            }
+        }
+    }
+
+    /// As [`push_all`](Self::push_all), of a topic whose slots have areas. All of these messages
+    /// have one trace; each may be measured.
+    fn push_all_with_areas<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl ExactSizeIterator<Item = W>,
+    ) -> Option<usize> {
+        if self.has_fast_handlers() {
+            return None;
+        }
+        let (mut count, mut trace) = (0, None);
+        for message in messages {
+            match self.push_with_area(message.as_ref(), length, &mut trace) {
+                Ok(()) => count += 1,
+                Err(_) if count == 0 => return None,
+                Err(_) => break,
+            }
+        }
+        self.count_all(count);
+        Some(count)
+    }
+
+    /// Appends a message to a ring whose slots have areas, with this trace, or with the one that it
+    /// gets now; or returns the ring entry of the reader that blocks it.
+    #[inline(never)]
+    fn push_with_area(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        trace: &mut Option<Option<Area>>,
+    ) -> Result<(), usize> {
+        let Writer { topic, state, producer, handled, budget, blocked_by, areas, .. } = self;
+        let Some(producer) = end_of(producer, handled) else { return Ok(()) };
+        let sequence = producer.sequence() as u64;
+        loop {
+            match producer.grant() {
+                Ok(mut grant) => {
+                    // Only now: a message that finds no room begins no trace, and is not
+                    // measured.
+                    let area = areas.as_mut().and_then(|areas| {
+                        let (name, publisher) = (&state.topic, &state.name);
+                        let message = || TracedMessage { topic: name, publisher, sequence };
+                        let trace = *trace.get_or_insert_with(|| areas.next_trace(budget, message));
+                        let area = match areas.next_sent_at(topic.executor()) {
+                            Some(sent_at) => Some(Area::with_sent_at(trace, sent_at)),
+                            None => trace,
+                        };
+                        areas.change(sequence, area)
+                    });
+                    let area = area.as_ref().map_or(&[][..], Area::words);
+                    grant.write_parts([words, area], TraceArea::Present.content_bytes(length));
+                    grant.commit();
+                    return Ok(());
+                }
+                Err(full) if state.pump(full.reader.entry) => {}
+                Err(full) => {
+                    *blocked_by = Some(full.reader.entry);
+                    return Err(full.reader.entry);
+                }
+            }
+        }
+    }
+
+    /// Appends a message, or says why not.
+    pub(crate) fn try_push(&mut self, words: &[usize], length: usize) -> Result<(), Refusal> {
+        let entry = match self.push(words, length) {
+            Ok(()) => return Ok(()),
+            Err(NotPushed::Refused(refusal)) => return Err(refusal),
+            Err(NotPushed::Full(entry)) => entry,
+        };
+        // A rejected message counts as lost, so it needs proof that the ring is full: readers may
+        // have made room that they have not shown yet.
+        if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
+            return self.push(words, length).map_err(|why| self.refusal(why));
+        }
+        Err(self.refuse(entry))
+    }
+
+    /// Whether there is room for a message, or why not.
+    pub(crate) fn try_claim(&mut self) -> Result<(), Refusal> {
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
+        let Err(full) = producer.claim() else { return Ok(()) };
+        let entry = full.reader.entry;
+        if self.state.pump(entry) {
+            return self.try_claim();
+        }
+        self.blocked_by = Some(entry);
+        if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
+            return Ok(());
+        }
+        Err(self.refuse(entry))
+    }
+
+    /// Appends a message, and waits for room while a `block` subscription needs the whole ring.
+    pub(crate) fn poll_push(
+        &mut self,
+        context: &Context<'_>,
+        words: &[usize],
+        length: usize,
+    ) -> Poll<Result<(), Refusal>> {
+        if let Some(result) = self.push_or_refuse(words, length) {
+            return Poll::Ready(result);
+        }
+        // A new wait is recognized here, so that an emit that need not wait does nothing for it.
+        let sent = self.sent();
+        if self.waits_at.replace(sent) != Some(sent) {
+            self.spin_wait.reset();
+            self.line.add(PublisherValue::Waited, 1);
+        }
+        if self.spin_wait.strategy() != WaitStrategy::Park && !self.is_rejected() {
+            let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+            let spun = spin_wait.spin(spins, || self.push_or_refuse(words, length));
+            self.spin_wait = spin_wait;
+            match spun {
+                SpinResult::Found(result) => return Poll::Ready(result),
+                SpinResult::Again => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                SpinResult::Park => {}
+            }
+        }
+        self.state.park(context.waker());
+        loop {
+            // Read the exact positions: a reader may have taken messages and not shown it yet.
+            self.find_room();
+            let refusal = match self.push(words, length) {
+                Ok(()) => break,
+                Err(NotPushed::Full(_)) if self.makes_room_by_evictions() => continue,
+                Err(why) => self.refusal(why),
+            };
+            if !matches!(refusal, Refusal::Full { .. }) {
+                self.state.room.unpark();
+                return Poll::Ready(Err(refusal));
+            }
+            if self.poll_stall(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.state.room.unpark();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Appends a message, or says why a fast handler did not accept it; `None` if there is no room.
+    fn push_or_refuse(&mut self, words: &[usize], length: usize) -> Option<Result<(), Refusal>> {
+        match self.push(words, length) {
+            Ok(()) => Some(Ok(())),
+            Err(NotPushed::Refused(refusal)) => Some(Err(refusal)),
+            Err(NotPushed::Full(_)) => None,
+        }
+    }
+
+    /// Waits while the threshold of backpressure is exceeded.
+    pub(crate) fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
+        if !self.is_threshold_exceeded() {
+            return Poll::Ready(());
+        }
+        self.state.park(context.waker());
+        while self.is_threshold_exceeded() {
+            let is_relieved = self.evict_behind(self.state.relieved_at());
+            if !is_relieved && self.poll_stall(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.state.room.unpark();
+        Poll::Ready(())
+    }
+
+    /// Wakes the readers now instead of at the end of the task's poll.
+    #[inline(never)]
+    pub(crate) fn flush(&mut self) {
+        self.state.show_sent(&self.line);
+        announce();
+        self.doorbells.ring();
+        // After the poll of a task its `DeferredWakes` does this.
+        if !self.budget.is_attached() {
+            self.doorbells.check_pressure();
+        }
+    }
+
+    /// Ends the publisher: readers get the messages in its ring, and then the end.
+    pub(crate) fn close(&mut self) {
+        let handled = self.handled.as_mut();
+        let producer = handled.map_or(&mut self.producer, |handled| &mut handled.producer);
+        if let Some(producer) = producer.take() {
+            producer.close();
+            self.topic.remove_publisher(&self.state);
+            self.flush();
+            // Links send the end of streams in memory, too.
+            self.state.look();
+        }
+    }
+
+    /// Whether the threshold of backpressure is exceeded.
+    pub(crate) fn is_threshold_exceeded(&mut self) -> bool {
+        self.doorbells.is_threshold_exceeded()
+    }
+
+    /// The name of the subscription that blocked the last push that failed.
+    pub(crate) fn blocked_by(&self) -> Option<Arc<str>> {
+        Some(self.state.reader_at(self.blocked_by?)?.name.clone())
+    }
+
+    /// The number of sent messages. Of a remote publisher's stand-in, its counter.
+    pub(crate) fn sent(&self) -> u64 {
+        // The counter may be a few messages behind. It has all bits on every host; without it the
+        // number wraps where a word has 32 bits.
+        #[cfg(feature = "metrics")]
+        {
+            self.state.show_sent(&self.line);
+            self.line.get(PublisherValue::Sent)
+        }
+        #[cfg(not(feature = "metrics"))]
+        {
+            self.state.ring.tail() as u64
+        }
+    }
+
+    /// The number of messages that the readers leave room for, whether or not they have shown it.
+    pub(crate) fn room(&mut self) -> usize {
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
+        let room = loop {
+            match producer.find_room() {
+                Ok(room) => break room,
+                Err(full) if self.state.pump(full.reader.entry) => {}
+                Err(_) => break 0,
+            }
+        };
+        self.state.show_high_water(&self.line);
+        room
+    }
+
+    /// Whether the ring has room that the readers have not shown yet.
+    fn find_room(&mut self) -> bool {
+        self.room() > 0
+    }
+
+    /// Of a ring that is full: evicts the readers that have blocked it for too long. Returns
+    /// whether it did.
+    fn makes_room_by_evictions(&mut self) -> bool {
+        if self.stall.is_none() || self.find_room() {
+            // In the second case a reader has just made room.
+            return self.stall.is_some();
+        }
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };
+        let oldest = producer.sequence().wrapping_sub(producer.ring().capacity());
+        self.evict_behind(oldest.wrapping_add(1))
+    }
+
+    /// Evicts the readers that need messages before a sequence and have held the publisher up for
+    /// too long. Returns whether there was one.
+    #[cold]
+    fn evict_behind(&mut self, sequence: usize) -> bool {
+        let Writer { topic, state, producer, handled, stall, .. } = self;
+        let (Some(stall), Some(executor), Some(producer)) =
+            (stall, topic.executor(), end_of(producer, handled))
+        else {
+            return false;
+        };
+        let mut has_evicted = false;
+        stall.suspend(producer, &**executor, sequence, |reader, stalled| {
+            state.evicted(reader, stalled);
+            has_evicted = true;
+        });
+        if has_evicted {
+            state.compare_depth();
+        }
+        has_evicted
+    }
+
+    /// Ready when a reader may have held the publisher up for too long.
+    fn poll_stall(&mut self, context: &Context<'_>) -> Poll<()> {
+        match (&mut self.stall, self.topic.executor()) {
+            (Some(stall), Some(executor)) => stall.poll(context, &**executor),
+            (None, _) | (_, None) => Poll::Pending,
+        }
+    }
+
+    /// Whether the reader that blocks the ring is a `reject` subscription: nobody waits for it.
+    fn is_rejected(&self) -> bool {
+        let reader = self.blocked_by.and_then(|entry| self.state.reader_at(entry));
+        reader.is_some_and(|reader| reader.policy.rejects())
+    }
+
+    /// Counts a message that is in the ring, and wakes its readers if that is due. The ring itself
+    /// counts the sent messages; [`flush`](Self::flush) copies that number to the counters.
+    #[inline(always)]
+    fn count(&mut self) {
+        let flush = self.budget.count_operation();
+        if flush || self.must_count_readers() {
+            self.notify(flush, 1);
+        }
+    }
+
+    /// The same for many messages.
+    #[inline]
+    fn count_all(&mut self, messages: usize) {
+        let flush = self.budget.count_operations(messages as u32);
+        if flush || self.must_count_readers() {
+            self.notify(flush, messages as u64);
+        }
+    }
+
+    /// Whether a message may have no reader, which would be counted. To wake readers is not the
+    /// reason: a flush finds those that joined.
+    #[inline(always)]
+    pub(crate) fn must_count_readers(&self) -> bool {
+        cfg!(feature = "metrics") && !self.doorbells.has_same_readers()
+    }
+
+    /// The readers now.
+    #[cold]
+    pub(crate) fn readers(&mut self) -> &[ReaderEntry] {
+        self.doorbells.readers()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify(&mut self, flush: bool, messages: u64) {
+        if cfg!(feature = "metrics") && !self.doorbells.has_readers() {
+            // First `sent`: it is never less than `no_subscribers`.
+            self.state.show_sent(&self.line);
+            self.line.add(PublisherValue::NoSubscribers, messages);
+        }
+        let wakes = || DeferredWakes::of_publisher(self.state.clone(), self.line.clone());
+        if flush && !self.budget.joins(u32::try_from(messages).unwrap_or(u32::MAX), wakes) {
+            self.flush();
+        }
+    }
+
+    fn refusal(&mut self, why: NotPushed) -> Refusal {
+        match why {
+            NotPushed::Full(entry) => self.refuse(entry),
+            NotPushed::Refused(refusal) => refusal,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, entry: usize) -> Refusal {
+        self.state.show_high_water(&self.line);
+        let reader = self.state.reader_at(entry);
+        let by = reader.as_ref().map_or_else(
+            || "a reader that joins or leaves right now".into(),
+            |reader| reader.name.clone(),
+        );
+        if reader.is_some_and(|reader| reader.policy.rejects()) {
+            self.line.add(PublisherValue::Rejected, 1);
+            Refusal::Rejected { by }
+        } else {
+            Refusal::Full { by }
+        }
+    }
+}
+
+/// The end of the ring, wherever it is.
+fn end_of<'a>(
+    producer: &'a mut Option<Producer<Ring>>,
+    handled: &'a mut Option<Box<Handled>>,
+) -> Option<&'a mut Producer<Ring>> {
+    match handled {
+        Some(handled) => handled.producer.as_mut(),
+        None => producer.as_mut(),
+    }
+}
+
+/// Why a message was not pushed.
+pub(crate) enum NotPushed {
+    /// The reader with this ring entry blocks it.
+    Full(usize),
+    /// A fast handler did not accept it.
+    Refused(Refusal),
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+        // The readers keep the state until they have read the ring; the task may be freed before.
+        self.state.room.forget();
+    }
+}

@@ -1,0 +1,368 @@
+//! The writing end of a topic for services: messages of one type into a [`Writer`]; `batch` emits
+//! many at once.
+
+mod batch;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::message::{Message, to_words};
+use mycelium_core::wait::WaitStrategy;
+
+use super::Writer;
+use crate::local::state::Origin;
+use crate::local::state::pressure::PressureChange;
+use crate::local::state::stall::Eviction;
+use crate::local::task_budget::{DeferredWakes, TaskBudget};
+use crate::local::topic::Topic;
+use crate::local::values::{EmitError, Refusal, TopicError};
+use crate::local::values::{Schema, is_large};
+
+/// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
+/// create another publisher. Dropping it ends its stream at the readers; messages that it has
+/// sent are still delivered.
+pub struct Publisher<M: Message> {
+    writer: Writer,
+    message: PhantomData<M>,
+}
+
+impl Topic {
+    /// Creates a publisher with a ring of its own. Every present subscription gets its messages,
+    /// from the first one on.
+    ///
+    /// `name` appears in counters and gaps; `epoch` distinguishes this start of the publisher from
+    /// others.
+    ///
+    /// # Errors
+    /// If the topic carries another message type, has a publisher with this epoch, or has too many
+    /// gating subscriptions.
+    pub fn publisher<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+    ) -> Result<Publisher<M>, TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        let writer = Writer::join(self, name, epoch, Origin::Local, None)?;
+        Ok(Publisher { writer, message: PhantomData })
+    }
+}
+
+impl<M: Message> Publisher<M> {
+    /// Sets how `emit` waits for room from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.writer.set_wait_strategy(wait);
+    }
+
+    /// Counts this publisher's work in a task's budget from now on. The code that polls the
+    /// task passes the returned value to [`poll_with`](crate::local::poll_with).
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.writer.attach(budget)
+    }
+
+    /// Emits a message; waits while a [`Policy::Block`](crate::local::Policy::Block) subscription needs
+    /// the whole ring.
+    ///
+    /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one
+    /// publisher reach each subscription in the order of their emits.
+    ///
+    /// # Errors
+    /// With the message, if a [`Policy::Reject`](crate::local::Policy::Reject) subscription needs the
+    /// whole ring, or a [fast handler](Topic::add_fast_handler) of the topic does not accept it.
+    #[inline]
+    pub fn emit(
+        &mut self,
+        message: M,
+    ) -> impl Future<Output = Result<(), EmitError<M>>> + Send + use<'_, M> {
+        // Not an `async fn`: its first poll would move the message once more.
+        poll_fn(move |context| self.poll_emit(context, &message))
+    }
+
+    /// As [`emit`](Publisher::emit), but never waits.
+    ///
+    /// A subscription shows how far it is every few messages (an eighth of the capacity, at most
+    /// 16) and whenever it finds its ring empty. Until then this may fail with [`Refusal::Full`]
+    /// where `emit` would find room, at most 64 times in a row. [`Refusal::Rejected`] is exact.
+    ///
+    /// # Errors
+    /// With the message, if a gating subscription needs the whole ring, or a
+    /// [fast handler](Topic::add_fast_handler) does not accept it.
+    #[inline]
+    pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
+        if self.push_fast(&message) {
+            return Ok(());
+        }
+        match self.try_push(&message) {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.refused(&message, refusal),
+        }
+    }
+
+    /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is
+    /// ready.
+    ///
+    /// # Errors
+    /// As [`emit`](Publisher::emit).
+    // Inlined, because the error type is large: an out-of-line function would return it in memory.
+    #[inline(always)]
+    pub fn poll_emit(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), EmitError<M>>> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        if self.push_fast(message) {
+            return emitted();
+        }
+        match self.poll_push(context, message) {
+            Poll::Ready(Ok(())) => emitted(),
+            Poll::Ready(Err(refusal)) => self.poll_refused(message, refusal),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// As [`poll_emit`](Publisher::poll_emit), without the message in the error: it is still the
+    /// caller's.
+    ///
+    /// # Errors
+    /// As [`emit`](Publisher::emit).
+    pub fn poll_emit_ref(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), Refusal>> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        if self.push_fast(message) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_push(context, message)
+    }
+
+    /// Whether there is room for a message: if so, the next emit finds it. It fails as
+    /// [`try_emit`](Publisher::try_emit) does for the readers; fast handlers do not run.
+    ///
+    /// # Errors
+    /// If a gating subscription needs the whole ring.
+    #[inline]
+    pub fn try_claim(&mut self) -> Result<(), Refusal> {
+        self.writer.try_claim()
+    }
+
+    /// Whether the message was sent; pending only if the task must yield first. For hand-written
+    /// futures that continue with [`poll_emit`](Publisher::poll_emit).
+    #[inline]
+    pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.push_fast(message) || self.push_slow(message))
+    }
+
+    /// The name of its topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<str> {
+        &self.writer.state.topic
+    }
+
+    /// Wakes the readers now instead of at the end of the task's poll.
+    pub fn flush(&mut self) {
+        self.writer.flush();
+    }
+
+    /// The name of the subscription that blocked the last message that was not sent.
+    #[must_use]
+    pub fn blocked_by(&self) -> Option<Arc<str>> {
+        self.writer.blocked_by()
+    }
+
+    /// The number of messages that the slowest gating reader still needs. It includes messages that
+    /// travel over a link.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.writer.state.import();
+        self.writer.state.depth()
+    }
+
+    /// The number of slots of its ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.writer.state.ring.capacity()
+    }
+
+    /// Whether its ring is nearly full: from the moment when the [depth](Publisher::depth) has
+    /// reached the topic's [`Threshold`](crate::local::Threshold) (by default 80 % of the capacity), until
+    /// it has fallen to three quarters of that. Subscriptions that observe do not count.
+    #[must_use]
+    pub fn backpressure_threshold_exceeded(&mut self) -> bool {
+        self.writer.is_threshold_exceeded()
+    }
+
+    /// Waits while the threshold [is exceeded](Publisher::backpressure_threshold_exceeded).
+    ///
+    /// Cancelling loses nothing.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::new("ticks", Schema::of::<Tick>(), 4, Region::new(16))?;
+    /// let mut reader = topic.subscribe::<Tick>("reader", Policy::Block)?;
+    /// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+    /// for price in 0..4 {
+    ///     publisher.try_emit(Tick { price }).expect("the ring has room");
+    /// }
+    /// assert!(publisher.backpressure_threshold_exceeded());
+    /// # let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    /// reader.try_recv();
+    /// assert!(publisher.poll_until_below(&mut task).is_pending(), "the message is in flight");
+    /// reader.done();
+    /// assert_eq!((publisher.depth(), publisher.capacity()), (3, 4));
+    /// assert!(publisher.poll_until_below(&mut task).is_ready());
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    pub async fn until_below(&mut self) {
+        poll_fn(|context| self.poll_until_below(context)).await;
+    }
+
+    /// As [`until_below`](Publisher::until_below), for hand-written futures.
+    pub fn poll_until_below(&mut self, context: &Context<'_>) -> Poll<()> {
+        self.writer.poll_until_below(context)
+    }
+
+    /// Calls `observer` when the threshold is exceeded and when that ends: on the thread that finds
+    /// it, which is the publisher's or a reader's, after a poll of its task. Only the first
+    /// observer counts. It must not keep the publisher's topic.
+    pub fn observe_pressure(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
+        self.writer.state.pressure.observe(observer);
+    }
+
+    /// Calls `observer` when a reader is [evicted](crate::local::OnStall::EvictAfter): in the emit, or in
+    /// the wait, that finds it. Only the first observer counts. It must not keep the publisher's
+    /// topic.
+    pub fn observe_evictions(&self, observer: impl Fn(Eviction) + Send + Sync + 'static) {
+        self.writer.state.evictions.observe(observer);
+    }
+
+    /// Calls `observer` with the name of a reader that was evicted and that the publisher waits for
+    /// again, because it has moved, or that has left: where the reader takes its gap, or where the
+    /// publisher finds it, once it has sent as many messages as its ring has slots at the latest.
+    /// Only the first observer counts. It must not keep the publisher's topic.
+    pub fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
+        self.writer.state.evictions.observe_returns(observer);
+    }
+
+    /// Waits until every gating subscription, here and in other processes, is done with all sent
+    /// messages or has left.
+    ///
+    /// Cancelling loses nothing.
+    pub async fn confirmed(&mut self) {
+        poll_fn(|context| self.poll_confirmed(context)).await;
+    }
+
+    /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
+    pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.depth() > 0 {
+            self.writer.state.park(context.waker());
+            if self.depth() > 0 {
+                return Poll::Pending;
+            }
+            self.writer.state.room.unpark();
+        }
+        Poll::Ready(())
+    }
+
+    /// The number that distinguishes this start of the publisher from others.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.writer.state.epoch
+    }
+
+    /// The number of sent messages.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
+    }
+
+    // In a debug build a function of its own: its words would stay in the frame of the caller.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn push_fast(&mut self, message: &M) -> bool {
+        !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
+    }
+
+    // Not inlined: only here the words are in memory. In `push_fast` they stay in registers.
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&mut self, message: &M) -> bool {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
+            return true;
+        }
+        // Handlers run once, in `poll_push`, which can say why one did not accept the message.
+        if self.writer.has_fast_handlers() {
+            return false;
+        }
+        self.writer.push(words.as_ref(), length).is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_push(&mut self, message: &M) -> Result<(), Refusal> {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
+            return Ok(());
+        }
+        self.writer.try_push(words.as_ref(), length)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_push(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), Refusal>> {
+        let length = size_of::<M>();
+        let words = to_words(message);
+        if self.writer.push_fast_traced(words.as_ref(), length) {
+            return Poll::Ready(Ok(()));
+        }
+        self.writer.poll_push(context, words.as_ref(), length)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(&self, message: &M, refusal: Refusal) -> Result<(), EmitError<M>> {
+        Err(EmitError::new(self.topic().clone(), *message, refusal))
+    }
+
+    /// As [`refused`](Self::refused). Not inlined: the error would take stack in the caller.
+    #[cold]
+    #[inline(never)]
+    fn poll_refused(&self, message: &M, refusal: Refusal) -> Poll<Result<(), EmitError<M>>> {
+        Poll::Ready(self.refused(message, refusal))
+    }
+}
+
+/// The result of an emit that has sent the message.
+#[inline]
+fn emitted<M>() -> Poll<Result<(), EmitError<M>>> {
+    Poll::Ready(Ok(()))
+}
+
+impl<M: Message> fmt::Debug for Publisher<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("topic", &self.writer.state.topic)
+            .field("name", &self.writer.state.name)
+            .field("sent", &self.sent())
+            .finish_non_exhaustive()
+    }
+}

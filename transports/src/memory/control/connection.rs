@@ -1,0 +1,258 @@
+//! A control connection as other threads see it, and the handler of its events.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use mycelium_executor::Credentials;
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
+use super::peer_socket::PeerSocket;
+use super::poller::Poller;
+use super::socket;
+use crate::memory::error::{Gone, SendError};
+use crate::memory::packet::Packet;
+
+use crate::sync::lock;
+
+/// Gets the events of one connection, on the control thread, which serves no other connection
+/// meanwhile: its functions do not wait.
+///
+/// For each handler [`gone`](Handler::gone) is called once, as the last. It is the only call if the
+/// connection is never established.
+pub trait Handler: Send + Sync {
+    /// The connection is established: the peer is known, and its process is alive.
+    fn connected(&self, connection: &Arc<Connection>);
+
+    /// A packet of kind `Region`, `Cursors` or `Refused` has arrived, with the descriptor that its
+    /// kind carries, unless this process had none left.
+    fn packet(&self, connection: &Arc<Connection>, packet: Packet, descriptor: Option<OwnedFd>);
+
+    /// The peer wakes the tasks that sleep in its regions.
+    fn wake(&self);
+
+    /// The connection has ended.
+    fn gone(&self, reason: Gone);
+}
+
+/// A connection with another process. It ends by [`close`](Connection::close), with the peer's
+/// process, and with the control thread; dropping it changes nothing.
+#[derive(Debug)]
+pub struct Connection {
+    id: u64,
+    peer: Credentials,
+    poller: Arc<Poller>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once the connection has ended.
+    socket: Option<Arc<OwnedFd>>,
+    /// Why this side ended it. The control thread has still to notify the handler.
+    reason: Option<Gone>,
+    /// Packets that found no room in the socket.
+    waiting: VecDeque<(Packet, Option<OwnedFd>)>,
+    /// Whether a `Wake` follows the waiting packets.
+    wake_waits: bool,
+    /// Where the peer is woken, if not by a `Wake`.
+    wake_socket: Option<PeerSocket>,
+}
+
+/// The packets that may wait for a peer that does not read, beside those in the socket.
+const MOST_WAITING: usize = 1024;
+
+impl Connection {
+    pub(crate) fn new(
+        id: u64,
+        socket: Arc<OwnedFd>,
+        peer: Credentials,
+        poller: Arc<Poller>,
+    ) -> Connection {
+        let state = State {
+            socket: Some(socket),
+            reason: None,
+            waiting: VecDeque::new(),
+            wake_waits: false,
+            wake_socket: None,
+        };
+        Connection { id, peer, poller, state: Mutex::new(state) }
+    }
+
+    /// Sends a packet, from any thread, without waiting. If the socket has no room, the packet
+    /// waits for the peer, together with a copy of the descriptor.
+    ///
+    /// # Errors
+    /// If the packet will not arrive. The connection ends, if it has not ended, unless the process
+    /// has no descriptor left for it.
+    pub fn send(
+        &self,
+        packet: Packet,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), SendError> {
+        let mut state = lock(&self.state);
+        let sent = self.try_send(&mut state, packet, descriptor);
+        match sent {
+            Ok(()) | Err(SendError::Descriptors) => {}
+            Err(error) => state.fail(error),
+        }
+        sent
+    }
+
+    /// Wakes the peer's sleeping tasks, from any thread, without waiting: through the executor
+    /// that has passed a [`WakeSocket`](crate::memory::WakeSocket), or else by its control thread.
+    pub fn wake(&self) {
+        let mut state = lock(&self.state);
+        if state.reason.is_none() && state.wake_socket.as_mut().is_some_and(PeerSocket::ring) {
+            return;
+        }
+        drop(state);
+        self.wake_by_thread();
+    }
+
+    /// The same by its control thread, also while its executor is busy. If the socket has no room,
+    /// they are woken once the peer has read.
+    pub fn wake_by_thread(&self) {
+        let mut state = lock(&self.state);
+        let Some(socket) = state.open() else { return };
+        if state.wake_waits {
+            return;
+        }
+        let sent = socket::send(socket, Packet::wake(), None);
+        match sent {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => {
+                state.wake_waits = true;
+                self.report_room(&mut state, true);
+            }
+            Err(error) => state.fail(ended(error)),
+        }
+    }
+
+    /// Ends the connection, from any thread. Packets that were sent may still arrive.
+    pub fn close(&self) {
+        lock(&self.state).end(Gone::Closed);
+    }
+
+    /// The process at the other end, when it connected or began to listen.
+    #[must_use]
+    pub fn peer(&self) -> Credentials {
+        self.peer
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Why this side ended the connection, if it did.
+    pub(crate) fn reason(&self) -> Option<Gone> {
+        lock(&self.state).reason.clone()
+    }
+
+    /// The peer has passed a socket on which it is woken. Returns the one before.
+    pub(crate) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
+        lock(&self.state).wake_socket.replace(socket)
+    }
+
+    /// Closes the socket. Returns why the connection ended, for `reason` unless this side ended it
+    /// before, and a socket of the peer to close.
+    pub(crate) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
+        let mut state = lock(&self.state);
+        state.end(reason);
+        state.socket = None;
+        state.waiting = VecDeque::new();
+        (state.reason.clone().unwrap_or(Gone::Closed), state.wake_socket.take())
+    }
+
+    /// Sends the waiting packets, now that the socket has room.
+    pub(crate) fn send_waiting(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            let Some(socket) = state.open() else { return };
+            let (packet, descriptor) = match state.waiting.front() {
+                Some((packet, descriptor)) => (*packet, descriptor.as_ref()),
+                None if state.wake_waits => (Packet::wake(), None),
+                None => break,
+            };
+            let sent = socket::send(socket, packet, descriptor.map(AsFd::as_fd));
+            match sent {
+                Ok(()) if state.waiting.pop_front().is_none() => state.wake_waits = false,
+                Ok(()) => {}
+                Err(Errno::AGAIN) => return,
+                Err(error) => return state.fail(ended(error)),
+            }
+        }
+        self.report_room(&mut state, false);
+    }
+
+    fn try_send(
+        &self,
+        state: &mut State,
+        packet: Packet,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), SendError> {
+        let socket = state.open().ok_or(SendError::Closed)?;
+        let is_first = state.waiting.is_empty();
+        if is_first {
+            match socket::send(socket, packet, descriptor) {
+                Err(Errno::AGAIN) => {}
+                result => return result.map_err(ended),
+            }
+        }
+        let waiting = state.waiting.len();
+        if waiting >= MOST_WAITING {
+            return Err(SendError::Full(waiting));
+        }
+        let copy = descriptor.map(|descriptor| descriptor.try_clone_to_owned()).transpose();
+        let copy = copy.map_err(|_| SendError::Descriptors)?;
+        state.waiting.push_back((packet, copy));
+        if is_first {
+            self.report_room(state, true);
+        }
+        Ok(())
+    }
+
+    fn report_room(&self, state: &mut State, on: bool) {
+        let Some(socket) = state.open() else { return };
+        if let Err(error) = self.poller.report_room(socket, self.id, on) {
+            state.fail(ended(error));
+        }
+    }
+}
+
+impl State {
+    /// The socket, unless the connection ended. It is not cloned: only the control thread may drop
+    /// it as the last one.
+    fn open(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().filter(|_| self.reason.is_none()).map(|socket| socket.as_fd())
+    }
+
+    /// Ends the connection after an error, unless the peer has ended it: the control thread
+    /// notices.
+    fn fail(&mut self, error: SendError) {
+        if error != SendError::Closed {
+            self.end(Gone::Send(error));
+        }
+    }
+
+    /// Ends the connection. The socket has an event then, so that the control thread notices.
+    fn end(&mut self, reason: Gone) {
+        if self.reason.is_none() {
+            self.reason = Some(reason);
+        }
+        if let Some(socket) = &self.socket {
+            // It fails if the other side has closed its end, which is an event, too.
+            let _ = rustix::net::shutdown(socket, Shutdown::Both);
+        }
+    }
+}
+
+/// The error of a failed `sendmsg`.
+fn ended(error: Errno) -> SendError {
+    match error {
+        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => SendError::Closed,
+        Errno::TOOMANYREFS | Errno::MFILE | Errno::NFILE => SendError::Descriptors,
+        error => SendError::System(error.raw_os_error()),
+    }
+}

@@ -1,0 +1,265 @@
+//! A connection as the control thread sees it: its handshake and its packets.
+//!
+//! ```text
+//! accepted:   AwaitHello ─Hello─▶ (Ping, AwaitPong ─Pong─▶) Welcome, Connected
+//! connecting: (Ping,) Hello, AwaitWelcome ─(Pong,) Welcome─▶ Connected
+//! ```
+//!
+//! Before Linux 6.5 the process of a peer is found by its number, which may be that of another
+//! process by then. An answer to a `Ping` that was sent afterwards shows that it was not.
+//!
+//! **Panic contract.** Peers may be hostile: no packet makes this code panic or wait.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use mycelium_executor::Credentials;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::closers::Closers;
+use super::connection::{Connection, Handler};
+use super::peer_socket::PeerSocket;
+use super::poller::{Poller, Source};
+use super::socket::{self, Received};
+use super::tokens::Tokens;
+use crate::memory::error::{Gone, SendError};
+use crate::memory::mapping::peer_process;
+use crate::memory::packet::{Packet, PacketError, PacketKind};
+
+/// A connection.
+pub(crate) struct Entry {
+    pub(crate) connection: Arc<Connection>,
+    socket: Arc<OwnedFd>,
+    peer: WatchedPeer,
+    pub(crate) phase: Phase,
+    handler: Option<Arc<dyn Handler>>,
+    /// Whether this process listened.
+    pub(crate) is_accepted: bool,
+}
+
+/// The progress of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Accepted.
+    AwaitHello,
+    /// The token was right.
+    AwaitPong,
+    /// Connected to a listener, which has still to answer a `Ping`, or not.
+    AwaitWelcome { pong: bool },
+    /// Established.
+    Connected,
+}
+
+/// The process of a peer.
+pub(crate) struct WatchedPeer {
+    /// Readable when the process has ended.
+    process: OwnedFd,
+    /// Whether the process is certain only after a `Ping`.
+    pub(crate) needs_ping: bool,
+}
+
+impl WatchedPeer {
+    /// The process at the other end of a socket.
+    ///
+    /// # Errors
+    /// The system's; `ESRCH` if the process has ended.
+    pub(crate) fn of(
+        socket: BorrowedFd<'_>,
+        peer: Credentials,
+        assume_old_system: bool,
+    ) -> Result<WatchedPeer, Errno> {
+        let found = if assume_old_system { Err(Errno::NOPROTOOPT) } else { peer_process(socket) };
+        match found {
+            Ok(process) => Ok(WatchedPeer { process, needs_ping: false }),
+            Err(Errno::NOPROTOOPT) => {
+                let number = peer.process.and_then(|number| i32::try_from(number).ok());
+                let number = number.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+                let process = pidfd_open(number, PidfdFlags::empty())?;
+                Ok(WatchedPeer { process, needs_ping: true })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Entry {
+    /// A connection that this process accepted.
+    pub(crate) fn accepted(
+        connection: Arc<Connection>,
+        socket: Arc<OwnedFd>,
+        peer: WatchedPeer,
+    ) -> Entry {
+        let phase = Phase::AwaitHello;
+        Entry { connection, socket, peer, phase, handler: None, is_accepted: true }
+    }
+
+    /// A connection that this process began.
+    pub(crate) fn connecting(
+        connection: Arc<Connection>,
+        socket: Arc<OwnedFd>,
+        peer: WatchedPeer,
+        handler: Arc<dyn Handler>,
+    ) -> Entry {
+        let phase = Phase::AwaitWelcome { pong: peer.needs_ping };
+        Entry { connection, socket, peer, phase, handler: Some(handler), is_accepted: false }
+    }
+
+    /// Reports its events.
+    pub(crate) fn watch(&self, poller: &Poller) -> Result<(), Errno> {
+        let id = self.connection.id();
+        poller.add(&*self.socket, Source::Socket(id))?;
+        poller.add(&self.peer.process, Source::Process(id))
+    }
+
+    /// The peer has closed the connection: from now on only its process is watched.
+    pub(crate) fn stop_reading(&self, poller: &Poller) {
+        poller.remove(&*self.socket);
+    }
+
+    /// Ends the connection: closes its descriptors and notifies its handler.
+    pub(crate) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
+        let Entry { connection, socket, peer, handler, .. } = self;
+        let (reason, wake_socket) = connection.finish(reason);
+        poller.remove(&*socket);
+        poller.remove(&peer.process);
+        drop(peer);
+        // Descriptors may have arrived that nobody received.
+        closers.close((socket, wake_socket));
+        if let Some(handler) = handler {
+            // A panic was reported by the panic hook.
+            let _ = contained(|| handler.gone(reason));
+            let _ = contained(|| drop(handler));
+        }
+    }
+
+    /// Handles at most `most` packets that have arrived.
+    ///
+    /// # Errors
+    /// Why the connection has ended.
+    pub(crate) fn read(
+        &mut self,
+        tokens: &Tokens,
+        closers: &Closers,
+        most: usize,
+    ) -> Result<(), Gone> {
+        // Several wakes in a row are one.
+        let mut wakes = false;
+        let result = self.read_packets(tokens, closers, most, &mut wakes);
+        if wakes {
+            self.call(|handler, _| handler.wake())?;
+        }
+        result
+    }
+
+    fn read_packets(
+        &mut self,
+        tokens: &Tokens,
+        closers: &Closers,
+        most: usize,
+        wakes: &mut bool,
+    ) -> Result<(), Gone> {
+        for _ in 0..most {
+            // This side may have ended it: before, or in its handler.
+            if let Some(reason) = self.connection.reason() {
+                return Err(reason);
+            }
+            match socket::receive(self.socket.as_fd(), closers) {
+                Received::Packet(packet, _)
+                    if packet.kind == PacketKind::Wake && self.phase == Phase::Connected =>
+                {
+                    *wakes = true;
+                }
+                Received::Packet(packet, descriptor) => {
+                    self.handle(tokens, closers, packet, descriptor)?;
+                }
+                Received::Empty => return Ok(()),
+                Received::Closed => return Err(Gone::PeerClosed),
+                Received::Invalid(error) => return Err(Gone::Packet(error)),
+                Received::Failed(error) => return Err(Gone::System(error.raw_os_error())),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        tokens: &Tokens,
+        closers: &Closers,
+        packet: Packet,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), Gone> {
+        match (self.phase, packet.kind) {
+            (_, PacketKind::Ping) => self.send(Packet::pong()),
+            (Phase::AwaitHello, PacketKind::Hello) => self.greet(tokens, packet),
+            (Phase::AwaitPong, PacketKind::Pong) => self.welcome(),
+            (Phase::AwaitWelcome { pong: true }, PacketKind::Pong) => {
+                self.phase = Phase::AwaitWelcome { pong: false };
+                Ok(())
+            }
+            (Phase::AwaitWelcome { pong: false }, PacketKind::Welcome) => {
+                self.phase = Phase::Connected;
+                self.call(|handler, connection| handler.connected(connection))
+            }
+            (Phase::AwaitWelcome { .. }, PacketKind::Refused) => {
+                Err(Gone::Refused(packet.hello_refusal()))
+            }
+            (Phase::Connected, PacketKind::Region | PacketKind::Cursors | PacketKind::Refused) => {
+                self.call(|handler, connection| handler.packet(connection, packet, descriptor))
+            }
+            (Phase::Connected, PacketKind::WakeSocket) => {
+                let passed = descriptor.map(PeerSocket::new);
+                if let Some(before) = passed.and_then(|socket| self.connection.wake_by(socket)) {
+                    closers.close(before);
+                }
+                Ok(())
+            }
+            (_, kind) => {
+                closers.close(descriptor);
+                Err(Gone::Packet(PacketError::Unexpected(kind)))
+            }
+        }
+    }
+
+    /// A `Hello`: finds the handler of its token.
+    fn greet(&mut self, tokens: &Tokens, hello: Packet) -> Result<(), Gone> {
+        let process = self.connection.peer().process;
+        match hello.token().and_then(|token| tokens.take(&token, process)) {
+            Ok(handler) => self.handler = Some(handler),
+            Err(reason) => {
+                self.send(Packet::refused_hello(reason))?;
+                return Err(Gone::Refused(reason));
+            }
+        }
+        if self.peer.needs_ping {
+            self.phase = Phase::AwaitPong;
+            return self.send(Packet::ping());
+        }
+        self.welcome()
+    }
+
+    fn welcome(&mut self) -> Result<(), Gone> {
+        self.send(Packet::welcome())?;
+        self.phase = Phase::Connected;
+        self.call(|handler, connection| handler.connected(connection))
+    }
+
+    fn send(&self, packet: Packet) -> Result<(), Gone> {
+        match self.connection.send(packet, None) {
+            // The next receive finds the end.
+            Ok(()) | Err(SendError::Closed) => Ok(()),
+            Err(error) => Err(Gone::Send(error)),
+        }
+    }
+
+    fn call(&self, call: impl FnOnce(&dyn Handler, &Arc<Connection>)) -> Result<(), Gone> {
+        let Some(handler) = &self.handler else { return Ok(()) };
+        contained(|| call(&**handler, &self.connection))
+    }
+}
+
+/// A panic of a handler ends its connection only.
+fn contained(call: impl FnOnce()) -> Result<(), Gone> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Gone::Panicked)
+}

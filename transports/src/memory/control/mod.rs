@@ -1,0 +1,172 @@
+//! The control thread. This file is what other threads see of it: start, listen, expect, connect,
+//! stop. `worker` is its loop: a `poller` tells it of the `listener`'s connections and of packets
+//! (`socket`) of each `connection`, whose state is an `entry` of the `registry`; `tokens` says to
+//! which handler a new one belongs. `wake_socket` and `peer_socket` wake a task without this thread,
+//! and `closers` close descriptors whose close may wait.
+
+mod closers;
+mod connection;
+mod entry;
+mod listener;
+mod peer_socket;
+mod poller;
+mod registry;
+mod socket;
+mod tokens;
+mod wake_socket;
+mod worker;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use mycelium_executor::Thread;
+use rustix::net::SocketType;
+
+use super::error::ControlError;
+use super::mapping::peer_credentials;
+use super::packet::{Packet, Token};
+use crate::endpoint::unix::{Access, connect_to};
+use crate::sync::lock;
+pub use connection::{Connection, Handler};
+use entry::{Entry, WatchedPeer};
+use listener::Listener;
+pub use registry::ControlLimits;
+use registry::Shared;
+pub use tokens::random_token;
+pub use wake_socket::WakeSocket;
+use worker::Worker;
+
+/// The thread that owns the control socket and all control connections of a node. Its handlers run
+/// on it. It waits for events only; it has no timer but for connections that do not finish their
+/// handshake.
+///
+/// Dropping it stops it, see [`stop`](ControlThread::stop).
+#[derive(Debug)]
+pub struct ControlThread {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl ControlThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no thread or no descriptor for it.
+    pub fn start(name: &str, limits: ControlLimits) -> Result<Arc<ControlThread>, ControlError> {
+        let shared = Shared::new(limits).map_err(|error| {
+            let action = "make the descriptors of the control thread";
+            ControlError::System { action, error: error.into() }
+        })?;
+        let shared = Arc::new(shared);
+        let mut worker = Worker::new(shared.clone());
+        let request = Thread { name: name.to_owned(), ..Thread::default() };
+        let (thread, _) = request.start(move || Ok(move || worker.run()))?;
+        Ok(Arc::new(ControlThread { shared, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Listens at a path: that of the node's socket, with `.shm`. The same users may connect, and
+    /// the same rules apply to files of dead processes, as for
+    /// [`BoundSocket`](crate::endpoint::unix::BoundSocket). The file is removed when the thread
+    /// stops.
+    ///
+    /// # Errors
+    /// As those of the node's socket; [`ControlError::Listens`] at a second call.
+    pub fn listen(&self, path: impl Into<PathBuf>, access: Access) -> Result<(), ControlError> {
+        let mut listener = self.shared.listener();
+        if self.shared.connecting().is_none() {
+            return Err(ControlError::Stopped);
+        }
+        if listener.is_some() {
+            return Err(ControlError::Listens);
+        }
+        *listener = Some(Listener::new(path.into(), access, &self.shared.poller)?);
+        Ok(())
+    }
+
+    /// Checks that the socket's file is still at its path, and makes it again if it has vanished,
+    /// as that of the node's socket. Returns whether it was made again.
+    ///
+    /// # Errors
+    /// If it has vanished and cannot be made again. The next call tries again.
+    pub fn restore(&self) -> Result<bool, ControlError> {
+        match &mut *self.shared.listener() {
+            Some(listener) => listener.restore(&self.shared.poller),
+            None => Ok(false),
+        }
+    }
+
+    /// The next connection that says this token belongs to `handler`; with `process`, only if it is
+    /// of this process. The token is used up then.
+    pub fn expect(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
+        self.shared.tokens.insert(token, process, handler);
+    }
+
+    /// Forgets a token that was not used. Returns whether it was known.
+    pub fn forget(&self, token: &Token) -> bool {
+        self.shared.tokens.remove(token).is_some()
+    }
+
+    /// Connects to the control thread that listens at a path, without waiting, and says a token.
+    /// The process is refused unless it is one of the user that [`Access`] names, or of root. The
+    /// handler's [`connected`](Handler::connected) is called once it is accepted.
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) and
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if no process listens there,
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if its queue of connections is full, and others
+    /// as [`unix::connect`](crate::endpoint::unix::connect).
+    /// The handler is not called then.
+    pub fn connect(
+        &self,
+        path: &Path,
+        access: &Access,
+        token: Token,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Arc<Connection>> {
+        let socket = Arc::new(connect_to(path, SocketType::SEQPACKET, access)?);
+        let peer = peer_credentials(socket.as_fd())?;
+        let old = self.shared.limits.assume_old_system;
+        let watched = WatchedPeer::of(socket.as_fd(), peer, old)?;
+        let needs_ping = watched.needs_ping;
+        let connection = self.shared.connection(&socket, peer);
+        let entry = Entry::connecting(connection.clone(), socket, watched, handler);
+        {
+            let mut connecting = self.shared.connecting();
+            let stopped = || io::Error::other(ControlError::Stopped);
+            let connecting = connecting.as_mut().ok_or_else(stopped)?;
+            // Its first event finds the connection there.
+            entry.watch(&self.shared.poller)?;
+            connecting.push(entry);
+        }
+        // If one of them is not sent, the connection ends, and the handler gets the reason.
+        if needs_ping {
+            let _ = connection.send(Packet::ping(), None);
+        }
+        let _ = connection.send(Packet::hello(&token), None);
+        // For the deadline of the handshake.
+        self.shared.poller.wake();
+        Ok(connection)
+    }
+
+    /// Ends all connections and the thread, and waits for it, unless this is called on it. The
+    /// handlers are notified, the socket's file is removed, tokens are forgotten.
+    pub fn stop(&self) {
+        self.shared.stop();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A panic was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for ControlThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

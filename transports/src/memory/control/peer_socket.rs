@@ -1,0 +1,34 @@
+//! The peer's end of a [wake socket](super::wake_socket), in this process.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+/// A socket that the peer has passed: its task is woken by a byte there.
+#[derive(Debug)]
+pub(crate) struct PeerSocket {
+    socket: OwnedFd,
+    has_ended: bool,
+}
+
+impl PeerSocket {
+    /// A socket that the peer has passed. [`Closers`](super::closers::Closers) have to drop this.
+    pub(crate) fn new(socket: OwnedFd) -> PeerSocket {
+        PeerSocket { socket, has_ended: false }
+    }
+
+    /// Wakes the peer, without waiting. False if it no longer reads there.
+    pub(crate) fn ring(&mut self) -> bool {
+        while !self.has_ended {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::send(&self.socket, b"w", flags) {
+                // Without room, what it has not read will wake it.
+                Ok(_) | Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => self.has_ended = true,
+            }
+        }
+        false
+    }
+}

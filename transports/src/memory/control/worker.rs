@@ -1,0 +1,245 @@
+//! The loop of the control thread: accepts connections, does their handshake, passes their packets
+//! to the handlers, and ends them.
+//!
+//! **Panic contract.** Peers may be hostile. None of their packets makes this thread panic or wait.
+//! One connection has at most [`PACKETS`] packets handled before the others have their turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::io::Errno;
+
+use super::entry::{Entry, Phase, WatchedPeer};
+use super::poller::Source;
+use super::registry::Shared;
+use crate::memory::error::Gone;
+
+/// The packets of one connection that are handled in a row.
+const PACKETS: usize = 32;
+
+/// The packets of a dead peer that are still handled.
+const LAST_PACKETS: usize = 1024;
+
+/// The connections that are accepted in a row.
+const ACCEPTED: usize = 16;
+
+/// How long a closed connection waits for the end of the peer's process: the system closes the
+/// descriptors of a process shortly before it reports its end.
+const LAST_WAIT: Duration = Duration::from_millis(20);
+
+/// The pause after a connection could not be accepted because descriptors are exhausted.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The state of the control thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    entries: HashMap<u64, Entry>,
+    /// The ends of the time for handshakes, the first one first.
+    handshakes: VecDeque<(Instant, u64)>,
+    /// The ends of the time in which the processes of closed connections may end, likewise.
+    closed: VecDeque<(Instant, u64)>,
+    /// When connections are accepted again.
+    paused_until: Option<Instant>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Worker {
+        let (handshakes, closed) = (VecDeque::new(), VecDeque::new());
+        Worker { shared, entries: HashMap::new(), handshakes, closed, paused_until: None }
+    }
+
+    pub(crate) fn run(&mut self) {
+        let mut events = Vec::new();
+        loop {
+            let timeout = self.timeout();
+            // It fails only if the process closes descriptors that it does not own.
+            let waited = self.shared.poller.wait(&mut events, timeout);
+            if self.adopt() || waited.is_err() {
+                return self.finish();
+            }
+            for (source, has_room) in &events {
+                match source {
+                    Source::Wake => {}
+                    Source::Listener => self.accept(),
+                    Source::Socket(id) => self.serve(*id, *has_room),
+                    Source::Process(id) => self.bury(*id),
+                }
+            }
+            self.expire();
+        }
+    }
+
+    /// Takes over the connections that other threads have begun. Returns whether to stop.
+    fn adopt(&mut self) -> bool {
+        let began = self.shared.connecting().as_mut().map(std::mem::take);
+        for entry in began.unwrap_or_default() {
+            self.insert(entry);
+        }
+        self.shared.is_stopped()
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let id = entry.connection.id();
+        self.handshakes.push_back((now() + self.shared.limits.handshake, id));
+        self.entries.insert(id, entry);
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTED {
+            match self.accept_one() {
+                Ok(Some(entry)) => self.insert(entry),
+                Ok(None) => {}
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                    // It would be reported at once again, and again.
+                    if let Some(listener) = &*self.shared.listener() {
+                        listener.pause(&self.shared.poller);
+                        self.paused_until = Some(now() + PAUSE);
+                    }
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Accepts a connection. `None` if it was closed at once.
+    fn accept_one(&mut self) -> Result<Option<Entry>, Errno> {
+        if !self.shared.closers.has_room() {
+            return Err(Errno::NOBUFS);
+        }
+        let accepted = match &*self.shared.listener() {
+            Some(listener) => listener.accept(&self.shared.closers)?,
+            None => return Err(Errno::AGAIN),
+        };
+        let Some((socket, peer)) = accepted else { return Ok(None) };
+        let old = self.shared.limits.assume_old_system;
+        let watched = WatchedPeer::of(socket.as_fd(), peer, old);
+        let has_room = watched.is_ok() && self.make_room();
+        let watched = match watched {
+            Ok(watched) if has_room => watched,
+            other => {
+                self.shared.closers.close(socket);
+                let is_exhausted = matches!(other, Err(Errno::MFILE | Errno::NFILE));
+                return if is_exhausted { Err(Errno::MFILE) } else { Ok(None) };
+            }
+        };
+        let socket = Arc::new(socket);
+        let connection = self.shared.connection(&socket, peer);
+        let entry = Entry::accepted(connection, socket, watched);
+        match entry.watch(&self.shared.poller) {
+            Ok(()) => Ok(Some(entry)),
+            Err(error) => {
+                let reason = Gone::System(error.raw_os_error());
+                entry.end(&self.shared.poller, &self.shared.closers, reason);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes room for one more connection, if there is none, in place of the oldest that has not
+    /// said `Hello`. Returns whether there is room.
+    fn make_room(&mut self) -> bool {
+        let accepted = self.entries.values().filter(|entry| entry.is_accepted).count();
+        if accepted < self.shared.limits.connections {
+            return true;
+        }
+        let waiting = self.entries.iter().filter(|(_, entry)| entry.phase == Phase::AwaitHello);
+        let oldest = waiting.map(|(id, _)| *id).min();
+        if let Some(id) = oldest {
+            self.end(id, Gone::HandshakeTimeout);
+        }
+        oldest.is_some()
+    }
+
+    /// An event of a socket.
+    fn serve(&mut self, id: u64, has_room: bool) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if has_room {
+            entry.connection.send_waiting();
+        }
+        match entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
+            Ok(()) => {}
+            Err(Gone::PeerClosed) if entry.phase == Phase::Connected => {
+                // Its process may be about to end: a child that was forked may have other sockets.
+                entry.stop_reading(&self.shared.poller);
+                self.closed.push_back((now() + LAST_WAIT, id));
+            }
+            Err(reason) => self.end(id, reason),
+        }
+    }
+
+    /// The process of a peer has ended. Another process may have its socket, but not its regions.
+    fn bury(&mut self, id: u64) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let reason = match entry.read(&self.shared.tokens, &self.shared.closers, LAST_PACKETS) {
+            Ok(()) | Err(Gone::PeerClosed) => Gone::PeerDied,
+            Err(reason) => reason,
+        };
+        self.end(id, reason);
+    }
+
+    fn end(&mut self, id: u64, reason: Gone) {
+        if let Some(entry) = self.entries.remove(&id) {
+            entry.end(&self.shared.poller, &self.shared.closers, reason);
+        }
+    }
+
+    /// Ends handshakes that take too long, closed connections, and a pause.
+    fn expire(&mut self) {
+        let has_deadlines = !self.handshakes.is_empty() || !self.closed.is_empty();
+        if !has_deadlines && self.paused_until.is_none() {
+            return;
+        }
+        let now = now();
+        while let Some((_, id)) = self.closed.pop_front_if(|(deadline, _)| *deadline <= now) {
+            self.end(id, Gone::PeerClosed);
+        }
+        while let Some((_, id)) = self.handshakes.pop_front_if(|(deadline, _)| *deadline <= now) {
+            if self.entries.get(&id).is_some_and(|entry| entry.phase != Phase::Connected) {
+                self.end(id, Gone::HandshakeTimeout);
+            }
+        }
+        if self.paused_until.is_some_and(|end| end <= now) {
+            self.paused_until = None;
+            if let Some(listener) = &*self.shared.listener() {
+                listener.resume(&self.shared.poller);
+            }
+        }
+    }
+
+    fn timeout(&mut self) -> Option<Timespec> {
+        let entries = &self.entries;
+        let is_done = |(_, id): &mut (Instant, u64)| {
+            entries.get(id).is_none_or(|entry| entry.phase == Phase::Connected)
+        };
+        while self.handshakes.pop_front_if(is_done).is_some() {}
+        let handshake = self.handshakes.front().map(|(deadline, _)| *deadline);
+        let closed = self.closed.front().map(|(deadline, _)| *deadline);
+        let next = handshake.into_iter().chain(closed).chain(self.paused_until).min()?;
+        Timespec::try_from(next.saturating_duration_since(now())).ok()
+    }
+
+    fn finish(&mut self) {
+        // Nothing is added from here on.
+        let began = self.shared.connecting().take();
+        for entry in began.unwrap_or_default() {
+            self.insert(entry);
+        }
+        if let Some(listener) = self.shared.listener().take() {
+            listener.close(&self.shared.closers);
+        }
+        self.shared.tokens.close();
+        for id in self.entries.keys().copied().collect::<Vec<_>>() {
+            self.end(id, Gone::Stopped);
+        }
+        self.shared.closers.settle();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this thread waits in the kernel, for no executor")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,504 @@
+//! The writing end of a topic for a publisher in another process: bytes from a link into a
+//! [`Writer`].
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use mycelium_core::link::RunShape;
+use mycelium_core::ring::broadcast::{Full, Producer};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::counters::{Line, PublisherValue};
+use crate::local::Metadata;
+use crate::local::ring::MappedRing;
+use crate::local::ring::numbering::Numbering;
+use crate::local::ring::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
+use crate::local::state::{Origin, PublisherState, ReaderEntry};
+use crate::local::topic::Topic;
+use crate::local::trace::{Area, TraceArea};
+use crate::local::values::GapReason;
+use crate::local::values::{FeedError, TopicError};
+use crate::local::writer::Writer;
+use crate::sync::Ordering;
+
+/// Stands for one start of a publisher in another process. The link pushes the bytes of its
+/// messages here and reports missing ones. Readers see the publisher's own name, epoch and
+/// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
+///
+/// Readers are woken by [`flush`](Feed::flush), not by a push.
+pub struct Feed {
+    writer: Writer,
+    /// The number of pushed messages.
+    sent: u64,
+    /// The sequence of the publisher's next message.
+    next: u64,
+    /// The last pushed message was marked as redelivered.
+    redelivered: bool,
+    /// Of the messages from this sequence on, none is missing. None has a mark, unless the last
+    /// pushed one has.
+    plain_from: u64,
+    /// The messages before this sequence are counted: those without a subscription here, the others
+    /// by their readers.
+    counted: u64,
+    words: Box<[usize]>,
+}
+
+impl Topic {
+    /// Creates a stand-in for the publisher `name` of another process, whose next message has the
+    /// sequence `first`. Every present subscription gets its messages.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions, or too many ended publishers of other
+    /// processes with unread messages.
+    pub fn feed(self: &Arc<Topic>, name: &str, epoch: u64, first: u64) -> Result<Feed, TopicError> {
+        Feed::join(self, name, epoch, first, None)
+    }
+}
+
+impl Feed {
+    fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        first: u64,
+        line: Option<Arc<Line<PublisherValue>>>,
+    ) -> Result<Feed, TopicError> {
+        let origin = Origin::Remote(Numbering::new(first, topic.capacity()));
+        let writer = Writer::join(topic, name, epoch, origin, line)?;
+        writer.line.set(PublisherValue::Sent, first);
+        let words = vec![0; topic.schema().size.div_ceil(size_of::<usize>())].into();
+        Ok(Feed {
+            writer,
+            sent: 0,
+            next: first,
+            redelivered: false,
+            plain_from: first,
+            counted: first,
+            words,
+        })
+    }
+
+    /// Appends the next message. `redelivered`: an earlier process of the readers may have received
+    /// it.
+    ///
+    /// # Errors
+    /// [`FeedError::Size`] if a message of the topic has another size,
+    /// [`FeedError::Full`] if a gating subscription needs the whole ring,
+    /// [`FeedError::Ended`] after [`end`](Feed::end). Nothing is pushed then.
+    #[inline]
+    pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), FeedError> {
+        self.push_with(message, redelivered, Metadata::default())
+    }
+
+    /// As [`push`](Feed::push), with metadata, which is lost if nothing is recorded of
+    /// the topic.
+    ///
+    /// # Errors
+    /// As [`push`](Feed::push).
+    #[inline]
+    pub fn push_with(
+        &mut self,
+        message: &[u8],
+        redelivered: bool,
+        metadata: Metadata,
+    ) -> Result<(), FeedError> {
+        self.check_size(message.len())?;
+        self.mark(redelivered);
+        let area = self.writer.state.area;
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(FeedError::Ended);
+        };
+        // Links align messages in nearly all cases; then they are copied once, into the ring.
+        let words = match <[usize]>::ref_from_bytes(message) {
+            Ok(words) => words,
+            Err(_) => copy_to_words(&mut self.words, message),
+        };
+        while let Err(full) = match area {
+            TraceArea::Absent => producer.try_push(words, message.len()).map(drop),
+            TraceArea::Present => push_with_area(producer, words, message.len(), metadata),
+        } {
+            if !self.writer.state.pump(full.reader.entry) {
+                return Err(FeedError::Full);
+            }
+        }
+        self.count(1);
+        Ok(())
+    }
+
+    /// Appends a run of messages, which lie in `bytes` as `shape` says. None of them is marked as
+    /// redelivered.
+    ///
+    /// # Errors
+    /// As [`push`](Feed::push). With [`FeedError::Full`], the first messages
+    /// may be pushed.
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), FeedError> {
+        let length = usize::from(shape.length);
+        self.check_size(length)?;
+        let stride = shape.stride as usize;
+        let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
+        // The ring takes whole words. The bytes after a message may be the next message. The
+        // messages of a run have no metadata.
+        let is_aligned = skip.is_multiple_of(word)
+            && stride.is_multiple_of(word)
+            && length.is_multiple_of(word)
+            && skip + length <= stride
+            && !self.writer.state.area.is_present();
+        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| is_aligned);
+        let Some(words) = words else {
+            return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
+        };
+        self.mark(false);
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(FeedError::Ended);
+        };
+        let (mut pushed, count) = (0, bytes.len() / stride);
+        while pushed < count {
+            let rest = &words[pushed * (stride / word)..];
+            match producer.push_items(rest, stride / word, skip / word) {
+                Ok(more) => pushed += more,
+                Err(full) if self.writer.state.pump(full.reader.entry) => {}
+                Err(_) => break,
+            }
+        }
+        self.count(pushed as u64);
+        if pushed < count { Err(FeedError::Full) } else { Ok(()) }
+    }
+
+    /// The publisher's next `missed` messages are missing.
+    pub fn skip(&mut self, missed: u64, reason: GapReason) {
+        let Some((producer, numbering)) = self.numbering() else { return };
+        numbering.skip(producer.sequence(), missed, reason);
+        // They count as sent: each reader counts them as missed, or `flush` does if there is none.
+        self.next = self.next.wrapping_add(missed);
+        self.plain_from = self.next;
+        self.writer.line.set(PublisherValue::Sent, self.next);
+    }
+
+    /// The number of messages that the gating subscriptions leave room for.
+    #[must_use]
+    pub fn room(&mut self) -> usize {
+        self.writer.room()
+    }
+
+    /// The sequence of the first message that a gating subscription still needs or, if none gates,
+    /// that an observing one has not received. If all messages are received, it is the sequence of
+    /// the next one. `None` without subscriptions. At a shutdown, gating subscriptions that have
+    /// left since it began count too: they take nothing more.
+    #[must_use]
+    pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        self.writer.state.done(at_shutdown)
+    }
+
+    /// Whether every gating subscription has requested a message.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.writer.state.is_requested()
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.writer.state.is_in_flight()
+    }
+
+    /// The sequence of the publisher's next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The publisher's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.writer.state.name
+    }
+
+    /// The publisher's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.writer.state.epoch
+    }
+
+    /// The number of messages in its ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.writer.state.ring.capacity()
+    }
+
+    /// Parks a waker until a subscription makes room or is done with a message. Read
+    /// [`room`](Feed::room) and [`done`](Feed::done) again after this.
+    pub fn park(&self, waker: &Waker) {
+        self.writer.state.room.park(waker);
+    }
+
+    /// Wakes the readers of pushed and skipped messages, and counts those that have no reader.
+    pub fn flush(&mut self) {
+        self.count_unread();
+        self.writer.flush();
+    }
+
+    /// Ends the publisher: readers get the pushed messages, and then the end.
+    pub fn end(&mut self) {
+        self.count_unread();
+        self.writer.close();
+    }
+
+    /// Ends the publisher; the number of messages that it had sent is unknown.
+    pub fn lose(self) {
+        self.writer.state.lose();
+    }
+
+    /// The size of the topic's messages in bytes.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.writer.topic.schema().size
+    }
+
+    /// The number of pushed messages.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    #[inline]
+    fn check_size(&self, found: usize) -> Result<(), FeedError> {
+        let expected = self.message_bytes();
+        if expected == found { Ok(()) } else { Err(FeedError::Size { expected, found }) }
+    }
+
+    /// Marks the messages from the next one on as redelivered, or not, where that changes.
+    #[inline]
+    fn mark(&mut self, redelivered: bool) {
+        if redelivered == self.redelivered {
+            return;
+        }
+        (self.redelivered, self.plain_from) = (redelivered, self.next);
+        if let Some((producer, numbering)) = self.numbering() {
+            numbering.mark(producer.sequence(), redelivered);
+        }
+    }
+
+    fn numbering(&self) -> Option<(&Producer<Ring>, &Numbering)> {
+        Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
+    }
+
+    /// Counts the messages that no subscription has got, and none counts as `left`.
+    fn count_unread(&mut self) {
+        if !self.writer.must_count_readers() || self.writer.producer.is_none() {
+            return;
+        }
+        let first = self.writer.readers().iter().map(ReaderEntry::joined_at).min();
+        let until = first.unwrap_or(self.next);
+        let left_at = self.writer.state.origin.numbering().map_or(0, Numbering::left_at);
+        let from = self.counted.max(left_at);
+        if until > from {
+            self.writer.line.add(PublisherValue::NoSubscribers, until - from);
+            self.counted = until;
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, pushed: u64) {
+        self.sent += pushed;
+        self.next += pushed;
+        self.writer.line.set(PublisherValue::Sent, self.next);
+    }
+}
+
+/// Why a mapped ring has no descriptor.
+const OF_OTHERS: &str = "the ring is that of another process";
+
+/// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
+/// the publisher as [`lose`](MappedFeed::lose) does.
+pub struct MappedFeed {
+    topic: Arc<Topic>,
+    state: Arc<PublisherState>,
+}
+
+impl Feed {
+    /// The messages from the next one on are in memory of the publisher's process: present
+    /// subscriptions continue there when they have taken the pushed messages. Ends this publisher.
+    /// `bell` wakes the publisher's process.
+    ///
+    /// # Errors
+    /// If the memory is not a ring of this publisher, or has no room for all subscriptions.
+    pub fn continue_in_memory(
+        &mut self,
+        ring: MappedRing,
+        bell: Arc<dyn RemoteBell>,
+    ) -> Result<MappedFeed, TopicError> {
+        let (topic, earlier) = (&self.writer.topic, &self.writer.state);
+        let MappedRing { ring, floor, readers, is_gated, area } = ring;
+        let line = self.writer.line.clone();
+        // The messages in memory have no marks and no gaps of the link.
+        let first = if self.redelivered { self.next } else { self.plain_from } as usize;
+        let origin = MappedOrigin::new(bell, readers, is_gated, first, line);
+        let origin = Origin::Mapped(Box::new(origin));
+        let (name, epoch) = (&earlier.name, earlier.epoch);
+        let state = PublisherState::over(
+            topic.name(),
+            ring,
+            area,
+            Err(OF_OTHERS.to_owned()),
+            name,
+            epoch,
+            origin,
+        );
+        if let Some(numbering) = earlier.origin.numbering() {
+            let is_gated = earlier.readers.lock().iter().any(|reader| reader.entry.is_some());
+            numbering.was_gated.store(is_gated, Ordering::Release);
+        }
+        // The place of a message in the publisher's ring is its sequence.
+        topic.add_mapped(&state, self.next as usize, earlier)?;
+        // From here on the subscriptions hold the publisher up.
+        floor.release();
+        state.wake();
+        let mapped = MappedFeed { topic: topic.clone(), state };
+        self.writer.close();
+        Ok(mapped)
+    }
+}
+
+impl MappedFeed {
+    /// The publisher has ended: subscriptions get what is in its ring, and then the end.
+    pub fn end(&self) {
+        self.topic.remove_publisher(&self.state);
+    }
+
+    /// Whether the connection with the publisher's process has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
+    }
+
+    /// Whether no message follows those that subscriptions read there: the publisher has ended.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let ring = &self.state.ring;
+        ring.is_closed() && ring.tail() as u64 == self.next()
+    }
+
+    /// Whether the publisher's process has died.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.state.is_lost()
+    }
+
+    /// The sequence after the last message that subscriptions read there.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        let end = self.state.origin.mapped().and_then(MappedOrigin::end);
+        end.unwrap_or_else(|| self.state.ring.tail()) as u64
+    }
+
+    /// Once the publisher [is gone](MappedFeed::is_gone): the first message that a
+    /// subscription still needs; `None` if none needs any. At a shutdown, as for
+    /// [`Feed::done`].
+    #[must_use]
+    pub fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        let needed = self.state.needed(at_shutdown).map(|place| place as u64);
+        needed.filter(|needed| *needed < self.next())
+    }
+
+    /// Once the publisher [is gone](MappedFeed::is_gone), but its process may run: the
+    /// messages from `first` on come over the link again. Present subscriptions get them when they
+    /// have read this ring. Ends this publisher.
+    ///
+    /// # Errors
+    /// As [`feed`](Topic::feed). Nothing is lost then.
+    pub fn continue_on_link(&self, first: u64) -> Result<Feed, TopicError> {
+        self.end();
+        let line = self.state.origin.mapped().map(|mapped| mapped.line.clone());
+        Feed::join(&self.topic, &self.state.name, self.state.epoch, first, line)
+    }
+
+    /// Whether the publisher has ended, and every subscription has read it to the end or left.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.state.readers.lock().is_empty()
+    }
+
+    /// The publisher's process is gone: subscriptions get the whole messages that are in its ring,
+    /// then a gap that is not exact, and then the end.
+    pub fn lose(&self) {
+        self.state.peer_is_gone(true);
+    }
+
+    /// The ring, for what the control connection says.
+    #[must_use]
+    pub fn ring(&self) -> Weak<dyn SharedRing> {
+        let state: Weak<PublisherState> = Arc::downgrade(&self.state);
+        state
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.state.is_in_flight()
+    }
+
+    /// Parks a waker until a subscription leaves, or the publisher is gone. Call
+    /// [`settle`](MappedFeed::settle), [`is_read`](MappedFeed::is_read) and
+    /// [`is_gone`](MappedFeed::is_gone) again after this.
+    pub fn park(&self, waker: &Waker) {
+        if let Some(mapped) = self.state.origin.mapped() {
+            mapped.session.park(waker);
+        }
+    }
+
+    /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps what
+    /// they have not taken for the next process.
+    pub fn settle(&self, at_shutdown: impl FnOnce() -> bool) {
+        self.state.settle_abandoned(at_shutdown);
+    }
+}
+
+impl Drop for MappedFeed {
+    fn drop(&mut self) {
+        self.topic.remove_publisher(&self.state);
+        // The readers keep the state until they have read the ring; the task may be freed before.
+        if let Some(mapped) = self.state.origin.mapped() {
+            mapped.session.forget();
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.count_unread();
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("topic", &self.writer.state.topic)
+            .field("publisher", &self.writer.state.name)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends a message with a trace area.
+fn push_with_area(
+    producer: &mut Producer<Ring>,
+    words: &[usize],
+    length: usize,
+    metadata: Metadata,
+) -> Result<(), Full> {
+    let mut grant = producer.grant()?;
+    let area = metadata.to_area().unwrap_or(Area::EMPTY);
+    grant.write_parts([words, area.words()], TraceArea::Present.content_bytes(length));
+    grant.commit();
+    Ok(())
+}
+
+/// Copies a message of any alignment. The bytes after its end stay zero.
+#[inline(never)]
+fn copy_to_words<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
+    if let Some(bytes) = words.as_mut_bytes().get_mut(..message.len()) {
+        bytes.copy_from_slice(message);
+    }
+    words
+}

@@ -1,0 +1,161 @@
+//! The publisher's side of a stream that another process reads in memory.
+
+use std::sync::{Arc, Weak};
+
+use mycelium_core::ring::broadcast::{Broadcast, ProxyReader, RetainingConsumer, SeenReader};
+use mycelium_core::ring::region::ForeignCursors;
+
+use crate::local::ring::roster::Numbered;
+use crate::local::ring::shared::{
+    MemoryFault, RemoteBell, RemoteReaders, Ring, SharedRing, Waiting,
+};
+use crate::local::state::{PublisherState, SubscriberState};
+use crate::memory::Mapping;
+
+/// A publisher's stream to readers in another process, which read its ring themselves.
+pub(crate) struct Moved {
+    /// Gates for them; `None` if they observe.
+    proxy: Option<ProxyReader<Ring>>,
+    readers: Arc<RemoteReaders>,
+    publisher: Arc<PublisherState>,
+    /// The number of the link's subscription.
+    number: u64,
+    /// The first message that is read there. Earlier ones are confirmed over the link.
+    from: usize,
+    /// The messages before this sequence were counted.
+    counted: usize,
+    /// The words of the readers at the last check.
+    seen: Box<[SeenReader]>,
+    fault: Option<MemoryFault>,
+}
+
+impl Moved {
+    /// Moves a stream: its readers begin with the next message.
+    pub(crate) fn new(
+        reader: RetainingConsumer<Ring>,
+        cursors: ForeignCursors<Mapping>,
+        bell: Arc<dyn RemoteBell>,
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+    ) -> Moved {
+        let (from, counted) = (reader.cursor(), reader.kept());
+        // An observer has no entry in the ring.
+        let proxy = reader.into_proxy().ok();
+        let claim = proxy.as_ref().map(ProxyReader::claim);
+        let (task, link) = (Arc::downgrade(publisher), Arc::downgrade(subscriber));
+        let waiting: [Weak<dyn Waiting>; 2] = [task, link];
+        let kept = proxy.as_ref().map_or(counted, ProxyReader::kept);
+        let readers = RemoteReaders::new(cursors, bell, &publisher.ring, waiting, claim, kept);
+        if let Some(imports) = publisher.ring.storage().imports() {
+            imports.add(readers.clone());
+        }
+        let number = subscriber.number();
+        publisher.readers.update(number, |own| own.remote = Some(readers.clone()));
+        // Otherwise they have still to confirm messages that went over the link.
+        if kept == from {
+            readers.activate();
+        }
+        let (seen, publisher) = (readers.unseen(), publisher.clone());
+        Moved { proxy, readers, publisher, number, from, counted, seen, fault: None }
+    }
+
+    /// What the publisher shares with its readers.
+    pub(crate) fn readers(&self) -> &Arc<RemoteReaders> {
+        &self.readers
+    }
+
+    /// The first sequence that the readers still need, at the last import.
+    pub(crate) fn kept(&self) -> usize {
+        self.proxy.as_ref().map_or_else(|| self.readers.observed(), ProxyReader::kept)
+    }
+
+    /// Imports the positions of the readers. Returns how many more messages they have taken since
+    /// the last call.
+    pub(crate) fn count(&mut self) -> u64 {
+        if let Err(fault) = self.readers.check(&mut self.seen, &self.publisher.ring) {
+            self.readers.disbelieve(self.kept());
+            self.fault = Some(fault);
+        }
+        self.readers.import(&self.publisher.ring);
+        let (kept, before) = (self.kept(), self.counted);
+        self.counted = kept;
+        kept.wrapping_sub(before) as u64
+    }
+
+    /// What the process of the readers has done wrong, if the last [`count`](Moved::count) found it.
+    pub(crate) fn fault(&self) -> Option<MemoryFault> {
+        self.fault
+    }
+
+    /// The first message that is read there.
+    pub(crate) fn from(&self) -> usize {
+        self.from
+    }
+
+    /// The end of the published messages.
+    pub(crate) fn end(&self) -> usize {
+        let (kept, tail) = (self.kept(), self.publisher.ring.tail());
+        // The tail that this thread sees may be an earlier one.
+        if tail.wrapping_sub(kept).cast_signed() > 0 { tail } else { kept }
+    }
+
+    /// How many messages the readers have not taken, at the last import.
+    pub(crate) fn depth(&self) -> usize {
+        let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
+        match &self.proxy {
+            Some(proxy) => proxy.depth(),
+            // The tail that this thread sees may be an earlier one.
+            None => usize::try_from(observed().cast_signed()).unwrap_or(0),
+        }
+    }
+
+    /// Whether the publisher has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.publisher.ring.is_closed()
+    }
+
+    /// The messages before a sequence are confirmed over the link.
+    pub(crate) fn release(&mut self, before: usize) {
+        let ahead = before.wrapping_sub(self.from).cast_signed();
+        if ahead <= 0 {
+            match &self.proxy {
+                Some(proxy) => proxy.import(|| Some(before)),
+                None => self.readers.observe(before, self.from),
+            }
+        }
+        // Not by the position of the entry: the tail, which bounds it, may still be that of a
+        // message before the confirmed ones.
+        if ahead >= 0 {
+            self.readers.activate();
+        }
+    }
+
+    /// Ends the readers' part: the stream continues after what they had, over a link.
+    pub(crate) fn back(mut self) -> RetainingConsumer<Ring> {
+        self.readers.peer_is_gone(false);
+        self.readers.deactivate();
+        let kept = self.kept();
+        match self.proxy.take() {
+            Some(proxy) => proxy.into_retaining(),
+            None => {
+                let ring = self.publisher.ring.clone();
+                let tail = ring.tail();
+                let mut reader = Broadcast::observing_from(ring, kept).retaining();
+                reader.skip_to(tail);
+                reader
+            }
+        }
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        if let Some(imports) = self.publisher.ring.storage().imports() {
+            imports.remove(&self.readers);
+        }
+        self.publisher.readers.update(self.number, |own| {
+            let is_own = |remote: &Arc<RemoteReaders>| Arc::ptr_eq(remote, &self.readers);
+            own.remote.take_if(|remote| is_own(remote));
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! The reading end of a topic for readers in another process: one [`TapStream`] of bytes for
+//! each publisher.
+
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::local::topic::Topic;
+use crate::local::topic::membership::Membership;
+use crate::local::values::Policy;
+use crate::local::values::SubscribeOptions;
+use crate::local::values::TopicError;
+
+pub use stream::{TapItem, TapStream};
+
+/// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
+/// one [stream](TapStream) for each publisher, and keeps them until they are confirmed. While it
+/// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
+/// processes: messages from a link are not sent to another link.
+///
+/// The owner keeps a `T` with each stream.
+pub struct Tap<T = ()> {
+    streams: Vec<TapStream<T>>,
+    membership: Membership,
+}
+
+impl Topic {
+    /// Creates an tap reader for the reader `name` of another process. It starts as
+    /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions.
+    pub fn tap<T>(
+        self: &Arc<Topic>,
+        name: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Tap<T>, TopicError> {
+        let membership = Membership::join(self, name, options.into(), true)?;
+        Ok(Tap { streams: Vec::new(), membership })
+    }
+}
+
+impl<T> Tap<T> {
+    /// One stream for each start of a publisher that may send, or has sent messages that are not
+    /// confirmed. New streams since the last call are at the end.
+    pub fn streams(&mut self) -> &mut Vec<TapStream<T>>
+    where
+        T: Default,
+    {
+        if self.membership.has_new_edges() {
+            let edges = self.membership.new_edges();
+            let streams =
+                edges.into_iter().map(|edge| TapStream::new(edge, &self.membership, T::default()));
+            self.streams.extend(streams);
+        }
+        &mut self.streams
+    }
+
+    /// The streams of the last call to [`streams`](Tap::streams).
+    pub fn known_streams(&self) -> &[TapStream<T>] {
+        &self.streams
+    }
+
+    /// Whether every publisher has ended and all of their messages are confirmed.
+    pub fn is_over(&mut self) -> bool
+    where
+        T: Default,
+    {
+        self.streams().is_empty() && self.membership.had_edges()
+    }
+
+    /// Parks a waker until there is more to read. Read once more after this.
+    pub fn park(&self, waker: &Waker) {
+        self.membership.state.bell.park(waker);
+    }
+
+    /// What happens when the reader is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.membership.state.policy
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.membership.topic
+    }
+
+    /// The number of messages that are not confirmed and that the rings still have.
+    pub fn held(&mut self) -> usize
+    where
+        T: Default,
+    {
+        self.streams().iter().map(TapStream::held).sum()
+    }
+
+    /// The number of messages that are not confirmed.
+    pub fn depth(&mut self) -> usize
+    where
+        T: Default,
+    {
+        self.streams().iter().map(TapStream::depth).sum()
+    }
+}
+
+impl<T> Drop for Tap<T> {
+    fn drop(&mut self) {
+        let Membership { topic, state, .. } = &self.membership;
+        topic.remove_subscriber(state);
+        // Edges that were never read leave as the others do.
+        for edge in self.membership.new_edges() {
+            drop(TapStream::new(edge, &self.membership, ()));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Tap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tap")
+            .field("topic", &self.topic().name())
+            .field("reader", &self.membership.state.name)
+            .field("policy", &self.policy())
+            .finish_non_exhaustive()
+    }
+}

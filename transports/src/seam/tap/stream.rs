@@ -1,0 +1,636 @@
+//! One publisher's messages as bytes, kept in the ring until the other process confirms them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mycelium_core::link::RunShape;
+use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
+use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
+use zerocopy::IntoBytes;
+
+use crate::counters::{EdgeValue, Line};
+use crate::descriptor::OwnedFd;
+use crate::local::Metadata;
+use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
+use crate::local::state::{Edge, PublisherState, SubscriberState};
+use crate::local::topic::Topic;
+use crate::local::topic::membership::Membership;
+use crate::local::trace::{sent_at_in, trace_in};
+use crate::local::values::Schema;
+use crate::local::values::Undelivered;
+use crate::memory::Mapping;
+use crate::seam::moved::Moved;
+use crate::sync::{AtomicBool, Ordering};
+
+/// How many gaps between messages that are not released keep their places; or the capacity of the
+/// ring, if that is more.
+const EXACT_GAPS: usize = 1024;
+
+/// What an [`TapStream`] has next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapItem<'a> {
+    /// The bytes of its next message, and what accompanies it.
+    Message(&'a [u8], Metadata),
+    /// The number of messages that were overwritten because the reader was too slow, or evicted.
+    Gap(u64),
+    /// Nothing yet.
+    Empty,
+    /// The end: its publisher has ended, and everything was read.
+    Closed,
+}
+
+/// One start of a publisher at one tap reader. Dropping it unblocks the publisher.
+pub struct TapStream<T = ()> {
+    /// The owner's state.
+    pub state: T,
+    topic: Arc<Topic>,
+    subscriber: Arc<SubscriberState>,
+    schema: Schema,
+    line: Arc<Line<EdgeValue>>,
+    /// The last message, if it cannot be read in the ring.
+    words: Box<[usize]>,
+    /// Missed messages between the first kept one and the next one, in their order.
+    gaps: VecDeque<Missed>,
+    /// When it joined, this was the next message. It may start with earlier ones, which the
+    /// publisher may overwrite in any case.
+    joined_at: usize,
+    /// Whether it was evicted, if it may have missed messages before that.
+    eviction: Option<Arc<AtomicBool>>,
+    /// The last gap comes of an eviction.
+    was_evicted: bool,
+    /// Dropped before `publisher`, which wakes the publisher.
+    reader: Reading,
+    publisher: Leaving,
+}
+
+/// The side that reads the publisher's ring.
+enum Reading {
+    /// This process, for a link.
+    Here(RetainingConsumer<Ring>),
+    /// The readers themselves, in memory.
+    There(Moved),
+    /// In between.
+    Nobody,
+}
+
+/// `count` missed messages from one sequence on and before another one, and the counter that they
+/// belong to. If the count is less than the distance, the places of the others are forgotten.
+struct Missed {
+    from: u64,
+    before: u64,
+    count: u64,
+    value: EdgeValue,
+}
+
+/// Wakes the publisher when the reader has left.
+struct Leaving(Arc<PublisherState>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
+impl<T> TapStream<T> {
+    fn here(&self) -> Option<&RetainingConsumer<Ring>> {
+        match &self.reader {
+            Reading::Here(reader) => Some(reader),
+            Reading::There(_) | Reading::Nobody => None,
+        }
+    }
+
+    pub(crate) fn new(edge: Edge, membership: &Membership, state: T) -> Self {
+        let Membership { topic, state: subscriber, .. } = membership;
+        let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
+        TapStream {
+            state,
+            topic: topic.clone(),
+            subscriber: subscriber.clone(),
+            schema: *topic.schema(),
+            line,
+            words: Box::default(),
+            gaps: VecDeque::new(),
+            joined_at: gates_from,
+            eviction,
+            was_evicted: false,
+            reader: Reading::Here(consumer.retaining()),
+            publisher: Leaving(publisher),
+        }
+    }
+
+    /// The publisher's name.
+    #[must_use]
+    pub fn publisher(&self) -> &Arc<str> {
+        &self.publisher.0.name
+    }
+
+    /// The publisher's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.publisher.0.epoch
+    }
+
+    /// The most messages that it keeps.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.publisher.0.ring.capacity()
+    }
+
+    /// Whether the last [gap](TapItem::Gap) comes of an eviction: the publisher waited for the
+    /// readers.
+    #[must_use]
+    pub fn was_evicted(&self) -> bool {
+        self.was_evicted
+    }
+
+    /// The sequence that was the next one when this reader joined the publisher. A reader that
+    /// starts with the oldest retained message has earlier ones, too.
+    #[must_use]
+    pub fn joined_at(&self) -> u64 {
+        self.joined_at as u64
+    }
+
+    /// Begins with the message that was the next one when this reader joined, as if it had no
+    /// earlier ones. For a stream of which nothing was read.
+    pub fn start_at_next(&mut self) {
+        let joined_at = self.joined_at;
+        if let Reading::Here(reader) = &mut self.reader
+            && reader.cursor() < joined_at
+        {
+            reader.skip_to(joined_at);
+            reader.release(joined_at);
+            self.line.set(EdgeValue::JoinedAt, joined_at as u64);
+            self.publisher.0.wake();
+        }
+    }
+
+    /// The next item; the same one until [`advance`](TapStream::advance).
+    #[inline]
+    pub fn next_item(&mut self) -> TapItem<'_> {
+        let reader = match &mut self.reader {
+            Reading::Here(reader) => reader,
+            Reading::There(moved) if moved.has_ended() => return TapItem::Closed,
+            Reading::There(_) | Reading::Nobody => return TapItem::Empty,
+        };
+        // A gating reader copies nothing if its messages stay in the ring.
+        let borrows = reader.can_borrow();
+        let (size, content) =
+            (self.schema.size, self.publisher.0.area.content_bytes(self.schema.size));
+        let bytes = if borrows { 0 } else { content };
+        if self.words.len() * size_of::<usize>() < bytes {
+            self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
+        }
+        let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
+        match reader.peek(words) {
+            Peek::Message { .. } if borrows => {
+                let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
+                item(&self.topic, content_of(slot), size, content)
+            }
+            Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
+            Peek::Gap { missed } => {
+                // Counted at its release: until then it may grow.
+                let first = reader.cursor().wrapping_sub(missed);
+                let (from, before) = (first as u64, reader.cursor() as u64);
+                let count = missed as u64;
+                let was_waited_for = first.wrapping_sub(self.joined_at).cast_signed() >= 0
+                    || self.eviction.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
+                self.was_evicted = self.subscriber.policy.is_gating() && was_waited_for;
+                let value = EdgeValue::Overwritten;
+                let capacity = self.publisher.0.ring.capacity();
+                add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+                TapItem::Gap(count)
+            }
+            Peek::Empty | Peek::Evicted => TapItem::Empty,
+            Peek::Closed => TapItem::Closed,
+        }
+    }
+
+    /// The number of next messages, at most `most`, that can be [borrowed](TapStream::borrow)
+    /// and have no metadata.
+    #[must_use]
+    pub fn ready(&self, most: usize) -> usize {
+        let Some(reader) = self.here() else { return 0 };
+        let ready = reader.ready(most);
+        if !self.publisher.0.area.is_present() {
+            return ready;
+        }
+        let slot_words = reader.ring().layout().slot_words();
+        let slots = reader.borrow(reader.cursor(), ready).unwrap_or_default();
+        let slots = slots.into_iter().flat_map(|piece| piece.chunks_exact(slot_words));
+        let content = self.publisher.0.area.content_bytes(self.schema.size);
+        let has_none = |slot: &&[usize]| {
+            let content = content_of(slot).get(..content);
+            content.is_none_or(|it| trace_in(it).is_none() && sent_at_in(it).is_none())
+        };
+        slots.take_while(has_none).count()
+    }
+
+    /// Moves past `count` messages that are [ready](TapStream::ready), and keeps them.
+    pub fn pass_ready(&mut self, count: usize) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.pass(count);
+        }
+    }
+
+    /// How messages lie in the result of [`borrow`](TapStream::borrow); `None` if they are too
+    /// long.
+    #[must_use]
+    pub fn shape(&self) -> Option<RunShape> {
+        let layout = self.publisher.0.ring.layout();
+        let word = size_of::<usize>();
+        let length = u16::try_from(self.schema.size).ok()?;
+        let stride = u32::try_from(layout.slot_words() * word).ok()?;
+        // The first word is the stamp.
+        Some(RunShape { stride, skip: word as u16, length })
+    }
+
+    /// The slots of `count` kept messages, from a sequence on, in two pieces: the second one is
+    /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
+    #[must_use]
+    pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
+        let slots = self.here()?.borrow(first as usize, count)?;
+        Some(slots.map(IntoBytes::as_bytes))
+    }
+
+    /// Moves past the message of [`next_item`](TapStream::next_item), and keeps it.
+    #[inline]
+    pub fn advance(&mut self) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.advance();
+        }
+    }
+
+    /// Passes over the messages before a sequence. They are counted as `value` at their release.
+    /// Returns their number.
+    pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
+        let from = self.next();
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.skip_to(before as usize);
+        }
+        let count = self.next() - from;
+        let capacity = self.capacity();
+        add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+        count
+    }
+
+    /// Counts messages that were sent a second time.
+    pub fn count_sent_again(&self, count: u64) {
+        self.line.add(EdgeValue::SentAgain, count);
+    }
+
+    /// The next message as a dead letter.
+    pub fn dead_letter(&mut self) -> Option<Undelivered> {
+        let (sequence, epoch) = (self.next(), self.epoch());
+        let TapItem::Message(bytes, _) = self.next_item() else { return None };
+        let payload = Bytes::copy_from_slice(bytes);
+        let Leaving(publisher) = &self.publisher;
+        Some(Undelivered {
+            topic: publisher.topic.clone(),
+            reader: self.subscriber.name.clone(),
+            type_id: self.schema.id,
+            publisher: publisher.name.clone(),
+            epoch,
+            sequence,
+            payload,
+        })
+    }
+
+    /// The sequence of the next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        match &self.reader {
+            Reading::Here(reader) => reader.cursor() as u64,
+            // All that is published may be read.
+            Reading::There(moved) => moved.end() as u64,
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// The sequence after the last published message, as far as this thread can see.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.publisher.0.ring.tail() as u64
+    }
+
+    /// The sequence of the first kept message.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        match &self.reader {
+            Reading::Here(reader) => reader.kept() as u64,
+            Reading::There(moved) => moved.kept() as u64,
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// The descriptor of the memory in which readers of another process can read the messages
+    /// themselves, and the entry that gates for them there.
+    ///
+    /// # Errors
+    /// If the ring is on the heap: with the reason.
+    pub fn memory(&self) -> Result<(&OwnedFd, Option<Claim>), &str> {
+        let file = self.publisher.0.file.as_ref().map_err(|reason| &**reason)?;
+        Ok((file, self.here().and_then(RetainingConsumer::claim)))
+    }
+
+    /// The layout and the identity of its ring.
+    #[must_use]
+    pub fn ring(&self) -> (Layout, RingIdentity) {
+        let Leaving(publisher) = &self.publisher;
+        let digest = self.schema.digest.0;
+        (publisher.ring.layout(), RingIdentity { epoch: publisher.epoch, digest })
+    }
+
+    /// The first message that the readers read in memory.
+    #[must_use]
+    pub fn moved_at(&self) -> Option<u64> {
+        match &self.reader {
+            Reading::There(moved) => Some(moved.from() as u64),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Whether the readers read in memory, and their process is gone, or has unmapped the ring
+    /// before all of them had left or read to the end of the publisher.
+    #[must_use]
+    pub fn has_lost_memory(&self) -> bool {
+        self.remote_readers().is_some_and(|readers| readers.is_gone() && !readers.have_finished())
+    }
+
+    /// What the process of the readers has done wrong in its memory, if an
+    /// [`update`](TapStream::update) found it.
+    #[must_use]
+    pub fn memory_fault(&self) -> Option<MemoryFault> {
+        match &self.reader {
+            Reading::There(moved) => moved.fault(),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Whether the readers read in memory.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        matches!(self.reader, Reading::There(_))
+    }
+
+    /// From the next message on, the readers read in memory. `bell` wakes their process.
+    pub fn move_to_memory(&mut self, cursors: ForeignCursors<Mapping>, bell: Arc<dyn RemoteBell>) {
+        let Leaving(publisher) = &self.publisher;
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::Here(reader) => {
+                Reading::There(Moved::new(reader, cursors, bell, publisher, &self.subscriber))
+            }
+            moved => moved,
+        };
+        // The publisher may have woken its readers just before.
+        publisher.wake();
+    }
+
+    /// What the publisher knows of the readers, if they read in memory.
+    #[must_use]
+    pub fn remote_readers(&self) -> Option<&Arc<RemoteReaders>> {
+        match &self.reader {
+            Reading::There(moved) => Some(moved.readers()),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Ends the reading in memory: the process of the readers is gone, or has stopped reading. The
+    /// next message is the first one that they cannot have read; [`rewind`](TapStream::rewind)
+    /// goes back to those that they have not confirmed.
+    pub fn move_back(&mut self) {
+        self.update(false);
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::There(moved) => Reading::Here(moved.back()),
+            here => here,
+        };
+    }
+
+    /// Counts the messages that the readers finished in memory since the last call, and returns
+    /// their number. If `wake`, their process wakes this one for later ones: check once more then.
+    pub fn update(&mut self, wake: bool) -> u64 {
+        let Reading::There(moved) = &mut self.reader else { return 0 };
+        if wake {
+            self.publisher.0.request_wake();
+        }
+        let taken = moved.count();
+        self.count_taken(taken);
+        taken
+    }
+
+    /// The number of messages that are not confirmed and that the ring still has: the publisher may
+    /// have overwritten others, once it did not wait for the readers any more.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.depth().min(self.capacity())
+    }
+
+    /// The number of messages that are not confirmed.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match &self.reader {
+            Reading::Here(reader) => reader.depth(),
+            Reading::There(moved) => moved.depth(),
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// Confirms the messages before this sequence: the publisher gets their slots back.
+    pub fn release(&mut self, before: u64) {
+        let released = match &mut self.reader {
+            Reading::Here(reader) => {
+                let kept = reader.kept();
+                reader.release(before as usize);
+                reader.kept().wrapping_sub(kept) as u64
+            }
+            Reading::There(moved) => {
+                moved.release(before as usize);
+                moved.count()
+            }
+            Reading::Nobody => 0,
+        };
+        if released > 0 {
+            self.count_taken(released);
+            self.publisher.0.wake();
+        }
+    }
+
+    /// Goes back to a kept message.
+    pub fn rewind(&mut self, sequence: u64) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.rewind(sequence as usize);
+        }
+        while let Some(gap) = self.gaps.pop_back_if(|gap| gap.before > sequence) {
+            if gap.from < sequence {
+                let count = gap.count.min(sequence - gap.from);
+                self.gaps.push_back(Missed { before: sequence, count, ..gap });
+            }
+        }
+    }
+
+    /// Counts messages that are confirmed now.
+    fn count_taken(&mut self, confirmed: u64) {
+        let missed = self.count_missed(self.kept());
+        self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
+    }
+
+    /// Counts the missed messages before a sequence, and returns their number.
+    fn count_missed(&mut self, before: u64) -> u64 {
+        let mut missed = 0;
+        while let Some(gap) = self.gaps.front_mut()
+            && gap.from < before
+        {
+            let end = gap.before.min(before);
+            let count = gap.count.min(end - gap.from);
+            (gap.from, gap.count) = (end, gap.count - count);
+            self.line.add(gap.value, count);
+            missed += count;
+            if gap.from == gap.before {
+                self.gaps.pop_front();
+            }
+        }
+        missed
+    }
+}
+
+/// Adds the last missed messages of a ring. A reader that confirms nothing may miss messages
+/// without end, so the two oldest entries become one. The next confirmation of such a reader is
+/// usually after both; if it is between them, released messages count as missed before they count
+/// as taken.
+fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
+    match gaps.back_mut() {
+        Some(last) if last.value == missed.value && last.before == missed.from => {
+            last.before = missed.before;
+            last.count += missed.count;
+        }
+        _ => gaps.push_back(missed),
+    }
+    if gaps.len() <= EXACT_GAPS.max(capacity) {
+        return;
+    }
+    // Nearly all are of one counter.
+    let mut pairs = 1..gaps.len();
+    if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
+        && let Some(later) = gaps.remove(second)
+    {
+        let earlier = &mut gaps[second - 1];
+        (earlier.before, earlier.count) = (later.before, earlier.count + later.count);
+    }
+}
+
+/// The bytes of a borrowed slot behind its stamp.
+fn content_of(slot: &[usize]) -> &[u8] {
+    slot.get(1..).unwrap_or_default().as_bytes()
+}
+
+/// A message of this size, from the content of a slot.
+#[inline]
+fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapItem<'a> {
+    let mut metadata = Metadata::default();
+    if content > size
+        && let Some(content) = bytes.get(..content)
+    {
+        metadata.trace = trace_in(content);
+        let clock = || Some(topic.executor()?.wall_clock());
+        metadata.sent_at = sent_at_in(content).and_then(|it| Some(it.to_nanoseconds(clock()?)));
+    }
+    TapItem::Message(bytes.get(..size).unwrap_or(bytes), metadata)
+}
+
+impl<T> Drop for TapStream<T> {
+    fn drop(&mut self) {
+        self.update(false);
+        let missed = self.count_missed(u64::MAX);
+        let unread = (self.depth() as u64).saturating_sub(missed);
+        let left = unread.min(self.capacity() as u64);
+        self.line.add(EdgeValue::Left, left);
+        self.line.add(EdgeValue::Overwritten, unread - left);
+        // Before the ring's entry is free: another reader may get it then.
+        self.subscriber.leave(&self.publisher.0);
+    }
+}
+
+impl<T> fmt::Debug for TapStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TapStream")
+            .field("publisher", &self.publisher.0.name)
+            .field("kept", &self.kept())
+            .field("next", &self.next())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::Probe;
+    use crate::counters::Region;
+    use crate::local::Policy;
+
+    #[test]
+    fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
+        let counters = Region::new(8);
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 2, counters).unwrap();
+        let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        let stream = &mut reader.streams()[0];
+        let (mut number, mut missed) = (0, Vec::new());
+        let mut overtake = |stream: &mut TapStream| {
+            for _ in 0..4 {
+                publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+                number += 1;
+            }
+            let TapItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
+            count
+        };
+        // Nothing is read between two gaps.
+        let count = overtake(stream) + overtake(stream);
+        assert_eq!(stream.gaps.len(), 1);
+        missed.push((stream.next(), count));
+        while missed.len() < 3 * EXACT_GAPS {
+            assert!(matches!(stream.next_item(), TapItem::Message(..)));
+            stream.advance();
+            let count = overtake(stream);
+            missed.push((stream.next(), count));
+        }
+        assert!(stream.gaps.len() <= EXACT_GAPS, "{} entries", stream.gaps.len());
+        if !cfg!(feature = "metrics") {
+            return;
+        }
+        let counted = |stream: &TapStream| {
+            [EdgeValue::Overwritten, EdgeValue::Taken].map(|value| stream.line.get(value))
+        };
+        let assert_exact = |stream: &TapStream| {
+            let before = missed.iter().take_while(|(end, _)| *end <= stream.kept());
+            let overwritten: u64 = before.map(|(_, count)| count).sum();
+            assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
+        };
+        // Between old gaps, and then one after the other.
+        stream.release(missed[EXACT_GAPS].0);
+        assert_eq!(counted(stream).iter().sum::<u64>(), stream.kept());
+        for (end, _) in missed.iter().rev().take(EXACT_GAPS / 2).rev() {
+            stream.release(*end);
+            assert_exact(stream);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_gap_is_released_and_read_again() {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 2, Region::new(8)).unwrap();
+        let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        let stream = &mut reader.streams()[0];
+        for number in 0..12 {
+            publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+        }
+        assert_eq!(stream.next_item(), TapItem::Gap(10));
+        stream.release(4);
+        stream.rewind(7);
+        assert_eq!(stream.next_item(), TapItem::Gap(3));
+        stream.release(10);
+        let overwritten = stream.line.get(EdgeValue::Overwritten);
+        assert_eq!(overwritten, if cfg!(feature = "metrics") { 10 } else { 0 });
+        assert_eq!(stream.line.get(EdgeValue::Taken), 0);
+    }
+}
