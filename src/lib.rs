@@ -586,6 +586,10 @@ pub mod trace {
     pub use mycelium_transports::local::{Span, SpanKind, SpanSink};
 }
 
+/// Transports of the program's own, which [`Builder::transport`] attaches to a node.
+#[doc(inline)]
+pub use mycelium_transports::seam as transport;
+
 /// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]
 pub mod __private {

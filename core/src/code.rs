@@ -67,6 +67,7 @@ codes! {
     20 FAST_HANDLER "a fast handler cannot be registered"
     21 EXECUTOR_TWICE "two executors have one name"
     22 SERVICE_ONLY_DESCRIBED "a service is known by its description only"
+    23 TRANSPORT "a transport cannot carry a topic"
     // Supervisors.
     30 SUPERVISOR_CHILD "a supervisor has an unknown child"
     31 SUPERVISED_TWICE "a service or supervisor is supervised twice"

@@ -292,6 +292,20 @@ pub enum BuildError {
         /// The service.
         service: String,
     },
+    /// A transport of the program cannot carry a topic.
+    #[error(
+        "topic `{}` over transport `{transport}` (`Builder::transport`): {problem} [{code}]",
+        topic.escape_debug(),
+        code = self.code()
+    )]
+    Transport {
+        /// The transport.
+        transport: String,
+        /// The topic.
+        topic: String,
+        /// The reason, and what was expected.
+        problem: String,
+    },
     /// Two executors have one name.
     #[error(
         "two executors are called `{name}`: give one of them another name (`Builder::executor`) [{code}]",
@@ -347,6 +361,7 @@ impl BuildError {
             BuildError::Supervisor { problem, .. } => problem.code(),
             #[cfg(feature = "describe")]
             BuildError::Described { .. } => Code::SERVICE_ONLY_DESCRIBED,
+            BuildError::Transport { .. } => Code::TRANSPORT,
             BuildError::DuplicateExecutor { .. } => Code::EXECUTOR_TWICE,
         }
     }

@@ -19,7 +19,8 @@ use futures_util::future::{Either, select};
 use mycelium_core::Code;
 use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Executor, Peer};
-use mycelium_transports::link::{Control, Notice};
+use mycelium_transports::link::Notice;
+use mycelium_transports::seam::Control;
 use mycelium_transports::stream::DriveError;
 
 use crate::support::lock::lock;

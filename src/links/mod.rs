@@ -1,12 +1,14 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`]
+//! The plan says which nodes these are; [`attached`] has the transports that the program adds.
+//! [`listen`] keeps the node's endpoints reachable, [`far`]
 //! has what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a
 //! link; [`peers`] counts the connections. `mycelium_transports::link` carries topics over a
 //! link, and only `mycelium_transports::endpoint` knows the transports. This module knows the plan
 //! and the launcher's members, and no service.
 
+mod attached;
 mod far;
 mod listen;
 pub(crate) mod log;
@@ -20,11 +22,12 @@ use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::link::{
-    Control, ExportedTopic, Exports, Identity, ImportError, Imports, MemoryAccess, MemoryUse,
-    Notice, Observer, TopicInterest,
+    ExportedTopic, Exports, Identity, ImportError, Imports, MemoryAccess, MemoryUse, Notice,
+    Observer, TopicInterest,
 };
 use mycelium_transports::local::{Policy, Topic};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
+use mycelium_transports::seam::{Control, Ends};
 
 use crate::error::{BuildError, StartError};
 use crate::plan::dead_letter::DeadLetter;
@@ -32,6 +35,7 @@ use crate::plan::{LinkSettings, Plan};
 use crate::support::latch::Latch;
 use crate::support::members::{MEMBERS, MemberState, Watch};
 use crate::topology::Setting;
+pub(crate) use attached::Attached;
 use far::Far;
 use listen::Listening;
 pub(crate) use listen::bind_error;
@@ -71,7 +75,11 @@ pub(crate) struct Links {
 
 impl Links {
     /// Announces the readers, listens for them, and starts to connect to the publishers.
-    pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
+    pub(crate) fn start(
+        setup: &LinkSetup<'_>,
+        attached: Vec<Attached>,
+    ) -> Result<Links, StartError> {
+        attached.into_iter().try_for_each(|attached| setup.start(attached))?;
         let mut links = Links {
             control: setup.control.clone(),
             exports: None,
@@ -368,6 +376,19 @@ impl LinkSetup<'_> {
         let far = plain.map(|plain| far.of_self(plan, plain));
         let far = far.transpose()?.map(|far| (far, plan.places.of(Setting::Tcp(node))));
         Ok(near.into_iter().chain(far).collect())
+    }
+
+    /// Starts a transport of the program: it makes its taps before any service runs.
+    fn start(&self, attached: Attached) -> Result<(), StartError> {
+        let topics =
+            |names: &[String]| names.iter().filter_map(|it| self.topic(it)).cloned().collect();
+        let (sends, receives) = (topics(&attached.sends), topics(&attached.receives));
+        let (node, executor) = (&self.plan.node, self.executor.clone());
+        let ends = Ends::new(node, sends, receives, executor, self.control);
+        let name = attached.transport.name().to_owned();
+        let carried = attached.transport.carry(ends);
+        let failed = |problem| self.failed(None, format!("transport `{name}`: {problem}"));
+        self.spawn(carried.map_err(failed)?)
     }
 
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {

@@ -44,7 +44,7 @@ use crate::inbox::Subscription;
 use crate::links::bind_error;
 #[cfg(feature = "topology")]
 use crate::links::log::Log;
-use crate::links::{LinkSetup, Links};
+use crate::links::{Attached, LinkSetup, Links};
 #[cfg(feature = "topology")]
 use crate::node::legacy::hub::Hub;
 use crate::node::remote::RemoteNodes;
@@ -88,6 +88,7 @@ pub struct Node {
     warnings: Vec<StartWarning>,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
+    attached: Vec<Attached>,
     hooks: Vec<StopHook>,
     observers: Observers,
     /// Its limit, and whether the program or the topology sets it.
@@ -347,7 +348,7 @@ impl Node {
         #[cfg(feature = "topology")]
         self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
         // Before any service runs, so that readers in other nodes miss nothing.
-        let _ = links.set(Links::start(&LinkSetup {
+        let setup = LinkSetup {
             plan: &shared.plan,
             topics: shared.topics.all(),
             executor: &shared.executor,
@@ -356,7 +357,8 @@ impl Node {
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(true),
             on_reader_notice: shared.on_notice(false),
-        })?);
+        };
+        let _ = links.set(Links::start(&setup, self.attached)?);
         // Code outside the services may subscribe after the start: the driver warns of those.
         let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
         let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mycelium_transports::link::Control;
+use mycelium_transports::seam::Control;
 
 use crate::observe::Event;
 use crate::shared::observers::Observers;

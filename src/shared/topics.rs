@@ -187,6 +187,14 @@ impl Topics {
         Ok(publisher)
     }
 
+    /// A transport of the program sends the messages of the topics in `sends`, and publishes those of
+    /// the topics in `receives`.
+    pub(crate) fn are_carried(&self, sends: &[String], receives: &[String]) {
+        let mut registry = lock(&self.registry);
+        registry.to_outside.extend(sends.iter().cloned());
+        registry.from_outside.extend(receives.iter().cloned());
+    }
+
     /// The mailbox of a topic of requests, made now if no service declared it.
     pub(crate) fn mailbox<Q: Request>(&self, topic: &str) -> Result<Arc<Mailbox<Q>>, BuildError> {
         check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;

@@ -4,11 +4,11 @@
 #[cfg(all(target_os = "linux", feature = "tls"))]
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod keyed_actors;
 #[cfg(all(target_os = "linux", feature = "metrics", feature = "signals", feature = "topology"))]
 #[cfg(target_pointer_width = "64")]
 #[allow(dead_code, unused_imports, unused_macros, reason = "the tests of links use all of it")]
 mod links;
-mod keyed_actors;
 #[cfg(all(feature = "signals", feature = "topology"))]
 #[path = "../loopback/mod.rs"]
 mod loopback;

@@ -4,11 +4,13 @@
 //! | --- | --- | --- |
 //! | [`counters`] | numbers of sent, taken and dropped messages | the core, `memory` |
 //! | [`local`] | topics within one process: rings and subscriptions | `counters` |
+//! | [`seam`] | where transports attach to topics | `local`, the executor trait |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
 //! | `tls` (a feature) | how nodes of several machines prove their names | the executor trait |
 //! | [`memory`] | memory that processes share, and the socket that passes it | `endpoint` |
-//! | [`exchange`] | topics between processes, over links | `local`, `stream`, `endpoint` |
+//! | [`link`] | topics between processes, over links | `seam`, `stream`, `endpoint`, `memory` |
+//! | [`untyped`] | topics of other processes, read without their types | `link` |
 //! | `conformance` (a feature) | the laws of every transport, as generic tests | all of them |
 //!
 //! Adapters of executors and transports never see each other: a transport needs only a

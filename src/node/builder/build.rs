@@ -55,15 +55,20 @@ impl Builder {
         plan.supervision = supervision;
         warnings.extend(plan.warnings());
         warnings.extend(self.fast_handlers.check(&all)?);
+        self.attached.iter().try_for_each(|attached| attached.check(&own))?;
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone(), self.fast_handlers)?;
-        let Builder { executors, hooks, observers, telemetry, .. } = self;
+        for attached in &self.attached {
+            topics.are_carried(&attached.sends, &attached.receives);
+        }
+        let Builder { executors, attached, hooks, observers, telemetry, .. } = self;
         Ok(Node {
             plan,
             topics,
             warnings,
             services,
             executors,
+            attached,
             hooks,
             observers,
             watchdog,

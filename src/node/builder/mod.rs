@@ -23,11 +23,13 @@ use mycelium_bundle::Restart;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::local::{OnStall, SpanSink, SubscribeOptions};
+use mycelium_transports::seam::Transport;
 
 use super::Node;
 use super::prepare::{Registered, StopHook};
 use super::telemetry::Telemetry;
 use crate::inbox::fast_handler::FastHandlers;
+use crate::links::Attached;
 #[cfg(feature = "topology")]
 use crate::node::legacy::LegacyCodec;
 #[cfg(feature = "topology")]
@@ -70,6 +72,7 @@ pub struct Builder {
     /// The listeners of this node for clients of the original system.
     #[cfg(feature = "topology")]
     listeners: Vec<Arc<Hub>>,
+    attached: Vec<Attached>,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
@@ -99,6 +102,7 @@ impl Node {
             legacy: LegacyCodecs::default(),
             #[cfg(feature = "topology")]
             listeners: Vec::new(),
+            attached: Vec::new(),
             hooks: Vec::new(),
             observers: Observers::default(),
             watchdog: None,
@@ -533,6 +537,22 @@ impl Builder {
     #[must_use]
     pub fn legacy<M: Message>(mut self, codec: LegacyCodec<M>) -> Builder {
         self.legacy.add(codec);
+        self
+    }
+
+    /// Attaches a transport of the program's own: it sends messages of the topics in `sends`, which
+    /// services of this node emit, and receives those of the topics in `receives`, which services of
+    /// this node read. [`transport`](crate::transport) says how to write one.
+    #[must_use]
+    pub fn transport(
+        mut self,
+        transport: impl Transport,
+        sends: &[&str],
+        receives: &[&str],
+    ) -> Builder {
+        let owned = |topics: &[&str]| topics.iter().map(|&topic| topic.to_owned()).collect();
+        let (sends, receives) = (owned(sends), owned(receives));
+        self.attached.push(Attached { transport: Box::new(transport), sends, receives });
         self
     }
 

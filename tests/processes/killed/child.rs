@@ -16,13 +16,14 @@ use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Anyone;
 use mycelium_transports::endpoint::unix::{self, Access, BoundSocket};
 use mycelium_transports::link::{
-    Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, Observer,
-    Redelivery, TopicInterest,
+    ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, Observer, Redelivery,
+    TopicInterest,
 };
 use mycelium_transports::local::{
     Delivery, GapReason, PageSize, Policy, Recorded, RingMemory, Schema, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
+use mycelium_transports::seam::Control;
 
 pub(crate) const ROLE: &str = "MYCELIUM_KILLED_ROLE";
 pub(crate) const PLACE: &str = "MYCELIUM_KILLED_PLACE";

@@ -20,13 +20,14 @@ use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
 use crate::link::{
-    Connect, Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess,
-    Observer, TopicInterest,
+    Connect, ExportedTopic, Exports, Identity, Imports, LinkConfig, MemoryAccess, Observer,
+    TopicInterest,
 };
 use crate::local::{
     OnStall, PageSize, Policy, Publisher, RingMemory, SubscribeOptions, Subscription, Topic,
 };
 use crate::memory::{ControlLimits, ControlThread};
+use crate::seam::Control;
 use crate::sync::lock;
 
 /// Connected streams of one kind, in the form that an executor takes over.

@@ -52,7 +52,7 @@ pub struct LinkConfig {
     pub window: Window,
     /// The pauses between two attempts to connect.
     pub retry: Backoff,
-    /// The most readers that a server has at once. Each announced reader has a reserved place, and
+    /// The most readers that this process has at once. Each announced reader has a reserved place, and
     /// the others share the rest.
     pub connections: usize,
     /// The most further connections without a name. When there are more, the oldest is evicted.

@@ -1,16 +1,16 @@
-//! Topics between processes: a client reads the topics of a server over a link.
+//! Topics between processes, over links. Uses the [seam](crate::seam): a link is a transport with
+//! all capabilities.
 //!
-//! A [`Exports`] exports the topics of this process. For each topic to which a peer subscribes
-//! it has a [`Tap`](crate::seam::Tap), which reads the publishers' rings and
-//! releases messages when the peer has confirmed them. A [`Imports`] reads topics of one other
-//! process: each of the peer's publishers becomes a
-//! [`Feed`](crate::seam::Feed), and the free slots of its ring are the
-//! credit of the peer. So a gating subscription blocks its publisher over a link as it does within
-//! a process. Messages are kept in the rings of the two sides and nowhere else: the client confirms
-//! messages that its readers are done with, and the publisher's ring keeps the others.
+//! [`Exports`] are the topics of this process that others may read. Each topic to which a peer has
+//! subscribed has a [`Tap`](crate::seam::Tap), which reads the publishers' rings and releases messages
+//! when the peer has confirmed them. [`Imports`] are the topics that this process reads of one
+//! other: each publisher there becomes a [`Feed`](crate::seam::Feed), and the free slots of its ring
+//! are the credit of the peer. So a gating subscription blocks its publisher over a link as it does
+//! within a process. Messages are kept in the rings of the two sides and nowhere else: the reader's
+//! side confirms messages that its readers are done with, and the publisher's ring keeps the others.
 //!
-//! Either side may start first, and may restart. The client connects again, with growing pauses,
-//! and resumes after the last message that arrived:
+//! Either side may start first, and may restart. The reader's side connects again, with growing
+//! pauses, and resumes after the last message that arrived:
 //!
 //! | while disconnected | its publishers | what the reader gets afterwards |
 //! | --- | --- | --- |
@@ -24,15 +24,13 @@
 //! event.
 //!
 //! `export` has the publisher's side, `import` the reader's side. What both use is here: `config`
-//! and `control` are settings and the end, `topics` what is exported and imported, `notice` what
-//! happened, `catalogue` and `layout` with `layout_query` what two nodes tell each other of their
+//! has the settings, `topics` what is exported and imported, `notice` what happened, `catalogue` and `layout` with `layout_query` what two nodes tell each other of their
 //! topics, `channel` and `lost_memory` the control connection of shared memory, `refusal` and `gap`
 //! reasons.
 
 mod catalogue;
 mod channel;
 mod config;
-mod control;
 mod export;
 mod gap;
 mod import;
@@ -46,7 +44,6 @@ mod topics;
 pub(crate) use catalogue::LONGEST_CATALOGUE;
 pub use catalogue::{CatalogueEntry, CatalogueError};
 pub use config::{Identity, LinkConfig, MemoryUse, Window};
-pub use control::Control;
 pub use export::{Exports, Redelivery};
 pub(crate) use gap::reason as gap_reason;
 pub use import::{Connect, ImportError, Imports, MemoryAccess};

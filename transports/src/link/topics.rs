@@ -1,4 +1,4 @@
-//! The topics at the two ends of a link: what a server exports, and what a client reads.
+//! The topics at the two ends of a link: what one exports, and what the other imports.
 
 use std::sync::Arc;
 

@@ -11,9 +11,10 @@
 //! `sent since it joined = taken + overwritten + skipped + dropped + sampled + dead-lettered
 //! + left + depth`.
 //!
-//! A [`Feed`] stands for a publisher in another process, a [`Tap`] for the
-//! readers in another process. A topic does not know how bytes travel between the two. While a
-//! [`KeepOpen`] exists, publishers of another process may still join, and no subscription ends.
+//! A [`Feed`](crate::seam::Feed) stands for a publisher in another process, a
+//! [`Tap`](crate::seam::Tap) for the readers in another process. A topic does not know how bytes
+//! travel between the two. While a [`KeepOpen`] exists, publishers of another process may still
+//! join, and no subscription ends.
 //!
 //! Publishing wakes nobody at once. A [`TaskBudget`] counts the operations of one poll of a task;
 //! [`poll_with`] wakes the other sides afterwards, with one fence and one load per doorbell. A

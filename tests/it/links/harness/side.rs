@@ -10,9 +10,10 @@ use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::endpoint::unix::{self, BoundSocket};
 use mycelium_transports::endpoint::{Gate, Secured};
 use mycelium_transports::link::{
-    Control, ExportedTopic, Exports, Identity, Imports, LinkConfig, TopicInterest,
+    ExportedTopic, Exports, Identity, Imports, LinkConfig, TopicInterest,
 };
 use mycelium_transports::local::{Policy, Publisher, Schema, Start, Subscription, Topic};
+use mycelium_transports::seam::Control;
 use tokio::task::JoinHandle;
 
 use super::{Carrier, Notices, Number, Place, Tick, Wire};

@@ -1,4 +1,4 @@
-//! Accepts the connections of a server, and serves each one in a task of its own.
+//! Accepts the connections of readers, and serves each one in a task of its own.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,8 +15,8 @@ use super::admission::AdmissionTicket;
 use super::exports::Exports;
 use super::session::ExportSession;
 use crate::endpoint::{Gate, Secured, SpareDescriptor, is_shortage};
-use crate::link::control::BusyGuard;
 use crate::link::notice::Notice;
+use crate::seam::BusyGuard;
 use crate::stream::{DriveError, Driver, NodeLink};
 
 /// A connection that was secured at the last moment has this long to send its name.

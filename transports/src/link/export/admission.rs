@@ -1,4 +1,4 @@
-//! Admission control: which peers have a connection to a server, and which connection is evicted
+//! Admission control: which peers have a connection to this process, and which connection is evicted
 //! when a new one finds no place.
 //!
 //! A connection is *pending* until it has sent a name. A connection with the name of an announced
@@ -14,7 +14,7 @@
 //! When the system has no descriptor or memory for another connection, the oldest pending one is
 //! evicted, or else the oldest with a name that was not announced. A spare descriptor is for the
 //! new one, so none is evicted before a peer connects. An evicted connection holds its descriptor
-//! until its task has ended, so the server accepts no connections while many are leaving.
+//! until its task has ended, so no connection is accepted while many are leaving.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};

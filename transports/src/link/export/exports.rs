@@ -20,15 +20,15 @@ use super::served_topic::TopicTap;
 use crate::counters::{LinkValue, Region, plain};
 use crate::link::catalogue::CatalogueEntry;
 use crate::link::config::{Identity, LinkConfig, MemoryUse};
-use crate::link::control::{BusyGuard, Control, LinkPhase, PeerEnd};
 use crate::link::notice::{Notice, Observer};
 use crate::link::topics::ExportedTopic;
 use crate::local::{Policy, Topic, TopicError};
 use crate::memory::ControlThread;
+use crate::seam::{BusyGuard, Control, PeerEnd, Phase};
 use crate::stream::NodeLink;
 use crate::sync::{AtomicU64, Ordering, lock};
 
-/// Serves topics. See the [module](super).
+/// Serves topics. See the [module](crate::link).
 pub struct Exports {
     pub(crate) identity: Identity,
     pub(crate) config: LinkConfig,
@@ -63,7 +63,7 @@ pub struct Exports {
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which it was announced, with its policy. The server waits for a reader that
+    /// The topics for which it was announced, with its policy. The exports wait for a reader that
     /// has any.
     announced: BTreeMap<String, Policy>,
     connected: bool,
@@ -88,9 +88,9 @@ impl RemoteReader {
     }
 }
 
-/// How the owner sets a server up, and what it reads of it.
+/// How the owner sets the exports up, and what it reads of them.
 impl Exports {
-    /// A server that accepts no connections yet.
+    /// Creates exports without topics, which accept no connections yet.
     #[must_use]
     pub fn new(
         identity: Identity,
@@ -125,13 +125,13 @@ impl Exports {
         }
     }
 
-    /// Exports a topic, before the server is [run](Exports::run).
+    /// Exports a topic, before they are [run](Exports::run).
     pub fn add(&mut self, topic: ExportedTopic) {
         self.exported.insert(topic.topic.name().to_owned(), topic);
     }
 
     /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. They
-    /// hold once the peer has sent its name, and the server's own settings until then.
+    /// hold once the peer has sent its name, and the general settings until then.
     ///
     /// # Errors
     /// If no link can have these settings.
@@ -218,9 +218,9 @@ impl Exports {
             let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
             ended.iter().for_each(|node| self.release_ended(node));
             match phase {
-                LinkPhase::Run => {}
-                LinkPhase::Drain => self.release_idle(),
-                LinkPhase::Stop => break,
+                Phase::Run => {}
+                Phase::Drain => self.release_idle(),
+                Phase::Stop => break,
             }
             self.control.until_beyond(phase, ended.len()).await;
         }
@@ -538,7 +538,7 @@ impl Exports {
             }
         } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             tap.clear();
-        } else if self.control.phase() < LinkPhase::Stop {
+        } else if self.control.phase() < Phase::Stop {
             for tap in &mut tap {
                 tap.is_new = false;
                 tap.parked = Some(BusyGuard::new(&self.control));
@@ -548,7 +548,7 @@ impl Exports {
             self.count_undelivered(node, tap);
         }
         drop(readers);
-        if self.control.phase() > LinkPhase::Run {
+        if self.control.phase() > Phase::Run {
             self.release_idle();
         }
     }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::admission::AdmissionTicket;
 use crate::endpoint::process;
-use crate::link::control::Control;
+use crate::seam::Control;
 
 /// The users and the machine to which names of nodes are bound.
 #[derive(Debug, Default)]

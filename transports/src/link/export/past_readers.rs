@@ -1,4 +1,4 @@
-//! Which readers a server had that it keeps no messages for: whether a process may be a later one
+//! Which readers there were for which no messages are kept: whether a process may be a later one
 //! of its node.
 
 use std::collections::VecDeque;

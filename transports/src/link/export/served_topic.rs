@@ -12,8 +12,8 @@ use super::outgoing_memory::OutgoingMemory;
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
-use crate::link::control::BusyGuard;
 use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
+use crate::seam::BusyGuard;
 use crate::seam::{Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
 

@@ -21,12 +21,12 @@ use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicTap};
 use crate::counters::{Line, LinkValue, plain};
 use crate::link::config::MemoryUse;
-use crate::link::control::LinkPhase;
 use crate::link::layout::LayoutMismatch;
 use crate::link::layout_query::LayoutAnswer;
 use crate::link::lost_memory::LostMemory;
 use crate::link::notice::Notice;
 use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
+use crate::seam::Phase;
 use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(crate) struct ExportSession {
@@ -77,7 +77,7 @@ impl ExportSession {
         self.peer.as_ref().map_or("", |peer| &peer.node)
     }
 
-    /// The connection has ended. The server does not wait for a peer that has closed the link,
+    /// The connection has ended. Nothing waits for a peer that has closed the link,
     /// unless the peer may restart.
     pub(crate) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
@@ -329,7 +329,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.exports.control.watch(context, &mut self.listener);
-        if phase == LinkPhase::Stop {
+        if phase == Phase::Stop {
             return link.close(now, CloseReason::Shutdown);
         }
         if self.ticket.is_evicted() {
@@ -368,7 +368,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             return self.let_go(now, link, fault, &topic);
         }
         self.turn = self.turn.wrapping_add(1);
-        let draining = phase == LinkPhase::Drain;
+        let draining = phase == Phase::Drain;
         // At a shutdown, readers wait until this node runs again.
         let for_good = !self.exports.control.may_come_back();
         self.topics.retain_mut(|served| {

@@ -15,15 +15,15 @@ use super::incoming_memory::MemoryAccess;
 use super::session::{ImportSession, SessionSetup};
 use crate::counters::{LinkValue, Region, plain};
 use crate::link::config::{Identity, LinkConfig};
-use crate::link::control::{BusyGuard, Control, LinkPhase};
 use crate::link::notice::{Notice, Observer};
 use crate::link::topics::TopicInterest;
+use crate::seam::{BusyGuard, Control, Phase};
 use crate::stream::{DriveError, Driver, NodeLink, TOPICS};
 
 /// Connects to one peer.
 pub type Connect = Box<dyn Fn() -> SendFuture<io::Result<Stream>> + Send + Sync>;
 
-/// Reads topics of one peer. See the [module](super).
+/// Reads topics of one peer. See the [module](crate::link).
 pub struct Imports {
     /// The peer's name.
     pub peer: String,
@@ -92,7 +92,7 @@ impl Imports {
             let errors = self.counters.line(&label("client"));
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
             let mut failures = 0;
-            while self.control.phase() == LinkPhase::Run && !session.is_over() {
+            while self.control.phase() == Phase::Run && !session.is_over() {
                 if self.control.peer_end(&self.peer).is_some() {
                     (self.observer)(Notice::PeerEnded { peer: &self.peer });
                     return session.abandon();
@@ -114,7 +114,7 @@ impl Imports {
                             errors.add(LinkValue::Errors, 1);
                         }
                         (self.observer)(Notice::Disconnected { peer: &self.peer, error: &error });
-                        if self.control.phase() > LinkPhase::Run || session.is_over() {
+                        if self.control.phase() > Phase::Run || session.is_over() {
                             return;
                         }
                         self.pause(&mut failures, random.u64(..), None).await;
@@ -164,7 +164,7 @@ impl fmt::Debug for Imports {
     }
 }
 
-/// Why a client cannot read from a peer.
+/// Why the topics of a peer cannot be imported.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ImportError {

@@ -26,7 +26,7 @@ use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
 };
 
-/// How a client reaches the control socket of its peer.
+/// How the reader's side reaches the control socket of its peer.
 #[derive(Clone, Debug)]
 pub struct MemoryAccess {
     /// The control thread of this process.

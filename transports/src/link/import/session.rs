@@ -1,6 +1,6 @@
 //! What this process reads from one peer, on one connection after the other.
 //!
-//! [`ImportSession`] is the traffic of a client's link: each of the peer's publishers becomes an
+//! [`ImportSession`] is the traffic of a link on the reader's side: each of the peer's publishers becomes an
 //! [`IncomingStream`], which outlives connections.
 
 use std::io::ErrorKind;
@@ -21,7 +21,6 @@ use super::incoming_memory::{IncomingMemory, MemoryAccess};
 use super::incoming_stream::IncomingStream;
 use crate::counters::{Line, LinkValue};
 use crate::link::config::{LinkConfig, MemoryUse};
-use crate::link::control::{Control, LinkPhase};
 use crate::link::gap;
 use crate::link::layout::LayoutMismatch;
 use crate::link::layout_query::{LayoutAnswer, LayoutQueries};
@@ -30,6 +29,7 @@ use crate::link::notice::{Notice, Observer};
 use crate::link::topics::TopicInterest;
 use crate::local::{GapReason, KeepOpen, Metadata, Policy, Start, Topic};
 use crate::memory::Token;
+use crate::seam::{Control, Phase};
 use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(crate) struct ImportSession {
@@ -72,7 +72,7 @@ struct OfferedMemory {
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
-/// What a session needs of its client.
+/// What a session needs of its imports.
 pub(crate) struct SessionSetup<'a> {
     /// The name of the peer.
     pub(crate) peer: &'a str,
@@ -485,7 +485,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
         self.update_memory(context);
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;
-        let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();
+        let at_shutdown = || phase > Phase::Run || control.is_leaving();
         for place in &mut self.streams {
             let Some(stream) = place else { continue };
             stream.update(now, link, context.waker(), &at_shutdown);
@@ -506,7 +506,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             self.report_mismatch(&topic, &mismatch);
         }
         self.answer.retry(now, link);
-        if phase > LinkPhase::Run || self.is_over() {
+        if phase > Phase::Run || self.is_over() {
             // After a requested shutdown the node may be started again: its publishers keep the
             // messages that it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();

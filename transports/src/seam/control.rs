@@ -41,7 +41,7 @@ pub(crate) enum PeerEnd {
 /// The phase of a process's links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum LinkPhase {
+pub(crate) enum Phase {
     Run,
     /// Readers leave; messages that publishers have sent are delivered.
     Drain,
@@ -67,12 +67,12 @@ impl Control {
         if !self.is_shutdown() {
             self.has_completed.store(true, Ordering::Release);
         }
-        self.enter(LinkPhase::Drain);
+        self.enter(Phase::Drain);
     }
 
     /// Ends all links, with messages in flight or not.
     pub fn stop(&self) {
-        self.enter(LinkPhase::Stop);
+        self.enter(Phase::Stop);
     }
 
     /// The node `peer` has completed: its process has exited with success and will not run again.
@@ -83,7 +83,7 @@ impl Control {
     /// were to be read from it, count as found.
     ///
     /// ```
-    /// # use mycelium_transports::link::Control;
+    /// # use mycelium_transports::seam::Control;
     /// let control = Control::default();
     /// control.completed("feed");
     /// ```
@@ -104,7 +104,7 @@ impl Control {
     /// one.
     ///
     /// ```
-    /// use mycelium_transports::link::Control;
+    /// use mycelium_transports::seam::Control;
     ///
     /// let (control, keeper) = (Control::default(), 4711);
     /// control.bind("keeper", keeper);
@@ -119,7 +119,7 @@ impl Control {
 
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
-        self.until(|| self.phase() == LinkPhase::Stop).await;
+        self.until(|| self.phase() == Phase::Stop).await;
     }
 
     /// The process to which a name is bound.
@@ -136,7 +136,7 @@ impl Control {
     /// end.
     pub async fn ready(&self) -> bool {
         let ready = || self.unready.load(Ordering::Acquire) == 0;
-        self.until(|| ready() || self.phase() > LinkPhase::Run || self.is_shutdown()).await;
+        self.until(|| ready() || self.phase() > Phase::Run || self.is_shutdown()).await;
         ready()
     }
 
@@ -153,18 +153,18 @@ impl Control {
 
     /// Whether readers that leave do so because this process ends.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > LinkPhase::Run
+        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > Phase::Run
     }
 
     pub(crate) fn is_shutdown(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
 
-    pub(crate) fn phase(&self) -> LinkPhase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
-            0 => LinkPhase::Run,
-            1 => LinkPhase::Drain,
-            _ => LinkPhase::Stop,
+            0 => Phase::Run,
+            1 => Phase::Drain,
+            _ => Phase::Stop,
         }
     }
 
@@ -173,11 +173,11 @@ impl Control {
         &self,
         context: &mut Context<'_>,
         listener: &mut Option<EventListener>,
-    ) -> LinkPhase {
+    ) -> Phase {
         loop {
             let listening = listener.get_or_insert_with(|| self.changed.listen());
             let phase = self.phase();
-            if phase == LinkPhase::Stop || Pin::new(listening).poll(context).is_pending() {
+            if phase == Phase::Stop || Pin::new(listening).poll(context).is_pending() {
                 return phase;
             }
             *listener = None;
@@ -186,11 +186,11 @@ impl Control {
 
     /// Ready once a client no longer has to wait for `peer`.
     pub(crate) async fn until_unneeded(&self, peer: &str) {
-        self.until(|| self.phase() > LinkPhase::Run || self.peer_end(peer).is_some()).await;
+        self.until(|| self.phase() > Phase::Run || self.peer_end(peer).is_some()).await;
     }
 
     /// Ready once the phase is not `phase`, or more than `count` peers have ended.
-    pub(crate) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
+    pub(crate) async fn until_beyond(&self, phase: Phase, count: usize) {
         self.until(|| self.phase() != phase || lock(&self.ended_peers).len() > count).await;
     }
 
@@ -221,13 +221,13 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    fn enter(&self, phase: LinkPhase) {
+    fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         self.changed.notify(usize::MAX);
     }
 
     /// Check, listen, check.
-    async fn until(&self, holds: impl Fn() -> bool) {
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         while !holds() {
             let changed = self.changed.listen();
             if holds() {

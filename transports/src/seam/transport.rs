@@ -1,0 +1,185 @@
+//! What a transport says of itself, and what a node gives it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mycelium_executor::{Executor, SendFuture};
+
+use super::control::{BusyGuard, Control, Phase};
+use crate::local::{KeepOpen, Policy, Topic};
+
+/// Carries messages between the topics of this process and others. See the [module](super).
+pub trait Transport: Send + 'static {
+    /// Returns its name, for errors and logs.
+    fn name(&self) -> &str;
+
+    /// Returns what it promises.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Carries messages until the future is ready. It is called once, before any service of the node
+    /// runs. A node waits for the future after its services have ended, until the deadline of its
+    /// shutdown.
+    ///
+    /// # Errors
+    /// If it cannot carry these topics: the reason, and what was expected. The node does not start.
+    fn carry(self: Box<Self>, ends: Ends) -> Result<SendFuture<()>, String>;
+}
+
+/// What a transport promises of the messages of each publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// They arrive in their order. A message that comes too late without it is a gap.
+    pub keeps_order: bool,
+    /// The sending side learns which messages the readers are done with.
+    pub confirms: bool,
+    /// After a lost connection, it continues after the last confirmed message.
+    pub resumes: bool,
+    /// A slow reader holds up its publishers.
+    pub holds_up: bool,
+    /// Who reads at the other side of one tap.
+    pub audience: Audience,
+}
+
+/// Who reads at the other side of one tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// One process.
+    One,
+    /// Any number of processes that come and go.
+    Group,
+}
+
+impl Capabilities {
+    /// All of them, for one reader: those of links, through shared memory and over sockets.
+    pub const ALL: Capabilities = Capabilities {
+        keeps_order: true,
+        confirms: true,
+        resumes: true,
+        holds_up: true,
+        audience: Audience::One,
+    };
+
+    /// None of them, for a group: messages may be lost and overtake each other, and the sequences
+    /// tell.
+    pub const NONE: Capabilities = Capabilities {
+        keeps_order: false,
+        confirms: false,
+        resumes: false,
+        holds_up: false,
+        audience: Audience::Group,
+    };
+
+    /// Returns what a subscription with this policy needs and the transport does not do, such as
+    /// "hold up publishers"; `None` if it keeps what the policy promises. A policy that waits for
+    /// its readers needs all but an audience; the others need nothing, because every missing
+    /// message is a gap.
+    ///
+    /// ```
+    /// use mycelium_transports::local::Policy;
+    /// use mycelium_transports::seam::Capabilities;
+    ///
+    /// assert_eq!(Capabilities::ALL.lacks(Policy::Block), None);
+    /// assert_eq!(Capabilities::NONE.lacks(Policy::DropOldest), None);
+    /// let unreliable = Capabilities { resumes: false, ..Capabilities::ALL };
+    /// assert_eq!(unreliable.lacks(Policy::Block), Some("resume after a lost connection"));
+    /// ```
+    #[must_use]
+    pub fn lacks(&self, policy: Policy) -> Option<&'static str> {
+        let needed = [
+            (self.holds_up, "hold up publishers for slow readers"),
+            (self.confirms, "confirm what readers are done with"),
+            (self.keeps_order, "keep the order of messages"),
+            (self.resumes, "resume after a lost connection"),
+        ];
+        let missing = needed.into_iter().find(|(is_kept, _)| !is_kept && policy.is_gating());
+        missing.map(|(_, what)| what)
+    }
+}
+
+/// What a node gives a [`Transport`]. Dropping it says that the transport has ended: no subscription
+/// waits for it any more, and neither does the node.
+pub struct Ends {
+    node: String,
+    sends: Vec<Arc<Topic>>,
+    receives: Vec<Arc<Topic>>,
+    executor: Arc<dyn Executor>,
+    /// While these exist, no subscription of a received topic ends.
+    open: Vec<KeepOpen>,
+    _busy: BusyGuard,
+    control: Arc<Control>,
+}
+
+impl Ends {
+    /// For the transport of a node whose links have this control.
+    #[must_use]
+    pub fn new(
+        node: &str,
+        sends: Vec<Arc<Topic>>,
+        receives: Vec<Arc<Topic>>,
+        executor: Arc<dyn Executor>,
+        control: &Arc<Control>,
+    ) -> Ends {
+        Ends {
+            node: node.to_owned(),
+            open: receives.iter().map(|topic| topic.keep_open()).collect(),
+            _busy: BusyGuard::new(control),
+            control: control.clone(),
+            sends,
+            receives,
+            executor,
+        }
+    }
+
+    /// The name of the node.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The topics whose messages it sends: those that this process publishes. It makes a
+    /// [tap](Topic::tap) for each remote process or group.
+    #[must_use]
+    pub fn sends(&self) -> &[Arc<Topic>] {
+        &self.sends
+    }
+
+    /// The topics that it receives. It makes a [feed](Topic::feed) for each publisher elsewhere.
+    #[must_use]
+    pub fn receives(&self) -> &[Arc<Topic>] {
+        &self.receives
+    }
+
+    /// Runs it, and has its time, entropy and sockets.
+    #[must_use]
+    pub fn executor(&self) -> &Arc<dyn Executor> {
+        &self.executor
+    }
+
+    /// Nothing more will be received: subscriptions end when their feeds have ended.
+    pub fn close(&mut self) {
+        self.open.clear();
+    }
+
+    /// Ready when the services have ended: what the taps still have is to be delivered.
+    pub async fn draining(&self) {
+        self.control.until(|| self.control.phase() > Phase::Run).await;
+    }
+
+    /// Ready when the time for that is over: the transport has to end at once.
+    pub async fn stopped(&self) {
+        self.control.stopped().await;
+    }
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |topics: &[Arc<Topic>]| {
+            topics.iter().map(|topic| topic.name().to_owned()).collect::<Vec<_>>()
+        };
+        f.debug_struct("Ends")
+            .field("node", &self.node)
+            .field("sends", &names(&self.sends))
+            .field("receives", &names(&self.receives))
+            .finish_non_exhaustive()
+    }
+}
