@@ -38,7 +38,7 @@ const GATING: u8 = 0;
 const REJECTING: u8 = 2;
 
 /// The test of which a child runs another part.
-const CHILD: &str = "exchange::admission::child_process";
+const CHILD: &str = "links::admission::child_process";
 
 /// Runs in a child: does nothing in the test itself.
 #[test]

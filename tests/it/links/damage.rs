@@ -2,7 +2,7 @@
 //! `docs/security.md` says what may pass. Here, nothing panics, and a connection without damage
 //! carries on.
 //!
-//! `DAMAGE_SEEDS=5000 cargo test --test it exchange::damage` runs for longer, `SEED=7` runs that seed.
+//! `DAMAGE_SEEDS=5000 cargo test --test it links::damage` runs for longer, `SEED=7` runs that seed.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! ways at once, without a pause. The good readers lose nothing. The test prints the longest
 //! latency.
 //!
-//! `HOSTILE_SECONDS=60 cargo test --release --test it exchange::hostile -- --nocapture` runs for
+//! `HOSTILE_SECONDS=60 cargo test --release --test it links::hostile -- --nocapture` runs for
 //! longer.
 
 use std::collections::VecDeque;
@@ -164,7 +164,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers(carrier: Carrier) {
         }));
     }
     within("both have met", there.control.ready()).await;
-    let mut hostile = child("exchange::hostile::peers", "all", dir.place());
+    let mut hostile = child("links::hostile::peers", "all", dir.place());
     until("they come", || there.notices.total() > 100).await;
 
     let (mut numbers, mut count) = (there.publisher(), 0);

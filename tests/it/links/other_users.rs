@@ -23,7 +23,7 @@ fn forger(dir: &TestDir) -> Process {
     let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
     assert!(copied.unwrap().success());
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let role = "exchange::other_users::listens_in_place_of_a_node";
+    let role = "links::other_users::listens_in_place_of_a_node";
     let mut child = Command::new(&program)
         .args(["--exact", role, "--ignored", "--nocapture"])
         .env("MYCELIUM_TEST_SOCKET", dir.socket())
