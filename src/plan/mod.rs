@@ -305,10 +305,25 @@ impl Plan {
         if self.services.is_empty() {
             warnings.push(StartWarning::EmptyNode { node: self.node.clone() });
         }
+        let (mut published, mut reads) =
+            (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+        for (topic, planned) in self.topics.iter().filter(|(_, planned)| planned.publishers > 0) {
+            published.entry(planned.schema.name()).or_default().push(&**topic);
+        }
+        for (service, ports) in &self.services {
+            for port in &ports.reads {
+                reads.entry(&*port.topic).or_default().push((service.as_str(), port.key));
+            }
+        }
         let topics = self.topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
         for (topic, planned) in topics {
             match (planned.publishers, planned.readers) {
-                (0, _) => warnings.push(self.no_publisher(topic, planned)),
+                (0, _) => {
+                    let similar =
+                        published.get(planned.schema.name()).map_or(&[][..], Vec::as_slice);
+                    let reads = reads.get(&**topic).map_or(&[][..], Vec::as_slice);
+                    warnings.push(self.no_publisher(topic, planned, similar, reads));
+                }
                 (_, 0) if self.peer_topics.reads(topic) => {}
                 (_, 0) => warnings.push(StartWarning::NoReader {
                     topic: topic.to_string(),
@@ -342,26 +357,22 @@ impl Plan {
         warnings
     }
 
-    /// The warning of a topic that is only read. Probably a binding is misspelt if a topic of a
-    /// similar name is published.
-    fn no_publisher(&self, topic: &str, planned: &PlannedTopic) -> StartWarning {
-        let others = self.topics.iter().filter(|(_, other)| {
-            other.publishers > 0 && other.schema.name() == planned.schema.name()
-        });
-        let others: Vec<&str> = others.map(|(other, _)| &**other).collect();
-        let readers = self.members.get(topic).map_or(&[][..], |members| &members.readers);
-        let reads = readers.iter().flat_map(|place| {
-            let (service, ports) = &self.services[*place];
-            ports.reads.iter().map(move |port| (service, port))
-        });
-        let mut reads = reads.filter(|(_, port)| *port.topic == *topic);
+    /// The warning of a topic that is only read, by these ports. Probably a binding is misspelt if one
+    /// of the topics of its message that are `published` has a similar name.
+    fn no_publisher(
+        &self,
+        topic: &str,
+        planned: &PlannedTopic,
+        published: &[&str],
+        reads: &[(&str, &str)],
+    ) -> StartWarning {
+        let place = |&(service, port): &(&str, &str)| self.places.of(Setting::Port(service, port));
         StartWarning::NoPublisher {
             topic: topic.to_owned(),
             message: planned.schema.name(),
             is_own: self.is_own(topic),
-            place: reads
-                .find_map(|(service, port)| self.places.of(Setting::Port(service, port.key))),
-            nearest: nearest(topic, &others).map(str::to_owned),
+            place: reads.iter().find_map(place),
+            nearest: nearest(topic, published).map(str::to_owned),
             readers: self.readers(topic),
         }
     }

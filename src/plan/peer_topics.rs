@@ -46,9 +46,12 @@ impl PeerTopics {
         peer_topics.late = late.map(|port| port.topic.clone()).collect();
         let here = strictest(services.iter());
         let dropped_here = dropped(services.iter());
+        let places = known.iter().enumerate().map(|(place, (name, _))| (name.as_str(), place));
+        let places: BTreeMap<&str, usize> = places.collect();
         for (other, names) in topology.placements() {
-            let names: BTreeSet<&str> = names.into_iter().collect();
-            let theirs = || known.iter().filter(|(name, _)| names.contains(name.as_str()));
+            let theirs = names.into_iter().filter_map(|name| places.get(name));
+            let theirs: BTreeSet<&usize> = theirs.collect();
+            let theirs = || theirs.iter().map(|place| &known[**place]);
             let there = strictest(theirs());
             let dropped_there = dropped(theirs());
             for (_, ports) in theirs() {
@@ -70,12 +73,13 @@ impl PeerTopics {
             check_limits(topology, other, node, publishers.iter().map(|(topic, _)| &**topic))?;
             let readers = peer_topics.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
-            let mut sent = Vec::new();
+            let (mut sent, mut seen) = (Vec::new(), BTreeSet::new());
             for topic in mine.map(|port| &port.topic) {
-                let policy = there.get(&**topic).copied();
-                sent.extend(policy.map(|_| &**topic));
-                let is_new = readers.iter().all(|(known, _)| known != topic);
-                readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
+                let Some(policy) = there.get(&**topic) else { continue };
+                sent.push(&**topic);
+                if seen.insert(topic) {
+                    readers.push((topic.clone(), *policy));
+                }
             }
             check_limits(topology, node, other, sent.into_iter())?;
             let read = publishers.iter().filter(|(topic, _)| dropped_here.contains(&**topic));

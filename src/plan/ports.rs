@@ -3,7 +3,7 @@
 //! `reads(Swap)` is a port of the message's own topic. `reads(Swap as left)` is a named port: the
 //! topology or the program binds it to a topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mycelium_core::{Message, Request};
@@ -263,12 +263,9 @@ impl Bindings<'_> {
                     None => {}
                 }
             }
-            match bound
-                .iter()
-                .enumerate()
-                .find(|(at, port)| bound[..*at].iter().any(|other| other.key == port.key))
-            {
-                Some((_, port)) => Err(BuildError::Port {
+            let mut keys = BTreeSet::new();
+            match bound.iter().find(|port| !keys.insert(port.key)) {
+                Some(port) => Err(BuildError::Port {
                     service: service.to_owned(),
                     port: port.key.to_owned(),
                     problem:

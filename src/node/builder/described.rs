@@ -4,7 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::{mem, process};
 
 use mycelium_core::Code;
@@ -24,6 +24,7 @@ use crate::plan::description::form::{
 };
 use crate::plan::description::message::{MessageForm, kept};
 use crate::plan::description::values::{ExecutionForm, OptionsForm, StallForm};
+use crate::support::lock::lock;
 use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
@@ -101,7 +102,7 @@ impl Builder {
             watchdog: self.watchdog,
             messages: messages.0.iter().map(MessageForm::of).collect(),
         };
-        Description { form }
+        Description { form, schemas: messages.0 }
     }
 
     /// Ends the process with its [description](Builder::describe) if its command line has the
@@ -140,18 +141,19 @@ impl Builder {
         self
     }
 
-    /// The builder of a node of a described program, with this topology. Its node must not be
-    /// started.
+    /// The builder of a node of a described program, with this topology, of which the descriptions
+    /// in `read` are read. Its node must not be started.
     pub(crate) fn described(
         description: &Description,
         node: &str,
         topology: Topology,
+        read: Descriptions,
     ) -> Result<Builder, String> {
-        let form = &description.form;
-        let schemas = form.schemas()?;
-        let message = |place| schema(&schemas, place).copied();
+        let Description { form, schemas } = description;
+        let message = |place| schema(schemas, place).copied();
         let mut builder = Node::builder(node).topology(topology);
-        builder.add_described_services(form, |_| true)?;
+        builder.descriptions = read;
+        builder.add_described_services(description, |_| true)?;
         for HandlerForm { name, topic, message: place } in &form.fast_handlers {
             builder.fast_handlers.add_described(topic, name, message(*place)?);
         }
@@ -188,19 +190,20 @@ impl Builder {
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
         let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
-        // By file: one program may run many nodes.
-        let mut read = BTreeMap::<usize, Description>::new();
+        let read = self.descriptions.clone();
         for (node, services) in topology.placements() {
             let is_wanted = |name: &str| services.contains(&name) && !own.contains(name);
             if node == self.name || !services.iter().any(|name| is_wanted(name)) {
                 continue;
             }
             let Some(file) = topology.description_file(node)? else { continue };
-            let description = match read.entry(file) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(topology.read_description(node, file)?),
+            let description = match lock(&read.0).entry(file) {
+                Entry::Occupied(entry) => entry.get().clone(),
+                Entry::Vacant(entry) => {
+                    entry.insert(Arc::new(topology.read_description(node, file)?)).clone()
+                }
             };
-            let added = self.add_described_services(&description.form, is_wanted);
+            let added = self.add_described_services(&description, is_wanted);
             added.map_err(|problem| topology.undescribed(node, problem))?;
         }
         self.topology = topology;
@@ -211,13 +214,12 @@ impl Builder {
     /// their ports.
     fn add_described_services(
         &mut self,
-        form: &DescriptionForm,
+        Description { form, schemas }: &Description,
         is_wanted: impl Fn(&str) -> bool,
     ) -> Result<(), String> {
-        let schemas = form.schemas()?;
-        let message = |place| schema(&schemas, place).copied();
+        let message = |place| schema(schemas, place).copied();
         for service in form.services.iter().filter(|service| is_wanted(&service.name)) {
-            let ports = service.ports(&schemas)?;
+            let ports = service.ports(schemas)?;
             self.services.push(Registered::described(&service.name, ports, service.is_local));
         }
         for RequestForm { topic, request, call, answer } in &form.requests {
@@ -232,7 +234,7 @@ impl Builder {
         }
         for SubscriptionForm { service, key, options } in &form.subscriptions {
             if is_wanted(service) {
-                let options = options.options(form.schema_of(&schemas, service, key))?;
+                let options = options.options(form.schema_of(schemas, service, key))?;
                 self.subscriptions.insert((service.clone(), key.clone()), options);
             }
         }
@@ -246,6 +248,11 @@ impl Builder {
         inputs.find(|port| port.key().0 == key).map(Port::schema)
     }
 }
+
+/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all of
+/// them.
+#[derive(Clone, Default)]
+pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
 
 impl Topology {
     /// What the program of a node says of itself, if the file names a description of it

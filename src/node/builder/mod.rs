@@ -42,6 +42,8 @@ use crate::shared::observers::Observers;
 use crate::supervise::execution::Execution;
 use crate::supervise::{Lifetime, ServiceSetting};
 use crate::topology::Topology;
+#[cfg(feature = "describe")]
+pub(crate) use described::Descriptions;
 #[cfg(feature = "topology")]
 use legacy_services::LegacyCodecs;
 use request_links::RequestLinks;
@@ -51,6 +53,8 @@ pub use supervisor::Supervisor;
 pub struct Builder {
     name: String,
     topology: Topology,
+    #[cfg(feature = "describe")]
+    descriptions: Descriptions,
     services: Vec<Registered>,
     /// Service and port, with the topic.
     bindings: BTreeMap<(String, String), String>,
@@ -86,6 +90,8 @@ impl Node {
         Builder {
             name: name.to_owned(),
             topology: Topology::default(),
+            #[cfg(feature = "describe")]
+            descriptions: Descriptions::default(),
             services: Vec::new(),
             bindings: BTreeMap::new(),
             subscriptions: BTreeMap::new(),

@@ -7,7 +7,7 @@ pub(crate) mod types;
 
 use std::collections::BTreeMap;
 
-use super::builder::Builder;
+use super::builder::{Builder, Descriptions};
 use crate::error::BuildError;
 use crate::node::overview::types::{NodeProgram, Overview, OverviewError};
 use crate::plan::description::Description;
@@ -77,8 +77,10 @@ impl Topology {
         let mut errors = self.unfit_programs(programs);
         let mut built = Vec::new();
         let mut failed = Vec::new();
+        let read = Descriptions::default();
         for of in programs.iter().filter(|of| self.may_run(of.node)) {
-            match Builder::described(of.description, of.node, self.clone()).map(Builder::build) {
+            let builder = Builder::described(of.description, of.node, self.clone(), read.clone());
+            match builder.map(Builder::build) {
                 Ok(Ok(node)) => built.push(Built { of: *of, node }),
                 Ok(Err(error)) => failed.push((of, error)),
                 Err(problem) => errors

@@ -116,9 +116,10 @@ pub(crate) struct HandlerForm {
 }
 
 impl DescriptionForm {
-    /// Checks what a builder from it relies on.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let schemas = self.schemas()?;
+    /// Checks what a builder from it relies on. Returns its messages.
+    pub(super) fn check(&self) -> Result<Vec<Schema>, String> {
+        let schemas = self.messages.iter().map(MessageForm::schema);
+        let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
         for service in &self.services {
             check_name(&service.name)?;
             service.ports(&schemas)?;
@@ -137,11 +138,7 @@ impl DescriptionForm {
             };
             subscription.options.options(schema).map_err(of)?;
         }
-        Ok(())
-    }
-
-    pub(crate) fn schemas(&self) -> Result<Vec<Schema>, String> {
-        self.messages.iter().map(MessageForm::schema).collect()
+        Ok(schemas)
     }
 
     /// The message of a subscription.

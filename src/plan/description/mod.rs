@@ -13,6 +13,7 @@ pub(crate) mod message;
 pub(crate) mod values;
 
 use mycelium_core::Code;
+use mycelium_transports::local::Schema;
 use thiserror::Error;
 
 use form::DescriptionForm;
@@ -48,6 +49,8 @@ use form::DescriptionForm;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     pub(crate) form: DescriptionForm,
+    /// Its messages, in their order.
+    pub(crate) schemas: Vec<Schema>,
 }
 
 impl Description {
@@ -89,8 +92,8 @@ impl Description {
             Some(_) | None => return Err(DescriptionError::NotOne),
         }
         let form: DescriptionForm = serde_json::from_str(text).map_err(damaged)?;
-        form.check().map_err(|problem| DescriptionError::Damaged { problem })?;
-        Ok(Description { form })
+        let schemas = form.check().map_err(|problem| DescriptionError::Damaged { problem })?;
+        Ok(Description { form, schemas })
     }
 
     /// The names of its services, in the order of the program.
