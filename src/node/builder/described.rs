@@ -1,10 +1,9 @@
 //! Descriptions of builders, and builders from descriptions. Such a builder has everything that
 //! decides whether a node can be built, and no code: its node is planned and never started.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::{mem, process};
 
 use mycelium_core::Code;
@@ -17,14 +16,13 @@ use crate::node::Node;
 use crate::node::placing::kind;
 use crate::node::prepare::Registered;
 use crate::plan::Port;
-use crate::plan::description::Description;
 use crate::plan::description::form::{
     BindingForm, DescriptionForm, ExecutorForm, HandlerForm, PortForm, RequestForm, ServiceForm,
     SubscriptionForm, TracesForm, schema,
 };
 use crate::plan::description::message::{MessageForm, kept};
 use crate::plan::description::values::{ExecutionForm, OptionsForm, StallForm};
-use crate::support::lock::lock;
+use crate::plan::description::{Description, Descriptions};
 use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
@@ -197,12 +195,7 @@ impl Builder {
                 continue;
             }
             let Some(file) = topology.description_file(node)? else { continue };
-            let description = match lock(&read.0).entry(file) {
-                Entry::Occupied(entry) => entry.get().clone(),
-                Entry::Vacant(entry) => {
-                    entry.insert(Arc::new(topology.read_description(node, file)?)).clone()
-                }
-            };
+            let description = read.of(file, || topology.read_description(node, file))?;
             let added = self.add_described_services(&description, is_wanted);
             added.map_err(|problem| topology.undescribed(node, problem))?;
         }
@@ -248,11 +241,6 @@ impl Builder {
         inputs.find(|port| port.key().0 == key).map(Port::schema)
     }
 }
-
-/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all of
-/// them.
-#[derive(Clone, Default)]
-pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
 
 impl Topology {
     /// What the program of a node says of itself, if the file names a description of it

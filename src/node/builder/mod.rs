@@ -37,13 +37,13 @@ use crate::node::legacy::hub::Hub;
 use crate::node::traces::Traces;
 use crate::observe::Event;
 use crate::plan::CodedTopics;
+#[cfg(feature = "describe")]
+use crate::plan::description::Descriptions;
 use crate::service::Service;
 use crate::shared::observers::Observers;
 use crate::supervise::execution::Execution;
 use crate::supervise::{Lifetime, ServiceSetting};
 use crate::topology::Topology;
-#[cfg(feature = "describe")]
-pub(crate) use described::Descriptions;
 #[cfg(feature = "topology")]
 use legacy_services::LegacyCodecs;
 use request_links::RequestLinks;

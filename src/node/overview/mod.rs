@@ -7,10 +7,10 @@ pub(crate) mod types;
 
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Descriptions};
+use super::builder::Builder;
 use crate::error::BuildError;
 use crate::node::overview::types::{NodeProgram, Overview, OverviewError};
-use crate::plan::description::Description;
+use crate::plan::description::{Description, Descriptions};
 use crate::support::names::expected_instead_of;
 use crate::topology::{KINDS, Setting, Topology};
 use sketch::{Built, Sketch};

@@ -12,10 +12,15 @@ mod intern;
 pub(crate) mod message;
 pub(crate) mod values;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex};
+
 use mycelium_core::Code;
 use mycelium_transports::local::Schema;
 use thiserror::Error;
 
+use crate::support::lock::lock;
 use form::DescriptionForm;
 
 /// What a program says of itself: its services with their ports, and what it sets in code of its
@@ -110,6 +115,25 @@ impl Description {
     /// Whether the program has a service.
     pub(crate) fn has(&self, service: &str) -> bool {
         self.services().any(|name| name == service)
+    }
+}
+
+/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all of
+/// them.
+#[derive(Clone, Default)]
+pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
+
+impl Descriptions {
+    /// The description in the file with this number, which `read` reads at most once.
+    pub(crate) fn of<E>(
+        &self,
+        file: usize,
+        read: impl FnOnce() -> Result<Description, E>,
+    ) -> Result<Arc<Description>, E> {
+        Ok(match lock(&self.0).entry(file) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => new.insert(Arc::new(read()?)).clone(),
+        })
     }
 }
 
