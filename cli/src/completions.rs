@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// The arguments of `completions`.
 #[derive(Debug, Args)]

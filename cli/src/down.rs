@@ -10,10 +10,10 @@ use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
-use crate::clock::{Clock, pause};
-use crate::duration::duration;
-use crate::exit::Failure;
-use crate::output::{Format, print};
+use crate::shared::clock::duration;
+use crate::shared::clock::{Clock, pause};
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, print};
 use crate::up::place;
 
 /// How long to wait for a launcher that begins or ends at this moment before the next try.

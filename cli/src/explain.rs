@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use mycelium::error::Code;
 use serde::Serialize;
 
-use crate::exit::Failure;
-use crate::output::{json, print};
-use crate::terminal;
+use crate::shared::exit::Failure;
+use crate::shared::output::{json, print};
+use crate::shared::terminal;
 
 /// The document with an entry for each code.
 const ERRORS: &str = include_str!("../../docs/errors.md");

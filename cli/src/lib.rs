@@ -1,39 +1,77 @@
 //! The tool `mycelium`: understands a topology before it runs, and a node while it runs.
 //!
-//! Each verb is a module with its arguments and a function `run`. A verb writes what it was run for
-//! to standard output, and all else to standard error; [`Failure`] says how it ends.
-//!
-//! To read: [`args`] (the command line), [`exit`] (how a run ends), then the module of a verb.
+//! Each command is a module of its name, with its arguments and a function `run`. A command writes
+//! what it was run for to standard output, and all else to standard error; [`Failure`] says how it
+//! ends. The other modules are what several commands use: [`bundle`] (`up`, `down`, `status`,
+//! `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`) and [`shared`].
 #![forbid(unsafe_code)]
 
-pub mod args;
 pub mod bundle;
 pub mod check;
-pub mod clock;
 pub mod completions;
+pub mod counters;
 pub mod doctor;
 pub mod down;
-pub mod duration;
-pub mod exit;
 pub mod explain;
+pub mod hz;
 pub mod launcher;
 pub mod live;
-pub mod output;
+pub mod ls;
+pub mod shared;
 pub mod status;
 pub mod tap;
-pub mod terminal;
 pub mod top;
 pub mod up;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use args::{Cli, Verb};
-use exit::Failure;
+use shared::exit::Failure;
+
+/// Understand a topology before it runs, and nodes while they run.
+#[derive(Debug, Parser)]
+#[command(name = "mycelium", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What the tool can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Check a topology with its programs before it runs.
+    Check(check::CheckArgs),
+    /// Print the messages of a topic, without making its publishers wait.
+    Tap(Box<tap::TapArgs>),
+    /// Run the nodes of a topology file on this host, or bring those that run up to date with it.
+    Up(up::UpArgs),
+    /// End the nodes that `up` has started, in order.
+    Down(down::DownArgs),
+    /// Show the nodes that `up` has started.
+    Status(status::StatusArgs),
+    /// Run a bundle in the background. `up` starts it.
+    #[command(hide = true)]
+    Launcher(launcher::LauncherArgs),
+    /// List the nodes of this machine.
+    Ls(ls::LsArgs),
+    /// Follow nodes, services and topics in a live table.
+    Top(top::TopArgs),
+    /// Print how many messages publishers send.
+    Hz(hz::HzArgs),
+    /// Print all counters of nodes.
+    Counters(counters::CountersArgs),
+    /// Check whether this machine has what nodes need, and say how to mend what is missing.
+    Doctor(doctor::DoctorArgs),
+    /// Explain an error: by its code, or by a part of its text.
+    Explain(explain::ExplainArgs),
+    /// Print the completions of a shell.
+    Completions(completions::CompletionsArgs),
+}
 
 /// Runs what the command line says.
 ///
 /// # Errors
-/// Those of the verb.
+/// Those of the command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Check(args) => check::run(&args),
@@ -42,10 +80,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Down(args) => down::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Launcher(args) => launcher::run(args),
-        Verb::Ls(args) => live::ls::run(&args),
+        Verb::Ls(args) => ls::run(&args),
         Verb::Top(args) => top::run(&args),
-        Verb::Hz(args) => live::hz::run(&args),
-        Verb::Counters(args) => live::counters::run(&args),
+        Verb::Hz(args) => hz::run(&args),
+        Verb::Counters(args) => counters::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Completions(args) => completions::run(&args, Cli::command()),

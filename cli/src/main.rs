@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use mycelium_cli::args::Cli;
-use mycelium_cli::output::{print_error, report};
+use mycelium_cli::Cli;
+use mycelium_cli::shared::output::{print_error, report};
 
 fn main() -> ExitCode {
     match mycelium_cli::run(Cli::parse()) {

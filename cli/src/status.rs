@@ -10,8 +10,8 @@ use crate::bundle::leftovers;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
-use crate::exit::Failure;
-use crate::output::{Format, shown};
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, shown};
 use crate::up::place;
 
 /// How long a launcher has to answer.

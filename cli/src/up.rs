@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bundle::client::{request_or_start, unexpected};
-use crate::bundle::launcher::Launcher;
-use crate::bundle::members::Manner;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request, UpRequest};
-use crate::duration::duration;
-use crate::exit::Failure;
-use crate::output::{Format, print, shown};
+use crate::launcher::members::Manner;
+use crate::launcher::process::Launcher;
+use crate::shared::clock::duration;
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, print, shown};
 
 /// How much longer than asked for an answer may take.
 const SLACK: Duration = Duration::from_secs(10);

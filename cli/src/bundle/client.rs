@@ -10,9 +10,9 @@ use mycelium_transports::endpoint::unix::connect;
 use super::leftovers;
 use super::place::{Place, untrusted};
 use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
-use crate::clock::{Clock, pause};
-use crate::exit::Failure;
-use crate::output::shown;
+use crate::shared::clock::{Clock, pause};
+use crate::shared::exit::Failure;
+use crate::shared::output::shown;
 
 /// How long a launcher has to take a request.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::place::Place;
-use crate::clock::{Clock, pause};
+use crate::shared::clock::{Clock, pause};
 
 /// A process id, when the process started, and its node.
 type Process<'a> = (u32, u64, &'a str);

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::place::Place;
-use crate::output::{printable, shown};
+use crate::shared::output::{printable, shown};
 
 /// The size from which a log begins again. What it had is kept until the next time, up to this
 /// size.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{check_directory, own_user};
 
-use crate::exit::Failure;
-use crate::output::shown;
+use crate::shared::exit::Failure;
+use crate::shared::output::shown;
 
 /// The longest part of a name that a person recognizes.
 const LONGEST_NAME: usize = 32;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::wire::NodeStatus;
-use crate::exit::Failure;
-use crate::output::{Cell, Format, Printer, Table};
+use crate::shared::exit::Failure;
+use crate::shared::output::{Cell, Format, Printer, Table};
 
 /// The nodes as a table.
 #[must_use]

@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
-use crate::exit::Failure;
+use crate::shared::clock::Clock;
+use crate::shared::exit::Failure;
 
 /// The longest line of a request.
 pub const LONGEST_REQUEST: usize = 64 << 10;

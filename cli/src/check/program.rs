@@ -18,9 +18,9 @@ use mycelium::topology::{NodeCommand, TopologyFiles};
 use mycelium_bundle::Process;
 use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
 
-use crate::clock::{Waits, Wake};
-use crate::exit::Failure;
-use crate::output::printable;
+use crate::shared::clock::{Waits, Wake};
+use crate::shared::exit::Failure;
+use crate::shared::output::printable;
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use mycelium::overview::{MemberOverview, NodeOverview, Overview, PortOverview, ServiceOverview};
 
-use crate::output::{count, printable};
+use crate::shared::output::{count, printable};
 
 /// The widest line, unless a name alone is wider.
 const WIDTH: usize = 96;

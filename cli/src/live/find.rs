@@ -16,8 +16,8 @@ use mycelium::error::Code;
 
 use super::model::{Node, ProcessState};
 use super::sample::Sample;
-use crate::exit::Failure;
-use crate::output::printable;
+use crate::shared::exit::Failure;
+use crate::shared::output::printable;
 
 /// Which nodes.
 #[derive(Clone, Debug, Default, Args)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::clock::{Waits, Wake};
-use crate::duration::duration;
-use crate::exit::Failure;
+use crate::shared::clock::duration;
+use crate::shared::clock::{Waits, Wake};
+use crate::shared::exit::Failure;
 
 /// How often, and for how long.
 #[derive(Clone, Debug, Args)]

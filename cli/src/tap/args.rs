@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::duration::duration;
+use crate::shared::clock::duration;
 
 /// The arguments of `tap`.
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 
 use super::fields;
 use super::form::{Line, Output, hex, rfc3339};
-use crate::exit::Failure;
-use crate::output::printable;
+use crate::shared::exit::Failure;
+use crate::shared::output::printable;
 
 /// The columns before the fields.
 const COLUMNS: [&str; 6] = ["time", "node", "publisher", "epoch", "sequence", "gap"];

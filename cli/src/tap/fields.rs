@@ -4,7 +4,7 @@ use mycelium::untyped::{FieldKind, Layout, StructView, Value};
 
 use super::accept::{self, Refused};
 use super::names;
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// A condition of the command line.
 #[derive(Clone, Debug)]

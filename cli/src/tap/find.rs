@@ -18,7 +18,7 @@ use mycelium_smol::Smol;
 
 use super::args::TapArgs;
 use super::names::{listed, nearest};
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// A node that publishes the topic.
 pub(super) struct Tapped {

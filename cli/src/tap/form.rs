@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use mycelium::untyped::{Layout, UntypedDelivery, UntypedMessage};
 
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// What a form of output gets.
 pub(super) struct Line<'a> {

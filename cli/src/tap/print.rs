@@ -13,8 +13,8 @@ use super::form::{Line, Output};
 use super::json::Json;
 use super::sink::{Sink, Target};
 use super::text::Text;
-use crate::exit::Failure;
-use crate::terminal;
+use crate::shared::exit::Failure;
+use crate::shared::terminal;
 
 /// Prints to standard output.
 pub(super) struct Printer {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use futures_channel::oneshot::{self, Receiver};
 use mycelium_executor::Executor;
 
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// With this number of bytes that wait, they are written before more is added.
 const FULL: usize = 64 << 10;

@@ -8,7 +8,7 @@ use mycelium::untyped::{Source, UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
 use super::form::{Line, Output, hex};
-use crate::output::printable;
+use crate::shared::output::printable;
 
 /// Colours of a terminal.
 const DIM: &str = "\x1b[2m";

@@ -1,7 +1,7 @@
 //! The rows of `top` as a table for programs, and for terminals without keys.
 
 use super::state::{Row, RowKind, State};
-use crate::output::{Cell, Table};
+use crate::shared::output::{Cell, Table};
 
 /// A row for each topic that a service of a node publishes or reads, and one for each service.
 #[must_use]

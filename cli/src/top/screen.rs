@@ -15,9 +15,9 @@ use rustix::termios::tcgetattr;
 
 use super::state::{Next, State};
 use super::view::{Colours, draw, page};
-use crate::clock::{Waits, Wake};
-use crate::exit::Failure;
 use crate::live::sample::Sample;
+use crate::shared::clock::{Waits, Wake};
+use crate::shared::exit::Failure;
 
 /// The most characters of a terminal.
 const LARGEST: u32 = 1 << 22;

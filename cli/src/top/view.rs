@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, Table, Ta
 
 use super::state::{Row, RowKind, State};
 use crate::live::model::ProcessState;
-use crate::output::{count, printable};
+use crate::shared::output::{count, printable};
 
 /// Whether colours are used. Without them, styles such as bold remain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@
 
 use clap::Args;
 
-use super::find::{Nodes, Target};
-use super::pace::Pace;
-use super::sample::{Change, Sample};
-use crate::clock::Waits;
-use crate::exit::Failure;
-use crate::output::{Format, Printer, Table, printable};
+use crate::live::find::{Nodes, Target};
+use crate::live::pace::Pace;
+use crate::live::sample::{Change, Sample};
+use crate::shared::clock::Waits;
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, Printer, Table, printable};
 
 /// The arguments of `hz`.
 #[derive(Debug, Args)]

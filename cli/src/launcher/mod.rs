@@ -1,14 +1,36 @@
 //! `launcher`: the process in the background that `up` starts. It is not for people.
+//!
+//! A launcher is one process for one bundle, in the background or, with `up --foreground`, in front
+//! (`process`). It takes requests at its control socket (`control`) and finds what they ask it to run
+//! (`plan`): the nodes of the file, which of them send to which (`flows`, as programs `describe`
+//! it), and which parts of the file concern each (`concern`). Each node is a member of the bundle
+//! (`members`), which reads a copy of the `files`. The threads share a `board`. `watch` looks at
+//! what processes show (`sign`), and reports to the manager of services (`notify`) and to people
+//! (`printer`). It uses `bundle`, `live` and `shared`.
+
+pub mod board;
+pub mod concern;
+pub mod control;
+pub mod describe;
+pub mod files;
+pub mod flows;
+pub mod members;
+pub mod notify;
+pub mod plan;
+pub mod printer;
+pub mod process;
+pub mod sign;
+pub mod watch;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::bundle::launcher::Launcher;
-use crate::bundle::members::Manner;
 use crate::bundle::place::Place;
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
+use members::Manner;
+use process::Launcher;
 
 /// The arguments of `launcher`.
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use mycelium_bundle::Member;
 
 use super::files::FilesCopy;
 use super::notify::VARIABLES;
-use super::place::Place;
 use super::plan::PlannedNode;
+use crate::bundle::place::Place;
 
 /// How a launcher runs its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

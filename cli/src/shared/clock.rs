@@ -1,4 +1,4 @@
-//! The clock of the tool, and waits that a signal ends.
+//! The clock of the tool, times on its command line, and waits that a signal ends.
 #![allow(clippy::disallowed_methods, reason = "the tool is a program, and no service")]
 
 use std::io;
@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::exit::Failure;
+use crate::shared::exit::Failure;
 
 /// Measures time since the tool started.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,16 @@ impl Clock {
     pub fn now(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// A time such as `250ms` or `5s`, more than 0 and less than 30 years.
+///
+/// # Errors
+/// If the text is not one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let times = Duration::from_nanos(1)..Duration::from_secs(1 << 30);
+    let time = humantime::parse_duration(text).ok().filter(|time| times.contains(time));
+    time.ok_or_else(|| "expected a number and a unit, such as `250ms` or `5s`".to_owned())
 }
 
 /// Waits for this time.

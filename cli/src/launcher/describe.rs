@@ -15,8 +15,8 @@ use serde::Deserialize;
 use super::flows::{Flows, Topics};
 use super::notify::VARIABLES;
 use super::plan::Source;
-use super::wire::UpRequest;
-use crate::exit::Failure;
+use crate::bundle::wire::UpRequest;
+use crate::shared::exit::Failure;
 
 /// How long each program has for its description.
 const PATIENCE: &str = "5s";

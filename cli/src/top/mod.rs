@@ -15,12 +15,12 @@ use clap::{Args, ValueEnum};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use crate::clock::Waits;
-use crate::exit::Failure;
 use crate::live::find::{Nodes, Target};
 use crate::live::pace::Pace;
-use crate::output::{Format, Printer, print};
-use crate::terminal;
+use crate::shared::clock::Waits;
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, Printer, print};
+use crate::shared::terminal;
 use state::State;
 use view::Colours;
 

@@ -12,9 +12,9 @@ use mycelium::topology::{NodeCommand, Problem, TopologyFiles};
 
 use super::concern::View;
 use super::flows::Flows;
-use super::wire::{NodeChange, UpRequest};
-use crate::exit::Failure;
-use crate::output::shown;
+use crate::bundle::wire::{NodeChange, UpRequest};
+use crate::shared::exit::Failure;
+use crate::shared::output::shown;
 
 /// The nodes of a file that this host runs, by name.
 #[derive(Clone, Debug, Default)]
@@ -251,7 +251,7 @@ fn words(command: &NodeCommand) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::flows::Topics;
+    use crate::launcher::flows::Topics;
 
     /// A plan of nodes, each with its peers, whose own parts have a value.
     fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::find::{Nodes, Target};
-use crate::clock::Clock;
-use crate::exit::Failure;
-use crate::output::{Format, Printer, Table};
+use crate::live::find::{Nodes, Target};
+use crate::shared::clock::Clock;
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, Printer, Table};
 
 /// The arguments of `ls`.
 #[derive(Debug, Args)]

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::find::{Nodes, Target};
-use super::model::{Input, Node, ProcessState};
-use super::sample::Sample;
-use crate::clock::{Waits, Wake};
-use crate::duration::duration;
-use crate::exit::Failure;
-use crate::output::{Format, Printer, Table, count};
+use crate::live::find::{Nodes, Target};
+use crate::live::model::{Input, Node, ProcessState};
+use crate::live::sample::Sample;
+use crate::shared::clock::duration;
+use crate::shared::clock::{Waits, Wake};
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, Printer, Table, count};
 
 /// What `check --live` accepts.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "With --live")]
-pub struct Limits {
+pub(super) struct Limits {
     #[command(flatten)]
     target: Target,
     /// Count only what happens within this time. Without it, all since the start of each node.
@@ -38,7 +38,7 @@ pub struct Limits {
 impl Limits {
     /// Whether no node is named.
     #[must_use]
-    pub fn is_of_all(&self) -> bool {
+    pub(super) fn is_of_all(&self) -> bool {
         self.target.is_all()
     }
 }
@@ -48,7 +48,7 @@ impl Limits {
 ///
 /// # Errors
 /// If a limit is exceeded, counters do not add up, or there is no such node.
-pub fn run(
+pub(super) fn run(
     args: &Limits,
     expected: impl IntoIterator<Item = String>,
     format: Format,

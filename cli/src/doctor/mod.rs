@@ -16,9 +16,9 @@ use mycelium_transports::endpoint::LONGEST_PATH;
 use mycelium_transports::memory::Mapping;
 use serde::Serialize;
 
-use crate::exit::Failure;
-use crate::output::{json, print};
-use crate::terminal;
+use crate::shared::exit::Failure;
+use crate::shared::output::{json, print};
+use crate::shared::terminal;
 use machine::{Machine, cores_of, list};
 
 /// The arguments of `doctor`.

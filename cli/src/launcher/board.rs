@@ -8,8 +8,8 @@ use mycelium_bundle::{BundleEvent, BundleHandle, MemberPhase};
 
 use super::plan::Plan;
 use super::sign::{Sign, status};
-use super::wire::{NodeStatus, UpRequest};
-use crate::clock::Clock;
+use crate::bundle::wire::{NodeStatus, UpRequest};
+use crate::shared::clock::Clock;
 
 /// The restarts while `up` waits after which a node counts as failed.
 const FAILED: u64 = 3;

@@ -4,6 +4,7 @@
 //! places and `svg` draws.
 
 mod layout;
+mod live;
 mod picture;
 mod program;
 pub(crate) mod svg;
@@ -19,10 +20,10 @@ use mycelium::overview::{Description, NodeProgram, Overview, OverviewError};
 use mycelium::topology::{NodeCommand, Problem, TopologyError, TopologyFiles};
 use serde::Serialize;
 
-use crate::duration::duration;
-use crate::exit::Failure;
-use crate::live::verdict::{self, Limits};
-use crate::output::{Format, json, print};
+use crate::shared::clock::duration;
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, json, print};
+use live::Limits;
 use program::Runs;
 
 /// The version of the JSON.
@@ -129,7 +130,7 @@ fn check_live(args: &CheckArgs, topology: &Topology) -> Result<(), Failure> {
             return Err(Failure::Usage(problem.to_owned()));
         }
     };
-    verdict::run(&args.limits, topology.nodes().map(str::to_owned), format)
+    live::run(&args.limits, topology.nodes().map(str::to_owned), format)
 }
 
 /// The result of a file alone.

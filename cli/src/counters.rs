@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::find::{Nodes, Target};
-use crate::exit::Failure;
-use crate::output::{Format, Printer, Table};
+use crate::live::find::{Nodes, Target};
+use crate::shared::exit::Failure;
+use crate::shared::output::{Format, Printer, Table};
 
 /// The arguments of `counters`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mycelium::counters::Attached;
 use mycelium_bundle::{MemberPhase, MemberStatus};
 
-use super::wire::NodeStatus;
+use crate::bundle::wire::NodeStatus;
 use crate::live::find::process_state;
 use crate::live::model::ProcessState;
 

@@ -11,16 +11,16 @@ use std::time::Duration;
 use mycelium_bundle::ChangeError;
 
 use super::board::Board;
-use super::logs;
 use super::members::Manner;
 use super::notify::Manager;
-use super::place::Place;
 use super::printer::Printer;
 use super::sign::of_process;
-use super::table::table;
-use super::wire::NodeStatus;
-use crate::clock::{Clock, pause};
-use crate::output::Format;
+use crate::bundle::logs;
+use crate::bundle::place::Place;
+use crate::bundle::table::table;
+use crate::bundle::wire::NodeStatus;
+use crate::shared::clock::{Clock, pause};
+use crate::shared::output::Format;
 
 /// The time between two checks of the processes while one of them is not up.
 const OFTEN: Duration = Duration::from_millis(50);

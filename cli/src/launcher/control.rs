@@ -19,14 +19,14 @@ use mycelium_transports::endpoint::unix::{AllowedPeers, own_user};
 use super::board::{Board, Waited};
 use super::describe::{Described, flows};
 use super::files::FilesCopy;
-use super::logs::tail;
 use super::members::{Manner, member};
-use super::place::Place;
 use super::plan::{Plan, Step, topology};
-use super::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
-use crate::clock::pause;
-use crate::exit::Failure;
-use crate::output::shown;
+use crate::bundle::logs::tail;
+use crate::bundle::place::Place;
+use crate::bundle::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
+use crate::shared::clock::pause;
+use crate::shared::exit::Failure;
+use crate::shared::output::shown;
 
 /// The most connections at once.
 const MOST: usize = 64;

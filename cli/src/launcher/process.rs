@@ -18,14 +18,14 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::board::Board;
 use super::control::Control;
-use super::leftovers;
 use super::members::Manner;
 use super::notify::Manager;
-use super::place::{Lock, Place};
 use super::printer::Printer;
 use super::watch::watch;
-use super::wire::UpRequest;
-use crate::exit::Failure;
+use crate::bundle::leftovers;
+use crate::bundle::place::{Lock, Place};
+use crate::bundle::wire::UpRequest;
+use crate::shared::exit::Failure;
 
 /// How long a launcher waits for its first request.
 const FIRST: Duration = Duration::from_secs(30);

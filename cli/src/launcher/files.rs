@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mycelium::topology::TopologyFiles;
 
-use super::place::Place;
+use crate::bundle::place::Place;
 
 /// A copy in the directory of the bundle, which is removed with this.
 #[derive(Debug)]

@@ -27,8 +27,8 @@ use mycelium::untyped::{UntypedDelivery, UntypedReader};
 use mycelium_executor::Executor;
 use mycelium_smol::Smol;
 
-use crate::exit::Failure;
-use crate::output::report;
+use crate::shared::exit::Failure;
+use crate::shared::output::report;
 use args::From;
 pub use args::TapArgs;
 use find::{Tapped, unavailable};
