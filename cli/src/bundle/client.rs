@@ -92,7 +92,6 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 /// The failure that an answer is which does not belong to the request.
-#[must_use]
 pub fn unexpected(place: &Place) -> Failure {
     let title = place.title();
     Failure::Unavailable(format!("the launcher of {title} gave an unexpected answer"))

@@ -75,7 +75,6 @@ fn signal(processes: &[Process<'_>], signal: Signal) {
 }
 
 /// The processes of a launcher before that still run, as a person reads them.
-#[must_use]
 pub fn shown(place: &Place) -> Vec<String> {
     let text = processes(place);
     running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()

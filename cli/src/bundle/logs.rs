@@ -16,7 +16,6 @@ const LINES: usize = 10;
 const BYTES: u64 = 4096;
 
 /// The last lines of the log of a node, to be added to a message. Empty if there is no log.
-#[must_use]
 pub fn tail(place: &Place, node: &str) -> String {
     let path = place.log(node);
     let Ok(bytes) = File::open(&path).and_then(end) else { return String::new() };

@@ -69,50 +69,42 @@ impl Place {
     }
 
     /// The place in a directory that is known.
-    #[must_use]
     pub fn at(directory: PathBuf) -> Place {
         let title = format!("`{}`", shown(&directory));
         Place { directory, title }
     }
 
     /// The directory.
-    #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// How messages name the bundle.
-    #[must_use]
     pub fn title(&self) -> &str {
         &self.title
     }
 
     /// The control socket.
-    #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.join("control")
     }
 
     /// The log of a node, or of the launcher.
-    #[must_use]
     pub fn log(&self, node: &str) -> PathBuf {
         self.directory.join(format!("{node}.log"))
     }
 
     /// What a log had before it began again.
-    #[must_use]
     pub fn old_log(&self, node: &str) -> PathBuf {
         self.directory.join(format!("{node}.log.old"))
     }
 
     /// The copy with this number of the files that nodes read.
-    #[must_use]
     pub fn files(&self, number: u64) -> PathBuf {
         self.directory.join(format!("files-{number}"))
     }
 
     /// The processes that a launcher has started.
-    #[must_use]
     pub fn processes(&self) -> PathBuf {
         self.directory.join("processes")
     }
@@ -139,7 +131,6 @@ impl Place {
 
     /// The failure that the directory cannot be used, for example because `XDG_RUNTIME_DIR` does
     /// not exist.
-    #[must_use]
     pub fn refused(&self, error: &io::Error) -> Failure {
         if let Some(untrusted) = untrusted(error) {
             return Failure::Unavailable(untrusted);
@@ -179,7 +170,6 @@ impl Place {
     }
 
     /// Takes the lock if the directory is there and no launcher has it.
-    #[must_use]
     pub fn lock_if_there(&self) -> Option<Lock> {
         self.check().and_then(|()| self.lock()).ok().flatten()
     }
@@ -232,7 +222,6 @@ impl Place {
     }
 
     /// Why the last bundle failed, if it has left that.
-    #[must_use]
     pub fn problem(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("problem")).ok()
     }

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::wire::NodeStatus;
 use crate::shared::exit::Failure;
-use crate::shared::output::{Cell, Format, Printer, Table};
+use crate::shared::output::{Format, Printer, Table};
 
 /// The nodes as a table.
-#[must_use]
 pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
     let mut table = Table::new(&["node", "state", "pid", "since", "restarts", "last exit"]);
     for node in nodes {
         let since = match format {
-            Format::Table => Cell::from(duration(Duration::from_millis(node.since))),
-            Format::Json | Format::Csv => Cell::from(node.since as f64 / 1000.0),
+            Format::Table => Value::from(duration(Duration::from_millis(node.since))),
+            Format::Json | Format::Csv => Value::from(node.since as f64 / 1000.0),
         };
         table.row([
             node.node.clone().into(),
@@ -33,7 +34,8 @@ pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
 /// That there is a problem, or else that it cannot be written.
 pub fn print(nodes: &[NodeStatus], problem: Option<String>, format: Format) -> Result<(), Failure> {
     let printed = Printer::new(format).print(&table(nodes, format));
-    Failure::after(printed, problem.map_or(Ok(()), |problem| Err(Failure::Found(problem))))
+    // A reader that has closed the output hides no problem.
+    problem.map_or(printed, |problem| Err(Failure::Found(problem)))
 }
 
 /// A time in its two largest units.

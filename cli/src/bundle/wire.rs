@@ -116,14 +116,12 @@ pub struct NodeStatus {
 
 impl Answer {
     /// The answer that a failure is.
-    #[must_use]
     pub fn failed(failure: &Failure) -> Answer {
         Answer::Failed { code: failure.code(), message: failure.to_string() }
     }
 }
 
 /// The failure that an answer has.
-#[must_use]
 pub fn failure(code: u8, message: String) -> Failure {
     match code {
         1 => Failure::Found(message),
@@ -142,7 +140,6 @@ pub struct Channel {
 
 impl Channel {
     /// Over a connection.
-    #[must_use]
     pub fn new(stream: UnixStream) -> Channel {
         Channel { stream, rest: Vec::new() }
     }

@@ -37,7 +37,6 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Whether no node is named.
-    #[must_use]
     pub(super) fn is_of_all(&self) -> bool {
         self.target.is_all()
     }
@@ -68,13 +67,17 @@ pub(super) fn run(
     let sample = nodes.read(waits.clock.now())?;
     let problems = problems(args, &before, &first, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
-    if problems.count() == 0 {
-        let ended = || Err(Failure::Unavailable("a signal ended the check early".to_owned()));
-        return if wake == Wake::Interrupted { Failure::after(printed, ended()) } else { printed };
+    // A reader that has closed the output hides no result.
+    match problems.count() {
+        0 if wake == Wake::Interrupted => {
+            Err(Failure::Unavailable("a signal ended the check early".to_owned()))
+        }
+        0 => printed,
+        limits => {
+            let _ = printed.and_then(|()| Printer::new(format).print(&problems));
+            Err(Failure::Found(format!("{} exceeded", count(limits, "limit"))))
+        }
     }
-    let printed = printed.and_then(|()| Printer::new(format).print(&problems));
-    let exceeded = format!("{} exceeded", count(problems.count(), "limit"));
-    Failure::after(printed, Err(Failure::Found(exceeded)))
 }
 
 /// The limits that are exceeded.

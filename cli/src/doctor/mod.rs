@@ -67,7 +67,8 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         1 => Err(Failure::Found("this machine has a problem".to_owned())),
         problems => Err(Failure::Found(format!("this machine has {problems} problems"))),
     };
-    Failure::after(printed, result)
+    // A reader that has closed the output hides no problem.
+    result.and(printed)
 }
 
 fn table(findings: &[Finding]) -> String {

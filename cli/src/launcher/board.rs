@@ -55,20 +55,17 @@ pub enum Waited {
 
 impl Board {
     /// Of a bundle.
-    #[must_use]
     pub fn new(handle: BundleHandle) -> Board {
         Board { handle, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Reaches the bundle. Its changes wait for the thread of the bundle, which may wait for this
     /// board.
-    #[must_use]
     pub fn handle(&self) -> &BundleHandle {
         &self.handle
     }
 
     /// The plan that the bundle follows, and its request.
-    #[must_use]
     pub fn plan(&self) -> (Plan, UpRequest) {
         let state = self.lock();
         (state.plan.clone(), state.request.clone())
@@ -96,7 +93,6 @@ impl Board {
     }
 
     /// The processes that run.
-    #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         let members = self.handle.members();
         let running = members.iter().filter(|member| member.phase == MemberPhase::Running);
@@ -104,7 +100,6 @@ impl Board {
     }
 
     /// The nodes that have ended with code 0.
-    #[must_use]
     pub fn completed(&self) -> BTreeSet<String> {
         let members = self.handle.members();
         let completed = members.iter().filter(|member| member.phase == MemberPhase::Completed);
@@ -121,7 +116,6 @@ impl Board {
     }
 
     /// The nodes now, or before the bundle ended.
-    #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let mut state = self.lock();
         self.refresh(&mut state);
@@ -135,7 +129,6 @@ impl Board {
     }
 
     /// Whether somebody ends the bundle.
-    #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.lock().is_stopping
     }
@@ -147,7 +140,6 @@ impl Board {
     }
 
     /// Whether the bundle has ended.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         self.lock().ended.is_some()
     }
@@ -218,7 +210,6 @@ impl Board {
     }
 
     /// Whether connections are served.
-    #[must_use]
     pub fn is_serving(&self) -> bool {
         self.lock().connections > 0
     }

@@ -30,7 +30,6 @@ pub struct View(BTreeMap<String, Vec<String>>);
 
 impl View {
     /// Of a node of a topology.
-    #[must_use]
     pub fn new(topology: &Topology, flows: &Flows, node: &str) -> View {
         let file = File { topology, flows };
         let mut view = View::default();
@@ -54,7 +53,6 @@ impl View {
     }
 
     /// The differences from an earlier view, as a person reads it: `None` if nothing does.
-    #[must_use]
     pub fn differs_from(&self, before: &View) -> Option<String> {
         let mut differing: Vec<&str> = Vec::new();
         for title in self.0.keys().chain(before.0.keys()) {

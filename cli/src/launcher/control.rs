@@ -58,7 +58,6 @@ enum First {
 
 impl Control {
     /// Of a bundle whose first members `first` takes.
-    #[must_use]
     pub fn new(
         place: Place,
         manner: Manner,

@@ -31,7 +31,6 @@ impl FilesCopy {
 
     /// Its path. It is written again if something has removed it, as those do that tidy up
     /// directories for temporary files.
-    #[must_use]
     pub fn path(&self) -> &Path {
         if !self.path.exists() {
             // If there is no room for it, the node says that it is not there.

@@ -24,13 +24,11 @@ impl Flows {
     }
 
     /// The topics of a node, if they are known.
-    #[must_use]
     pub fn of(&self, node: &str) -> Option<&Topics> {
         self.nodes.get(node)
     }
 
     /// The nodes that send to this one.
-    #[must_use]
     pub fn feeders(&self, node: &str) -> Vec<String> {
         let Some(own) = self.of(node) else { return Vec::new() };
         let others = self
@@ -42,7 +40,6 @@ impl Flows {
 
     /// The changes of the topics that this node exchanges with others: of those that are known, and
     /// were known before. `None` without changes.
-    #[must_use]
     pub fn differs_from(&self, before: &Flows, node: &str) -> Option<String> {
         let others = self.nodes.keys().filter(|other| *other != node);
         let differing: Vec<String> = others
@@ -56,14 +53,12 @@ impl Flows {
     }
 
     /// Whether two nodes exchange messages, if that is known.
-    #[must_use]
     pub fn are_peers(&self, one: &str, other: &str) -> Option<bool> {
         Some(!self.between(one, other)?.is_empty())
     }
 
     /// The topics that two nodes exchange, with the publishing node: `None` if those of one of them
     /// are not known.
-    #[must_use]
     pub fn between(&self, one: &str, other: &str) -> Option<BTreeSet<String>> {
         let (first, second) = (self.of(one)?, self.of(other)?);
         let to = |from: &Topics, to: &Topics, name: &str| -> Vec<String> {

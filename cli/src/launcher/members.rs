@@ -22,7 +22,6 @@ pub enum Manner {
 }
 
 /// The member that runs a node, each time with these files.
-#[must_use]
 pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<FilesCopy>) -> Member {
     let files = files.clone();
     let (place, command, name) = (place.clone(), node.command.clone(), node.command.node.clone());

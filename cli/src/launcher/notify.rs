@@ -61,7 +61,6 @@ impl Manager {
     }
 
     /// The time between two notifications that the service is alive: half of its limit.
-    #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         Some(self.watchdog? / 2)
     }

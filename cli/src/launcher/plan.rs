@@ -119,7 +119,6 @@ impl Plan {
 
     /// The step of each node that leads from `before` to this plan. The nodes that have `completed`
     /// do not run.
-    #[must_use]
     pub fn steps(&self, before: &Plan, completed: &BTreeSet<String>) -> BTreeMap<String, Step> {
         let mut steps: BTreeMap<String, Step> =
             before.nodes.keys().map(|node| (node.clone(), Step::Stop)).collect();
@@ -173,7 +172,6 @@ impl Plan {
 
 impl Step {
     /// As `up` prints it.
-    #[must_use]
     pub fn change(&self, node: &str) -> NodeChange {
         let change = match self {
             Step::Keep => "unchanged".to_owned(),

@@ -51,7 +51,6 @@ impl Printer {
     }
 
     /// Prints a table on standard output. False if it has no room.
-    #[must_use]
     pub fn table(&self, table: String) -> bool {
         self.0.add(Text::Table(table))
     }

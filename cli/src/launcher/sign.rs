@@ -34,7 +34,6 @@ pub enum Sign {
 }
 
 /// What the process with this id shows.
-#[must_use]
 pub fn of_process(pid: u32) -> Sign {
     if process_state(pid) == ProcessState::Stopped {
         return Sign::Suspended;
@@ -55,7 +54,6 @@ pub fn of_process(pid: u32) -> Sign {
 }
 
 /// How a node is, by its member of the bundle and what its process shows.
-#[must_use]
 pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     let since = member.since.elapsed();
     let (state, is_up) = match (member.phase, sign) {

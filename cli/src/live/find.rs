@@ -35,14 +35,12 @@ pub struct Target {
 
 impl Target {
     /// Only these nodes, too.
-    #[must_use]
     pub fn with_nodes(mut self, nodes: impl IntoIterator<Item = String>) -> Target {
         self.nodes.extend(nodes);
         self
     }
 
     /// Whether all nodes are meant.
-    #[must_use]
     pub fn is_all(&self) -> bool {
         self.nodes.is_empty() && self.processes.is_empty() && self.directory.is_none()
     }
@@ -282,7 +280,6 @@ fn name_of(attached: &mut Attached) -> Option<String> {
 
 /// Whether a process is stopped. `/proc/<pid>/stat` has a letter for it behind its name, which may
 /// contain anything.
-#[must_use]
 pub fn process_state(process: u32) -> ProcessState {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());

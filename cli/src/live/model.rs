@@ -49,7 +49,6 @@ pub enum ProcessState {
 
 impl ProcessState {
     /// Its name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             ProcessState::Runs => "runs",
@@ -76,13 +75,11 @@ pub struct Service {
 
 impl Service {
     /// Starts after the first one.
-    #[must_use]
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
     }
 
     /// How it waits, in the words of the topology.
-    #[must_use]
     pub fn wait(&self) -> String {
         match self.spins {
             None => String::new(),
@@ -154,13 +151,11 @@ impl Input {
     }
 
     /// All messages that it did not get.
-    #[must_use]
     pub fn drops(&self) -> u64 {
         self.dropped.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Drops that nobody asked for. A sample leaves messages out because its reader wants it.
-    #[must_use]
     pub fn losses(&self) -> u64 {
         self.drops() - self.dropped.get("sampled").copied().unwrap_or(0)
     }
@@ -189,7 +184,6 @@ const DROPS: [&str; 7] =
 
 impl Node {
     /// The node that these lines describe.
-    #[must_use]
     pub fn of_lines(pid: u32, lines: &[LineView]) -> Node {
         let mut node = Node { pid, name: format!("pid {pid}"), ..Node::default() };
         for line in lines {
@@ -206,7 +200,6 @@ impl Node {
     }
 
     /// Whether both are the same start of a node, in the same process.
-    #[must_use]
     pub fn is_of(&self, other: &Node) -> bool {
         (&self.name, self.pid, self.started) == (&other.name, other.pid, other.started)
     }

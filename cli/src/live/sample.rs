@@ -22,19 +22,16 @@ pub struct Change<'a> {
 
 impl<'a> Change<'a> {
     /// What happened from `before` to `now`. Without a moment before there is no rate.
-    #[must_use]
     pub fn new(before: Option<&'a Sample>, now: &'a Sample) -> Change<'a> {
         Change { before: before.filter(|before| before.at < now.at), now }
     }
 
     /// The later moment.
-    #[must_use]
     pub fn now(&self) -> &'a Sample {
         self.now
     }
 
     /// The time between the two.
-    #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.before.map(|before| self.now.at.saturating_sub(before.at))
     }
@@ -46,7 +43,6 @@ impl<'a> Change<'a> {
     }
 
     /// How much a count of a publisher grew. One that is new has counted from 0.
-    #[must_use]
     pub fn of_output(
         &self,
         node: &Node,
@@ -59,7 +55,6 @@ impl<'a> Change<'a> {
     }
 
     /// How much a count of a reader grew.
-    #[must_use]
     pub fn of_input(
         &self,
         node: &Node,
@@ -72,7 +67,6 @@ impl<'a> Change<'a> {
     }
 
     /// A number that grew by `count` in this time, in a second.
-    #[must_use]
     pub fn per_second(&self, count: Option<u64>) -> Option<f64> {
         let seconds = self.elapsed()?.as_secs_f64();
         Some(count? as f64 / seconds)

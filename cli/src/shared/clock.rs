@@ -25,7 +25,6 @@ impl Default for Clock {
 
 impl Clock {
     /// The time since it was made.
-    #[must_use]
     pub fn now(&self) -> Duration {
         self.0.elapsed()
     }
@@ -95,7 +94,6 @@ impl<T: Send + 'static> Waits<T> {
     }
 
     /// Sends to the waits, from another thread.
-    #[must_use]
     pub fn sender(&self) -> Sender<Option<T>> {
         self.sender.clone()
     }

@@ -26,7 +26,6 @@ pub enum Failure {
 
 impl Failure {
     /// Why standard output could not be written.
-    #[must_use]
     pub fn output(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
@@ -34,16 +33,7 @@ impl Failure {
         }
     }
 
-    /// The result of a verb that has printed: a reader that has closed the output hides no failure.
-    ///
-    /// # Errors
-    /// That of `result`, or else that of the output.
-    pub fn after(printed: Result<(), Failure>, result: Result<(), Failure>) -> Result<(), Failure> {
-        result.and(printed)
-    }
-
     /// The exit code of the tool.
-    #[must_use]
     pub fn code(&self) -> u8 {
         match self {
             Failure::OutputClosed => 0,

@@ -29,150 +29,92 @@ pub enum Format {
     Csv,
 }
 
-/// A value of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
-    /// Text.
-    Text(String),
-    /// A count.
-    Count(u64),
-    /// A rate or a share.
-    Number(f64),
-    /// Not known, or without a meaning here.
-    Nothing,
-}
-
-impl From<&str> for Cell {
-    fn from(text: &str) -> Cell {
-        Cell::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Cell {
-    fn from(text: String) -> Cell {
-        Cell::Text(text)
-    }
-}
-
-impl From<u64> for Cell {
-    fn from(count: u64) -> Cell {
-        Cell::Count(count)
-    }
-}
-
-impl From<f64> for Cell {
-    fn from(number: f64) -> Cell {
-        Cell::Number(number)
-    }
-}
-
-impl<T: Into<Cell>> From<Option<T>> for Cell {
-    fn from(value: Option<T>) -> Cell {
-        value.map_or(Cell::Nothing, Into::into)
-    }
-}
-
-impl Cell {
-    fn text(&self) -> String {
-        match self {
-            Cell::Text(text) => printable(text).into_owned(),
-            Cell::Count(count) => count.to_string(),
-            Cell::Number(number) => format!("{number:.1}"),
-            Cell::Nothing => "-".to_owned(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        match self {
-            Cell::Text(text) => Value::from(text.as_str()),
-            Cell::Count(count) => Value::from(*count),
-            Cell::Number(number) => Value::from(*number),
-            Cell::Nothing => Value::Null,
-        }
-    }
-
-    fn csv(&self) -> String {
-        match self {
-            Cell::Nothing => String::new(),
-            Cell::Text(text) => text.clone(),
-            other => other.text(),
-        }
-    }
-
-    fn is_number(&self) -> bool {
-        matches!(self, Cell::Count(_) | Cell::Number(_))
-    }
-}
-
-/// Rows of the same columns.
+/// Rows of the same columns. The values are texts, numbers (rates and shares are floating-point
+/// ones) and `Null`, which is not known or has no meaning there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     columns: Vec<&'static str>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<Value>>,
 }
 
 impl Table {
     /// A table without rows.
-    #[must_use]
     pub fn new(columns: &[&'static str]) -> Table {
         Table { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row, which has a value for each column.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        let mut row: Vec<Cell> = cells.into_iter().collect();
+    pub fn row(&mut self, values: impl IntoIterator<Item = Value>) {
+        let row: Vec<Value> = values.into_iter().collect();
         debug_assert_eq!(row.len(), self.columns.len(), "a value for each column");
-        row.resize(self.columns.len(), Cell::Nothing);
         self.rows.push(row);
     }
 
     /// The number of rows.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.rows.len()
     }
 
     /// Aligned columns.
-    #[must_use]
     pub fn text(&self) -> String {
-        let texts: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect();
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|column| {
-                let cells = texts.iter().map(|row| row[column].width());
-                cells.chain([self.columns[column].len()]).max().unwrap_or(0)
-            })
-            .collect();
-        let right: Vec<bool> = (0..self.columns.len())
-            .map(|column| self.rows.iter().any(|row| row[column].is_number()))
-            .collect();
         let header = self.columns.iter().map(|name| name.to_uppercase()).collect();
+        let rows = self.rows.iter().map(|row| {
+            row.iter().map(|value| printable(&plain(value, "-")).into_owned()).collect()
+        });
+        let lines: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+        // The width of each column, and whether it has numbers.
+        let columns = (0..self.columns.len()).map(|column| {
+            let width = lines.iter().map(|line| line[column].width()).max().unwrap_or(0);
+            (width, self.rows.iter().any(|row| row[column].is_number()))
+        });
+        let columns: Vec<(usize, bool)> = columns.collect();
         let mut text = String::new();
-        for row in std::iter::once(&header).chain(&texts) {
-            let mut line = String::new();
-            for (column, cell) in row.iter().enumerate() {
-                let padding = " ".repeat(widths[column].saturating_sub(cell.width()));
-                let (before, after) =
-                    if right[column] { (padding, String::new()) } else { (String::new(), padding) };
-                line.push_str(&before);
-                line.push_str(cell);
-                line.push_str(&after);
-                line.push_str("  ");
-            }
-            text.push_str(line.trim_end());
+        for line in &lines {
+            let cells = line.iter().zip(&columns).map(|(cell, (width, has_numbers))| {
+                let padding = " ".repeat(width - cell.width());
+                match has_numbers {
+                    true => format!("{padding}{cell}"),
+                    false => format!("{cell}{padding}"),
+                }
+            });
+            text += cells.collect::<Vec<_>>().join("  ").trim_end();
             text.push('\n');
         }
         text
     }
 
+    /// The names of columns as keys: `high_water` of `high water`.
+    fn keys(&self) -> impl Iterator<Item = String> {
+        self.columns.iter().map(|name| name.replace(' ', "_"))
+    }
+
     fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            let fields = self.columns.iter().zip(row);
-            let fields: Map<String, Value> =
-                fields.map(|(name, cell)| (name.replace(' ', "_"), cell.json())).collect();
-            Value::Object(fields)
-        });
-        rows.collect()
+        let rows = self.rows.iter();
+        rows.map(|row| self.keys().zip(row.iter().cloned()).collect::<Map<_, _>>()).collect()
+    }
+
+    fn csv(&self, has_header: bool) -> String {
+        let mut out = Vec::new();
+        if has_header {
+            csv_line(&mut out, self.keys());
+        }
+        for row in &self.rows {
+            csv_line(&mut out, row.iter().map(|value| plain(value, "")));
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+/// A value as a person reads it, or `nothing` if it is `Null`.
+fn plain(value: &Value, nothing: &str) -> String {
+    match value {
+        Value::Null => nothing.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(number) => format!("{number:.1}"),
+            None => number.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -186,7 +128,6 @@ pub struct Printer {
 
 impl Printer {
     /// Has printed nothing.
-    #[must_use]
     pub fn new(format: Format) -> Printer {
         Printer { format, printed: 0 }
     }
@@ -196,19 +137,19 @@ impl Printer {
     /// # Errors
     /// If it cannot be written.
     pub fn print(&mut self, table: &Table) -> Result<(), Failure> {
-        print(&self.text(table)?)
+        print(&self.text(table))
     }
 
     /// A table as text with its header, as a line of JSON, or as lines of CSV, of which only the
     /// first table has a header.
-    fn text(&mut self, table: &Table) -> Result<String, Failure> {
+    fn text(&mut self, table: &Table) -> String {
         let is_first = self.printed == 0;
         self.printed += 1;
-        Ok(match self.format {
+        match self.format {
             Format::Table => format!("{}{}", if is_first { "" } else { "\n" }, table.text()),
             Format::Json => format!("{}\n", table.json()),
-            Format::Csv => csv(table, is_first)?,
-        })
+            Format::Csv => table.csv(is_first),
+        }
     }
 }
 
@@ -231,36 +172,27 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// A number of things, such as `1 node` or `2 nodes`.
-#[must_use]
 pub fn count(count: usize, name: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {name}{plural}")
 }
 
-fn csv(table: &Table, has_header: bool) -> Result<String, Failure> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: &dyn std::fmt::Display| Failure::Unavailable(error.to_string());
-    if has_header {
-        let names = table.columns.iter().map(|name| name.replace(' ', "_"));
-        writer.write_record(names).map_err(|error| failed(&error))?;
-    }
-    for row in &table.rows {
-        writer.write_record(row.iter().map(Cell::csv)).map_err(|error| failed(&error))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
-    String::from_utf8(bytes).map_err(|error| failed(&error))
+/// Adds a line of values with commas between them.
+pub fn csv_line(out: &mut Vec<u8>, values: impl Iterator<Item = String>) {
+    let mut writer = csv::Writer::from_writer(out);
+    // Into memory.
+    let _ = writer.write_record(values.map(String::into_bytes));
+    let _ = writer.flush();
 }
 
 /// A text in which control characters are escaped, as a terminal may get it.
-#[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
     }
-    let escaped = text.chars().flat_map(|c| {
-        let (escaped, plain) =
-            if is_unprintable(c) { (Some(c.escape_default()), None) } else { (None, Some(c)) };
-        escaped.into_iter().flatten().chain(plain)
+    let escaped = text.chars().map(|c| match is_unprintable(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
     });
     Cow::Owned(escaped.collect())
 }
@@ -279,7 +211,6 @@ pub fn print_error(text: String) {
 }
 
 /// What standard error gets about a failure; nothing if it was reported, or needs no message.
-#[must_use]
 pub fn report(failure: &Failure) -> Option<String> {
     match failure {
         Failure::Found(text) | Failure::Usage(text) | Failure::Unavailable(text) => {
@@ -292,7 +223,6 @@ pub fn report(failure: &Failure) -> Option<String> {
 }
 
 /// A path as a terminal may get it.
-#[must_use]
 pub fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
@@ -309,14 +239,14 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new(&["node", "rate", "last gap"]);
-        table.row(["feed".into(), 12.34.into(), Cell::Nothing]);
+        table.row(["feed".into(), 12.34.into(), Value::Null]);
         table.row(["a, \u{1b}[31mred".into(), 1234.0.into(), 17.into()]);
         table
     }
 
     fn printed(format: Format) -> String {
         let mut printer = Printer::new(format);
-        [(); 2].map(|()| printer.text(&table()).unwrap()).concat()
+        [(); 2].map(|()| printer.text(&table())).concat()
     }
 
     #[test]

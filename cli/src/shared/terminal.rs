@@ -11,7 +11,6 @@ const WIDEST: usize = 100;
 const NARROWEST: usize = 20;
 
 /// The width of texts on standard output, in columns.
-#[must_use]
 pub fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
     let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
@@ -19,7 +18,6 @@ pub fn width() -> usize {
 }
 
 /// Whether standard output is a terminal, and `NO_COLOR` is not set.
-#[must_use]
 pub fn has_colours() -> bool {
     // As https://no-color.org says.
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -28,7 +26,6 @@ pub fn has_colours() -> bool {
 
 /// A paragraph in lines of at most `width` columns, each after `indent`. A longer word has a line
 /// of its own.
-#[must_use]
 pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines = String::new();
     let mut line = String::new();

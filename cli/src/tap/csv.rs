@@ -7,7 +7,7 @@ use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 use super::fields;
 use super::form::{Line, Output, hex, rfc3339};
 use crate::shared::exit::Failure;
-use crate::shared::output::printable;
+use crate::shared::output::{csv_line, printable};
 
 /// The columns before the fields.
 const COLUMNS: [&str; 6] = ["time", "node", "publisher", "epoch", "sequence", "gap"];
@@ -38,7 +38,7 @@ impl Csv {
             sequence.to_string(),
             gap.map(|gap| gap.to_string()).unwrap_or_default(),
         ];
-        record(out, fixed.into_iter().chain(values));
+        csv_line(out, fixed.into_iter().chain(values));
     }
 }
 
@@ -57,7 +57,7 @@ impl Output for Csv {
             None => {
                 let fixed = COLUMNS.iter().map(|&name| name.to_owned());
                 let names = columns.iter().map(|name| printable(name).into_owned());
-                record(out, fixed.chain(names));
+                csv_line(out, fixed.chain(names));
                 self.columns = Some(columns);
                 Ok(())
             }
@@ -97,11 +97,4 @@ impl Csv {
             other => other.to_string(),
         }
     }
-}
-
-fn record(out: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
-    let mut writer = csv::WriterBuilder::new().from_writer(&mut *out);
-    // Into memory.
-    let _ = writer.write_record(cells.map(String::into_bytes));
-    let _ = writer.flush();
 }

@@ -16,7 +16,6 @@ const SELECTION: &str = "#3a414e";
 const TEXT: &str = "#d7dae0";
 
 /// The content of a screen as SVG.
-#[must_use]
 pub fn svg(buffer: &Buffer) -> String {
     let area = buffer.area;
     let (width, height) = (

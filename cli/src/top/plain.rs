@@ -1,10 +1,11 @@
 //! The rows of `top` as a table for programs, and for terminals without keys.
 
+use serde_json::Value;
+
 use super::state::{Row, RowKind, State};
-use crate::shared::output::{Cell, Table};
+use crate::shared::output::Table;
 
 /// A row for each topic that a service of a node publishes or reads, and one for each service.
-#[must_use]
 pub fn table(state: &State) -> Table {
     let columns = [
         "node",
@@ -30,26 +31,26 @@ pub fn table(state: &State) -> Table {
                 let (name, number) = row.name.rsplit_once(' ').unwrap_or((&row.name, ""));
                 (node, process, member) =
                     (name.to_owned(), number.parse::<u64>().ok(), String::new());
-                (Cell::Nothing, Cell::Nothing)
+                (Value::Null, Value::Null)
             }
             RowKind::Member => {
                 member.clone_from(&row.name);
-                (Cell::Nothing, Cell::Nothing)
+                (Value::Null, Value::Null)
             }
             RowKind::Output => ("emits".into(), row.name.as_str().into()),
             RowKind::Input => ("reads".into(), row.name.as_str().into()),
             RowKind::Link => {
                 member.clone_from(&row.name);
-                ("link".into(), Cell::Nothing)
+                ("link".into(), Value::Null)
             }
         };
-        let names = [node.as_str().into(), Cell::from(process), text(&member), direction, topic];
+        let names = [node.as_str().into(), Value::from(process), text(&member), direction, topic];
         table.row(names.into_iter().chain(numbers(&row)));
     }
     table
 }
 
-fn numbers(row: &Row) -> [Cell; 9] {
+fn numbers(row: &Row) -> [Value; 9] {
     let reasons = row.drops.iter().map(|(reason, count)| format!("{reason}={count}"));
     [
         row.rate.into(),
@@ -64,6 +65,6 @@ fn numbers(row: &Row) -> [Cell; 9] {
     ]
 }
 
-fn text(text: &str) -> Cell {
+fn text(text: &str) -> Value {
     Some(text).filter(|text| !text.is_empty()).into()
 }

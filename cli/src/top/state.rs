@@ -52,7 +52,6 @@ pub enum Order {
 
 impl Order {
     /// Its name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Order::Name => "name",
@@ -130,14 +129,12 @@ impl Row {
     }
 
     /// How much of the ring is in use, from 0 to 1.
-    #[must_use]
     pub fn fill(&self) -> Option<f64> {
         let capacity = self.capacity.filter(|capacity| *capacity > 0)?;
         Some((self.depth? as f64 / capacity as f64).min(1.0))
     }
 
     /// All messages that were dropped.
-    #[must_use]
     pub fn dropped(&self) -> u64 {
         self.drops.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
@@ -145,7 +142,6 @@ impl Row {
 
 impl State {
     /// A screen that has seen nothing yet.
-    #[must_use]
     pub fn new(interval: Duration) -> State {
         State { interval: interval.clamp(INTERVALS[0], INTERVALS[1]), ..State::default() }
     }
@@ -163,13 +159,11 @@ impl State {
     }
 
     /// The last two reads.
-    #[must_use]
     pub fn change(&self) -> Change<'_> {
         Change::new(self.before.as_ref(), &self.now)
     }
 
     /// The selected row, of as many.
-    #[must_use]
     pub fn selected(&self, rows: usize) -> usize {
         self.selected.min(rows.saturating_sub(1))
     }
@@ -236,7 +230,6 @@ impl State {
     }
 
     /// All rows, in order.
-    #[must_use]
     pub fn rows(&self) -> Vec<Row> {
         self.blocks().into_iter().flat_map(|(_, rows)| rows).collect()
     }

@@ -37,7 +37,6 @@ impl Colours {
 }
 
 /// The rows of the table that a terminal of this height shows.
-#[must_use]
 pub fn page(height: u16) -> usize {
     usize::from(height.saturating_sub(HEADER + FOOTER + 1).max(1))
 }
