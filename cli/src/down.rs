@@ -1,20 +1,18 @@
 //! `down`: ends the nodes that `up` has started.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::bundle::client::Client;
 use crate::bundle::leftovers;
-use crate::bundle::place::Place;
+use crate::bundle::place::{BundleArgs, Place};
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
 use crate::shared::clock::duration;
 use crate::shared::clock::{Clock, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print};
-use crate::up::place;
 
 /// How long to wait for a launcher that begins or ends at this moment before the next try.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -22,12 +20,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The arguments of `down`.
 #[derive(Debug, Args)]
 pub struct DownArgs {
-    /// The topology file.
-    #[arg(value_name = "FILE", required_unless_present = "name")]
-    file: Option<PathBuf>,
-    /// The name of the bundle, as given to `up`.
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    bundle: BundleArgs,
     /// How long each node has to end before it is killed; 15 s if nothing else is said.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
@@ -38,14 +32,14 @@ pub struct DownArgs {
 /// # Errors
 /// If a node could not deliver its messages, failed, or was killed.
 pub fn run(args: &DownArgs) -> Result<(), Failure> {
-    let place = place(args.file.as_deref(), args.name.as_deref())?;
+    let place = args.bundle.place()?;
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let clock = Clock::default();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
             // As long as it takes: each node has its deadline. Without an answer the launcher was
             // killed, or ended just now.
-            if let Some(Answer::Nodes { nodes, problem }) = client.answer(&place, None)? {
+            if let Some(Answer::Nodes { nodes, problem }) = client.answer(None)? {
                 return table::print(&nodes, problem, Format::Table);
             }
         }

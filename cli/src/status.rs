@@ -1,18 +1,16 @@
 //! `status`: how the nodes are that `up` has started.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::bundle::client::Client;
 use crate::bundle::leftovers;
-use crate::bundle::place::Place;
+use crate::bundle::place::{BundleArgs, Place};
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, shown};
-use crate::up::place;
 
 /// How long a launcher has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,12 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// The topology file.
-    #[arg(value_name = "FILE", required_unless_present = "name")]
-    file: Option<PathBuf>,
-    /// The name of the bundle, as given to `up`.
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    bundle: BundleArgs,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -36,9 +30,9 @@ pub struct StatusArgs {
 /// # Errors
 /// If one is not up, or nothing runs.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let place = place(args.file.as_deref(), args.name.as_deref())?;
+    let place = args.bundle.place()?;
     let answer = match Client::request(&place, &Request::Status)? {
-        Some(mut client) => client.answer(&place, Some(PATIENCE))?,
+        Some(mut client) => client.answer(Some(PATIENCE))?,
         None => None,
     };
     match answer {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::bundle::client::{request_or_start, unexpected};
+use crate::bundle::client::request_or_start;
 use crate::bundle::place::Place;
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request, UpRequest};
+use crate::launcher::Launcher;
 use crate::launcher::members::Manner;
-use crate::launcher::process::Launcher;
 use crate::shared::clock::duration;
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print, shown};
@@ -54,7 +54,7 @@ pub struct UpArgs {
 /// # Errors
 /// If the file is wrong, or not all nodes are up.
 pub fn run(args: &UpArgs) -> Result<(), Failure> {
-    let place = place(Some(&args.file), args.name.as_deref())?;
+    let place = Place::find(&args.file, args.name.as_deref())?;
     let request = request(args, &place)?;
     if args.foreground {
         return foreground(place, request);
@@ -75,29 +75,11 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
             Answer::Nodes { nodes, problem } => {
                 return table::print(&nodes, problem, Format::Table);
             }
-            Answer::Taken | Answer::Failed { .. } => return Err(unexpected(&place)),
+            Answer::Taken | Answer::Failed { .. } => return Err(client.unexpected()),
         }
-        answer = client.answer(&place, Some(wait + SLACK))?.ok_or_else(|| {
+        answer = client.answer(Some(wait + SLACK))?.ok_or_else(|| {
             Failure::Unavailable(format!("the launcher of {} has gone away", place.title()))
         })?;
-    }
-}
-
-/// The place of a bundle with a file or a name.
-///
-/// # Errors
-/// If there is neither, the name is wrong, or the place is open to other users.
-pub fn place(file: Option<&Path>, name: Option<&str>) -> Result<Place, Failure> {
-    let place = match (name, file) {
-        (Some(name), _) => Place::of_name(name)?,
-        (None, Some(file)) => Place::of_file(file)?,
-        (None, None) => {
-            return Err(Failure::Usage("expected a topology file, or `--name NAME`".into()));
-        }
-    };
-    match place.check() {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(place.refused(&error)),
-        _ => Ok(place),
     }
 }
 

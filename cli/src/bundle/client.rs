@@ -23,17 +23,18 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a launcher, which has taken a request.
 #[derive(Debug)]
-pub struct Client {
+pub struct Client<'p> {
+    place: &'p Place,
     channel: Channel,
 }
 
-impl Client {
+impl<'p> Client<'p> {
     /// Sends a request to the launcher of a bundle, and waits until it begins with that: `None` if
     /// there is no launcher.
     ///
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
-    pub fn request(place: &Place, request: &Request) -> Result<Option<Client>, Failure> {
+    pub fn request(place: &'p Place, request: &Request) -> Result<Option<Client<'p>>, Failure> {
         let clock = Clock::default();
         // A process of another user is refused.
         let mut connected = connect(&place.socket());
@@ -61,10 +62,10 @@ impl Client {
             Err(error) if is_end(&error) => return Ok(None),
             Err(error) => return Err(silent(place, &error)),
         }
-        let mut client = Client { channel };
-        match client.answer(place, Some(BEGIN))? {
+        let mut client = Client { place, channel };
+        match client.answer(Some(BEGIN))? {
             Some(Answer::Taken) => Ok(Some(client)),
-            Some(_) => Err(unexpected(place)),
+            Some(_) => Err(client.unexpected()),
             None => Ok(None),
         }
     }
@@ -73,28 +74,24 @@ impl Client {
     ///
     /// # Errors
     /// If there is none within `limit`, or the request failed.
-    pub fn answer(
-        &mut self,
-        place: &Place,
-        limit: Option<Duration>,
-    ) -> Result<Option<Answer>, Failure> {
+    pub fn answer(&mut self, limit: Option<Duration>) -> Result<Option<Answer>, Failure> {
         match self.channel.read(LONGEST_ANSWER, limit) {
             Err(error) if is_end(&error) => Ok(None),
-            Err(error) => Err(silent(place, &error)),
+            Err(error) => Err(silent(self.place, &error)),
             Ok(Some(Answer::Failed { code, message })) => Err(wire::failure(code, message)),
             Ok(answer) => Ok(answer),
         }
+    }
+
+    /// The failure that the last answer does not belong to the request.
+    pub fn unexpected(&self) -> Failure {
+        let title = self.place.title();
+        Failure::Unavailable(format!("the launcher of {title} gave an unexpected answer"))
     }
 }
 
 fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
-}
-
-/// The failure that an answer is which does not belong to the request.
-pub fn unexpected(place: &Place) -> Failure {
-    let title = place.title();
-    Failure::Unavailable(format!("the launcher of {title} gave an unexpected answer"))
 }
 
 fn silent(place: &Place, error: &io::Error) -> Failure {
@@ -111,15 +108,15 @@ fn silent(place: &Place, error: &io::Error) -> Failure {
 ///
 /// # Errors
 /// If no launcher can be started, or it does not respond.
-pub fn request_or_start(
-    place: &Place,
+pub fn request_or_start<'p>(
+    place: &'p Place,
     request: &Request,
     limit: Option<Duration>,
-) -> Result<(Client, Answer), Failure> {
+) -> Result<(Client<'p>, Answer), Failure> {
     let clock = Clock::default();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(place, request)?
-            && let Some(answer) = client.answer(place, limit)?
+            && let Some(answer) = client.answer(limit)?
         {
             return Ok((client, answer));
         }
@@ -157,7 +154,7 @@ fn start(place: &Place) -> Result<bool, Failure> {
         }
         _ => {
             let status = launcher.wait().map_err(failed)?;
-            let log = super::logs::tail(place, "launcher");
+            let log = place.log_tail("launcher");
             Err(Failure::Unavailable(format!("the launcher ended, {status}{log}")))
         }
     }

@@ -5,7 +5,6 @@
 
 pub mod client;
 pub mod leftovers;
-pub mod logs;
 pub mod place;
 pub mod table;
 pub mod wire;

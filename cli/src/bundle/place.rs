@@ -7,18 +7,23 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Take, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use mycelium_transports::endpoint::UntrustedSocket;
 use mycelium_transports::endpoint::unix::{check_directory, own_user};
 
 use crate::shared::exit::Failure;
-use crate::shared::output::shown;
+use crate::shared::output::{printable, shown};
 
 /// The longest part of a name that a person recognizes.
 const LONGEST_NAME: usize = 32;
+/// The bytes from which a log begins again. Its end is kept, up to this size.
+const LONGEST_LOG: u64 = 16 << 20;
+/// The most lines, and bytes, of the end of a log in a message.
+const TAIL: (usize, u64) = (10, 4096);
 
 /// The directory of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +33,48 @@ pub struct Place {
     title: String,
 }
 
-/// The lock of a bundle, which ends with this process.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "it keeps the lock")] File);
+/// The bundle that a command is about.
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The topology file.
+    #[arg(value_name = "FILE", required_unless_present = "name")]
+    file: Option<PathBuf>,
+    /// The name of the bundle, as given to `up`.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl BundleArgs {
+    /// The place of the bundle.
+    ///
+    /// # Errors
+    /// As [`Place::find`].
+    pub fn place(&self) -> Result<Place, Failure> {
+        Place::find(self.file.as_deref().unwrap_or(Path::new("")), self.name.as_deref())
+    }
+}
 
 impl Place {
+    /// The place of the bundle with this name, or else of this file.
+    ///
+    /// # Errors
+    /// If the name or the file is wrong, or the place is open to other users.
+    pub fn find(file: &Path, name: Option<&str>) -> Result<Place, Failure> {
+        let place = match name {
+            Some(name) => Place::of_name(name)?,
+            None => Place::of_file(file)?,
+        };
+        match place.check() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(place.refused(&error)),
+            _ => Ok(place),
+        }
+    }
+
     /// The place of the bundle of a topology file, which need not exist any more.
     ///
     /// # Errors
     /// If the path names no file.
-    pub fn of_file(file: &Path) -> Result<Place, Failure> {
+    fn of_file(file: &Path) -> Result<Place, Failure> {
         let path = real(file).map_err(|error| {
             Failure::Usage(format!("the topology file `{}`: {error}", shown(file)))
         })?;
@@ -56,7 +93,7 @@ impl Place {
     ///
     /// # Errors
     /// If the name is empty or too long, or has other characters than letters, digits, `-` and `_`.
-    pub fn of_name(name: &str) -> Result<Place, Failure> {
+    fn of_name(name: &str) -> Result<Place, Failure> {
         let is_plain = !name.is_empty() && name.chars().all(|char| plain(char) == char);
         if !is_plain || name.len() > LONGEST_NAME {
             return Err(Failure::Usage(format!(
@@ -92,11 +129,6 @@ impl Place {
     /// The log of a node, or of the launcher.
     pub fn log(&self, node: &str) -> PathBuf {
         self.directory.join(format!("{node}.log"))
-    }
-
-    /// What a log had before it began again.
-    pub fn old_log(&self, node: &str) -> PathBuf {
-        self.directory.join(format!("{node}.log.old"))
     }
 
     /// The copy with this number of the files that nodes read.
@@ -139,11 +171,12 @@ impl Place {
         Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
 
-    /// Takes the lock; `None` if another process has it. The directory exists.
+    /// Takes the lock, which ends with the file that is returned; `None` if another process has it.
+    /// The directory exists.
     ///
     /// # Errors
     /// If the system refuses the file.
-    pub fn lock(&self) -> io::Result<Option<Lock>> {
+    pub fn lock(&self) -> io::Result<Option<File>> {
         let path = self.directory.join("lock");
         loop {
             let file = OpenOptions::new()
@@ -161,7 +194,7 @@ impl Place {
             let own = file.metadata()?;
             match fs::metadata(&path) {
                 Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
-                    return Ok(Some(Lock(file)));
+                    return Ok(Some(file));
                 }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => self.create()?,
@@ -170,7 +203,7 @@ impl Place {
     }
 
     /// Takes the lock if the directory is there and no launcher has it.
-    pub fn lock_if_there(&self) -> Option<Lock> {
+    pub fn lock_if_there(&self) -> Option<File> {
         self.check().and_then(|()| self.lock()).ok().flatten()
     }
 
@@ -195,18 +228,52 @@ impl Place {
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.log(node))
     }
 
-    /// Removes all but the lock. The caller has the lock.
-    pub fn clear(&self) {
+    /// The last lines of the log of a node, to be added to a message. Empty if there is no log.
+    pub fn log_tail(&self, node: &str) -> String {
+        let (path, mut bytes) = (self.log(node), Vec::new());
+        // A part of it is shown, too.
+        let _ = end_of(&path, TAIL.1).and_then(|mut end| end.read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if lines.is_empty() {
+            return String::new();
+        }
+        let last = lines[lines.len().saturating_sub(TAIL.0)..].iter();
+        let last: String = last.map(|line| format!("\n    {}", printable(line))).collect();
+        format!("; the end of `{}`:{last}", shown(&path))
+    }
+
+    /// Begins the log of a node again if it has reached the limit. Its end is kept in
+    /// `NODE.log.old`.
+    ///
+    /// The process continues to write to the file: lines that it writes at this moment may be in
+    /// neither.
+    pub fn limit_log(&self, node: &str) {
+        let path = self.log(node);
+        if !fs::metadata(&path).is_ok_and(|file| file.len() >= LONGEST_LOG) {
+            return;
+        }
+        let old = self.directory.join(format!("{node}.log.old"));
+        // Without room for a copy the lines are lost, and the log has room again.
+        let kept = end_of(&path, LONGEST_LOG).and_then(|mut end| {
+            let mut open = OpenOptions::new();
+            let open = open.write(true).create(true).truncate(true).mode(0o600);
+            io::copy(&mut end, &mut open.open(&old)?)
+        });
+        let _ = OpenOptions::new().append(true).open(&path).and_then(|mut log| {
+            let (length, kept, old) = (log.metadata()?.len(), kept.unwrap_or(0), shown(&old));
+            log.set_len(0)?;
+            writeln!(log, "mycelium: {length} bytes were here; the last {kept} are in `{old}`")
+        });
+    }
+
+    /// Removes the directory. The caller has the lock.
+    pub fn remove(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
             // What cannot be removed is replaced when it is needed.
             let _ = fs::remove_file(entry.path());
         }
-    }
-
-    /// Removes the directory. The caller has the lock.
-    pub fn remove(&self) {
-        self.clear();
         // A launcher that starts now keeps it.
         let _ = fs::remove_file(self.directory.join("lock"));
         let _ = fs::remove_dir(&self.directory);
@@ -225,6 +292,14 @@ impl Place {
     pub fn problem(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("problem")).ok()
     }
+}
+
+/// A log from its last bytes on, at most this many.
+fn end_of(log: &Path, most: u64) -> io::Result<Take<File>> {
+    let mut log = File::open(log)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    Ok(log.take(most))
 }
 
 /// The text of an error with its code, if it says that another user could take part.

@@ -4,15 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mycelium_bundle::{BundleEvent, BundleHandle, MemberPhase};
+use mycelium_bundle::{BundleHandle, MemberPhase};
 
 use super::plan::Plan;
 use super::sign::{Sign, status};
 use crate::bundle::wire::{NodeStatus, UpRequest};
-use crate::shared::clock::Clock;
-
-/// The restarts while `up` waits after which a node counts as failed.
-const FAILED: u64 = 3;
 
 /// What the threads of a launcher know of the bundle together.
 #[derive(Debug)]
@@ -38,21 +34,6 @@ struct State {
     connections: usize,
 }
 
-/// Why a wait for all nodes ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// All nodes are up.
-    Up,
-    /// These are not, within the time.
-    NotYet(Vec<String>),
-    /// This one was started again and again.
-    Failed(String),
-    /// The bundle has ended: all nodes have completed, or with this error.
-    Ended(Option<String>),
-    /// Somebody ends the bundle.
-    Stopping,
-}
-
 impl Board {
     /// Of a bundle.
     pub fn new(handle: BundleHandle) -> Board {
@@ -71,6 +52,11 @@ impl Board {
         (state.plan.clone(), state.request.clone())
     }
 
+    /// How many nodes it has.
+    pub fn planned(&self) -> usize {
+        self.lock().plan.nodes.len()
+    }
+
     /// Replaces the plan. The nodes of the first one are shown before the bundle has them.
     pub fn set_plan(&self, plan: Plan, request: UpRequest) {
         let mut state = self.lock();
@@ -86,7 +72,7 @@ impl Board {
     }
 
     /// Notes that something has happened to a member.
-    pub fn note(&self, _event: &BundleEvent) {
+    pub fn note(&self) {
         let mut state = self.lock();
         self.refresh(&mut state);
         self.changed.notify_all();
@@ -139,9 +125,9 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Whether the bundle has ended.
-    pub fn has_ended(&self) -> bool {
-        self.lock().ended.is_some()
+    /// The error with which the bundle has ended, or `None` inside: `None` as long as it runs.
+    pub fn ended(&self) -> Option<Option<String>> {
+        self.lock().ended.clone()
     }
 
     /// Waits until something changes, and for this time at most.
@@ -151,48 +137,10 @@ impl Board {
         drop(self.changed.wait_timeout(state, time));
     }
 
-    /// Waits until all nodes are up.
-    pub fn wait_until_up(&self, limit: Duration) -> Waited {
-        let clock = Clock::default();
-        let mut before: BTreeMap<String, u64> = BTreeMap::new();
-        loop {
-            let nodes = self.nodes();
-            if self.is_stopping() {
-                return Waited::Stopping;
-            }
-            if let Some(problem) = self.lock().ended.clone() {
-                return Waited::Ended(problem);
-            }
-            for node in &nodes {
-                let first = before.entry(node.node.clone()).or_insert(node.restarts);
-                // After a change it counts from zero.
-                *first = node.restarts.min(*first);
-                if node.restarts >= first.saturating_add(FAILED) {
-                    return Waited::Failed(node.node.clone());
-                }
-            }
-            let planned = self.lock().plan.nodes.len();
-            if nodes.len() == planned && nodes.iter().all(|node| node.is_up) {
-                return Waited::Up;
-            }
-            let left = limit.saturating_sub(clock.now());
-            if left.is_zero() {
-                let late = nodes.iter().filter(|node| !node.is_up);
-                return Waited::NotYet(late.map(|node| node.node.clone()).collect());
-            }
-            self.wait(left.min(Duration::from_millis(200)));
-        }
-    }
-
     /// Waits until the bundle has ended, and returns its error.
     pub fn wait_until_ended(&self) -> Option<String> {
-        let mut state = self.lock();
-        loop {
-            if let Some(problem) = &state.ended {
-                return problem.clone();
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let state = self.changed.wait_while(self.lock(), |state| state.ended.is_none());
+        state.unwrap_or_else(PoisonError::into_inner).ended.clone().flatten()
     }
 
     /// Counts a connection, unless there are already `most`.
@@ -216,10 +164,9 @@ impl Board {
 
     /// Waits until no connection is served, and for this time at most.
     pub fn wait_for_connections(&self, limit: Duration) {
-        let clock = Clock::default();
-        while self.is_serving() && clock.now() < limit {
-            self.wait(limit.saturating_sub(clock.now()));
-        }
+        let is_serving = |state: &mut State| state.connections > 0;
+        // The launcher ends in both cases.
+        drop(self.changed.wait_timeout_while(self.lock(), limit, is_serving));
     }
 
     fn refresh(&self, state: &mut State) {

@@ -3,6 +3,7 @@
 //! Each connection has a thread and a time limit, and there are few of them, so a peer that sends
 //! nothing, or too much, holds up nobody but itself.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::AtomicU64;
@@ -16,20 +17,22 @@ use mycelium_bundle::{Change, ChangeError, Member};
 use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{AllowedPeers, own_user};
 
-use super::board::{Board, Waited};
-use super::describe::{Described, flows};
-use super::files::FilesCopy;
-use super::members::{Manner, member};
+use super::board::Board;
+use super::flows::{Described, flows};
+use super::members::{FilesCopy, Manner, member};
 use super::plan::{Plan, Step, topology};
-use crate::bundle::logs::tail;
 use crate::bundle::place::Place;
-use crate::bundle::wire::{Answer, Channel, LONGEST_REQUEST, NodeChange, Request, UpRequest};
-use crate::shared::clock::pause;
+use crate::bundle::wire::{
+    Answer, Channel, LONGEST_REQUEST, NodeChange, NodeStatus, Request, UpRequest,
+};
+use crate::shared::clock::{Clock, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
 /// The most connections at once.
 const MOST: usize = 64;
+/// The restarts while `up` waits after which a node counts as failed.
+const FAILED: u64 = 3;
 /// How long a peer has for its request, and to take an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -153,8 +156,7 @@ impl Control {
                 Ok(nodes) => {
                     channel.write(&Answer::Changes { nodes }, PATIENCE).ok()?;
                     let wait = request.wait.map(Duration::from_millis);
-                    let problem =
-                        wait.and_then(|time| self.problem(self.board.wait_until_up(time), time));
+                    let problem = wait.and_then(|limit| self.wait_until_up(limit));
                     Some(Answer::Nodes { nodes: self.board.nodes(), problem })
                 }
             },
@@ -235,25 +237,43 @@ impl Control {
         }
     }
 
-    /// Why not all nodes are up, with the last lines of the log of the node that failed.
-    fn problem(&self, waited: Waited, time: Duration) -> Option<String> {
-        match waited {
-            Waited::Up => None,
-            Waited::NotYet(nodes) => Some(format!(
-                "not ready within {time:?}: {}; `mycelium status` shows them",
-                nodes.join(", ")
-            )),
-            Waited::Failed(node) => {
-                Some(format!("node `{node}` fails again and again{}", tail(&self.place, &node)))
+    /// Waits until all nodes are up. Returns why one is not, with the end of the log of the node
+    /// that failed.
+    fn wait_until_up(&self, limit: Duration) -> Option<String> {
+        let (clock, mut before) = (Clock::default(), BTreeMap::<String, u64>::new());
+        let tail = |node: &NodeStatus| self.place.log_tail(&node.node);
+        loop {
+            let nodes = self.board.nodes();
+            if self.board.is_stopping() {
+                return Some("the bundle was ended meanwhile".to_owned());
             }
-            Waited::Ended(None) => None,
-            Waited::Stopping => Some("the bundle was ended meanwhile".to_owned()),
-            Waited::Ended(Some(problem)) => {
-                let nodes = self.board.nodes();
+            if let Some(ended) = self.board.ended() {
+                let problem = ended?;
                 let failed = nodes.iter().find(|it| problem.contains(&format!("`{}`", it.node)));
-                let tail = failed.map_or_else(String::new, |it| tail(&self.place, &it.node));
-                Some(format!("{problem}{tail}"))
+                return Some(format!("{problem}{}", failed.map(tail).unwrap_or_default()));
             }
+            for node in &nodes {
+                let first = before.entry(node.node.clone()).or_insert(node.restarts);
+                // After a change it counts from zero.
+                *first = node.restarts.min(*first);
+                if node.restarts >= first.saturating_add(FAILED) {
+                    let text = format!("node `{}` fails again and again{}", node.node, tail(node));
+                    return Some(text);
+                }
+            }
+            let late = nodes.iter().filter(|node| !node.is_up).map(|node| &*node.node);
+            let late: Vec<&str> = late.collect();
+            if nodes.len() == self.board.planned() && late.is_empty() {
+                return None;
+            }
+            let left = limit.saturating_sub(clock.now());
+            if left.is_zero() {
+                return Some(format!(
+                    "not ready within {limit:?}: {}; `mycelium status` shows them",
+                    late.join(", ")
+                ));
+            }
+            self.board.wait(left.min(Duration::from_millis(200)));
         }
     }
 }

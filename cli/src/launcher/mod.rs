@@ -1,36 +1,49 @@
-//! `launcher`: the process in the background that `up` starts. It is not for people.
+//! `launcher`: the process that runs a bundle, in the background or, with `up --foreground`, in front.
+//! It has the bundle's lock, its members and its control socket.
 //!
-//! A launcher is one process for one bundle, in the background or, with `up --foreground`, in front
-//! (`process`). It takes requests at its control socket (`control`) and finds what they ask it to run
-//! (`plan`): the nodes of the file, which of them send to which (`flows`, as programs `describe`
-//! it), and which parts of the file concern each (`concern`). Each node is a member of the bundle
-//! (`members`), which reads a copy of the `files`. The threads share a `board`. `watch` looks at
-//! what processes show (`sign`), and reports to the manager of services (`notify`) and to people
-//! (`printer`). It uses `bundle`, `live` and `shared`.
+//! The first thread runs the members. The first request to run nodes starts the bundle; a launcher
+//! that gets none, or none that can be done, ends. It takes requests at its socket (`control`) and
+//! finds what they ask it to run (`plan`): the nodes of the file, which of them send to which
+//! (`flows`), and which parts of the file concern each (`concern`). Each node is a member of the
+//! bundle (`members`). The threads share a `board`. `watch` looks at what processes show (`sign`), and
+//! reports to the manager of services (`notify`) and to people (`printer`). It uses `bundle`, `live`
+//! and `shared`.
 
 pub mod board;
 pub mod concern;
 pub mod control;
-pub mod describe;
-pub mod files;
 pub mod flows;
 pub mod members;
 pub mod notify;
 pub mod plan;
 pub mod printer;
-pub mod process;
 pub mod sign;
 pub mod watch;
 
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
+use mycelium_bundle::{Bundle, BundleEvent, ignores_hangup};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::emulate_default_handler;
 
+use crate::bundle::leftovers;
 use crate::bundle::place::Place;
+use crate::bundle::wire::UpRequest;
 use crate::shared::exit::Failure;
+use board::Board;
+use control::Control;
 use members::Manner;
-use process::Launcher;
+use notify::Manager;
+use printer::Printer;
+use watch::watch;
 
 /// The arguments of `launcher`.
 #[derive(Debug, Args)]
@@ -51,4 +64,171 @@ pub fn run(args: LauncherArgs) -> Result<(), Failure> {
     // If the one that started it is gone, it waits for another one, and not for long.
     let _ = io::stdout().write_all(answer.as_bytes());
     launcher.map_or(Ok(()), |launcher| launcher.run(None))
+}
+
+/// How long a launcher waits for its first request.
+const FIRST: Duration = Duration::from_secs(30);
+/// How long a launcher that has ended waits until its answers are read.
+const LAST: Duration = Duration::from_secs(5);
+
+/// A launcher that has the lock of its bundle.
+#[derive(Debug)]
+pub struct Launcher {
+    place: Place,
+    manner: Manner,
+    listener: UnixListener,
+    lock: File,
+    printer: Printer,
+    /// The manager of services that has started this process.
+    manager: Option<Manager>,
+}
+
+impl Launcher {
+    /// Takes the place of a bundle: `None` if another launcher has it. Waits for the end of the
+    /// processes of a launcher that was killed.
+    ///
+    /// # Errors
+    /// If the system refuses the directory or the socket.
+    pub fn take(place: Place, manner: Manner) -> Result<Option<Launcher>, Failure> {
+        let failed = |error: io::Error| place.refused(&error);
+        let manager = match manner {
+            Manner::Detached => None,
+            Manner::Plain | Manner::Table => Manager::of_environment().map_err(|error| {
+                Failure::Usage(format!("the variable `NOTIFY_SOCKET`: {error}"))
+            })?,
+        };
+        place.create().map_err(failed)?;
+        let Some(lock) = place.lock().map_err(failed)? else { return Ok(None) };
+        let printer = Printer::start().map_err(failed)?;
+        // It prints a line for each that it kills.
+        let _ = leftovers::end(&place, leftovers::GRACE, |line| printer.line(line));
+        let _ = fs::remove_file(place.processes());
+        place.remove_files();
+        let _ = fs::remove_file(place.directory().join("problem"));
+        let _ = fs::remove_file(place.socket());
+        let listener = UnixListener::bind(place.socket()).map_err(failed)?;
+        Ok(Some(Launcher { place, manner, listener, lock, printer, manager }))
+    }
+
+    /// Runs the bundle until it has ended. With a request it begins with that, and otherwise waits
+    /// for one.
+    ///
+    /// # Errors
+    /// If the first request cannot be done, or the bundle ends with an error.
+    pub fn run(self, first: Option<UpRequest>) -> Result<(), Failure> {
+        let printer = self.printer.clone();
+        let result = launch(self, first);
+        printer.finish();
+        result
+    }
+}
+
+fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
+    let Launcher { place, manner, listener, lock: _lock, printer, manager } = launcher;
+    let system = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
+    let ends_at_hangup = manner == Manner::Table;
+    let bundle = if ends_at_hangup { Bundle::new() } else { Bundle::new().ignore_hangup() };
+    let board = Arc::new(Board::new(bundle.handle()));
+    let (sender, members) = channel();
+    let control = Arc::new(Control::new(place.clone(), manner, board.clone(), sender));
+    if !ends_at_hangup {
+        reload_at_hangup(control.clone(), printer.clone()).map_err(system)?;
+    }
+    control.clone().serve(listener).map_err(system)?;
+    if manner != Manner::Detached {
+        end_at_signals(place.clone(), board.clone(), ends_at_hangup).map_err(system)?;
+    }
+    if let Some(request) = first {
+        let changed = control.up(&request);
+        if changed.is_err() || board.is_stopping() {
+            finish(&place, &board, None);
+            return changed.map(|_| ());
+        }
+        changed?.iter().for_each(|it| printer.line(&it.to_string()));
+    }
+    let members = loop {
+        match members.recv_timeout(FIRST) {
+            Ok(members) => break members,
+            // A request is being planned.
+            Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
+            // There was no request, or it failed.
+            Err(_) => {
+                finish(&place, &board, None);
+                return Ok(());
+            }
+        }
+    };
+    let watching =
+        watch(place.clone(), board.clone(), manager, manner, printer.clone()).map_err(system)?;
+    let bundle = members.into_iter().fold(bundle, Bundle::member);
+    let observer = {
+        let (board, place, printer) = (board.clone(), place.clone(), printer.clone());
+        move |event: &BundleEvent| observe(&board, &place, manner, &printer, event)
+    };
+    let problem = bundle.observe(observer).run().err().map(|error| error.to_string());
+    finish(&place, &board, problem.clone());
+    // It reports the end.
+    let _ = watching.join();
+    problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
+}
+
+/// Frees the place, then lets those know that wait for the end.
+fn finish(place: &Place, board: &Board, problem: Option<String>) {
+    match &problem {
+        None => place.remove(),
+        Some(problem) => place.leave(problem),
+    }
+    board.end(problem);
+    board.wait_for_connections(LAST);
+}
+
+fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, event: &BundleEvent) {
+    if let BundleEvent::Started { member, pid } = event
+        && let Err(error) = leftovers::note(place, member, *pid)
+    {
+        printer.line(&format!("{member}: process {pid} cannot be noted: {error}"));
+    }
+    if manner != Manner::Table {
+        printer.line(&event.to_string());
+    }
+    board.note();
+}
+
+/// SIGINT and SIGTERM, and SIGHUP on a terminal, end the bundle in order also before it begins,
+/// while programs describe themselves; a second one ends this process at once. From then on it has
+/// handlers of its own.
+fn end_at_signals(place: Place, board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    if at_hangup && !ignores_hangup() {
+        signals.add_signal(SIGHUP)?;
+    }
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            // A terminal that closes sends several SIGHUP.
+            let is_again = signal != SIGHUP && board.is_stopping();
+            if is_again && board.handle().members().is_empty() {
+                place.remove();
+                // The system refuses none of these.
+                let _ = emulate_default_handler(signal);
+            }
+            board.set_stopping();
+            board.handle().stop();
+        }
+    })?;
+    Ok(())
+}
+
+fn reload_at_hangup(control: Arc<Control>, printer: Printer) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
+    thread::Builder::new().name("reload".into()).spawn(move || {
+        for _ in signals.forever() {
+            match control.reload() {
+                Ok(changes) => {
+                    changes.iter().for_each(|it| printer.line(&it.to_string()));
+                }
+                Err(failure) => printer.line(&format!("the file is not read again: {failure}")),
+            }
+        }
+    })?;
+    Ok(())
 }

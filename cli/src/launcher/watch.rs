@@ -15,7 +15,6 @@ use super::members::Manner;
 use super::notify::Manager;
 use super::printer::Printer;
 use super::sign::of_process;
-use crate::bundle::logs;
 use crate::bundle::place::Place;
 use crate::bundle::table::table;
 use crate::bundle::wire::NodeStatus;
@@ -81,7 +80,7 @@ impl Watch {
         loop {
             let signs = self.board.processes().into_iter().map(|pid| (pid, of_process(pid)));
             self.board.set_signs(signs.collect());
-            let (nodes, has_ended) = (self.board.nodes(), self.board.has_ended());
+            let (nodes, has_ended) = (self.board.nodes(), self.board.ended().is_some());
             self.notify(&nodes);
             if self.manner == Manner::Table {
                 self.draw(&nodes);
@@ -89,8 +88,8 @@ impl Watch {
             if has_ended {
                 return;
             }
-            nodes.iter().for_each(|node| logs::limit(&self.place, &node.node));
-            logs::limit(&self.place, "launcher");
+            nodes.iter().for_each(|node| self.place.limit_log(&node.node));
+            self.place.limit_log("launcher");
             let all_up = nodes.iter().all(|node| node.is_up);
             let pause = if all_up { SELDOM } else { OFTEN };
             let alive = self.manager.as_ref().and_then(Manager::watchdog);
@@ -158,7 +157,7 @@ fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
     let (clock, pulse) = (Clock::default(), Arc::new(AtomicU64::new(0)));
     let beat = pulse.clone();
     thread::Builder::new().name("pulse".into()).spawn(move || {
-        while !board.has_ended() {
+        while !board.ended().is_some() {
             if let Ok(()) | Err(ChangeError::Ended) = board.handle().change([]) {
                 let now = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
                 beat.store(now, Relaxed);
