@@ -10,19 +10,18 @@ mod program;
 pub(crate) mod svg;
 mod text;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use mycelium::Topology;
 use mycelium::overview::{Description, NodeProgram, Overview, OverviewError};
-use mycelium::topology::{NodeCommand, Problem, TopologyError, TopologyFiles};
+use mycelium::topology::{NodeCommand, TopologyError, TopologyFiles};
 use serde::Serialize;
 
 use crate::shared::clock::duration;
 use crate::shared::exit::Failure;
-use crate::shared::output::{Format, json, print};
+use crate::shared::output::{Format, count, json, print};
 use live::Limits;
 use program::Runs;
 
@@ -114,10 +113,7 @@ fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
         Some(copy) => TopologyFiles::read(copy)
             .map_err(|error| Failure::Usage(format!("`{}`: {error}", copy.display())))?,
     };
-    Topology::options().files(files).load(file).map_err(|error| match error.problem() {
-        Problem::Unreadable { .. } => Failure::Usage(error.to_string()),
-        _ => Failure::Found(error.to_string()),
-    })
+    Topology::options().files(files).load(file).map_err(Failure::of_topology)
 }
 
 /// Checks nodes that run.
@@ -145,8 +141,7 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
     let nodes: Vec<&str> = topology.nodes().collect();
     let nodes = match nodes.len() {
         0 => "no nodes".to_owned(),
-        1 => format!("1 node (`{}`)", nodes[0]),
-        count => format!("{count} nodes (`{}`)", nodes.join("`, `")),
+        nodes_of => format!("{} (`{}`)", count(nodes_of, "node"), nodes.join("`, `")),
     };
     let mut text = format!(
         "{file}: {nodes}; the file alone has no mistake\nIt names no program, so services, topics \
@@ -174,15 +169,14 @@ fn commands(
     let nodes: Vec<&str> = topology.nodes().collect();
     if nodes.is_empty() {
         let command = from_line("main").transpose();
-        let command = command.map_err(|error| Failure::Usage(error.to_string()))?;
-        return Ok(command.into_iter().collect());
+        return Ok(command.map_err(Failure::usage)?.into_iter().collect());
     }
     let (mut commands, mut missing) = (Vec::new(), Vec::new());
     let is_described = |node: &&str| described.iter().any(|(known, _)| known == node);
     for node in nodes.into_iter().filter(|node| !is_described(node)) {
         match topology.command(node).map(Ok).or_else(|| from_line(node)) {
             Some(Ok(command)) => commands.push(command),
-            Some(Err(error)) => return Err(Failure::Usage(error.to_string())),
+            Some(Err(error)) => return Err(Failure::usage(error)),
             None => missing.push(node),
         }
     }
@@ -212,18 +206,20 @@ fn overview(
     described: &[(&str, Description)],
 ) -> Result<Overview, Failure> {
     let mut runs = Runs::new(args.timeout, args.files.clone())?;
-    let mut descriptions = BTreeMap::<usize, Description>::new();
-    for (place, command) in commands.iter().enumerate() {
-        let same = commands[..place].iter().position(|other| is_same(command, other));
-        let description = match same.and_then(|same| descriptions.get(&same)) {
-            Some(description) => description.clone(),
+    let mut descriptions = Vec::<Description>::new();
+    for command in commands {
+        // Some nodes run the same process.
+        let process = |of: &NodeCommand| (of.program.clone(), of.arguments.clone());
+        let mut known = commands.iter().zip(&descriptions);
+        let description = match known.find(|(other, _)| process(other) == process(command)) {
+            Some((_, description)) => description.clone(),
             None => runs.describe(command)?,
         };
-        descriptions.insert(place, description);
+        descriptions.push(description);
     }
     let names: Vec<String> = commands.iter().map(program::name).collect();
     let has_nodes = topology.nodes().next().is_some();
-    let programs = commands.iter().zip(&names).zip(descriptions.values());
+    let programs = commands.iter().zip(&names).zip(&descriptions);
     let programs = programs.map(|((command, program), description)| NodeProgram {
         node: if has_nodes { &command.node } else { description.node() },
         program,
@@ -236,11 +232,6 @@ fn overview(
     });
     let overview = topology.overview(&programs.chain(of_files).collect::<Vec<_>>());
     overview.map_err(mistakes)
-}
-
-/// Whether two commands run the same process.
-fn is_same(a: &NodeCommand, b: &NodeCommand) -> bool {
-    (&a.program, &a.arguments) == (&b.program, &b.arguments)
 }
 
 /// All mistakes, one in each line.

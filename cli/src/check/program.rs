@@ -2,13 +2,12 @@
 //! and may print a limited number of bytes. The process leads a group of its own, and nothing of
 //! the group is left afterwards.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -31,7 +30,7 @@ const MOST_OF_ERRORS: usize = 2048;
 
 /// Runs programs, one after the other.
 pub(super) struct Runs {
-    waits: Waits<Event>,
+    waits: Waits<(usize, Event)>,
     timeout: Duration,
     /// The copy of the topology's files that the programs read in place of these.
     files: Option<PathBuf>,
@@ -39,15 +38,9 @@ pub(super) struct Runs {
     number: usize,
 }
 
-/// Something of the process with this number.
+/// Something of a process.
 #[derive(Debug)]
-struct Event {
-    number: usize,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
+enum Event {
     /// All of standard output, or one byte more than the limit.
     Output(Vec<u8>),
     /// The beginning of standard error.
@@ -124,11 +117,11 @@ impl Runs {
             match self.waits.until(until) {
                 Wake::Due => return Err(Undescribed::Hangs(self.timeout)),
                 Wake::Interrupted => return Ok(None),
-                Wake::Sent(Event { number, kind }) if number == self.number => match kind {
-                    Kind::Output(bytes) if bytes.len() > MOST => return Err(Undescribed::Floods),
-                    Kind::Output(bytes) => output = Some(bytes),
-                    Kind::Errors(bytes) => errors = Some(bytes),
-                    Kind::Exited => {
+                Wake::Sent((number, event)) if number == self.number => match event {
+                    Event::Output(bytes) if bytes.len() > MOST => return Err(Undescribed::Floods),
+                    Event::Output(bytes) => output = Some(bytes),
+                    Event::Errors(bytes) => errors = Some(bytes),
+                    Event::Exited => {
                         has_exited = true;
                         // Others of the group may keep its output open.
                         process.kill();
@@ -167,16 +160,21 @@ impl Runs {
     /// Starts a process, and threads that report what it prints, and its exit.
     fn start(&self, command: Command) -> io::Result<Process> {
         let (sender, number) = (self.waits.sender(), self.number);
-        let send = move |sender: &Sender<Option<Event>>, kind| {
+        let send = move |sender: &Sender<_>, event| {
             // Nobody waits any longer.
-            let _ = sender.send(Some(Event { number, kind }));
+            let _ = sender.send(Some((number, event)));
         };
         let thread = |name: &str| thread::Builder::new().name(name.into());
         let exits = sender.clone();
-        let mut process = Process::start(command, move || send(&exits, Kind::Exited))?;
+        let mut process = Process::start(command, move || send(&exits, Event::Exited))?;
         if let Some(output) = process.child.stdout.take() {
             let outputs = sender.clone();
-            thread("output").spawn(move || send(&outputs, Kind::Output(all(output))))?;
+            thread("output").spawn(move || {
+                let mut bytes = Vec::new();
+                // An incomplete description is an error of its own.
+                let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
+                send(&outputs, Event::Output(bytes));
+            })?;
         }
         if let Some(mut errors) = process.child.stderr.take() {
             thread("errors").spawn(move || {
@@ -184,19 +182,11 @@ impl Runs {
                 let _ = errors.by_ref().take(MOST_OF_ERRORS as u64).read_to_end(&mut first);
                 // The program must not wait for a reader.
                 let _ = io::copy(&mut errors, &mut io::sink());
-                send(&sender, Kind::Errors(first));
+                send(&sender, Event::Errors(first));
             })?;
         }
         Ok(process)
     }
-}
-
-/// The bytes of standard output, within the limit.
-fn all(output: ChildStdout) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // An incomplete description is an error of its own.
-    let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
-    bytes
 }
 
 /// The description in what a program printed. Lines before it may be those of its log.
@@ -227,7 +217,7 @@ pub(super) fn name(command: &NodeCommand) -> String {
 fn line(command: &NodeCommand) -> String {
     let arguments = command.arguments.iter().map(|word| word.to_string_lossy().into_owned());
     let words = [name(command)].into_iter().chain(arguments);
-    let words = words.chain([OsStr::new(ARGUMENT).to_string_lossy().into_owned()]);
+    let words = words.chain([ARGUMENT.to_owned()]);
     let quoted = words.map(|word| {
         let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@+%{}".contains(c);
         match !word.is_empty() && word.chars().all(is_plain) {

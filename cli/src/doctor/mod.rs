@@ -49,7 +49,7 @@ enum Form {
 /// If there is a problem, or the topology cannot be read.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let topology = args.topology.as_ref().map(Topology::load).transpose();
-    let topology = topology.map_err(|error| Failure::Usage(error.to_string()))?;
+    let topology = topology.map_err(Failure::usage)?;
     let needs = topology.as_ref().map(Needs::of);
     let machine = Machine::new(&args.root);
     let runtime = match machine.is_real() {

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
+use mycelium::topology::TopologyFiles;
 use serde::Deserialize;
 
 use super::notify::VARIABLES;
-use super::plan::Source;
 use crate::bundle::wire::UpRequest;
 use crate::shared::exit::Failure;
 
@@ -90,6 +90,15 @@ impl Flows {
         topics.extend(to(second, first, other));
         Some(topics.into_iter().collect())
     }
+}
+
+/// The inputs of a plan, apart from the descriptions of programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The command of nodes that have none in the file.
+    pub program: Vec<String>,
+    /// The texts of the file, and of those that it includes.
+    pub files: TopologyFiles,
 }
 
 /// The part of an overview that says who sends to whom.
@@ -191,7 +200,6 @@ fn parse(output: &[u8]) -> Option<Flows> {
 #[cfg(test)]
 mod tests {
     use mycelium::Topology;
-    use mycelium::topology::TopologyFiles;
 
     use super::*;
 

@@ -8,10 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mycelium::Topology;
-use mycelium::topology::{NodeCommand, Problem, TopologyFiles};
+use mycelium::topology::{NodeCommand, TopologyFiles};
 
 use super::concern::View;
-use super::flows::Flows;
+use super::flows::{Flows, Source};
 use crate::bundle::wire::{NodeChange, UpRequest};
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
@@ -23,15 +23,6 @@ pub struct Plan {
     pub nodes: BTreeMap<String, PlannedNode>,
     source: Source,
     flows: Flows,
-}
-
-/// The inputs of a plan, apart from the descriptions of programs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
-    /// The command of nodes that have none in the file.
-    pub program: Vec<String>,
-    /// The texts of the file, and of those that it includes.
-    pub files: TopologyFiles,
 }
 
 /// A node that this host runs.
@@ -67,10 +58,7 @@ pub enum Step {
 pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
     // A launcher may itself run in a bundle.
     let topology = Topology::options().files(TopologyFiles::default()).load(&request.file);
-    let topology = topology.map_err(|error| match error.problem() {
-        Problem::Unreadable { .. } => usage(error),
-        _ => Failure::Found(error.to_string()),
-    })?;
+    let topology = topology.map_err(Failure::of_topology)?;
     Ok(match &request.directory {
         Some(directory) => topology.in_directory(directory),
         None => topology,
@@ -89,7 +77,7 @@ impl Plan {
     ) -> Result<Plan, Failure> {
         let names: Vec<String> = topology
             .nodes_of(&request.hosts)
-            .map_err(usage)?
+            .map_err(Failure::usage)?
             .into_iter()
             .map(str::to_owned)
             .collect();
@@ -183,16 +171,12 @@ impl Step {
     }
 }
 
-fn usage(error: impl std::fmt::Display) -> Failure {
-    Failure::Usage(error.to_string())
-}
-
 /// The command of a node, which can be run.
 fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeCommand, Failure> {
     let command = match (topology.command(node), request.program.split_first()) {
         (Some(command), _) => command,
         (None, Some((program, arguments))) => {
-            topology.command_from(node, program, arguments).map_err(usage)?
+            topology.command_from(node, program, arguments).map_err(Failure::usage)?
         }
         (None, None) => {
             return Err(Failure::Usage(format!(

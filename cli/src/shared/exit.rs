@@ -1,6 +1,9 @@
 //! How a run of the tool ends: its exit code, and the error that it prints.
 
+use std::fmt;
 use std::io;
+
+use mycelium::topology::{Problem, TopologyError};
 
 /// Why a verb did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,19 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
             _ => Failure::Unavailable(format!("standard output cannot be written: {error}")),
+        }
+    }
+
+    /// The command line, or a file that it names, is wrong.
+    pub fn usage(error: impl fmt::Display) -> Failure {
+        Failure::Usage(error.to_string())
+    }
+
+    /// A topology file has a mistake, or cannot be read.
+    pub fn of_topology(error: TopologyError) -> Failure {
+        match error.problem() {
+            Problem::Unreadable { .. } => Failure::usage(error),
+            _ => Failure::Found(error.to_string()),
         }
     }
 

@@ -7,10 +7,9 @@ use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
 
 use mycelium::error::Code;
-use mycelium::untyped::private_directory;
 use mycelium::untyped::{
     Access, CatalogueEntry, Endpoint, Identity, LinkConfig, UntypedError, UntypedPeer,
-    private_directories,
+    private_directories, private_directory,
 };
 use mycelium::{Start, Topology};
 use mycelium_executor::Executor;
@@ -68,22 +67,21 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
 
 /// The nodes of a topology file.
 fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    let mut topology = Topology::load(file).map_err(|error| usage(&error))?;
+    let mut topology = Topology::load(file).map_err(Failure::usage)?;
     if let Some(directory) = &args.directory {
         topology = topology.in_directory(directory);
     }
     let here: [&str; 0] = [];
     let names = match &args.node {
         Some(node) => vec![&**node],
-        None => topology.nodes_of(&here).map_err(|error| usage(&error))?,
+        None => topology.nodes_of(&here).map_err(Failure::usage)?,
     };
     if names.is_empty() {
         return Err(Failure::Usage(format!("{}: the file has no nodes", file.display())));
     }
     let reached = names.into_iter().map(|node| {
         let endpoints = topology.reach(node, args.own.as_deref());
-        Ok((node.to_owned(), endpoints.map_err(|error| usage(&error))?))
+        Ok((node.to_owned(), endpoints.map_err(Failure::usage)?))
     });
     reached.collect()
 }
@@ -249,7 +247,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
 /// The failure of reading from a node.
 pub(super) fn unavailable(node: &str, error: &UntypedError) -> Failure {
     match error {
-        UntypedError::Name { .. } => Failure::Usage(error.to_string()),
+        UntypedError::Name { .. } => Failure::usage(error),
         // Its text has the name of the node.
         UntypedError::NoCatalogue { .. }
         | UntypedError::Silent { .. }
