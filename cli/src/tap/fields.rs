@@ -1,8 +1,9 @@
-//! The printed fields of a message: those of its layout, or those of the command line.
+//! The printed fields of a message: those of its layout, or those of the command line; and the values
+//! that a field can have, written as in the output.
 
-use mycelium::untyped::{FieldKind, Layout, StructView, Value};
+use mycelium::fields::U256;
+use mycelium::untyped::{FieldKind, Layout, StructView, Value, ValueProblem};
 
-use super::accept::{self, Refused};
 use super::names;
 use crate::shared::exit::Failure;
 
@@ -34,7 +35,7 @@ impl Condition {
             Some(Value::Text(text)) => text == expected,
             Some(Value::Unsigned(found)) => expected.parse() == Ok(found),
             Some(Value::Signed(found)) => expected.parse() == Ok(found),
-            Some(Value::U256(found)) => accept::digits(expected) == Some(&*found.to_string()),
+            Some(Value::U256(found)) => digits(expected) == Some(&*found.to_string()),
             Some(Value::F32(found)) => {
                 expected.parse().is_ok_and(|it: f32| it == found || it.is_nan() && found.is_nan())
             }
@@ -61,13 +62,22 @@ pub(super) fn check(
     }
     for Condition { path, value } in conditions {
         let Some((_, kind)) = paths.iter().find(|(known, _)| known == path) else { continue };
-        accept::check(kind, value).map_err(|Refused { kind, hint }| {
-            let (path, value) = (path.escape_debug(), value.escape_debug());
-            Failure::Usage(format!(
+        if !accepts(kind, value) {
+            let hint = match kind {
+                FieldKind::Enum(layout) => {
+                    let names: Vec<_> =
+                        layout.variants().map(|(_, name)| name.to_owned()).collect();
+                    format!(": {}", names::expected(value, &names))
+                }
+                _ => String::new(),
+            };
+            let (path, kind) = (path.escape_debug(), described(kind));
+            let value = value.escape_debug();
+            return Err(Failure::Usage(format!(
                 "invalid `--where {path}={value}`: field `{path}` is {kind}, which cannot be \
                  `{value}`{hint}"
-            ))
-        })?;
+            )));
+        }
     }
     Ok(())
 }
@@ -90,4 +100,100 @@ fn paths(layout: &Layout) -> Vec<(String, &FieldKind)> {
         }
     }
     paths
+}
+
+/// Whether a field of this type can have the value.
+fn accepts(kind: &FieldKind, value: &str) -> bool {
+    let bits = 8 * kind.size() as u32;
+    match kind {
+        FieldKind::Unsigned(_) => {
+            value.parse().is_ok_and(|it: u128| it.checked_shr(bits).unwrap_or(0) == 0)
+        }
+        // The bits above the range of a number are all 0, or all 1 if it is negative.
+        FieldKind::Signed(_) => value.parse().is_ok_and(|it: i128| {
+            let rest = it >> (bits - 1).min(127);
+            rest == 0 || rest == -1
+        }),
+        FieldKind::U256 => digits(value).is_some_and(|it| {
+            let most = U256::MAX.to_string();
+            (it.len(), it) <= (most.len(), &most)
+        }),
+        FieldKind::F32 => value.parse::<f32>().is_ok(),
+        FieldKind::F64 => value.parse::<f64>().is_ok(),
+        FieldKind::Bool => {
+            matches!(value, "true" | "false") || is_invalid(ValueProblem::Bool, kind, value)
+        }
+        FieldKind::Text { capacity } => {
+            // A short text may also be how invalid bytes are shown.
+            value.len() <= *capacity
+                || is_invalid(ValueProblem::Utf8, kind, value)
+                || is_invalid(ValueProblem::Count, kind, value)
+        }
+        FieldKind::Array { item, len } => {
+            items(item, value).is_some_and(|count| count.is_none_or(|count| count == *len))
+        }
+        FieldKind::List { item, capacity } => {
+            items(item, value).is_some_and(|count| count.is_none_or(|count| count <= *capacity))
+                || is_invalid(ValueProblem::Count, kind, value)
+        }
+        FieldKind::Struct(_) => value.starts_with('{') && value.ends_with('}'),
+        FieldKind::Enum(layout) => {
+            layout.variants().any(|(_, name)| name.escape_debug().to_string() == value)
+                || is_invalid(ValueProblem::Variant, kind, value)
+        }
+        // A type of a later version.
+        _ => true,
+    }
+}
+
+/// The digits of a number without a sign, in its printed form: without zeros in front.
+fn digits(value: &str) -> Option<&str> {
+    let is_number = !value.is_empty() && value.bytes().all(|it| it.is_ascii_digit());
+    let digits = value.trim_start_matches('0');
+    is_number.then_some(if digits.is_empty() { "0" } else { digits })
+}
+
+/// Whether it is how bytes are shown that are not valid for their type.
+fn is_invalid(problem: ValueProblem, kind: &FieldKind, value: &str) -> bool {
+    let start = format!("<{problem}: ");
+    let hex = value.strip_prefix(&start).and_then(|rest| rest.strip_suffix('>'));
+    let is_digit = |c| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+    hex.is_some_and(|hex| hex.len() == 2 * kind.size() && hex.bytes().all(is_digit))
+}
+
+/// The number of items, if they are some of this type. `Some(None)` if they may have commas within.
+fn items(item: &FieldKind, value: &str) -> Option<Option<usize>> {
+    let inner = value.strip_prefix('[')?.strip_suffix(']')?;
+    let (FieldKind::Unsigned(_)
+    | FieldKind::Signed(_)
+    | FieldKind::U256
+    | FieldKind::F32
+    | FieldKind::F64
+    | FieldKind::Bool
+    | FieldKind::Enum(_)) = item
+    else {
+        return Some(None);
+    };
+    let items: Vec<&str> = if inner.is_empty() { Vec::new() } else { inner.split(", ").collect() };
+    items.iter().all(|text| accepts(item, text)).then_some(Some(items.len()))
+}
+
+/// The type with its article.
+fn described(kind: &FieldKind) -> String {
+    match kind {
+        FieldKind::Unsigned(bytes) => format!("a u{}", 8 * bytes),
+        FieldKind::Signed(bytes) => format!("an i{}", 8 * bytes),
+        FieldKind::U256 => "a u256".to_owned(),
+        FieldKind::F32 => "an f32".to_owned(),
+        FieldKind::F64 => "an f64".to_owned(),
+        FieldKind::Bool => "a bool".to_owned(),
+        FieldKind::Text { capacity } => format!("a text of at most {capacity} bytes"),
+        FieldKind::Array { len, .. } => format!("an array of {len} items, such as `[1, 2]`"),
+        FieldKind::List { capacity, .. } => {
+            format!("a list of at most {capacity} items, such as `[1, 2]`")
+        }
+        FieldKind::Struct(_) => "a struct, such as `{a=1 b=2}`".to_owned(),
+        FieldKind::Enum(_) => "an enum".to_owned(),
+        _ => "of a type of a later version".to_owned(),
+    }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mycelium::error::Code;
 use mycelium::untyped::{
@@ -19,16 +20,12 @@ use super::args::TapArgs;
 use super::names::{listed, nearest};
 use crate::shared::exit::Failure;
 
-/// A node that publishes the topic.
+/// A node that has answered.
 pub(super) struct Tapped {
     /// Its name, by its socket or the file.
     pub(super) name: String,
     pub(super) peer: UntypedPeer,
-}
-
-/// A node that has answered, with the topics that may be read there.
-struct Answered {
-    tapped: Tapped,
+    /// The topics that may be read there.
     topics: Vec<CatalogueEntry>,
 }
 
@@ -42,25 +39,24 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
     let mut silent = Vec::new();
     for (name, endpoints) in candidates {
         let peer = peer(args, smol, &name, endpoints)?;
-        let tapped = Tapped { name, peer };
-        match tapped.peer.catalogue().await {
-            Ok((_, topics)) => answered.push(Answered { tapped, topics }),
-            Err(error) if args.node.is_some() => return Err(unreachable(&tapped.name, &error)),
-            Err(error) => silent.push(unreachable(&tapped.name, &error)),
+        match peer.catalogue().await {
+            Ok((_, topics)) => answered.push(Tapped { name, peer, topics }),
+            Err(error) if args.node.is_some() => return Err(unreachable(&name, &error)),
+            Err(error) => silent.push(unreachable(&name, &error)),
         }
     }
     if answered.is_empty() {
         return Err(nobody(args, silent));
     }
-    let publishes = |of: &Answered, least| {
+    let publishes = |of: &Tapped, least| {
         let mut topics = of.topics.iter();
         topics.any(|entry| entry.topic == args.topic && entry.publishers >= least)
     };
     // Of nodes whose publishers have not started, or only read: if there are no others.
     let least = u32::from(answered.iter().any(|of| publishes(of, 1)));
     if answered.iter().any(|of| publishes(of, least)) {
-        let tapped = answered.into_iter().filter(|of| publishes(of, least));
-        return Ok(tapped.map(|of| of.tapped).collect());
+        answered.retain(|of| publishes(of, least));
+        return Ok(answered);
     }
     Err(no_topic(args, answered).await)
 }
@@ -88,14 +84,10 @@ fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>
 
 /// The nodes whose sockets are in the directory, or in the private directories of this user.
 fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
+    let failed = |error| Failure::Unavailable(format!("{}: {error}", places(args)));
     let directories: Vec<PathBuf> = match &args.directory {
         Some(directory) => vec![directory.clone()],
-        None => match private_directories() {
-            Ok(found) => found.into_iter().map(|(_, path)| path).collect(),
-            Err(error) => {
-                return Err(Failure::Unavailable(format!("{}: {error}", places(args))));
-            }
-        },
+        None => private_directories().map_err(failed)?.into_iter().map(|(_, path)| path).collect(),
     };
     let mut found: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for directory in &directories {
@@ -121,16 +113,15 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             }
         }
     }
-    match (found.is_empty(), &args.node) {
-        (false, _) => {}
-        (true, Some(node)) => {
-            let places = places(args);
-            return Err(Failure::Unavailable(format!(
-                "no socket of node `{}` in {places}: {OBSERVERS}",
-                node.escape_debug()
-            )));
-        }
-        (true, None) => return Err(nobody(args, Vec::new())),
+    if found.is_empty() {
+        return Err(match &args.node {
+            Some(node) => Failure::Unavailable(format!(
+                "no socket of node `{}` in {}: {OBSERVERS}",
+                node.escape_debug(),
+                places(args)
+            )),
+            None => nobody(args, Vec::new()),
+        });
     }
     // Nodes of one name in several directories are several nodes.
     let apart = found.into_iter().flat_map(|(name, endpoints)| {
@@ -146,7 +137,7 @@ const OBSERVERS: &str = "a node listens if another node reads from it, or if its
 fn places(args: &TapArgs) -> String {
     match &args.directory {
         Some(directory) => directory.display().to_string(),
-        None => format!("{}", private_directory("*").display()),
+        None => private_directory("*").display().to_string(),
     }
 }
 
@@ -193,25 +184,16 @@ fn peer(
     let identity = Identity::new(&own, smol.entropy());
     let identity = identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
     let (node, config) = (Some(node.to_owned()), LinkConfig::default());
-    Ok(UntypedPeer {
-        node,
-        endpoints,
-        identity,
-        config,
-        executor: std::sync::Arc::new(smol.clone()),
-    })
+    let executor = Arc::new(smol.clone());
+    Ok(UntypedPeer { node, endpoints, identity, config, executor })
 }
 
 /// The error of a topic that no node lists: it may be one that this side may not read.
-async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
-    for Answered { tapped, .. } in &answered {
+async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
+    for tapped in &answered {
         let reader = tapped.peer.read(&args.topic, Start::Next);
         let Ok(mut reader) = reader else { continue };
-        let forbidden = match reader.recv().await {
-            Err(error @ UntypedError::Forbidden { .. }) => Some(error),
-            _ => None,
-        };
-        if let Some(error) = forbidden {
+        if let Err(error @ UntypedError::Forbidden { .. }) = reader.recv().await {
             let hint = match &args.own {
                 Some(own) => format!(
                     "name `{own}` in them, and use TLS or a Unix socket, or write `trust = \
@@ -224,7 +206,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
         }
     }
     let mut text = format!("no topic `{}`", args.topic.escape_debug());
-    let published = |of: &Answered| -> Vec<String> {
+    let published = |of: &Tapped| -> Vec<String> {
         let topics = of.topics.iter().filter(|entry| entry.publishers > 0);
         topics.map(|entry| entry.topic.clone()).collect()
     };
@@ -233,13 +215,11 @@ async fn no_topic(args: &TapArgs, answered: Vec<Answered>) -> Failure {
         text.push_str(&format!(": did you mean `{}`?", nearest.escape_debug()));
     }
     for of in &answered {
-        let topics = published(of);
-        let node = of.tapped.name.escape_debug();
-        match topics.is_empty() {
-            true => text.push_str(&format!("\n  node `{node}` publishes nothing that may be read")),
-            false => text
-                .push_str(&format!("\n  node `{node}` publishes {}", listed(&args.topic, &topics))),
-        }
+        let topics = match &published(of)[..] {
+            [] => "nothing that may be read".to_owned(),
+            topics => listed(&args.topic, topics),
+        };
+        text += &format!("\n  node `{}` publishes {topics}", of.name.escape_debug());
     }
     Failure::Unavailable(text)
 }

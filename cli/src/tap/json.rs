@@ -39,37 +39,29 @@ impl Output for Json {
     }
 
     fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
-        match delivery {
+        let (source, rest) = match delivery {
             UntypedDelivery::Gap { source, next, missed, reason } => {
-                begin(out, line, Some(source));
-                let first = next.saturating_sub(*missed);
-                let reason = word(*reason);
-                let _ = write!(out, ",\"gap\":{missed},\"first\":{first},\"reason\":\"{reason}\"");
+                let (first, reason) = (next.saturating_sub(*missed), word(*reason));
+                (Some(source), format!(r#""gap":{missed},"first":{first},"reason":"{reason}""#))
             }
             UntypedDelivery::Began { source, first } => {
-                begin(out, line, Some(source));
-                let _ = write!(out, ",\"event\":\"began\",\"first\":{first}");
+                (Some(source), format!(r#""event":"began","first":{first}"#))
             }
             UntypedDelivery::Ended { source, next } => {
-                begin(out, line, Some(source));
-                let _ = write!(out, ",\"event\":\"ended\",\"next\":{next}");
+                (Some(source), format!(r#""event":"ended","next":{next}"#))
             }
             UntypedDelivery::Lost { source, next } => {
-                begin(out, line, Some(source));
-                let _ = write!(out, ",\"event\":\"lost\",\"next\":{next}");
+                (Some(source), format!(r#""event":"lost","next":{next}"#))
             }
             UntypedDelivery::Disconnected { reason } => {
-                begin(out, line, None);
-                out.extend_from_slice(b",\"event\":\"disconnected\",\"reason\":");
-                text(out, reason);
+                let reason = serde_json::Value::from(reason.to_string());
+                (None, format!(r#""event":"disconnected","reason":{reason}"#))
             }
-            UntypedDelivery::TopicEnded => {
-                begin(out, line, None);
-                out.extend_from_slice(b",\"event\":\"topic ended\"");
-            }
+            UntypedDelivery::TopicEnded => (None, r#""event":"topic ended""#.to_owned()),
             _ => return,
-        }
-        out.extend_from_slice(b"}\n");
+        };
+        begin(out, line, source.copied());
+        let _ = writeln!(out, ",{rest}}}");
     }
 }
 

@@ -1,11 +1,10 @@
 //! `tap`: prints the messages of a topic, as an observing reader over a link.
 //!
 //! To read: `args` (the command line), this file (how a run goes), `find` (which nodes), `fields`
-//! (the fields that are printed), `accept` (the values that they can have), `print` (the printer),
-//! `sink` (where it prints to), `interrupt` (signals), `form` (what each form of output has), and
-//! the forms: `text`, `json` and `csv`.
+//! (the fields that are printed, and the values that they can have), `print` (the printer), `sink`
+//! (where it prints to), `interrupt` (signals), `form` (what each form of output has), and the
+//! forms: `text`, `json` and `csv`. It uses `shared` alone.
 
-mod accept;
 mod args;
 mod csv;
 mod fields;
@@ -60,15 +59,14 @@ struct Reading {
 }
 
 async fn tap(args: &TapArgs, smol: &Smol, printer: &mut Printer) -> Result<(), Failure> {
-    let interrupt = Interrupt::new(smol);
     let failed = |error| Failure::Unavailable(format!("signals: {error}"));
-    let mut interrupt = interrupt.map_err(failed)?;
+    let mut interrupt = Interrupt::new(smol).map_err(failed)?;
     let mut readers = Vec::new();
     let reading = Box::pin(read(args, smol, printer, &mut readers));
     let mut ended = interrupt.during(reading).await.unwrap_or(Ok(()));
     join_all(readers.into_iter().map(|reading| reading.reader.close())).await;
     if !matches!(ended, Err(Failure::OutputClosed)) {
-        let flushed = interrupt.while_taken(smol, printer.flush(smol)).await;
+        let flushed = interrupt.while_taken(smol, printer.out.flush(smol)).await;
         ended = ended.and(flushed.unwrap_or(Ok(())));
     }
     let mut errors = Sink::new(Target::Errors);
@@ -94,7 +92,7 @@ async fn read(
         From::Next => Start::Next,
         From::Oldest => Start::OldestRetained,
     };
-    for Tapped { name, peer } in found {
+    for Tapped { name, peer, .. } in found {
         let reader = peer.read(&args.topic, start);
         let reader = reader.map_err(|error| unavailable(&name, &error))?;
         readers.push(Reading { node: name, reader, publishers: 0, has_ended: false });
@@ -117,7 +115,7 @@ async fn print_all(
         let filled = select_all(readers.iter_mut().map(|it| Box::pin(it.reader.ready())));
         let ((), index, _) = filled.await;
         let is_enough = print(args, smol, printer, &mut readers[index]).await?;
-        printer.flush(smol).await?;
+        printer.out.flush(smol).await?;
         if is_enough || args.until_end && readers.iter().all(|reading| reading.has_ended) {
             return Ok(());
         }
@@ -149,11 +147,11 @@ async fn print(
             _ => {}
         }
         printer.print(node, smol.wall_clock(), &delivery)?;
-        if args.count.is_some_and(|count| printer.printed() >= count) {
+        if args.count.is_some_and(|count| printer.counts.printed >= count) {
             return Ok(true);
         }
-        if printer.is_full() {
-            printer.flush(smol).await?;
+        if printer.out.is_full() {
+            printer.out.flush(smol).await?;
         }
         // A delivery that is taken is printed.
         next = if left > 0 { reader.try_recv() } else { None };

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use mycelium::untyped::UntypedDelivery;
-use mycelium_executor::Executor;
 
 use super::args::{Form, TapArgs};
 use super::csv::Csv;
@@ -18,17 +17,17 @@ use crate::shared::terminal;
 
 /// Prints to standard output.
 pub(super) struct Printer {
-    out: Sink,
+    pub(super) out: Sink,
     form: Box<dyn Output>,
     fields: Vec<String>,
     conditions: Vec<Condition>,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     messages: u64,
-    printed: u64,
+    pub(super) printed: u64,
     gaps: u64,
     missed: u64,
     /// The topic was read.
@@ -52,11 +51,6 @@ impl Printer {
             conditions: conditions.collect::<Result<_, Failure>>()?,
             counts: Counts::default(),
         })
-    }
-
-    /// How many messages were printed.
-    pub(super) fn printed(&self) -> u64 {
-        self.counts.printed
     }
 
     pub(super) fn print(
@@ -97,16 +91,6 @@ impl Printer {
             }
         }
         Ok(())
-    }
-
-    /// More is printed after a flush.
-    pub(super) fn is_full(&self) -> bool {
-        self.out.is_full()
-    }
-
-    /// Writes what was printed, and waits for that. If this is cancelled, the next call waits.
-    pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
-        self.out.flush(executor).await
     }
 
     /// How much there was, as a line. Empty if the output is closed, or nothing could be read.

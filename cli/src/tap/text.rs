@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mycelium::subscribe::GapReason;
-use mycelium::untyped::{Source, UntypedDelivery, UntypedMessage, Value};
+use mycelium::untyped::{UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
 use super::form::{Line, Output, hex};
@@ -44,12 +44,6 @@ impl Text {
         // Into memory.
         let _ = write!(out, "{dim}{}{plain} {source}{padding} ", time_of_day(line.time));
     }
-
-    fn event(&mut self, out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>, text: &str) {
-        self.begin(out, line, source.map_or("", |source| &source.publisher));
-        let [yellow, plain] = self.coloured(YELLOW);
-        let _ = writeln!(out, "{yellow}{}{plain}", printable(text));
-    }
 }
 
 impl Output for Text {
@@ -77,33 +71,31 @@ impl Output for Text {
     }
 
     fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>) {
-        match delivery {
+        let (source, text) = match delivery {
             UntypedDelivery::Gap { source, missed, reason, .. } => {
-                let text = format!("gap {missed}: {}", reason_of(*reason));
-                self.event(out, line, Some(source), &text);
+                (Some(source), format!("gap {missed}: {}", reason_of(*reason)))
             }
             UntypedDelivery::Began { source, first } => {
                 let text = format!("begins at #{first}, epoch {:016x}", source.epoch);
-                self.event(out, line, Some(source), &text);
+                (Some(source), text)
             }
             UntypedDelivery::Ended { source, next } => {
-                self.event(out, line, Some(source), &format!("has ended before #{next}"));
+                (Some(source), format!("has ended before #{next}"))
             }
             UntypedDelivery::Lost { source, next } => {
                 let text = format!(
                     "is lost: how many messages it sent from #{next} on is unknown, epoch {:016x}",
                     source.epoch
                 );
-                self.event(out, line, Some(source), &text);
+                (Some(source), text)
             }
-            UntypedDelivery::Disconnected { reason } => {
-                self.event(out, line, None, &format!("disconnected: {reason}"));
-            }
-            UntypedDelivery::TopicEnded => {
-                self.event(out, line, None, "all publishers have completed");
-            }
-            _ => {}
-        }
+            UntypedDelivery::Disconnected { reason } => (None, format!("disconnected: {reason}")),
+            UntypedDelivery::TopicEnded => (None, "all publishers have completed".to_owned()),
+            _ => return,
+        };
+        self.begin(out, line, source.map_or("", |source| &source.publisher));
+        let [yellow, plain] = self.coloured(YELLOW);
+        let _ = writeln!(out, "{yellow}{}{plain}", printable(&text));
     }
 }
 

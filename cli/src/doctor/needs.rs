@@ -1,0 +1,87 @@
+//! What the nodes of a topology need of the machine.
+
+use std::collections::BTreeSet;
+
+use mycelium::Topology;
+use mycelium::topology::TopologyPart;
+
+use super::machine::cores_of;
+
+/// What the nodes of a topology need of the machine.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// Services with cores of their own, and these.
+    pub(super) pinned: Vec<(String, BTreeSet<usize>)>,
+    /// Services with a real-time class, and its priority.
+    pub(super) fifo: Vec<(String, u64)>,
+    /// Nodes and services that name an executor of glommio.
+    pub(super) glommio: Vec<String>,
+    /// Nodes with rings in huge pages.
+    pub(super) huge_pages: Vec<String>,
+    /// The limits of memory of all nodes, together.
+    pub(super) memory: u64,
+    /// Its nodes.
+    nodes: usize,
+}
+
+/// The memory of a node that sets none.
+const MEMORY: u64 = 256 << 20;
+
+impl Needs {
+    /// What a topology needs.
+    pub(super) fn of(topology: &Topology) -> Needs {
+        let mut needs = Needs { nodes: topology.nodes().count(), ..Needs::default() };
+        let mut with_memory = 0;
+        for TopologyPart { section, name, key, value, .. } in topology.parts() {
+            let (name, text) = (name.clone(), value.trim_matches('"'));
+            match (&**section, &**key) {
+                ("service", "run") => {
+                    let cores = inside(text, "pinned").and_then(cores_of);
+                    needs.pinned.extend(cores.map(|cores| (name, cores)));
+                }
+                ("service", "class") => {
+                    let priority = inside(text, "fifo").and_then(|it| it.parse().ok());
+                    needs.fifo.extend(priority.map(|priority| (name, priority)));
+                }
+                ("node" | "service", "executor") if text.starts_with("glommio") => {
+                    needs.glommio.push(name);
+                }
+                ("node", "huge_pages") if text == "true" => needs.huge_pages.push(name),
+                ("node", "memory") => {
+                    with_memory += 1;
+                    needs.memory = needs.memory.saturating_add(bytes(text).unwrap_or(MEMORY));
+                }
+                _ => {}
+            }
+        }
+        let others = u64::try_from(needs.nodes.saturating_sub(with_memory)).unwrap_or(u64::MAX);
+        needs.memory = needs.memory.saturating_add(others.saturating_mul(MEMORY));
+        needs
+    }
+
+    /// The descriptors of a node with links to all others, and some for the program.
+    pub(super) fn descriptors(&self) -> u64 {
+        // Sockets and regions of a link, and of the runtime.
+        let links = u64::try_from(self.nodes.saturating_sub(1)).unwrap_or(u64::MAX);
+        links.saturating_mul(64).saturating_add(256)
+    }
+}
+
+/// `1, 3` of `pinned(1, 3)`.
+fn inside<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    text.strip_prefix(word)?.trim().strip_prefix('(')?.strip_suffix(')').map(str::trim)
+}
+
+/// A size, such as `64 MiB`, or a number of bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
