@@ -59,7 +59,7 @@ fn rates(topics: &[String], change: &Change<'_>) -> Table {
             if output.is_remote || !(topics.is_empty() || topics.contains(topic)) {
                 continue;
             }
-            let messages = change.of_output(node, key, |output| output.sent);
+            let messages = change.growth(node, |node| Some(node.outputs.get(key)?.sent));
             table.row([
                 topic.as_str().into(),
                 publisher.as_str().into(),

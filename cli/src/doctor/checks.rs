@@ -156,15 +156,14 @@ fn shared_memory(machine: &Machine) -> Finding {
 
 fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
     let Some(user) = machine.user() else { return Finding::unknown("/proc/self/status") };
-    let note = |found: String| Finding::note(found);
     let Some(path) = runtime else {
-        return note("`XDG_RUNTIME_DIR` is not set".to_owned())
+        return Finding::note("`XDG_RUNTIME_DIR` is not set")
             .means("sockets of nodes are made in the directory for temporary files")
             .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
     };
     let shown = path.display().to_string();
     let Some((owner, mode)) = machine.directory(&path) else {
-        return note(format!("`{shown}` is not a directory"))
+        return Finding::note(format!("`{shown}` is not a directory"))
             .means("nodes cannot make their sockets there")
             .fix(format!("loginctl enable-linger, or: sudo install -d -m 700 -o {user} {shown}"));
     };
@@ -175,7 +174,7 @@ fn runtime_directory(machine: &Machine, runtime: Option<PathBuf>) -> Finding {
             .fix(format!("sudo chown {user} {shown} && chmod 700 {shown}"));
     }
     if length > LONGEST_PATH {
-        return note(format!("`{shown}` has {} bytes", path.as_os_str().len()))
+        return Finding::note(format!("`{shown}` has {} bytes", path.as_os_str().len()))
             .means(format!("the path of a socket has at most {LONGEST_PATH} bytes"))
             .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)");
     }
@@ -213,7 +212,7 @@ fn locked_memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
 /// How bad it is that glommio does not work.
 fn of_glommio(needs: Option<&Needs>) -> Level {
     match needs {
-        Some(needs) if !needs.glommio.is_empty() => Level::Problem,
+        Some(needs) if needs.glommio => Level::Problem,
         _ => Level::Note,
     }
 }
@@ -363,7 +362,7 @@ fn huge_pages(machine: &Machine, needs: Option<&Needs>) -> Finding {
         return Finding::unknown("/proc/meminfo");
     };
     let found = format!("{free} free of {total}");
-    match needs.and_then(|needs| needs.huge_pages.first()) {
+    match needs.and_then(|needs| needs.huge_pages.as_ref()) {
         Some(node) if free == 0 => Finding::problem(found)
             .means(format!("node `{node}` has `huge_pages`, and does not start without them"))
             .fix("sudo sysctl vm.nr_hugepages=128"),

@@ -14,10 +14,10 @@ pub(super) struct Needs {
     pub(super) pinned: Vec<(String, BTreeSet<usize>)>,
     /// Services with a real-time class, and its priority.
     pub(super) fifo: Vec<(String, u64)>,
-    /// Nodes and services that name an executor of glommio.
-    pub(super) glommio: Vec<String>,
-    /// Nodes with rings in huge pages.
-    pub(super) huge_pages: Vec<String>,
+    /// A node or a service names an executor of glommio.
+    pub(super) glommio: bool,
+    /// The first node with rings in huge pages.
+    pub(super) huge_pages: Option<String>,
     /// The limits of memory of all nodes, together.
     pub(super) memory: u64,
     /// Its nodes.
@@ -43,10 +43,10 @@ impl Needs {
                     let priority = inside(text, "fifo").and_then(|it| it.parse().ok());
                     needs.fifo.extend(priority.map(|priority| (name, priority)));
                 }
-                ("node" | "service", "executor") if text.starts_with("glommio") => {
-                    needs.glommio.push(name);
+                ("node" | "service", "executor") => needs.glommio |= text.starts_with("glommio"),
+                ("node", "huge_pages") if text == "true" => {
+                    needs.huge_pages.get_or_insert(name);
                 }
-                ("node", "huge_pages") if text == "true" => needs.huge_pages.push(name),
                 ("node", "memory") => {
                     with_memory += 1;
                     needs.memory = needs.memory.saturating_add(bytes(text).unwrap_or(MEMORY));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Input, Node, Output};
+use super::model::Node;
 
 /// All observed nodes, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,51 +31,25 @@ impl<'a> Change<'a> {
         self.now
     }
 
-    /// The time between the two.
-    pub fn elapsed(&self) -> Option<Duration> {
-        self.before.map(|before| self.now.at.saturating_sub(before.at))
-    }
-
-    /// The node before, if it was the same process.
-    fn before(&self, node: &Node) -> Option<&'a Node> {
-        let nodes = &self.before?.nodes;
-        nodes.iter().find(|before| before.pid == node.pid && before.name == node.name)
-    }
-
-    /// How much a count of a publisher grew. One that is new has counted from 0.
-    pub fn of_output(
-        &self,
-        node: &Node,
-        key: &(String, String),
-        count: impl Fn(&Output) -> u64,
-    ) -> Option<u64> {
-        let now = count(node.outputs.get(key)?);
-        let before = self.before(node)?.outputs.get(key).map_or(0, count);
-        Some(now.saturating_sub(before))
-    }
-
-    /// How much a count of a reader grew.
-    pub fn of_input(
-        &self,
-        node: &Node,
-        key: &(String, String, String),
-        count: impl Fn(&Input) -> u64,
-    ) -> Option<u64> {
-        let now = count(node.inputs.get(key)?);
-        let before = self.before(node)?.inputs.get(key).map_or(0, count);
-        Some(now.saturating_sub(before))
+    /// How much a count of a node, of its process, has grown: `None` if it is not there. One that is
+    /// new has counted from 0.
+    pub fn growth(&self, node: &Node, count: impl Fn(&Node) -> Option<u64>) -> Option<u64> {
+        let mut nodes = self.before?.nodes.iter();
+        let before = nodes.find(|before| before.pid == node.pid && before.name == node.name)?;
+        Some(count(node)?.saturating_sub(count(before).unwrap_or(0)))
     }
 
     /// A number that grew by `count` in this time, in a second.
     pub fn per_second(&self, count: Option<u64>) -> Option<f64> {
-        let seconds = self.elapsed()?.as_secs_f64();
-        Some(count? as f64 / seconds)
+        let elapsed = self.now.at.saturating_sub(self.before?.at);
+        Some(count? as f64 / elapsed.as_secs_f64())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::model::Output;
 
     fn sample(at: u64, pid: u32, sent: u64) -> Sample {
         let mut node = Node { name: "feed".into(), pid, ..Node::default() };
@@ -89,7 +63,7 @@ mod tests {
 
     fn rate(before: &Sample, now: &Sample) -> Option<f64> {
         let change = Change::new(Some(before), now);
-        change.per_second(change.of_output(&now.nodes[0], &key(), |output| output.sent))
+        change.per_second(change.growth(&now.nodes[0], |node| Some(node.outputs.get(&key())?.sent)))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::KeyCode;
 
-use crate::live::model::{Input, Link, Node, Output, ProcessState};
+use crate::live::model::{Node, ProcessState};
 use crate::live::sample::{Change, Sample};
 
 /// The shortest and the longest time between two reads.
@@ -252,17 +252,16 @@ impl State {
 
     fn compare(&self, first: &Row, second: &Row) -> std::cmp::Ordering {
         let by_name = first.name.cmp(&second.name);
-        let descending = |first: f64, second: f64| second.total_cmp(&first);
-        match self.order {
+        let descending = |first: Option<f64>, second: Option<f64>| {
+            second.unwrap_or(0.0).total_cmp(&first.unwrap_or(0.0))
+        };
+        let by_value = match self.order {
             Order::Name => by_name,
-            Order::Rate => {
-                descending(first.rate.unwrap_or(0.0), second.rate.unwrap_or(0.0)).then(by_name)
-            }
-            Order::Depth => {
-                descending(first.fill().unwrap_or(0.0), second.fill().unwrap_or(0.0)).then(by_name)
-            }
-            Order::Drops => second.dropped().cmp(&first.dropped()).then(by_name),
-        }
+            Order::Rate => descending(first.rate, second.rate),
+            Order::Depth => descending(first.fill(), second.fill()),
+            Order::Drops => second.dropped().cmp(&first.dropped()),
+        };
+        by_value.then(by_name)
     }
 
     /// The row of a node, and then those of its members. Empty if the filter leaves nothing.
@@ -364,7 +363,16 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         members.push((name.clone(), vec![row]));
     }
     for (peer, link) in &node.links {
-        members.push((peer.clone(), vec![row_of_link(peer, link)]));
+        let mut row = Row::new(RowKind::Link, peer.clone());
+        row.details = vec![
+            ("connections", link.connections),
+            ("sent by socket", link.sent),
+            ("received by socket", link.received),
+            ("errors", link.errors),
+            ("bytes sent", link.bytes_sent),
+            ("bytes received", link.bytes_received),
+        ];
+        members.push((peer.clone(), vec![row]));
     }
     let mut place = |name: &str, row: Row| match members.iter_mut().find(|(known, _)| known == name)
     {
@@ -375,62 +383,38 @@ fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
         }
     };
     for (key, output) in node.outputs.iter().filter(|(_, output)| !output.is_remote) {
-        place(&key.1, row_of_output(change, node, key, output));
+        let sent = change.growth(node, |node| Some(node.outputs.get(key)?.sent));
+        let mut row = Row::new(RowKind::Output, key.0.clone());
+        row.rate = change.per_second(sent);
+        (row.depth, row.capacity) = (Some(output.depth), output.capacity);
+        row.high_water = output.high_water;
+        row.waited = Some(output.waited);
+        row.details = vec![
+            ("sent", output.sent),
+            ("without readers", output.no_subscribers),
+            ("waited", output.waited),
+            ("refused", output.refused),
+        ];
+        place(&key.1, row);
     }
     for (key, input) in &node.inputs {
-        place(&key.2, row_of_input(change, node, key, input));
+        let (topic, publisher, reader) = key;
+        let taken = change.growth(node, |node| Some(node.inputs.get(key)?.taken));
+        let mut row = Row::new(RowKind::Input, format!("{topic} of {publisher}"));
+        row.rate = change.per_second(taken);
+        row.depth = Some(input.depth);
+        let ring = node.outputs.get(&(topic.clone(), publisher.clone()));
+        row.capacity = ring.and_then(|ring| ring.capacity);
+        row.drops = input.dropped.iter().map(|(reason, count)| (*reason, *count)).collect();
+        row.drops.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        row.details = vec![
+            ("taken", input.taken),
+            ("gaps", input.gaps),
+            ("redelivered", input.redelivered),
+            ("evicted", input.evicted),
+        ];
+        row.details.extend(row.drops.iter().copied());
+        place(reader, row);
     }
     members
-}
-
-fn row_of_link(peer: &str, link: &Link) -> Row {
-    let mut row = Row::new(RowKind::Link, peer.to_owned());
-    row.details = vec![
-        ("connections", link.connections),
-        ("sent by socket", link.sent),
-        ("received by socket", link.received),
-        ("errors", link.errors),
-        ("bytes sent", link.bytes_sent),
-        ("bytes received", link.bytes_received),
-    ];
-    row
-}
-
-fn row_of_output(change: &Change<'_>, node: &Node, key: &(String, String), output: &Output) -> Row {
-    let mut row = Row::new(RowKind::Output, key.0.clone());
-    row.rate = change.per_second(change.of_output(node, key, |output| output.sent));
-    (row.depth, row.capacity) = (Some(output.depth), output.capacity);
-    row.high_water = output.high_water;
-    row.waited = Some(output.waited);
-    row.details = vec![
-        ("sent", output.sent),
-        ("without readers", output.no_subscribers),
-        ("waited", output.waited),
-        ("refused", output.refused),
-    ];
-    row
-}
-
-fn row_of_input(
-    change: &Change<'_>,
-    node: &Node,
-    key: &(String, String, String),
-    input: &Input,
-) -> Row {
-    let (topic, publisher, _) = key;
-    let mut row = Row::new(RowKind::Input, format!("{topic} of {publisher}"));
-    row.rate = change.per_second(change.of_input(node, key, |input| input.taken));
-    row.depth = Some(input.depth);
-    let ring = node.outputs.get(&(topic.clone(), publisher.clone()));
-    row.capacity = ring.and_then(|ring| ring.capacity);
-    row.drops = input.dropped.iter().map(|(reason, count)| (*reason, *count)).collect();
-    row.drops.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    row.details = vec![
-        ("taken", input.taken),
-        ("gaps", input.gaps),
-        ("redelivered", input.redelivered),
-        ("evicted", input.evicted),
-    ];
-    row.details.extend(row.drops.iter().copied());
-    row
 }

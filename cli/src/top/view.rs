@@ -65,20 +65,17 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, colours: Colours) {
     let rows = state.rows();
     frame.render_widget(header_line(state, &rows, colours), header);
     if rows.is_empty() {
-        frame.render_widget(Paragraph::new(nothing(state)), table);
+        let nothing = match state.filter.is_empty() {
+            true => "No node runs whose counters can be read. Those that start are shown.",
+            false => "No name contains this text. Esc shows all.",
+        };
+        frame.render_widget(Paragraph::new(nothing), table);
     } else {
         draw_table(frame, state, &rows, table, colours);
     }
     frame.render_widget(footer_lines(state, &rows, colours), footer);
     if state.shows_help {
         draw_help(frame);
-    }
-}
-
-fn nothing(state: &State) -> &'static str {
-    match state.filter.is_empty() {
-        true => "No node runs whose counters can be read. Those that start are shown.",
-        false => "No name contains this text. Esc shows all.",
     }
 }
 
