@@ -48,51 +48,26 @@
 //! ```
 //!
 //! This crate knows nothing of nodes: a member is a command. [`protocol`] and `restart` are for
-//! both sides, the launcher and its members; the node depends on these two alone. The launcher,
-//! behind the feature `launcher`, from the bottom up: `process` is one process and how it is killed
-//! safely, `pipe` is the pipe to it, `report` has the events and errors, `order` decides which
-//! member ends after which, `signals` forwards signals, `run` decides what happens to each member
-//! and when, `handle` is how other threads reach it (`change`, `status`), and `bundle` is what the
-//! user builds.
+//! both sides, the launcher and its members; the node depends on these two alone. `launcher` is
+//! behind the feature of its name.
 #![forbid(unsafe_code)]
 
+#[cfg(all(unix, feature = "launcher"))]
+mod launcher;
 pub mod protocol;
 mod restart;
 
 #[cfg(all(unix, feature = "launcher"))]
-mod bundle;
-#[cfg(all(unix, feature = "launcher"))]
-mod change;
-#[cfg(all(unix, feature = "launcher"))]
-mod handle;
-#[cfg(all(unix, feature = "launcher"))]
-mod member;
-#[cfg(all(unix, feature = "launcher"))]
-mod order;
-#[cfg(all(unix, feature = "launcher"))]
-mod pipe;
-#[cfg(all(unix, feature = "launcher"))]
-mod process;
-#[cfg(all(unix, feature = "launcher"))]
-mod report;
-#[cfg(all(unix, feature = "launcher"))]
-mod run;
-#[cfg(all(unix, feature = "launcher"))]
-mod signals;
-#[cfg(all(unix, feature = "launcher"))]
-mod status;
-
-pub use restart::{Failures, Restart};
-
-#[cfg(all(unix, feature = "launcher"))]
-pub use {
-    bundle::Bundle,
-    change::{Change, ChangeError},
+pub use launcher::{
+    Bundle,
     handle::BundleHandle,
-    member::Member,
-    report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport},
-    status::{MemberPhase, MemberStatus},
+    member::{Change, Member},
+    report::{
+        BundleError, BundleEvent, BundleReport, ChangeError, MemberOutcome, MemberPhase,
+        MemberReport, MemberStatus,
+    },
 };
 #[cfg(all(unix, feature = "launcher"))]
 #[doc(hidden)]
-pub use {process::Process, signals::ignores_hangup};
+pub use launcher::{process::Process, signals::ignores_hangup};
+pub use restart::{Failures, Restart};

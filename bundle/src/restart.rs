@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use mycelium_executor::Backoff;
+
 /// When and how often a service, or a member of a bundle, is started again after a failure.
 ///
 /// The pause before a restart doubles with each failure within the window, up to the longest pause.
@@ -50,9 +52,8 @@ impl Failures {
             return None;
         }
         self.0.push_back(now);
-        // The same rule as `Backoff::pause` of the executors, which the bundle does not depend on.
-        let doubled = restart.backoff.saturating_mul(2u32.saturating_pow(earlier));
-        Some(doubled.min(restart.longest).mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
+        let backoff = Backoff { first: restart.backoff, longest: restart.longest };
+        Some(backoff.pause(earlier, jitter))
     }
 
     /// The number of failures that count.

@@ -27,7 +27,6 @@ impl Backoff {
     /// any number.
     #[must_use]
     pub fn pause(&self, earlier: u32, random: u64) -> Duration {
-        // The same rule as `Failures::pause` of the bundle, which does not depend on this crate.
         let pause = self.first.saturating_mul(2u32.saturating_pow(earlier)).min(self.longest);
         pause.mul_f64(1.0 - 0.5 * (random as f64 / u64::MAX as f64))
     }

@@ -1,4 +1,5 @@
-//! A member of a bundle: a command, and the rules by which it starts and ends.
+//! A member of a bundle: a command, and the rules by which it starts and ends; and changes of the
+//! members of a bundle that runs.
 
 use std::fmt;
 use std::process::Command;
@@ -35,13 +36,9 @@ impl Member {
         self
     }
 
-    /// Its name and feeders without those that are `removed`.
-    pub(crate) fn without_feeders(&self, removed: &[&str]) -> Member {
-        let feeders = self.feeders.iter().filter(|feeder| !removed.contains(&feeder.as_str()));
-        Member {
-            feeders: feeders.cloned().collect(),
-            ..Member::new(&self.name, || Command::new(""))
-        }
+    /// Its name and its feeders.
+    pub(crate) fn order(&self) -> (&str, Vec<&str>) {
+        (&self.name, self.feeders.iter().map(String::as_str).collect())
     }
 
     /// When and how often it is started again.
@@ -60,4 +57,16 @@ impl fmt::Debug for Member {
             .field("restart", &self.restart)
             .finish_non_exhaustive()
     }
+}
+
+/// A change of a bundle that runs. See [`BundleHandle::change`](crate::BundleHandle::change).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// Starts a new member.
+    Add(Member),
+    /// Stops the member of this name, and takes it out of the bundle.
+    Remove(String),
+    /// Stops the member of the same name, and starts this one in its place.
+    Replace(Member),
 }

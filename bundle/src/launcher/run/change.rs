@@ -2,10 +2,10 @@
 
 use super::Run;
 use super::slot::{Next, Slot, State};
-use crate::change::{Change, ChangeError};
-use crate::handle::MemberId;
-use crate::member::Member;
-use crate::order;
+use crate::launcher::handle::MemberId;
+use crate::launcher::member::{Change, Member};
+use crate::launcher::order;
+use crate::launcher::report::ChangeError;
 
 impl Run {
     /// Begins the changes, all or none.
@@ -34,44 +34,35 @@ impl Run {
 
     /// Whether the members fit together after the changes.
     fn check(&self, changes: &[Change]) -> Result<(), ChangeError> {
-        let mut members: Vec<&Member> = self.slots.values().filter_map(Slot::future).collect();
-        let mut removed = Vec::new();
+        let present = self.slots.values().filter_map(Slot::future).map(Member::order);
+        let (mut staying, mut new): (Vec<_>, Vec<_>) = (present.collect(), Vec::new());
         for change in changes {
-            let name = match change {
+            let name: &str = match change {
                 Change::Add(member) => {
-                    members.push(member);
+                    new.push(member.order());
                     continue;
                 }
                 Change::Remove(name) => name,
                 Change::Replace(member) => &member.name,
             };
-            let Some(place) = members.iter().position(|member| member.name == *name) else {
-                let known = members.iter().map(|member| member.name.clone()).collect();
-                return Err(ChangeError::NoMember { member: name.clone(), known });
-            };
+            let of_name = |(member, _): &(&str, _)| *member == name;
+            if let Some(place) = staying.iter().position(of_name) {
+                staying.remove(place);
+            } else if let Some(place) = new.iter().position(of_name) {
+                new.remove(place);
+            } else {
+                let members = staying.iter().chain(&new);
+                let known = members.map(|(name, _)| (*name).to_owned()).collect();
+                return Err(ChangeError::NoMember { member: name.to_owned(), known });
+            }
             match change {
-                Change::Replace(member) => members[place] = member,
-                _ => {
-                    members.remove(place);
-                    removed.push(name.as_str());
-                }
+                Change::Replace(member) => new.push(member.order()),
+                // Those that stay do not end after the removed ones any more.
+                _ => staying.iter_mut().for_each(|(_, feeders)| feeders.retain(|it| *it != name)),
             }
         }
-        // Those that stay do not end after the removed ones any more.
-        let is_new = |member: &Member| {
-            changes.iter().any(|change| match change {
-                Change::Add(new) | Change::Replace(new) => std::ptr::eq(new, member),
-                Change::Remove(_) => false,
-            })
-        };
-        let staying: Vec<Member> = members
-            .iter()
-            .filter(|member| !is_new(member))
-            .map(|member| member.without_feeders(&removed))
-            .collect();
-        let new = members.iter().copied().filter(|member| is_new(member));
-        let all: Vec<&Member> = staying.iter().chain(new).collect();
-        Ok(order::check(&all)?)
+        staying.append(&mut new);
+        Ok(order::check(&staying)?)
     }
 
     fn add(&mut self, member: Member) {
@@ -111,7 +102,7 @@ impl Run {
                 let slot = self.slots.remove(&id);
                 self.removed.extend(slot.map(|slot| slot.member.name));
                 self.removed_is_new = true;
-                self.handle.forget(id);
+                self.handle.lock().remove(&id);
             }
             Next::Other(member) => {
                 let written = slot.written;

@@ -1,13 +1,14 @@
-//! What a bundle reports: events while it runs, a report when it has ended, and the errors.
+//! What a bundle reports: events and the status of members while it runs, a report when it has ended,
+//! and the errors.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mycelium_core::Code;
+use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
 
 use crate::protocol;
@@ -256,16 +257,114 @@ impl BundleError {
     }
 }
 
-impl fmt::Debug for BundleError {
-    /// The text, as `main` and `unwrap` print errors.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+// The text, as `main` and `unwrap` print errors.
+debug_as_display!(BundleError, ChangeError);
 
 fn after(restarts: u32, window: Duration) -> String {
     match restarts {
         0 => String::new(),
         _ => format!(" after {restarts} restarts within {window:?}"),
+    }
+}
+
+/// Why the members of a bundle were not changed.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// There is no such member to remove or to replace.
+    #[error(
+        "the bundle has no member `{member}`; its members are: {} [{code}]", known.join(", "),
+        code = self.code()
+    )]
+    NoMember {
+        /// The name.
+        member: String,
+        /// The members of the bundle.
+        known: Vec<String>,
+    },
+    /// With the changes the members do not fit together.
+    #[error(transparent)]
+    Misfit(#[from] BundleError),
+    /// The bundle has ended, or ends.
+    #[error(
+        "the bundle has ended, or is about to: its members can no longer be changed [{code}]",
+        code = self.code()
+    )]
+    Ended,
+    /// The bundle's observer wants to change it.
+    #[error(
+        "the observer of a bundle cannot change it: call this from another thread [{code}]",
+        code = self.code()
+    )]
+    InObserver,
+}
+
+impl ChangeError {
+    /// Its code, with which its text ends: that of the reason, if members do not fit together.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            ChangeError::NoMember { .. } => Code::NO_MEMBER,
+            ChangeError::Misfit(error) => error.code(),
+            ChangeError::Ended => Code::BUNDLE_ENDED,
+            ChangeError::InObserver => Code::BUNDLE_OBSERVER,
+        }
+    }
+}
+
+/// How a member is. [`BundleHandle::members`](crate::BundleHandle::members) returns it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub phase: MemberPhase,
+    /// Its process, if one runs. It may have exited meanwhile.
+    pub pid: Option<u32>,
+    /// How often it was started, since it was added to the bundle or replaced another.
+    pub starts: u64,
+    /// When it entered this phase.
+    pub since: Instant,
+    /// A change of the bundle ends its process, and has not ended it yet: it is taken out, or
+    /// another member takes its place.
+    pub is_leaving: bool,
+    /// How its last process exited, if one has.
+    pub last_exit: Option<ExitStatus>,
+}
+
+/// What a member of a bundle does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberPhase {
+    /// No process runs it, and one will: at its first start, or after the pause before a restart.
+    Waiting,
+    /// A process runs it.
+    Running,
+    /// Its process got SIGTERM or SIGKILL and has not exited yet.
+    Stopping,
+    /// It has exited with code 0.
+    Completed,
+    /// It failed permanently, or ended with the bundle.
+    Stopped,
+}
+
+impl MemberPhase {
+    /// Its name: `waiting`, `running`, `stopping`, `completed` or `stopped`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            MemberPhase::Waiting => "waiting",
+            MemberPhase::Running => "running",
+            MemberPhase::Stopping => "stopping",
+            MemberPhase::Completed => "completed",
+            MemberPhase::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for MemberPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

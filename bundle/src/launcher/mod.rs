@@ -1,14 +1,28 @@
-//! The bundle: its members, its settings, and the start of its run.
+//! The launcher: a [`Bundle`] of members, and its run.
+//!
+//! From the bottom up: `process` is one process and how it is killed safely, `pipe` is the pipe to
+//! it, `member` is what it runs, `report` has the events and errors, `order` decides which member
+//! ends after which, `handle` is how other threads reach a run, `signals` forwards signals to it,
+//! and `run` decides what happens to each member and when. It uses `protocol` and `restart`.
+
+pub(crate) mod handle;
+pub(crate) mod member;
+mod order;
+mod pipe;
+pub(crate) mod process;
+pub(crate) mod report;
+mod run;
+pub(crate) mod signals;
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::handle::{BundleHandle, Wake};
-use crate::member::Member;
 use crate::protocol;
-use crate::report::{BundleError, BundleEvent, BundleReport};
-use crate::run::{Run, Settings};
+use handle::{BundleHandle, Wake};
+use member::Member;
+use report::{BundleError, BundleEvent, BundleReport};
+use run::{Run, Settings};
 
 /// Longer than the deadline of a node, so that a node can still report which of its services did
 /// not end.

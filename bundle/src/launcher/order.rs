@@ -2,28 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use crate::member::Member;
+use super::member::Member;
+use super::report::BundleError;
 use crate::protocol;
-use crate::report::BundleError;
 
-/// Checks that each member has a valid name of its own, and ends after members that exist.
-pub(crate) fn check(members: &[&Member]) -> Result<(), BundleError> {
-    if let Some(member) = members.iter().find(|member| !protocol::is_name(&member.name)) {
-        return Err(BundleError::Name { member: member.name.clone() });
+/// Checks that each member, which has these feeders, has a valid name of its own, and ends after
+/// members that exist.
+pub(crate) fn check(members: &[(&str, Vec<&str>)]) -> Result<(), BundleError> {
+    let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    if let Some(name) = names.iter().find(|name| !protocol::is_name(name)) {
+        return Err(BundleError::Name { member: (*name).to_owned() });
     }
-    let mut known = BTreeMap::new();
-    for member in members {
-        if known.insert(member.name.as_str(), ()).is_some() {
-            return Err(BundleError::Duplicate { member: member.name.clone() });
-        }
+    let is_twice = |(place, name): &(usize, &&str)| names[..*place].contains(name);
+    if let Some((_, name)) = names.iter().enumerate().find(is_twice) {
+        return Err(BundleError::Duplicate { member: (*name).to_owned() });
     }
-    for member in members {
-        if let Some(feeder) = member.feeders.iter().find(|it| !known.contains_key(it.as_str())) {
-            return Err(BundleError::Unknown {
-                member: member.name.clone(),
-                feeder: feeder.clone(),
-                known: members.iter().map(|member| member.name.clone()).collect(),
-            });
+    for (member, feeders) in members {
+        if let Some(feeder) = feeders.iter().find(|feeder| !names.contains(feeder)) {
+            let (member, feeder) = ((*member).to_owned(), (*feeder).to_owned());
+            let known = names.iter().map(|name| (*name).to_owned()).collect();
+            return Err(BundleError::Unknown { member, feeder, known });
         }
     }
     Ok(())

@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use crate::change::{Change, ChangeError};
-use crate::member::Member;
-use crate::status::MemberStatus;
+use super::member::{Change, Member};
+use super::report::{ChangeError, MemberStatus};
 
 /// Identifies a member of a run. It is never used again, not even for a member of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,18 +180,7 @@ impl BundleHandle {
         let _ = self.shared.thread.set(thread::current().id());
     }
 
-    pub(crate) fn publish(&self, member: MemberId, status: MemberStatus) {
-        self.lock().insert(member, status);
-    }
-
-    pub(crate) fn forget(&self, member: MemberId) {
-        self.lock().remove(&member);
-    }
-
-    pub(crate) fn forget_all(&self) {
-        self.lock().clear();
-    }
-
+    /// How the members are now. The thread of the bundle keeps it up to date.
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, MemberStatus>> {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }

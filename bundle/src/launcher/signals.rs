@@ -6,7 +6,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::handle::Wake;
+use super::handle::Wake;
 
 /// Sends the signals that end a bundle as wakes.
 pub(crate) struct Signals(signal_hook::iterator::Handle);

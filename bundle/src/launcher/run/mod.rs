@@ -1,16 +1,15 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
 //! channel; the next time at which something is due limits the wait.
 //!
-//! `slot` is a member and its process, `stop` ends members in order, `change` changes them while
-//! the bundle runs, `tell` reports to the members, to other threads and to people.
+//! `slot` is a member and its process, `change` changes members while the bundle runs. Here they are
+//! started, watched, restarted and ended in order, and reports go to the members, to other threads
+//! and to people. It uses all of the launcher below it.
 
 mod change;
 mod slot;
-mod stop;
-mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -18,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGKILL, SIGTERM};
 
-use crate::handle::{BundleHandle, MemberId, Wake};
-use crate::member::Member;
-use crate::order;
-use crate::pipe::MemberPipe;
-use crate::process::Process;
-use crate::protocol;
-use crate::report::{BundleError, BundleEvent, BundleReport, MemberOutcome};
-use crate::signals::Signals;
+use super::handle::{BundleHandle, MemberId, Wake};
+use super::member::Member;
+use super::order;
+use super::pipe::MemberPipe;
+use super::process::Process;
+use super::report::{BundleError, BundleEvent, BundleReport, MemberOutcome};
+use super::signals::Signals;
+use crate::protocol::{self, MemberState};
 use slot::{Slot, State, StopRequest};
 
 /// Signals within this time of the first one are the same request: `timeout` of coreutils sends one
@@ -78,7 +77,7 @@ impl Run {
         handle: BundleHandle,
         wakes: Receiver<Wake>,
     ) -> Result<Run, BundleError> {
-        order::check(&members.iter().collect::<Vec<_>>())?;
+        order::check(&members.iter().map(Member::order).collect::<Vec<_>>())?;
         let next_id = members.len() as u64;
         let slots = (0..).map(MemberId).zip(members.into_iter().map(Slot::new)).collect();
         handle.runs_here();
@@ -276,6 +275,119 @@ impl Run {
         self.report_event(BundleEvent::GivenUp { member });
     }
 
+    /// Sends SIGTERM to the members whose feeders have exited, and kills those whose time is over.
+    fn stop_next(&mut self) {
+        if self.stopping {
+            self.handle.set_ending();
+            self.stopped_early |= !self.slots.values().all(Slot::has_ended);
+            for slot in self.slots.values_mut() {
+                if let State::Waiting { .. } = slot.state {
+                    slot.state = State::Ended(MemberOutcome::Stopped);
+                }
+            }
+        }
+        let leaving = self.slots.iter().filter(|(_, slot)| self.is_to_end(slot));
+        for id in leaving.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.stop_if_due(id);
+        }
+    }
+
+    fn stop_if_due(&mut self, id: MemberId) {
+        let is_next = self.slots.get(&id).is_some_and(|slot| {
+            let feeders = slot.waits_for.iter().filter_map(|feeder| self.slots.get(feeder));
+            !feeders.into_iter().any(|feeder| self.is_to_end(feeder))
+        });
+        let now = self.now();
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let State::Running { process, stop, .. } = &mut slot.state else { return };
+        let overdue = matches!(stop, StopRequest::Term { until } if *until <= now);
+        match stop {
+            StopRequest::No | StopRequest::Term { .. } if self.killing || overdue => {
+                *stop = StopRequest::Kill;
+                process.kill();
+                self.publish(id);
+            }
+            StopRequest::No if is_next => {
+                *stop = StopRequest::Term { until: now.saturating_add(self.settings.deadline) };
+                process.terminate();
+                let member = slot.member.name.clone();
+                self.publish(id);
+                self.report_event(BundleEvent::Stopping { member });
+            }
+            _ => (),
+        }
+    }
+
+    /// Writes to all processes what has changed since the last call.
+    fn write_changes(&mut self) {
+        let mut changed = Vec::new();
+        if std::mem::take(&mut self.removed_is_new) {
+            changed.extend(self.removed.iter().map(|name| MemberState::Gone.line(name)));
+        }
+        for slot in self.slots.values_mut() {
+            let state = slot.reported();
+            if std::mem::replace(&mut slot.written, state) != state {
+                changed.push(state.line(&slot.member.name));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let all = self.lines();
+        for slot in self.slots.values_mut() {
+            if let State::Running { pipe, .. } = &mut slot.state {
+                pipe.write(&changed, &all);
+            }
+        }
+    }
+
+    /// The state of each member, as lines.
+    fn lines(&self) -> Vec<String> {
+        let removed = self.removed.iter().map(|name| MemberState::Gone.line(name));
+        let members = self.slots.values().map(|slot| slot.reported().line(&slot.member.name));
+        removed.chain(members).collect()
+    }
+
+    /// Shows other threads how a member is.
+    fn publish(&mut self, id: MemberId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            self.handle.lock().insert(id, slot.published(now()));
+        }
+    }
+
+    fn publish_all(&mut self) {
+        let now = now();
+        for (id, slot) in &mut self.slots {
+            self.handle.lock().insert(*id, slot.published(now));
+        }
+    }
+
+    fn report_event(&mut self, event: BundleEvent) {
+        let (member, predicate) = (event.member(), event.predicate());
+        match event {
+            BundleEvent::GivenUp { .. } | BundleEvent::Killed { .. } => {
+                tracing::error!("member `{member}` {predicate}");
+                self.print("error", &event);
+            }
+            BundleEvent::NotStarted { .. } | BundleEvent::Restarting { .. } => {
+                tracing::warn!("member `{member}` {predicate}");
+                self.print("warning", &event);
+            }
+            _ => tracing::info!("member `{member}` {predicate}"),
+        }
+        self.settings.observer.iter_mut().for_each(|observer| observer(&event));
+    }
+
+    /// Prints a failure that nobody would see otherwise. If standard error is closed, the line is
+    /// lost.
+    fn print(&self, level: &str, event: &BundleEvent) {
+        if self.settings.observer.is_none() && !tracing::dispatcher::has_been_set() {
+            let line =
+                format!("mycelium: {level}: member `{}` {}\n", event.member(), event.predicate());
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    }
+
     fn report(&self) -> BundleReport {
         let members = self.slots.values().map(Slot::report);
         BundleReport { members: members.collect(), stopped: self.stopped_early }
@@ -290,7 +402,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.slots.clear();
         self.handle.set_ending();
-        self.handle.forget_all();
+        self.handle.lock().clear();
     }
 }
 

@@ -3,14 +3,13 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use crate::handle::MemberId;
-use crate::member::Member;
-use crate::pipe::MemberPipe;
-use crate::process::Process;
+use crate::launcher::handle::MemberId;
+use crate::launcher::member::Member;
+use crate::launcher::pipe::MemberPipe;
+use crate::launcher::process::Process;
+use crate::launcher::report::{MemberOutcome, MemberPhase, MemberReport, MemberStatus};
 use crate::protocol::MemberState;
-use crate::report::{MemberOutcome, MemberReport};
 use crate::restart::Failures;
-use crate::status::{MemberPhase, MemberStatus};
 
 /// A member and its process.
 pub(super) struct Slot {
