@@ -75,17 +75,17 @@ fn pass(family: &Family, sample: &Sample) {
         SampleValue::Counter(count) => set_counter(format!("{name}_total"), sample, *count),
         SampleValue::Gauge(value) => set_gauge(name.to_string(), sample, None, *value as f64),
         SampleValue::Histogram(buckets) => {
-            set_counter(format!("{name}_count"), sample, buckets.count());
+            set_counter(format!("{name}_count"), sample, buckets.count);
             match family.unit {
                 // A counter has whole numbers.
                 Some(_) => {
-                    let sum = buckets.in_unit(buckets.sum());
+                    let sum = buckets.in_unit(buckets.sum);
                     set_gauge(format!("{name}_sum"), sample, None, sum);
                 }
-                None => set_counter(format!("{name}_sum"), sample, buckets.sum()),
+                None => set_counter(format!("{name}_sum"), sample, buckets.sum),
             }
             for (part, text) in QUANTILES {
-                let rank = (part * buckets.count() as f64).ceil() as u64;
+                let rank = (part * buckets.count as f64).ceil() as u64;
                 let bound = buckets.cumulative().find(|(_, count)| *count >= rank.max(1));
                 let value = bound.map_or(0.0, |(bound, _)| buckets.in_unit(bound));
                 set_gauge(name.to_string(), sample, Some(text), value);

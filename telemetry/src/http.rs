@@ -16,7 +16,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -143,13 +143,6 @@ struct Responder {
     stopped: watch::Receiver<bool>,
 }
 
-/// What a client gets.
-struct Answer {
-    status: StatusCode,
-    kind: &'static str,
-    body: String,
-}
-
 impl Responder {
     fn new(source: Box<dyn Source>, collector: Collector, stopped: watch::Receiver<bool>) -> Self {
         let collector = Arc::new(tokio::sync::Mutex::new(collector));
@@ -157,36 +150,25 @@ impl Responder {
     }
 
     async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let Answer { status, kind, body } = match *request.method() {
-            Method::GET | Method::HEAD => match request.uri().path() {
-                "/metrics" => self.scrape(format_of(request)).await,
-                "/live" => self.ask(|source| probe(source.live())),
-                "/ready" => self.ask(|source| probe(source.ready())),
-                _ => plain(StatusCode::NOT_FOUND, "expected /metrics, /live or /ready\n"),
-            },
-            _ => plain(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD\n"),
-        };
-        let mut response = Response::new(Full::from(body));
-        *response.status_mut() = status;
-        let mut set = |name: HeaderName, value: &'static str| {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        };
-        set(CONTENT_TYPE, kind);
-        set(CACHE_CONTROL, "no-store");
-        set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            set(ALLOW, "GET, HEAD");
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
         }
-        response
+        match request.uri().path() {
+            "/metrics" => self.scrape(format_of(request)).await,
+            "/live" => self.ask(|source| probe(source.live())),
+            "/ready" => self.ask(|source| probe(source.ready())),
+            _ => plain(StatusCode::NOT_FOUND, "expected /metrics, /live or /ready\n"),
+        }
     }
 
-    async fn scrape(&self, format: Format) -> Answer {
+    async fn scrape(&self, format: Format) -> Response<Full<Bytes>> {
         let mut collector = self.collector.clone().lock_owned().await;
         let begin = Instant::now();
         let answer = self.ask(|source| match source.snapshot() {
             Some(snapshot) => {
-                let body = format.write(&collector.collect(&snapshot));
-                Answer { status: StatusCode::OK, kind: format.content_type(), body }
+                answer(StatusCode::OK, format, format.write(&collector.collect(&snapshot)))
             }
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n"),
         });
@@ -198,7 +180,10 @@ impl Responder {
         answer
     }
 
-    fn ask(&self, question: impl FnOnce(&dyn Source) -> Answer) -> Answer {
+    fn ask(
+        &self,
+        question: impl FnOnce(&dyn Source) -> Response<Full<Bytes>>,
+    ) -> Response<Full<Bytes>> {
         // A scrape takes a while, and all connections may want one.
         if *self.stopped.borrow() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
@@ -211,15 +196,27 @@ impl Responder {
     }
 }
 
-fn probe(result: Result<String, String>) -> Answer {
+fn probe(result: Result<String, String>) -> Response<Full<Bytes>> {
     match result {
         Ok(text) => plain(StatusCode::OK, &text),
         Err(text) => plain(StatusCode::SERVICE_UNAVAILABLE, &text),
     }
 }
 
-fn plain(status: StatusCode, text: &str) -> Answer {
-    Answer { status, kind: Format::Plain.content_type(), body: text.to_owned() }
+fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    answer(status, Format::Plain, text.to_owned())
+}
+
+fn answer(status: StatusCode, format: Format, body: String) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    let headers = [
+        (CONTENT_TYPE, format.content_type()),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    answer.headers_mut().extend(headers.map(|(name, it)| (name, HeaderValue::from_static(it))));
+    answer
 }
 
 /// OpenMetrics, if a client accepts it.

@@ -7,6 +7,10 @@
 //! passes them to the crate `metrics`, and `push` sends them to an OpenTelemetry collector. `spans`
 //! sends the spans of a node there, both by `otlp`. All run on threads that the caller gives, until
 //! the caller stops them.
+//!
+//! Nothing is counted here: topics, links and services count in `counters` of `mycelium-transports`,
+//! and [`metrics`] gives these counts names. Threads, settings and snapshots of a node are in
+//! `src/node/telemetry/` of `mycelium`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "facade")]

@@ -101,7 +101,7 @@ impl Collector {
         self.add_rings(&mut families, snapshot);
         self.add_health(&mut families, snapshot);
         let taken = families.sample_names();
-        let user::Own { families: own, left_out } = user::families(&snapshot.readings, taken);
+        let (own, left_out) = user::families(&snapshot.readings, taken);
         for (family, sets) in own {
             let sets = self.limited(family.name.clone(), sets.into_sets());
             let samples = sets.into_iter().map(|(labels, value)| families.sample(labels, value));
@@ -316,20 +316,15 @@ struct Values {
     started: u64,
 }
 
-impl Values {
-    fn merge(&mut self, other: &[u64; 16]) {
-        for ((value, other), name) in self.values.iter_mut().zip(other).zip(names(self.kind)) {
-            *value = match name.kind {
-                FamilyKind::Gauge => (*value).max(*other),
-                FamilyKind::Counter | FamilyKind::Histogram => value.wrapping_add(*other),
-            };
-        }
-    }
-}
-
 impl Add for Values {
     fn add(&mut self, other: &Values) {
-        self.merge(&other.values);
+        let values = self.values.iter_mut().zip(other.values);
+        for ((value, other), name) in values.zip(names(self.kind)) {
+            *value = match name.kind {
+                FamilyKind::Gauge => other.max(*value),
+                FamilyKind::Counter | FamilyKind::Histogram => value.wrapping_add(other),
+            };
+        }
         self.started += other.started;
     }
 }

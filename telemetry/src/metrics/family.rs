@@ -124,11 +124,13 @@ pub enum SampleValue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
     pub(super) counts: [u64; Buckets::COUNT],
-    pub(super) sum: u64,
-    pub(super) count: u64,
+    /// The sum of all values, which wraps.
+    pub sum: u64,
+    /// The number of values: never less than those in the buckets.
+    pub count: u64,
     pub(super) per_unit: u64,
     /// The least and the greatest value, if there are any.
-    pub(super) range: Option<(u64, u64)>,
+    pub range: Option<(u64, u64)>,
 }
 
 impl Buckets {
@@ -149,24 +151,6 @@ impl Buckets {
     #[must_use]
     pub fn in_unit(&self, value: u64) -> f64 {
         value as f64 / self.per_unit as f64
-    }
-
-    /// The sum of all values, which wraps.
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.sum
-    }
-
-    /// The number of values: never less than those in the buckets.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The least and the greatest value, if there are any.
-    #[must_use]
-    pub fn range(&self) -> Option<(u64, u64)> {
-        self.range
     }
 
     pub(super) fn add(&mut self, other: &Buckets) {

@@ -91,10 +91,10 @@ impl Format {
                     let bound = format!("{:?}", buckets.in_unit(bound));
                     self.write_line(text, name, "_bucket", sample, Some(&bound), &count)?;
                 }
-                let count = &buckets.count();
+                let count = &buckets.count;
                 self.write_line(text, name, "_bucket", sample, Some("+Inf"), count)?;
                 self.write_line(text, name, "_count", sample, None, count)?;
-                let sum = buckets.sum();
+                let sum = buckets.sum;
                 match family.unit {
                     Some(_) => {
                         self.write_line(text, name, "_sum", sample, None, &buckets.in_unit(sum))

@@ -24,16 +24,12 @@ pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     }
 }
 
-/// The metrics of services.
-pub(super) struct Own {
-    /// Families without samples, and their values by labels.
-    pub(super) families: Vec<(Family, Sets<SampleValue>)>,
-    /// The number of metrics that have no name.
-    pub(super) left_out: usize,
-}
-
-/// The metrics of services among lines. `taken`: the names of samples that others have.
-pub(super) fn families(readings: &[Reading], mut taken: HashSet<String>) -> Own {
+/// The metrics of services among lines: families without samples, and their values by labels; and
+/// the number of metrics that have no name. `taken`: the names of samples that others have.
+pub(super) fn families(
+    readings: &[Reading],
+    mut taken: HashSet<String>,
+) -> (Vec<(Family, Sets<SampleValue>)>, usize) {
     let mut all: Vec<(Family, Sets<SampleValue>)> = Vec::new();
     let mut places = HashMap::new();
     let mut left_out = 0;
@@ -63,7 +59,7 @@ pub(super) fn families(readings: &[Reading], mut taken: HashSet<String>) -> Own 
             }
         }
     }
-    Own { families: all, left_out }
+    (all, left_out)
 }
 
 /// Takes a name that no sample of another family has.

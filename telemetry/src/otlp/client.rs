@@ -66,8 +66,8 @@ struct Connection {
 impl Client {
     /// A client for requests with Protocol Buffers to this path.
     pub(crate) fn new(endpoint: &Endpoint, path: PathAndQuery, headers: &Headers) -> Client {
-        let mut headers = headers.map().clone();
-        headers.insert(HOST, endpoint.host());
+        let mut headers = headers.0.clone();
+        headers.insert(HOST, endpoint.host.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let agent = concat!("mycelium/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));

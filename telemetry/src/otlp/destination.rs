@@ -8,8 +8,8 @@ use super::{Endpoint, EndpointError, HeaderError, Headers};
 /// that builders need no `?`.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    endpoint: Result<Endpoint, EndpointError>,
-    headers: Headers,
+    pub(crate) endpoint: Result<Endpoint, EndpointError>,
+    pub(crate) headers: Headers,
     header_error: Option<HeaderError>,
     /// `service.namespace`.
     pub(crate) namespace: Option<String>,
@@ -31,18 +31,10 @@ impl Destination {
         }
     }
 
-    pub(crate) fn set_url(&mut self, url: &str) {
-        self.endpoint = Endpoint::parse(url);
-    }
-
     pub(crate) fn set_header(&mut self, name: &str, value: &str) {
         if let Err(error) = self.headers.set(name, value) {
             self.header_error.get_or_insert(error);
         }
-    }
-
-    pub(crate) fn headers(&self) -> &Headers {
-        &self.headers
     }
 
     /// Where the collector is, if the settings have no mistake.

@@ -16,9 +16,11 @@ pub struct Endpoint {
     authority: String,
     /// Without the signal: empty, or with a slash at its start and none at its end.
     path: String,
-    host: HeaderValue,
-    traces: PathAndQuery,
-    metrics: PathAndQuery,
+    /// The header `host`.
+    pub(crate) host: HeaderValue,
+    /// The paths to which spans and metrics go.
+    pub(crate) traces: PathAndQuery,
+    pub(crate) metrics: PathAndQuery,
 }
 
 /// Why a text is not the URL of a collector.
@@ -90,21 +92,6 @@ impl Endpoint {
     pub fn authority(&self) -> &str {
         &self.authority
     }
-
-    /// The header `host`.
-    pub(crate) fn host(&self) -> HeaderValue {
-        self.host.clone()
-    }
-
-    /// The path to which spans go.
-    pub(crate) fn traces(&self) -> PathAndQuery {
-        self.traces.clone()
-    }
-
-    /// The path to which metrics go.
-    pub(crate) fn metrics(&self) -> PathAndQuery {
-        self.metrics.clone()
-    }
 }
 
 impl fmt::Display for Endpoint {
@@ -116,7 +103,7 @@ impl fmt::Display for Endpoint {
 /// Headers that requests to a collector have, such as `authorization`. Their values may be secret:
 /// `Debug` does not show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(HeaderMap);
+pub struct Headers(pub(crate) HeaderMap);
 
 /// Why a header cannot be sent. Its value is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -150,10 +137,6 @@ impl Headers {
         self.0.insert(header, value);
         Ok(())
     }
-
-    pub(crate) fn map(&self) -> &HeaderMap {
-        &self.0
-    }
 }
 
 #[cfg(test)]
@@ -171,8 +154,8 @@ mod tests {
             ("http://a.example:80/otlp/v1/metrics", "a.example:80", "/otlp/v1/traces"),
         ] {
             let endpoint = Endpoint::parse(url).unwrap();
-            assert_eq!((endpoint.authority(), endpoint.traces().as_str()), (authority, traces));
-            assert_eq!(endpoint.metrics(), traces.replace("traces", "metrics"), "{url}");
+            assert_eq!((endpoint.authority(), endpoint.traces.as_str()), (authority, traces));
+            assert_eq!(endpoint.metrics, traces.replace("traces", "metrics"), "{url}");
         }
     }
 
@@ -206,10 +189,7 @@ mod tests {
         let mut headers = Headers::default();
         headers.set("Authorization", "Bearer first").unwrap();
         headers.set("authorization", "Bearer secret").unwrap();
-        assert_eq!(
-            (headers.map().len(), headers.map()["authorization"] == "Bearer secret"),
-            (1, true)
-        );
+        assert_eq!((headers.0.len(), headers.0["authorization"] == "Bearer secret"), (1, true));
         assert!(!format!("{headers:?}").contains("secret"));
         for (name, value) in
             [("", "x"), ("a b", "x"), ("Content-Length", "1"), ("x", "a\r\nb: c"), ("x", "ä")]

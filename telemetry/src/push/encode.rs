@@ -141,13 +141,13 @@ fn histogram(sample: &Sample, times: Times) -> Option<HistogramDataPoint> {
     });
     let bucket_counts: Vec<u64> = counts.collect();
     let bounds = buckets.cumulative().map(|(bound, _)| buckets.in_unit(bound));
-    let range = buckets.range().filter(|_| count > 0);
+    let range = buckets.range.filter(|_| count > 0);
     Some(HistogramDataPoint {
         attributes: sample.labels().map(|(key, value)| text(key, value)).collect(),
         start_time_unix_nano: times.start,
         time_unix_nano: times.now,
         count,
-        sum: Some(buckets.in_unit(buckets.sum())),
+        sum: Some(buckets.in_unit(buckets.sum)),
         explicit_bounds: bounds.take(Buckets::COUNT - 1).collect(),
         bucket_counts,
         min: range.map(|(least, _)| buckets.in_unit(least)),

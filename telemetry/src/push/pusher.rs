@@ -56,7 +56,7 @@ impl Pusher {
     /// If the process can open no further file.
     pub fn open(self, node: PushedNode) -> io::Result<OpenPusher> {
         let Pusher { settings, endpoint } = self;
-        let client = Client::new(&endpoint, endpoint.metrics(), settings.to.headers());
+        let client = Client::new(&endpoint, endpoint.metrics.clone(), &settings.to.headers);
         let (ending, flush) = (Ending::new(Arc::default()), settings.to.flush);
         let port = HttpPort { runtime: Runtime::new()?, client, ending, flush };
         let began = (node.wall_clock)();

@@ -118,7 +118,7 @@ impl OtlpMetrics {
     /// Replaces the URL of the collector.
     #[must_use]
     pub fn to(mut self, url: &str) -> OtlpMetrics {
-        self.to.set_url(url);
+        self.to.endpoint = Endpoint::parse(url);
         self
     }
 

@@ -73,7 +73,7 @@ impl Exporter {
         seed: u64,
     ) -> io::Result<OpenExporter> {
         let (to, ending) = (&self.settings.to, Ending::new(self.queue.bell()));
-        let client = Client::new(&self.endpoint, self.endpoint.traces(), to.headers());
+        let client = Client::new(&self.endpoint, self.endpoint.traces.clone(), &to.headers);
         let port = HttpPort { runtime: Runtime::new()?, client, ending, flush: to.flush };
         Ok(OpenExporter { exporter: self, resource, line, seed, port })
     }

@@ -164,7 +164,7 @@ impl OtlpTraces {
     /// Replaces the URL of the collector.
     #[must_use]
     pub fn to(mut self, url: &str) -> OtlpTraces {
-        self.to.set_url(url);
+        self.to.endpoint = Endpoint::parse(url);
         self
     }
 
