@@ -1,19 +1,30 @@
 //! What the threads of a launcher know of the bundle together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mycelium_bundle::{BundleHandle, MemberPhase};
+use mycelium_bundle::{BundleHandle, MemberPhase, MemberStatus};
 
+use super::members::Manner;
 use super::plan::Plan;
+use super::printer::Printer;
 use super::sign::{Sign, status};
+use crate::bundle::place::Place;
 use crate::bundle::wire::{NodeStatus, UpRequest};
 
 /// What the threads of a launcher know of the bundle together.
 #[derive(Debug)]
 pub struct Board {
-    handle: BundleHandle,
+    /// The directory of the bundle.
+    pub place: Place,
+    /// How it runs its members.
+    pub manner: Manner,
+    /// Its output.
+    pub printer: Printer,
+    /// Reaches the bundle. Its changes wait for the thread of the bundle, which may wait for this
+    /// board.
+    pub handle: BundleHandle,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -35,15 +46,10 @@ struct State {
 }
 
 impl Board {
-    /// Of a bundle.
-    pub fn new(handle: BundleHandle) -> Board {
-        Board { handle, state: Mutex::default(), changed: Condvar::new() }
-    }
-
-    /// Reaches the bundle. Its changes wait for the thread of the bundle, which may wait for this
-    /// board.
-    pub fn handle(&self) -> &BundleHandle {
-        &self.handle
+    /// Of a bundle that has not begun.
+    pub fn new(place: Place, manner: Manner, printer: Printer, handle: BundleHandle) -> Board {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Board { place, manner, printer, handle, state, changed }
     }
 
     /// The plan that the bundle follows, and its request.
@@ -78,18 +84,9 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// The processes that run.
-    pub fn processes(&self) -> Vec<u32> {
-        let members = self.handle.members();
-        let running = members.iter().filter(|member| member.phase == MemberPhase::Running);
-        running.filter_map(|member| member.pid).collect()
-    }
-
-    /// The nodes that have ended with code 0.
-    pub fn completed(&self) -> BTreeSet<String> {
-        let members = self.handle.members();
-        let completed = members.iter().filter(|member| member.phase == MemberPhase::Completed);
-        completed.map(|member| member.name.clone()).collect()
+    /// The members of the bundle that are in this phase.
+    pub fn members(&self, phase: MemberPhase) -> impl Iterator<Item = MemberStatus> {
+        self.handle.members().into_iter().filter(move |member| member.phase == phase)
     }
 
     /// Notes what the processes show.

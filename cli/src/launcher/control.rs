@@ -13,15 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mycelium_bundle::{Change, ChangeError, Member};
+use mycelium_bundle::{Change, ChangeError, Member, MemberPhase};
 use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{AllowedPeers, own_user};
 
 use super::board::Board;
 use super::flows::{Described, flows};
-use super::members::{FilesCopy, Manner, member};
+use super::members::{FilesCopy, member};
 use super::plan::{Plan, Step, topology};
-use crate::bundle::place::Place;
 use crate::bundle::wire::{
     Answer, Channel, LONGEST_REQUEST, NodeChange, NodeStatus, Request, UpRequest,
 };
@@ -39,9 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Serves requests.
 #[derive(Debug)]
 pub struct Control {
-    place: Place,
-    manner: Manner,
-    board: Arc<Board>,
+    /// The state of the launcher.
+    pub board: Arc<Board>,
     /// Takes the members of the first request. One request at a time changes the bundle.
     first: Mutex<First>,
     /// The number of the next request to run nodes.
@@ -61,20 +59,9 @@ enum First {
 
 impl Control {
     /// Of a bundle whose first members `first` takes.
-    pub fn new(
-        place: Place,
-        manner: Manner,
-        board: Arc<Board>,
-        first: Sender<Vec<Member>>,
-    ) -> Control {
-        Control {
-            place,
-            manner,
-            board,
-            first: Mutex::new(First::Waits(first)),
-            requests: AtomicU64::new(1),
-            described: Described::default(),
-        }
+    pub fn new(board: Arc<Board>, first: Sender<Vec<Member>>) -> Control {
+        let (first, requests) = (Mutex::new(First::Waits(first)), AtomicU64::new(1));
+        Control { board, first, requests, described: Described::default() }
     }
 
     /// Serves connections on threads, as long as this process lives.
@@ -144,8 +131,8 @@ impl Control {
             Request::Down { timeout } => {
                 self.board.set_stopping();
                 match timeout {
-                    Some(time) => self.board.handle().stop_within(Duration::from_millis(time)),
-                    None => self.board.handle().stop(),
+                    Some(time) => self.board.handle.stop_within(Duration::from_millis(time)),
+                    None => self.board.handle.stop(),
                 }
                 self.abandon();
                 let problem = self.board.wait_until_ended();
@@ -167,10 +154,10 @@ impl Control {
     pub fn up(&self, request: &UpRequest) -> Result<Vec<NodeChange>, Failure> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = || {
-            let title = self.place.title();
+            let title = self.board.place.title();
             Failure::Unavailable(format!("{title} ends at the moment: run `up` again when it has"))
         };
-        if matches!(*first, First::Failed) || self.board.handle().is_ending() {
+        if matches!(*first, First::Failed) || self.board.handle.is_ending() {
             return Err(ended());
         }
         let (plan, files) = match self.plan(request) {
@@ -182,8 +169,10 @@ impl Control {
                 return Err(failure);
             }
         };
-        let member = |node: &str| member(&self.place, self.manner, &plan.nodes[node], &files);
-        let steps = plan.steps(&self.board.plan().0, &self.board.completed());
+        let member =
+            |node: &str| member(&self.board.place, self.board.manner, &plan.nodes[node], &files);
+        let completed = self.board.members(MemberPhase::Completed).map(|member| member.name);
+        let steps = plan.steps(&self.board.plan().0, &completed.collect());
         match std::mem::replace(&mut *first, First::Done) {
             First::Waits(sender) => {
                 self.board.set_plan(plan.clone(), request.clone());
@@ -197,7 +186,7 @@ impl Control {
                     Step::Restart(_) => Some(Change::Replace(member(node))),
                     Step::Stop => Some(Change::Remove(node.clone())),
                 });
-                let changed = self.board.handle().change(changes.collect::<Vec<_>>());
+                let changed = self.board.handle.change(changes.collect::<Vec<_>>());
                 changed.map_err(|error| match error {
                     ChangeError::Ended => ended(),
                     error => Failure::Unavailable(error.to_string()),
@@ -212,21 +201,16 @@ impl Control {
     fn plan(&self, request: &UpRequest) -> Result<(Plan, Arc<FilesCopy>), Failure> {
         let topology = topology(request)?;
         let number = self.requests.fetch_add(1, Relaxed);
-        let files = FilesCopy::write(&self.place, number, topology.files()).map_err(|error| {
-            let directory = shown(self.place.directory());
-            Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
-        })?;
+        let files =
+            FilesCopy::write(&self.board.place, number, topology.files()).map_err(|error| {
+                let directory = shown(self.board.place.directory());
+                Failure::Unavailable(format!("a copy of the topology in `{directory}`: {error}"))
+            })?;
         let plan = Plan::new(request, &topology, |source| {
             let found = flows(request, files.path())?;
             Ok(self.described.update(source, found))
         })?;
         Ok((plan, Arc::new(files)))
-    }
-
-    /// Reads the file of the last request again.
-    pub fn reload(&self) -> Result<Vec<NodeChange>, Failure> {
-        let (_, request) = self.board.plan();
-        self.up(&request)
     }
 
     /// A bundle that has not begun never will.
@@ -241,7 +225,7 @@ impl Control {
     /// that failed.
     fn wait_until_up(&self, limit: Duration) -> Option<String> {
         let (clock, mut before) = (Clock::default(), BTreeMap::<String, u64>::new());
-        let tail = |node: &NodeStatus| self.place.log_tail(&node.node);
+        let tail = |node: &NodeStatus| self.board.place.log_tail(&node.node);
         loop {
             let nodes = self.board.nodes();
             if self.board.is_stopping() {

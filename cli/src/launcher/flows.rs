@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 use mycelium::topology::TopologyFiles;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::notify::VARIABLES;
 use crate::bundle::wire::UpRequest;
@@ -101,30 +101,6 @@ pub struct Source {
     pub files: TopologyFiles,
 }
 
-/// The part of an overview that says who sends to whom.
-#[derive(Deserialize)]
-struct Overview {
-    nodes: Vec<Node>,
-    topics: Vec<Topic>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Topic {
-    name: String,
-    publishers: Vec<Side>,
-    readers: Vec<Side>,
-}
-
-#[derive(Deserialize)]
-struct Side {
-    node: String,
-}
-
 /// The last description that programs gave of the nodes, and what they described. A program that is
 /// late, because the machine is busy, does not restart nodes whose file has not changed.
 #[derive(Debug, Default)]
@@ -179,20 +155,21 @@ fn check(request: &UpRequest, files: &Path) -> io::Result<Output> {
     check.output()
 }
 
-fn parse(output: &[u8]) -> Option<Flows> {
-    let overview: Overview = serde_json::from_slice(output).ok()?;
+/// The topics of the nodes in an overview.
+fn parse(overview: &[u8]) -> Option<Flows> {
+    let overview: Value = serde_json::from_slice(overview).ok()?;
+    let (nodes, topics) = (overview["nodes"].as_array()?, overview["topics"].as_array()?);
     let mut flows = Flows::default();
-    for Node { name } in overview.nodes {
-        let names = |sides: fn(&Topic) -> &[Side]| {
-            let topics = overview.topics.iter();
-            let own = topics.filter(|topic| sides(topic).iter().any(|side| side.node == name));
-            own.map(|topic| topic.name.clone()).collect()
+    for node in nodes.iter().filter_map(|node| node["name"].as_str()) {
+        let of_side = |side: &str| {
+            let is_own = |topic: &&Value| {
+                topic[side].as_array().is_some_and(|all| all.iter().any(|it| it["node"] == node))
+            };
+            let own = topics.iter().filter(is_own).filter_map(|topic| topic["name"].as_str());
+            own.map(str::to_owned).collect()
         };
-        let topics = Topics {
-            publishes: names(|topic| &topic.publishers),
-            reads: names(|topic| &topic.readers),
-        };
-        flows.add(&name, topics);
+        let topics = Topics { publishes: of_side("publishers"), reads: of_side("readers") };
+        flows.add(node, topics);
     }
     Some(flows)
 }

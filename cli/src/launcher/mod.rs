@@ -32,6 +32,7 @@ use std::time::Duration;
 use clap::Args;
 use mycelium_bundle::{Bundle, BundleEvent, ignores_hangup};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::bundle::leftovers;
@@ -128,23 +129,23 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let system = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
     let ends_at_hangup = manner == Manner::Table;
     let bundle = if ends_at_hangup { Bundle::new() } else { Bundle::new().ignore_hangup() };
-    let board = Arc::new(Board::new(bundle.handle()));
+    let board = Arc::new(Board::new(place, manner, printer, bundle.handle()));
     let (sender, members) = channel();
-    let control = Arc::new(Control::new(place.clone(), manner, board.clone(), sender));
+    let control = Arc::new(Control::new(board.clone(), sender));
     if !ends_at_hangup {
-        reload_at_hangup(control.clone(), printer.clone()).map_err(system)?;
+        reload_at_hangup(control.clone()).map_err(system)?;
     }
     control.clone().serve(listener).map_err(system)?;
     if manner != Manner::Detached {
-        end_at_signals(place.clone(), board.clone(), ends_at_hangup).map_err(system)?;
+        end_at_signals(board.clone(), ends_at_hangup).map_err(system)?;
     }
     if let Some(request) = first {
         let changed = control.up(&request);
         if changed.is_err() || board.is_stopping() {
-            finish(&place, &board, None);
+            finish(&board, None);
             return changed.map(|_| ());
         }
-        changed?.iter().for_each(|it| printer.line(&it.to_string()));
+        changed?.iter().for_each(|it| board.printer.line(&it.to_string()));
     }
     let members = loop {
         match members.recv_timeout(FIRST) {
@@ -153,43 +154,40 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
             Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
             // There was no request, or it failed.
             Err(_) => {
-                finish(&place, &board, None);
+                finish(&board, None);
                 return Ok(());
             }
         }
     };
-    let watching =
-        watch(place.clone(), board.clone(), manager, manner, printer.clone()).map_err(system)?;
+    let watching = watch(board.clone(), manager).map_err(system)?;
     let bundle = members.into_iter().fold(bundle, Bundle::member);
-    let observer = {
-        let (board, place, printer) = (board.clone(), place.clone(), printer.clone());
-        move |event: &BundleEvent| observe(&board, &place, manner, &printer, event)
-    };
-    let problem = bundle.observe(observer).run().err().map(|error| error.to_string());
-    finish(&place, &board, problem.clone());
+    let observing = board.clone();
+    let bundle = bundle.observe(move |event| observe(&observing, event));
+    let problem = bundle.run().err().map(|error| error.to_string());
+    finish(&board, problem.clone());
     // It reports the end.
     let _ = watching.join();
     problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
 }
 
 /// Frees the place, then lets those know that wait for the end.
-fn finish(place: &Place, board: &Board, problem: Option<String>) {
+fn finish(board: &Board, problem: Option<String>) {
     match &problem {
-        None => place.remove(),
-        Some(problem) => place.leave(problem),
+        None => board.place.remove(),
+        Some(problem) => board.place.leave(problem),
     }
     board.end(problem);
     board.wait_for_connections(LAST);
 }
 
-fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, event: &BundleEvent) {
+fn observe(board: &Board, event: &BundleEvent) {
     if let BundleEvent::Started { member, pid } = event
-        && let Err(error) = leftovers::note(place, member, *pid)
+        && let Err(error) = leftovers::note(&board.place, member, *pid)
     {
-        printer.line(&format!("{member}: process {pid} cannot be noted: {error}"));
+        board.printer.line(&format!("{member}: process {pid} cannot be noted: {error}"));
     }
-    if manner != Manner::Table {
-        printer.line(&event.to_string());
+    if board.manner != Manner::Table {
+        board.printer.line(&event.to_string());
     }
     board.note();
 }
@@ -197,8 +195,8 @@ fn observe(board: &Board, place: &Place, manner: Manner, printer: &Printer, even
 /// SIGINT and SIGTERM, and SIGHUP on a terminal, end the bundle in order also before it begins,
 /// while programs describe themselves; a second one ends this process at once. From then on it has
 /// handlers of its own.
-fn end_at_signals(place: Place, board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if at_hangup && !ignores_hangup() {
         signals.add_signal(SIGHUP)?;
     }
@@ -206,26 +204,26 @@ fn end_at_signals(place: Place, board: Arc<Board>, at_hangup: bool) -> io::Resul
         for signal in signals.forever() {
             // A terminal that closes sends several SIGHUP.
             let is_again = signal != SIGHUP && board.is_stopping();
-            if is_again && board.handle().members().is_empty() {
-                place.remove();
+            if is_again && board.handle.members().is_empty() {
+                board.place.remove();
                 // The system refuses none of these.
                 let _ = emulate_default_handler(signal);
             }
             board.set_stopping();
-            board.handle().stop();
+            board.handle.stop();
         }
     })?;
     Ok(())
 }
 
-fn reload_at_hangup(control: Arc<Control>, printer: Printer) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
+fn reload_at_hangup(control: Arc<Control>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP])?;
     thread::Builder::new().name("reload".into()).spawn(move || {
+        let printer = &control.board.printer;
         for _ in signals.forever() {
-            match control.reload() {
-                Ok(changes) => {
-                    changes.iter().for_each(|it| printer.line(&it.to_string()));
-                }
+            let (_, last) = control.board.plan();
+            match control.up(&last) {
+                Ok(changes) => changes.iter().for_each(|it| printer.line(&it.to_string())),
                 Err(failure) => printer.line(&format!("the file is not read again: {failure}")),
             }
         }

@@ -8,14 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mycelium_bundle::ChangeError;
+use mycelium_bundle::{ChangeError, MemberPhase};
 
 use super::board::Board;
 use super::members::Manner;
 use super::notify::Manager;
-use super::printer::Printer;
 use super::sign::of_process;
-use crate::bundle::place::Place;
 use crate::bundle::table::table;
 use crate::bundle::wire::NodeStatus;
 use crate::shared::clock::{Clock, pause};
@@ -27,36 +25,19 @@ const OFTEN: Duration = Duration::from_millis(50);
 const SELDOM: Duration = Duration::from_millis(500);
 
 /// Starts a thread that watches until the bundle has ended.
-pub fn watch(
-    place: Place,
-    board: Arc<Board>,
-    manager: Option<Manager>,
-    manner: Manner,
-    printer: Printer,
-) -> io::Result<JoinHandle<()>> {
+pub fn watch(board: Arc<Board>, manager: Option<Manager>) -> io::Result<JoinHandle<()>> {
     let pulse = match manager.as_ref().and_then(Manager::watchdog) {
         Some(_) => Some(pulse(board.clone())?),
         None => None,
     };
-    let mut watch = Watch {
-        place,
-        board,
-        manager,
-        manner,
-        printer,
-        pulse,
-        clock: Clock::default(),
-        told: Told::default(),
-    };
+    let (clock, told) = (Clock::default(), Told::default());
+    let mut watch = Watch { board, manager, pulse, clock, told };
     thread::Builder::new().name("watch".into()).spawn(move || watch.run())
 }
 
 struct Watch {
-    place: Place,
     board: Arc<Board>,
     manager: Option<Manager>,
-    manner: Manner,
-    printer: Printer,
     pulse: Option<Arc<AtomicU64>>,
     clock: Clock,
     told: Told,
@@ -78,18 +59,18 @@ struct Told {
 impl Watch {
     fn run(&mut self) {
         loop {
-            let signs = self.board.processes().into_iter().map(|pid| (pid, of_process(pid)));
-            self.board.set_signs(signs.collect());
+            let processes = self.board.members(MemberPhase::Running).filter_map(|it| it.pid);
+            self.board.set_signs(processes.map(|pid| (pid, of_process(pid))).collect());
             let (nodes, has_ended) = (self.board.nodes(), self.board.ended().is_some());
             self.notify(&nodes);
-            if self.manner == Manner::Table {
+            if self.board.manner == Manner::Table {
                 self.draw(&nodes);
             }
             if has_ended {
                 return;
             }
-            nodes.iter().for_each(|node| self.place.limit_log(&node.node));
-            self.place.limit_log("launcher");
+            nodes.iter().for_each(|node| self.board.place.limit_log(&node.node));
+            self.board.place.limit_log("launcher");
             let all_up = nodes.iter().all(|node| node.is_up);
             let pause = if all_up { SELDOM } else { OFTEN };
             let alive = self.manager.as_ref().and_then(Manager::watchdog);
@@ -101,7 +82,7 @@ impl Watch {
         let Some(manager) = &self.manager else { return };
         let mut lines = Vec::new();
         let up = nodes.iter().filter(|node| node.is_up).count();
-        let is_stopping = self.board.handle().is_ending();
+        let is_stopping = self.board.handle.is_ending();
         if up == nodes.len() && up > 0 && !is_stopping && !self.told.is_ready {
             self.told.is_ready = true;
             lines.push("READY=1".to_owned());
@@ -145,7 +126,7 @@ impl Watch {
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
         // A terminal that takes nothing gets a later one.
-        if self.printer.table(format!("{up}{table}")) {
+        if self.board.printer.table(format!("{up}{table}")) {
             self.told.lines = table.lines().count();
             self.told.table = table;
         }
@@ -158,7 +139,7 @@ fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
     let beat = pulse.clone();
     thread::Builder::new().name("pulse".into()).spawn(move || {
         while !board.ended().is_some() {
-            if let Ok(()) | Err(ChangeError::Ended) = board.handle().change([]) {
+            if let Ok(()) | Err(ChangeError::Ended) = board.handle.change([]) {
                 let now = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
                 beat.store(now, Relaxed);
             }
