@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::shared::exit::Failure;
 use crate::shared::output::{json, print};
-use crate::shared::terminal;
+use crate::shared::terminal::{styled, wrapped};
 
 /// The document with an entry for each code.
 const ERRORS: &str = include_str!("../../docs/errors.md");
@@ -222,16 +222,9 @@ fn nearest(entries: &[Entry], text: &str) -> Vec<String> {
 }
 
 fn text(found: &[Found<'_>], is_list: bool) -> String {
-    let (width, has_colours) = (terminal::width(), terminal::has_colours());
-    let bold = |text: &str| match has_colours {
-        true => format!("\x1b[1m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
     match found {
-        [Found::Entry(entry)] if !is_list => explained(entry, width, &bold),
-        [Found::Mistake(mistake)] => {
-            format!("{}\n\n{}", bold(&mistake.title), shown(mistake, width, &bold))
-        }
+        [Found::Entry(entry)] if !is_list => explained(entry),
+        [Found::Mistake(mistake)] => format!("{}\n\n{}", bold(&mistake.title), shown(mistake)),
         _ => {
             let most = if is_list { found.len() } else { MOST };
             let lines = found.iter().take(most).map(|found| match found {
@@ -247,26 +240,30 @@ fn text(found: &[Found<'_>], is_list: bool) -> String {
     }
 }
 
-fn explained(entry: &Entry, width: usize, bold: &dyn Fn(&str) -> String) -> String {
+fn explained(entry: &Entry) -> String {
     let mut text = format!("{}\n\n", bold(&format!("{}: {}", entry.code, entry.meaning)));
-    text.push_str(&terminal::wrapped(&entry.message, width, "    "));
+    text += &wrapped(&entry.message, "    ");
     for paragraph in [&entry.instead, &entry.general] {
-        text.push_str(&format!("\n{}", terminal::wrapped(paragraph, width, "")));
+        text += &format!("\n{}", wrapped(paragraph, ""));
     }
     for mistake in &entry.mistakes {
         let title = bold(&format!("For example: {}", mistake.title));
-        text.push_str(&format!("\n{title}\n{}", shown(mistake, width, bold)));
+        text += &format!("\n{title}\n{}", shown(mistake));
     }
     text
 }
 
-fn shown(mistake: &Mistake, width: usize, bold: &dyn Fn(&str) -> String) -> String {
+fn shown(mistake: &Mistake) -> String {
     // The lines of a compiler's message are a picture.
     let is_picture = mistake.message.contains("\n --> ");
     let lines = mistake.message.lines().map(|line| match is_picture {
         true => format!("    {line}\n"),
-        false => terminal::wrapped(line, width, "    "),
+        false => wrapped(line, "    "),
     });
     let instead = format!("{}: {}", bold("Instead"), mistake.instead);
-    format!("{}{}", lines.collect::<String>(), terminal::wrapped(&instead, width, ""))
+    format!("{}{}", lines.collect::<String>(), wrapped(&instead, ""))
+}
+
+fn bold(text: &str) -> String {
+    styled(text, 1)
 }

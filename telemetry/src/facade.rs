@@ -35,7 +35,6 @@ pub struct Facade {
 
 impl Facade {
     /// That has passed nothing.
-    #[must_use]
     pub fn new(collector: Collector) -> Facade {
         Facade { collector, described: HashSet::new() }
     }

@@ -87,7 +87,6 @@ impl Endpoint {
     }
 
     /// Ends [`run`](Endpoint::run).
-    #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }

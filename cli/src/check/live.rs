@@ -19,7 +19,7 @@ use crate::shared::output::{Format, Printer, Table, count};
 #[command(next_help_heading = "With --live")]
 pub(super) struct Limits {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// Count only what happens within this time. Without it, all since the start of each node.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "live")]
     time: Option<Duration>,
@@ -33,13 +33,6 @@ pub(super) struct Limits {
     /// The most restarts of a service.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "live")]
     max_restarts: u64,
-}
-
-impl Limits {
-    /// Whether no node is named.
-    pub(super) fn is_of_all(&self) -> bool {
-        self.target.is_all()
-    }
 }
 
 /// Prints what exceeds the limits, and the sums of all messages by topic. The nodes that are

@@ -88,7 +88,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.live {
         return check_live(args, &topology);
     }
-    if !args.limits.is_of_all() {
+    if !args.limits.target.is_all() {
         let problem = "`--node`, `--pid` and `--directory` are for nodes that run: add `--live`";
         return Err(Failure::Usage(problem.to_owned()));
     }

@@ -15,7 +15,7 @@ use mycelium::Topology;
 
 use crate::shared::exit::Failure;
 use crate::shared::output::{json, print};
-use crate::shared::terminal;
+use crate::shared::terminal::{styled, wrapped};
 use checks::{Finding, Level, all};
 use machine::Machine;
 use needs::Needs;
@@ -71,7 +71,6 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
 }
 
 fn table(findings: &[Finding]) -> String {
-    let has_colours = terminal::has_colours();
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
     let mut text = String::new();
     for Finding { check, level, found, meaning, fix } in findings {
@@ -80,16 +79,12 @@ fn table(findings: &[Finding]) -> String {
             Level::Note => ("note", 33),
             Level::Problem => ("problem", 31),
         };
-        let word = format!("{word:7}");
-        let word = match has_colours {
-            true => format!("\x1b[{colour}m{word}\x1b[0m"),
-            false => word,
-        };
+        let word = styled(&format!("{word:7}"), colour);
         text.push_str(&format!("{word}  {check:width$}  {found}\n"));
         let indent = " ".repeat(9 + width + 2);
-        text.push_str(&terminal::wrapped(meaning, terminal::width(), &indent));
+        text.push_str(&wrapped(meaning, &indent));
         if !fix.is_empty() {
-            text.push_str(&terminal::wrapped(&format!("fix: {fix}"), terminal::width(), &indent));
+            text.push_str(&wrapped(&format!("fix: {fix}"), &indent));
         }
     }
     text

@@ -3,7 +3,7 @@
 //! Where it is not known what a node publishes and reads, more parts concern it than necessary, and
 //! never fewer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium::Topology;
 use mycelium::topology::TopologyPart;
@@ -54,31 +54,21 @@ impl View {
 
     /// The differences from an earlier view, as a person reads it: `None` if nothing does.
     pub fn differs_from(&self, before: &View) -> Option<String> {
-        let mut differing: Vec<&str> = Vec::new();
-        for title in self.0.keys().chain(before.0.keys()) {
-            if self.0.get(title) != before.0.get(title) && !differing.contains(&title.as_str()) {
-                differing.push(title);
-            }
-        }
-        differing.sort_unstable();
+        let titles: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        let differs = |title: &&String| self.0.get(*title) != before.0.get(*title);
+        let differing: Vec<&str> = titles.into_iter().filter(differs).map(|it| &**it).collect();
         (!differing.is_empty()).then(|| format!("{} changed", differing.join(", ")))
     }
 }
 
 fn title(part: &TopologyPart) -> String {
-    let quoted = |name: &str| match name.contains(|char: char| !is_bare(char)) {
-        true => format!("{name:?}"),
-        false => name.to_owned(),
-    };
+    // TOML allows these in a key without quotation marks.
+    let is_bare = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
     match &*part.name {
         "" => format!("[{}]", part.section),
-        name => format!("[{}.{}]", part.section, quoted(name)),
+        name if name.chars().all(is_bare) => format!("[{}.{name}]", part.section),
+        name => format!("[{}.{name:?}]", part.section),
     }
-}
-
-/// Whether TOML allows it in a key without quotation marks.
-fn is_bare(char: char) -> bool {
-    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
 }
 
 struct File<'a> {

@@ -24,23 +24,23 @@ pub fn has_colours() -> bool {
     io::stdout().is_terminal() && !no_color
 }
 
-/// A paragraph in lines of at most `width` columns, each after `indent`. A longer word has a line
-/// of its own.
-pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
-    let mut lines = String::new();
-    let mut line = String::new();
+/// A text in a style of ANSI terminals, such as 1 (bold) or 31 (red), if there are colours.
+pub fn styled(text: &str, style: u8) -> String {
+    match has_colours() {
+        true => format!("\x1b[{style}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
+}
+
+/// A paragraph in lines of the width of the terminal at most, each after `indent`. A longer word has
+/// a line of its own.
+pub fn wrapped(text: &str, indent: &str) -> String {
+    let (width, mut lines) = (width(), Vec::<String>::new());
     for word in text.split_whitespace() {
-        if !line.is_empty() && indent.width() + line.width() + 1 + word.width() > width {
-            lines.push_str(&format!("{indent}{line}\n"));
-            line.clear();
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => *line += &format!(" {word}"),
+            _ => lines.push(format!("{indent}{word}")),
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
     }
-    if !line.is_empty() {
-        lines.push_str(&format!("{indent}{line}\n"));
-    }
-    lines
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }

@@ -58,42 +58,36 @@ enum TopFormat {
 /// If there is no such node, or the terminal cannot be used.
 pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let mut nodes = Nodes::find(&args.target)?;
+    let mut state = State::new(args.pace.interval);
+    let is_plain = args.output.is_some() || args.pace.once || args.pace.time.is_some();
+    if !is_plain && io::stdout().is_terminal() {
+        let colours = if terminal::has_colours() { Colours::On } else { Colours::Off };
+        return screen::show(state, colours, |at| {
+            nodes.read(at).map_err(|failure| failure.to_string())
+        });
+    }
+    let waits = Waits::new()?;
+    state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
     let format = match args.output {
-        None if io::stdout().is_terminal() && !args.pace.once && args.pace.time.is_none() => {
-            let state = State::new(args.pace.interval);
-            let colours = if terminal::has_colours() { Colours::On } else { Colours::Off };
-            return screen::show(state, colours, |at| {
-                nodes.read(at).map_err(|failure| failure.to_string())
-            });
-        }
         None | Some(TopFormat::Table) => Format::Table,
         Some(TopFormat::Json) => Format::Json,
         Some(TopFormat::Csv) => Format::Csv,
-        Some(TopFormat::Svg) => return picture(args, &mut nodes),
+        Some(TopFormat::Svg) => {
+            // The screen after one interval.
+            waits.until(waits.clock.now() + args.pace.interval);
+            state.update(nodes.read(waits.clock.now()).map(Ok)?);
+            let (width, height) = args.size;
+            let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
+            let Ok(_) = terminal.draw(|frame| view::draw(frame, &state, Colours::On));
+            return print(&picture::svg(terminal.backend().buffer()));
+        }
     };
-    let waits = Waits::new()?;
-    let mut state = State::new(args.pace.interval);
-    state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
     nodes.warn();
     let mut printer = Printer::new(format);
     args.pace.run(&waits, |now| {
         state.update(nodes.read(now).map(Ok)?);
         printer.print(&plain::table(&state))
     })
-}
-
-/// Prints the screen after one interval.
-fn picture(args: &TopArgs, nodes: &mut Nodes) -> Result<(), Failure> {
-    let waits = Waits::<()>::new()?;
-    let mut state = State::new(args.pace.interval);
-    state.update(nodes.read_some(waits.clock.now()).map(Ok)?);
-    waits.until(waits.clock.now() + args.pace.interval);
-    state.update(nodes.read(waits.clock.now()).map(Ok)?);
-    let (width, height) = args.size;
-    let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-    let Ok(_) = terminal.draw(|frame| view::draw(frame, &state, Colours::On));
-    let svg = picture::svg(terminal.backend().buffer());
-    print(&svg)
 }
 
 fn size(text: &str) -> Result<(u16, u16), String> {

@@ -67,14 +67,12 @@ impl Default for Collector {
 
 impl Collector {
     /// That has shown nothing, with the default limit.
-    #[must_use]
     pub fn new() -> Collector {
         Collector::with_most(LABEL_SETS)
     }
 
     /// As [`new`](Collector::new), with at most this many sets of label values in each family; at
     /// least 1.
-    #[must_use]
     pub fn with_most(most: usize) -> Collector {
         let most = most.max(1);
         let others = Others { most, topics: HashSet::new() };

@@ -25,7 +25,6 @@ pub enum FamilyKind {
 
 impl FamilyKind {
     /// Its name in the formats of Prometheus.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             FamilyKind::Counter => "counter",
@@ -102,7 +101,6 @@ impl Sample {
     }
 
     /// The value of a label, if it has one with this key.
-    #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
@@ -148,7 +146,6 @@ impl Buckets {
 
     /// A bound, or the sum, in the unit of the family: latencies are measured in nanoseconds, and
     /// shown in seconds.
-    #[must_use]
     pub fn in_unit(&self, value: u64) -> f64 {
         value as f64 / self.per_unit as f64
     }

@@ -218,7 +218,6 @@ const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was 
     could not be reached in time, or it refused them.";
 
 /// The names of a kind's values, in the order of [`Kind::values`].
-#[must_use]
 pub fn names(kind: Kind) -> &'static [Name] {
     match kind {
         Kind::Publisher => PUBLISHER,

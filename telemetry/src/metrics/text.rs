@@ -19,7 +19,6 @@ pub enum Format {
 
 impl Format {
     /// The content type of HTTP.
-    #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -46,7 +45,6 @@ impl Format {
     ///      mycelium_messages_sent_total{node=\"main\",topic=\"swaps\",publisher=\"Feed\"} 7\n"
     /// ));
     /// ```
-    #[must_use]
     pub fn write(self, families: &[Family]) -> String {
         let samples: usize = families.iter().map(|family| family.samples.len()).sum();
         let mut text = String::with_capacity(LONG * samples);

@@ -88,7 +88,6 @@ impl Endpoint {
     }
 
     /// `host:port`.
-    #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }

@@ -23,7 +23,6 @@ pub struct Resource {
 
 impl Resource {
     /// A node in this process. `random` is a random number, which makes its instance.
-    #[must_use]
     pub fn of_node(node: &str, random: u128) -> Resource {
         // Version 4 of the variant of RFC 9562: random.
         let instance = random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;

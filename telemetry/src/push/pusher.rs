@@ -45,7 +45,6 @@ impl Pusher {
     }
 
     /// Where metrics go.
-    #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -100,7 +99,6 @@ impl PusherStopper {
 
 impl OpenPusher {
     /// Ends [`run`](OpenPusher::run).
-    #[must_use]
     pub fn stopper(&self) -> PusherStopper {
         PusherStopper(self.port.ending.clone())
     }
@@ -181,14 +179,12 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         while let Some((request, points)) = requests.next() {
             let deadline = port.now().saturating_add(self.settings.to.timeout);
             let (rejected, error) = match port.post(&request, deadline) {
-                Answer::Taken { rejected, error } => (rejected.min(points), error),
-                Answer::Refused { error } => (points, Some(error)),
+                Answer::Taken { rejected, error } => (Some(rejected.min(points)), error),
+                Answer::Refused { error } => (Some(points), Some(error)),
                 Answer::Failed { error } => {
                     // It is there.
                     self.failures = 0;
-                    self.notices.open().error = Some(error);
-                    outcome = PusherValue::Failed;
-                    break;
+                    (None, Some(error))
                 }
                 Answer::Later { after, error } => {
                     match after {
@@ -197,19 +193,21 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                         }
                         None => self.failures = self.failures.saturating_add(1),
                     }
-                    self.notices.open().error = Some(error);
-                    outcome = PusherValue::Failed;
-                    break;
+                    (None, Some(error))
                 }
+            };
+            if error.is_some() {
+                self.notices.open().error = error;
+            }
+            let Some(rejected) = rejected else {
+                outcome = PusherValue::Failed;
+                break;
             };
             (self.failures, self.not_before) = (0, Duration::ZERO);
             line.add(PusherValue::Points, points - rejected);
             line.add(PusherValue::PointsRefused, rejected);
             if rejected > 0 {
                 outcome = PusherValue::Refused;
-            }
-            if error.is_some() {
-                self.notices.open().error = error;
             }
         }
         line.count(outcome);

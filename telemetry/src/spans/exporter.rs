@@ -50,13 +50,11 @@ impl Exporter {
     }
 
     /// The queue for spans.
-    #[must_use]
     pub fn queue(&self) -> SpanQueue {
         self.queue.clone()
     }
 
     /// Where spans go.
-    #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -107,7 +105,6 @@ impl Stopper {
 
 impl OpenExporter {
     /// Ends [`run`](OpenExporter::run).
-    #[must_use]
     pub fn stopper(&self) -> Stopper {
         let (queue, ending) = (self.exporter.queue.clone(), self.port.ending.clone());
         Stopper { queue, ending }
@@ -135,13 +132,6 @@ struct Work<F> {
     failures: u32,
     /// No attempt before this time.
     not_before: Duration,
-}
-
-/// Why no collector has a span.
-#[derive(Clone, Copy)]
-enum Dropped {
-    Failed,
-    Refused,
 }
 
 impl<F: FnMut(&Notice)> Work<F> {
@@ -201,28 +191,20 @@ impl<F: FnMut(&Notice)> Work<F> {
             let now = port.now();
             let is_away = stopped.is_some() && self.failures >= IS_AWAY;
             if is_away || self.not_before >= end || now >= end {
-                return self.drop_spans(port, Dropped::Failed, spans);
+                return self.drop_spans(port, ExporterValue::DroppedFailed, spans);
             }
             if now < self.not_before {
                 self.rest(port, self.not_before);
                 continue;
             }
-            match port.post(request, deadline) {
+            let (why, dropped, error) = match port.post(request, deadline) {
                 Answer::Taken { rejected, error } => {
-                    (self.failures, self.not_before) = (0, Duration::ZERO);
                     self.line.count(ExporterValue::Batches);
                     self.line.add(ExporterValue::Exported, spans.saturating_sub(rejected));
-                    if let Some(error) = error {
-                        self.count_error(error);
-                    }
-                    return self.drop_spans(port, Dropped::Refused, rejected.min(spans));
+                    (ExporterValue::DroppedRefused, rejected.min(spans), error)
                 }
-                Answer::Refused { error } => {
-                    return self.end_batch(port, Dropped::Refused, spans, error);
-                }
-                Answer::Failed { error } => {
-                    return self.end_batch(port, Dropped::Failed, spans, error);
-                }
+                Answer::Refused { error } => (ExporterValue::DroppedRefused, spans, Some(error)),
+                Answer::Failed { error } => (ExporterValue::DroppedFailed, spans, Some(error)),
                 Answer::Later { after, error } => {
                     self.count_error(error);
                     let timeout = self.settings.to.timeout;
@@ -237,8 +219,13 @@ impl<F: FnMut(&Notice)> Work<F> {
                     };
                     self.not_before = port.now().saturating_add(pause);
                     self.notices.tell(port.now());
+                    continue;
                 }
-            }
+            };
+            // The answer is final.
+            (self.failures, self.not_before) = (0, Duration::ZERO);
+            error.into_iter().for_each(|error| self.count_error(error));
+            return self.drop_spans(port, why, dropped);
         }
     }
 
@@ -248,21 +235,14 @@ impl<F: FnMut(&Notice)> Work<F> {
         self.count_drops_of_queue(port.now());
     }
 
-    /// Ends a batch after an answer that is final.
-    fn end_batch(&mut self, port: &impl Port, why: Dropped, spans: u64, error: String) {
-        (self.failures, self.not_before) = (0, Duration::ZERO);
-        self.count_error(error);
-        self.drop_spans(port, why, spans);
-    }
-
-    fn drop_spans(&mut self, port: &impl Port, why: Dropped, spans: u64) {
+    /// Counts spans that no collector has, because of a failure or a refusal.
+    fn drop_spans(&mut self, port: &impl Port, why: ExporterValue, spans: u64) {
         let open = self.notices.open();
-        let (value, count) = match why {
-            Dropped::Failed => (ExporterValue::DroppedFailed, &mut open.dropped_failed),
-            Dropped::Refused => (ExporterValue::DroppedRefused, &mut open.dropped_refused),
-        };
-        *count += spans;
-        self.line.add(value, spans);
+        match why {
+            ExporterValue::DroppedRefused => open.dropped_refused += spans,
+            _ => open.dropped_failed += spans,
+        }
+        self.line.add(why, spans);
         self.notices.tell(port.now());
     }
 

@@ -22,7 +22,6 @@ pub struct Notice {
 
 impl Notice {
     /// How many spans were dropped.
-    #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped_full + self.dropped_failed + self.dropped_refused
     }

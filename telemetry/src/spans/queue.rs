@@ -84,7 +84,6 @@ impl SpanQueue {
     }
 
     /// The places of the queue.
-    #[must_use]
     pub fn places(&self) -> usize {
         self.0.ring.capacity()
     }
