@@ -82,11 +82,6 @@ impl SpanQueue {
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
-
-    /// The places of the queue.
-    pub fn places(&self) -> usize {
-        self.0.ring.capacity()
-    }
 }
 
 impl fmt::Debug for SpanQueue {
