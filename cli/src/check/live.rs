@@ -142,19 +142,15 @@ fn fill(node: &Node, key: &(String, String, String), input: &Input) -> Option<u6
 
 /// By topic: the messages to readers, and how many were taken, dropped, or are in flight.
 fn sums(sample: &Sample) -> Table {
-    let mut topics: BTreeMap<&str, Input> = BTreeMap::new();
-    for ((topic, _, _), input) in sample.nodes.iter().flat_map(|node| &node.inputs) {
-        topics.entry(topic).or_default().add(input);
+    let mut topics: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
+    for ((topic, ..), input) in sample.nodes.iter().flat_map(|node| &node.inputs) {
+        let counts = [input.offered, input.taken, input.drops(), input.depth];
+        let sums = topics.entry(topic).or_default().iter_mut();
+        sums.zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
     }
     let mut table = Table::new(&["topic", "to readers", "taken", "dropped", "in flight"]);
-    for (topic, sum) in topics {
-        table.row([
-            topic.into(),
-            sum.offered.into(),
-            sum.taken.into(),
-            sum.drops().into(),
-            sum.depth.into(),
-        ]);
+    for (topic, sums) in topics {
+        table.row(std::iter::once(topic.into()).chain(sums.map(Into::into)));
     }
     table
 }

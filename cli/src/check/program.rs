@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use mycelium::overview::{Description, DescriptionError};
+use mycelium::overview::Description;
 use mycelium::topology::{NodeCommand, TopologyFiles};
 use mycelium_bundle::Process;
 use mycelium_bundle::protocol::{PIPE_VARIABLE, pipe_identity};
@@ -49,38 +49,10 @@ enum Event {
     Exited,
 }
 
-/// Why a program is not described.
-#[derive(Debug, thiserror::Error)]
-enum Undescribed {
-    #[error("it cannot be started: {0}")]
-    Start(io::Error),
-    #[error(
-        "it did not end within {}: expected a description in one line of JSON, as \
-         `Builder::describe_on_request` prints it (`--timeout` sets the limit)",
-        humantime::format_duration(*.0)
-    )]
-    Hangs(Duration),
-    #[error("it printed more than {MOST} bytes: expected a description in one line of JSON")]
-    Floods,
-    #[error("it exited with {code}: expected code 0 and a description{}", said(errors))]
-    Exit { code: i32, errors: String },
-    #[error("signal {signal} ended it: expected code 0 and a description{}", said(errors))]
-    Signal { signal: i32, errors: String },
-    #[error(
-        "it printed nothing: expected a description in one line of JSON; call \
-         `Builder::describe_on_request` before the program does anything else{}",
-        said(.0)
-    )]
-    Silent(String),
-    #[error(
-        "it printed `{}`: expected a description in one line of JSON; call \
-         `Builder::describe_on_request` before the program does anything else",
-        printable(.0)
-    )]
-    Garbage(String),
-    #[error("{0}")]
-    Description(#[from] DescriptionError),
-}
+/// What was expected of a program.
+const EXPECTED: &str = "expected a description in one line of JSON";
+/// How a program comes to print one.
+const CALL: &str = "call `Builder::describe_on_request` before the program does anything else";
 
 impl Runs {
     /// From now on, signals end the runs.
@@ -91,7 +63,7 @@ impl Runs {
     /// What the program of a node says of itself.
     pub(super) fn describe(&mut self, command: &NodeCommand) -> Result<Description, Failure> {
         self.number += 1;
-        let failed = |error: &Undescribed| {
+        let failed = |error: String| {
             let place = command.place.iter().map(|place| format!("{place}: "));
             let (place, node, line) = (place.collect::<String>(), &command.node, line(command));
             Failure::Unavailable(format!("{place}node `{node}` runs `{line}`: {error}"))
@@ -99,26 +71,35 @@ impl Runs {
         let output = match self.run(command) {
             Ok(Some(output)) => output,
             Ok(None) => return Err(Failure::Unavailable("a signal ended the check".to_owned())),
-            Err(error) => return Err(failed(&error)),
+            Err(error) => return Err(failed(error)),
         };
-        read(&output).map_err(|error| failed(&error))
+        read(&output).map_err(failed)
     }
 
     /// What a program prints; `None` if a signal ended the wait.
-    fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, Undescribed> {
+    fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, String> {
+        let failed = |error: io::Error| format!("it cannot be started: {error}");
         let mut program = command.process();
         program.arg(ARGUMENT);
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let _pipe = self.give_files(&mut program).map_err(Undescribed::Start)?;
-        let process = self.start(program).map_err(Undescribed::Start)?;
+        let _pipe = self.give_files(&mut program).map_err(failed)?;
+        let process = self.start(program).map_err(failed)?;
         let until = self.waits.clock.now().saturating_add(self.timeout);
         let (mut output, mut errors, mut has_exited) = (None, None, false);
         while output.is_none() || errors.is_none() || !has_exited {
             match self.waits.until(until) {
-                Wake::Due => return Err(Undescribed::Hangs(self.timeout)),
+                Wake::Due => {
+                    let limit = humantime::format_duration(self.timeout);
+                    return Err(format!(
+                        "it did not end within {limit}: {EXPECTED}, as \
+                         `Builder::describe_on_request` prints it (`--timeout` sets the limit)"
+                    ));
+                }
                 Wake::Interrupted => return Ok(None),
                 Wake::Sent((number, event)) if number == self.number => match event {
-                    Event::Output(bytes) if bytes.len() > MOST => return Err(Undescribed::Floods),
+                    Event::Output(bytes) if bytes.len() > MOST => {
+                        return Err(format!("it printed more than {MOST} bytes: {EXPECTED}"));
+                    }
                     Event::Output(bytes) => output = Some(bytes),
                     Event::Errors(bytes) => errors = Some(bytes),
                     Event::Exited => {
@@ -130,20 +111,20 @@ impl Runs {
                 Wake::Sent(_) => {}
             }
         }
-        let errors = String::from_utf8_lossy(&errors.unwrap_or_default()).trim().to_owned();
-        let status = process.reap().map_err(Undescribed::Start)?;
-        match (status.code(), status.signal()) {
-            (Some(0), _) => {}
-            (Some(code), _) => return Err(Undescribed::Exit { code, errors }),
-            (None, signal) => {
-                return Err(Undescribed::Signal { signal: signal.unwrap_or_default(), errors });
+        let said = said(&String::from_utf8_lossy(&errors.unwrap_or_default()));
+        let status = process.reap().map_err(failed)?;
+        let how = match (status.code(), status.signal()) {
+            (Some(0), _) => {
+                let output = output.unwrap_or_default();
+                return match output.trim_ascii().is_empty() {
+                    true => Err(format!("it printed nothing: {EXPECTED}; {CALL}{said}")),
+                    false => Ok(Some(output)),
+                };
             }
-        }
-        let output = output.unwrap_or_default();
-        match output.trim_ascii().is_empty() {
-            true => Err(Undescribed::Silent(errors)),
-            false => Ok(Some(output)),
-        }
+            (Some(code), _) => format!("it exited with {code}"),
+            (None, signal) => format!("signal {} ended it", signal.unwrap_or_default()),
+        };
+        Err(format!("{how}: expected code 0 and a description{said}"))
     }
 
     /// Lets the process read the copy of the files, as a launcher does, as long as the result
@@ -190,18 +171,16 @@ impl Runs {
 }
 
 /// The description in what a program printed. Lines before it may be those of its log.
-fn read(output: &[u8]) -> Result<Description, Undescribed> {
+fn read(output: &[u8]) -> Result<Description, String> {
     let text = String::from_utf8_lossy(output);
     let is_description = |line: &&str| line.trim_start().starts_with("{\"mycelium_description\"");
-    match text.lines().find(is_description) {
-        Some(line) => Ok(Description::from_json(line)?),
-        None => {
-            let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let short: String = first.chars().take(60).collect();
-            let is_cut = short.len() < first.len();
-            Err(Undescribed::Garbage(if is_cut { format!("{short}…") } else { short }))
-        }
+    if let Some(line) = text.lines().find(is_description) {
+        return Description::from_json(line).map_err(|error| error.to_string());
     }
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let short: String = first.chars().take(60).collect();
+    let rest = if short.len() < first.len() { "…" } else { "" };
+    Err(format!("it printed `{}{rest}`: {EXPECTED}; {CALL}", printable(&short)))
 }
 
 /// The program of a command, for people: without the directory if that is the file's.
@@ -230,11 +209,9 @@ fn line(command: &NodeCommand) -> String {
 
 /// What a program said on standard error.
 fn said(errors: &str) -> String {
-    match errors {
-        "" => String::new(),
-        errors => {
-            let lines = errors.lines().map(|line| format!("\n  {}", printable(line)));
-            format!("; it says:{}", lines.collect::<String>())
-        }
+    let lines = errors.trim().lines().map(|line| format!("\n  {}", printable(line)));
+    match lines.collect::<String>() {
+        lines if lines.is_empty() => lines,
+        lines => format!("; it says:{lines}"),
     }
 }

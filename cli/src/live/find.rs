@@ -109,7 +109,6 @@ impl Nodes {
                 }
             };
             let mut node = Node::of_lines(attached.process(), &view.lines);
-            node.unseen = view.unseen.saturating_add(view.out_of_reach);
             if has_ended {
                 node.process = ProcessState::Ended;
                 ended.push(node);

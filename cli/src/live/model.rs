@@ -31,8 +31,6 @@ pub struct Node {
     pub inputs: BTreeMap<(String, String, String), Input>,
     /// Its links, by the other node.
     pub links: BTreeMap<String, Link>,
-    /// Lines that had no place in memory.
-    pub unseen: u64,
 }
 
 /// What a process does.
@@ -133,23 +131,6 @@ pub struct Input {
 }
 
 impl Input {
-    /// Adds what another reader counts.
-    pub fn add(&mut self, other: &Input) {
-        let values = [
-            (&mut self.offered, other.offered),
-            (&mut self.taken, other.taken),
-            (&mut self.done, other.done),
-            (&mut self.depth, other.depth),
-            (&mut self.redelivered, other.redelivered),
-            (&mut self.evicted, other.evicted),
-            (&mut self.gaps, other.gaps),
-        ];
-        values.into_iter().for_each(|(sum, count)| add(sum, count));
-        for (reason, count) in &other.dropped {
-            add(self.dropped.entry(reason).or_default(), *count);
-        }
-    }
-
     /// All messages that it did not get.
     pub fn drops(&self) -> u64 {
         self.dropped.values().fold(0, |sum, count| sum.saturating_add(*count))
