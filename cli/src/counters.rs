@@ -28,7 +28,7 @@ pub struct CountersArgs {
 pub fn run(args: &CountersArgs) -> Result<(), Failure> {
     let mut nodes = Nodes::find(&args.target)?;
     let filter = args.filter.as_deref().unwrap_or_default();
-    let mut table = Table::new(&["node", "pid", "kind", "label", "counter", "value"]);
+    let mut table = Table::new("node, pid, kind, label, counter, value");
     let views = nodes.views()?;
     nodes.warn();
     for (name, process, view) in views {

@@ -149,7 +149,10 @@ fn search<'p>(
     let asked = asked.trim();
     let inner = asked.strip_prefix('[').and_then(|asked| asked.strip_suffix(']'));
     let asked = inner.unwrap_or(asked);
-    if let Some(code) = asked.parse().ok().or_else(|| code_in(asked)) {
+    // In brackets, wherever a line of a log has it.
+    let ends = asked.match_indices(']').map(|(end, bracket)| end + bracket.len());
+    let mut codes = ends.filter_map(|end| Code::at_end(&asked[..end]));
+    if let Some(code) = asked.parse().ok().or_else(|| codes.next_back()) {
         let code = code.to_string();
         return Ok(entries.iter().filter(|it| it.code == code).map(Found::Entry).collect());
     }
@@ -169,12 +172,6 @@ fn search<'p>(
         nearest => format!("the nearest are {}", nearest.join(", ")),
     };
     Err(Failure::Usage(format!("no error has the text `{shown}`: {hint}")))
-}
-
-/// The code in the text of an error: in brackets, wherever a line of a log has it.
-fn code_in(text: &str) -> Option<Code> {
-    let ends = text.match_indices(']').map(|(end, bracket)| end + bracket.len());
-    ends.filter_map(|end| Code::at_end(&text[..end])).next_back()
 }
 
 /// The entries and mistakes with this text, and the entries whose message is in it.

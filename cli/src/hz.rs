@@ -52,7 +52,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
 
 /// The messages of each publisher between two moments.
 fn rates(topics: &[String], change: &Change<'_>) -> Table {
-    let mut table = Table::new(&["topic", "publisher", "node", "messages", "rate", "sent"]);
+    let mut table = Table::new("topic, publisher, node, messages, rate, sent");
     for node in &change.now().nodes {
         for (key, output) in &node.outputs {
             let (topic, publisher) = key;

@@ -29,18 +29,9 @@ pub fn run(args: &LsArgs) -> Result<(), Failure> {
         false => nodes.read_some(at)?,
     };
     nodes.warn();
-    let columns = [
-        "node",
-        "pid",
-        "process",
-        "health",
-        "services",
-        "restarts",
-        "publishers",
-        "readers",
-        "links",
-    ];
-    let mut table = Table::new(&columns);
+    let columns = "node, pid, process, health, services, restarts, publishers, readers, \
+                   links";
+    let mut table = Table::new(columns);
     for node in &sample.nodes {
         let restarts = node.services.values().map(|service| service.restarts());
         table.row([

@@ -10,7 +10,7 @@ use crate::shared::output::{Format, Printer, Table};
 
 /// The nodes as a table.
 pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
-    let mut table = Table::new(&["node", "state", "pid", "since", "restarts", "last exit"]);
+    let mut table = Table::new("node, state, pid, since, restarts, last exit");
     for node in nodes {
         let since = match format {
             Format::Table => Value::from(duration(Duration::from_millis(node.since))),

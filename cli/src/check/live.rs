@@ -75,7 +75,7 @@ pub(super) fn run(
 
 /// The limits that are exceeded.
 fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Table {
-    let mut problems = Table::new(&["node", "what", "of", "found", "limit"]);
+    let mut problems = Table::new("node, what, of, found, limit");
     let mut exceeds = |node: &Node, what: &str, of: String, found: u64, limit: u64| {
         if found > limit {
             let node = node.name.as_str().into();
@@ -148,7 +148,7 @@ fn sums(sample: &Sample) -> Table {
         let sums = topics.entry(topic).or_default().iter_mut();
         sums.zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
     }
-    let mut table = Table::new(&["topic", "to readers", "taken", "dropped", "in flight"]);
+    let mut table = Table::new("topic, to readers, taken, dropped, in flight");
     for (topic, sums) in topics {
         table.row(std::iter::once(topic.into()).chain(sums.map(Into::into)));
     }

@@ -134,7 +134,12 @@ impl Control {
                     Some(time) => self.board.handle.stop_within(Duration::from_millis(time)),
                     None => self.board.handle.stop(),
                 }
-                self.abandon();
+                // A bundle that has not begun never will.
+                let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+                if let First::Waits(_) = *first {
+                    *first = First::Failed;
+                }
+                drop(first);
                 let problem = self.board.wait_until_ended();
                 Some(Answer::Nodes { nodes: self.board.nodes(), problem })
             }
@@ -211,14 +216,6 @@ impl Control {
             Ok(self.described.update(source, found))
         })?;
         Ok((plan, Arc::new(files)))
-    }
-
-    /// A bundle that has not begun never will.
-    fn abandon(&self) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if let First::Waits(_) = *first {
-            *first = First::Failed;
-        }
     }
 
     /// Waits until all nodes are up. Returns why one is not, with the end of the log of the node

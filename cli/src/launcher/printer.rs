@@ -79,28 +79,20 @@ impl Shared {
 
     fn write(&self) {
         loop {
-            let mut waiting = self.lock();
-            let text = loop {
-                match waiting.front() {
-                    Some(text) => break text.clone(),
-                    None => {
-                        let changed = self.changed.wait(waiting);
-                        waiting = changed.unwrap_or_else(PoisonError::into_inner);
-                    }
-                }
-            };
-            drop(waiting);
+            let waiting = self.changed.wait_while(self.lock(), |waiting| waiting.is_empty());
+            let text = waiting.unwrap_or_else(PoisonError::into_inner).front().cloned();
             // Without standard output or error it is lost.
             let _ = match text {
-                Text::Line(line) => io::stderr().write_all(line.as_bytes()),
-                Text::Lost(lines) => {
+                Some(Text::Line(line)) => io::stderr().write_all(line.as_bytes()),
+                Some(Text::Lost(lines)) => {
                     let text = format!("mycelium: {lines} lines were lost: nobody read them\n");
                     io::stderr().write_all(text.as_bytes())
                 }
-                Text::Table(table) => {
+                Some(Text::Table(table)) => {
                     let mut out = io::stdout().lock();
                     out.write_all(table.as_bytes()).and_then(|()| out.flush())
                 }
+                None => Ok(()),
             };
             self.lock().pop_front();
             self.changed.notify_all();

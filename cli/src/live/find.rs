@@ -180,7 +180,12 @@ impl Nodes {
         let mut known: Vec<String> = self.attached.values_mut().filter_map(name_of).collect();
         known.sort();
         known.dedup();
-        let others = self.outside_of_directory();
+        // Nodes that `--directory` may not show.
+        let others = self.target.directory.as_ref().map(|_| Attached::of_all_processes());
+        let others = others.and_then(Result::ok).map_or_else(Vec::new, |found| found.regions);
+        let others =
+            others.into_iter().filter_map(|mut it| Some((name_of(&mut it)?, it.process())));
+        let others: Vec<(String, u32)> = others.collect();
         let (mut absent, mut outside) = (Vec::new(), Vec::new());
         for name in missing.iter().map(|name| printable(name)) {
             match others.iter().find(|(other, _)| *other == name) {
@@ -225,13 +230,6 @@ impl Nodes {
         Failure::Unavailable(text)
     }
 
-    /// Names and processes of nodes that `--directory` may not show.
-    fn outside_of_directory(&self) -> Vec<(String, u32)> {
-        let found = self.target.directory.as_ref().map(|_| Attached::of_all_processes());
-        let mut found = found.and_then(Result::ok).map_or_else(Vec::new, |found| found.regions);
-        found.iter_mut().filter_map(|node| Some((name_of(node)?, node.process()))).collect()
-    }
-
     /// Attaches to the regions that are new.
     fn search(&mut self, is_first: bool) -> Result<(), Failure> {
         let mut processes = self.target.processes.clone();
@@ -242,7 +240,7 @@ impl Nodes {
                 false => processes.retain(|process| listening.contains(process)),
             }
         } else if processes.is_empty() {
-            let found = Attached::of_all_processes().map_err(|error| failed(&error))?;
+            let found = Attached::of_all_processes().map_err(failed)?;
             self.add(found);
             return Ok(());
         }
@@ -251,7 +249,7 @@ impl Nodes {
                 Ok(found) => self.add(found),
                 // A process that was there may have ended.
                 Err(error) if is_first && !self.target.processes.is_empty() => {
-                    return Err(failed(&error));
+                    return Err(failed(error));
                 }
                 Err(error) => self.refused.push(error.to_string()),
             }
@@ -268,7 +266,7 @@ impl Nodes {
     }
 }
 
-fn failed(error: &AttachError) -> Failure {
+fn failed(error: AttachError) -> Failure {
     Failure::Unavailable(error.to_string())
 }
 

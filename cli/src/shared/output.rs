@@ -38,9 +38,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
-    pub fn new(columns: &[&'static str]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+    /// A table without rows. Names of columns have a comma and a space between them.
+    pub fn new(columns: &'static str) -> Table {
+        Table { columns: columns.split(", ").collect(), rows: Vec::new() }
     }
 
     /// Adds a row, which has a value for each column.
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new(&["node", "rate", "last gap"]);
+        let mut table = Table::new("node, rate, last gap");
         table.row(["feed".into(), 12.34.into(), Value::Null]);
         table.row(["a, \u{1b}[31mred".into(), 1234.0.into(), 17.into()]);
         table

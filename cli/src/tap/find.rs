@@ -35,10 +35,16 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
         Some(file) => of_topology(args, file)?,
         None => of_sockets(args)?,
     };
-    let mut answered = Vec::new();
-    let mut silent = Vec::new();
+    // Two processes of the tool have two names.
+    let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
+    let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for (name, endpoints) in candidates {
-        let peer = peer(args, smol, &name, endpoints)?;
+        let identity = Identity::new(&own, smol.entropy());
+        let identity =
+            identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
+        let (node, config) = (Some(name.clone()), LinkConfig::default());
+        let executor = Arc::new(smol.clone());
+        let peer = UntypedPeer { node, endpoints, identity, config, executor };
         match peer.catalogue().await {
             Ok((_, topics)) => answered.push(Tapped { name, peer, topics }),
             Err(error) if args.node.is_some() => return Err(unreachable(&name, &error)),
@@ -171,21 +177,6 @@ fn with_hint(error: &str, hint: &str) -> String {
         (text, Some(code)) => format!("{text}; {hint} [{code}]"),
         (text, None) => format!("{text}; {hint}"),
     }
-}
-
-fn peer(
-    args: &TapArgs,
-    smol: &Smol,
-    node: &str,
-    endpoints: Vec<Endpoint>,
-) -> Result<UntypedPeer, Failure> {
-    // Two processes of the tool have two names.
-    let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
-    let identity = Identity::new(&own, smol.entropy());
-    let identity = identity.map_err(|error| Failure::Usage(format!("node `{own}`: {error}")))?;
-    let (node, config) = (Some(node.to_owned()), LinkConfig::default());
-    let executor = Arc::new(smol.clone());
-    Ok(UntypedPeer { node, endpoints, identity, config, executor })
 }
 
 /// The error of a topic that no node lists: it may be one that this side may not read.

@@ -7,23 +7,9 @@ use crate::shared::output::Table;
 
 /// A row for each topic that a service of a node publishes or reads, and one for each service.
 pub fn table(state: &State) -> Table {
-    let columns = [
-        "node",
-        "pid",
-        "member",
-        "direction",
-        "topic",
-        "rate",
-        "depth",
-        "capacity",
-        "high water",
-        "dropped",
-        "reasons",
-        "waited",
-        "restarts",
-        "state",
-    ];
-    let mut table = Table::new(&columns);
+    let columns = "node, pid, member, direction, topic, rate, depth, capacity, high water, \
+                   dropped, reasons, waited, restarts, state";
+    let mut table = Table::new(columns);
     let (mut node, mut process, mut member) = (String::new(), None, String::new());
     for row in state.rows() {
         let (direction, topic) = match row.kind {
