@@ -57,7 +57,12 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let place = Place::find(&args.file, args.name.as_deref())?;
     let request = request(args, &place)?;
     if args.foreground {
-        return foreground(place, request);
+        let manner = if io::stdout().is_terminal() { Manner::Table } else { Manner::Plain };
+        let problem = format!("{} runs already: end it with `mycelium down`", place.title());
+        return match Launcher::take(place, manner)? {
+            Some(launcher) => launcher.run(Some(request)),
+            None => Err(Failure::Unavailable(problem)),
+        };
     }
     let wait = request.wait.map_or(Duration::ZERO, Duration::from_millis);
     let request = Request::Up(request);
@@ -104,15 +109,4 @@ fn request(args: &UpArgs, place: &Place) -> Result<UpRequest, Failure> {
     let directory = args.name.is_some().then(|| place.directory().to_owned());
     let (file, hosts) = (absolute(&args.file)?, args.hosts.clone());
     Ok(UpRequest { file, hosts, program, directory, wait })
-}
-
-fn foreground(place: Place, request: UpRequest) -> Result<(), Failure> {
-    let manner = if io::stdout().is_terminal() { Manner::Table } else { Manner::Plain };
-    let title = place.title().to_owned();
-    match Launcher::take(place, manner)? {
-        Some(launcher) => launcher.run(Some(request)),
-        None => {
-            Err(Failure::Unavailable(format!("{title} runs already: end it with `mycelium down`")))
-        }
-    }
 }

@@ -218,19 +218,19 @@ fn answer(status: StatusCode, format: Format, body: String) -> Response<Full<Byt
     answer
 }
 
-/// OpenMetrics, if a client accepts it.
+/// OpenMetrics, if a client accepts it: a media range of a header `accept` is that of OpenMetrics,
+/// and its quality is not 0.
 fn format_of<B>(request: &Request<B>) -> Format {
+    let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
+    let is_open_metrics = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        name.eq_ignore_ascii_case("application/openmetrics-text")
+            && parts.all(|part| quality(part) != Some(0.0))
+    };
     let accepted = request.headers().get_all(ACCEPT).into_iter();
     let mut ranges = accepted.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
-    if ranges.any(accepts_open_metrics) { Format::OpenMetrics } else { Format::Plain }
-}
-
-/// Whether a media range of a header `accept` is that of OpenMetrics, and its quality is not 0.
-fn accepts_open_metrics(range: &str) -> bool {
-    let mut parts = range.split(';').map(str::trim);
-    let is_it = |name: &str| name.eq_ignore_ascii_case("application/openmetrics-text");
-    let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
-    parts.next().is_some_and(is_it) && parts.all(|part| quality(part) != Some(0.0))
+    if ranges.any(is_open_metrics) { Format::OpenMetrics } else { Format::Plain }
 }
 
 #[cfg(test)]

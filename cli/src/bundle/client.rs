@@ -9,7 +9,7 @@ use mycelium_transports::endpoint::unix::connect;
 
 use super::leftovers;
 use super::place::{Place, untrusted};
-use super::wire::{self, Answer, Channel, LONGEST_ANSWER, Request};
+use super::wire::{Answer, Channel, LONGEST_ANSWER, Request};
 use crate::shared::clock::{Clock, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
@@ -78,7 +78,11 @@ impl<'p> Client<'p> {
         match self.channel.read(LONGEST_ANSWER, limit) {
             Err(error) if is_end(&error) => Ok(None),
             Err(error) => Err(silent(self.place, &error)),
-            Ok(Some(Answer::Failed { code, message })) => Err(wire::failure(code, message)),
+            Ok(Some(Answer::Failed { code, message })) => Err(match code {
+                1 => Failure::Found(message),
+                2 => Failure::Usage(message),
+                _ => Failure::Unavailable(message),
+            }),
             Ok(answer) => Ok(answer),
         }
     }

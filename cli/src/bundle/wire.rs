@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::shared::clock::Clock;
-use crate::shared::exit::Failure;
 
 /// The longest line of a request.
 pub const LONGEST_REQUEST: usize = 64 << 10;
@@ -112,22 +111,6 @@ pub struct NodeStatus {
     pub restarts: u64,
     /// How its last process exited.
     pub last_exit: Option<String>,
-}
-
-impl Answer {
-    /// The answer that a failure is.
-    pub fn failed(failure: &Failure) -> Answer {
-        Answer::Failed { code: failure.code(), message: failure.to_string() }
-    }
-}
-
-/// The failure that an answer has.
-pub fn failure(code: u8, message: String) -> Failure {
-    match code {
-        1 => Failure::Found(message),
-        2 => Failure::Usage(message),
-        _ => Failure::Unavailable(message),
-    }
 }
 
 /// One side of a connection.

@@ -86,7 +86,16 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         Some(file) => load(args, file)?,
     };
     if args.live {
-        return check_live(args, &topology);
+        let format = match args.output {
+            Form::Text => Format::Table,
+            Form::Json => Format::Json,
+            Form::Svg => {
+                let problem =
+                    "nodes that run have no picture here: `mycelium top -o svg` makes one";
+                return Err(Failure::Usage(problem.to_owned()));
+            }
+        };
+        return live::run(&args.limits, topology.nodes().map(str::to_owned), format);
     }
     if !args.limits.target.is_all() {
         let problem = "`--node`, `--pid` and `--directory` are for nodes that run: add `--live`";
@@ -114,19 +123,6 @@ fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
             .map_err(|error| Failure::Usage(format!("`{}`: {error}", copy.display())))?,
     };
     Topology::options().files(files).load(file).map_err(Failure::of_topology)
-}
-
-/// Checks nodes that run.
-fn check_live(args: &CheckArgs, topology: &Topology) -> Result<(), Failure> {
-    let format = match args.output {
-        Form::Text => Format::Table,
-        Form::Json => Format::Json,
-        Form::Svg => {
-            let problem = "nodes that run have no picture here: `mycelium top -o svg` makes one";
-            return Err(Failure::Usage(problem.to_owned()));
-        }
-    };
-    live::run(&args.limits, topology.nodes().map(str::to_owned), format)
 }
 
 /// The result of a file alone.

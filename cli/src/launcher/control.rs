@@ -144,7 +144,10 @@ impl Control {
                 Some(Answer::Nodes { nodes: self.board.nodes(), problem })
             }
             Request::Up(request) => match self.up(&request) {
-                Err(failure) => Some(Answer::failed(&failure)),
+                Err(failure) => {
+                    let (code, message) = (failure.code(), failure.to_string());
+                    Some(Answer::Failed { code, message })
+                }
                 Ok(nodes) => {
                     channel.write(&Answer::Changes { nodes }, PATIENCE).ok()?;
                     let wait = request.wait.map(Duration::from_millis);

@@ -110,8 +110,7 @@ impl Collector {
         families.add(derived::UNSEEN, none(), SampleValue::Counter(snapshot.unseen));
         families.add(derived::LEFT_OUT, none(), gauge(left_out));
         for (group, count) in std::mem::take(&mut self.over_limit) {
-            let labels = Labels::new([(Cow::Borrowed("group"), group.into_owned())]);
-            families.add(derived::OVER_LIMIT, labels, gauge(count));
+            families.add(derived::OVER_LIMIT, Labels::of([("group", &group)]), gauge(count));
         }
         let Families { node, all: mut families, .. } = families;
         self.keep_counters(&node, &mut families);
@@ -153,8 +152,7 @@ impl Collector {
     fn add_latencies(&mut self, families: &mut Families, snapshot: &Snapshot) {
         let mut sets = Sets::default();
         for Latency { topic, reader, nanoseconds, ahead, .. } in Latency::of(&snapshot.readings) {
-            let pairs = [("topic", &*topic), ("reader", &*reader)];
-            let labels = Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), named(value))));
+            let labels = Labels::of([("topic", named(&topic)), ("reader", named(&reader))]);
             let buckets = Box::new(user::buckets(&nanoseconds, NANOSECONDS));
             sets.add(labels, [SampleValue::Histogram(buckets), SampleValue::Counter(ahead)]);
         }
@@ -169,10 +167,8 @@ impl Collector {
     fn add_rings(&mut self, families: &mut Families, snapshot: &Snapshot) {
         let mut rings = Sets::default();
         for Ring { topic, publisher, depth, high_water, capacity, .. } in &snapshot.rings {
-            let pairs = [("topic", topic), ("publisher", publisher)];
-            let labels = pairs.map(|(key, value)| (Cow::Borrowed(key), value.clone()));
             let sizes = [*depth, *high_water, *capacity].map(gauge);
-            rings.add(Labels::new(labels), sizes);
+            rings.add(Labels::of([("topic", topic), ("publisher", publisher)]), sizes);
         }
         for (labels, sizes) in self.limited(Cow::Borrowed("ring"), rings.into_sets()) {
             let families_of =
@@ -195,15 +191,14 @@ impl Collector {
             let (sets, key, name) = match &reading.of {
                 HealthOf::Node => {
                     STATES.iter().for_each(|name| {
-                        families.add(derived::HEALTH, Labels::new([state(*name)]), is(name));
+                        families.add(derived::HEALTH, Labels::of([("state", name)]), is(name));
                     });
                     continue;
                 }
                 HealthOf::Service(name) => (&mut services, "service", name),
                 HealthOf::Supervisor(name) => (&mut supervisors, "supervisor", name),
             };
-            let labels = Labels::new([(Cow::Borrowed(key), name.clone())]);
-            sets.add(labels, STATES.map(is));
+            sets.add(Labels::of([(key, name)]), STATES.map(is));
         }
         let groups = [
             ("service health", services, derived::SERVICE_HEALTH),
@@ -347,14 +342,14 @@ fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
 
 fn labels_of(reading: &Reading, keys: &[(&'static str, &'static str)]) -> Labels {
     let label = |(of_line, key): &(&'static str, &'static str)| {
-        (Cow::Borrowed(*key), named(reading.label(of_line)))
+        (Cow::Borrowed(*key), named(reading.label(of_line)).to_owned())
     };
     Labels::new(keys.iter().map(label))
 }
 
 /// The value of a label. The total of replaced lines has no names.
-fn named(value: &str) -> String {
-    String::from(if value.is_empty() { OTHER } else { value })
+fn named(value: &str) -> &str {
+    if value.is_empty() { OTHER } else { value }
 }
 
 /// The number of messages that each present reader of each publisher has not taken: what the

@@ -67,6 +67,11 @@ impl Labels {
         Labels { hash: KEYS_OF_HASHES.hash_one(&pairs), pairs }
     }
 
+    /// With these keys and values.
+    pub(super) fn of<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+        Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), value.to_owned())))
+    }
+
     /// The same keys, with `other` as each value but that of `kept`.
     pub(super) fn other(&self, kept: &str) -> Labels {
         Labels::new(self.pairs.iter().map(|(key, value)| {
