@@ -1,6 +1,6 @@
-//! `explain`: what an error means, and what to do about it. The entries of `docs/errors.md`, and the
-//! mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it explains
-//! the version that it belongs to.
+//! `explain`: what an error means, and what to do about it. The entries of `docs/errors.md`, and
+//! the mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it
+//! explains the version that it belongs to.
 
 use clap::{Args, ValueEnum};
 use mycelium::error::Code;

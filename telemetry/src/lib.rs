@@ -8,9 +8,9 @@
 //! sends the spans of a node there, both by `otlp`. All run on threads that the caller gives, until
 //! the caller stops them.
 //!
-//! Nothing is counted here: topics, links and services count in `counters` of `mycelium-transports`,
-//! and [`metrics`] gives these counts names. Threads, settings and snapshots of a node are in
-//! `src/node/telemetry/` of `mycelium`.
+//! Nothing is counted here: topics, links and services count in `counters` of
+//! `mycelium-transports`, and [`metrics`] gives these counts names. Threads, settings and snapshots
+//! of a node are in `src/node/telemetry/` of `mycelium`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "facade")]

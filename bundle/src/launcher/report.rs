@@ -1,5 +1,5 @@
-//! What a bundle reports: events and the status of members while it runs, a report when it has ended,
-//! and the errors.
+//! What a bundle reports: events and the status of members while it runs, a report when it has
+//! ended, and the errors.
 
 use std::ffi::OsString;
 use std::fmt;

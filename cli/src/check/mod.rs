@@ -1,13 +1,13 @@
 //! `check`: the nodes, topics and links of a topology before it runs, or its mistakes.
 //!
 //! To read: `program` (how programs describe themselves), `text`, then `picture`, which `layout`
-//! places and `svg` draws.
+//! places and `svg` draws; `live` is `check --live`. It uses `live` of the crate and `shared`.
 
 mod layout;
 mod live;
 mod picture;
 mod program;
-pub(crate) mod svg;
+mod svg;
 mod text;
 
 use std::path::{Path, PathBuf};

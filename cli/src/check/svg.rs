@@ -1,12 +1,13 @@
 //! The result as a picture. Names come from files and programs: all of them are escaped.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Write};
 
 use mycelium::observe::Carrier;
 use mycelium::overview::Overview;
 
 use super::layout::{Corner, PlacedEdge};
 use super::picture::{BETWEEN, HEAD, INSET, LinkBox, NodeBox, Picture, ROW, Row, TITLE, Text};
+use crate::shared::output::Escaped;
 
 /// The space around everything.
 const MARGIN: f64 = 24.0;
@@ -241,24 +242,5 @@ fn style(carrier: Carrier) -> (&'static str, &'static str) {
         Carrier::UnixSocket => ("#2f6fd6", r#" stroke-dasharray="7 4""#),
         Carrier::Tls => ("#5f3dc4", ""),
         _ => ("#d9480f", r#" stroke-dasharray="3 3""#),
-    }
-}
-
-/// A text without the characters that XML gives a meaning, and without those that it cannot have.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&apos;"),
-            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
-                write!(f, "{}", letter.escape_default())
-            }
-            letter => f.write_char(letter),
-        })
     }
 }

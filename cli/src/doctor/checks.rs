@@ -1,5 +1,5 @@
-//! The checks. Each reads a few files, or tries a call. Its finding has the values, their meaning for
-//! a node, and the command that mends them.
+//! The checks. Each reads a few files, or tries a call. Its finding has the values, their meaning
+//! for a node, and the command that mends them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

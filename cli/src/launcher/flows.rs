@@ -1,5 +1,5 @@
-//! Which nodes send to which, as far as their programs describe it: `mycelium check` finds that out,
-//! in a process of its own.
+//! Which nodes send to which, as far as their programs describe it: `mycelium check` finds that
+//! out, in a process of its own.
 //!
 //! A program that does not describe itself runs nevertheless: it is then not known what its node
 //! publishes and reads.

@@ -1,13 +1,13 @@
-//! `launcher`: the process that runs a bundle, in the background or, with `up --foreground`, in front.
-//! It has the bundle's lock, its members and its control socket.
+//! `launcher`: the process that runs a bundle, in the background or, with `up --foreground`, in
+//! front. It has the bundle's lock, its members and its control socket.
 //!
 //! The first thread runs the members. The first request to run nodes starts the bundle; a launcher
 //! that gets none, or none that can be done, ends. It takes requests at its socket (`control`) and
 //! finds what they ask it to run (`plan`): the nodes of the file, which of them send to which
 //! (`flows`), and which parts of the file concern each (`concern`). Each node is a member of the
-//! bundle (`members`). The threads share a `board`. `watch` looks at what processes show (`sign`), and
-//! reports to the manager of services (`notify`) and to people (`printer`). It uses `bundle`, `live`
-//! and `shared`.
+//! bundle (`members`). The threads share a `board`. `watch` looks at what processes show (`sign`),
+//! and reports to the manager of services (`notify`) and to people (`printer`). It uses `bundle`,
+//! `live` and `shared`.
 
 pub mod board;
 pub mod concern;

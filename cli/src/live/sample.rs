@@ -31,8 +31,8 @@ impl<'a> Change<'a> {
         self.now
     }
 
-    /// How much a count of a node, of its process, has grown: `None` if it is not there. One that is
-    /// new has counted from 0.
+    /// How much a count of a node, of its process, has grown: `None` if it is not there. One that
+    /// is new has counted from 0.
     pub fn growth(&self, node: &Node, count: impl Fn(&Node) -> Option<u64>) -> Option<u64> {
         let mut nodes = self.before?.nodes.iter();
         let before = nodes.find(|before| before.pid == node.pid && before.name == node.name)?;

@@ -4,6 +4,7 @@
 //! terminal.
 
 use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -231,6 +232,25 @@ pub fn shown(path: &Path) -> String {
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text without the characters that XML gives a meaning, and without those that it cannot have.
+pub struct Escaped<'a>(pub &'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            '\'' => f.write_str("&apos;"),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
+                write!(f, "{}", letter.escape_default())
+            }
+            letter => f.write_char(letter),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub fn styled(text: &str, style: u8) -> String {
     }
 }
 
-/// A paragraph in lines of the width of the terminal at most, each after `indent`. A longer word has
-/// a line of its own.
+/// A paragraph in lines of the width of the terminal at most, each after `indent`. A longer word
+/// has a line of its own.
 pub fn wrapped(text: &str, indent: &str) -> String {
     let (width, mut lines) = (width(), Vec::<String>::new());
     for word in text.split_whitespace() {

@@ -1,5 +1,5 @@
-//! The printed fields of a message: those of its layout, or those of the command line; and the values
-//! that a field can have, written as in the output.
+//! The printed fields of a message: those of its layout, or those of the command line; and the
+//! values that a field can have, written as in the output.
 
 use mycelium::fields::U256;
 use mycelium::untyped::{FieldKind, Layout, StructView, Value, ValueProblem};

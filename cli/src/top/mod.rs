@@ -1,7 +1,8 @@
 //! `top`: a table of nodes, their services and topics, which follows them.
 //!
 //! To read: `state` (what is shown, and what keys do), `view` (how it is drawn), `screen` (the
-//! terminal), `plain` (without a terminal), `picture` (a screen as SVG).
+//! terminal), `plain` (without a terminal), `picture` (a screen as SVG). It uses `live` and
+//! `shared`.
 
 pub mod picture;
 pub mod plain;

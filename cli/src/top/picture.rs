@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
-use crate::check::svg::Escaped;
+use crate::shared::output::Escaped;
 
 /// The size of a character in pixels.
 const CHARACTER: (f64, f64) = (8.4, 17.0);

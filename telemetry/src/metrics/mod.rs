@@ -3,7 +3,8 @@
 //!
 //! To read: `snapshot` (what a node knows of itself), `names` (the name of each value), `family`
 //! (the result), `collector` (from one to the other) with `shown`, `user` (the metrics of
-//! services), `text` (the formats of Prometheus).
+//! services), `text` (the formats of Prometheus). It uses the counters of `mycelium-transports`,
+//! where everything is counted, and no sink.
 
 mod collector;
 mod family;

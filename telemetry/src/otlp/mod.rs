@@ -1,5 +1,5 @@
 //! OTLP over HTTP: where a collector is, the client that sends requests to it, and what the
-//! requests of all signals have. `spans` and `push` use it.
+//! requests of all signals have. `spans` and `push` use it; it uses `runtime` alone.
 //!
 //! To read: `endpoint.rs`, `destination.rs` (settings of all signals), `client.rs` (one request),
 //! `answer.rs` (its answer), `bell.rs`, `port.rs` (time and the collector, as exporters see them),

@@ -13,7 +13,8 @@
 //! the owner of the pusher gets a notice of errors. A collector that is away, slow or broken costs
 //! services nothing. It costs the end of a node at most [`OtlpMetrics::flush`].
 //!
-//! To read: `settings.rs`, `pusher.rs` (when, retries, counts), `notice.rs`, `encode.rs` (the bytes).
+//! To read: `settings.rs`, `pusher.rs` (when, retries, counts), `notice.rs`, `encode.rs` (the
+//! bytes). It uses `metrics`, `otlp` and `runtime`.
 
 mod encode;
 mod notice;

@@ -15,7 +15,7 @@
 //! most [`OtlpTraces::flush`].
 //!
 //! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts), `notice.rs`,
-//! `encode.rs` (the bytes).
+//! `encode.rs` (the bytes). It uses `otlp` and `runtime`.
 
 mod encode;
 mod exporter;

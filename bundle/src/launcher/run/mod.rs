@@ -1,9 +1,9 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
 //! channel; the next time at which something is due limits the wait.
 //!
-//! `slot` is a member and its process, `change` changes members while the bundle runs. Here they are
-//! started, watched, restarted and ended in order, and reports go to the members, to other threads
-//! and to people. It uses all of the launcher below it.
+//! `slot` is a member and its process, `change` changes members while the bundle runs. Here they
+//! are started, watched, restarted and ended in order, and reports go to the members, to other
+//! threads and to people. It uses all of the launcher below it.
 
 mod change;
 mod slot;
