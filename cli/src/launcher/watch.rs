@@ -138,7 +138,7 @@ fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
     let (clock, pulse) = (Clock::default(), Arc::new(AtomicU64::new(0)));
     let beat = pulse.clone();
     thread::Builder::new().name("pulse".into()).spawn(move || {
-        while !board.ended().is_some() {
+        while board.ended().is_none() {
             if let Ok(()) | Err(ChangeError::Ended) = board.handle.change([]) {
                 let now = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
                 beat.store(now, Relaxed);
