@@ -1,10 +1,11 @@
 //! The readers: gating ones, for which the writer waits, and observing ones, for which it does not.
+//! How they join is at the end of the file.
 
-use super::BroadcastHandle;
-use super::entry::Claim;
-use super::ring_ref::RingRef;
-use super::slot::{Slot, Stamp, is_after};
-use super::storage::{Storage, may_be_foreign};
+use super::entry::{Claim, EVICTABLE, GATING, OBSERVING};
+use super::slot::{RingRef, Slot};
+use super::storage::{Stamp, Storage, may_be_foreign};
+use super::{Broadcast, BroadcastHandle};
+use crate::ring::is_after;
 use crate::sync::{Ordering, barrier, order, prefetch};
 
 /// The words of a cache line, on most processors.
@@ -58,17 +59,6 @@ pub struct Consumer<H: BroadcastHandle> {
     evicted: bool,
 }
 
-/// The content of a slot.
-enum Found {
-    Message {
-        length: usize,
-    },
-    /// Not the message that was wanted: not published, or overwritten.
-    Other {
-        stamp: usize,
-    },
-}
-
 impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn new(ring: RingRef<H>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
@@ -110,9 +100,9 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// or [`Peek::Evicted`].
     #[inline(always)]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
-        match self.find_in(self.ring.slot(self.cursor), message) {
-            Found::Message { length } => self.found(length),
-            Found::Other { stamp } => self.peek_slow(stamp, message),
+        match self.find(self.ring.slot(self.cursor), self.cursor, message) {
+            Ok(length) => self.found(length),
+            Err(stamp) => self.peek_slow(stamp, message),
         }
     }
 
@@ -124,12 +114,12 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// where they are used without a copy in memory.
     #[inline(always)]
     pub fn peek_exact(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
-        match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
-            Found::Message { .. } => {
+        match self.find(self.ring.slot_of(self.cursor, length)?, self.cursor, message) {
+            Ok(_) => {
                 self.peeked = true;
                 Some(self.cursor)
             }
-            Found::Other { .. } => None,
+            Err(_) => None,
         }
     }
 
@@ -165,10 +155,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         if ahead >= self.ring.capacity() || self.ring.entry().is_none() {
             return None;
         }
-        match self.find_at(self.ring.slot_of(sequence, length)?, sequence, message) {
-            Found::Message { .. } => Some(sequence),
-            Found::Other { .. } => None,
-        }
+        self.find(self.ring.slot_of(sequence, length)?, sequence, message).ok().map(|_| sequence)
     }
 
     /// Moves past this number of messages, which [`peek`](Consumer::peek) and
@@ -270,9 +257,13 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
+        let storage = &self.ring.storage;
+        let may_be_passed = || {
+            let entry = self.ring.evictable_entry();
+            entry.is_some_and(|entry| storage.is_suspended(entry))
+        };
         // The tail of a writer in another process may have any value.
-        let is_bounded =
-            self.ring.storage.is_foreign() && self.ring.entry().is_some() && !self.may_be_passed();
+        let is_bounded = storage.is_foreign() && self.ring.entry().is_some() && !may_be_passed();
         if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
@@ -306,13 +297,6 @@ impl<H: BroadcastHandle> Consumer<H> {
         entry.is_some_and(|entry| self.evicted || self.ring.storage.is_evicted(entry))
     }
 
-    /// Whether the writer may have passed this gating reader.
-    fn may_be_passed(&self) -> bool {
-        let storage = &self.ring.storage;
-        let entry = self.ring.evictable_entry();
-        entry.is_some_and(|entry| !storage.is_foreign() || storage.is_suspended(entry))
-    }
-
     /// The ring.
     pub fn ring(&self) -> &H {
         self.ring.handle()
@@ -332,20 +316,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         slot.length.map_or(most, |length| length.load(Ordering::Relaxed).min(most))
     }
 
-    /// Copies the message at the cursor, if it is published.
+    /// Copies the message of a sequence, which has this slot, if it is published, and returns its
+    /// length; otherwise the stamp of the slot.
     #[inline(always)]
-    fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
-        self.find_at(slot, self.cursor, message)
-    }
-
-    /// Copies the message of a sequence, which has this slot, if it is published.
-    #[inline(always)]
-    fn find_at(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Found {
+    fn find(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Result<usize, usize> {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         let stamp =
             slot.stamp.acquire(may_be_foreign::<H::Storage>(), order!("broadcast.look", Acquire));
         if stamp != sequence.wrapping_add(1) {
-            return Found::Other { stamp };
+            return Err(stamp);
         }
         let length = self.length(slot);
         // Of messages that differ in length, what a shorter one leaves is not copied.
@@ -353,13 +332,12 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // In the pieces that the processor copies best: a caller that copies the message again
-            // uses the same ones.
+            // In the pieces that the processor copies best, and the caller, too, if it copies again.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
-            return Found::Message { length };
+            return Ok(length);
         }
         if self.evicted {
-            return Found::Other { stamp };
+            return Err(stamp);
         }
         slot.copy_out(message);
         // The writer does not wait for an observer, and may stop waiting for an evictable reader or
@@ -367,9 +345,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
         if stamp != sequence.wrapping_add(1) {
-            return Found::Other { stamp };
+            return Err(stamp);
         }
-        Found::Message { length }
+        Ok(length)
     }
 
     #[inline]
@@ -385,7 +363,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         // At most one more time after the ring was seen closed: all messages published before that
         // are visible then.
         loop {
-            if let Stamp::Overwritten { .. } = self.judge(stamp) {
+            let found = Stamp::of(stamp, self.cursor, self.ring.capacity());
+            if matches!(found, Stamp::Overwritten { .. }) {
                 // The writer waits for a gating reader until it suspends or evicts it, whether or
                 // not that is visible here: an eviction may be found by a later peek.
                 if self.is_evicted() {
@@ -405,9 +384,9 @@ impl<H: BroadcastHandle> Consumer<H> {
                 return if self.is_evicted() { self.leave_evicted() } else { Peek::Empty };
             }
             closed = true;
-            match self.find_in(self.ring.slot(self.cursor), message) {
-                Found::Message { length } => return self.found(length),
-                Found::Other { stamp: now } => stamp = now,
+            match self.find(self.ring.slot(self.cursor), self.cursor, message) {
+                Ok(length) => return self.found(length),
+                Err(now) => stamp = now,
             }
         }
     }
@@ -427,14 +406,8 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// This reader was evicted: from now on it finds no messages.
     fn leave_evicted(&mut self) -> Peek {
-        self.evicted = true;
-        self.peeked = false;
+        (self.evicted, self.peeked) = (true, false);
         Peek::Evicted
-    }
-
-    #[inline]
-    fn judge(&self, stamp: usize) -> Stamp {
-        Stamp::of(stamp, self.cursor, self.ring.capacity())
     }
 
     /// Moves to the oldest message that is left, and returns how many were missed.
@@ -480,9 +453,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             }
         }
     }
-}
 
-impl<H: BroadcastHandle> Consumer<H> {
     /// Drops the end, but leaves its entry unchanged: a gating reader holds the writer up from here
     /// on. For the memory of a process that ends, whose last positions another process reads.
     pub fn leave_in_place(mut self) {
@@ -496,5 +467,127 @@ impl<H: BroadcastHandle> Drop for Consumer<H> {
         if let Some(entry) = self.ring.entry() {
             self.ring.leave(entry);
         }
+    }
+}
+
+impl<T: Storage> Broadcast<T> {
+    /// A reader that the writer never passes, or `None` if all entries are in use.
+    ///
+    /// It starts with the first message whose push began after this call returned; it may also see
+    /// a message whose push overlaps the call.
+    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+        Broadcast::join(ring, GATING, None)
+    }
+
+    /// The same as [`gating`](Broadcast::gating), but the reader starts with the message of this
+    /// sequence. Another reader must retain the messages from there on until this call has
+    /// returned, or they may be gone. That one must have the lower [entry](Consumer::entry): the
+    /// writer looks at one entry after the other, so it may look at the entry of this reader before
+    /// it joins, and at a later one after its reader has left. The reader borrows nothing if it
+    /// starts before the newest message.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 2)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let retaining = Broadcast::gating(&ring).expect("an entry is free").retaining();
+    /// for message in [7, 8] {
+    ///     writer.try_push(&[message], size_of::<usize>()).expect("there is room");
+    /// }
+    /// let mut reader = Broadcast::gating_from(&ring, retaining.kept() + 1).expect("one is left");
+    /// assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 1, .. }));
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    pub fn gating_from<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        sequence: usize,
+    ) -> Option<Consumer<H>> {
+        Broadcast::join(ring, GATING, Some(sequence))
+    }
+
+    /// The same as [`gating`](Broadcast::gating), but the reader can be evicted
+    /// ([`Broadcast::evict`]) and suspended ([`suspend`](super::Producer::suspend)). Because of that
+    /// it borrows nothing: it copies a message and looks at the stamp again.
+    pub fn gating_evictable<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+        Broadcast::join(ring, EVICTABLE, None)
+    }
+
+    /// The same as [`gating_from`](Broadcast::gating_from), but the reader can be evicted, as that
+    /// of [`gating_evictable`](Broadcast::gating_evictable).
+    pub fn gating_evictable_from<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        sequence: usize,
+    ) -> Option<Consumer<H>> {
+        Broadcast::join(ring, EVICTABLE, Some(sequence))
+    }
+
+    /// A reader that the writer does not wait for. It starts with the first message that is not
+    /// published yet.
+    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
+        let start = ring.tail();
+        Broadcast::observing_from(ring, start)
+    }
+
+    /// The same as [`observing`](Broadcast::observing), but the reader starts with the message of
+    /// this sequence. Messages that are gone by then are a [gap](super::Peek::Gap).
+    pub fn observing_from<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        sequence: usize,
+    ) -> Consumer<H> {
+        Consumer::new(RingRef::new(ring), sequence)
+    }
+
+    /// The same as [`observing`](Broadcast::observing), but the reader shows its position in an
+    /// entry, and it starts with the message of a sequence if that is given. `None` if all entries
+    /// are in use.
+    pub fn observing_shown<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        from: Option<usize>,
+    ) -> Option<Consumer<H>> {
+        Broadcast::join(ring, OBSERVING, from)
+    }
+
+    fn join<H: BroadcastHandle<Storage = T>>(
+        ring: H,
+        state: usize,
+        from: Option<usize>,
+    ) -> Option<Consumer<H>> {
+        let first = ring.first_free.load(Ordering::Relaxed);
+        let mut seen = first;
+        let (index, entry) = loop {
+            let mut later =
+                ring.entries_from(seen.max(first)).inspect(|(index, _)| seen = index + 1);
+            if let Some(claimed) = later.find(|(_, entry)| entry.claim()) {
+                break claimed;
+            }
+            let mut earlier = ring.entries().take(first);
+            if let Some(claimed) = earlier.find(|(_, entry)| entry.claim()) {
+                break claimed;
+            }
+            // Before the fence below, so the writer finds a new entry as it finds the others.
+            if !ring.storage.grow(seen) {
+                return None;
+            }
+        };
+        ring.first_free.store(index + 1, Ordering::Relaxed);
+        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
+        // fence and sees the entry, or it came before, and then the tail that the writer stored
+        // before that check is visible here. The writer may then continue without a check for one
+        // lap from that tail, which does not pass the position where this reader starts.
+        //
+        // The first cursor is stored with Release, too: a writer may still see the state of the
+        // previous reader together with this cursor, and must then see that the previous reader no
+        // longer uses its slots.
+        entry.show(from.unwrap_or_else(|| ring.tail()));
+        entry.join(state);
+        barrier!("broadcast.join-fence", SeqCst);
+        let tail = ring.tail();
+        let start = from.unwrap_or(tail);
+        entry.show(start);
+        // The writer may pass a reader that starts before the tail if no other reader holds it up.
+        let may_borrow = state == GATING && !is_after(tail, start);
+        let ring = RingRef::of_reader(ring, index, may_borrow, state == EVICTABLE);
+        Some(Consumer::new(ring, start))
     }
 }

@@ -15,11 +15,13 @@
 //! messages in front of an evictable reader may be overwritten at any time: it never borrows them,
 //! it copies and looks at the stamp again.
 
+use core::ops::Deref;
+
+use crossbeam_utils::CachePadded;
 use thiserror::Error;
 
-use super::padded::{Padded, padding};
 use crate::ring::is_after;
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
 
 /// The words of one gating reader: whether the entry is in use, and the position of its reader.
 #[derive(Debug)]
@@ -441,5 +443,39 @@ impl ReaderWords {
 impl Default for ReaderWords {
     fn default() -> ReaderWords {
         ReaderWords::new()
+    }
+}
+
+/// The words of padding behind a `T`, which consists of words. The model checker needs none.
+pub(super) const fn padding<T>() -> usize {
+    let line = align_of::<CachePadded<usize>>();
+    assert!(cfg!(loom) || size_of::<T>() <= line, "this is for the words of one line");
+    if cfg!(loom) { 0 } else { (line - size_of::<T>()) / size_of::<usize>() }
+}
+
+/// A `T`, which consists of atomic words, alone on its cache lines. `PADDING` is what [`padding`]
+/// says.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Padded<T, const PADDING: usize> {
+    alignment: [CachePadded<usize>; 0],
+    content: T,
+    padding: [AtomicUsize; PADDING],
+}
+
+impl<T, const PADDING: usize> Padded<T, PADDING> {
+    const_unless_loom! {
+        pub(super) const fn new(content: T) -> Padded<T, PADDING> {
+            Padded { alignment: [], content, padding: repeat!(AtomicUsize::new(0); PADDING) }
+        }
+    }
+}
+
+impl<T, const PADDING: usize> Deref for Padded<T, PADDING> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.content
     }
 }

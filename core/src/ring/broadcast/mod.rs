@@ -20,44 +20,30 @@
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!
-//! To read: this file, `storage.rs`, `entry.rs` and `slot.rs` (the words), `layout.rs`,
-//! `ring_ref.rs` (what an end keeps), `producer.rs`, `consumer.rs`; then `join.rs`, `batch.rs`,
-//! `borrow.rs`, `retaining.rs`, `proxy.rs`, `memory.rs` and `entries.rs`.
+//! To read: `storage.rs` and `entry.rs` (the words and their layout), this file, `slot.rs` (how an
+//! end finds a slot), `producer.rs`, `consumer.rs`; then `retaining.rs` and `heap.rs`.
 
-mod batch;
-mod borrow;
 mod consumer;
-#[cfg(feature = "alloc")]
-mod entries;
 mod entry;
-mod error;
-mod join;
-mod layout;
-mod memory;
-mod padded;
+#[cfg(feature = "alloc")]
+mod heap;
 mod producer;
-mod proxy;
 mod retaining;
-mod ring_ref;
 mod slot;
 mod storage;
 
-use crate::sync::{AtomicUsize, Ordering, barrier, order};
+use super::is_after;
+use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repeat};
 use entry::is_gating;
-use slot::{Stamp, is_after};
+use storage::Stamp;
 
-pub use borrow::Messages;
 pub use consumer::{Consumer, Peek};
 pub use entry::{Claim, ReaderFault, ReaderWords, SeenReader};
-pub use error::{Full, LayoutError};
-pub use layout::Layout;
 #[cfg(feature = "alloc")]
-pub use memory::HeapStorage;
-pub use memory::InlineStorage;
+pub use heap::HeapStorage;
 pub use producer::{Grant, Producer};
-pub use proxy::ProxyReader;
-pub use retaining::RetainingConsumer;
-pub use storage::{Storage, Word, WriterWords};
+pub use retaining::{Messages, ProxyReader, RetainingConsumer};
+pub use storage::{Full, Layout, LayoutError, Storage, Word, WriterWords};
 
 /// A ring with one writer and many readers. See the [module](self).
 ///
@@ -312,7 +298,7 @@ impl<T: Storage> Broadcast<T> {
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })
     }
 
-    /// The stamp of a slot, for code without a [`RingRef`](ring_ref::RingRef).
+    /// The stamp of a slot, for code without a [`RingRef`](slot::RingRef).
     fn stamp_of(&self, sequence: usize) -> &Word {
         &self.storage.slots()[(sequence & (self.capacity() - 1)) * self.layout.slot_words()]
     }
@@ -332,4 +318,90 @@ pub trait BroadcastHandle: super::Handle<Target = Broadcast<Self::Storage>> {
 
 impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H {
     type Storage = T;
+}
+
+/// Storage in arrays, for a `static` or a field: `WORDS` is what
+/// [`Layout::words`](super::Layout::words) says, `READERS` the most gating readers at a time.
+#[derive(Debug)]
+// In this order and so aligned, slots begin with a cache line.
+#[repr(C, align(64))]
+pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
+    slots: [Word; WORDS],
+    writer: WriterWords,
+    readers: [ReaderWords; READERS],
+}
+
+impl<const WORDS: usize, const READERS: usize> InlineStorage<WORDS, READERS> {
+    const_unless_loom! {
+        /// New storage.
+        #[must_use]
+        pub const fn new() -> InlineStorage<WORDS, READERS> {
+            InlineStorage {
+                slots: repeat!(Word::new(); WORDS),
+                writer: WriterWords::new(),
+                readers: repeat!(ReaderWords::new(); READERS),
+            }
+        }
+    }
+}
+
+impl<const WORDS: usize, const READERS: usize> Default for InlineStorage<WORDS, READERS> {
+    fn default() -> InlineStorage<WORDS, READERS> {
+        InlineStorage::new()
+    }
+}
+
+// SAFETY: separate fields, which nothing else accesses.
+#[allow(unsafe_code)]
+unsafe impl<const WORDS: usize, const READERS: usize> Storage for InlineStorage<WORDS, READERS> {
+    fn slots(&self) -> &[Word] {
+        &self.slots
+    }
+
+    fn writer(&self) -> &WriterWords {
+        &self.writer
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.readers.get(index)
+    }
+}
+
+#[cfg(not(loom))]
+impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, READERS>> {
+    /// A ring for a `static`, with entries for `READERS` gating readers.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
+    ///
+    /// const LAYOUT: Layout = Layout::exact(8, 3 * size_of::<usize>());
+    /// static RING: Broadcast<InlineStorage<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
+    ///
+    /// let mut writer = Broadcast::producer(&RING).expect("the only writer");
+    /// writer.try_push(&[1, 2, 3], LAYOUT.message_bytes()).expect("there is room");
+    /// ```
+    ///
+    /// # Panics
+    /// If the layout is invalid, or `WORDS` is not its number of words; in a `static` that is a
+    /// compile error.
+    ///
+    /// ```compile_fail
+    /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
+    /// const LAYOUT: Layout = Layout::exact(7, 24);
+    /// static RING: Broadcast<InlineStorage<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
+    /// ```
+    #[must_use]
+    pub const fn inline(layout: Layout) -> Self {
+        assert!(layout.check().is_ok(), "a capacity is a power of two of at least 2");
+        assert!(WORDS == layout.words(), "WORDS is what the layout says");
+        let mut storage = InlineStorage::new();
+        let mut slot = 0;
+        while slot < layout.capacity() {
+            // The same as `starting_at`, which is not `const`.
+            let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
+            storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
+            slot += 1;
+        }
+        Broadcast { storage, layout, first_free: AtomicUsize::new(0) }
+    }
 }

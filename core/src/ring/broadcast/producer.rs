@@ -2,11 +2,10 @@
 //! positions of its readers once a lap.
 
 use super::entry::{Claim, is_gating};
-use super::error::Full;
-use super::ring_ref::RingRef;
-use super::slot::{Slot, is_after};
-use super::storage::{CLOSED, Storage, WRITING};
+use super::slot::{RingRef, Slot};
+use super::storage::{CLOSED, Full, Storage, WRITING};
 use super::{Broadcast, BroadcastHandle};
+use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
@@ -62,7 +61,9 @@ impl<H: BroadcastHandle> Producer<H> {
         if self.sequence() == self.limit {
             self.check_room()?;
         }
-        Ok(self.append(words, length))
+        let mut grant = self.begin(words.len());
+        grant.write(words, length);
+        Ok(grant.commit())
     }
 
     /// The same as [`try_push`](Producer::try_push), if an earlier check has found room and all
@@ -237,34 +238,8 @@ impl<H: BroadcastHandle> Producer<H> {
     }
 
     /// For how many messages the last check has found room.
-    pub(super) fn known_room(&self) -> usize {
+    fn known_room(&self) -> usize {
         self.limit.wrapping_sub(self.sequence())
-    }
-
-    /// The slot of a sequence for which there is room, with this number of words.
-    #[inline(always)]
-    pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
-        self.ring.slot_for(sequence, words)
-    }
-
-    /// The same, if all messages of the ring have `length` bytes. If that is a constant, so is the
-    /// size of a slot.
-    #[inline(always)]
-    pub(super) fn slot_of(&self, sequence: usize, length: usize) -> Option<Slot<'_>> {
-        self.ring.slot_of(sequence, length)
-    }
-
-    /// All messages before this sequence are published.
-    pub(super) fn store_tail(&self, next: usize) {
-        self.ring.writer().tail.store(next, Ordering::Relaxed);
-    }
-
-    /// Writes a message into the next slot, which has room, and publishes it.
-    #[inline(always)]
-    fn append(&mut self, words: &[usize], length: usize) -> usize {
-        let mut grant = self.begin(words.len());
-        grant.write(words, length);
-        grant.commit()
     }
 
     #[inline(always)]
@@ -415,5 +390,136 @@ impl<'a> Grant<'a> {
     fn clear(&self) {
         self.slot.set_length(0);
         self.slot.words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
+    }
+}
+
+impl<H: BroadcastHandle> Producer<H> {
+    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each
+    /// item has `stride` words: the first `skip` words are ignored, the message follows. The
+    /// position of the writer is stored once, after the last one.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// assert_eq!(writer.push_items(&[0, 7, 0, 8], 2, 1), Ok(2));
+    /// let mut message = [0];
+    /// reader.peek(&mut message);
+    /// assert_eq!(message, [7]);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader blocks the writer and no message was appended.
+    ///
+    /// # Panics
+    /// If messages of the ring differ in length, or an item is too short for a message.
+    pub fn push_items(
+        &mut self,
+        items: &[usize],
+        stride: usize,
+        skip: usize,
+    ) -> Result<usize, Full> {
+        let (layout, word) = (self.ring().layout(), size_of::<usize>());
+        let (bytes, words) = (layout.message_bytes(), layout.message_words());
+        assert!(!layout.has_length(), "messages of this ring differ in length");
+        assert!(stride > 0 && skip + words <= stride, "an item is shorter than a message");
+        let messages = items.chunks_exact(stride).map(|item| &item[skip..skip + words]);
+        if bytes == 7 * word {
+            // With a constant length, no loop is needed to copy a message.
+            return self.push_all(
+                7 * word,
+                messages
+                    .map(|message| message.first_chunk::<7>().expect("a message has seven words")),
+            );
+        }
+        self.push_all(bytes, messages)
+    }
+
+    /// Appends messages of `length` bytes, as many as there is room for, and returns how many. The
+    /// position of the writer is stored once, after the last one. If the length is a constant, so
+    /// is the size of a slot.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// assert_eq!(writer.push_all(size_of::<usize>(), (1..7).map(|number| [number])), Ok(4));
+    /// for sequence in 0..4 {
+    ///     let mut message = [0];
+    ///     reader.peek(&mut message);
+    ///     assert_eq!(message, [sequence + 1]);
+    ///     reader.advance();
+    /// }
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader blocks the writer and no message was appended.
+    ///
+    /// # Panics
+    /// If the messages of the ring do not all have this length, or a message has another number of
+    /// words.
+    #[inline(always)]
+    pub fn push_all<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl ExactSizeIterator<Item = W>,
+    ) -> Result<usize, Full> {
+        let first = self.sequence();
+        let known = self.known_room();
+        let most = messages.len();
+        let most = if most <= known { most } else { self.room_for(most)? };
+        // Stored also if the iterator panics: published messages must not be overwritten.
+        let mut pushed = Pushed { producer: self, next: first };
+        for message in messages.take(most) {
+            let slot =
+                self.ring.slot_of(pushed.next, length).expect("all messages have this length");
+            let words = message.as_ref();
+            assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
+            // As in `Grant`: an observer must not take what it copies now for the message of the
+            // lap before.
+            slot.stamp.store(pushed.next, Ordering::Relaxed);
+            barrier!("broadcast.overwrite-fence", Release);
+            slot.copy_in(words);
+            // Release, pairs with the Acquire of `broadcast.look`: the words of the message.
+            let next = pushed.next.wrapping_add(1);
+            slot.stamp.store(next, order!("broadcast.publish", Release));
+            pushed.next = next;
+        }
+        Ok(pushed.next.wrapping_sub(first))
+    }
+
+    /// For how many of `count` messages there is room: at least for one.
+    #[cold]
+    fn room_for(&mut self, count: usize) -> Result<usize, Full> {
+        let known = self.known_room();
+        if known >= count {
+            return Ok(count);
+        }
+        match self.find_room() {
+            Ok(room) => Ok(room.min(count)),
+            Err(full) if known == 0 => Err(full),
+            Err(_) => Ok(known),
+        }
+    }
+}
+
+/// Stores the position of the writer when it is dropped.
+struct Pushed<'a, H: BroadcastHandle> {
+    producer: &'a Producer<H>,
+    /// The sequence after the last message that was published.
+    next: usize,
+}
+
+impl<H: BroadcastHandle> Drop for Pushed<'_, H> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // The next check for room comes after this store, as `Broadcast::gating` needs.
+        self.producer.ring.writer().tail.store(self.next, Ordering::Relaxed);
     }
 }

@@ -1,14 +1,131 @@
-//! A reader that retains messages after it has read them: it passes them on, and keeps them until
-//! they are confirmed.
+//! Readers that keep messages in the ring while these are used: borrowed in place; retained until
+//! they are confirmed, by a reader that passes them on; or read by another process, for which a
+//! proxy has the entry.
 
 #![allow(unsafe_code)]
 
+use zerocopy::IntoBytes;
+
 use super::consumer::{Consumer, Peek};
-use super::entry::ReaderWords;
-use super::slot::{borrow, is_after};
+use super::entry::{Claim, ReaderWords};
+use super::slot::{Slot, borrow};
 use super::storage::{Storage, may_be_foreign};
 use super::{Broadcast, BroadcastHandle};
-use crate::sync::order;
+use crate::ring::is_after;
+use crate::sync::{Ordering, barrier, order};
+
+impl<H: BroadcastHandle> Consumer<H> {
+    /// Borrows up to `most` of the next messages in place. They stay in the ring until
+    /// [`Messages::release`], and the writer waits for that. Only a gating reader of a ring within
+    /// one process may borrow: messages that may be overwritten at the same time must be copied.
+    ///
+    /// After `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a message.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// for number in [7, 8, 9] {
+    ///     writer.try_push(&[number], size_of::<usize>()).expect("there is room");
+    /// }
+    /// let messages = reader.read(2).expect("there are three");
+    /// let bytes = [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()];
+    /// assert_eq!(messages.iter().collect::<Vec<_>>(), bytes);
+    /// messages.release(2);
+    /// assert_eq!(reader.read(2).map(|messages| messages.count()), Some(1));
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    #[inline(always)]
+    pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
+        if !self.ring.may_borrow() {
+            return None;
+        }
+        let mut count = 0;
+        while count < most && self.is_there(self.cursor.wrapping_add(count)) {
+            count += 1;
+        }
+        if count == 0 {
+            self.flush();
+            return None;
+        }
+        Some(Messages { consumer: self, count })
+    }
+
+    /// Whether this is a reader that may borrow: [`read`](Consumer::read) returns messages.
+    #[inline]
+    #[must_use]
+    pub fn borrows(&self) -> bool {
+        self.ring.may_borrow()
+    }
+
+    /// The words of the next message in place, after its stamp was seen; `None` if other threads
+    /// may write to them.
+    #[inline(always)]
+    pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
+        // SAFETY: the stamp says that the message was written, and no writer uses the slot again
+        // before this gating reader's cursor has passed it, which needs an exclusive reference.
+        self.ring.may_borrow().then(|| unsafe { slot.borrow() })
+    }
+
+    /// Whether the message with this sequence is published.
+    #[inline(always)]
+    fn is_there(&self, sequence: usize) -> bool {
+        let slot = self.ring.slot_for(sequence, 0);
+        // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
+        slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
+    }
+}
+
+/// Messages that a reader borrows in place. See [`Consumer::read`].
+#[derive(Debug)]
+pub struct Messages<'a, H: BroadcastHandle> {
+    consumer: &'a mut Consumer<H>,
+    count: usize,
+}
+
+impl<H: BroadcastHandle> Messages<'_, H> {
+    /// How many messages are borrowed, at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The sequence of the first one; the others follow.
+    #[must_use]
+    pub fn sequence(&self) -> usize {
+        self.consumer.cursor
+    }
+
+    /// The bytes of the message after `index` others. They begin at a multiple of a word.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        if index >= self.count {
+            return None;
+        }
+        let slot = self.consumer.ring.slot(self.consumer.cursor.wrapping_add(index));
+        // SAFETY: `read` saw the message, and no writer uses its slot again before this gating
+        // reader's cursor has passed it, which needs the exclusive reference that this value has.
+        let words = unsafe { slot.borrow() };
+        words.as_bytes().get(..self.consumer.length(slot))
+    }
+
+    /// The bytes of all messages, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count).filter_map(|index| self.get(index))
+    }
+
+    /// Moves past the first `count` messages, or all if there are fewer. The writer may use their
+    /// slots again.
+    #[inline]
+    pub fn release(self, count: usize) {
+        let cursor = self.consumer.cursor.wrapping_add(count.min(self.count));
+        self.consumer.peeked = false;
+        self.consumer.move_to(cursor);
+    }
+}
 
 /// A reader's end with two positions: the *cursor*, which moves at
 /// [`advance`](RetainingConsumer::advance), and behind it the first *retained* message, which moves
@@ -235,5 +352,151 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let foreign = may_be_foreign::<H::Storage>();
         let stamp = ring.stamp_of(sequence).0.acquire(foreign, order!("broadcast.look", Acquire));
         stamp == sequence.wrapping_add(1)
+    }
+}
+
+/// An entry that the writer waits for on behalf of another process, which reads the ring itself.
+/// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
+/// looks for room ([`Storage::refresh`]), and by any other thread that
+/// wants to know it. It can be [evicted](ProxyReader::evict). Dropping it lets the writer pass,
+/// too.
+///
+/// ```
+/// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+///
+/// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
+/// let mut writer = Broadcast::producer(&ring).expect("the only writer");
+/// let reader = Broadcast::gating(&ring).expect("one entry is free").retaining();
+/// let proxy = reader.into_proxy().expect("it is a gating reader");
+/// for message in [7, 8] {
+///     writer.try_push(&[message], size_of::<usize>()).expect("there is room");
+/// }
+/// assert!(writer.try_push(&[9], size_of::<usize>()).is_err(), "nothing was read");
+/// // The other process has read one message.
+/// proxy.import(|| Some(1));
+/// assert_eq!((proxy.kept(), proxy.depth()), (1, 1));
+/// writer.try_push(&[9], size_of::<usize>()).expect("one was read");
+/// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+/// ```
+#[derive(Debug)]
+pub struct ProxyReader<H: BroadcastHandle> {
+    held: Held<H>,
+    claim: Claim,
+}
+
+impl<T: Storage> Broadcast<T> {
+    /// The same as [`ProxyReader::import`], for the proxy with this claim; does nothing if `look`
+    /// returns the outer `None`, or the entry has another claim by now.
+    pub fn import(&self, claim: Claim, look: impl FnOnce() -> Option<Option<usize>>) {
+        let Some(words) = self.storage.reader(claim.entry) else { return };
+        let tail = self.tail();
+        // See `Broadcast::gating`: either `look` sees a reader that joins in the other process, or
+        // that reader sees this tail, or a later one, and starts there.
+        barrier!("broadcast.import-fence", SeqCst);
+        if let Some(position) = look() {
+            words.import(claim.generation, tail, position);
+        }
+    }
+}
+
+impl<H: BroadcastHandle> RetainingConsumer<H> {
+    /// The claim that its entry will have as a [proxy](RetainingConsumer::into_proxy), so that the
+    /// other process can know it before; `None` if it has no entry. It differs from that of each
+    /// earlier proxy.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        let (entry, words) = self.held.entry.zip(self.held.words())?;
+        Some(words.proxy_claim(entry))
+    }
+
+    /// The same entry on behalf of another process. The messages that are retained now stay until
+    /// the process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
+    /// now on, and not before; a suspended reader stays suspended.
+    ///
+    /// # Errors
+    /// A reader that the writer does not wait for is given back: it observes, or it was evicted.
+    pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
+        let claim =
+            self.claim().filter(|_| self.held.words().is_some_and(ReaderWords::begin_proxy));
+        match claim {
+            Some(claim) => Ok(ProxyReader { held: self.held, claim }),
+            None => Err(self),
+        }
+    }
+}
+
+impl<H: BroadcastHandle> ProxyReader<H> {
+    /// The claim of the entry, which the other process must know.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// The sequence of the first message that the other process may still read, as of the last
+    /// import.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
+    }
+
+    /// How many messages the other process is behind, as of the last import: at most the capacity
+    /// unless it is suspended.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let ring: &Broadcast<H::Storage> = self.ring();
+        let kept = self.kept();
+        let behind = ring.published(kept).wrapping_sub(kept);
+        let is_suspended = self.words().is_some_and(ReaderWords::is_suspended);
+        if is_suspended { behind } else { behind.min(ring.capacity()) }
+    }
+
+    /// Moves the entry to the position that `look` returns: that of the slowest reader of the other
+    /// process. The position may be any number: the entry never moves backwards, and at most to the
+    /// end of the published messages, where `None` moves it, too: no reader there gates. Does
+    /// nothing after an eviction. Any number of threads may do this at a time.
+    ///
+    /// `look` is called here, and not before, because a reader may join meanwhile.
+    pub fn import(&self, look: impl FnOnce() -> Option<usize>) {
+        let ring: &Broadcast<H::Storage> = self.ring();
+        ring.import(self.claim, || Some(look()));
+    }
+
+    /// The writer no longer waits for the other process. Returns `false` if that was so before.
+    pub fn evict(&self) -> bool {
+        self.words().is_some_and(|words| words.evict(self.claim.generation))
+    }
+
+    /// Whether the writer no longer waits for the other process.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.words().is_none_or(ReaderWords::is_evicted)
+    }
+
+    /// A reader in this process in its place, which has all messages to read again
+    /// ([`rewind`](RetainingConsumer::rewind)) that the other process has not read. It borrows
+    /// nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still be
+    /// under way. An evicted one becomes an observer, and a suspended one stays suspended.
+    #[must_use]
+    pub fn into_retaining(self) -> RetainingConsumer<H> {
+        let ProxyReader { mut held, .. } = self;
+        let can_be_evicted = held.can_be_evicted;
+        let stays = held.words().is_some_and(|words| words.end_proxy(can_be_evicted));
+        let tail = held.reader.ring().tail();
+        let kept = held.words().map_or(tail, |words| words.taken.load(Ordering::Relaxed));
+        held.reader.go_to(tail);
+        if !stays && let Some(entry) = held.entry.take() {
+            let ring: &Broadcast<H::Storage> = held.reader.ring();
+            ring.leave(entry);
+        }
+        RetainingConsumer { held, kept, may_borrow: false }
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        self.held.reader.ring()
+    }
+
+    fn words(&self) -> Option<&ReaderWords> {
+        self.held.words()
     }
 }

@@ -1,10 +1,16 @@
-//! One slot: its stamp, the length of its message if messages differ in length, and the words of
-//! the message.
+//! One slot (its stamp, the length of its message if messages differ in length, the words of the
+//! message), and the reference by which an end finds it: so the path of a message follows one
+//! pointer.
 
-use super::storage::Word;
+#![allow(unsafe_code)]
+
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use super::entry::ReaderWords;
+use super::storage::{Storage, Word, WriterWords, whole_lines};
+use super::{Broadcast, BroadcastHandle};
 use crate::sync::{AtomicUsize, Ordering, load_all, store_all};
-
-pub(super) use crate::ring::is_after;
 
 /// The words of one slot.
 #[derive(Clone, Copy, Debug)]
@@ -13,34 +19,6 @@ pub(super) struct Slot<'a> {
     /// `None` in rings whose messages have one length.
     pub(super) length: Option<&'a AtomicUsize>,
     pub(super) words: &'a [Word],
-}
-
-/// The state of a message, according to the stamp of its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
-    /// Not written yet, or being written.
-    Before,
-    Published,
-    Overwritten {
-        by: usize,
-    },
-}
-
-impl Stamp {
-    /// The state of message `sequence`, from a stamp in a ring of `capacity`.
-    #[inline]
-    pub(super) fn of(stamp: usize, sequence: usize, capacity: usize) -> Stamp {
-        let published = sequence.wrapping_add(1);
-        if stamp == published {
-            Stamp::Published
-        } else if !is_after(stamp, published) {
-            Stamp::Before
-        } else {
-            // The slot contains, or is being filled with, a message that is some whole laps later.
-            let laps = stamp.wrapping_sub(published).div_ceil(capacity);
-            Stamp::Overwritten { by: sequence.wrapping_add(laps.wrapping_mul(capacity)) }
-        }
-    }
 }
 
 /// Atomic words as plain words.
@@ -112,5 +90,239 @@ impl<'a> Slot<'a> {
         } else {
             load_all(self.words, |word| &word.0, &mut message[..self.words.len()]);
         }
+    }
+}
+
+/// A number of bytes that no message has, and no complement of one.
+const NONE: usize = 1 << (usize::BITS - 1);
+/// The entry of a reader without one.
+const NO_ENTRY: usize = usize::MAX;
+/// More bytes than a message of a ring has.
+const TOO_LONG: usize = NONE / 2;
+
+/// An end's reference to its ring, which it keeps alive.
+#[derive(Debug)]
+pub(super) struct RingRef<H: BroadcastHandle> {
+    ring: H,
+    slots: NonNull<Word>,
+    writer: NonNull<WriterWords>,
+    /// One less than the number of slots, a power of two.
+    mask: usize,
+    slot_words: usize,
+    /// The words of a message, or of the longest one.
+    message_words: usize,
+    /// The bytes of each message, or the most bytes of a message.
+    message_bytes: usize,
+    /// The bytes of each message, complemented if slots are padded; or [`NONE`].
+    exact: usize,
+    /// The words of a gating reader, or of an observer that shows each position.
+    reader: Option<NonNull<ReaderWords>>,
+    /// The entry of either, or of an observer that is shown by hand; or [`NO_ENTRY`].
+    entry: usize,
+    /// Whether messages may differ in length.
+    has_length: bool,
+    /// Whether this is a gating reader that may borrow messages: no other process writes to them,
+    /// and the writer waits in any case.
+    may_borrow: bool,
+    /// Whether this is a gating reader for which the writer may stop waiting.
+    can_be_evicted: bool,
+}
+
+// SAFETY: the pointers are used like the references that the handle gives.
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Send> Send for RingRef<H> {}
+// SAFETY: as above.
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Sync> Sync for RingRef<H> {}
+
+impl<H: BroadcastHandle> RingRef<H> {
+    pub(super) fn new(ring: H) -> RingRef<H> {
+        let layout = ring.layout;
+        let is_padded = layout.slot_words() != layout.dense_words();
+        let bytes = layout.message_bytes();
+        let exact = if is_padded { !bytes } else { bytes };
+        RingRef {
+            slots: NonNull::from(ring.storage.slots()).cast(),
+            writer: NonNull::from(ring.storage.writer()),
+            mask: layout.capacity() - 1,
+            slot_words: layout.slot_words(),
+            message_words: layout.message_words(),
+            message_bytes: bytes,
+            exact: if layout.has_length() { NONE } else { exact },
+            reader: None,
+            entry: NO_ENTRY,
+            has_length: layout.has_length(),
+            may_borrow: false,
+            can_be_evicted: false,
+            ring,
+        }
+    }
+
+    /// For the gating reader with this entry. `may_borrow` says whether the writer keeps all
+    /// messages from its position on in any case; `can_be_evicted`, whether the writer may
+    /// stop waiting for it.
+    pub(super) fn of_reader(
+        ring: H,
+        entry: usize,
+        may_borrow: bool,
+        can_be_evicted: bool,
+    ) -> RingRef<H> {
+        let words = ring.storage.reader(entry);
+        // A position that is only shown blocks nobody.
+        let is_shown = words.is_some_and(ReaderWords::is_observing);
+        let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
+        let reader = words.map(NonNull::from);
+        let entry = if reader.is_some() { entry } else { NO_ENTRY };
+        let may_borrow = may_borrow && !can_be_evicted && reader.is_some();
+        RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
+    }
+
+    /// The handle itself.
+    pub(super) fn handle(&self) -> &H {
+        &self.ring
+    }
+
+    /// The bytes of each message, or the most bytes of a message.
+    #[inline(always)]
+    pub(super) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// The words of a message, or of the longest one.
+    #[inline(always)]
+    pub(super) fn message_words(&self) -> usize {
+        self.message_words
+    }
+
+    /// Whether messages may differ in length.
+    #[inline(always)]
+    pub(super) fn has_length(&self) -> bool {
+        self.has_length
+    }
+
+    /// The entry of a gating reader, or of an observer that shows its position.
+    #[inline]
+    pub(super) fn entry(&self) -> Option<usize> {
+        (self.entry != NO_ENTRY).then_some(self.entry)
+    }
+
+    /// Takes the entry away: from now on this is not a gating reader's.
+    pub(super) fn take_entry(&mut self) -> Option<usize> {
+        (self.may_borrow, self.can_be_evicted) = (false, false);
+        let entry = self.entry();
+        (self.reader, self.entry) = (None, NO_ENTRY);
+        entry
+    }
+
+    /// The position of an observer is shown by hand from now on.
+    pub(super) fn show_by_hand(&mut self) {
+        if self.reader().is_some_and(ReaderWords::is_observing) {
+            self.reader = None;
+        }
+    }
+
+    /// Whether no thread writes to the messages in front of this reader.
+    #[inline(always)]
+    pub(super) fn may_borrow(&self) -> bool {
+        self.may_borrow
+    }
+
+    /// The entry of a gating reader for which the writer may stop waiting.
+    #[inline]
+    pub(super) fn evictable_entry(&self) -> Option<usize> {
+        if self.can_be_evicted { self.entry() } else { None }
+    }
+
+    /// The words of the writer.
+    #[inline(always)]
+    pub(super) fn writer(&self) -> &WriterWords {
+        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
+        // both).
+        unsafe { self.writer.as_ref() }
+    }
+
+    /// The words of a gating reader, or of an observer that shows each position.
+    #[inline]
+    pub(super) fn reader(&self) -> Option<&ReaderWords> {
+        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
+        // both).
+        self.reader.as_ref().map(|words| unsafe { words.as_ref() })
+    }
+
+    /// The words of an observer that is shown by hand.
+    #[inline]
+    pub(super) fn by_hand(&self) -> Option<&ReaderWords> {
+        if self.reader.is_none() { self.ring.storage.reader(self.entry()?) } else { None }
+    }
+
+    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
+    /// constant, so are the size of a slot and the offsets in it.
+    #[inline(always)]
+    pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
+        // If the length is a constant, this comparison is removed by the compiler.
+        if bytes >= TOO_LONG {
+            return None;
+        }
+        let words = bytes.div_ceil(size_of::<usize>());
+        let (place, dense) = (sequence & self.mask, 1 + words);
+        let padded = whole_lines(dense);
+        let start = if bytes == self.exact {
+            place * dense
+        } else if padded != dense && !bytes == self.exact {
+            // By a shift, or the compiler makes one multiplication of the two, by a variable.
+            let shift = padded.trailing_zeros();
+            (place * (padded >> shift)) << shift
+        } else {
+            return None;
+        };
+        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
+        // take (`Broadcast::new`), and this is one of the slots.
+        let start = unsafe { self.slots.add(start) };
+        // SAFETY: as above; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        // SAFETY: as above.
+        let message = unsafe { start.add(1) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Some(Slot { stamp: &stamp.0, length: None, words })
+    }
+
+    /// The slot of a sequence, with all its words.
+    #[inline]
+    pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
+        self.slot_for(sequence, self.message_words())
+    }
+
+    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no
+    /// loop.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot.
+    #[inline(always)]
+    pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
+        assert!(words <= self.message_words(), "the message has more words than a slot");
+        // SAFETY: the storage has as many words as its slots take (`Broadcast::new`), and this is
+        // one of the slots.
+        let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
+        // SAFETY: a slot has at least its header; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        let length = self.has_length().then(|| {
+            // SAFETY: a header of more than one word has the length in its second.
+            let second = unsafe { start.add(1) };
+            // SAFETY: as above.
+            unsafe { second.as_ref() }
+        });
+        // SAFETY: header and message together are at most a slot, as checked above.
+        let message = unsafe { start.add(1 + usize::from(self.has_length)) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Slot { stamp: &stamp.0, length: length.map(|word| &word.0), words }
+    }
+}
+
+impl<H: BroadcastHandle> Deref for RingRef<H> {
+    type Target = Broadcast<H::Storage>;
+
+    #[inline]
+    fn deref(&self) -> &Broadcast<H::Storage> {
+        &self.ring
     }
 }

@@ -5,9 +5,11 @@
 //! on different cache lines. So are words that an owner stores for each message and words that the
 //! other side loads.
 
-use super::entry::{Claim, ReaderWords};
-use super::padded::{Padded, padding};
+use thiserror::Error;
+
+use super::entry::{Claim, Padded, ReaderWords, padding};
 use crate::doorbell::SleepWord;
+use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
 /// A word of a slot. New memory is all zero.
@@ -43,6 +45,34 @@ impl Word {
 impl Default for Word {
     fn default() -> Word {
         Word::new()
+    }
+}
+
+/// The state of a message, according to the stamp of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// Not written yet, or being written.
+    Before,
+    Published,
+    Overwritten {
+        by: usize,
+    },
+}
+
+impl Stamp {
+    /// The state of message `sequence`, from a stamp in a ring of `capacity`.
+    #[inline]
+    pub(super) fn of(stamp: usize, sequence: usize, capacity: usize) -> Stamp {
+        let published = sequence.wrapping_add(1);
+        if stamp == published {
+            Stamp::Published
+        } else if !is_after(stamp, published) {
+            Stamp::Before
+        } else {
+            // The slot contains, or is being filled with, a message that is some whole laps later.
+            let laps = stamp.wrapping_sub(published).div_ceil(capacity);
+            Stamp::Overwritten { by: sequence.wrapping_add(laps.wrapping_mul(capacity)) }
+        }
     }
 }
 
@@ -181,3 +211,196 @@ pub unsafe trait Storage {
 pub(super) const fn may_be_foreign<T: Storage + ?Sized>() -> bool {
     !matches!(T::FOREIGN, Some(false))
 }
+
+/// The size of a word in bytes.
+const WORD: usize = size_of::<usize>();
+
+/// The layout of a ring: its capacity and the size of its messages.
+///
+/// A slot is a stamp of one word and the message. If messages differ in length, a second word in
+/// front of the message contains the length. Slots are dense: with messages of exactly 56 bytes, a
+/// slot is one cache line on 64-bit hosts. [`in_lines`](Layout::in_lines) pads them, so that none
+/// takes more lines than it needs.
+///
+/// ```
+/// use mycelium_core::ring::broadcast::Layout;
+///
+/// let word = size_of::<usize>();
+/// assert_eq!(Layout::exact(1024, 7 * word).slot_words(), 8);
+/// assert_eq!(Layout::up_to(1024, 7 * word).slot_words(), 9);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    capacity: usize,
+    message_bytes: usize,
+    has_length: bool,
+    /// Whether slots are padded. Never true if that changes nothing.
+    in_lines: bool,
+}
+
+/// The words of a cache line.
+const LINE: usize = 64 / WORD;
+
+/// The words of a slot with `dense` words, padded to the fewest possible cache lines: a power of
+/// two, or whole lines.
+pub(super) const fn whole_lines(dense: usize) -> usize {
+    if dense <= LINE { dense.next_power_of_two() } else { dense.next_multiple_of(LINE) }
+}
+
+impl Layout {
+    /// A ring of `capacity` messages that have `message_bytes` bytes each.
+    #[must_use]
+    pub const fn exact(capacity: usize, message_bytes: usize) -> Layout {
+        Layout { capacity, message_bytes, has_length: false, in_lines: false }
+    }
+
+    /// A ring of `capacity` messages that have at most `message_bytes` bytes, rounded up to words.
+    #[must_use]
+    pub const fn up_to(capacity: usize, message_bytes: usize) -> Layout {
+        let rounded = message_bytes.checked_next_multiple_of(WORD);
+        // A size that cannot be rounded is larger than memory, and `check` refuses it.
+        let message_bytes = match rounded {
+            Some(bytes) => bytes,
+            None => message_bytes,
+        };
+        Layout { capacity, message_bytes, has_length: true, in_lines: false }
+    }
+
+    /// The same layout, with slots that are padded so that none takes more cache lines than it
+    /// needs: to a power of two, or to whole lines. For memory where lines are dear, because they
+    /// move between processes.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::Layout;
+    ///
+    /// let (word, line) = (size_of::<usize>(), 64 / size_of::<usize>());
+    /// assert_eq!(Layout::exact(4, word).in_lines().slot_words(), 2);
+    /// assert_eq!(Layout::exact(4, 64 - 2 * word).in_lines().slot_words(), line);
+    /// assert_eq!(Layout::exact(4, 64).in_lines().slot_words(), 2 * line);
+    /// ```
+    #[must_use]
+    pub const fn in_lines(self) -> Layout {
+        let dense = self.dense_words();
+        Layout { in_lines: whole_lines(dense) != dense, ..self }
+    }
+
+    /// How many messages the ring holds.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The bytes of each message, or the most bytes of a message.
+    #[must_use]
+    pub const fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// Whether messages may differ in length.
+    #[must_use]
+    pub const fn has_length(&self) -> bool {
+        self.has_length
+    }
+
+    /// The words of one slot, padding included: the distance of two slots.
+    #[must_use]
+    pub const fn slot_words(&self) -> usize {
+        let dense = self.dense_words();
+        if self.in_lines { whole_lines(dense) } else { dense }
+    }
+
+    /// The words of all slots.
+    ///
+    /// # Panics
+    /// If that is more than memory can hold; in a constant that is a compile error.
+    #[must_use]
+    pub const fn words(&self) -> usize {
+        match self.checked_words() {
+            Some(words) => words,
+            None => panic!("the slots take more words than memory can hold"),
+        }
+    }
+
+    /// The same as [`words`](Layout::words); `None` if that is more than memory can hold.
+    #[must_use]
+    pub const fn checked_words(&self) -> Option<usize> {
+        self.capacity.checked_mul(self.slot_words())
+    }
+
+    /// The bytes of all slots; `None` if that is more than memory can hold.
+    #[must_use]
+    pub const fn bytes(&self) -> Option<usize> {
+        let bytes = match self.checked_words() {
+            Some(words) => words.checked_mul(WORD),
+            None => None,
+        };
+        match bytes {
+            Some(bytes) if bytes <= isize::MAX.cast_unsigned() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The words of one slot without padding.
+    pub(super) const fn dense_words(&self) -> usize {
+        self.header_words() + self.message_words()
+    }
+
+    /// The words of a message.
+    pub(super) const fn message_words(&self) -> usize {
+        self.message_bytes.div_ceil(WORD)
+    }
+
+    /// The words in front of a message.
+    pub(super) const fn header_words(&self) -> usize {
+        1 + self.has_length as usize
+    }
+
+    /// Whether a ring can have this layout.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can
+    /// hold.
+    pub const fn check(&self) -> Result<(), LayoutError> {
+        if !self.capacity.is_power_of_two() || self.capacity < 2 {
+            return Err(LayoutError::Capacity { given: self.capacity });
+        }
+        match self.bytes() {
+            Some(_) => Ok(()),
+            None => Err(LayoutError::TooLarge),
+        }
+    }
+}
+
+/// Why memory cannot be a ring.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// The capacity is not a power of two, or below 2.
+    #[error("capacity {given} is not a power of two of at least 2")]
+    Capacity {
+        /// The requested capacity.
+        given: usize,
+    },
+    /// The storage does not have as many words as capacity and message size need.
+    #[error("slots take {expected} words, the storage has {found}")]
+    Slots {
+        /// The words that the slots take.
+        expected: usize,
+        /// The words that the storage has.
+        found: usize,
+    },
+    /// The slots take more words than memory can hold.
+    #[error("slots take more words than memory can hold")]
+    TooLarge,
+}
+
+/// The ring is full: a gating reader blocks the writer.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("the ring is full: gating reader {} has not moved on", .reader.entry)]
+pub struct Full {
+    /// The entry of the reader that is furthest behind, and its claim: what
+    /// [`evict`](super::Broadcast::evict) takes.
+    pub reader: Claim,
+}
+
+crate::debug_as_display!(LayoutError, Full);

@@ -1,4 +1,5 @@
-//! The entries of a ring on the heap: some from the start, more when readers need them.
+//! The memory of a ring on the heap: slots, and entries, some from the start, more when readers need
+//! them.
 //!
 //! More entries come in blocks, each twice as long as the one before. A block is allocated once and
 //! stays until the ring is dropped, so an entry never moves. A thread that joins adds a block
@@ -11,8 +12,108 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
 
+use super::Broadcast;
 use super::entry::ReaderWords;
+use super::storage::{Layout, LayoutError, Storage, Word, WriterWords};
 use crate::sync::{AtomicPtr, Ordering, order};
+
+/// Storage on the heap.
+#[derive(Debug)]
+pub struct HeapStorage {
+    slots: Box<[Line]>,
+    words: usize,
+    writer: WriterWords,
+    readers: Entries,
+}
+
+/// How many words a cache line contains.
+const LINE: usize = 64 / size_of::<usize>();
+
+/// A cache line of words, so that slots begin with one.
+#[derive(Debug)]
+#[repr(C)]
+#[cfg_attr(not(loom), repr(align(64)))]
+struct Line([Word; LINE]);
+
+impl Default for Line {
+    fn default() -> Line {
+        Line(core::array::from_fn(|_| Word::new()))
+    }
+}
+
+// SAFETY: a field, and memory of its own that is never replaced.
+unsafe impl Storage for HeapStorage {
+    #[inline]
+    fn slots(&self) -> &[Word] {
+        const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
+        // SAFETY: a line is words without padding, and `boxed` allocated at least `words` words.
+        unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast(), self.words) }
+    }
+
+    #[inline]
+    fn writer(&self) -> &WriterWords {
+        &self.writer
+    }
+
+    #[inline]
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.readers.get(index)
+    }
+
+    fn grow(&self, entries: usize) -> bool {
+        self.readers.grow(entries)
+    }
+}
+
+impl Broadcast<HeapStorage> {
+    /// A ring on the heap, with entries for `readers` gating readers.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or there is not enough memory.
+    pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<HeapStorage>, LayoutError> {
+        Broadcast::new(HeapStorage::new(layout, readers)?, layout)
+    }
+}
+
+impl HeapStorage {
+    /// Storage for a ring with this layout, with entries for `readers` gating readers.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or there is not enough memory.
+    pub fn new(layout: Layout, readers: usize) -> Result<HeapStorage, LayoutError> {
+        HeapStorage::growing(layout, readers, readers)
+    }
+
+    /// The same as [`new`](HeapStorage::new), but further entries are allocated when gating readers
+    /// join that find none free: up to `most`, and at most 16,380 more than `readers`.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout};
+    ///
+    /// let layout = Layout::exact(4, size_of::<usize>());
+    /// let ring = Broadcast::new(HeapStorage::growing(layout, 1, 3)?, layout)?;
+    /// let readers: Vec<_> = (0..4).map_while(|_| Broadcast::gating(&ring)).collect();
+    /// assert_eq!(readers.len(), 3);
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](HeapStorage::new).
+    pub fn growing(
+        layout: Layout,
+        readers: usize,
+        most: usize,
+    ) -> Result<HeapStorage, LayoutError> {
+        layout.check()?;
+        let words = layout.words();
+        Ok(HeapStorage {
+            slots: fresh(words.div_ceil(LINE)).ok_or(LayoutError::TooLarge)?,
+            words,
+            writer: WriterWords::new(),
+            readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
+        })
+    }
+}
 
 /// The entries of the first block.
 const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
