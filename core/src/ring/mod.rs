@@ -16,16 +16,10 @@
 //! faster for batches and for items of a few bytes; `stamped` marks each slot, and is faster for
 //! messages and for round trips.
 //!
-//! Shared parts: `slots.rs` (memory), `cell.rs` (one value), `end.rs` (traits of the ends),
-//! `handle.rs`, `error.rs`.
+//! Shared parts: this file (the traits and errors of the ends, and how an end leads to its ring),
+//! `slots.rs` (memory), `cell.rs` (one value).
 
-#[cfg(target_has_atomic = "ptr")]
-mod backoff;
 mod cell;
-mod end;
-mod error;
-mod handle;
-mod pair;
 mod slots;
 
 #[cfg(target_has_atomic = "ptr")]
@@ -37,12 +31,14 @@ pub mod region;
 pub mod spsc;
 pub mod stamped;
 
-pub use end::{Consumer, Producer};
-pub use error::{CapacityError, GrantError, PopError, PushError};
-pub use handle::Handle;
 #[cfg(feature = "alloc")]
 pub use slots::Heap;
 pub use slots::Storage;
+
+use core::fmt;
+use core::ops::Deref;
+
+use thiserror::Error;
 
 /// Whether `a` comes after `b` in positions that wrap.
 #[cfg(target_has_atomic = "ptr")]
@@ -50,3 +46,219 @@ pub use slots::Storage;
 fn is_after(a: usize, b: usize) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
+
+/// A writing end.
+pub trait Producer {
+    /// What the ring holds.
+    type Item;
+
+    /// Appends an item.
+    ///
+    /// # Errors
+    /// [`PushError`] with the item, if the ring is full or the readers have closed the ring.
+    fn try_push(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
+
+    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see.
+    fn is_full(&mut self) -> bool;
+
+    /// Whether the readers have closed the ring.
+    fn is_closed(&self) -> bool;
+
+    /// How many items the ring has slots for.
+    fn capacity(&self) -> usize;
+
+    /// How many items are in the ring, as far as this end can see.
+    fn len(&self) -> usize;
+
+    /// Whether nothing is in the ring, as far as this end can see.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends pushing; in a ring for many writers, for all of them. Readers get the items in the ring
+    /// and then [`PopError::Closed`].
+    fn close(self);
+}
+
+/// A reading end.
+pub trait Consumer {
+    /// What the ring holds.
+    type Item;
+
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    fn try_pop(&mut self) -> Result<Self::Item, PopError>;
+
+    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
+    /// panics, the items of this call that it has not been given are dropped, or stay in the ring.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    fn pop_many(&mut self, most: usize, take: impl FnMut(Self::Item)) -> Result<usize, PopError>;
+
+    /// Shows the writers at once all room that this end has made. Some rings show it by themselves
+    /// only every few pops.
+    fn flush(&mut self) {}
+
+    /// The next check for items is not skipped, where an end skips checks
+    /// ([`spsc::Consumer::slipping`](spsc::Consumer::slipping)). A reader that parks calls
+    /// this before its last check.
+    fn force_check(&mut self) {}
+
+    /// How many items the ring has slots for.
+    fn capacity(&self) -> usize;
+
+    /// How many items are in the ring, as far as this end can see.
+    fn len(&self) -> usize;
+
+    /// Whether nothing is in the ring, as far as this end can see.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same as [`close`](Consumer::close), but this end stays and takes the remaining items.
+    fn refuse_pushes(&mut self);
+
+    /// Closes the ring as [`refuse_pushes`](Consumer::refuse_pushes), and drops the items in it,
+    /// also those behind a slot that a writer has claimed and not filled yet. An item that is put
+    /// into such a slot later is dropped with the ring.
+    fn discard(&mut self) {
+        self.refuse_pushes();
+        while self.try_pop().is_ok() {}
+    }
+
+    /// Ends reading: all writers get [`PushError::Closed`]. Items in the ring stay there until it
+    /// is dropped; in a ring for many readers the others may take them.
+    fn close(self);
+}
+
+/// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. A handle of your own may
+/// lead to memory that something else owns.
+///
+/// Nothing is promised of a clone of a handle: it may lead to another ring. So an end that is
+/// cloned, and any other code that clones a handle, gets the ring from the clone, and copies no
+/// pointer, position or index.
+///
+/// # Safety
+/// As long as a handle lives, and after it was moved, `deref` returns the same ring at the same
+/// address.
+#[allow(unsafe_code)]
+pub unsafe trait Handle: Deref {}
+
+// SAFETY: a shared reference is what `deref` returns.
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for &R {}
+
+// SAFETY: an `Arc` never moves its content, and its content cannot be replaced while an end owns
+// the `Arc`.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for alloc::sync::Arc<R> {}
+
+// SAFETY: as above.
+#[cfg(loom)]
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for loom::sync::Arc<R> {}
+
+/// Why a ring of this capacity cannot be made.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CapacityError {
+    /// Not a power of two, below 2, or above [`CapacityError::MOST`].
+    #[error("capacity {given} is not a power of two from 2 to {}", CapacityError::MOST)]
+    Invalid {
+        /// The requested capacity.
+        given: usize,
+    },
+    /// There is not enough memory.
+    #[error("no memory for {given} slots")]
+    Memory {
+        /// The requested capacity.
+        given: usize,
+    },
+}
+
+impl CapacityError {
+    /// The largest capacity of any ring.
+    pub const MOST: usize = 1 << (usize::BITS - 4);
+
+    /// Whether a ring can have this many slots.
+    pub(crate) const fn allows(capacity: usize) -> bool {
+        capacity.is_power_of_two() && capacity >= 2 && capacity <= CapacityError::MOST
+    }
+
+    pub(crate) const fn check(given: usize) -> Result<(), CapacityError> {
+        if CapacityError::allows(given) { Ok(()) } else { Err(CapacityError::Invalid { given }) }
+    }
+}
+
+/// Why an item was refused; it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+pub enum PushError<T> {
+    /// The ring is full. In [`mpmc`](mpmc): the next slot is not free, though later ones
+    /// may be.
+    #[error("the ring is full")]
+    Full(T),
+    /// The readers have closed the ring.
+    #[error("the ring is closed")]
+    Closed(T),
+}
+
+impl<T> PushError<T> {
+    /// The item.
+    pub fn into_inner(self) -> T {
+        match self {
+            PushError::Full(item) | PushError::Closed(item) => item,
+        }
+    }
+
+    /// Whether waiting may help.
+    pub fn is_full(&self) -> bool {
+        matches!(self, PushError::Full(_))
+    }
+}
+
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why there is no item.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+pub enum PopError {
+    /// There is none now. In [`mpmc`](mpmc): the next item is not there, though later ones
+    /// may be.
+    #[error("the ring is empty")]
+    Empty,
+    /// All items were taken and the writers have closed the ring.
+    #[error("the ring is empty and closed")]
+    Closed,
+}
+
+/// Why slots were not granted.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+pub enum GrantError {
+    /// A ring of this capacity can never grant this number of slots.
+    #[error("a ring of {capacity} slots cannot grant {asked}: request 1 to {capacity}")]
+    Count {
+        /// How many slots were requested.
+        asked: usize,
+        /// How many the ring has.
+        capacity: usize,
+    },
+    /// There is less room now.
+    #[error("the ring has room for {room} items only")]
+    Full {
+        /// How many slots could be granted now.
+        room: usize,
+    },
+    /// The readers have closed the ring.
+    #[error("the ring is closed")]
+    Closed,
+}
+
+crate::debug_as_display!(CapacityError, PopError, GrantError);

@@ -6,7 +6,7 @@
 //! an index. For items of one word, and for batches, `spsc` moves fewer bytes. (The idea is from
 //! FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
 //!
-//! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc.rs` first.
+//! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc/` first.
 //!
 //! ```
 //! use mycelium_core::ring::{spsc::Spsc, stamped};
@@ -26,11 +26,10 @@ use super::CapacityError;
 #[cfg(feature = "alloc")]
 use super::Heap;
 use super::cell::{self, Cell, InPlace};
-use super::pair::{LocalMemory, SideState};
 use super::slots::Slots;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 use super::spsc::{Consumer, Producer};
-use super::spsc::{SlotLayout, Spsc, ring_types};
+use super::spsc::{LocalMemory, SideState, SlotLayout, Spsc, ring_types};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 ring_types! {

@@ -1,5 +1,5 @@
-//! Claims: how an end of an `mpmc` ring takes a range of slots. See the [module](super) for the
-//! algorithm.
+//! Slots and their stamps, and claims: how an end of an `mpmc` ring takes a range of slots. See the
+//! [module](super) for the algorithm.
 
 #![allow(unsafe_code)]
 
@@ -7,11 +7,55 @@ use core::ops::RangeInclusive;
 
 use crossbeam_utils::CachePadded;
 
-use super::slot::{STEP, Slot, lap};
-use crate::ring::PopError;
-use crate::ring::backoff::Backoff;
 use crate::ring::slots::Slots;
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
+use crate::ring::{PopError, cell};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, pause};
+
+/// Positions and laps are multiples of this. The two bits below it are the state of a slot.
+pub(super) const STEP: usize = 4;
+/// The state of a slot, in the two low bits of its stamp: it may be filled in this lap.
+pub(super) const FREE: usize = 0;
+/// It contains an item of this lap.
+pub(super) const FULL: usize = 1;
+/// It was claimed in this lap, and contains nothing.
+pub(super) const SKIP: usize = 2;
+
+/// A cell for one value, and a stamp with its lap and its state.
+///
+/// Stamps count laps, not positions, so that all slots of a new ring are alike.
+#[derive(Debug)]
+pub struct Slot<T> {
+    pub(super) stamp: AtomicUsize,
+    pub(super) cell: cell::Slot<T>,
+}
+
+impl<T> Slot<T> {
+    const_unless_loom! {
+        /// An empty slot.
+        #[must_use]
+        pub const fn new() -> Slot<T> {
+            Slot { stamp: AtomicUsize::new(FREE), cell: cell::Slot::new() }
+        }
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Slot<T> {
+        Slot::new()
+    }
+}
+
+/// The lap of a position, in the form that a stamp has: the position without its place in the lap.
+#[inline]
+pub(super) fn lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
+    position & !(slots.capacity() * STEP - 1)
+}
+
+/// The stamp of a slot that is free for the lap after that of `position`.
+#[inline]
+pub(super) fn next_lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
+    lap(slots, position).wrapping_add(slots.capacity() * STEP) | FREE
+}
 
 /// A bit of the tail: the ring was closed.
 pub(super) const CLOSED: usize = 1;
@@ -226,5 +270,36 @@ pub(super) unsafe fn claim<T>(
             return Err(Refused::Closed);
         }
         (*known, fresh) = (now, true);
+    }
+}
+
+/// The wait after a failed compare-and-swap.
+///
+/// A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves
+/// for attempts instead of for items, and two threads get half the throughput of one. So each
+/// failure doubles the wait, up to some hundred nanoseconds: short beside a time slice, so that no
+/// thread starves. The thread waits for no other thread in particular: it could continue at once.
+#[derive(Debug)]
+struct Backoff {
+    /// The logarithm of the next wait, in pauses.
+    step: u32,
+}
+
+impl Backoff {
+    const MOST: u32 = 6;
+
+    #[inline]
+    fn new() -> Backoff {
+        Backoff { step: 0 }
+    }
+
+    #[inline]
+    fn wait(&mut self) {
+        // The model checker would try every number of pauses without finding more.
+        let pauses = if cfg!(loom) { 1 } else { 1 << self.step };
+        for _ in 0..pauses {
+            pause();
+        }
+        self.step = (self.step + 1).min(Backoff::MOST);
     }
 }

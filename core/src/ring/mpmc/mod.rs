@@ -40,22 +40,19 @@
 //! would succeed wrongly. An end may be idle for any number of pushes: where `usize` has 32 bits,
 //! it compares its position with the head or the tail before it returns `Empty` or `Full`.
 //!
-//! To read: this file, `slot.rs`, `claim.rs` (the algorithm), `ends.rs`, `batch.rs`.
+//! To read: this file, `claim.rs` (the algorithm), `ends.rs`.
 
 #![allow(unsafe_code)]
 
-mod batch;
 mod claim;
 mod ends;
-mod slot;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-use claim::CLOSED;
-use slot::{FREE, FULL, STEP, lap};
+use claim::{CLOSED, FREE, FULL, STEP, lap};
 
 #[cfg(doc)]
 use super::PopError;
@@ -64,14 +61,12 @@ use super::slots::Slots;
 use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom, repeat};
 
-pub use batch::Grant;
 #[cfg(feature = "alloc")]
 pub use claim::Compact;
 #[doc(hidden)]
 pub use claim::Indices;
-pub use claim::{Layout, Padded};
-pub use ends::{Consumer, Producer};
-pub use slot::Slot;
+pub use claim::{Layout, Padded, Slot};
+pub use ends::{Consumer, Grant, Producer};
 
 /// A ring for any number of writers and readers. See the [module](self).
 ///

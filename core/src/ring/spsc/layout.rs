@@ -1,11 +1,202 @@
-//! How the writer shows items to the reader: by its position, or by a stamp in each slot.
+//! What both ends of a ring for one writer and one reader share: the words of each side, the memory,
+//! and how the writer shows items to the reader: by its position, or by a stamp in each slot.
 
 use core::ops::Deref;
 
+use crossbeam_utils::CachePadded;
+
 use crate::ring::cell::{Cell, Slot};
-use crate::ring::pair::{Memory, SideState};
 use crate::ring::slots::Slots;
-use crate::sync::{Ordering, order};
+use crate::ring::{CapacityError, Storage};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
+
+/// The words that one side writes. Its position is on a cache line of its own; the rarely written
+/// words share another.
+#[derive(Debug)]
+#[repr(C)]
+pub struct SideState {
+    /// The writer's: the position of the next item. The reader's: all items before this one were
+    /// taken.
+    pub(in crate::ring) position: CachePadded<AtomicUsize>,
+    rare: CachePadded<RareState>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct RareState {
+    taken: AtomicUsize,
+    closed: AtomicUsize,
+    /// The most items that this side has seen in the ring at once.
+    high_water: AtomicUsize,
+}
+
+impl SideState {
+    const_unless_loom! {
+        /// The side of a new ring, whose end is free.
+        #[must_use]
+        pub const fn new() -> SideState {
+            SideState {
+                position: CachePadded::new(AtomicUsize::new(0)),
+                rare: CachePadded::new(RareState {
+                    taken: AtomicUsize::new(0),
+                    closed: AtomicUsize::new(0),
+                    high_water: AtomicUsize::new(0),
+                }),
+            }
+        }
+    }
+
+    /// Takes this side's end, unless it is taken or was closed.
+    #[cfg(target_has_atomic = "ptr")]
+    pub(super) fn take(&self) -> bool {
+        // Acquire, pairs with the Release of `pair.release`: the position of the previous owner,
+        // and its slots.
+        let took =
+            self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
+        if took.is_ok() && self.is_closed() {
+            // Released as an end does it: the next one to take this must see, too, that it was
+            // closed.
+            self.release();
+            return false;
+        }
+        took.is_ok()
+    }
+
+    /// The same for a caller with exclusive access to the ring: no compare-and-swap is needed.
+    pub(super) fn take_exclusive(&mut self) -> bool {
+        let free = !self.is_taken() && !self.is_closed();
+        if free {
+            self.rare.taken.store(1, Ordering::Relaxed);
+        }
+        free
+    }
+
+    /// Makes the end free, after the position was stored.
+    pub(super) fn release(&self) {
+        // Release, pairs with the Acquire of `pair.take`: the next owner continues from the
+        // position.
+        self.rare.taken.store(0, order!("pair.release", Release));
+    }
+
+    /// Whether the end is taken, or was forgotten (`mem::forget`).
+    pub(super) fn is_taken(&self) -> bool {
+        self.rare.taken.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn close(&self) {
+        // Release, pairs with the Acquire of `pair.closed`: all that this side did.
+        self.rare.closed.store(1, order!("pair.close", Release));
+    }
+
+    /// Whether this side is closed, as a hint: nothing else that it did need be visible.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.rare.closed.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether this side is closed; if so, all that it did before is visible.
+    #[inline]
+    pub(super) fn is_closed_acquire(&self) -> bool {
+        self.rare.closed.load(order!("pair.closed", Acquire)) != 0
+    }
+
+    #[inline]
+    pub(super) fn note_depth(&self, depth: usize) {
+        if depth > self.high_water() {
+            self.rare.high_water.store(depth, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn high_water(&self) -> usize {
+        self.rare.high_water.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for SideState {
+    fn default() -> SideState {
+        SideState::new()
+    }
+}
+
+/// The memory of a ring for one writer and one reader.
+///
+/// # Safety
+/// Each function returns the same memory at every call, and only the one ring that owns this
+/// accesses it.
+#[allow(unsafe_code)]
+pub unsafe trait Memory {
+    /// The slot type of the ring.
+    type Slot;
+    /// The slots: a power of two of them, from 2 to [`CapacityError::MOST`].
+    fn slots(&self) -> &[Self::Slot];
+    /// The words that the writer writes.
+    fn writer(&self) -> &SideState;
+    /// The words that the reader writes.
+    fn reader(&self) -> &SideState;
+}
+
+/// Memory within one process: the words of both sides, and slots from any storage.
+#[derive(Debug)]
+// In this order, so that slots in an array begin with a cache line.
+#[repr(C)]
+pub struct LocalMemory<S> {
+    writer: SideState,
+    reader: SideState,
+    slots: S,
+}
+
+impl<S> LocalMemory<S> {
+    const_unless_loom! {
+        pub(in crate::ring) const fn unchecked(slots: S) -> LocalMemory<S> {
+            LocalMemory { writer: SideState::new(), reader: SideState::new(), slots }
+        }
+    }
+}
+
+impl<S: Storage> LocalMemory<S> {
+    pub(super) fn new(slots: S) -> Result<LocalMemory<S>, CapacityError> {
+        CapacityError::check(slots.slots().len())?;
+        Ok(LocalMemory::unchecked(slots))
+    }
+
+    /// Both sides, for a caller with exclusive access to the ring.
+    pub(super) fn sides(&mut self) -> (&mut SideState, &mut SideState) {
+        (&mut self.writer, &mut self.reader)
+    }
+}
+
+// SAFETY: parts of one owned value; for the slots `Storage` promises the same.
+#[allow(unsafe_code)]
+unsafe impl<S: Storage> Memory for LocalMemory<S> {
+    type Slot = S::Slot;
+
+    fn slots(&self) -> &[S::Slot] {
+        self.slots.slots()
+    }
+
+    fn writer(&self) -> &SideState {
+        &self.writer
+    }
+
+    fn reader(&self) -> &SideState {
+        &self.reader
+    }
+}
+
+/// After how many items the reader shows the writer its position, if it does not find the ring
+/// empty before. Each check of the writer takes the cache line away from the reader, and a writer
+/// that finds room for one item checks for every item.
+pub(super) const fn lag(capacity: usize) -> usize {
+    let part = capacity / 8;
+    if part < 1 {
+        1
+    } else if part > 64 {
+        64
+    } else {
+        part
+    }
+}
 
 /// A kind of slot, and how its items are shown. The provided methods are those of the layout with
 /// an index; [`stamped`](crate::ring::stamped) overrides them.

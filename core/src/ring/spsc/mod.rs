@@ -17,17 +17,13 @@
 //!
 //! Positions are `usize` and wrap.
 //!
-//! To read: this file, `../pair.rs`, `producer.rs`, `consumer.rs`, `layout.rs`, then the batches
-//! `grant.rs` and `items.rs`.
+//! To read: this file, `layout.rs` (what both ends share), `producer.rs`, `consumer.rs`.
 
 #![allow(unsafe_code)]
 
 mod consumer;
-mod grant;
-mod items;
 mod layout;
 mod producer;
-mod slip;
 
 #[cfg(target_has_atomic = "ptr")]
 use super::Handle;
@@ -39,14 +35,11 @@ use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
-pub use super::pair::{LocalMemory, Memory, SideState};
-pub use consumer::Consumer;
-pub use grant::Grant;
-pub use items::Items;
+pub use consumer::{Consumer, Items};
 #[doc(hidden)]
 pub use layout::Ring;
-pub use layout::SlotLayout;
-pub use producer::Producer;
+pub use layout::{LocalMemory, Memory, SideState, SlotLayout};
+pub use producer::{Grant, Producer};
 
 /// A ring with one writer and one reader. See the [module](self).
 ///
