@@ -1,12 +1,15 @@
-//! The header of a region: the constants of a ring, written once before the memory is shared.
+//! The header of a region (the constants of a ring, written once before the memory is shared), and the
+//! memory: words at an address that stays, and the parts of a region in them.
+
+use core::fmt;
 
 use crossbeam_utils::CachePadded;
+use thiserror::Error;
 
-use super::error::{Field, RegionError};
 use crate::doorbell::SleepWord;
 use crate::ring::CapacityError;
-use crate::ring::broadcast::{Layout, ReaderWords, Word, WriterWords};
-use crate::sync::Ordering;
+use crate::ring::broadcast::{Layout, LayoutError, ReaderWords, Word, WriterWords};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// The alignment of a region, in bytes. It keeps words of different owners on different cache
 /// lines.
@@ -258,3 +261,210 @@ impl Header {
         Ok(())
     }
 }
+
+/// Memory that several processes may map.
+///
+/// # Safety
+/// As long as the value lives, and after it was moved, `words` returns the same words at the same
+/// address, and they stay mapped. All writes to them, here or in another process, are atomic
+/// accesses of whole words.
+pub unsafe trait Memory {
+    /// The words. They may be mapped read-only if the memory is only
+    /// [attached](super::ForeignData::attach).
+    fn words(&self) -> &[Word];
+}
+
+// SAFETY: a shared reference is what `words` returns; safe code has no access to a word.
+unsafe impl Memory for &[Word] {
+    fn words(&self) -> &[Word] {
+        self
+    }
+}
+
+// SAFETY: an `Arc` never moves its content, and its content cannot be replaced while it is owned.
+#[cfg(feature = "alloc")]
+unsafe impl<M: Memory> Memory for alloc::sync::Arc<M> {
+    fn words(&self) -> &[Word] {
+        (**self).words()
+    }
+}
+
+/// Memory at an address as words.
+///
+/// # Safety
+/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of
+/// `'a`. All writes to it, here or in another process, are atomic accesses of whole words.
+#[must_use]
+pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), for
+    // which every value is valid; the rest is this function's contract.
+    unsafe { core::slice::from_raw_parts(start.cast(), count) }
+}
+
+/// A region of a ring: its memory, and a copy of its header, which was checked against it.
+#[derive(Clone, Debug)]
+pub(super) struct Region<M> {
+    pub(super) memory: M,
+    pub(super) header: Header,
+}
+
+impl<M: Memory> Region<M> {
+    /// Lays out a region at the start of the memory, which is not shared yet.
+    pub(super) fn create(memory: M, header: Header) -> Result<Region<M>, RegionError> {
+        header.create(memory.words())?;
+        Ok(Region { memory, header })
+    }
+
+    /// The words of the writer in a data region.
+    pub(super) fn writer(&self) -> &WriterWords {
+        // SAFETY: these are atomic words in the order of C.
+        let words = unsafe { self.part::<WriterWords>(HEADER, 1) };
+        &words[0]
+    }
+
+    /// The slots of a data region.
+    pub(super) fn slots(&self) -> &[Word] {
+        let from = self.header.slots_at().unwrap_or(usize::MAX);
+        &self.memory.words()[from..][..self.header.layout.words()]
+    }
+
+    /// The sleep words of a cursor region.
+    pub(super) fn sleep_words(&self) -> &[SleepWord] {
+        // SAFETY: a sleep word is an atomic word and nothing else.
+        unsafe { self.part(HEADER, self.header.readers) }
+    }
+
+    /// How many of them are in use.
+    pub(super) fn sleepers(&self) -> &AtomicUsize {
+        // SAFETY: an atomic word.
+        let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };
+        &words[0]
+    }
+
+    /// An entry of any region.
+    pub(super) fn entry(&self, index: usize) -> Option<&ReaderWords> {
+        self.entries().get(index)
+    }
+
+    /// The entries of any region.
+    pub(super) fn entries(&self) -> &[ReaderWords] {
+        let from = self.header.entries_at().unwrap_or(usize::MAX);
+        // SAFETY: these are atomic words in the order of C.
+        unsafe { self.part(from, self.header.readers) }
+    }
+
+    /// The part of the memory that consists of `count` values from a word on.
+    ///
+    /// # Safety
+    /// `T` consists of atomic words, without padding.
+    unsafe fn part<T>(&self, from: usize, count: usize) -> &[T] {
+        const { assert!(size_of::<T>().is_multiple_of(WORD)) };
+        let words = &self.memory.words()[from..][..count * size_of::<T>() / WORD];
+        let start = words.as_ptr().cast::<T>();
+        assert!(start.is_aligned(), "the region is not aligned: it was made without its checks");
+        // SAFETY: aligned, and as long as these values, as checked above; atomic words may change
+        // while a reference to them lives.
+        unsafe { core::slice::from_raw_parts(start, count) }
+    }
+}
+
+/// A field of a region's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Field {
+    /// The first word.
+    Magic,
+    /// The version of the layout.
+    Version,
+    /// What the region contains.
+    Kind,
+    /// The bytes of a word.
+    WordSize,
+    /// The distance that keeps words of different owners apart.
+    Alignment,
+    /// The capacity of the ring.
+    Capacity,
+    /// The bytes of each message, or the most bytes of a message.
+    MessageBytes,
+    /// Whether messages may differ in length: 0 or 1.
+    HasLength,
+    /// The words of a slot.
+    SlotWords,
+    /// The number of entries.
+    Entries,
+    /// The words of the region.
+    Size,
+    /// The start of the publisher.
+    Epoch,
+    /// The digest of the messages.
+    Digest,
+}
+
+impl Field {
+    pub(super) fn wrong(self, expected: usize, found: usize) -> RegionError {
+        RegionError::Field { field: self, expected, found }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::Magic => "magic",
+            Field::Version => "layout version",
+            Field::Kind => "kind",
+            Field::WordSize => "word size",
+            Field::Alignment => "alignment",
+            Field::Capacity => "capacity",
+            Field::MessageBytes => "message bytes",
+            Field::HasLength => "length mark",
+            Field::SlotWords => "slot words",
+            Field::Entries => "number of entries",
+            Field::Size => "size",
+            Field::Epoch => "epoch",
+            Field::Digest => "digest",
+        })
+    }
+}
+
+/// Why memory is not a ring, or cannot become one.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RegionError {
+    /// The memory has too few words.
+    #[error("the region takes {expected} words, the memory has {found}")]
+    Size {
+        /// The words that the region takes.
+        expected: usize,
+        /// The words that the memory has.
+        found: usize,
+    },
+    /// The region takes more words than memory can hold.
+    #[error("the region takes more words than memory can hold")]
+    TooLarge,
+    /// The memory does not begin at a multiple of the alignment.
+    #[error("the memory is {found} bytes off a multiple of {expected}")]
+    Alignment {
+        /// The bytes that the address must be a multiple of.
+        expected: usize,
+        /// By how many bytes the address is off.
+        found: usize,
+    },
+    /// A field of the header has a wrong value.
+    #[error("the {field} of the region is {found:#x}, not {expected:#x}")]
+    Field {
+        /// Which field.
+        field: Field,
+        /// What it must be.
+        expected: usize,
+        /// What it is.
+        found: usize,
+    },
+    /// A ring with this capacity does not exist.
+    #[error(transparent)]
+    Capacity(CapacityError),
+    /// A ring with this layout does not exist.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+crate::debug_as_display!(RegionError);

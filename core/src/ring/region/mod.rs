@@ -75,26 +75,20 @@
 //! # Ok::<(), region::RegionError>(())
 //! ```
 //!
-//! To read: this file, `header.rs`, `data.rs`, `cursors.rs`, `foreign.rs`.
+//! To read: this file, `header.rs`, `regions.rs`; `topic.rs`.
 //!
 //! [`Peek::Evicted`]: super::broadcast::Peek::Evicted
 
 #![allow(unsafe_code)]
 
-mod cursors;
-mod data;
-mod error;
-mod foreign;
 mod header;
-mod memory;
+mod regions;
 #[cfg(feature = "alloc")]
 mod topic;
 
-pub use cursors::{CursorRegion, ForeignCursors, cursor_words};
-pub use data::{DataRegion, ForeignData, data_words};
-pub use error::{Field, RegionError};
-pub use foreign::ForeignRing;
-pub use header::{ALIGNMENT, Kind, RingIdentity};
-pub use memory::{Memory, words_at};
+pub use header::{ALIGNMENT, Field, Kind, Memory, RegionError, RingIdentity, words_at};
+pub use regions::{
+    CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, cursor_words, data_words,
+};
 #[cfg(feature = "alloc")]
 pub use topic::{Import, TopicStorage};

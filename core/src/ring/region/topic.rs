@@ -1,8 +1,7 @@
 //! One type of storage for the three places where a ring of a topic can be.
 
-use super::data::DataRegion;
-use super::foreign::ForeignRing;
-use super::memory::Memory;
+use super::header::Memory;
+use super::regions::{DataRegion, ForeignRing};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Claim, HeapStorage, ReaderWords, Storage, Word, WriterWords};
 

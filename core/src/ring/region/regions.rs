@@ -1,0 +1,394 @@
+//! The data region, which is the publisher's side of a ring; the cursor region, which is that of one
+//! reading process; and the ring that a reading process makes of the two.
+
+use super::header::{Header, Kind, Memory, Region, RegionError, RingIdentity};
+use crate::doorbell::{Alarm, SleepWord, WakePath};
+use crate::ring::broadcast::{
+    Claim, Layout, ReaderFault, ReaderWords, SeenReader, Storage, Word, WriterWords,
+};
+use crate::sync::Ordering;
+
+/// The words of the data region of a ring with entries for `readers` gating readers and processes;
+/// `None` if that is more than memory can hold.
+///
+/// ```
+/// use mycelium_core::ring::broadcast::Layout;
+/// use mycelium_core::ring::region::data_words;
+///
+/// let layout = Layout::exact(1024, 48).in_lines();
+/// assert!(data_words(layout, 4).is_some_and(|words| words > layout.words()));
+/// assert_eq!(data_words(layout, usize::MAX), None);
+/// ```
+#[must_use]
+pub fn data_words(layout: Layout, readers: usize) -> Option<usize> {
+    Header::words_of(Kind::Data, layout, readers)
+}
+
+/// The data region, in the process that writes it: the storage of a ring whose slots other
+/// processes may read. Readers of this process use it like any ring.
+///
+/// Positions of other processes come in by [`Storage::refresh`], which a storage around this one
+/// implements, or by [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import).
+#[derive(Debug)]
+pub struct DataRegion<M>(Region<M>);
+
+impl<M: Memory> DataRegion<M> {
+    /// Lays out a ring at the start of the memory. [`Broadcast::new`] makes it a ring.
+    ///
+    /// # Safety
+    /// The memory is writable. As long as this value lives, nothing else writes to it: no other
+    /// process, no other region, no test.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or the memory is too small or not aligned to
+    /// [`ALIGNMENT`](super::ALIGNMENT).
+    ///
+    /// [`Broadcast::new`]: crate::ring::broadcast::Broadcast::new
+    pub unsafe fn create(
+        memory: M,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<DataRegion<M>, RegionError> {
+        let header = Header::new(Kind::Data, layout, readers, identity);
+        Ok(DataRegion(Region::create(memory, header)?))
+    }
+
+    /// The layout of the ring.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.0.header.layout
+    }
+
+    /// Which ring it is.
+    #[must_use]
+    pub fn identity(&self) -> RingIdentity {
+        self.0.header.identity
+    }
+
+    /// Says to the reading processes whether the writer waits for room.
+    #[must_use]
+    pub fn asleep(&self) -> &SleepWord {
+        self.0.writer().asleep()
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+}
+
+// SAFETY: parts of memory that stays (`Memory`), one after the other, that nothing else writes to
+// (the contract of `create`).
+unsafe impl<M: Memory> Storage for DataRegion<M> {
+    fn slots(&self) -> &[Word] {
+        self.0.slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        self.0.writer()
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.0.entry(index)
+    }
+}
+
+/// The data region, in a process that reads it. It may be mapped read-only.
+#[derive(Clone, Debug)]
+pub struct ForeignData<M>(pub(super) Region<M>);
+
+impl<M: Memory> ForeignData<M> {
+    /// The ring with this identity that another process laid out in this memory, after all fields
+    /// of its header were checked. Its layout may be any: compare it with what you expect.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn attach(memory: M, identity: RingIdentity) -> Result<ForeignData<M>, RegionError> {
+        let header = Header::read(memory.words(), Kind::Data)?;
+        header.compare(&Header { identity, ..header })?;
+        Ok(ForeignData(Region { memory, header }))
+    }
+
+    /// The layout of the ring.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.0.header.layout
+    }
+
+    /// The number of its entries.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.0.header.readers
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+
+    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer waits for room,
+    /// and must be rung for that now, and how ([`Alarm::rings`]).
+    #[must_use]
+    pub fn rings(&self, alarm: &Alarm) -> Option<WakePath> {
+        alarm.rings(self.0.writer().asleep())
+    }
+
+    /// Whether the reader with this claim is suspended: the writer waits for it again when it
+    /// moves.
+    pub(super) fn is_suspended(&self, claim: Claim) -> bool {
+        let words = self.0.entry(claim.entry);
+        words.is_some_and(|words| words.is_held(claim.generation) && words.is_suspended())
+    }
+
+    /// Whether the writer still waits for the reader with this claim, or will when it moves.
+    #[must_use]
+    pub fn is_held(&self, claim: Claim) -> bool {
+        self.0.entry(claim.entry).is_some_and(|words| words.is_held(claim.generation))
+    }
+}
+
+/// The words of the cursor region of a process with at most `readers` gating readers; `None` if
+/// that is more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")]
+/// assert_eq!(mycelium_core::ring::region::cursor_words(15), Some(512));
+/// ```
+#[must_use]
+pub fn cursor_words(readers: usize) -> Option<usize> {
+    // They do not depend on the layout.
+    Header::words_of(Kind::Cursors, Layout::exact(2, 0), readers)
+}
+
+/// The cursor region, in the process that writes it: a sleep word and an entry for each of its
+/// gating readers. It becomes a part of a [`ForeignRing`](super::ForeignRing).
+#[derive(Debug)]
+pub struct CursorRegion<M>(pub(super) Region<M>);
+
+impl<M: Memory> CursorRegion<M> {
+    /// Lays out the region at the start of the memory, for a ring with this layout and identity.
+    ///
+    /// # Safety
+    /// The memory is writable. As long as this value lives, nothing else writes to it: no other
+    /// process, no other region.
+    ///
+    /// # Errors
+    /// If the layout is invalid, or the memory is too small or not aligned to
+    /// [`ALIGNMENT`](super::ALIGNMENT).
+    pub unsafe fn create(
+        memory: M,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<CursorRegion<M>, RegionError> {
+        let header = Header::new(Kind::Cursors, layout, readers, identity);
+        Ok(CursorRegion(Region::create(memory, header)?))
+    }
+
+    /// Says to the writer's process whether the reader with this number sleeps; `None` if it is
+    /// beyond the places. From now on the writer loads this word and those before it.
+    #[must_use]
+    pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
+        let word = self.0.sleep_words().get(reader)?;
+        // Relaxed, as the word itself: the fence of `SleepWord::sleep` comes after it, too. Several
+        // threads may do this. The number never falls, so it is stored only when it grows: the
+        // writer's process reads its line after each message.
+        let sleepers = self.0.sleepers();
+        if sleepers.load(Ordering::Relaxed) <= reader {
+            sleepers.fetch_max(reader + 1, Ordering::Relaxed);
+        }
+        Some(word)
+    }
+
+    /// The position of the slowest observer of this process; `None` if there is none.
+    #[must_use]
+    pub fn observed(&self) -> Option<usize> {
+        ReaderWords::slowest_observer(self.0.entries())
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+}
+
+/// The cursor region of another process. It may be mapped read-only.
+#[derive(Clone, Debug)]
+pub struct ForeignCursors<M>(Region<M>);
+
+impl<M: Memory> ForeignCursors<M> {
+    /// The region that another process laid out in this memory for the ring with this layout and
+    /// identity, and as many readers, after all fields of its header were checked.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    pub fn attach(
+        memory: M,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<ForeignCursors<M>, RegionError> {
+        let header = Header::read(memory.words(), Kind::Cursors)?;
+        header.compare(&Header::new(Kind::Cursors, layout, readers, identity))?;
+        Ok(ForeignCursors(Region { memory, header }))
+    }
+
+    /// The position of the slowest gating reader of the process; `None` if there is none. An
+    /// `exact` look also sees what readers have not shown yet. It may be any number, which
+    /// [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import) clamps.
+    #[must_use]
+    pub fn position(&self, exact: bool) -> Option<usize> {
+        ReaderWords::slowest(self.0.entries(), exact)
+    }
+
+    /// Checks the words of all readers against those of the last check, which `seen` has: one for
+    /// each of the [entries](ForeignCursors::readers). `tail` returns the sequence of the next
+    /// message. A wrong position between the last one and the next message is not found: it may be
+    /// true.
+    ///
+    /// # Errors
+    /// If the process has written what no reader writes: the first entry, and its fault.
+    pub fn check(
+        &self,
+        seen: &mut [SeenReader],
+        tail: impl Fn() -> usize,
+    ) -> Result<(), (usize, ReaderFault)> {
+        let capacity = self.0.header.layout.capacity();
+        let mut entries = self.0.entries().iter().zip(seen).enumerate();
+        entries.try_for_each(|(entry, (words, seen))| {
+            words.check(seen, capacity, &tail).map_err(|fault| (entry, fault))
+        })
+    }
+
+    /// The position of the slowest observer of the process; `None` if there is none. It may be any
+    /// number.
+    #[must_use]
+    pub fn observed(&self) -> Option<usize> {
+        ReaderWords::slowest_observer(self.0.entries())
+    }
+
+    /// How many gating readers the process has now.
+    #[must_use]
+    pub fn gating(&self) -> usize {
+        self.0.entries().iter().filter(|words| words.is_gating()).count()
+    }
+
+    /// Ringer, after [`announce`](crate::doorbell::announce): whether the reader with this entry
+    /// sleeps, and must be rung for that now, and how ([`Alarm::rings`]).
+    #[must_use]
+    pub fn rings(&self, entry: usize, alarm: &Alarm) -> Option<WakePath> {
+        alarm.rings(self.0.sleep_words().get(entry)?)
+    }
+
+    /// The same for all readers at once, each with its alarm: calls `ring` once for each path by
+    /// which some of them must be rung.
+    #[inline]
+    pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
+        let (mut by_executor, mut by_thread) = (None, None);
+        // The number may be any value.
+        let sleepers = self.0.sleepers().load(Ordering::Relaxed);
+        // All are checked, because an alarm remembers for what it has rung.
+        for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {
+            match alarm.rings(word) {
+                path @ Some(WakePath::Executor) => by_executor = path,
+                path @ Some(WakePath::Thread) => by_thread = path,
+                None => {}
+            }
+        }
+        by_executor.into_iter().chain(by_thread).for_each(ring);
+    }
+
+    /// The number of its entries.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.0.header.readers
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.0.memory
+    }
+}
+
+/// The storage of a ring whose slots are in the data region of another process, and whose entries
+/// are in a cursor region of this one. Its readers copy each message and look at its stamp again;
+/// gating ones are evicted together, when the writer no longer waits for this process.
+#[derive(Debug)]
+pub struct ForeignRing<D, C> {
+    data: ForeignData<D>,
+    cursors: CursorRegion<C>,
+    proxy: Option<Claim>,
+}
+
+impl<D: Memory, C: Memory> ForeignRing<D, C> {
+    /// The ring of these two regions. `proxy` is the claim of the entry that the writer's process
+    /// has taken for this one; `None` if all readers observe.
+    ///
+    /// # Errors
+    /// If the cursor region was made for another ring.
+    pub fn new(
+        data: ForeignData<D>,
+        cursors: CursorRegion<C>,
+        proxy: Option<Claim>,
+    ) -> Result<ForeignRing<D, C>, RegionError> {
+        let expected = data.0.header.of_cursors(cursors.0.header.readers);
+        cursors.0.header.compare(&expected)?;
+        Ok(ForeignRing { data, cursors, proxy })
+    }
+
+    /// The layout of the ring, for [`Broadcast::new`](crate::ring::broadcast::Broadcast::new).
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.data.layout()
+    }
+
+    /// The data region.
+    #[must_use]
+    pub fn data(&self) -> &ForeignData<D> {
+        &self.data
+    }
+
+    /// The cursor region.
+    #[must_use]
+    pub fn cursors(&self) -> &CursorRegion<C> {
+        &self.cursors
+    }
+
+    /// Says whether the reader with this entry sleeps, to the writer's process.
+    #[must_use]
+    pub fn asleep(&self, entry: usize) -> Option<&SleepWord> {
+        self.cursors.asleep(entry)
+    }
+}
+
+// SAFETY: parts of memory that stays (`Memory`). The slots and the words of the writer are only
+// read; nothing else writes to the entries (the contract of `CursorRegion::create`).
+unsafe impl<D: Memory, C: Memory> Storage for ForeignRing<D, C> {
+    const FOREIGN: Option<bool> = Some(true);
+
+    fn slots(&self) -> &[Word] {
+        self.data.0.slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        self.data.0.writer()
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.cursors.0.entry(index)
+    }
+
+    fn is_evicted(&self, index: usize) -> bool {
+        let own = self.reader(index).is_some_and(ReaderWords::is_evicted);
+        own || self.proxy.is_some_and(|proxy| !self.data.is_held(proxy))
+    }
+
+    fn is_suspended(&self, _: usize) -> bool {
+        self.proxy.is_some_and(|proxy| self.data.is_suspended(proxy))
+    }
+}
