@@ -39,31 +39,26 @@
 //! **Many sources.** A task that reads many rings finds those that have something by the bits of a
 //! [`ReadyWord`].
 //!
-//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`;
-//! `sleep.rs`; `ready.rs`.
+//! To read: this file, `cells.rs`, then `list.rs`, `growth.rs`; `sleep.rs`; `ready.rs`.
 
+mod cells;
 #[cfg(feature = "alloc")]
 mod growth;
-mod kept;
 mod list;
 mod ready;
 mod sleep;
-mod spare;
-mod waiters;
 
 use core::task::Waker;
 
 use crate::sync::{AtomicUsize, barrier, const_unless_loom};
 
-use kept::KeptWaker;
-use spare::SpareWaker;
+use cells::{KeptWaker, SpareWaker};
 
 #[cfg(feature = "alloc")]
 pub use growth::{AlwaysRoom, GrowingWaiterList, OnHeap, RareKey, RareWaiterList};
-pub use list::{Fixed, Growth, Key, WaiterList};
+pub use list::{Fixed, Growth, Key, WaiterList, Waiters};
 pub use ready::ReadyWord;
 pub use sleep::{Alarm, SleepWord, WakePath};
-pub use waiters::Waiters;
 
 /// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic
 /// continues; a second panic ends the program.
