@@ -11,18 +11,15 @@
 
 use core::mem::{align_of, size_of};
 
-use zerocopy::{ConvertError, Immutable, IntoBytes, KnownLayout, TryFromBytes};
+use zerocopy::{
+    ConvertError, Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign,
+    little_endian::{I128, U128},
+};
 
 use crate::{
     descriptor::{Descriptor, Digest, FieldType},
     error::{DecodeError, Invalid},
 };
-
-mod diagnose;
-mod field;
-mod request;
-
-pub use request::{AnswerHead, CallHead, Request};
 
 /// A type that services send to each other, made by [`#[message]`](macro@crate::message).
 ///
@@ -94,6 +91,131 @@ pub trait Field: Copy {
     fn check(&self) -> Result<(), Invalid>;
 }
 
+/// A message that is answered by another one: `#[message(.., reply = Price)]` makes it.
+///
+/// Between two nodes a request travels as the payload of a *call* and its reply as that of an
+/// *answer*: messages of their own, which the macro makes, with a number that says which answer
+/// belongs to which call. `docs/wire-format.md` has their bytes.
+///
+/// ```
+/// use mycelium_core::{Message, Request, message};
+///
+/// #[message(topic = "price-requests", id = 10, reply = Price)]
+/// struct PriceRequest {
+///     pool: u32,
+/// }
+///
+/// #[message(topic = "prices", id = 11)]
+/// struct Price {
+///     value: u64,
+/// }
+///
+/// fn topic_of_reply<Q: Request>() -> &'static str {
+///     Q::Reply::TOPIC
+/// }
+/// assert_eq!(topic_of_reply::<PriceRequest>(), "prices");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request",
+    note = "name its reply: `#[message(topic = \"...\", id = ..., reply = Reply)]`"
+)]
+pub trait Request: Message {
+    /// The message that answers it.
+    type Reply: Message;
+    /// The request as another node gets it.
+    #[doc(hidden)]
+    type Call: Message;
+    /// The reply as another node gets it.
+    #[doc(hidden)]
+    type Answer: Message;
+
+    #[doc(hidden)]
+    fn to_call(head: CallHead, request: Self) -> Self::Call;
+
+    #[doc(hidden)]
+    fn of_call(call: Self::Call) -> (CallHead, Self);
+
+    /// `None` is an answer without a reply.
+    #[doc(hidden)]
+    fn to_answer(head: AnswerHead, reply: Option<Self::Reply>) -> Self::Answer;
+
+    #[doc(hidden)]
+    fn of_answer(answer: Self::Answer) -> (AnswerHead, Self::Reply);
+}
+
+/// The fields before the request in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallHead {
+    /// The number of the call; that of its answer is the same.
+    pub number: u64,
+    /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    pub time_left: u64,
+}
+
+/// The fields before the reply in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The number of the call.
+    pub number: u64,
+    /// 0 if a reply follows; otherwise why there is none, and the bytes of the reply mean nothing.
+    pub outcome: u64,
+}
+
+macro_rules! plain_fields {
+    ($($ty:ty => $variant:ident = $empty:expr;)*) => {$(
+        impl Field for $ty {
+            const TYPE: FieldType = FieldType::$variant;
+            const EMPTY: Self = $empty;
+
+            #[inline]
+            fn check(&self) -> Result<(), Invalid> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+plain_fields! {
+    u8 => U8 = 0;
+    u16 => U16 = 0;
+    u32 => U32 = 0;
+    u64 => U64 = 0;
+    u128 => U128 = 0;
+    i8 => I8 = 0;
+    i16 => I16 = 0;
+    i32 => I32 = 0;
+    i64 => I64 = 0;
+    i128 => I128 = 0;
+    f32 => F32 = 0.0;
+    f64 => F64 = 0.0;
+    bool => Bool = false;
+    // Those above have the alignment of their size, which is more than a message can have for 128
+    // bits. These have none.
+    U128 => U128 = U128::ZERO;
+    I128 => I128 = I128::ZERO;
+}
+
+impl<T: Field, const N: usize> Field for [T; N] {
+    const TYPE: FieldType = FieldType::Array { item: &T::TYPE, len: N };
+    const EMPTY: Self = [T::EMPTY; N];
+
+    #[inline]
+    fn check(&self) -> Result<(), Invalid> {
+        self.iter().try_for_each(T::check)
+    }
+}
+
+/// The same bytes as `T`, without alignment.
+impl<T: Field> Field for Unalign<T> {
+    const TYPE: FieldType = T::TYPE;
+    const EMPTY: Self = Unalign::new(T::EMPTY);
+
+    #[inline]
+    fn check(&self) -> Result<(), Invalid> {
+        self.get().check()
+    }
+}
+
 /// Machine words that hold a message, as rings store it: always an array of `usize`.
 pub trait Words: Copy + Send + Sync + 'static + AsRef<[usize]> + AsMut<[usize]> {
     /// All words zero.
@@ -142,10 +264,10 @@ pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
 #[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     if bytes.len() != size_of::<M>() {
-        return Err(diagnose::size(M::DESCRIPTOR, bytes));
+        return Err(wrong_size(M::DESCRIPTOR, bytes));
     }
     let Ok(message) = M::try_read_from_bytes(bytes) else {
-        return Err(diagnose::value(M::DESCRIPTOR, bytes));
+        return Err(wrong_value(M::DESCRIPTOR, bytes));
     };
     message.check()?;
     Ok(message)
@@ -164,10 +286,74 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
             message.check()?;
             Ok(message)
         }
-        Err(ConvertError::Size(_)) => Err(diagnose::size(M::DESCRIPTOR, bytes)),
+        Err(ConvertError::Size(_)) => Err(wrong_size(M::DESCRIPTOR, bytes)),
         Err(ConvertError::Alignment(_)) => {
             Err(DecodeError::Misaligned { message: M::DESCRIPTOR.name, expected: align_of::<M>() })
         }
-        Err(ConvertError::Validity(_)) => Err(diagnose::value(M::DESCRIPTOR, bytes)),
+        Err(ConvertError::Validity(_)) => Err(wrong_value(M::DESCRIPTOR, bytes)),
     }
+}
+
+// Below: the cold path of decoding, which finds out which error it is, and in which field.
+
+#[cold]
+fn wrong_size(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
+    let message = descriptor.name;
+    DecodeError::Size { message, expected: descriptor.size, found: bytes.len() }
+}
+
+/// Names the first `bool` or enum with an invalid value. `zerocopy` only says that there is one, so
+/// this walks the bytes again, by the descriptor.
+#[cold]
+fn wrong_value(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
+    let message = descriptor.name;
+    let (field, found) = in_struct(descriptor, bytes).unwrap_or(("", 0));
+    DecodeError::Value { message, field, found }
+}
+
+fn in_struct(descriptor: &Descriptor, bytes: &[u8]) -> Option<(&'static str, i128)> {
+    descriptor.fields.iter().find_map(|field| {
+        let bytes = bytes.get(field.offset..)?.get(..field.size)?;
+        in_type(&field.ty, bytes).map(|(inner, found)| (inner.unwrap_or(field.name), found))
+    })
+}
+
+/// The name is missing outside of a struct.
+fn in_type(ty: &FieldType, bytes: &[u8]) -> Option<(Option<&'static str>, i128)> {
+    match ty {
+        FieldType::Bool => {
+            let found = *bytes.first()?;
+            (found > 1).then_some((None, found.into()))
+        }
+        FieldType::Enum(descriptor) => {
+            let found = integer(&descriptor.repr, bytes)?;
+            let known = descriptor.variants.iter().any(|variant| variant.value == found);
+            (!known).then_some((None, found))
+        }
+        FieldType::Struct(descriptor) => {
+            in_struct(descriptor, bytes).map(|(name, found)| (Some(name), found))
+        }
+        FieldType::Array { item, .. } => in_items(item, bytes),
+        FieldType::List { item, .. } => in_items(item, bytes.get(2..)?),
+        _ => None,
+    }
+}
+
+fn in_items(item: &FieldType, bytes: &[u8]) -> Option<(Option<&'static str>, i128)> {
+    // `max` because `chunks_exact` panics at 0, the size of an item such as `[u8; 0]`.
+    bytes.chunks_exact(item.size().max(1)).find_map(|bytes| in_type(item, bytes))
+}
+
+fn integer(repr: &FieldType, bytes: &[u8]) -> Option<i128> {
+    let mut wide = [0; 16];
+    wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    let unsigned = i128::from_le_bytes(wide);
+    let unused = 128 - 8 * u32::try_from(bytes.len()).ok()?;
+    Some(match repr {
+        // The two shifts extend the sign.
+        FieldType::I8 | FieldType::I16 | FieldType::I32 | FieldType::I64 => {
+            unsigned.checked_shl(unused)?.checked_shr(unused)?
+        }
+        _ => unsigned,
+    })
 }

@@ -33,22 +33,20 @@
 //!
 //! **Requests.** [`reply`] has a place for a request and its reply, for a channel of requests.
 //!
-//! To read: `waiters.rs`, `reserve.rs`, `sender.rs`, `sending.rs`, `receiver.rs`, then the
-//! channels; `reply.rs`.
+//! To read: `waiters.rs`, `sender.rs`, `receiver.rs`, then the channels; `reply.rs`.
 
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
 pub mod conformance;
-mod error;
 mod queue;
 mod receiver;
-mod reserve;
 mod sender;
-mod sending;
 mod single;
 #[cfg(feature = "futures")]
-mod stream;
+mod sink;
 mod waiters;
+
+use core::fmt;
 
 pub mod mpmc;
 #[cfg(feature = "alloc")]
@@ -56,17 +54,14 @@ pub mod mpsc;
 #[cfg(feature = "alloc")]
 pub mod reply;
 
-pub use error::SendError;
 #[cfg(feature = "alloc")]
 pub use queue::{Mpmc, Mpsc, Spsc, Stamped};
 pub use queue::{Queue, QueueReceiver, QueueSender};
 pub use receiver::{Receiver, Receiving, ReceivingMany};
-pub use reserve::{Permit, Reserve, ReservedSlot};
-pub use sender::Sender;
-pub use sending::{Reserving, Sending, SendingMany};
+pub use sender::{Permit, Reserve, ReservedSlot, Reserving, Sender, Sending, SendingMany};
 pub use single::{spsc, stamped};
 #[cfg(feature = "futures")]
-pub use stream::SenderSink;
+pub use sink::SenderSink;
 pub use waiters::{ChannelWaiters, Sides};
 
 /// A channel in one place: the ring `R`, and the waiters `W` of its ends. See [`spsc::Inline`].
@@ -74,4 +69,23 @@ pub use waiters::{ChannelWaiters, Sides};
 pub struct Channel<R, W> {
     ring: R,
     waiters: W,
+}
+
+/// The receivers are gone; the item comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the receivers are gone")]
+pub struct SendError<T>(pub T);
+
+impl<T> SendError<T> {
+    /// The item.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -181,6 +181,25 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     }
 }
 
+/// The items, until all were taken and the senders are gone.
+///
+/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake
+/// that it received until it is polled or dropped. Where several receivers share a channel, prefer
+/// [`Receiver::recv`].
+#[cfg(feature = "futures")]
+impl<C: Consumer, L: Deref<Target: Sides>> futures_core::Stream for Receiver<C, L> {
+    type Item = C::Item;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
+        self.get_mut().poll_recv(context)
+    }
+}
+
+/// An end is moved, never pinned.
+#[cfg(feature = "futures")]
+impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
+
 /// Wakes a sender, because there is room.
 #[inline]
 fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {

@@ -1,16 +1,17 @@
-//! The sending end of a channel. Its futures are in `sending.rs`.
+//! The sending end of a channel: its futures, and slots that are held for an item, so that the send
+//! itself is immediate.
 
 #![allow(unsafe_code)]
 
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use super::error::SendError;
-use super::reserve::{Permit, Reserve};
+use super::SendError;
 use super::waiters::{Sides, Waiter};
-use crate::ring::{GrantError, Producer, PushError};
+use crate::ring::{GrantError, Handle, Producer, PushError, spsc};
 use crate::wait::WaitStrategy;
 
 /// The sending end of a channel. When the last one is dropped, the channel closes.
@@ -249,5 +250,270 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
 impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sender<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sender({} of {})", self.len(), self.capacity())
+    }
+}
+
+impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
+    /// Sends an item, after there is room for it.
+    ///
+    /// A future that is dropped before it completes did not send; the item is dropped with it. To
+    /// keep the item, wait by [`reserve`](Sender::reserve) first.
+    ///
+    /// # Errors
+    /// [`SendError`] with the item, if the receivers are gone.
+    #[inline]
+    pub fn send(&mut self, item: P::Item) -> Sending<'_, P, L> {
+        Sending { sender: self, item: Some(item) }
+    }
+
+    /// Sends the items of an iterator, waits for room when the channel is full, and returns how
+    /// many items there were. Receivers are notified once for each time that room was found.
+    ///
+    /// An item is taken from the iterator only when it has a slot. So when the future is dropped,
+    /// or after an error, the items that the iterator still holds were not sent, and all others
+    /// were.
+    ///
+    /// # Errors
+    /// [`SendError`] with how many were sent, if the receivers are gone.
+    #[inline]
+    pub fn send_many<'a, I: Iterator<Item = P::Item>>(
+        &'a mut self,
+        items: &'a mut I,
+    ) -> SendingMany<'a, P, L, I>
+    where
+        P: Reserve,
+    {
+        SendingMany { sender: self, items, sent: 0 }
+    }
+
+    /// Waits for room and holds a slot, so that the send itself is immediate and cannot fail.
+    ///
+    /// A future that is dropped holds nothing. Dropping the permit gives the slot back.
+    ///
+    /// # Errors
+    /// [`SendError`] if the receivers are gone.
+    #[inline]
+    pub fn reserve(&mut self) -> Reserving<'_, P, L>
+    where
+        P: Reserve,
+    {
+        Reserving { sender: Some(self) }
+    }
+}
+
+/// See [`Sender::send`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sending<'a, P: Producer, L: Deref<Target: Sides>> {
+    sender: &'a mut Sender<P, L>,
+    item: Option<P::Item>,
+}
+
+impl<P: Producer, L: Deref<Target: Sides>> Future for Sending<'_, P, L> {
+    type Output = Result<(), SendError<P::Item>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.sender.poll_send(context, &mut this.item)
+    }
+}
+
+/// The item is moved, never pinned.
+impl<P: Producer, L: Deref<Target: Sides>> Unpin for Sending<'_, P, L> {}
+
+impl<P: Producer, L: Deref<Target: Sides>> Drop for Sending<'_, P, L> {
+    #[inline]
+    fn drop(&mut self) {
+        self.sender.cancel_wait();
+    }
+}
+
+impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sending<'_, P, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sending")
+    }
+}
+
+/// See [`Sender::send_many`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct SendingMany<'a, P: Reserve, L: Deref<Target: Sides>, I> {
+    sender: &'a mut Sender<P, L>,
+    items: &'a mut I,
+    sent: usize,
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>, I: Iterator<Item = P::Item>> Future
+    for SendingMany<'_, P, L, I>
+{
+    type Output = Result<usize, SendError<usize>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.sender.poll_send_many(context, this.items, &mut this.sent)
+    }
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>, I> Drop for SendingMany<'_, P, L, I> {
+    fn drop(&mut self) {
+        self.sender.cancel_wait();
+    }
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>, I> fmt::Debug for SendingMany<'_, P, L, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendingMany({} sent)", self.sent)
+    }
+}
+
+/// See [`Sender::reserve`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Reserving<'a, P: Reserve, L: Deref<Target: Sides>> {
+    sender: Option<&'a mut Sender<P, L>>,
+}
+
+impl<'a, P: Reserve, L: Deref<Target: Sides>> Future for Reserving<'a, P, L> {
+    type Output = Result<Permit<'a, P, L>, SendError<()>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(sender) = self.sender.take() else { return Poll::Pending };
+        let sender: *mut Sender<P, L> = sender;
+        // SAFETY: the sender is borrowed as long as the permit lives, and only by this future,
+        // which gives the borrow away when it returns a permit. The compiler does not see that the
+        // borrow can be kept while no permit exists.
+        if let Poll::Ready(permit) = unsafe { &mut *sender }.poll_reserve(context) {
+            return Poll::Ready(permit);
+        }
+        // SAFETY: as above; no permit exists.
+        self.sender = Some(unsafe { &mut *sender });
+        Poll::Pending
+    }
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>> Drop for Reserving<'_, P, L> {
+    fn drop(&mut self) {
+        if let Some(sender) = &mut self.sender {
+            sender.cancel_wait();
+        }
+    }
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>> fmt::Debug for Reserving<'_, P, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reserving")
+    }
+}
+
+/// A writer's end that can hold a slot for an item, and knows whether there may be other writers.
+/// All rings for items have such ends.
+pub trait Reserve: Producer + Sized {
+    /// Whether readers must skip an aborted slot before it is free again and the items behind it
+    /// are visible.
+    const SKIPS: bool;
+
+    /// A slot that is held.
+    type Slot<'a>: ReservedSlot<Item = Self::Item>
+    where
+        Self: 'a;
+
+    /// Holds a slot.
+    ///
+    /// # Errors
+    /// [`GrantError`] if the ring is full or the readers are gone.
+    fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
+
+    /// Another end of the same ring, or `None` if it has only one.
+    fn try_clone(&self) -> Option<Self>;
+}
+
+/// A slot of a ring that is held for an item. Dropping it aborts: the slot is free again.
+pub trait ReservedSlot {
+    /// What the ring holds.
+    type Item;
+
+    /// Puts the item into the slot and shows it to readers.
+    fn fill(self, item: Self::Item);
+}
+
+impl<H: Handle<Target: spsc::Ring>> Reserve for spsc::Producer<H> {
+    const SKIPS: bool = false;
+
+    type Slot<'a>
+        = spsc::Grant<'a, H>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn reserve_slot(&mut self) -> Result<spsc::Grant<'_, H>, GrantError> {
+        self.grant(1)
+    }
+
+    fn try_clone(&self) -> Option<Self> {
+        None
+    }
+}
+
+impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
+    type Item = <spsc::Producer<H> as Producer>::Item;
+
+    #[inline]
+    fn fill(mut self, item: Self::Item) {
+        // The grant has room for one item.
+        _ = self.push(item);
+        self.commit();
+    }
+}
+
+/// A slot for one item, held by [`Sender::reserve`](super::Sender::reserve). Dropping it gives the
+/// slot back: at once in a channel with one sender, otherwise as soon as a receiver skips it.
+///
+/// In a channel with several senders, items that were sent after the slot was taken lie behind it:
+/// receivers get them once this permit is used or dropped. So do not wait for anything while you
+/// hold a permit. To forget a permit (`mem::forget`) stops such a channel for ever.
+pub struct Permit<'a, P: Reserve + 'a, L: Deref<Target: Sides>> {
+    slot: Option<P::Slot<'a>>,
+    waiters: &'a L,
+}
+
+impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
+    pub(super) fn new(slot: P::Slot<'a>, waiters: &'a L) -> Permit<'a, P, L> {
+        Permit { slot: Some(slot), waiters }
+    }
+
+    /// Sends the item, now. If the receivers went after the permit was given, the item is dropped
+    /// with the channel.
+    #[inline]
+    pub fn send(self, item: P::Item) {
+        let waiters = self.waiters;
+        self.fill(item);
+        waiters.receivers().notify_one();
+    }
+
+    /// Sends without a notification: the caller notifies the receivers.
+    #[inline]
+    pub(super) fn fill(mut self, item: P::Item) {
+        if let Some(slot) = self.slot.take() {
+            slot.fill(item);
+        }
+    }
+}
+
+impl<P: Reserve, L: Deref<Target: Sides>> Drop for Permit<'_, P, L> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        if P::SKIPS {
+            self.waiters.senders().set_may_abort();
+        }
+        drop(slot);
+        // The items behind the slot can be read from now on.
+        if P::SKIPS {
+            self.waiters.receivers().notify_one();
+        }
+    }
+}
+
+// By hand: nothing inside need be `Debug`.
+impl<P: Reserve, L: Deref<Target: Sides>> fmt::Debug for Permit<'_, P, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permit")
     }
 }

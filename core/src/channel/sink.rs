@@ -1,32 +1,14 @@
-//! Receivers as streams, and senders as sinks (feature `futures`).
+//! Senders as sinks (feature `futures`).
 
 use core::fmt;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::{Receiver, SendError, Sender, Sides};
-use crate::ring::{Consumer, Producer, PushError};
-
-/// The items, until all were taken and the senders are gone.
-///
-/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake
-/// that it received until it is polled or dropped. Where several receivers share a channel, prefer
-/// [`Receiver::recv`].
-impl<C: Consumer, L: Deref<Target: Sides>> Stream for Receiver<C, L> {
-    type Item = C::Item;
-
-    #[inline]
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
-        self.get_mut().poll_recv(context)
-    }
-}
-
-/// An end is moved, never pinned.
-impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
+use super::{SendError, Sender, Sides};
+use crate::ring::{Producer, PushError};
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// This sender as a [`Sink`].
