@@ -35,6 +35,8 @@
 //!
 //! To read: `waiters.rs`, `sender.rs`, `receiver.rs`, then the channels; `reply.rs`.
 
+use core::fmt;
+
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
 pub mod conformance;
@@ -45,8 +47,6 @@ mod single;
 #[cfg(feature = "futures")]
 mod sink;
 mod waiters;
-
-use core::fmt;
 
 pub mod mpmc;
 #[cfg(feature = "alloc")]

@@ -1,5 +1,5 @@
-//! The two cells of a doorbell. The *kept* one keeps its waker: a ringer wakes by reference, so that a task that
-//! parks again with the same waker clones and drops nothing.
+//! The two cells of a doorbell. The *kept* one keeps its waker: a ringer wakes by reference, so that
+//! a task that parks again with the same waker clones and drops nothing.
 //!
 //! | from | to | by | |
 //! | --- | --- | --- | --- |
@@ -11,8 +11,8 @@
 //! | WAKING | LEFT, then IDLE | waiter, ringer | the waiter forgets, the ringer drops the waker |
 //!
 //! In WAKING the ringer runs foreign code: the waker may poll the task in place, or another thread
-//! may, and the task may park again. This cell then refuses it, and it parks in the
-//! spare cell, below.
+//! may, and the task may park again. This cell then refuses it, and it parks in the *spare* cell,
+//! below.
 
 #![allow(unsafe_code)]
 

@@ -1,10 +1,10 @@
-//! Errors that end a link, and errors of calls that send ([`SendError`]), which do not.
+//! Errors that end a link, errors of calls that send ([`SendError`]), which do not, and the reasons
+//! that a side gives on the wire: why it closes a link, and why it rejects a topic.
 
 use core::time::Duration;
 
 use thiserror::Error;
 
-use super::reason::CloseReason;
 use crate::Code;
 use crate::frame::{FrameError, VERSION};
 
@@ -269,42 +269,15 @@ impl LinkError {
     /// or refuses the other.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        match self {
-            LinkError::Frame(_)
-            | LinkError::ControlKind { .. }
-            | LinkError::ControlSize { .. }
-            | LinkError::Text
-            | LinkError::NoHello
-            | LinkError::SecondHello
-            | LinkError::Version { .. }
-            | LinkError::Limit { .. }
-            | LinkError::Subscription { .. }
-            | LinkError::Stream { .. }
-            | LinkError::SecondStream { .. }
-            | LinkError::TooMany { .. }
-            | LinkError::Type { .. }
-            | LinkError::Sequence { .. }
-            | LinkError::Credit { .. }
-            | LinkError::Fragment { .. }
-            | LinkError::Run { .. }
-            | LinkError::Window { .. }
-            | LinkError::Piece { .. }
-            | LinkError::NoMemory
-            | LinkError::SecondMemory
-            | LinkError::Moved { .. }
-            | LinkError::Numbers => true,
-            LinkError::Handshake { .. } | LinkError::Silent { .. } => false,
-            LinkError::PeerClosed(reason) | LinkError::LocallyClosed(reason) => match reason {
-                CloseReason::Protocol | CloseReason::Version | CloseReason::NotAllowed => true,
-                CloseReason::Shutdown
-                | CloseReason::Busy
-                | CloseReason::Timeout
-                | CloseReason::NameTaken
-                | CloseReason::Away
-                | CloseReason::Aborted
-                | CloseReason::Other(_) => false,
-            },
-        }
+        matches!(
+            self.code(),
+            Code::LINK_PROTOCOL
+                | Code::LINK_VERSION
+                | Code::LINK_FRAME_LIMIT
+                | Code::LINK_TOO_MANY
+                | Code::LINK_NUMBERS
+                | Code::LINK_NOT_ALLOWED
+        )
     }
 
     /// Whether a side closed the link because its node shuts down or needs the link no longer.
@@ -419,3 +392,132 @@ pub enum SendError {
 }
 
 crate::debug_as_display!(LinkError, FragmentError, RunError, SendError);
+
+/// The reason that a side gives when it closes the link. Its text fits after "the peer closed the
+/// link: " and "this side closed the link: ".
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The node shuts down.
+    #[error("node shutdown")]
+    Shutdown,
+    /// The other side's bytes broke the protocol.
+    #[error("protocol error")]
+    Protocol,
+    /// The two sides have no common version.
+    #[error("no common protocol version")]
+    Version,
+    /// The other side is not allowed to connect.
+    #[error("the other side is not allowed")]
+    NotAllowed,
+    /// There are too many links.
+    #[error("too many links")]
+    Busy,
+    /// The other side did not answer in time.
+    #[error("timeout")]
+    Timeout,
+    /// Another process of the other side's name is connected.
+    #[error("another process with this name is connected")]
+    NameTaken,
+    /// The node shuts down and may restart. Messages that it has not confirmed stay at the
+    /// publisher; none of them was delivered.
+    #[error("node shutdown, it may restart")]
+    Away,
+    /// The process ends and may restart. Messages that it has not confirmed stay at the publisher;
+    /// some of them may have been delivered.
+    #[error("process end with messages in flight, it may restart")]
+    Aborted,
+    /// A reason of a later version.
+    #[error("reason {0}")]
+    Other(u16),
+}
+
+impl CloseReason {
+    /// The code of the error of a link that was closed for this reason.
+    #[must_use]
+    pub const fn error_code(&self) -> Code {
+        match self {
+            CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted => Code::LINK_SHUTDOWN,
+            CloseReason::Protocol => Code::LINK_PROTOCOL,
+            CloseReason::Version => Code::LINK_VERSION,
+            CloseReason::NotAllowed => Code::LINK_NOT_ALLOWED,
+            CloseReason::Busy => Code::LINK_BUSY,
+            CloseReason::Timeout => Code::LINK_HANDSHAKE,
+            CloseReason::NameTaken => Code::LINK_NAME_TAKEN,
+            CloseReason::Other(_) => Code::LINK_CLOSED,
+        }
+    }
+}
+
+macro_rules! codes {
+    ($reason:ident: $($variant:ident = $code:literal)*) => {
+        impl $reason {
+            pub(super) fn code(self) -> u16 {
+                match self {
+                    $($reason::$variant => $code,)*
+                    $reason::Other(code) => code,
+                }
+            }
+
+            pub(super) fn of(code: u16) -> $reason {
+                match code {
+                    $($code => $reason::$variant,)*
+                    code => $reason::Other(code),
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    CloseReason:
+    Shutdown = 1
+    Protocol = 2
+    Version = 3
+    NotAllowed = 4
+    Busy = 5
+    Timeout = 6
+    NameTaken = 7
+    Away = 8
+    Aborted = 9
+}
+
+/// Why a side does not send a topic. A rejection does not end the link.
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// This side has no such topic.
+    #[error("unknown topic")]
+    Unknown,
+    /// The topic's messages have another layout on this side.
+    #[error("its messages have another layout")]
+    Digest,
+    /// The other side is not allowed to read it.
+    #[error("not allowed")]
+    Forbidden,
+    /// This side accepts no more subscriptions.
+    #[error("too many subscriptions")]
+    TooMany,
+    /// All publishers of the topic have completed. A topic that was sent is rejected with this
+    /// reason once its streams have ended and all their messages are confirmed.
+    #[error("the topic has ended")]
+    Ended,
+    /// The other side is already subscribed to the topic.
+    #[error("already subscribed")]
+    Duplicate,
+    /// A reason of a later version.
+    #[error("reason {0}")]
+    Other(u16),
+}
+
+crate::debug_as_display!(CloseReason, RejectReason);
+
+codes! {
+    RejectReason:
+    Unknown = 1
+    Digest = 2
+    Forbidden = 3
+    TooMany = 4
+    Ended = 5
+    Duplicate = 6
+}

@@ -1,13 +1,12 @@
 //! Received bytes, frame by frame. Each frame is checked against the state of the link, and then
-//! handled: messages here, control frames in `requests` and `notices`.
+//! handled: messages here, control frames in `publishing` and `subscribing`.
 
 use core::time::Duration;
 
 use super::control::{Control, Hello, MAX_CONTROL, text};
-use super::error::LinkError;
+use super::error::{CloseReason, LinkError};
 use super::event::{Event, Input};
-use super::ids::IncomingId;
-use super::reason::CloseReason;
+use super::tables::IncomingId;
 use super::{Link, LinkPhase, PeerLimits};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
 

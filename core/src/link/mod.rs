@@ -59,53 +59,40 @@
 //!
 //! # Where to read
 //!
-//! From the bottom: `control` (frames), `ids`, `tables`, `topics` and `streams` (state), `outbox`
-//! (the send buffer). This file has the link and its connections. `input` dispatches received
-//! frames to `requests` (what a subscriber sends) and `notices` (what a publisher sends).
-//! `subscribing`, `publishing`, `fragment`, `run`, `memory` and `describe` have the calls of the
-//! two roles. `output` sends what is due.
+//! From the bottom: `control` (frames), `tables`, `streams` (state), `outbox` (the send buffer). This
+//! file has the link and its connections. `input` dispatches received frames. `publishing` and
+//! `subscribing` have the calls of the two sides, and what they do with the frames of the other one;
+//! the files of `streams/` have those of fragments, runs and shared memory. `output` sends what is
+//! due.
 
 mod config;
 mod control;
-mod describe;
 mod error;
 mod event;
-mod fragment;
-mod ids;
 mod input;
-mod interest;
-mod memory;
-mod notices;
 mod outbox;
 mod output;
 mod publishing;
-mod reason;
-mod requests;
-mod run;
 mod streams;
 mod subscribing;
 mod tables;
-#[cfg(test)]
-mod tests;
-mod topics;
-mod transmit;
 
 use core::time::Duration;
 
-pub use config::{Batching, Config, ConfigError, Confirms};
+pub use config::{
+    Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, UnsubscribeProgress,
+};
 pub use control::Name;
-pub use error::{FragmentError, LinkError, RunError, SendError};
-pub use event::{Event, Input};
-pub use ids::{ExportId, IncomingId, InterestId, OutgoingId};
-pub use interest::{Interest, ReaderMode, ReaderStart, UnsubscribeProgress};
-pub use reason::{CloseReason, RejectReason};
-pub use transmit::{RunBytes, RunShape, Transmit};
+pub use error::{CloseReason, FragmentError, LinkError, RejectReason, RunError, SendError};
+pub use event::{Event, Input, RunBytes, RunShape, Transmit};
+pub use tables::{ExportId, IncomingId, InterestId, OutgoingId};
 
 use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};
 use outbox::Outbox;
-use streams::{Incoming, IncomingRun, Outgoing};
+use streams::{
+    ExportEntry, Incoming, IncomingRun, InterestEntry, InterestState, Outgoing, PendingResume,
+};
 use tables::Table;
-use topics::{ExportEntry, InterestEntry, InterestState, PendingResume};
 
 use crate::frame::{HEADER_LEN, MOST_EXTENSIONS, VERSION};
 
@@ -337,5 +324,69 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The number for the next interest or stream. No number is used twice.
     fn next_number(&self) -> Option<u32> {
         self.last_number.checked_add(1)
+    }
+}
+
+/// States that a test through the public interface cannot reach in time.
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::descriptor::Digest;
+
+    type TestLink<'b> = Link<'b, 2, 2>;
+
+    /// Moves all bytes from one side to the other, until they are used or the other side fails.
+    fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut on_event: impl FnMut(Event<'_>)) {
+        let now = Duration::ZERO;
+        let mut buffer = [0; 1024];
+        while let Some(bytes) = from.poll_transmit(now) {
+            let count = bytes.len();
+            buffer[..count].copy_from_slice(bytes);
+            from.transmitted(now, count);
+            let mut start = 0;
+            while let Ok(Input { used, event, .. }) =
+                to.input(now, &buffer[start..count], |_, _| Ok(()))
+                && used > 0
+            {
+                start += used;
+                if let Some(event) = event {
+                    on_event(event);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_used_once() {
+        let now = Duration::ZERO;
+        let (mut left, mut right) = ([0; 1024], [0; 1024]);
+        let config = || Config::new(Name::truncated("node"), 1);
+        let mut writer = TestLink::new(config(), &mut left).unwrap();
+        let mut reader = TestLink::new(config(), &mut right).unwrap();
+        let topic = Name::truncated("topic");
+        let (type_id, digest, mode, window) = (1, Digest([0; 16]), ReaderMode::Gating, 4);
+        let start = ReaderStart::Next;
+        let interest = Interest { topic, type_id, digest, mode, start, window };
+        reader.last_number = u32::MAX - 1;
+        reader.subscribe(interest).unwrap();
+        assert_eq!(reader.subscribe(interest), Err(SendError::Numbers));
+
+        writer.open(now);
+        reader.open(now);
+        carry(&mut writer, &mut reader, |_| {});
+        let mut subscribed = None;
+        carry(&mut reader, &mut writer, |event| {
+            if let Event::Subscribe { export, .. } = event {
+                subscribed = Some(export);
+            }
+        });
+        writer.last_number = u32::MAX - 1;
+        let export = subscribed.unwrap();
+        writer.open_stream(now, export, topic, 5, 0, 64).unwrap();
+        assert_eq!(writer.open_stream(now, export, topic, 6, 0, 64), Err(SendError::Numbers));
+        carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));
+        assert_eq!(reader.ended(), Some(LinkError::Numbers));
     }
 }

@@ -7,8 +7,8 @@
 use core::time::Duration;
 
 use super::config::Batching;
-use super::ids::OutgoingId;
-use super::transmit::{RunBytes, Transmit};
+use super::event::{RunBytes, Transmit};
+use super::tables::OutgoingId;
 
 #[derive(Debug)]
 pub(super) struct Outbox<'b> {

@@ -9,12 +9,10 @@ use super::control::{
     Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, MEMORY, Name, Ping, Pong,
     Reject, Resume, Subscribe, Unsubscribe, Window,
 };
-use super::error::{LinkError, SendError};
+use super::error::{CloseReason, LinkError, SendError};
+use super::event::Transmit;
 use super::outbox::Outbox;
-use super::reason::CloseReason;
-use super::streams::Incoming;
-use super::topics::{ExportState, InterestEntry, InterestState};
-use super::transmit::Transmit;
+use super::streams::{ExportState, Incoming, InterestEntry, InterestState};
 use super::{Link, LinkPhase};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, frame_len, write_frame};

@@ -1,15 +1,18 @@
-//! The calls of the publishing side: answers to subscriptions, streams and messages.
+//! The publishing side: its calls (answers to subscriptions, streams, messages and layouts), and the
+//! frames that a subscriber sends.
 
 use core::time::Duration;
 
 use super::Link;
-use super::control::{CONTROL_RESERVE, End, Gap, Gone, Name, Stream};
-use super::error::SendError;
-use super::ids::{ExportId, OutgoingId};
-use super::reason::RejectReason;
-use super::streams::{Outgoing, OutgoingState};
-use super::topics::{ExportEntry, ExportState};
-use crate::descriptor::Digest;
+use super::config::{ReaderMode, ReaderStart};
+use super::control::{
+    CONTROL_RESERVE, Describe, End, Gap, Gone, Name, PIECE, Piece, Resume, Stream, Subscribe, text,
+};
+use super::error::{LinkError, RejectReason, SendError};
+use super::event::Event;
+use super::streams::{ExportEntry, ExportState, Outgoing, OutgoingState, PendingResume};
+use super::tables::{ExportId, OutgoingId};
+use crate::descriptor::{Descriptor, Digest};
 use crate::envelope::Envelope;
 use crate::frame::{head_len, write_frame};
 
@@ -268,6 +271,45 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)
     }
 
+    /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty one if the peer
+    /// may not read the topic.
+    ///
+    /// # Errors
+    /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
+    pub fn answer(
+        &mut self,
+        now: Duration,
+        descriptor: Option<&Descriptor>,
+        offset: u32,
+    ) -> Result<(), SendError> {
+        let mut bytes = [0; PIECE];
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
+        // No layout that compiles is longer than 32 bits can say.
+        let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
+        self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
+    }
+
+    /// Answers an [`Event::Describe`] without a topic with a piece of the catalogue, whose bytes
+    /// these are.
+    ///
+    /// # Errors
+    /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
+    pub fn answer_catalogue(
+        &mut self,
+        now: Duration,
+        catalogue: &[u8],
+        offset: u32,
+    ) -> Result<(), SendError> {
+        let mut bytes = [0; PIECE];
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = catalogue.get(from..).unwrap_or_default();
+        let length = rest.len().min(PIECE);
+        bytes[..length].copy_from_slice(&rest[..length]);
+        let total = u32::try_from(catalogue.len()).unwrap_or(u32::MAX);
+        self.send_control(now, 0, 0, &Piece::new(length as u16, offset, total, bytes))
+    }
+
     /// Removes the streams of an export.
     pub(super) fn forget_streams(&mut self, export: ExportId) {
         self.outgoing.retain(|stream| stream.export != export);
@@ -278,5 +320,126 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     fn open_export(&mut self, export: ExportId) -> Result<&mut ExportEntry, SendError> {
         let entry = self.exports.get(export)?;
         if entry.is_open() { Ok(entry) } else { Err(SendError::Gone) }
+    }
+}
+
+/// Received frames of a subscriber: subscriptions, streams to resume, demand, credit, confirmations,
+/// and requests for a layout.
+impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
+    pub(super) fn on_subscribe<'a>(
+        &mut self,
+        subscribe: &'a Subscribe,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let number = subscribe.subscription.get();
+        if self.exports.numbered(number).is_some() || subscribe.type_id.get() == 0 {
+            return Err(LinkError::Subscription { number });
+        }
+        let topic = text(&subscribe.topic)?;
+        let (type_id, resumes) = (subscribe.type_id.get(), subscribe.resumes.get());
+        let (window, state) = (subscribe.window.get(), ExportState::Undecided);
+        let entry = ExportEntry { number, type_id, window, resumes, state };
+        let export = self.exports.insert(entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
+        let digest = Digest(subscribe.digest);
+        let (mode, start) = (ReaderMode::of(subscribe.mode), ReaderStart::of(subscribe.start));
+        Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, start, resumes }))
+    }
+
+    pub(super) fn on_resume<'a>(
+        &mut self,
+        resume: &Resume,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        self.peer.known = self.peer.known.saturating_sub(1);
+        let number = resume.subscription.get();
+        let found = self.exports.numbered(number).filter(|(_, entry)| entry.resumes > 0);
+        let (export, entry) = found.ok_or(LinkError::Subscription { number })?;
+        entry.resumes -= 1;
+        if !entry.is_open() {
+            // The subscription was answered before all its resumes arrived.
+            if entry.resumes == 0 && entry.state == ExportState::Rejected {
+                self.exports.remove(export);
+            }
+            return Ok(None);
+        }
+        let (epoch, next) = (resume.epoch.get(), resume.next.get());
+        if next == u64::MAX {
+            return Err(LinkError::Sequence { stream: 0, expected: next - 1, found: next });
+        }
+        if self.resumes.find(|known| known.export == export && known.epoch == epoch).is_some() {
+            return Err(LinkError::SecondStream { number: 0 });
+        }
+        let pending = PendingResume { export, epoch };
+        self.resumes.insert(pending).ok_or(LinkError::TooMany { limit: STREAMS })?;
+        let has_moved = resume.moved.get() == 1;
+        Ok(Some(Event::Resume { export, epoch, next, has_moved }))
+    }
+
+    pub(super) fn on_unsubscribe<'a>(
+        &mut self,
+        number: u32,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let Some((export, entry)) = self.exports.numbered(number) else {
+            // A reject crossed this frame. Answer with left all the same.
+            let state = ExportState::LeftDue;
+            let entry = ExportEntry { number, type_id: 0, window: 0, resumes: 0, state };
+            return match self.exports.insert(entry) {
+                Some(_) => Ok(None),
+                None => Err(LinkError::TooMany { limit: TOPICS }),
+            };
+        };
+        // If a reject is due, the caller knows that the export is over.
+        let was_open = entry.is_open();
+        entry.state = ExportState::LeftDue;
+        // The peer discards messages of this topic, but it still accepts runs of a rejected topic.
+        let Link { out, outgoing, .. } = self;
+        out.discard_run(|stream| outgoing.get(stream).is_ok_and(|stream| stream.export == export));
+        self.forget_streams(export);
+        Ok(was_open.then_some(Event::Unsubscribe { export }))
+    }
+
+    pub(super) fn on_demand<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        match self.outgoing.numbered(number) {
+            Some((stream, _)) => Ok(Some(Event::Demand { stream })),
+            None => self.unknown_stream(number),
+        }
+    }
+
+    pub(super) fn on_window<'a>(
+        &mut self,
+        number: u32,
+        confirmed: u64,
+        granted: u64,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let Some((id, stream)) = self.outgoing.numbered(number) else {
+            return self.unknown_stream(number);
+        };
+        // Messages of a run count as sent, but those not transmitted cannot have arrived.
+        let transmitted = self.out.first_untransmitted(id).unwrap_or(stream.next);
+        if confirmed < stream.confirmed || confirmed > transmitted || granted < stream.granted {
+            return Err(LinkError::Window { stream: number });
+        }
+        (stream.confirmed, stream.granted) = (confirmed, granted);
+        if stream.state == OutgoingState::Ended && confirmed == stream.next {
+            self.outgoing.remove(id);
+        }
+        Ok(Some(Event::Window { stream: id, confirmed }))
+    }
+
+    pub(super) fn on_describe<'a>(
+        &mut self,
+        describe: &'a Describe,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (topic, offset) = (text(&describe.topic)?, describe.offset.get());
+        Ok(Some(Event::Describe { topic, offset }))
+    }
+
+    /// A frame about a stream that does not exist. It is valid if the stream's number was used on
+    /// this connection: the stream ended, or its topic was unsubscribed, while the frame was on its
+    /// way.
+    #[cold]
+    fn unknown_stream<'a>(&self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        if number > self.last_number_before && number <= self.last_number {
+            return Ok(None);
+        }
+        Err(LinkError::Stream { number })
     }
 }

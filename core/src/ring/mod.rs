@@ -19,6 +19,11 @@
 //! Shared parts: this file (the traits and errors of the ends, and how an end leads to its ring),
 //! `slots.rs` (memory), `cell.rs` (one value).
 
+use core::fmt;
+use core::ops::Deref;
+
+use thiserror::Error;
+
 mod cell;
 mod slots;
 
@@ -34,11 +39,6 @@ pub mod stamped;
 #[cfg(feature = "alloc")]
 pub use slots::Heap;
 pub use slots::Storage;
-
-use core::fmt;
-use core::ops::Deref;
-
-use thiserror::Error;
 
 /// Whether `a` comes after `b` in positions that wrap.
 #[cfg(target_has_atomic = "ptr")]

@@ -8,16 +8,16 @@
 
 use core::time::Duration;
 
-use super::Link;
-use super::control::{MEMORY, Memory, Region};
-use super::error::{FragmentError, LinkError, SendError};
-use super::event::Event;
-use super::ids::{IncomingId, OutgoingId};
-use super::streams::{IncomingState, LeftMemory, OutgoingState};
+use super::{IncomingState, LeftMemory, OutgoingState};
+use crate::link::Link;
+use crate::link::control::{MEMORY, Memory, Region};
+use crate::link::error::{FragmentError, LinkError, SendError};
+use crate::link::event::Event;
+use crate::link::tables::{IncomingId, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Whether the link is up and both sides send and read streams through shared memory
-    /// ([`Config::memory`](super::Config::memory)). The peer says so right after its hello, before
+    /// ([`Config::memory`](crate::link::Config::memory)). The peer says so right after its hello, before
     /// any other frame.
     #[must_use]
     pub fn peer_accepts_memory(&self) -> bool {
@@ -132,7 +132,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    pub(super) fn on_memory<'a>(
+    pub(in crate::link) fn on_memory<'a>(
         &mut self,
         token: [u8; 16],
     ) -> Result<Option<Event<'a>>, LinkError> {
@@ -145,7 +145,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Memory { token }))
     }
 
-    pub(super) fn on_region<'a>(
+    pub(in crate::link) fn on_region<'a>(
         &mut self,
         remote: u32,
         sequence: u64,

@@ -7,13 +7,13 @@
 
 use core::time::Duration;
 
-use super::Link;
-use super::control::CONTROL_RESERVE;
-use super::error::{FragmentError, LinkError, SendError};
-use super::event::Event;
-use super::ids::OutgoingId;
 use crate::envelope::Envelope;
 use crate::frame::{Fragment, FrameView, head_len, write_fragment};
+use crate::link::Link;
+use crate::link::control::CONTROL_RESERVE;
+use crate::link::error::{FragmentError, LinkError, SendError};
+use crate::link::event::Event;
+use crate::link::tables::OutgoingId;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Sends part of the next message of a stream: as much of `bytes`, which start at
@@ -118,7 +118,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// A fragment, or a message without a fragment extension where a fragment is expected.
     #[cold]
-    pub(super) fn input_fragment<'a>(
+    pub(in crate::link) fn input_fragment<'a>(
         &mut self,
         now: Duration,
         number: u32,

@@ -7,15 +7,15 @@
 
 use core::time::Duration;
 
-use super::control::{self, CONTROL_RESERVE, RUNS};
-use super::error::{LinkError, RunError, SendError};
-use super::event::{Event, Input};
-use super::ids::OutgoingId;
-use super::streams::IncomingRun;
-use super::transmit::{RunBytes, RunShape};
-use super::{Link, LinkPhase};
+use super::IncomingRun;
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, write_frame};
+use crate::link::control::{self, CONTROL_RESERVE, RUNS};
+use crate::link::error::{LinkError, RunError, SendError};
+use crate::link::event::{Event, Input};
+use crate::link::event::{RunBytes, RunShape};
+use crate::link::tables::OutgoingId;
+use crate::link::{Link, LinkPhase};
 
 /// The most bytes of a run.
 const MAX_RUN: u32 = 256 << 10;
@@ -89,7 +89,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// The header of a run. Its messages follow.
-    pub(super) fn on_run(
+    pub(in crate::link) fn on_run(
         &mut self,
         number: u32,
         sequence: u64,
@@ -126,7 +126,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Takes the messages of a run that are complete.
-    pub(super) fn input_run<'a>(
+    pub(in crate::link) fn input_run<'a>(
         &mut self,
         now: Duration,
         bytes: &'a [u8],

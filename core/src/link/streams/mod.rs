@@ -1,14 +1,139 @@
-//! What a link knows of a stream. A stream carries the messages of one start of a publisher:
-//! incoming for an interest of this side, outgoing for an export.
+//! Streams: what a link knows of a topic and of its streams, as state, and the ways of messages that
+//! do not travel in one frame each.
+//!
+//! A topic is an interest, if this side subscribes to it, or an export, if the peer does. A stream
+//! carries the messages of one start of a publisher: incoming for an interest, outgoing for an
+//! export. The frames that are due are part of the state. `fragment` has long messages, `run` those
+//! that share a header and stay in their ring, `memory` streams that have moved to shared memory.
+//! This file may use the tables, settings and errors of a link, and no frames; the other three have
+//! methods of the link, called by the caller or from `input`.
 
 use core::time::Duration;
 
-use super::config::Confirms;
-use super::error::{LinkError, SendError};
-use super::ids::{ExportId, IncomingId, InterestId, OutgoingId};
-use super::tables::TableEntry;
-use super::transmit::RunShape;
+use super::config::{Confirms, ReaderMode, ReaderStart};
+use super::control::Name;
+use super::error::{LinkError, RejectReason, SendError};
+use super::event::RunShape;
+use super::tables::{ExportId, IncomingId, InterestId, OutgoingId, TableEntry};
+use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
+
+mod fragment;
+mod memory;
+mod run;
+
+/// What this side has sent of an interest, or has to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InterestState {
+    /// Subscribe is due.
+    Due,
+    /// Subscribe is due, and unsubscribe after it. The hello counted the interest's streams, and
+    /// the peer keeps places for them until a resume names each: so subscribe cannot be left out.
+    SubscribeThenUnsubscribeDue,
+    /// Subscribe was sent.
+    Subscribed,
+    /// The peer rejected the topic on this connection.
+    Rejected,
+    /// Unsubscribe is due.
+    UnsubscribeDue,
+    /// Unsubscribe was sent; the peer has not answered.
+    Unsubscribing,
+}
+
+#[derive(Debug)]
+pub(super) struct InterestEntry {
+    pub(super) number: u32,
+    pub(super) topic: Name,
+    pub(super) type_id: u16,
+    pub(super) digest: Digest,
+    pub(super) mode: ReaderMode,
+    pub(super) start: ReaderStart,
+    pub(super) window: u32,
+    pub(super) state: InterestState,
+    pub(super) discarded: u64,
+}
+
+impl InterestEntry {
+    /// Whether the peer does not know of it on this connection.
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self.state, InterestState::Due | InterestState::SubscribeThenUnsubscribeDue)
+    }
+
+    /// Whether unsubscribe is due.
+    pub(super) fn is_unsubscribe_due(&self) -> bool {
+        matches!(
+            self.state,
+            InterestState::SubscribeThenUnsubscribeDue | InterestState::UnsubscribeDue
+        )
+    }
+}
+
+impl TableEntry for InterestEntry {
+    type Id = InterestId;
+
+    #[inline]
+    fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// What this side has answered to a subscription, or has to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExportState {
+    /// The caller has not decided.
+    Undecided,
+    AcceptDue,
+    Accepted,
+    RejectDue(RejectReason, Digest),
+    /// Reject or left was sent, and resumes of the subscription are still to arrive.
+    Rejected,
+    /// The peer unsubscribed: left is due.
+    LeftDue,
+}
+
+#[derive(Debug)]
+pub(super) struct ExportEntry {
+    pub(super) number: u32,
+    pub(super) type_id: u16,
+    pub(super) window: u32,
+    /// How many resumes are still to arrive.
+    pub(super) resumes: u16,
+    pub(super) state: ExportState,
+}
+
+impl ExportEntry {
+    /// Whether the peer is subscribed and not rejected.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(
+            self.state,
+            ExportState::Undecided | ExportState::AcceptDue | ExportState::Accepted
+        )
+    }
+}
+
+impl TableEntry for ExportEntry {
+    type Id = ExportId;
+
+    #[inline]
+    fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// A stream that the peer wants to resume, and that this side has not answered.
+#[derive(Debug)]
+pub(super) struct PendingResume {
+    pub(super) export: ExportId,
+    pub(super) epoch: u64,
+}
+
+impl TableEntry for PendingResume {
+    type Id = u16;
+
+    fn number(&self) -> u32 {
+        0
+    }
+}
 
 /// The frames of a stream that may arrive next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
