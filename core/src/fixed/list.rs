@@ -3,7 +3,7 @@
 use core::{
     fmt,
     hash::{Hash, Hasher},
-    iter::FusedIterator,
+    iter::{self, FusedIterator},
     slice,
 };
 
@@ -98,8 +98,10 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
 
     /// The items, in order.
     #[inline]
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter(self.used().iter())
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + FusedIterator + Clone {
+        self.used().iter().map(Unalign::get)
     }
 
     /// The items in place.
@@ -159,47 +161,12 @@ impl<T: Field, const N: usize> Field for FixedVec<T, N> {
     }
 }
 
-/// The items of a [`FixedVec`], copied out one by one.
-#[derive(Clone)]
-pub struct Iter<'a, T>(slice::Iter<'a, Unalign<T>>);
-
-impl<T: Copy> Iterator for Iter<'_, T> {
-    type Item = T;
-
-    #[inline]
-    fn next(&mut self) -> Option<T> {
-        self.0.next().map(Unalign::get)
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl<T: Copy> DoubleEndedIterator for Iter<'_, T> {
-    #[inline]
-    fn next_back(&mut self) -> Option<T> {
-        self.0.next_back().map(Unalign::get)
-    }
-}
-
-impl<T: Copy> ExactSizeIterator for Iter<'_, T> {}
-
-impl<T: Copy> FusedIterator for Iter<'_, T> {}
-
-impl<T: Copy + fmt::Debug> fmt::Debug for Iter<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
 impl<'a, T: Field, const N: usize> IntoIterator for &'a FixedVec<T, N> {
     type Item = T;
-    type IntoIter = Iter<'a, T>;
+    type IntoIter = iter::Map<slice::Iter<'a, Unalign<T>>, fn(&Unalign<T>) -> T>;
 
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
+    fn into_iter(self) -> Self::IntoIter {
+        self.used().iter().map(Unalign::get)
     }
 }
 

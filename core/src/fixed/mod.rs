@@ -14,7 +14,7 @@
 mod list;
 mod text;
 
-pub use list::{FixedVec, Iter};
+pub use list::FixedVec;
 pub use text::FixedStr;
 
 use core::fmt;

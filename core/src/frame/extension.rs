@@ -51,7 +51,7 @@ impl Fragment {
         [a, b, c, d, e, f, g, h, i, j]
     }
 
-    fn from_bytes(bytes: [u8; Fragment::LEN]) -> Fragment {
+    pub(super) fn from_bytes(bytes: [u8; Fragment::LEN]) -> Fragment {
         let [a, b, c, d, e, f, g, h, i, j] = bytes;
         Fragment {
             offset: u32::from_le_bytes([a, b, c, d]),
@@ -105,40 +105,13 @@ impl<'a> Extensions<'a> {
         self.bytes
     }
 
-    /// Which part of a message the frame has, if it is a fragment.
+    /// The value of the first extension of a kind.
     #[inline]
-    pub fn fragment(mut self) -> Option<Fragment> {
+    pub(super) fn value(mut self, kind: u16) -> Option<&'a [u8]> {
         if self.is_empty() {
             return None;
         }
-        let Extension { value, .. } = self.find(|extension| extension.kind == kind::FRAGMENT)?;
-        value.try_into().ok().map(Fragment::from_bytes)
-    }
-
-    /// Whether the message may have been delivered to an earlier process of the reader.
-    #[inline]
-    pub fn is_redelivered(mut self) -> bool {
-        !self.is_empty() && self.any(|extension| extension.kind == kind::REDELIVERED)
-    }
-
-    /// The trace of the message. Its ids may be [invalid](TraceContext::is_valid).
-    #[inline]
-    pub fn trace(mut self) -> Option<TraceContext> {
-        if self.is_empty() {
-            return None;
-        }
-        let Extension { value, .. } = self.find(|extension| extension.kind == kind::TRACE)?;
-        TraceContext::read_from_bytes(value).ok()
-    }
-
-    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender.
-    #[inline]
-    pub fn sent_at(mut self) -> Option<u64> {
-        if self.is_empty() {
-            return None;
-        }
-        let Extension { value, .. } = self.find(|extension| extension.kind == kind::SENT_AT)?;
-        value.try_into().ok().map(u64::from_le_bytes)
+        self.find(|extension| extension.kind == kind).map(|extension| extension.value)
     }
 
     pub(super) fn fill(self, envelope: &mut Envelope) {

@@ -16,19 +16,20 @@
 
 mod error;
 mod extension;
-mod header;
 mod write;
 
 pub use error::{ExtensionError, FrameError, WriteError};
 pub(crate) use extension::MOST_EXTENSIONS;
 pub use extension::{Extension, Extensions, Fragment, kind};
-pub use header::{HEADER_LEN, Header, Limits, MAGIC, MAX_LENGTH, VERSION};
 pub(crate) use write::head_len;
 pub use write::{frame_len, write_fragment, write_frame, write_head, write_message};
 
 use core::mem::size_of;
 
-use zerocopy::FromBytes;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    byteorder::little_endian::{U16, U32, U64},
+};
 
 use crate::{
     envelope::Envelope,
@@ -81,18 +82,16 @@ impl<'a> FrameView<'a> {
     #[inline(always)]
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<(Self, &'a [u8]), FrameError> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
-            return Err(header::incomplete(bytes));
+            return Err(incomplete(bytes));
         };
-        let layout = header.check(limits)?;
-        let needed = layout.padded();
+        let (head, length) = header.check(limits)?;
+        let needed = length.next_multiple_of(8);
         let Some((frame, rest)) = bytes.split_at_checked(needed) else {
             return Err(FrameError::Incomplete { needed });
         };
-        let (Some(extensions), Some(payload), Some(padding)) = (
-            frame.get(HEADER_LEN..layout.head),
-            frame.get(layout.head..layout.length),
-            frame.get(layout.length..),
-        ) else {
+        let (Some(extensions), Some(payload), Some(padding)) =
+            (frame.get(HEADER_LEN..head), frame.get(head..length), frame.get(length..))
+        else {
             return Err(FrameError::Incomplete { needed });
         };
         if !padding.is_empty() && padding.iter().any(|byte| *byte != 0) {
@@ -132,26 +131,26 @@ impl<'a> FrameView<'a> {
     /// Which part of a message this is, if it is a fragment.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {
-        self.extensions.fragment()
+        self.extensions.value(kind::FRAGMENT)?.try_into().ok().map(Fragment::from_bytes)
     }
 
     /// Whether the message may have been delivered to an earlier process of the reader.
     #[inline]
     pub fn is_redelivered(&self) -> bool {
-        self.extensions.is_redelivered()
+        self.extensions.value(kind::REDELIVERED).is_some()
     }
 
     /// The trace of the message. Its ids may be [invalid](TraceContext::is_valid).
     #[inline]
     pub fn trace(&self) -> Option<TraceContext> {
-        self.extensions.trace()
+        TraceContext::read_from_bytes(self.extensions.value(kind::TRACE)?).ok()
     }
 
     /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer
     /// can send any number.
     #[inline]
     pub fn sent_at(&self) -> Option<u64> {
-        self.extensions.sent_at()
+        self.extensions.value(kind::SENT_AT)?.try_into().ok().map(u64::from_le_bytes)
     }
 
     /// The payload, with its tail if it has one.
@@ -272,4 +271,162 @@ impl<'a> Iterator for Frames<'a> {
 
 impl core::iter::FusedIterator for Frames<'_> {}
 
+// Below: the header, which is 24 bytes, the same on every host.
+
+/// The upper four bits of a frame's first byte.
+pub const MAGIC: u8 = 0xA;
+
+/// The version of the format, in the lower four bits of a frame's first byte.
+pub const VERSION: u8 = 1;
+
+/// The length of a header in bytes.
+pub const HEADER_LEN: usize = 24;
+
+/// The longest frame whose padded length fits in 32 bits.
+pub const MAX_LENGTH: u32 = u32::MAX - 7;
+
+const FIRST_BYTE: u8 = MAGIC << 4 | VERSION;
+
+/// What a reader accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest frame in bytes, with its header, without the final padding.
+    pub max_frame: u32,
+}
+
+impl Default for Limits {
+    /// One MiB.
+    fn default() -> Self {
+        Self { max_frame: 1 << 20 }
+    }
+}
+
+/// The start of a frame. Its fields are little-endian and unaligned.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct Header {
+    first: u8,
+    flags: u8,
+    type_id: U16,
+    length: U32,
+    fixed_len: U16,
+    extensions_len: U16,
+    stream: U32,
+    sequence: U64,
+}
+
+impl Header {
+    /// The caller has checked that the lengths fit.
+    #[inline]
+    pub(super) fn new(envelope: &Envelope, length: u32, fixed_len: u16, extensions: u16) -> Self {
+        Self {
+            first: FIRST_BYTE,
+            flags: 0,
+            type_id: U16::new(envelope.type_id),
+            length: U32::new(length),
+            fixed_len: U16::new(fixed_len),
+            extensions_len: U16::new(extensions),
+            stream: U32::new(envelope.stream),
+            sequence: U64::new(envelope.sequence),
+        }
+    }
+
+    /// The type of the payload; 0 for control frames.
+    #[inline]
+    pub fn type_id(&self) -> u16 {
+        self.type_id.get()
+    }
+
+    /// The length in bytes of header, extensions and payload, without the final padding.
+    #[inline]
+    pub fn length(&self) -> u32 {
+        self.length.get()
+    }
+
+    /// The length in bytes of the fixed part of the payload.
+    #[inline]
+    pub fn fixed_len(&self) -> u16 {
+        self.fixed_len.get()
+    }
+
+    /// The length in bytes of all extensions.
+    #[inline]
+    pub fn extensions_len(&self) -> u16 {
+        self.extensions_len.get()
+    }
+
+    /// The sender's number for one start of a publisher on one topic.
+    #[inline]
+    pub fn stream(&self) -> u32 {
+        self.stream.get()
+    }
+
+    /// The position of the message in its stream.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.sequence.get()
+    }
+
+    /// Checks the header against the limit, and its lengths against each other. Returns where the
+    /// extensions end, and where the payload does.
+    #[inline]
+    fn check(&self, limits: &Limits) -> Result<(usize, usize), FrameError> {
+        let length = self.length();
+        let extensions = u32::from(self.extensions_len());
+        let head = HEADER_LEN as u32 + extensions;
+        let fits = length >= head + u32::from(self.fixed_len())
+            && length <= limits.max_frame.min(MAX_LENGTH);
+        let start = u16::from_le_bytes([self.first, self.flags]);
+        if start != u16::from(FIRST_BYTE) || !extensions.is_multiple_of(8) || !fits {
+            return Err(self.blame(limits));
+        }
+        // `length` is at most `MAX_LENGTH`, and `usize` has at least 32 bits.
+        Ok((head as usize, length as usize))
+    }
+
+    /// The check that failed.
+    #[cold]
+    #[inline(never)]
+    fn blame(&self, limits: &Limits) -> FrameError {
+        if let Err(error) = first_byte(self.first) {
+            return error;
+        }
+        if self.flags != 0 {
+            return FrameError::Flags { found: self.flags };
+        }
+        let length = self.length();
+        let limit = limits.max_frame.min(MAX_LENGTH);
+        if length > limit {
+            return FrameError::TooLong { limit, found: length };
+        }
+        if !self.extensions_len().is_multiple_of(8) {
+            return FrameError::ExtensionsLength { found: self.extensions_len() };
+        }
+        let head = HEADER_LEN as u32 + u32::from(self.extensions_len());
+        FrameError::TooShort { needed: head + u32::from(self.fixed_len()), found: length }
+    }
+}
+
+/// The error of bytes that are too few for a header: the first byte may already be invalid.
+#[cold]
+fn incomplete(bytes: &[u8]) -> FrameError {
+    match bytes.first().map(|first| first_byte(*first)) {
+        Some(Err(error)) => error,
+        _ => FrameError::Incomplete { needed: HEADER_LEN },
+    }
+}
+
+fn first_byte(found: u8) -> Result<(), FrameError> {
+    if found >> 4 != MAGIC {
+        return Err(FrameError::Magic { found });
+    }
+    if found & 0xf != VERSION {
+        return Err(FrameError::Version { expected: VERSION, found: found & 0xf });
+    }
+    Ok(())
+}
+
+const _: () = assert!(usize::BITS >= 32, "frames need a host of 32 bits or more");
 const _: () = assert!(size_of::<Header>() == HEADER_LEN);

@@ -79,6 +79,8 @@ mod tables;
 
 use core::time::Duration;
 
+use heapless::Vec;
+
 pub use config::{
     Batching, Config, ConfigError, Confirms, Interest, ReaderMode, ReaderStart, UnsubscribeProgress,
 };
@@ -108,7 +110,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     exports: Table<ExportEntry, TOPICS>,
     incoming: Table<Incoming, STREAMS>,
     outgoing: Table<Outgoing, STREAMS>,
-    resumes: Table<PendingResume, STREAMS>,
+    /// Streams that the peer wants to resume, and that this side has not answered.
+    resumes: Vec<PendingResume, STREAMS>,
     /// A due control frame had no room. Messages are refused until it has.
     stalled: bool,
     /// A frame about a topic may have become due.
@@ -152,7 +155,7 @@ enum LinkPhase {
 }
 
 /// What the peer's hello and features frames say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct PeerLimits {
     max_frame: u32,
     topics: usize,
@@ -189,21 +192,13 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         Ok(Link {
             out: Outbox::new(buffer, config.batching),
             phase: LinkPhase::Down,
-            peer: PeerLimits {
-                max_frame: 0,
-                topics: TOPICS,
-                streams: 0,
-                known: 0,
-                max_message: 0,
-                max_open: 0,
-                features: 0,
-            },
+            peer: PeerLimits { topics: TOPICS, ..PeerLimits::default() },
             config,
             interests: Table::new(),
             exports: Table::new(),
             incoming: Table::new(),
             outgoing: Table::new(),
-            resumes: Table::new(),
+            resumes: Vec::new(),
             stalled: false,
             topics_changed: false,
             streams_changed: false,
@@ -246,7 +241,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             self.incoming.iter().count() as u16, // at most `STREAMS`
             config.node,
         );
-        self.queue_control(now, 0, 0, &hello);
+        self.out.queue_control(now, 0, 0, &hello);
     }
 
     /// The connection is lost. Interests and incoming streams stay: the next connection subscribes
@@ -260,7 +255,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.features_due = false;
         self.exports.retain(|_| false);
         self.outgoing.retain(|_| false);
-        self.resumes.retain(|_| false);
+        self.resumes.clear();
         (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
         (self.memory_offered, self.memory_received) = (false, false);
         self.incoming_run = None;

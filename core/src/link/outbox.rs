@@ -6,9 +6,14 @@
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes};
+
 use super::config::Batching;
+use super::control::CLOSE_RESERVE;
 use super::event::{RunBytes, Transmit};
 use super::tables::OutgoingId;
+use crate::envelope::Envelope;
+use crate::frame::{frame_len, write_frame};
 
 #[derive(Debug)]
 pub(super) struct Outbox<'b> {
@@ -118,6 +123,40 @@ impl<'b> Outbox<'b> {
             self.due = true;
         }
         true
+    }
+
+    /// Appends a control frame and flushes; false if it has no room.
+    pub(super) fn queue_control(
+        &mut self,
+        now: Duration,
+        stream: u32,
+        sequence: u64,
+        frame: &(impl IntoBytes + Immutable),
+    ) -> bool {
+        self.append_control(now, stream, sequence, frame, CLOSE_RESERVE)
+    }
+
+    /// Appends a control frame and flushes, if `reserve` bytes stay free after it.
+    pub(super) fn append_control(
+        &mut self,
+        now: Duration,
+        stream: u32,
+        sequence: u64,
+        frame: &(impl IntoBytes + Immutable),
+        reserve: usize,
+    ) -> bool {
+        let envelope = Envelope { stream, sequence, ..Envelope::default() };
+        let payload = frame.as_bytes();
+        let needed = frame_len(&envelope, payload.len()).unwrap_or(usize::MAX);
+        if self.room() < needed.saturating_add(reserve) {
+            return false;
+        }
+        let appended = self.append(now, needed, |place| {
+            // It fits: at most some hundred bytes.
+            _ = write_frame(place, &envelope, payload.len() as u16, payload);
+        });
+        self.flush();
+        appended
     }
 
     /// As [`append`](Outbox::append), for a fragment.

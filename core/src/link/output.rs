@@ -11,11 +11,9 @@ use super::control::{
 };
 use super::error::{CloseReason, LinkError, SendError};
 use super::event::Transmit;
-use super::outbox::Outbox;
 use super::streams::{ExportState, Incoming, InterestEntry, InterestState};
 use super::{Link, LinkPhase};
-use crate::envelope::Envelope;
-use crate::frame::{HEADER_LEN, frame_len, write_frame};
+use crate::frame::HEADER_LEN;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Sends the batch at once: the sender has nothing more to send for now.
@@ -115,7 +113,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 if now >= self.last_sent.saturating_add(self.config.keep_alive) {
                     // Bytes that are not written yet show the peer that this side is alive.
                     if self.out.is_empty() {
-                        self.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
+                        self.out.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
                     self.out.flush();
                     self.last_sent = now;
@@ -140,7 +138,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let stalled = core::mem::take(&mut self.stalled);
         self.stalled |= !self.queue_features(now);
         if let Some(token) = self.pong {
-            let queued = self.queue_control(now, 0, 0, &Pong::new([0; 6], token));
+            let queued = self.out.queue_control(now, 0, 0, &Pong::new([0; 6], token));
             self.pong = self.pong.filter(|_| !queued);
             self.stalled |= !queued;
         }
@@ -166,7 +164,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             let window = Window::new([0; 6], stream.granted);
             if stream.has_ended() && stream.next == stream.confirmed_sent
-                || queue_control(out, now, remote, stream.confirmed, &window)
+                || out.queue_control(now, remote, stream.confirmed, &window)
             {
                 stream.granted_sent = stream.granted;
                 stream.confirmed_sent = stream.confirmed;
@@ -212,11 +210,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let (mode, start) = (mode.code(), start.code());
             let subscribe =
                 Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
-            queue_control(out, now, 0, 0, &subscribe);
+            out.queue_control(now, 0, 0, &subscribe);
             for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
                 let moved = u16::from(stream.in_memory);
-                queue_control(
-                    out,
+                out.queue_control(
                     now,
                     0,
                     0,
@@ -228,7 +225,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 if unsubscribe { InterestState::UnsubscribeDue } else { InterestState::Subscribed };
         }
         if interest.state == InterestState::UnsubscribeDue {
-            if !queue_control(out, now, 0, 0, &Unsubscribe::new(0, interest.number)) {
+            if !out.queue_control(now, 0, 0, &Unsubscribe::new(0, interest.number)) {
                 return false;
             }
             interest.state = InterestState::Unsubscribing;
@@ -242,11 +239,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some((id, export)) = exports.at(place) else { return true };
         let number = export.number;
         let queued = match export.state {
-            ExportState::AcceptDue => queue_control(out, now, 0, 0, &Accept::new(0, number)),
+            ExportState::AcceptDue => out.queue_control(now, 0, 0, &Accept::new(0, number)),
             ExportState::RejectDue(reason, digest) => {
-                queue_control(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
+                out.queue_control(now, 0, 0, &Reject::new(reason.code(), number, digest.0))
             }
-            ExportState::LeftDue => queue_control(out, now, 0, 0, &Left::new(0, number)),
+            ExportState::LeftDue => out.queue_control(now, 0, 0, &Left::new(0, number)),
             ExportState::Undecided | ExportState::Accepted | ExportState::Rejected => return true,
         };
         if queued && export.state == ExportState::AcceptDue {
@@ -265,12 +262,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
             let features = FEATURES | if self.config.memory { MEMORY } else { 0 };
-            self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, features));
+            self.features_due = !self.out.queue_control(now, 0, 0, &Features::new(0, features));
         }
         !self.features_due
     }
 
-    /// As [`queue_control`](Link::queue_control), for a frame that the caller requested.
+    /// Queues a control frame that the caller requested, and flushes.
     pub(super) fn send_control(
         &mut self,
         now: Duration,
@@ -281,21 +278,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.phase != LinkPhase::Up {
             return Err(SendError::Down);
         }
-        if self.queue_features(now) && self.queue_control(now, stream, sequence, frame) {
+        if self.queue_features(now) && self.out.queue_control(now, stream, sequence, frame) {
             return Ok(());
         }
         Err(SendError::Room { needed: MAX_CONTROL, capacity: self.out.capacity() })
-    }
-
-    /// Queues a control frame and flushes; false if it has no room.
-    pub(super) fn queue_control(
-        &mut self,
-        now: Duration,
-        stream: u32,
-        sequence: u64,
-        frame: &(impl IntoBytes + Immutable),
-    ) -> bool {
-        queue_control(&mut self.out, now, stream, sequence, frame)
     }
 
     /// Ends the link. The peer gets the last confirmations and the reason.
@@ -308,42 +294,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if matches!(self.phase, LinkPhase::Handshake(_) | LinkPhase::Up) {
             self.queue_windows(now, |stream| stream.confirmed != stream.confirmed_sent);
             let close = Close::new(reason.code(), 0, Name::new());
-            append(&mut self.out, now, 0, 0, &close, 0);
+            self.out.append_control(now, 0, 0, &close, 0);
             self.phase = LinkPhase::Over(error);
         }
         error
     }
-}
-
-fn queue_control(
-    out: &mut Outbox<'_>,
-    now: Duration,
-    stream: u32,
-    sequence: u64,
-    frame: &(impl IntoBytes + Immutable),
-) -> bool {
-    append(out, now, stream, sequence, frame, CLOSE_RESERVE)
-}
-
-/// Appends a control frame and flushes, if `reserve` bytes stay free after it.
-fn append(
-    out: &mut Outbox<'_>,
-    now: Duration,
-    stream: u32,
-    sequence: u64,
-    frame: &(impl IntoBytes + Immutable),
-    reserve: usize,
-) -> bool {
-    let envelope = Envelope { stream, sequence, ..Envelope::default() };
-    let payload = frame.as_bytes();
-    let needed = frame_len(&envelope, payload.len()).unwrap_or(usize::MAX);
-    if out.room() < needed.saturating_add(reserve) {
-        return false;
-    }
-    let appended = out.append(now, needed, |place| {
-        // It fits: at most some hundred bytes.
-        _ = write_frame(place, &envelope, payload.len() as u16, payload);
-    });
-    out.flush();
-    appended
 }

@@ -70,11 +70,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Exhausted);
         }
         self.accept(export)?;
-        let known = self.resumes.find(|entry| entry.export == export && entry.epoch == epoch);
-        let known = known.map(|(id, _)| id);
+        let resume = PendingResume { export, epoch };
+        let known = self.resumes.iter().position(|known| *known == resume);
         let limit = STREAMS.min(self.peer.streams);
         // Streams that the peer has not named yet already use a place there.
-        let taken = self.outgoing.iter().count() + self.resumes.iter().count() + self.peer.known;
+        let taken = self.outgoing.iter().count() + self.resumes.len() + self.peer.known;
         if known.is_none() && taken >= limit {
             return Err(SendError::Streams { limit });
         }
@@ -87,7 +87,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.last_number = number;
         // A resumed stream has no credit until a window frame says how much is left.
         let granted = if known.is_some() { 0 } else { u64::from(window) };
-        known.into_iter().for_each(|id| self.resumes.remove(id));
+        known.into_iter().for_each(|index| _ = self.resumes.swap_remove(index));
         // The peer confirms a resumed stream at once. Until then it must not count as confirmed, or
         // an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
@@ -121,11 +121,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         export: ExportId,
         epoch: u64,
     ) -> Result<(), SendError> {
-        let known = self.resumes.find(|entry| entry.export == export && entry.epoch == epoch);
-        let (id, _) = known.ok_or(SendError::Gone)?;
+        let resume = PendingResume { export, epoch };
+        let known = self.resumes.iter().position(|known| *known == resume);
+        let index = known.ok_or(SendError::Gone)?;
         let subscription = self.open_export(export)?.number;
         self.send_control(now, 0, 0, &Gone::new(0, subscription, epoch))?;
-        self.resumes.remove(id);
+        self.resumes.swap_remove(index);
         Ok(())
     }
 
@@ -364,11 +365,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if next == u64::MAX {
             return Err(LinkError::Sequence { stream: 0, expected: next - 1, found: next });
         }
-        if self.resumes.find(|known| known.export == export && known.epoch == epoch).is_some() {
+        let pending = PendingResume { export, epoch };
+        if self.resumes.contains(&pending) {
             return Err(LinkError::SecondStream { number: 0 });
         }
-        let pending = PendingResume { export, epoch };
-        self.resumes.insert(pending).ok_or(LinkError::TooMany { limit: STREAMS })?;
+        self.resumes.push(pending).map_err(|_| LinkError::TooMany { limit: STREAMS })?;
         let has_moved = resume.moved.get() == 1;
         Ok(Some(Event::Resume { export, epoch, next, has_moved }))
     }

@@ -259,8 +259,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let number = self.next_number().ok_or(LinkError::Numbers)?;
         let confirms = self.config.confirms;
-        let mut stream = Incoming::new(number, interest, type_id, epoch, window, confirms);
-        stream.begin(remote, first);
+        let mut stream =
+            Incoming::new(number, interest, type_id, epoch, window, confirms, remote, first);
         (stream.unsubscribed, stream.keeps) = (unsubscribed, keeps);
         let id = self.insert_incoming(stream).ok_or(LinkError::TooMany { limit: STREAMS })?;
         self.last_number = number;

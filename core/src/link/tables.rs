@@ -165,14 +165,3 @@ pub(super) trait Id: Copy {
     fn new(place: u16, number: u32) -> Self;
     fn parts(self) -> (usize, u32);
 }
-
-/// A place alone: for entries whose ids do not outlive the call that found them.
-impl Id for u16 {
-    fn new(place: u16, _: u32) -> Self {
-        place
-    }
-
-    fn parts(self) -> (usize, u32) {
-        (self.into(), 0)
-    }
-}

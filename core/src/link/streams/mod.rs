@@ -121,18 +121,10 @@ impl TableEntry for ExportEntry {
 }
 
 /// A stream that the peer wants to resume, and that this side has not answered.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct PendingResume {
     pub(super) export: ExportId,
     pub(super) epoch: u64,
-}
-
-impl TableEntry for PendingResume {
-    type Id = u16;
-
-    fn number(&self) -> u32 {
-        0
-    }
 }
 
 /// The frames of a stream that may arrive next.
@@ -207,6 +199,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// A new stream: the peer has credit for the whole window.
+    #[allow(clippy::too_many_arguments, reason = "the fields that differ")]
     pub(super) fn new(
         number: u32,
         interest: InterestId,
@@ -214,20 +208,22 @@ impl Incoming {
         epoch: u64,
         window: u32,
         confirms: Confirms,
+        remote: u32,
+        first: u64,
     ) -> Incoming {
         Incoming {
             number,
-            remote: None,
+            remote: Some(remote),
             interest,
             type_id,
             epoch,
-            next: 0,
+            next: first,
             window,
-            granted: 0,
-            granted_sent: 0,
+            granted: window.into(),
+            granted_sent: window.into(),
             used: 0,
-            confirmed: 0,
-            confirmed_sent: 0,
+            confirmed: first,
+            confirmed_sent: first,
             unconfirmed: None,
             by_caller: confirms == Confirms::ByCaller,
             redelivered_before: 0,
@@ -243,31 +239,19 @@ impl Incoming {
         }
     }
 
-    /// A new stream: the peer has credit for the whole window.
-    pub(super) fn begin(&mut self, remote: u32, first: u64) {
-        let granted = u64::from(self.window);
-        (self.granted, self.granted_sent) = (granted, granted);
-        self.place(remote, first);
-        (self.confirmed, self.confirmed_sent) = (first, first);
-    }
-
     /// A stream of an earlier connection. Messages that arrived there and are not released yet
     /// still use the window; a window frame reports to the peer how much is left.
     pub(super) fn resume(&mut self, remote: u32, first: u64) {
         (self.granted, self.granted_sent) = (self.granted - self.used, 0);
-        self.place(remote, first);
+        (self.remote, self.next) = (Some(remote), first);
+        self.resuming = false;
+        (self.used, self.open) = (0, None);
         if !self.by_caller {
             self.confirmed = first;
         }
         // The last confirmation of the earlier connection may be lost: send it again, at once.
         self.confirmed_sent = 0;
         self.unconfirmed = Some(Duration::ZERO);
-    }
-
-    fn place(&mut self, remote: u32, first: u64) {
-        (self.remote, self.next) = (Some(remote), first);
-        self.resuming = false;
-        (self.used, self.unconfirmed, self.open) = (0, None, None);
     }
 
     /// It has ended, and nothing is left to send of it on this connection.
