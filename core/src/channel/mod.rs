@@ -57,8 +57,8 @@ pub mod reply;
 #[cfg(feature = "alloc")]
 pub use queue::{Mpmc, Mpsc, Spsc, Stamped};
 pub use queue::{Queue, QueueReceiver, QueueSender};
-pub use receiver::{Receiver, Receiving, ReceivingMany};
-pub use sender::{Permit, Reserve, ReservedSlot, Reserving, Sender, Sending, SendingMany};
+pub use receiver::Receiver;
+pub use sender::{Permit, Reserve, ReservedSlot, Reserving, Sender};
 pub use single::{spsc, stamped};
 #[cfg(feature = "futures")]
 pub use sink::SenderSink;

@@ -8,7 +8,7 @@ use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use super::waiters::{Sides, Waiter};
+use super::waiters::{End, Sides, Waiter, Waiting};
 use crate::ring::{Consumer, PopError};
 use crate::wait::WaitStrategy;
 
@@ -65,8 +65,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     ///
     /// A future that is dropped before it completes took nothing.
     #[inline]
-    pub fn recv(&mut self) -> Receiving<'_, C, L> {
-        Receiving { receiver: self }
+    pub fn recv(&mut self) -> impl Future<Output = Option<C::Item>> {
+        Waiting::new(self, Self::poll_recv)
     }
 
     /// Waits for an item, gives it and those behind it, up to `most`, to `buffer`, and returns how
@@ -79,8 +79,10 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         &'a mut self,
         buffer: &'a mut E,
         most: usize,
-    ) -> ReceivingMany<'a, C, L, E> {
-        ReceivingMany { receiver: self, buffer, most }
+    ) -> impl Future<Output = usize> {
+        Waiting::new(self, move |receiver: &mut Self, context| {
+            receiver.poll_recv_many(context, buffer, most)
+        })
     }
 
     /// How many items the channel has slots for.
@@ -174,7 +176,9 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.waiter.succeeded(self.waiters.receivers(), || !consumer.is_empty());
         Poll::Ready(taken)
     }
+}
 
+impl<C: Consumer, L: Deref<Target: Sides>> End for Receiver<C, L> {
     #[inline]
     fn cancel_wait(&mut self) {
         self.waiter.cancelled(self.waiters.receivers());
@@ -255,66 +259,5 @@ fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiter
 impl<C: Consumer, L: Deref<Target: Sides>> fmt::Debug for Receiver<C, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receiver({} of {})", self.len(), self.capacity())
-    }
-}
-
-/// See [`Receiver::recv`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Receiving<'a, C: Consumer, L: Deref<Target: Sides>> {
-    receiver: &'a mut Receiver<C, L>,
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>> Future for Receiving<'_, C, L> {
-    type Output = Option<C::Item>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
-        self.get_mut().receiver.poll_recv(context)
-    }
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiving<'_, C, L> {
-    #[inline]
-    fn drop(&mut self) {
-        self.receiver.cancel_wait();
-    }
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>> fmt::Debug for Receiving<'_, C, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receiving")
-    }
-}
-
-/// See [`Receiver::recv_many`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct ReceivingMany<'a, C: Consumer, L: Deref<Target: Sides>, E> {
-    receiver: &'a mut Receiver<C, L>,
-    buffer: &'a mut E,
-    most: usize,
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>, E: Extend<C::Item>> Future
-    for ReceivingMany<'_, C, L, E>
-{
-    type Output = usize;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<usize> {
-        let this = self.get_mut();
-        this.receiver.poll_recv_many(context, this.buffer, this.most)
-    }
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>, E> Drop for ReceivingMany<'_, C, L, E> {
-    #[inline]
-    fn drop(&mut self) {
-        self.receiver.cancel_wait();
-    }
-}
-
-impl<C: Consumer, L: Deref<Target: Sides>, E> fmt::Debug for ReceivingMany<'_, C, L, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReceivingMany({})", self.most)
     }
 }

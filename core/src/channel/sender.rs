@@ -10,7 +10,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use super::SendError;
-use super::waiters::{Sides, Waiter};
+use super::waiters::{End, Sides, Waiter, Waiting};
 use crate::ring::{GrantError, Handle, Producer, PushError, spsc};
 use crate::wait::WaitStrategy;
 
@@ -226,9 +226,11 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         let producer = &mut *self.producer;
         self.waiter.succeeded(self.waiters.senders(), || !producer.is_full());
     }
+}
 
+impl<P: Producer, L: Deref<Target: Sides>> End for Sender<P, L> {
     #[inline]
-    pub(super) fn cancel_wait(&mut self) {
+    fn cancel_wait(&mut self) {
         self.waiter.cancelled(self.waiters.senders());
     }
 }
@@ -262,8 +264,9 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// # Errors
     /// [`SendError`] with the item, if the receivers are gone.
     #[inline]
-    pub fn send(&mut self, item: P::Item) -> Sending<'_, P, L> {
-        Sending { sender: self, item: Some(item) }
+    pub fn send(&mut self, item: P::Item) -> impl Future<Output = Result<(), SendError<P::Item>>> {
+        let mut item = Some(item);
+        Waiting::new(self, move |sender: &mut Self, context| sender.poll_send(context, &mut item))
     }
 
     /// Sends the items of an iterator, waits for room when the channel is full, and returns how
@@ -279,11 +282,14 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     pub fn send_many<'a, I: Iterator<Item = P::Item>>(
         &'a mut self,
         items: &'a mut I,
-    ) -> SendingMany<'a, P, L, I>
+    ) -> impl Future<Output = Result<usize, SendError<usize>>>
     where
         P: Reserve,
     {
-        SendingMany { sender: self, items, sent: 0 }
+        let mut sent = 0;
+        Waiting::new(self, move |sender: &mut Self, context| {
+            sender.poll_send_many(context, items, &mut sent)
+        })
     }
 
     /// Waits for room and holds a slot, so that the send itself is immediate and cannot fail.
@@ -298,70 +304,6 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         P: Reserve,
     {
         Reserving { sender: Some(self) }
-    }
-}
-
-/// See [`Sender::send`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Sending<'a, P: Producer, L: Deref<Target: Sides>> {
-    sender: &'a mut Sender<P, L>,
-    item: Option<P::Item>,
-}
-
-impl<P: Producer, L: Deref<Target: Sides>> Future for Sending<'_, P, L> {
-    type Output = Result<(), SendError<P::Item>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.sender.poll_send(context, &mut this.item)
-    }
-}
-
-/// The item is moved, never pinned.
-impl<P: Producer, L: Deref<Target: Sides>> Unpin for Sending<'_, P, L> {}
-
-impl<P: Producer, L: Deref<Target: Sides>> Drop for Sending<'_, P, L> {
-    #[inline]
-    fn drop(&mut self) {
-        self.sender.cancel_wait();
-    }
-}
-
-impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sending<'_, P, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sending")
-    }
-}
-
-/// See [`Sender::send_many`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct SendingMany<'a, P: Reserve, L: Deref<Target: Sides>, I> {
-    sender: &'a mut Sender<P, L>,
-    items: &'a mut I,
-    sent: usize,
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I: Iterator<Item = P::Item>> Future
-    for SendingMany<'_, P, L, I>
-{
-    type Output = Result<usize, SendError<usize>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.sender.poll_send_many(context, this.items, &mut this.sent)
-    }
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I> Drop for SendingMany<'_, P, L, I> {
-    fn drop(&mut self) {
-        self.sender.cancel_wait();
-    }
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I> fmt::Debug for SendingMany<'_, P, L, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendingMany({} sent)", self.sent)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where the ends of a channel wait, and how one end waits. It may know doorbells and wait
 //! strategies, and no ring.
 
-use core::task::{Poll, Waker};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 
 use crossbeam_utils::CachePadded;
 
@@ -203,5 +204,47 @@ impl<W: Waiters> Waiter<W> {
     pub(super) fn unregister(&mut self, side: &Side<W>) {
         self.cancelled(side);
         side.waiters.unregister(&self.key);
+    }
+}
+
+/// An end of a channel, as its futures know it.
+pub(super) trait End {
+    /// Ends a wait without success.
+    fn cancel_wait(&mut self);
+}
+
+/// A future of an end, which polls it, and ends its wait when it is dropped.
+pub(super) struct Waiting<'a, E: End, F> {
+    end: &'a mut E,
+    poll: F,
+}
+
+impl<'a, E: End, F> Waiting<'a, E, F> {
+    #[inline]
+    pub(super) fn new<T>(end: &'a mut E, poll: F) -> Waiting<'a, E, F>
+    where
+        F: FnMut(&mut E, &mut Context<'_>) -> Poll<T>,
+    {
+        Waiting { end, poll }
+    }
+}
+
+impl<T, E: End, F: FnMut(&mut E, &mut Context<'_>) -> Poll<T>> Future for Waiting<'_, E, F> {
+    type Output = T;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let this = self.get_mut();
+        (this.poll)(this.end, context)
+    }
+}
+
+/// What it holds is moved, never pinned.
+impl<E: End, F> Unpin for Waiting<'_, E, F> {}
+
+impl<E: End, F> Drop for Waiting<'_, E, F> {
+    #[inline]
+    fn drop(&mut self) {
+        self.end.cancel_wait();
     }
 }

@@ -33,7 +33,7 @@ const WAKING: usize = 3;
 const LEFT: usize = 4;
 
 /// The cell of a doorbell that keeps its waker. See the [module](self).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct KeptWaker {
     state: AtomicUsize,
     /// The identity of the waker in the cell, for threads without access to the cell: its data and
@@ -244,7 +244,7 @@ const TAKING: usize = 3;
 /// The cell of a doorbell for a task that parks while a ringer still wakes it by the kept waker. The
 /// waker is taken out before it is used, so no foreign code runs while a ringer has exclusive access
 /// to the cell.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SpareWaker {
     state: AtomicUsize,
     waker: SharedCell<Option<Waker>>,

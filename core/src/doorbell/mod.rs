@@ -100,7 +100,7 @@ pub fn announce() {
 /// bell.ring();
 /// assert!(!bell.is_parked());
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Doorbell {
     kept: KeptWaker,
     spare: SpareWaker,
@@ -191,11 +191,5 @@ impl Doorbell {
         } else {
             self.spare.park(waker);
         }
-    }
-}
-
-impl Default for Doorbell {
-    fn default() -> Doorbell {
-        Doorbell::new()
     }
 }

@@ -29,7 +29,7 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 /// assert_eq!(ready.take(), 1 << 3);
 /// assert_eq!(ready.take(), 0);
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[cfg_attr(not(loom), repr(align(64)))]
 pub struct ReadyWord(AtomicUsize);
 
@@ -66,11 +66,5 @@ impl ReadyWord {
         let taken = self.0.fetch_and(0, Ordering::Relaxed);
         barrier!("ready.take", SeqCst);
         taken
-    }
-}
-
-impl Default for ReadyWord {
-    fn default() -> ReadyWord {
-        ReadyWord::new()
     }
 }

@@ -59,7 +59,7 @@ const SLEEP: usize = 4;
 /// word.sleep_by(WakePath::Thread);
 /// assert_eq!(alarm.rings(&word), Some(WakePath::Thread));
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct SleepWord(AtomicUsize);
 
@@ -113,14 +113,8 @@ impl SleepWord {
     }
 }
 
-impl Default for SleepWord {
-    fn default() -> SleepWord {
-        SleepWord::new()
-    }
-}
-
 /// Remembers for which sleep of another side it was rung. See [`SleepWord`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Alarm {
     /// The last odd value; 0 if there was none.
     rung: AtomicUsize,
@@ -159,11 +153,5 @@ impl Alarm {
         let (rung, relaxed) = (self.rung.load(Ordering::Relaxed), Ordering::Relaxed);
         // If another thread was faster, that one rings.
         rung != value && self.rung.compare_exchange(rung, value, relaxed, relaxed).is_ok()
-    }
-}
-
-impl Default for Alarm {
-    fn default() -> Alarm {
-        Alarm::new()
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn fence(order: Ordering) {
 }
 
 /// An atomic word. A separate type, so that its paths differ from those that `clippy.toml` refuses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
@@ -358,7 +358,7 @@ pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
 }
 
 /// A cell that is accessed only through a closure, so that loom sees every access.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct SharedCell<T>(UnsafeCell<T>);
 

@@ -30,16 +30,10 @@ pub struct HeapStorage {
 const LINE: usize = 64 / size_of::<usize>();
 
 /// A cache line of words, so that slots begin with one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C)]
 #[cfg_attr(not(loom), repr(align(64)))]
 struct Line([Word; LINE]);
-
-impl Default for Line {
-    fn default() -> Line {
-        Line(core::array::from_fn(|_| Word::new()))
-    }
-}
 
 // SAFETY: a field, and memory of its own that is never replaced.
 unsafe impl Storage for HeapStorage {

@@ -13,7 +13,7 @@ use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
 /// A word of a slot. New memory is all zero.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct Word(pub(in crate::ring) AtomicUsize);
 
@@ -39,12 +39,6 @@ impl Word {
     #[allow(unsafe_code)]
     pub unsafe fn set(&self, value: usize) {
         self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-impl Default for Word {
-    fn default() -> Word {
-        Word::new()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// The words that one side writes. Its position is on a cache line of its own; the rarely written
 /// words share another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C)]
 pub struct SideState {
     /// The writer's: the position of the next item. The reader's: all items before this one were
@@ -21,7 +21,7 @@ pub struct SideState {
     rare: CachePadded<RareState>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C)]
 struct RareState {
     taken: AtomicUsize,
@@ -110,12 +110,6 @@ impl SideState {
     #[inline]
     pub(super) fn high_water(&self) -> usize {
         self.rare.high_water.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for SideState {
-    fn default() -> SideState {
-        SideState::new()
     }
 }
 
