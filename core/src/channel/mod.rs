@@ -35,8 +35,6 @@
 //!
 //! To read: `waiters.rs`, `sender.rs`, `receiver.rs`, then the channels; `reply.rs`.
 
-use core::fmt;
-
 #[cfg(feature = "alloc")]
 #[doc(hidden)]
 pub mod conformance;
@@ -83,9 +81,4 @@ impl<T> SendError<T> {
     }
 }
 
-// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::debug_as_display!(<T> SendError);

@@ -5,7 +5,6 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use super::waiters::{End, Sides, Waiter, Waiting};
@@ -195,7 +194,10 @@ impl<C: Consumer, L: Deref<Target: Sides>> futures_core::Stream for Receiver<C, 
     type Item = C::Item;
 
     #[inline]
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
+    fn poll_next(
+        self: core::pin::Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<C::Item>> {
         self.get_mut().poll_recv(context)
     }
 }

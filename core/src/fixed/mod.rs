@@ -57,12 +57,7 @@ crate::debug_as_display!(TooLong, TooMany);
 #[error("the list is full: it has no room for another item")]
 pub struct NoRoom<T>(pub T);
 
-// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
-impl<T> fmt::Debug for NoRoom<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::debug_as_display!(<T> NoRoom);
 
 /// The count of a text or a list, maybe unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

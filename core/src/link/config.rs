@@ -202,27 +202,19 @@ pub enum UnsubscribeProgress {
     Pending,
 }
 
-/// What a publisher does when a reader is slower.
+/// What a publisher does when a reader is slower. Its numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderMode {
     /// It waits for the reader.
-    Gating,
+    Gating = 0,
     /// It does not wait. The reader learns how many messages it missed.
-    Observing,
+    Observing = 1,
     /// It does not wait, and does not overwrite: a publish fails until the reader has room. The
     /// reader misses no message that was published.
-    Rejecting,
+    Rejecting = 2,
 }
 
 impl ReaderMode {
-    pub(super) fn code(self) -> u8 {
-        match self {
-            ReaderMode::Gating => 0,
-            ReaderMode::Observing => 1,
-            ReaderMode::Rejecting => 2,
-        }
-    }
-
     /// A mode of a later version counts as observing: no publisher waits for such a reader.
     pub(super) fn of(code: u8) -> ReaderMode {
         match code {
@@ -234,23 +226,16 @@ impl ReaderMode {
 }
 
 /// The first message of a publisher whose stream the reader does not know, if the writer keeps none
-/// for this reader.
+/// for this reader. Its numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderStart {
     /// The next one.
-    Next,
+    Next = 0,
     /// The oldest one that the publisher still has.
-    Oldest,
+    Oldest = 1,
 }
 
 impl ReaderStart {
-    pub(super) fn code(self) -> u8 {
-        match self {
-            ReaderStart::Next => 0,
-            ReaderStart::Oldest => 1,
-        }
-    }
-
     /// A start of a later version counts as the next message: nothing is sent twice.
     pub(super) fn of(code: u8) -> ReaderStart {
         match code {

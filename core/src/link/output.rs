@@ -207,7 +207,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let InterestEntry { type_id, number, digest, mode, start, window, topic, .. } =
                 *interest;
             let resumes = resumes as u16; // at most `STREAMS`
-            let (mode, start) = (mode.code(), start.code());
+            let (mode, start) = (mode as u8, start as u8);
             let subscribe =
                 Subscribe::new(type_id, number, digest.0, mode, start, resumes, window, topic);
             out.queue_control(now, 0, 0, &subscribe);

@@ -19,7 +19,6 @@
 //! Shared parts: this file (the traits and errors of the ends, and how an end leads to its ring),
 //! `slots.rs` (memory), `cell.rs` (one value).
 
-use core::fmt;
 use core::ops::Deref;
 
 use thiserror::Error;
@@ -220,12 +219,7 @@ impl<T> PushError<T> {
     }
 }
 
-// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
-impl<T> fmt::Debug for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::debug_as_display!(<T> PushError);
 
 /// Why there is no item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]

@@ -166,19 +166,6 @@ impl AtomicUsize {
         self.0.store(value, order);
     }
 
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn compare_exchange(
-        &self,
-        current: usize,
-        new: usize,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<usize, usize> {
-        seen!(Store, self);
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
     /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially
     /// consistent one; or does neither and returns `false`. On processors where an exchange is such
     /// a fence, this is one instruction.
@@ -258,21 +245,6 @@ impl AtomicUsize {
             }
         }
     }
-
-    /// The same as `compare_exchange`, but it may fail spuriously. For loops; cheaper on some
-    /// processors.
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn compare_exchange_weak(
-        &self,
-        current: usize,
-        new: usize,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<usize, usize> {
-        seen!(Store, self);
-        self.0.compare_exchange_weak(current, new, success, failure)
-    }
 }
 
 /// Operations that are the same for all names: report the access, then do it.
@@ -290,6 +262,29 @@ macro_rules! forward {
 }
 
 forward!(fetch_add fetch_sub fetch_max fetch_or fetch_and);
+
+/// The same for exchanges. That with `weak` in its name may fail spuriously: it is for loops, and
+/// cheaper on some processors.
+macro_rules! forward_exchange {
+    ($($name:ident)*) => {$(
+        #[cfg(target_has_atomic = "ptr")]
+        impl AtomicUsize {
+            #[inline]
+            pub(crate) fn $name(
+                &self,
+                current: usize,
+                new: usize,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<usize, usize> {
+                seen!(Store, self);
+                self.0.$name(current, new, success, failure)
+            }
+        }
+    )*};
+}
+
+forward_exchange!(compare_exchange compare_exchange_weak);
 
 /// An atomic pointer to a value that is made once and never replaced.
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]

@@ -63,7 +63,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
         let attached = if open.is_none() { *envelope } else { Envelope::default() };
         let head = head_len(&attached, Some(fragment));
-        let limit = (self.peer.max_frame as usize).min(self.max_fragment_room());
+        // At most half of the buffer, so that other messages have room.
+        let half = ((self.out.capacity() - CONTROL_RESERVE) / 2) & !7;
+        let limit = (self.peer.max_frame as usize).min(half);
         let most = limit.saturating_sub(head).min(self.config.fragment);
         let fits = bytes.len().min(most);
         // All fragments but the last have a multiple of 8 bytes.
@@ -109,11 +111,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Fragments { limit });
         }
         Ok(())
-    }
-
-    /// The part of the buffer that a fragment may use, so that other messages have room.
-    fn max_fragment_room(&self) -> usize {
-        ((self.out.capacity() - CONTROL_RESERVE) / 2) & !7
     }
 
     /// A fragment, or a message without a fragment extension where a fragment is expected.

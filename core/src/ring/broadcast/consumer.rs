@@ -191,7 +191,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     pub fn show_passed(&mut self) {
         if let Some(words) = self.ring.reader()
-            && !words.has_taken(self.cursor)
+            && words.taken.load(Ordering::Relaxed) != self.cursor
         {
             words.show(self.cursor);
             self.shown = self.cursor;
@@ -299,7 +299,7 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        self.ring.handle()
+        &self.ring.ring
     }
 
     /// Sets the cursor. For readers without an entry.
@@ -311,7 +311,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// The length of the message in a slot.
     #[inline(always)]
     pub(super) fn length(&self, slot: Slot<'_>) -> usize {
-        let most = self.ring.message_bytes();
+        let most = self.ring.message_bytes;
         // A writer in another process may write any value, so it is clamped.
         slot.length.map_or(most, |length| length.load(Ordering::Relaxed).min(most))
     }
@@ -397,7 +397,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     fn request_second_line(&self) {
         if may_be_foreign::<H::Storage>()
-            && !self.ring.may_borrow()
+            && !self.ring.may_borrow
             && let Some(word) = self.ring.slot(self.cursor).words.get(LINE_WORDS - 1)
         {
             prefetch::<false>(core::ptr::from_ref(word).cast());

@@ -126,6 +126,10 @@ crate::debug_as_display!(ReaderFault);
 #[cfg(not(loom))]
 const MOST_CLAIMS: usize = 1 << (usize::BITS / 2);
 
+fn earlier(one: usize, other: usize) -> usize {
+    if is_after(one, other) { other } else { one }
+}
+
 /// The next claim after the one in this word, without a state.
 fn next_claim(word: usize) -> usize {
     (word & !STATE).wrapping_add(CLAIM)
@@ -154,12 +158,6 @@ impl ReaderWords {
         // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
         // before it.
         self.taken.store(sequence, order!("broadcast.take", Release));
-    }
-
-    /// Owner: whether this position is the last one that it has stored.
-    #[inline]
-    pub(super) fn has_taken(&self, sequence: usize) -> bool {
-        self.taken.load(Ordering::Relaxed) == sequence
     }
 
     /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
@@ -336,7 +334,7 @@ impl ReaderWords {
             // Acquire, as in `Broadcast::room`.
             position.acquire(true, order!("broadcast.room", Acquire))
         });
-        positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
+        positions.reduce(earlier)
     }
 
     /// The position of the slowest observer of these that shows it. The words may be those of
@@ -350,7 +348,7 @@ impl ReaderWords {
             state & STATE == OBSERVING
         });
         let positions = observing.map(|entry| entry.taken.load(Ordering::Relaxed));
-        positions.reduce(|slowest, next| if is_after(slowest, next) { next } else { slowest })
+        positions.reduce(earlier)
     }
 
     /// Checks the words of another process against those that were `seen` at the last check, in a

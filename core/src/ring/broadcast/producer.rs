@@ -118,7 +118,7 @@ impl<H: BroadcastHandle> Producer<H> {
         if self.sequence() == self.limit {
             self.check_room()?;
         }
-        let words = self.ring.message_words();
+        let words = self.ring.message_words;
         Ok(self.begin(words))
     }
 
@@ -218,7 +218,7 @@ impl<H: BroadcastHandle> Producer<H> {
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        self.ring.handle()
+        &self.ring.ring
     }
 
     /// Closes the ring: no more messages follow. Readers get the messages in the ring, then
@@ -246,7 +246,7 @@ impl<H: BroadcastHandle> Producer<H> {
     fn begin(&mut self, words: usize) -> Grant<'_> {
         let sequence = self.sequence();
         let slot = self.ring.slot_for(sequence, words);
-        let exact = (!self.ring.has_length()).then_some(self.ring.message_bytes());
+        let exact = (!self.ring.has_length).then_some(self.ring.message_bytes);
         Grant::begin(slot, exact, sequence, &self.ring.writer().tail)
     }
 

@@ -39,7 +39,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// ```
     #[inline(always)]
     pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
-        if !self.ring.may_borrow() {
+        if !self.ring.may_borrow {
             return None;
         }
         let mut count = 0;
@@ -57,7 +57,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline]
     #[must_use]
     pub fn borrows(&self) -> bool {
-        self.ring.may_borrow()
+        self.ring.may_borrow
     }
 
     /// The words of the next message in place, after its stamp was seen; `None` if other threads
@@ -66,7 +66,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
         // SAFETY: the stamp says that the message was written, and no writer uses the slot again
         // before this gating reader's cursor has passed it, which needs an exclusive reference.
-        self.ring.may_borrow().then(|| unsafe { slot.borrow() })
+        self.ring.may_borrow.then(|| unsafe { slot.borrow() })
     }
 
     /// Whether the message with this sequence is published.
@@ -175,14 +175,14 @@ pub(super) struct Held<H: BroadcastHandle> {
 
 impl<H: BroadcastHandle> Held<H> {
     pub(super) fn words(&self) -> Option<&ReaderWords> {
-        let ring: &Broadcast<H::Storage> = self.reader.ring();
+        let ring = &self.reader.ring;
         self.entry.and_then(|index| ring.storage.reader(index))
     }
 }
 
 impl<H: BroadcastHandle> Drop for Held<H> {
     fn drop(&mut self) {
-        let ring: &Broadcast<H::Storage> = self.reader.ring();
+        let ring = &self.reader.ring;
         self.entry.into_iter().for_each(|entry| ring.leave(entry));
     }
 }
@@ -192,7 +192,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[must_use]
     pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
-        let (may_borrow, kept) = (self.ring.may_borrow(), self.cursor());
+        let (may_borrow, kept) = (self.ring.may_borrow, self.cursor());
         let can_be_evicted = self.ring.evictable_entry().is_some();
         let entry = self.ring.take_entry();
         let held = Held { reader: self, entry, can_be_evicted };
@@ -234,7 +234,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     /// Moves the cursor to a later message, at most the next one to be published. The messages in
     /// between are retained.
     pub fn skip_to(&mut self, sequence: usize) {
-        let ring: &Broadcast<H::Storage> = self.held.reader.ring();
+        let ring = &self.held.reader.ring;
         if is_after(sequence, self.held.reader.cursor()) && !is_after(sequence, ring.tail()) {
             self.held.reader.go_to(sequence);
         }
@@ -436,7 +436,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     /// import.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
+        self.held.words().map_or(self.ring().tail(), |words| words.taken.load(Ordering::Relaxed))
     }
 
     /// How many messages the other process is behind, as of the last import: at most the capacity
@@ -446,7 +446,7 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         let ring: &Broadcast<H::Storage> = self.ring();
         let kept = self.kept();
         let behind = ring.published(kept).wrapping_sub(kept);
-        let is_suspended = self.words().is_some_and(ReaderWords::is_suspended);
+        let is_suspended = self.held.words().is_some_and(ReaderWords::is_suspended);
         if is_suspended { behind } else { behind.min(ring.capacity()) }
     }
 
@@ -463,13 +463,13 @@ impl<H: BroadcastHandle> ProxyReader<H> {
 
     /// The writer no longer waits for the other process. Returns `false` if that was so before.
     pub fn evict(&self) -> bool {
-        self.words().is_some_and(|words| words.evict(self.claim.generation))
+        self.held.words().is_some_and(|words| words.evict(self.claim.generation))
     }
 
     /// Whether the writer no longer waits for the other process.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        self.words().is_none_or(ReaderWords::is_evicted)
+        self.held.words().is_none_or(ReaderWords::is_evicted)
     }
 
     /// A reader in this process in its place, which has all messages to read again
@@ -494,9 +494,5 @@ impl<H: BroadcastHandle> ProxyReader<H> {
     /// The ring.
     pub fn ring(&self) -> &H {
         self.held.reader.ring()
-    }
-
-    fn words(&self) -> Option<&ReaderWords> {
-        self.held.words()
     }
 }

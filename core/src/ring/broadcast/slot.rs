@@ -103,16 +103,16 @@ const TOO_LONG: usize = NONE / 2;
 /// An end's reference to its ring, which it keeps alive.
 #[derive(Debug)]
 pub(super) struct RingRef<H: BroadcastHandle> {
-    ring: H,
+    pub(super) ring: H,
     slots: NonNull<Word>,
     writer: NonNull<WriterWords>,
     /// One less than the number of slots, a power of two.
     mask: usize,
     slot_words: usize,
     /// The words of a message, or of the longest one.
-    message_words: usize,
+    pub(super) message_words: usize,
     /// The bytes of each message, or the most bytes of a message.
-    message_bytes: usize,
+    pub(super) message_bytes: usize,
     /// The bytes of each message, complemented if slots are padded; or [`NONE`].
     exact: usize,
     /// The words of a gating reader, or of an observer that shows each position.
@@ -120,10 +120,10 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     /// The entry of either, or of an observer that is shown by hand; or [`NO_ENTRY`].
     entry: usize,
     /// Whether messages may differ in length.
-    has_length: bool,
+    pub(super) has_length: bool,
     /// Whether this is a gating reader that may borrow messages: no other process writes to them,
     /// and the writer waits in any case.
-    may_borrow: bool,
+    pub(super) may_borrow: bool,
     /// Whether this is a gating reader for which the writer may stop waiting.
     can_be_evicted: bool,
 }
@@ -175,29 +175,6 @@ impl<H: BroadcastHandle> RingRef<H> {
         RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
     }
 
-    /// The handle itself.
-    pub(super) fn handle(&self) -> &H {
-        &self.ring
-    }
-
-    /// The bytes of each message, or the most bytes of a message.
-    #[inline(always)]
-    pub(super) fn message_bytes(&self) -> usize {
-        self.message_bytes
-    }
-
-    /// The words of a message, or of the longest one.
-    #[inline(always)]
-    pub(super) fn message_words(&self) -> usize {
-        self.message_words
-    }
-
-    /// Whether messages may differ in length.
-    #[inline(always)]
-    pub(super) fn has_length(&self) -> bool {
-        self.has_length
-    }
-
     /// The entry of a gating reader, or of an observer that shows its position.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
@@ -217,12 +194,6 @@ impl<H: BroadcastHandle> RingRef<H> {
         if self.reader().is_some_and(ReaderWords::is_observing) {
             self.reader = None;
         }
-    }
-
-    /// Whether no thread writes to the messages in front of this reader.
-    #[inline(always)]
-    pub(super) fn may_borrow(&self) -> bool {
-        self.may_borrow
     }
 
     /// The entry of a gating reader for which the writer may stop waiting.
@@ -288,7 +259,7 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The slot of a sequence, with all its words.
     #[inline]
     pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
-        self.slot_for(sequence, self.message_words())
+        self.slot_for(sequence, self.message_words)
     }
 
     /// The slot, with the first `words` of its words. If that is a constant, copying them needs no
@@ -298,13 +269,13 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// If the message has more words than a slot.
     #[inline(always)]
     pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
-        assert!(words <= self.message_words(), "the message has more words than a slot");
+        assert!(words <= self.message_words, "the message has more words than a slot");
         // SAFETY: the storage has as many words as its slots take (`Broadcast::new`), and this is
         // one of the slots.
         let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
         // SAFETY: a slot has at least its header; the handle keeps the words where they are.
         let stamp = unsafe { start.as_ref() };
-        let length = self.has_length().then(|| {
+        let length = self.has_length.then(|| {
             // SAFETY: a header of more than one word has the length in its second.
             let second = unsafe { start.add(1) };
             // SAFETY: as above.

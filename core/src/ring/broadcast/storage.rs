@@ -336,17 +336,12 @@ impl Layout {
 
     /// The words of one slot without padding.
     pub(super) const fn dense_words(&self) -> usize {
-        self.header_words() + self.message_words()
+        1 + self.has_length as usize + self.message_words()
     }
 
     /// The words of a message.
     pub(super) const fn message_words(&self) -> usize {
         self.message_bytes.div_ceil(WORD)
-    }
-
-    /// The words in front of a message.
-    pub(super) const fn header_words(&self) -> usize {
-        1 + self.has_length as usize
     }
 
     /// Whether a ring can have this layout.

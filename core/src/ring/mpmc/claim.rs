@@ -79,9 +79,11 @@ impl Layout for Padded {
 }
 
 /// Side by side, for many rings that are seldom used by several threads at a time.
+#[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug)]
 pub struct Compact;
 
+#[cfg(feature = "alloc")]
 impl Layout for Compact {
     const GAP: Compact = Compact;
 }
@@ -218,7 +220,7 @@ pub(super) unsafe fn claim<T>(
     least: usize,
     most: usize,
 ) -> Result<Claim, Refused> {
-    let mut backoff = Backoff::new();
+    let mut backoff = 0;
     // Whether `known` was loaded from the word in this call.
     let mut fresh = false;
     loop {
@@ -245,7 +247,7 @@ pub(super) unsafe fn claim<T>(
                     return Ok(Claim { position, count });
                 }
                 Err(now) => {
-                    backoff.wait();
+                    back_off(&mut backoff);
                     now
                 }
             }
@@ -262,7 +264,7 @@ pub(super) unsafe fn claim<T>(
                 return Err(Refused::Short(count));
             }
             if fresh {
-                backoff.wait();
+                back_off(&mut backoff);
             }
             now
         };
@@ -273,33 +275,21 @@ pub(super) unsafe fn claim<T>(
     }
 }
 
-/// The wait after a failed compare-and-swap.
+/// Waits after a failed compare-and-swap: `step` is the logarithm of the number of pauses.
 ///
 /// A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves
 /// for attempts instead of for items, and two threads get half the throughput of one. So each
 /// failure doubles the wait, up to some hundred nanoseconds: short beside a time slice, so that no
 /// thread starves. The thread waits for no other thread in particular: it could continue at once.
-#[derive(Debug)]
-struct Backoff {
-    /// The logarithm of the next wait, in pauses.
-    step: u32,
+#[inline]
+fn back_off(step: &mut u32) {
+    // The model checker would try every number of pauses without finding more.
+    let pauses = if cfg!(loom) { 1 } else { 1 << *step };
+    for _ in 0..pauses {
+        pause();
+    }
+    *step = (*step + 1).min(MOST_BACKOFF);
 }
 
-impl Backoff {
-    const MOST: u32 = 6;
-
-    #[inline]
-    fn new() -> Backoff {
-        Backoff { step: 0 }
-    }
-
-    #[inline]
-    fn wait(&mut self) {
-        // The model checker would try every number of pauses without finding more.
-        let pauses = if cfg!(loom) { 1 } else { 1 << self.step };
-        for _ in 0..pauses {
-            pause();
-        }
-        self.step = (self.step + 1).min(Backoff::MOST);
-    }
-}
+/// The logarithm of the longest wait, in pauses.
+const MOST_BACKOFF: u32 = 6;

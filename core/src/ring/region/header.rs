@@ -5,6 +5,7 @@ use core::fmt;
 
 use crossbeam_utils::CachePadded;
 use thiserror::Error;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::doorbell::SleepWord;
 use crate::ring::CapacityError;
@@ -48,34 +49,13 @@ pub enum Kind {
 /// let identity = RingIdentity { epoch: 7, digest: *b"sixteen bytes of" };
 /// assert_ne!(identity, RingIdentity { epoch: 8, ..identity });
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes)]
+#[repr(C)]
 pub struct RingIdentity {
     /// The start of the publisher.
     pub epoch: u64,
     /// The digest of what its messages are.
     pub digest: [u8; 16],
-}
-
-impl RingIdentity {
-    /// Its words: those of the epoch, those of the digest.
-    fn words(&self) -> [usize; EPOCH + DIGEST] {
-        let mut bytes = [0; size_of::<u64>() + 16];
-        bytes[..size_of::<u64>()].copy_from_slice(&self.epoch.to_ne_bytes());
-        bytes[size_of::<u64>()..].copy_from_slice(&self.digest);
-        let (words, _) = bytes.as_chunks();
-        core::array::from_fn(|index| usize::from_ne_bytes(words[index]))
-    }
-
-    fn of(words: &[usize]) -> RingIdentity {
-        let mut bytes = [0; size_of::<u64>() + 16];
-        for (place, word) in bytes.chunks_exact_mut(WORD).zip(words) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        let (mut epoch, mut digest) = ([0; size_of::<u64>()], [0; 16]);
-        epoch.copy_from_slice(&bytes[..size_of::<u64>()]);
-        digest.copy_from_slice(&bytes[size_of::<u64>()..]);
-        RingIdentity { epoch: u64::from_ne_bytes(epoch), digest }
-    }
 }
 
 /// The constants of a ring.
@@ -89,23 +69,10 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn new(
-        kind: Kind,
-        layout: Layout,
-        readers: usize,
-        identity: RingIdentity,
-    ) -> Header {
-        Header { kind, layout, readers, identity }
-    }
-
     /// The words of a region of any ring with this layout, as [`Header::words`].
     pub(super) fn words_of(kind: Kind, layout: Layout, readers: usize) -> Option<usize> {
-        Header::new(kind, layout, readers, RingIdentity { epoch: 0, digest: [0; 16] }).words()
-    }
-
-    /// The same ring, another kind of region.
-    pub(super) fn of_cursors(self, readers: usize) -> Header {
-        Header { kind: Kind::Cursors, readers, ..self }
+        let identity = RingIdentity { epoch: 0, digest: [0; 16] };
+        Header { kind, layout, readers, identity }.words()
     }
 
     /// The words in front of the entries.
@@ -156,22 +123,13 @@ impl Header {
             (Field::Entries, self.readers),
             (Field::Size, self.words().unwrap_or(0)),
         ];
-        let identity = self.identity.words();
+        // Those of the epoch, those of the digest.
+        let identity: [usize; EPOCH + DIGEST] = zerocopy::transmute!(self.identity);
         core::array::from_fn(|index| match fixed.get(index) {
             Some(field) => *field,
             None if index < fixed.len() + EPOCH => (Field::Epoch, identity[index - fixed.len()]),
             None => (Field::Digest, identity[index - fixed.len()]),
         })
-    }
-
-    /// Clears the memory, which is not shared yet, and writes the header into it.
-    pub(super) fn create(&self, words: &[Word]) -> Result<(), RegionError> {
-        let words = self.fit(words)?;
-        words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
-        for (word, (_, value)) in words.iter().zip(self.fields()) {
-            word.0.store(value, Ordering::Relaxed);
-        }
-        Ok(())
     }
 
     /// Reads a header, each word once, and checks everything that does not depend on another
@@ -216,8 +174,9 @@ impl Header {
             _ => return Err(Field::HasLength.wrong(1, has_length)),
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
-        let identity = RingIdentity::of(&found[FIELDS - EPOCH - DIGEST..]);
-        let header = Header::new(kind, layout, readers, identity);
+        let identity: [usize; EPOCH + DIGEST] =
+            core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
+        let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
         header.valid()?;
         if layout.message_bytes() != bytes {
             return Err(Field::MessageBytes.wrong(layout.message_bytes(), bytes));
@@ -309,9 +268,13 @@ pub(super) struct Region<M> {
 }
 
 impl<M: Memory> Region<M> {
-    /// Lays out a region at the start of the memory, which is not shared yet.
+    /// Clears the start of the memory, which is not shared yet, and writes the header into it.
     pub(super) fn create(memory: M, header: Header) -> Result<Region<M>, RegionError> {
-        header.create(memory.words())?;
+        let words = header.fit(memory.words())?;
+        words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
+        for (word, (_, value)) in words.iter().zip(header.fields()) {
+            word.0.store(value, Ordering::Relaxed);
+        }
         Ok(Region { memory, header })
     }
 

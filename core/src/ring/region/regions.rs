@@ -50,7 +50,7 @@ impl<M: Memory> DataRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<DataRegion<M>, RegionError> {
-        let header = Header::new(Kind::Data, layout, readers, identity);
+        let header = Header { kind: Kind::Data, layout, readers, identity };
         Ok(DataRegion(Region::create(memory, header)?))
     }
 
@@ -184,7 +184,7 @@ impl<M: Memory> CursorRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<CursorRegion<M>, RegionError> {
-        let header = Header::new(Kind::Cursors, layout, readers, identity);
+        let header = Header { kind: Kind::Cursors, layout, readers, identity };
         Ok(CursorRegion(Region::create(memory, header)?))
     }
 
@@ -233,7 +233,7 @@ impl<M: Memory> ForeignCursors<M> {
         identity: RingIdentity,
     ) -> Result<ForeignCursors<M>, RegionError> {
         let header = Header::read(memory.words(), Kind::Cursors)?;
-        header.compare(&Header::new(Kind::Cursors, layout, readers, identity))?;
+        header.compare(&Header { kind: Kind::Cursors, layout, readers, identity })?;
         Ok(ForeignCursors(Region { memory, header }))
     }
 
@@ -336,7 +336,8 @@ impl<D: Memory, C: Memory> ForeignRing<D, C> {
         cursors: CursorRegion<C>,
         proxy: Option<Claim>,
     ) -> Result<ForeignRing<D, C>, RegionError> {
-        let expected = data.0.header.of_cursors(cursors.0.header.readers);
+        let readers = cursors.0.header.readers;
+        let expected = Header { kind: Kind::Cursors, readers, ..data.0.header };
         cursors.0.header.compare(&expected)?;
         Ok(ForeignRing { data, cursors, proxy })
     }

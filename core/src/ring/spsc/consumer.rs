@@ -157,7 +157,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// # Ok::<(), mycelium_core::ring::CapacityError>(())
     /// ```
     pub fn slipping(&mut self, on: bool) {
-        self.slip = Slip::new(on);
+        self.slip = Slip { on, ..Slip::default() };
     }
 
     /// The next check is not skipped. See [`slipping`](Consumer::slipping).
@@ -178,21 +178,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.len() == 0
     }
 
-    /// Whether every slot holds an item, as far as this end can see.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.len() == self.slots.capacity()
-    }
-
     /// How many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.capacity()
-    }
-
-    /// The ring.
-    pub fn ring(&self) -> &H {
-        &self.ring
     }
 
     /// Closes the ring for the writer. Items in the ring are dropped with it.
@@ -221,7 +210,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     fn check_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
-        let run = if self.slip.is_on() { SlotLayout::run(&self.slots, self.head) } else { 0 };
+        let run = if self.slip.on { SlotLayout::run(&self.slots, self.head) } else { 0 };
         let most = most.max(run);
         let writer = self.ring.memory().writer();
         let ready = SlotLayout::check(writer, &self.slots, self.head, most.min(capacity));
@@ -501,7 +490,7 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
 /// The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue
 /// (2013) keep reader and writer apart in similar ways.
 #[derive(Debug, Default)]
-pub(super) struct Slip {
+struct Slip {
     on: bool,
     /// How many checks are skipped after the last one that found few items.
     step: u32,
@@ -513,18 +502,9 @@ impl Slip {
     /// The most checks that are skipped in a row.
     const MOST: u32 = 64;
 
-    pub(super) fn new(on: bool) -> Slip {
-        Slip { on, ..Slip::default() }
-    }
-
-    #[inline]
-    pub(super) fn is_on(&self) -> bool {
-        self.on
-    }
-
     /// Whether the next check is skipped.
     #[inline]
-    pub(super) fn skips(&mut self) -> bool {
+    fn skips(&mut self) -> bool {
         // While slipping is off, this is one comparison.
         if self.left == 0 {
             return false;
@@ -535,13 +515,13 @@ impl Slip {
 
     /// The next check is not skipped.
     #[inline]
-    pub(super) fn force_check(&mut self) {
+    fn force_check(&mut self) {
         self.left = 0;
     }
 
     /// Counts a check that found `found` items; fewer than `run` are few.
     #[inline]
-    pub(super) fn checked(&mut self, found: usize, run: usize) {
+    fn checked(&mut self, found: usize, run: usize) {
         if self.on {
             self.step = if found < run { (2 * self.step).clamp(1, Slip::MOST) } else { 0 };
             self.left = self.step;

@@ -97,11 +97,6 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.slots.capacity()
     }
 
-    /// The ring.
-    pub fn ring(&self) -> &H {
-        &self.ring
-    }
-
     /// Closes the ring: no more items follow. The reader gets the items in the ring, then
     /// [`PopError::Closed`](crate::ring::PopError::Closed).
     pub fn close(self) {
