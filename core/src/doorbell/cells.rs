@@ -1,5 +1,5 @@
-//! The two cells of a doorbell. The *kept* one keeps its waker: a ringer wakes by reference, so that
-//! a task that parks again with the same waker clones and drops nothing.
+//! The two cells of a doorbell. The *kept* one keeps its waker: a ringer wakes by reference, so
+//! that a task that parks again with the same waker clones and drops nothing.
 //!
 //! | from | to | by | |
 //! | --- | --- | --- | --- |
@@ -241,9 +241,9 @@ impl Drop for Waking<'_> {
 /// In the spare cell: a ringer takes the waker out of the cell, to which it has exclusive access.
 const TAKING: usize = 3;
 
-/// The cell of a doorbell for a task that parks while a ringer still wakes it by the kept waker. The
-/// waker is taken out before it is used, so no foreign code runs while a ringer has exclusive access
-/// to the cell.
+/// The cell of a doorbell for a task that parks while a ringer still wakes it by the kept waker.
+/// The waker is taken out before it is used, so no foreign code runs while a ringer has exclusive
+/// access to the cell.
 #[derive(Debug, Default)]
 pub(super) struct SpareWaker {
     state: AtomicUsize,

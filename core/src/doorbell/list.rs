@@ -1,11 +1,11 @@
 //! The trait of everything that tasks wait at, which is a [`Doorbell`] for one task and a list of
 //! waiters for several.
 //!
-//! In a list, one word has a bit for each task that sleeps, so a ringer that finds zero is done after
-//! one load. Each task has a [`Doorbell`] of its own. The number of places is fixed
-//! (`WaiterList<N>`, no heap), or more blocks of places follow on the heap (`WaiterList<N, OnHeap>`,
-//! feature `alloc`). Both run the same code: it works on blocks, and [`Growth`] says whether a block
-//! is followed by another one.
+//! In a list, one word has a bit for each task that sleeps, so a ringer that finds zero is done
+//! after one load. Each task has a [`Doorbell`] of its own. The number of places is fixed
+//! (`WaiterList<N>`, no heap), or more blocks of places follow on the heap (`WaiterList<N,
+//! OnHeap>`, feature `alloc`). Both run the same code: it works on blocks, and [`Growth`] says
+//! whether a block is followed by another one.
 
 use core::task::Waker;
 

@@ -1,5 +1,5 @@
-//! The publishing side: its calls (answers to subscriptions, streams, messages and layouts), and the
-//! frames that a subscriber sends.
+//! The publishing side: its calls (answers to subscriptions, streams, messages and layouts), and
+//! the frames that a subscriber sends.
 
 use core::time::Duration;
 
@@ -324,8 +324,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 }
 
-/// Received frames of a subscriber: subscriptions, streams to resume, demand, credit, confirmations,
-/// and requests for a layout.
+/// Received frames of a subscriber: subscriptions, streams to resume, demand, credit,
+/// confirmations, and requests for a layout.
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn on_subscribe<'a>(
         &mut self,

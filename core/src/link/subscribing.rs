@@ -1,5 +1,5 @@
-//! The subscribing side: its calls (topics, credit, confirmations and requests for layouts), and the
-//! frames that a publisher sends.
+//! The subscribing side: its calls (topics, credit, confirmations and requests for layouts), and
+//! the frames that a publisher sends.
 
 use core::time::Duration;
 

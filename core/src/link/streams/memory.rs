@@ -17,8 +17,8 @@ use crate::link::tables::{IncomingId, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Whether the link is up and both sides send and read streams through shared memory
-    /// ([`Config::memory`](crate::link::Config::memory)). The peer says so right after its hello, before
-    /// any other frame.
+    /// ([`Config::memory`](crate::link::Config::memory)). The peer says so right after its hello,
+    /// before any other frame.
     #[must_use]
     pub fn peer_accepts_memory(&self) -> bool {
         self.config.memory && self.peer_has(MEMORY)

@@ -1,5 +1,5 @@
-//! Streams: what a link knows of a topic and of its streams, as state, and the ways of messages that
-//! do not travel in one frame each.
+//! Streams: what a link knows of a topic and of its streams, as state, and the ways of messages
+//! that do not travel in one frame each.
 //!
 //! A topic is an interest, if this side subscribes to it, or an export, if the peer does. A stream
 //! carries the messages of one start of a publisher: incoming for an interest, outgoing for an

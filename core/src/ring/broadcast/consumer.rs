@@ -332,7 +332,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // In the pieces that the processor copies best, and the caller, too, if it copies again.
+            // In the pieces that the processor copies best, and the caller, too, if it copies
+            // again.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Ok(length);
         }
@@ -507,8 +508,8 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The same as [`gating`](Broadcast::gating), but the reader can be evicted
-    /// ([`Broadcast::evict`]) and suspended ([`suspend`](super::Producer::suspend)). Because of that
-    /// it borrows nothing: it copies a message and looks at the stamp again.
+    /// ([`Broadcast::evict`]) and suspended ([`suspend`](super::Producer::suspend)). Because of
+    /// that it borrows nothing: it copies a message and looks at the stamp again.
     pub fn gating_evictable<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         Broadcast::join(ring, EVICTABLE, None)
     }

@@ -1,5 +1,5 @@
-//! The memory of a ring on the heap: slots, and entries, some from the start, more when readers need
-//! them.
+//! The memory of a ring on the heap: slots, and entries, some from the start, more when readers
+//! need them.
 //!
 //! More entries come in blocks, each twice as long as the one before. A block is allocated once and
 //! stays until the ring is dropped, so an entry never moves. A thread that joins adds a block

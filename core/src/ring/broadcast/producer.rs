@@ -124,7 +124,8 @@ impl<H: BroadcastHandle> Producer<H> {
 
     /// Whether there is room for the next message, as [`try_push`](Producer::try_push) finds it. If
     /// so, its slot is claimed: nobody else can take it, so the next push has room. Unlike a
-    /// [`grant`](Producer::grant) it does not touch the slot, whose message of the lap before stays.
+    /// [`grant`](Producer::grant) it does not touch the slot, whose message of the lap before
+    /// stays.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};

@@ -1,5 +1,5 @@
-//! The header of a region (the constants of a ring, written once before the memory is shared), and the
-//! memory: words at an address that stays, and the parts of a region in them.
+//! The header of a region (the constants of a ring, written once before the memory is shared), and
+//! the memory: words at an address that stays, and the parts of a region in them.
 
 use core::fmt;
 

@@ -1,5 +1,6 @@
-//! What both ends of a ring for one writer and one reader share: the words of each side, the memory,
-//! and how the writer shows items to the reader: by its position, or by a stamp in each slot.
+//! What both ends of a ring for one writer and one reader share: the words of each side, the
+//! memory, and how the writer shows items to the reader: by its position, or by a stamp in each
+//! slot.
 
 use core::ops::Deref;
 
