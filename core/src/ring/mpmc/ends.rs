@@ -171,6 +171,11 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.ring.indices().is_closed()
     }
 
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
     /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items
     /// in it; the rest is dropped with it.
     pub fn close(self) {
