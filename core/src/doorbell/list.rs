@@ -47,13 +47,13 @@ pub trait Waiters {
     /// published before the ring.
     fn unpark(&self, key: &Self::Key) -> bool;
 
-    /// After [`announce`](super::announce): wakes one task that sleeps, if there is one.
+    /// After [`announce`]: wakes one task that sleeps, if there is one.
     fn ring(&self);
 
-    /// After [`announce`](super::announce): wakes all tasks that sleep.
+    /// After [`announce`]: wakes all tasks that sleep.
     fn ring_all(&self);
 
-    /// The same as [`announce`](super::announce) followed by [`ring`](Waiters::ring), for one set
+    /// The same as [`announce`] followed by [`ring`](Waiters::ring), for one set
     /// of waiters. Cheaper where it can wake without the fence.
     #[inline]
     fn announce_and_ring(&self) {

@@ -49,7 +49,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and
     /// which can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to
-    /// resume this stream ([`Event::Resume`](super::Event::Resume)), `first` is the peer's sequence
+    /// resume this stream ([`Event::Resume`]), `first` is the peer's sequence
     /// or after it.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Answers an [`Event::Resume`](super::Event::Resume): the stream no longer exists.
+    /// Answers an [`Event::Resume`]: the stream no longer exists.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer did not ask to resume it, or is no longer subscribed,
@@ -151,7 +151,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// The call has no effect then. [`SendError::Credit`] until
-    /// [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes are transmitted,
+    /// [`Event::Window`], [`SendError::Room`] until bytes are transmitted,
     /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
     /// complete. [`SendError::TooLong`], [`SendError::Moved`], [`SendError::Gone`] and
     /// [`SendError::Down`] are final.
@@ -236,8 +236,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Room`], [`SendError::Open`], [`SendError::Moved`] and [`SendError::Gone`] as
     /// [`send`](Link::send).
-    ///
-    /// [`Event::Window`]: super::Event::Window
     pub fn end_stream(&mut self, now: Duration, stream: OutgoingId) -> Result<(), SendError> {
         let entry = self.outgoing.get(stream)?;
         entry.check_live()?;

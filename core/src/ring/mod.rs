@@ -196,7 +196,7 @@ impl CapacityError {
 /// Why an item was refused; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// The ring is full. In [`mpmc`](mpmc): the next slot is not free, though later ones
+    /// The ring is full. In [`mpmc`]: the next slot is not free, though later ones
     /// may be.
     #[error("the ring is full")]
     Full(T),
@@ -224,7 +224,7 @@ crate::debug_as_display!(<T> PushError);
 /// Why there is no item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// There is none now. In [`mpmc`](mpmc): the next item is not there, though later ones
+    /// There is none now. In [`mpmc`]: the next item is not there, though later ones
     /// may be.
     #[error("the ring is empty")]
     Empty,

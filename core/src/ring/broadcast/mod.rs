@@ -321,7 +321,7 @@ impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H 
 }
 
 /// Storage in arrays, for a `static` or a field: `WORDS` is what
-/// [`Layout::words`](super::Layout::words) says, `READERS` the most gating readers at a time.
+/// [`Layout::words`] says, `READERS` the most gating readers at a time.
 #[derive(Debug)]
 // In this order and so aligned, slots begin with a cache line.
 #[repr(C, align(64))]

@@ -164,7 +164,7 @@ pub fn cursor_words(readers: usize) -> Option<usize> {
 }
 
 /// The cursor region, in the process that writes it: a sleep word and an entry for each of its
-/// gating readers. It becomes a part of a [`ForeignRing`](super::ForeignRing).
+/// gating readers. It becomes a part of a [`ForeignRing`].
 #[derive(Debug)]
 pub struct CursorRegion<M>(pub(super) Region<M>);
 
