@@ -155,15 +155,14 @@ impl Run {
     fn start_due(&mut self) {
         let now = self.now();
         let is_due = |slot: &Slot| match slot.state {
-            State::Waiting { until } => until <= now && !self.is_held(slot),
+            State::Waiting { until } => {
+                let may_start = !self.stopping || self.is_needed_at_the_end(slot);
+                may_start && until <= now && !self.is_held(slot)
+            }
             _ => false,
         };
         let due = self.slots.iter().filter_map(|(id, slot)| is_due(slot).then_some(*id));
-        for member in due.collect::<Vec<_>>() {
-            if !self.stopping {
-                self.start(member);
-            }
-        }
+        due.collect::<Vec<_>>().into_iter().for_each(|member| self.start(member));
     }
 
     fn start(&mut self, id: MemberId) {
@@ -280,16 +279,30 @@ impl Run {
         if self.stopping {
             self.handle.set_ending();
             self.stopped_early |= !self.slots.values().all(Slot::has_ended);
-            for slot in self.slots.values_mut() {
-                if let State::Waiting { .. } = slot.state {
-                    slot.state = State::Ended(MemberOutcome::Stopped);
-                }
+            let waiting = self.slots.iter();
+            let waiting = waiting.filter(|(_, slot)| matches!(slot.state, State::Waiting { .. }));
+            let waiting: Vec<_> =
+                waiting.map(|(id, slot)| (*id, self.is_needed_at_the_end(slot))).collect();
+            let now = self.now();
+            for (id, is_needed) in waiting {
+                let Some(slot) = self.slots.get_mut(&id) else { continue };
+                slot.state = match is_needed {
+                    true => State::Waiting { until: now },
+                    false => State::Ended(MemberOutcome::Stopped),
+                };
             }
         }
         let leaving = self.slots.iter().filter(|(_, slot)| self.is_to_end(slot));
         for id in leaving.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.stop_if_due(id);
         }
+    }
+
+    /// Whether a member that waits for its restart has to take what members that still run have for
+    /// it: it is restarted at once, and ends after them.
+    fn is_needed_at_the_end(&self, slot: &Slot) -> bool {
+        let mut feeders = slot.waits_for.iter().filter_map(|feeder| self.slots.get(feeder));
+        slot.starts > 0 && !self.killing && feeders.any(Slot::runs)
     }
 
     fn stop_if_due(&mut self, id: MemberId) {
