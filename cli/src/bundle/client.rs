@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use mycelium_transports::endpoint::unix::connect;
@@ -118,13 +118,24 @@ pub fn request_or_start<'p>(
     limit: Option<Duration>,
 ) -> Result<(Client<'p>, Answer), Failure> {
     let clock = Clock::default();
+    let mut started: Option<Child> = None;
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(place, request)?
             && let Some(answer) = client.answer(limit)?
         {
             return Ok((client, answer));
         }
-        if !start(place)? {
+        if let Some(launcher) = &mut started {
+            pause(PAUSE);
+            // One that ended in order had been asked to by somebody else.
+            if let Some(status) = launcher.try_wait().map_err(failed)?
+                && !status.success()
+            {
+                return Err(ended(place, status));
+            }
+        }
+        started = start(place)?;
+        if started.is_none() {
             pause(PAUSE);
         }
     }
@@ -132,9 +143,18 @@ pub fn request_or_start<'p>(
     Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
 }
 
-/// Starts a launcher: false if another one has the place.
-fn start(place: &Place) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::Unavailable(format!("the launcher: {error}"));
+fn failed(error: io::Error) -> Failure {
+    Failure::Unavailable(format!("the launcher: {error}"))
+}
+
+/// The failure of a launcher that has ended, with what it said last.
+fn ended(place: &Place, status: ExitStatus) -> Failure {
+    let log = place.log_tail("launcher");
+    Failure::Unavailable(format!("the launcher ended, {status}{log}"))
+}
+
+/// Starts a launcher, which listens then: `None` if another one has the place.
+fn start(place: &Place) -> Result<Option<Child>, Failure> {
     place.create().map_err(|error| place.refused(&error))?;
     let errors = place.open_log("launcher").map_err(|error| place.refused(&error))?;
     let mut launcher = Command::new(env::current_exe().map_err(failed)?)
@@ -151,15 +171,14 @@ fn start(place: &Place) -> Result<bool, Failure> {
         BufReader::new(output).read_line(&mut line).map_err(failed)?;
     }
     match line.trim() {
-        "listens" => Ok(true),
+        "listens" => Ok(Some(launcher)),
         "busy" => {
             launcher.wait().map_err(failed)?;
-            Ok(false)
+            Ok(None)
         }
         _ => {
             let status = launcher.wait().map_err(failed)?;
-            let log = place.log_tail("launcher");
-            Err(Failure::Unavailable(format!("the launcher ended, {status}{log}")))
+            Err(ended(place, status))
         }
     }
 }

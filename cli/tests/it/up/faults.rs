@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -56,6 +56,21 @@ fn nodes_that_fail_are_named() {
             world.run(&["down", "app.toml"]);
         }
     }
+}
+
+/// The first write of the launcher ends it: `up` says so, and starts no other one.
+#[test]
+fn a_launcher_that_dies_at_its_start_is_an_error() {
+    let world = World::of(&[("feed", "wait")]);
+    let up = world.tool(&["up", "app.toml"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 0; exec \"$@\"", "sh"]).arg(up.get_program());
+    limited.args(up.get_args()).current_dir(up.get_current_dir().unwrap());
+    limited.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ended = Ended::of(&limited.output().unwrap());
+    let expected = "error: the launcher ended, signal: 25 (SIGXFSZ)\n";
+    assert_eq!((ended.code, &*ended.err), (Some(3), expected));
+    world.until_nothing_runs();
 }
 
 #[test]
