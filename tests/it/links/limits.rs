@@ -41,6 +41,16 @@ async fn a_client_that_is_rejected_again_pauses_longer() {
     assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
 }
 
+/// The topologies of the two nodes differ: the publishers would not wait for a reader that must not
+/// miss anything.
+#[tokio::test]
+async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
+    let (dir, there, here) = sides("limits-announced", 8, 8);
+    there.serve(there.server_for("here", Policy::DropOldest), dir.place());
+    here.read("there", dir.place(), Policy::Block);
+    here.notices.until("refused", "").await;
+}
+
 #[tokio::test]
 async fn remote_readers_leave_room_for_local_publishers() {
     let dir = TestDir::new("limits-readers");

@@ -168,9 +168,13 @@ impl ExportSession {
             ReaderMode::Observing => Policy::DropOldest,
         };
         // Only readers that the topology names can make publishers wait. An announced reader has
-        // the policy of its announcement: by that its messages were kept.
+        // the policy of its announcement: by that its messages were kept. If it must not miss any,
+        // the two topologies differ.
         let grants = |exported| self.exports.grants(exported, &peer.node, &self.ticket);
         let policy = match self.exports.announced(&peer.node, topic) {
+            Some(announced) if policy.is_gating() && !announced.is_gating() => {
+                return rejected(RejectReason::Forbidden);
+            }
             Some(policy) => policy,
             None if policy.is_gating() && !grants(exported) => {
                 return rejected(RejectReason::Forbidden);
