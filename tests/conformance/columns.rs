@@ -1,6 +1,6 @@
 //! The columns of the table: each transport on each executor and on each pair of them.
 
-use mycelium_transports::conformance::{self, Link, Local, TestExecutor, Transport};
+use mycelium_transports::conformance::{self, Link, Local, TestExecutor, TestTransport};
 
 use crate::subjects::{self, TcpSockets, UnixSockets};
 use crate::table::Column;
@@ -46,6 +46,6 @@ fn traced(mut column: Column, transport: &'static str) -> Column {
     column
 }
 
-fn column<T: Transport>(publishers: TestExecutor, readers: TestExecutor) -> Column {
+fn column<T: TestTransport>(publishers: TestExecutor, readers: TestExecutor) -> Column {
     Column { transport: T::NAME, publishers, readers, laws: conformance::laws::<T>() }
 }

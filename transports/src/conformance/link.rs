@@ -15,7 +15,7 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::StreamExt;
 use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, SendFuture, Stream};
 
-use super::{Pair, Probe, Transport, local};
+use super::{Pair, Probe, TestTransport, local};
 use crate::counters::{Latency, Region};
 use crate::endpoint::unix::Access;
 use crate::endpoint::{Anyone, Gate};
@@ -80,7 +80,7 @@ pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
     connections: UnboundedSender<S::Socket>,
 }
 
-impl<S: StreamPair, const IN_MEMORY: bool> Transport for Link<S, IN_MEMORY> {
+impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> {
     const NAME: &'static str = if IN_MEMORY { "shm" } else { S::NAME };
     // A stream in memory may begin on the link.
     const RINGS: u64 = 2;

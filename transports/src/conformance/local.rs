@@ -1,4 +1,4 @@
-//! Topics within a process as a [`Transport`].
+//! Topics within a process as a [`TestTransport`].
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use super::{Pair, Probe, Publish, Subscribe, Transport};
+use super::{Pair, Probe, Publish, Subscribe, TestTransport};
 use crate::counters::{Latency, Region};
 use crate::local::{
     BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Recorded, RingMemory, Schema,
@@ -26,7 +26,7 @@ impl Local {
     }
 }
 
-impl Transport for Local {
+impl TestTransport for Local {
     const NAME: &'static str = "local";
     const RINGS: u64 = 1;
     type Publisher = Publisher<Probe>;

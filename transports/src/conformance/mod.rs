@@ -1,13 +1,13 @@
 //! The laws of every transport on every executor, as generic tests.
 //!
 //! A [`Law`] is one thing that a user relies on. It gets a [`Pair`] of executors, which may be the
-//! same one: its publishers run on the first, its readers on the second. It opens a [`Transport`]
+//! same one: its publishers run on the first, its readers on the second. It opens a [`TestTransport`]
 //! between them, and panics with what it saw if the law is broken.
 //!
-//! To test a transport, implement [`Transport`] and write `conformance!(MyTransport);` in a test
-//! file: it makes one test per law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any
+//! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a test
+//! file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them on any
 //! executor, and on any two. A constant of the transport says how it differs
-//! ([`Transport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
+//! ([`TestTransport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
 //!
 //! ```
 //! use mycelium_transports::conformance::{self, Local, TestExecutor, Threads};
@@ -19,23 +19,14 @@
 //! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
-mod batch;
 mod begun;
 mod check;
-mod ends;
-mod faults;
-mod latency;
+mod laws;
 mod link;
 mod local;
 mod no_tasks;
-mod order;
 mod pair;
-mod pressure;
-mod selection;
-mod stall;
 mod threads;
-mod traces;
-mod waking;
 
 use std::ops::Range;
 
@@ -46,22 +37,13 @@ use crate::local::{
     BatchError, Delivery, EmitError, Gap, OnStall, Policy, SubscribeOptions, TryRecv, Undelivered,
 };
 
-pub use batch::*;
 pub use check::{Law, TIME_LIMIT, TestExecutor, check};
-pub use ends::*;
-pub use faults::*;
-pub use latency::*;
+pub use laws::*;
 pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use no_tasks::NoTasks;
-pub use order::*;
 pub use pair::{Pair, Task, cut};
-pub use pressure::*;
-pub use selection::*;
-pub use stall::*;
 pub use threads::Threads;
-pub use traces::*;
-pub use waking::*;
 
 /// The message that the laws send.
 #[message(topic = "conformance", id = 0xFFFE)]
@@ -74,7 +56,7 @@ pub struct Probe {
 }
 
 /// A transport with one topic.
-pub trait Transport: Sized + 'static {
+pub trait TestTransport: Sized + 'static {
     /// Its name in tables.
     const NAME: &'static str;
     /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
@@ -89,7 +71,7 @@ pub trait Transport: Sized + 'static {
     /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
-    /// As [`open`](Transport::open), with a reader and a publisher.
+    /// As [`open`](TestTransport::open), with a reader and a publisher.
     fn joined(
         pair: &Pair,
         capacity: usize,
@@ -101,8 +83,8 @@ pub trait Transport: Sized + 'static {
         (transport, reader, publisher)
     }
 
-    /// As [`open`](Transport::open), but the publishers know nothing of the readers' node, which
-    /// comes with [`meet`](Transport::meet): nothing is kept for it.
+    /// As [`open`](TestTransport::open), but the publishers know nothing of the readers' node, which
+    /// comes with [`meet`](TestTransport::meet): nothing is kept for it.
     fn open_alone(pair: &Pair, capacity: usize) -> Self;
 
     /// The node of readers with these options comes.
@@ -125,7 +107,7 @@ pub trait Transport: Sized + 'static {
     fn disturb(&self) {}
 }
 
-/// The publishing end of a [`Transport`], as a [`Publisher`](crate::local::Publisher) has it.
+/// The publishing end of a [`TestTransport`], as a [`Publisher`](crate::local::Publisher) has it.
 pub trait Publish: Send + 'static {
     /// See [`Publisher::emit`](crate::local::Publisher::emit).
     fn emit(&mut self, message: Probe)
@@ -160,7 +142,7 @@ pub trait Publish: Send + 'static {
     fn confirmed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// The reading end of a [`Transport`], as a [`Subscription`](crate::local::Subscription) has it.
+/// The reading end of a [`TestTransport`], as a [`Subscription`](crate::local::Subscription) has it.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;
@@ -187,7 +169,7 @@ pub trait Subscribe: Send + 'static {
 
 /// All laws, for one transport.
 #[must_use]
-pub fn laws<T: Transport>() -> Vec<Law> {
+pub fn laws<T: TestTransport>() -> Vec<Law> {
     crate::conformance! { @all list T }
 }
 

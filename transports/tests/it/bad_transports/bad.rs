@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 
 use mycelium_core::TraceContext;
-use mycelium_transports::conformance::{Local, Pair, Probe, Publish, Subscribe, Transport};
+use mycelium_transports::conformance::{Local, Pair, Probe, Publish, Subscribe, TestTransport};
 use mycelium_transports::counters::Latency;
 use mycelium_transports::local::{
     BatchError, Delivery, EmitError, OnStall, Policy, Publisher, Start, SubscribeOptions,
@@ -108,7 +108,7 @@ impl<E: Send, F: Fault> Drop for End<E, F> {
     }
 }
 
-impl<F: Fault> Transport for Bad<F> {
+impl<F: Fault> TestTransport for Bad<F> {
     const NAME: &'static str = "bad";
     const RINGS: u64 = Local::RINGS;
     type Publisher = End<Publisher<Probe>, F>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Account, Pair, Probe, Publish, Subscribe, Transport, probe};
+use crate::conformance::{Account, Pair, Probe, Publish, Subscribe, TestTransport, probe};
 use crate::local::{GapReason, OnStall, Policy, TryRecv};
 
 /// Short, because laws wait for it. A reader that is evicted too early loses nothing of these laws.
@@ -19,7 +19,7 @@ enum Way {
 /// A `block` reader that reads nothing holds each kind of emit up for a limited time. It gets the
 /// exact number of messages that it missed, with the reason, and from then on the publisher waits
 /// for it as before.
-pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: Transport>(pair: Pair) {
+pub async fn a_reader_that_stalls_is_evicted_until_it_reads<T: TestTransport>(pair: Pair) {
     for way in [Way::Emit, Way::TryEmit, Way::Batch] {
         let transport = T::open(&pair, 4, Policy::Block);
         transport.set_on_stall(&pair, OnStall::EvictAfter(LIMIT));

@@ -2,13 +2,13 @@
 
 use futures_util::FutureExt;
 
-use super::begun::Begun;
-use super::{Pair, Probe, Subscribe, Transport, emit_all, rounds};
+use crate::conformance::begun::Begun;
+use crate::conformance::{Pair, Probe, Subscribe, TestTransport, emit_all, rounds};
 use crate::local::{Delivery, Policy};
 
 /// A message whose trace is in the sample has that trace, and the others have none: also after a
 /// disturbance, and whether they arrive one by one or many at once.
-pub async fn messages_keep_their_traces<T: Transport>(pair: Pair) {
+pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
     let (tracer, begun) = Begun::half();
     tracer.set_executor(pair.publishers.clone());

@@ -5,12 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_executor::{Executor, PausedTime};
 
-use super::{NoTasks, Pair, Publish, Subscribe, Transport, number, probe};
+use crate::conformance::{NoTasks, Pair, Publish, Subscribe, TestTransport, number, probe};
 use crate::local::Policy;
 
 /// Each message shows how long it was on its way, also after a disturbance: the time from its emit
 /// to its receive, by a calendar that both sides have.
-pub async fn a_measured_message_shows_how_long_it_took<T: Transport>(pair: Pair) {
+pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: Pair) {
     const MS: Duration = Duration::from_millis(1);
     let count = 16;
     // Both sides have the calendar of this law.

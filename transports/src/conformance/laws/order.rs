@@ -2,12 +2,12 @@
 
 use futures_util::FutureExt;
 
-use super::{Pair, Subscribe, Transport, emit_all, number, rounds};
+use crate::conformance::{Pair, Subscribe, TestTransport, emit_all, number, rounds};
 use crate::local::{Delivery, Policy};
 
 /// Three publishers and two gating readers, through rings far smaller than the stream: each reader
 /// gets each publisher's messages once and in order.
-pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair: Pair) {
+pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
     const PUBLISHERS: u64 = 3;
     let count = rounds(1_000);
     let transport = T::open(&pair, 8, Policy::Block);
@@ -37,7 +37,7 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair
 }
 
 /// A fault that the transport must hide, such as a lost connection, loses and repeats no message.
-pub async fn a_disturbance_loses_and_repeats_nothing<T: Transport>(pair: Pair) {
+pub async fn a_disturbance_loses_and_repeats_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(400);
     let (transport, mut reader, publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(emit_all(publisher, 0, 0..count).map(drop));

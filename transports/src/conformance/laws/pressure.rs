@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::pair::{Task, watched};
-use super::{Account, Pair, Publish, Subscribe, Transport, expect_all, number, probe, rounds};
+use crate::conformance::pair::{Task, watched};
+use crate::conformance::{
+    Account, Pair, Publish, Subscribe, TestTransport, expect_all, number, probe, rounds,
+};
 use crate::local::{Delivery, Policy, Refusal};
 
 /// `emit` waits as soon as the publisher is one ring ahead of the reader's confirmed messages, and
 /// completes as soon as the ring has room. A message in flight keeps its slot.
-pub async fn a_full_block_subscription_blocks_the_publisher<T: Transport>(pair: Pair) {
+pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 4;
     let count = ahead + rounds(50);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -29,7 +31,7 @@ pub async fn a_full_block_subscription_blocks_the_publisher<T: Transport>(pair: 
 }
 
 /// Sends these messages, for none of which the publisher may wait.
-pub(super) async fn send_at_once<P: Publish>(
+pub(crate) async fn send_at_once<P: Publish>(
     pair: &Pair,
     mut publisher: P,
     numbers: Range<u64>,
@@ -44,7 +46,7 @@ pub(super) async fn send_at_once<P: Publish>(
 }
 
 /// The progress of a publisher that sends one message after the other.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     shared: Arc<Shared>,
     task: Task<()>,
 }
@@ -57,7 +59,7 @@ struct Shared {
 
 impl Progress {
     /// Starts to send messages 0 to `count`.
-    pub(super) fn start(pair: &Pair, mut publisher: impl Publish, count: u64) -> Progress {
+    pub(crate) fn start(pair: &Pair, mut publisher: impl Publish, count: u64) -> Progress {
         let shared = Arc::new(Shared::default());
         let tell = shared.clone();
         let task = pair.publish(async move {
@@ -73,25 +75,25 @@ impl Progress {
     }
 
     /// The number of accepted messages, or one less.
-    pub(super) fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
     /// Waits until `count` messages were accepted and the next one waits for room.
-    pub(super) async fn held_at(&self, pair: &Pair, count: u64) {
+    pub(crate) async fn held_at(&self, pair: &Pair, count: u64) {
         let holds = || self.accepted() == count && self.shared.waits.load(Ordering::SeqCst);
         pair.until(&format!("the publisher waits after {count} messages"), holds).await;
     }
 
     /// Waits until all are sent and the publisher has ended.
-    pub(super) async fn complete(self, pair: &Pair) {
+    pub(crate) async fn complete(self, pair: &Pair) {
         pair.join("the publisher ends", self.task).await;
     }
 }
 
 /// While the ring is full, `try_emit` returns the message and names the blocking reader. Accepted
 /// messages arrive, refused ones do not.
-pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pair) {
+pub async fn try_emit_returns_the_message_of_a_full_ring<T: TestTransport>(pair: Pair) {
     let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let publishes = pair.publish(async move {
         let mut accepted = 0;
@@ -118,7 +120,7 @@ pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pai
 
 /// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive,
 /// refused ones do not.
-pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: Pair) {
+pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pair: Pair) {
     let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject);
     let publishes = pair.publish(async move {
         let (mut accepted, mut rejected) = (Vec::new(), 0);
@@ -145,7 +147,9 @@ pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: 
 
 /// Bursts far larger than the ring never wait for a `drop-oldest` reader, and the number of sent
 /// messages is the sum of the taken and the missed ones.
-pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(pair: Pair) {
+pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: TestTransport>(
+    pair: Pair,
+) {
     let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let (mut sent, mut account, mut bursts) = (0, Account::default(), 0);
     // The number of missed messages depends on timing. In the long run it is not zero.
@@ -164,7 +168,7 @@ pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Trans
 }
 
 /// A `latest` reader gets the number of skipped messages, then the newest message.
-pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: Transport>(
+pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: TestTransport>(
     pair: Pair,
 ) {
     let (_transport, mut latest, publisher) = T::joined(&pair, 8, Policy::Latest);
@@ -182,7 +186,7 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
 
 /// Two messages are sent per delivery, so the reader never catches up. Still it gets a message per
 /// gap, or per gap of every ring on the way.
-pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>(pair: Pair) {
+pub async fn an_observer_that_is_always_slower_still_gets_messages<T: TestTransport>(pair: Pair) {
     let rounds = rounds(100);
     for policy in [Policy::DropOldest, Policy::Latest] {
         let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, policy);

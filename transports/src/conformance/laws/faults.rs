@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures_channel::{mpsc, oneshot};
 use futures_util::{FutureExt, StreamExt};
 
-use super::pair::watched;
 use super::pressure::Progress;
-use super::{
-    Pair, Probe, Publish, Subscribe, Transport, cut, emit_all, expect_all, number, probe, rounds,
+use crate::conformance::pair::watched;
+use crate::conformance::{
+    Pair, Probe, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, probe,
+    rounds,
 };
 use crate::local::{Delivery, Policy};
 
@@ -20,7 +21,7 @@ const POLLS: std::ops::Range<usize> = 0..4;
 
 /// An emit that is dropped after some polls has sent nothing: the message can be sent again, and
 /// arrives once.
-pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
+pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(100);
     for polls in POLLS {
         let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
@@ -48,7 +49,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
 }
 
 /// A receive that is dropped after some polls takes no message, and no wake of another receive.
-pub async fn a_cancelled_receive_takes_nothing<T: Transport>(pair: Pair) {
+pub async fn a_cancelled_receive_takes_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
         let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
@@ -78,7 +79,7 @@ pub async fn a_cancelled_receive_takes_nothing<T: Transport>(pair: Pair) {
 
 /// A reader and a publisher whose tasks panic leave as if they had been dropped: all others
 /// continue on the same executors, and miss nothing.
-pub async fn a_task_that_panics_affects_no_other_task<T: Transport>(pair: Pair) {
+pub async fn a_task_that_panics_affects_no_other_task<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -116,7 +117,7 @@ fn panics() {
 
 /// A message whose handling fails is redelivered once, and marked. If that fails too, it becomes a
 /// dead letter, and the next message follows. Nothing else is lost or repeated.
-pub async fn a_message_whose_handler_failed_is_redelivered_once<T: Transport>(pair: Pair) {
+pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let sent = Progress::start(&pair, transport.publisher("publisher"), 20);
@@ -153,7 +154,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 
 /// Publishers may stop at any moment. The messages that they have sent are exactly those that were
 /// delivered or dropped.
-pub async fn every_message_is_counted_after_a_shutdown<T: Transport>(pair: Pair) {
+pub async fn every_message_is_counted_after_a_shutdown<T: TestTransport>(pair: Pair) {
     for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
         let transport = T::open(&pair, 4, policy);
         let mut reader = transport.subscribe("reader", policy);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::pair::POLL_EVERY;
 use super::pressure::send_at_once;
-use super::{
-    Account, Pair, Probe, Publish, Subscribe, Transport, emit_all, expect_all, probe, rounds,
+use crate::conformance::pair::POLL_EVERY;
+use crate::conformance::{
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, emit_all, expect_all, probe, rounds,
 };
 use crate::local::{Delivery, GapReason, LatestByKey, Policy, Start, SubscribeOptions};
 
 /// A sampling reader gets the messages whose sequence is a multiple of its number, and no gaps.
-pub async fn a_sampling_reader_gets_every_nth_message<T: Transport>(pair: Pair) {
+pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pair) {
     let policy = Policy::Sample(NonZeroU32::new(3).expect("not zero"));
     let (_transport, mut sample, mut publisher) = T::joined(&pair, 32, policy);
     for from in [0, 10, 20] {
@@ -35,7 +35,7 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: Transport>(pair: Pair) 
 
 /// A reader by key gets the newest message of each key, the key first that has waited longest, and
 /// the number of messages that each of them has replaced.
-pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(pair: Pair) {
+pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTransport>(pair: Pair) {
     let keys = NonZeroU32::new(4).expect("not zero");
     let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
     let policy = Policy::LatestByKey(by_key);
@@ -62,7 +62,7 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: Transport>(p
 
 /// A `drop-newest` reader that does not read never blocks the publisher. Then it gets at least one
 /// ring of the oldest messages, and the exact number of those that were dropped.
-pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: Pair) {
+pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropNewest);
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
     let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..8).await;
@@ -81,7 +81,7 @@ pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: Transport>(pair: 
 }
 
 /// A late reader may start with the messages that are still in the ring.
-pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport>(pair: Pair) {
+pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTransport>(pair: Pair) {
     let (transport, mut first, publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let publishes = pair.publish(emit_all(publisher, 0, 0..5));
     let publisher = pair.join("the publisher emits", publishes).await;
@@ -98,7 +98,7 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: Transport
 /// The first reader of a node may start with the messages that the publisher's ring still has, also
 /// if the publisher does not know this node: each once and in order, and then the newer ones.
 pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message<
-    T: Transport,
+    T: TestTransport,
 >(
     pair: Pair,
 ) {
@@ -127,7 +127,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
 
 /// A node that starts at the oldest retained message gets none twice: not after lost connections,
 /// and not while the publisher overwrites what is retained. What it misses is a gap.
-pub async fn a_late_node_gets_no_message_twice<T: Transport>(pair: Pair) {
+pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
     let transport = T::open_alone(&pair, 8);
     let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
     let (alive, executor) = (Arc::new(()), pair.publishers.clone());

@@ -2,14 +2,14 @@
 
 use futures_channel::oneshot;
 
-use super::pair::{cut, watched};
-use super::{
-    Account, Pair, Probe, Publish, Subscribe, Transport, expect_all, number, probe, rounds,
+use crate::conformance::pair::{cut, watched};
+use crate::conformance::{
+    Account, Pair, Probe, Publish, Subscribe, TestTransport, expect_all, number, probe, rounds,
 };
 use crate::local::{Delivery, Policy, Threshold, TryRecv};
 
 /// Batches of any size arrive as their messages do, one by one or many at once.
-pub async fn batches_arrive_once_and_in_order<T: Transport>(pair: Pair) {
+pub async fn batches_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let sizes = [3, 8, 0, 1, 30, 200];
     let count: u64 = sizes.iter().sum();
@@ -41,7 +41,7 @@ pub async fn batches_arrive_once_and_in_order<T: Transport>(pair: Pair) {
 }
 
 /// A batch for an observer does not wait, and what it overwrites is reported.
-pub async fn an_observer_gets_the_exact_gaps_of_batches<T: Transport>(pair: Pair) {
+pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: Pair) {
     let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let (mut sent, mut account, mut deliveries) = (0, Account::default(), Vec::new());
     for size in [5, 8, 40, 1, 200] {
@@ -63,7 +63,7 @@ pub async fn an_observer_gets_the_exact_gaps_of_batches<T: Transport>(pair: Pair
 }
 
 /// A batch that is dropped after some polls has sent a prefix, and says how long that is.
-pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
+pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
     let count = rounds(100);
     for polls in 0..4 {
         let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
@@ -97,7 +97,7 @@ pub async fn a_cancelled_batch_has_sent_a_prefix<T: Transport>(pair: Pair) {
 
 /// Each message of a batch whose handling failed is delivered once more, marked, and alone: only
 /// the one that fails again is not delivered any more.
-pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) {
+pub async fn a_failed_batch_is_redelivered_one_by_one<T: TestTransport>(pair: Pair) {
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(async move {
         let messages = [0, 1, 2, 3, 4].map(|number| probe(0, number));
@@ -132,7 +132,9 @@ pub async fn a_failed_batch_is_redelivered_one_by_one<T: Transport>(pair: Pair) 
 
 /// The threshold is exceeded from 80 % of the ring on, until a reader has brought it down to three
 /// quarters of that. A publisher that waits for that is woken, and an observer does not count.
-pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: Transport>(pair: Pair) {
+pub async fn a_publisher_waits_until_its_reader_is_below_the_threshold<T: TestTransport>(
+    pair: Pair,
+) {
     let (upper, lower) = Threshold::default().marks(16);
     let (transport, mut reader, mut publisher) = T::joined(&pair, 16, Policy::Block);
     let _observer = transport.subscribe("observer", Policy::DropOldest);

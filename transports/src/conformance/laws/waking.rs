@@ -5,12 +5,12 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 
-use super::pair::{timeout, watched};
-use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
+use crate::conformance::pair::{timeout, watched};
+use crate::conformance::{Pair, Publish, Subscribe, TestTransport, number, probe, rounds};
 use crate::local::Policy;
 
 /// A parked reader is woken by each message, and by the end.
-pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
+pub async fn a_sleeping_reader_is_woken<T: TestTransport>(pair: Pair) {
     let count = rounds(100);
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let (tell, mut asleep) = mpsc::unbounded();
@@ -37,7 +37,7 @@ pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
 }
 
 /// A publisher that is parked because the ring is full is woken as soon as the ring has room.
-pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
+pub async fn a_sleeping_publisher_is_woken<T: TestTransport>(pair: Pair) {
     let ahead = 2;
     let count = ahead + rounds(50);
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
@@ -65,7 +65,7 @@ pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
 
 /// A receive with a timeout ends at its deadline or with a message. In both cases no message is
 /// lost.
-pub async fn a_receive_with_a_timeout_loses_nothing<T: Transport>(pair: Pair) {
+pub async fn a_receive_with_a_timeout_loses_nothing<T: TestTransport>(pair: Pair) {
     let count = rounds(20);
     let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
     let (tell, mut timed_out) = mpsc::unbounded();

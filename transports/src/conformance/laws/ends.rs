@@ -3,13 +3,13 @@
 use futures_util::FutureExt;
 
 use super::pressure::Progress;
-use super::{
-    Pair, Publish, Subscribe, Transport, cut, emit_all, expect_all, number, probe, rounds,
+use crate::conformance::{
+    Pair, Publish, Subscribe, TestTransport, cut, emit_all, expect_all, number, probe, rounds,
 };
 use crate::local::{Policy, TryRecv};
 
 /// `recv` ends when all publishers have ended, after their last message.
-pub async fn the_end_follows_the_last_message_of_all_publishers<T: Transport>(pair: Pair) {
+pub async fn the_end_follows_the_last_message_of_all_publishers<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     assert_eq!(reader.try_recv(), TryRecv::Empty, "a topic without publishers has not ended");
@@ -26,7 +26,7 @@ pub async fn the_end_follows_the_last_message_of_all_publishers<T: Transport>(pa
 }
 
 /// A late reader gets all later messages, wherever the rings are.
-pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair) {
+pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: Pair) {
     let (transport, mut early, mut publisher) = T::joined(&pair, 4, Policy::Block);
     for sent in 0..13 {
         let mut late =
@@ -45,7 +45,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair
 
 /// The start-up order loses nothing: a reader that subscribed first gets all messages of a later
 /// publisher.
-pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
+pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     // While it exists, the topic does not end.
@@ -67,7 +67,7 @@ pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair:
 
 /// A restarted publisher is a new one with the same name: the messages of both arrive, each counted
 /// from 0.
-pub async fn a_restarted_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
+pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let stays = transport.publisher("stays");
@@ -84,7 +84,7 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: Transport>(
 
 /// A restarted reader is a new one: it blocks nobody while it is away. Then it gets everything from
 /// some message on, at the latest the next one that is emitted, and nothing that it got before.
-pub async fn a_restarted_reader_starts_with_new_messages<T: Transport>(pair: Pair) {
+pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair: Pair) {
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -112,7 +112,7 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: Transport>(pair: Pai
 }
 
 /// Unsubscribing makes room at once, and wakes a waiting publisher.
-pub async fn a_reader_that_leaves_unblocks_the_publisher<T: Transport>(pair: Pair) {
+pub async fn a_reader_that_leaves_unblocks_the_publisher<T: TestTransport>(pair: Pair) {
     let ahead = 2;
     let transport = T::open(&pair, 2, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);

@@ -1,0 +1,23 @@
+//! The laws, by what they are about. Each is a function of a pair of executors.
+
+mod batch;
+mod ends;
+mod faults;
+mod latency;
+mod order;
+mod pressure;
+mod selection;
+mod stall;
+mod traces;
+mod waking;
+
+pub use batch::*;
+pub use ends::*;
+pub use faults::*;
+pub use latency::*;
+pub use order::*;
+pub use pressure::*;
+pub use selection::*;
+pub use stall::*;
+pub use traces::*;
+pub use waking::*;
