@@ -1,9 +1,11 @@
 //! Transports that the program attaches to a node, beside the links of the topology.
 
+use std::sync::Arc;
+
 use mycelium_transports::seam::Transport;
 
 use crate::error::BuildError;
-use crate::plan::{BoundPorts, refuse_policies};
+use crate::plan::BoundPorts;
 use crate::support::names::expected_instead_of;
 
 /// A transport with its topics.
@@ -17,26 +19,46 @@ impl Attached {
     /// Checks that these services of the node emit and read its topics, and that it keeps what the
     /// policies of their subscriptions promise.
     pub(crate) fn check(&self, services: &[(String, BoundPorts)]) -> Result<(), BuildError> {
-        let ports = || services.iter().map(|(_, ports)| ports);
-        let emitted: Vec<&str> =
-            ports().flat_map(BoundPorts::outputs).map(|it| &*it.topic).collect();
-        let read: Vec<&str> = ports().flat_map(BoundPorts::inputs).map(|it| &*it.topic).collect();
-        for (topics, known, what) in
-            [(&self.sends, emitted, "emits"), (&self.receives, read, "reads")]
-        {
-            if let Some(topic) = topics.iter().find(|topic| !known.contains(&topic.as_str())) {
-                let problem = format!(
-                    "no service of this node {what} it: {}",
-                    expected_instead_of(topic, &known)
-                );
-                return Err(self.refused(topic, problem));
+        let emits = services.iter().flat_map(|(_, ports)| &ports.emits);
+        self.check_topics(&self.sends, emits.map(|port| &port.topic), "emits")?;
+        let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        self.check_topics(&self.receives, reads.map(|port| &port.topic), "reads")?;
+        let capabilities = self.transport.capabilities();
+        for (service, ports) in services {
+            for port in
+                ports.reads.iter().filter(|port| self.receives.iter().any(|it| **it == *port.topic))
+            {
+                let policy = port.options.policy;
+                let Some(what) = capabilities.lacks(policy) else { continue };
+                let key = format!("{service}.{}", port.key);
+                return Err(self.refused(
+                    &port.topic,
+                    format!(
+                        "it cannot {what}, which the policy `{policy}` of `{key}` needs: let that \
+                     subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
+                     `[subscription.\"{key}\"]`), or join the nodes by a link"
+                    ),
+                ));
             }
         }
-        let capabilities = self.transport.capabilities();
-        self.receives.iter().try_for_each(|topic| {
-            refuse_policies(capabilities, topic, services)
-                .map_err(|problem| self.refused(topic, problem))
-        })
+        Ok(())
+    }
+
+    /// Checks that topics are `known`: that a service of the node `does` so with them.
+    fn check_topics<'p>(
+        &self,
+        topics: &[String],
+        known: impl Iterator<Item = &'p Arc<str>>,
+        does: &str,
+    ) -> Result<(), BuildError> {
+        let known: Vec<&Arc<str>> = known.collect();
+        match topics.iter().find(|topic| known.iter().all(|it| ***it != ***topic)) {
+            None => Ok(()),
+            Some(topic) => {
+                let expected = expected_instead_of(topic, &known);
+                Err(self.refused(topic, format!("no service of this node {does} it: {expected}")))
+            }
+        }
     }
 
     fn refused(&self, topic: &str, problem: String) -> BuildError {

@@ -1,12 +1,11 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! The plan says which nodes these are; [`attached`] has the transports that the program adds.
-//! [`listen`] keeps the node's endpoints reachable, [`far`]
-//! has what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a
-//! link; [`peers`] counts the connections. `mycelium_transports::link` carries topics over a
-//! link, and only `mycelium_transports::endpoint` knows the transports. This module knows the plan
-//! and the launcher's members, and no service.
+//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`] has
+//! what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a link;
+//! [`peers`] counts the connections. `mycelium_transports::link` carries topics over a link, and only
+//! `mycelium_transports::endpoint` knows the kinds of sockets. [`attached`] has the transports that
+//! the program adds. This module knows the plan and the launcher's members, and no service.
 
 mod attached;
 mod far;
@@ -79,7 +78,6 @@ impl Links {
         setup: &LinkSetup<'_>,
         attached: Vec<Attached>,
     ) -> Result<Links, StartError> {
-        attached.into_iter().try_for_each(|attached| setup.start(attached))?;
         let mut links = Links {
             control: setup.control.clone(),
             exports: None,
@@ -88,6 +86,7 @@ impl Links {
             watch: None,
             closed: Vec::new(),
         };
+        attached.into_iter().try_for_each(|attached| setup.start(attached))?;
         let has_observers = setup.plan.settings.admits_observers;
         if setup.plan.peer_topics.is_empty() && !has_observers {
             return Ok(links);

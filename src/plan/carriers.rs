@@ -5,10 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::peer_topics::PeerTopics;
-use super::ports::BoundPorts;
 use super::settings::SettingsOfTopics;
-use mycelium_transports::seam::Capabilities;
-
 use crate::error::BuildError;
 use crate::observe::report::{Carrier, LinkReport};
 use crate::topology::{Problem, Setting, Topology};
@@ -141,28 +138,6 @@ impl Carriers {
     pub(crate) fn links(&self) -> &[LinkReport] {
         &self.links
     }
-}
-
-/// Refuses subscriptions of these services whose policy promises more than what carries the topic.
-pub(crate) fn refuse_policies(
-    capabilities: Capabilities,
-    topic: &str,
-    services: &[(String, BoundPorts)],
-) -> Result<(), String> {
-    for (service, ports) in services {
-        for port in ports.reads.iter().filter(|port| *port.topic == *topic) {
-            let policy = port.options.policy;
-            if let Some(what) = capabilities.lacks(policy) {
-                let key = format!("{service}.{}", port.key);
-                return Err(format!(
-                    "it cannot {what}, which the policy `{policy}` of `{key}` needs: let that \
-                     subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
-                     `[subscription.\"{key}\"]`), or join the nodes by a link"
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Checks that each topic of a link can go through what its section says.

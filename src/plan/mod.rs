@@ -34,7 +34,7 @@ use crate::observe::report::{Carrier, RingMemory, StartWarning};
 use crate::plan::dead_letter::DeadLetter;
 use crate::support::names::nearest;
 use crate::topology::{Places, Problem, Setting, Topology};
-pub(crate) use carriers::{Carriers, refuse_policies};
+pub(crate) use carriers::Carriers;
 use dead_letters::DeadLetterPlan;
 pub(crate) use flows::Feedback;
 use flows::{Flows, refuse_blocking_cycles};

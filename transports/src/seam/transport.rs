@@ -36,11 +36,11 @@ pub struct Capabilities {
     pub resumes: bool,
     /// A slow reader holds up its publishers.
     pub holds_up: bool,
-    /// Who reads at the other side of one tap.
+    /// The readers at the other side of a tap.
     pub audience: Audience,
 }
 
-/// Who reads at the other side of one tap.
+/// The readers at the other side of a tap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// One process.

@@ -1,0 +1,70 @@
+use super::*;
+use crate::conformance::Probe;
+use crate::counters::Region;
+use crate::local::Policy;
+
+#[test]
+fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
+    let counters = Region::new(8);
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 2, counters).unwrap();
+    let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let stream = &mut reader.streams()[0];
+    let (mut number, mut missed) = (0, Vec::new());
+    let mut overtake = |stream: &mut TapStream| {
+        for _ in 0..4 {
+            publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+            number += 1;
+        }
+        let TapItem::Gap(count) = stream.next_item() else { panic!("it was overtaken") };
+        count
+    };
+    // Nothing is read between two gaps.
+    let count = overtake(stream) + overtake(stream);
+    assert_eq!(stream.gaps.len(), 1);
+    missed.push((stream.next(), count));
+    while missed.len() < 3 * EXACT_GAPS {
+        assert!(matches!(stream.next_item(), TapItem::Message(..)));
+        stream.advance();
+        let count = overtake(stream);
+        missed.push((stream.next(), count));
+    }
+    assert!(stream.gaps.len() <= EXACT_GAPS, "{} entries", stream.gaps.len());
+    if !cfg!(feature = "metrics") {
+        return;
+    }
+    let counted = |stream: &TapStream| {
+        [EdgeValue::Overwritten, EdgeValue::Taken].map(|value| stream.line.get(value))
+    };
+    let assert_exact = |stream: &TapStream| {
+        let before = missed.iter().take_while(|(end, _)| *end <= stream.kept());
+        let overwritten: u64 = before.map(|(_, count)| count).sum();
+        assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
+    };
+    // Between old gaps, and then one after the other.
+    stream.release(missed[EXACT_GAPS].0);
+    assert_eq!(counted(stream).iter().sum::<u64>(), stream.kept());
+    for (end, _) in missed.iter().rev().take(EXACT_GAPS / 2).rev() {
+        stream.release(*end);
+        assert_exact(stream);
+    }
+}
+
+#[test]
+fn a_part_of_a_gap_is_released_and_read_again() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 2, Region::new(8)).unwrap();
+    let mut reader = topic.tap::<()>("far", Policy::DropOldest).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let stream = &mut reader.streams()[0];
+    for number in 0..12 {
+        publisher.try_emit(Probe { publisher: 0, number }).unwrap();
+    }
+    assert_eq!(stream.next_item(), TapItem::Gap(10));
+    stream.release(4);
+    stream.rewind(7);
+    assert_eq!(stream.next_item(), TapItem::Gap(3));
+    stream.release(10);
+    let overwritten = stream.line.get(EdgeValue::Overwritten);
+    assert_eq!(overwritten, if cfg!(feature = "metrics") { 10 } else { 0 });
+    assert_eq!(stream.line.get(EdgeValue::Taken), 0);
+}
