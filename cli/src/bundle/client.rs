@@ -125,18 +125,16 @@ pub fn request_or_start<'p>(
         {
             return Ok((client, answer));
         }
-        if let Some(launcher) = &mut started {
-            pause(PAUSE);
-            // One that ended in order had been asked to by somebody else.
-            if let Some(status) = launcher.try_wait().map_err(failed)?
-                && !status.success()
-            {
-                return Err(ended(place, status));
-            }
+        // One that ended in order was told to, or was asked for nothing.
+        if let Some(launcher) = &mut started
+            && let Some(status) = launcher.try_wait().map_err(failed)?
+            && !status.success()
+        {
+            return Err(ended(place, status));
         }
-        started = start(place)?;
-        if started.is_none() {
-            pause(PAUSE);
+        match start(place)? {
+            Some(launcher) => started = Some(launcher),
+            None => pause(PAUSE),
         }
     }
     let directory = shown(place.directory());

@@ -49,7 +49,8 @@ pub struct CheckArgs {
     /// for launchers.
     #[arg(long, value_name = "COPY", hide = true)]
     files: Option<PathBuf>,
-    /// The program, and its arguments, of nodes that have no `command` in the file. `{node}` is the
+    /// The program, and its arguments, of nodes that have neither a `command` nor a `description` in
+    /// the file. `{node}` is the
     /// name of the node, `{topology}` the path of the file, `{directory}` the directory of the
     /// sockets.
     #[arg(last = true, value_name = "PROGRAM")]
@@ -205,9 +206,11 @@ fn overview(
     let mut descriptions = Vec::<Description>::new();
     for command in commands {
         // Some nodes run the same process.
-        let process = |of: &NodeCommand| (of.program.clone(), of.arguments.clone());
+        let is_same = |other: &NodeCommand| {
+            (&other.program, &other.arguments) == (&command.program, &command.arguments)
+        };
         let mut known = commands.iter().zip(&descriptions);
-        let description = match known.find(|(other, _)| process(other) == process(command)) {
+        let description = match known.find(|(other, _)| is_same(other)) {
             Some((_, description)) => description.clone(),
             None => runs.describe(command)?,
         };

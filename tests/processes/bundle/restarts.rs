@@ -80,13 +80,22 @@ fn a_stop_restarts_a_member_whose_sources_run() {
 
 #[test]
 fn a_program_that_is_not_there_ends_all() {
-    let bundle = speaking().with("wait", "source", &[]);
-    let missing = Member::new("sink", || std::process::Command::new("/nowhere/sink"));
-    let error = bundle.bundle.member(missing).run().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "member `sink` did not start: cannot run `/nowhere/sink`: No such file or directory (os error 2) [M0402]"
-    );
-    drop(bundle.writer);
-    bundle.said.rest();
+    for is_first in [false, true] {
+        let bundle = speaking();
+        let missing = Member::new("sink", || Command::new("/nowhere/sink"));
+        let mut members = [bundle.member("wait", "source", &[]), missing];
+        if is_first {
+            members.reverse();
+        }
+        let error = members.into_iter().fold(bundle.bundle, Bundle::member).run().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "member `sink` did not start: cannot run `/nowhere/sink`: No such file or directory (os error 2) [M0402]"
+        );
+        drop(bundle.writer);
+        bundle.said.rest();
+        // Those after it do not start.
+        let is_started = |event: BundleEvent| matches!(event, BundleEvent::Started { .. });
+        assert_eq!(bundle.events.into_iter().any(is_started), !is_first);
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! `slot` is a member and its process, `change` changes members while the bundle runs. Here they
 //! are started, watched, restarted and ended in order, and reports go to the members, to other
-//! threads and to people. It uses all of the launcher below it.
+//! threads and to people. It uses all other modules of `launcher`.
 
 mod change;
 mod slot;
@@ -155,14 +155,17 @@ impl Run {
     fn start_due(&mut self) {
         let now = self.now();
         let is_due = |slot: &Slot| match slot.state {
-            State::Waiting { until } => {
-                let may_start = !self.stopping || self.is_needed_at_the_end(slot);
-                may_start && until <= now && !self.is_held(slot)
-            }
+            State::Waiting { until } => until <= now && !self.is_held(slot),
             _ => false,
         };
         let due = self.slots.iter().filter_map(|(id, slot)| is_due(slot).then_some(*id));
-        due.collect::<Vec<_>>().into_iter().for_each(|member| self.start(member));
+        for id in due.collect::<Vec<_>>() {
+            // A member that cannot start ends the bundle: those after it do not start.
+            let is_needed = |slot| !self.stopping || self.is_needed_at_the_end(slot);
+            if self.slots.get(&id).is_some_and(is_needed) {
+                self.start(id);
+            }
+        }
     }
 
     fn start(&mut self, id: MemberId) {
@@ -277,6 +280,7 @@ impl Run {
     /// Sends SIGTERM to the members whose feeders have exited, and kills those whose time is over.
     fn stop_next(&mut self) {
         if self.stopping {
+            let begins = !self.handle.is_ending();
             self.handle.set_ending();
             self.stopped_early |= !self.slots.values().all(Slot::has_ended);
             let waiting = self.slots.iter();
@@ -286,10 +290,11 @@ impl Run {
             let now = self.now();
             for (id, is_needed) in waiting {
                 let Some(slot) = self.slots.get_mut(&id) else { continue };
-                slot.state = match is_needed {
-                    true => State::Waiting { until: now },
-                    false => State::Ended(MemberOutcome::Stopped),
-                };
+                if !is_needed {
+                    slot.state = State::Ended(MemberOutcome::Stopped);
+                } else if begins {
+                    slot.state = State::Waiting { until: now };
+                }
             }
         }
         let leaving = self.slots.iter().filter(|(_, slot)| self.is_to_end(slot));
@@ -298,8 +303,8 @@ impl Run {
         }
     }
 
-    /// Whether a member that waits for its restart has to take what members that still run have for
-    /// it: it is restarted at once, and ends after them.
+    /// Whether a member must be restarted for the stop: a member that feeds it still runs, and may
+    /// have messages for it.
     fn is_needed_at_the_end(&self, slot: &Slot) -> bool {
         let mut feeders = slot.waits_for.iter().filter_map(|feeder| self.slots.get(feeder));
         slot.starts > 0 && !self.killing && feeders.any(Slot::runs)
