@@ -20,3 +20,38 @@ pub use collector::Collector;
 pub use family::{
     Buckets, Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue,
 };
+
+/// A family that is not one of services: what a document says of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Described {
+    /// The name; a counter's without `_total`.
+    pub name: &'static str,
+    /// What it has.
+    pub kind: FamilyKind,
+    /// The keys of its labels, after that of the node.
+    pub labels: Vec<&'static str>,
+    /// What it is.
+    pub help: &'static str,
+}
+
+/// All families that are not of services, in the order of their names.
+pub fn described() -> Vec<Described> {
+    let mut all: Vec<Described> = Vec::new();
+    for kind in mycelium_transports::counters::Kind::ALL {
+        for name in names::names(kind).iter().filter(|name| !name.family.is_empty()) {
+            let own = names::labels(kind).iter().map(|(_, key)| *key);
+            let labels = own.chain(name.fixed.map(|(key, _)| key)).collect();
+            all.push(Described { name: name.family, kind: name.kind, labels, help: name.help });
+        }
+    }
+    let derived = names::derived::ALL.into_iter();
+    all.extend(derived.map(|names::derived::Derived { name, labels, help, kind }| Described {
+        name,
+        kind,
+        labels: labels.to_vec(),
+        help,
+    }));
+    all.sort();
+    all.dedup();
+    all
+}

@@ -243,7 +243,7 @@ pub fn names(kind: Kind) -> &'static [Name] {
 }
 
 /// The labels of a kind: the keys in the label of a line, and those of the metrics.
-pub fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
+pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Publisher => &[("topic", "topic"), ("publisher", "publisher")],
         Kind::Edge => &[("topic", "topic"), ("publisher", "publisher"), ("reader", "reader")],
@@ -262,20 +262,16 @@ pub fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Families that are not made of the values of one line: name, help and kind.
-pub mod derived {
+pub(super) mod derived {
     use super::FamilyKind::{self, Counter, Gauge, Histogram};
 
     /// A family that is made of more than a value.
     #[derive(Clone, Copy, Debug)]
-    pub struct Derived {
-        /// The name; a counter's without `_total`.
-        pub name: &'static str,
-        /// The keys of its labels, after that of the node.
-        pub labels: &'static [&'static str],
-        /// What it is.
-        pub help: &'static str,
-        /// What it has.
-        pub kind: FamilyKind,
+    pub(in crate::metrics) struct Derived {
+        pub(in crate::metrics) name: &'static str,
+        pub(in crate::metrics) labels: &'static [&'static str],
+        pub(in crate::metrics) help: &'static str,
+        pub(in crate::metrics) kind: FamilyKind,
     }
 
     const fn of(
@@ -366,7 +362,7 @@ pub mod derived {
     );
 
     /// All of them.
-    pub const ALL: [Derived; 14] = [
+    pub(in crate::metrics) const ALL: [Derived; 14] = [
         RESTARTS,
         RECONNECTS,
         LATENCY,

@@ -2,7 +2,7 @@
 //! tests run exporters on virtual time.
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod scripted;
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use mycelium_telemetry::metrics::FamilyKind;
-
-use crate::names::{Described, described};
+use mycelium_telemetry::metrics::{Described, FamilyKind, described};
 
 /// The name of a family in the document.
 fn shown(family: &Described) -> String {

@@ -5,14 +5,13 @@
 use std::collections::BTreeSet;
 
 use mycelium_telemetry::metrics::text::Format;
-use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue};
+use mycelium_telemetry::metrics::{Collector, Family, OTHER, SampleValue, described};
 use mycelium_telemetry::{HealthOf, HealthReading, Ring, Snapshot};
 use mycelium_transports::counters::{
     CounterValue, EdgeValue, GaugeValue, LinkValue, PublisherValue, Region, ServiceValue,
 };
 use proptest::prelude::*;
 
-use crate::names::described;
 use crate::snapshot;
 
 fn family<'f>(families: &'f [Family], name: &str) -> &'f Family {

@@ -2,41 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_telemetry::metrics::FamilyKind;
-use mycelium_telemetry::metrics::names::derived::{ALL, Derived};
-use mycelium_telemetry::metrics::names::{labels, names};
+use mycelium_telemetry::metrics::names::names;
+use mycelium_telemetry::metrics::{Described, described};
 use mycelium_transports::counters::Kind;
-
-/// A family that is not one of services: what a document says of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Described {
-    pub(crate) name: &'static str,
-    pub(crate) kind: FamilyKind,
-    pub(crate) labels: Vec<&'static str>,
-    pub(crate) help: &'static str,
-}
-
-/// All families that are not of services, in the order of their names.
-pub(crate) fn described() -> Vec<Described> {
-    let mut all: Vec<Described> = Vec::new();
-    for kind in Kind::ALL {
-        for name in names(kind).iter().filter(|name| !name.family.is_empty()) {
-            let own = labels(kind).iter().map(|(_, key)| *key);
-            let labels = own.chain(name.fixed.map(|(key, _)| key)).collect();
-            all.push(Described { name: name.family, kind: name.kind, labels, help: name.help });
-        }
-    }
-    let derived = ALL.into_iter();
-    all.extend(derived.map(|Derived { name, labels, help, kind }| Described {
-        name,
-        kind,
-        labels: labels.to_vec(),
-        help,
-    }));
-    all.sort();
-    all.dedup();
-    all
-}
 
 #[test]
 fn each_value_of_each_kind_has_exactly_one_name() {

@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::Snapshot;
-use crate::otlp::port::tests::{self as scripted, Stage, away, seconds, taken};
+use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
 
 /// A node that counts the seconds.
 struct Node(Arc<Region>);

@@ -9,7 +9,7 @@ use mycelium_transports::counters::{ExporterValue, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
 use super::*;
-use crate::otlp::port::tests::{self as scripted, Stage, away, seconds, taken};
+use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
 
 /// The world of an exporter.
 struct Script {
