@@ -9,8 +9,7 @@ use crate::bundle::leftovers;
 use crate::bundle::place::{BundleArgs, Place};
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
-use crate::shared::clock::duration;
-use crate::shared::clock::{Clock, pause};
+use crate::shared::clock::{Clock, duration, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print};
 

@@ -3,7 +3,8 @@
 //! Each command is a module of its name, with its arguments and a function `run`. A command writes
 //! what it was run for to standard output, and all else to standard error; [`Failure`] says how it
 //! ends. The other modules are what several commands use: [`bundle`] (`up`, `down`, `status`,
-//! `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`) and [`shared`].
+//! `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`, `launcher`) and
+//! [`shared`].
 #![forbid(unsafe_code)]
 
 pub mod bundle;
@@ -33,12 +34,12 @@ use shared::exit::Failure;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub command: ToolCommand,
 }
 
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum ToolCommand {
     /// Check a topology with its programs before it runs.
     Check(check::CheckArgs),
     /// Print the messages of a topic, without making its publishers wait.
@@ -73,19 +74,19 @@ pub enum Verb {
 /// # Errors
 /// Those of the command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    match cli.verb {
-        Verb::Check(args) => check::run(&args),
-        Verb::Tap(args) => tap::run(&args),
-        Verb::Up(args) => up::run(&args),
-        Verb::Down(args) => down::run(&args),
-        Verb::Status(args) => status::run(&args),
-        Verb::Launcher(args) => launcher::run(args),
-        Verb::Ls(args) => ls::run(&args),
-        Verb::Top(args) => top::run(&args),
-        Verb::Hz(args) => hz::run(&args),
-        Verb::Counters(args) => counters::run(&args),
-        Verb::Doctor(args) => doctor::run(&args),
-        Verb::Explain(args) => explain::run(&args),
-        Verb::Completions(args) => completions::run(&args, Cli::command()),
+    match cli.command {
+        ToolCommand::Check(args) => check::run(&args),
+        ToolCommand::Tap(args) => tap::run(&args),
+        ToolCommand::Up(args) => up::run(&args),
+        ToolCommand::Down(args) => down::run(&args),
+        ToolCommand::Status(args) => status::run(&args),
+        ToolCommand::Launcher(args) => launcher::run(args),
+        ToolCommand::Ls(args) => ls::run(&args),
+        ToolCommand::Top(args) => top::run(&args),
+        ToolCommand::Hz(args) => hz::run(&args),
+        ToolCommand::Counters(args) => counters::run(&args),
+        ToolCommand::Doctor(args) => doctor::run(&args),
+        ToolCommand::Explain(args) => explain::run(&args),
+        ToolCommand::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

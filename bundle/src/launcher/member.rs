@@ -37,7 +37,7 @@ impl Member {
     }
 
     /// Its name and its feeders.
-    pub(crate) fn order(&self) -> (&str, Vec<&str>) {
+    pub(crate) fn name_and_feeders(&self) -> (&str, Vec<&str>) {
         (&self.name, self.feeders.iter().map(String::as_str).collect())
     }
 

@@ -6,8 +6,8 @@ use super::member::Member;
 use super::report::BundleError;
 use crate::protocol;
 
-/// Checks that each member, which has these feeders, has a valid name of its own, and ends after
-/// members that exist.
+/// Checks that names are valid and unique, and that each feeder is a member. A member is its name
+/// and its feeders.
 pub(crate) fn check(members: &[(&str, Vec<&str>)]) -> Result<(), BundleError> {
     let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
     if let Some(name) = names.iter().find(|name| !protocol::is_name(name)) {

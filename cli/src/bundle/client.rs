@@ -1,4 +1,4 @@
-//! How a verb reaches the launcher of a bundle, and starts one.
+//! How a command reaches the launcher of a bundle, and starts one.
 
 use std::env;
 use std::io::{self, BufRead, BufReader};

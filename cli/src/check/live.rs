@@ -9,8 +9,7 @@ use clap::Args;
 use crate::live::find::{Nodes, Target};
 use crate::live::model::{Input, Node, ProcessState};
 use crate::live::sample::Sample;
-use crate::shared::clock::duration;
-use crate::shared::clock::{Waits, Wake};
+use crate::shared::clock::{Waits, Wake, duration};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, Printer, Table, count};
 

@@ -122,7 +122,7 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// The error with which the bundle has ended, or `None` inside: `None` as long as it runs.
+    /// `None` while the bundle runs; then `Some` of its error, if it had one.
     pub fn ended(&self) -> Option<Option<String>> {
         self.lock().ended.clone()
     }

@@ -1,5 +1,5 @@
-//! Nodes as members of a bundle, and the copy of the topology's files from which those of one
-//! request read them.
+//! Nodes as members of a bundle, and the copy of the topology's files that the nodes of one request
+//! read.
 //!
 //! A node that starts, even after a crash, reads the texts that the launcher has read for the
 //! node's last request, not the files on the disk.

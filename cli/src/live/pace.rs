@@ -1,11 +1,10 @@
-//! How often a verb prints, and for how long.
+//! How often a command prints, and for how long.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::shared::clock::duration;
-use crate::shared::clock::{Waits, Wake};
+use crate::shared::clock::{Waits, Wake, duration};
 use crate::shared::exit::Failure;
 
 /// How often, and for how long.

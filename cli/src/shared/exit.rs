@@ -5,7 +5,7 @@ use std::io;
 
 use mycelium::topology::{Problem, TopologyError};
 
-/// Why a verb did not do what it was run for.
+/// Why a command did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The topology or the node is not in order: it has a mistake, or loses messages.
@@ -15,7 +15,7 @@ pub enum Failure {
     /// The command line, or a file that it names, is wrong. Exit code 2, as clap's.
     #[error("{0}")]
     Usage(String),
-    /// What the verb needs is not there: no such node, no permission, a program that does not run.
+    /// What the command needs is not there: no such node, no permission, a program that does not run.
     /// Exit code 3.
     #[error("{0}")]
     Unavailable(String),

@@ -18,7 +18,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::shared::exit::Failure;
 
-/// How a verb prints its result.
+/// How a command prints its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people.

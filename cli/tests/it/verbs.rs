@@ -1,4 +1,4 @@
-//! The verbs against nodes that are joined by each carrier.
+//! The commands against nodes that are joined by each carrier.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 use std::process::Command;
@@ -23,7 +23,7 @@ impl World {
         World { directory, file, port }
     }
 
-    /// Runs a verb.
+    /// Runs a command.
     fn run(&self, arguments: &[&str]) -> Ended {
         let mut command: Command = tool(arguments);
         command.env("XDG_RUNTIME_DIR", self.directory.path());
@@ -31,7 +31,7 @@ impl World {
         Ended::of(&command.output().expect("the tool runs"))
     }
 
-    /// Runs a verb with the topology, and with the command of its nodes.
+    /// Runs a command with the topology, and with the command of its nodes.
     fn run_with_nodes(&self, verb: &[&str]) -> Ended {
         let ticks = ticks();
         let ticks = ticks.to_str().expect("UTF-8");
@@ -68,7 +68,7 @@ fn tcp() {
     every_verb("tcp", &["feed", "desk"], "TCP");
 }
 
-/// Runs all verbs with the nodes of a carrier's topology. `name` is what `check` calls it; empty if
+/// Runs all commands with the nodes of a carrier's topology. `name` is what `check` calls it; empty if
 /// nothing leaves the process.
 fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let world = World::new(carrier);

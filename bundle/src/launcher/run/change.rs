@@ -34,12 +34,12 @@ impl Run {
 
     /// Whether the members fit together after the changes.
     fn check(&self, changes: &[Change]) -> Result<(), ChangeError> {
-        let present = self.slots.values().filter_map(Slot::future).map(Member::order);
+        let present = self.slots.values().filter_map(Slot::future).map(Member::name_and_feeders);
         let (mut staying, mut new): (Vec<_>, Vec<_>) = (present.collect(), Vec::new());
         for change in changes {
             let name: &str = match change {
                 Change::Add(member) => {
-                    new.push(member.order());
+                    new.push(member.name_and_feeders());
                     continue;
                 }
                 Change::Remove(name) => name,
@@ -56,7 +56,7 @@ impl Run {
                 return Err(ChangeError::NoMember { member: name.to_owned(), known });
             }
             match change {
-                Change::Replace(member) => new.push(member.order()),
+                Change::Replace(member) => new.push(member.name_and_feeders()),
                 // Those that stay do not end after the removed ones any more.
                 _ => staying.iter_mut().for_each(|(_, feeders)| feeders.retain(|it| *it != name)),
             }

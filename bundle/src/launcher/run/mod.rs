@@ -77,7 +77,7 @@ impl Run {
         handle: BundleHandle,
         wakes: Receiver<Wake>,
     ) -> Result<Run, BundleError> {
-        order::check(&members.iter().map(Member::order).collect::<Vec<_>>())?;
+        order::check(&members.iter().map(Member::name_and_feeders).collect::<Vec<_>>())?;
         let next_id = members.len() as u64;
         let slots = (0..).map(MemberId).zip(members.into_iter().map(Slot::new)).collect();
         handle.runs_here();
