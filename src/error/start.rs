@@ -143,6 +143,16 @@ pub enum StartError {
         /// The reason.
         problem: String,
     },
+    /// A transport that the program attaches cannot carry its topics.
+    #[error("node `{node}` cannot start transport `{transport}`: {problem} [{code}]", code = self.code())]
+    Transport {
+        /// The node.
+        node: String,
+        /// The transport.
+        transport: String,
+        /// What it says.
+        problem: String,
+    },
     /// A node cannot listen at its endpoint.
     #[error("{}node `{node}` cannot listen: {error} [{code}]", at(place.as_deref()), code = self.code())]
     Bind {
@@ -295,6 +305,7 @@ impl StartError {
             StartError::ServiceFailed { error, .. } => code_of(error),
             StartError::ExecutorEnded { .. } => Code::EXECUTOR_ENDED,
             StartError::Link { .. } => Code::NO_LINKS,
+            StartError::Transport { .. } => Code::TRANSPORT,
             StartError::Bind { error, .. } => error.code(),
             StartError::Metrics { .. } => Code::NO_METRICS,
             StartError::SharedMemory { .. } => Code::NO_SHARED_MEMORY,

@@ -1,5 +1,6 @@
 //! Transports that the program attaches to a node, beside the links of the topology.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mycelium_transports::seam::Transport;
@@ -51,10 +52,11 @@ impl Attached {
         known: impl Iterator<Item = &'p Arc<str>>,
         does: &str,
     ) -> Result<(), BuildError> {
-        let known: Vec<&Arc<str>> = known.collect();
-        match topics.iter().find(|topic| known.iter().all(|it| ***it != ***topic)) {
+        let known: BTreeSet<&str> = known.map(|topic| &**topic).collect();
+        match topics.iter().find(|topic| !known.contains(topic.as_str())) {
             None => Ok(()),
             Some(topic) => {
+                let known: Vec<&str> = known.into_iter().collect();
                 let expected = expected_instead_of(topic, &known);
                 Err(self.refused(topic, format!("no service of this node {does} it: {expected}")))
             }

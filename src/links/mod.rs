@@ -2,7 +2,7 @@
 //! nodes that it reads from.
 //!
 //! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`] has
-//! what proves its name to nodes of other hosts, and [`log`] writes a line for each event of a link;
+//! the certificate that proves its name to nodes of other hosts, and [`log`] writes a line for each event of a link;
 //! [`peers`] counts the connections. `mycelium_transports::link` carries topics over a link, and only
 //! `mycelium_transports::endpoint` knows the kinds of sockets. [`attached`] has the transports that
 //! the program adds. This module knows the plan and the launcher's members, and no service.
@@ -384,10 +384,10 @@ impl LinkSetup<'_> {
         let (sends, receives) = (topics(&attached.sends), topics(&attached.receives));
         let (node, executor) = (&self.plan.node, self.executor.clone());
         let ends = Ends::new(node, sends, receives, executor, self.control);
-        let name = attached.transport.name().to_owned();
+        let (node, transport) = (node.clone(), attached.transport.name().to_owned());
         let carried = attached.transport.carry(ends);
-        let failed = |problem| self.failed(None, format!("transport `{name}`: {problem}"));
-        self.spawn(carried.map_err(failed)?)
+        let refused = |problem| StartError::Transport { node, transport, problem };
+        self.spawn(carried.map_err(refused)?)
     }
 
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::peer_topics::PeerTopics;
-use super::settings::SettingsOfTopics;
+use super::settings::AllTopicSettings;
 use crate::error::BuildError;
 use crate::observe::report::{Carrier, LinkReport};
 use crate::topology::{Problem, Setting, Topology};
@@ -24,7 +24,7 @@ impl Carriers {
     pub(super) fn new(
         node: &str,
         topology: &Topology,
-        topics: &SettingsOfTopics,
+        topics: &AllTopicSettings,
         peer_topics: &PeerTopics,
         obstacle: Option<&str>,
     ) -> Result<Carriers, BuildError> {
@@ -143,7 +143,7 @@ impl Carriers {
 /// Checks that each topic of a link can go through what its section says.
 fn check_topics(
     topology: &Topology,
-    topics: &SettingsOfTopics,
+    topics: &AllTopicSettings,
     peer_topics: &PeerTopics,
     node: &str,
     link: &LinkReport,
@@ -238,7 +238,7 @@ mod tests {
             readers: [("c".to_owned(), topics())].into(),
             ..PeerTopics::default()
         };
-        let settings = SettingsOfTopics::new("a", &topology, ["ticks"], &CodedTopics::default());
+        let settings = AllTopicSettings::new("a", &topology, ["ticks"], &CodedTopics::default());
         let carriers = Carriers::new("a", &topology, &settings, &peer_topics, obstacle);
         let carriers = carriers.map_err(|error| error.to_string())?;
         for link in carriers.links() {

@@ -13,7 +13,7 @@ use mycelium_transports::local::{PageSize, cursor_bytes};
 use super::carriers::Carriers;
 use super::peer_topics::PeerTopics;
 use super::ports::BoundPorts;
-use super::settings::SettingsOfTopics;
+use super::settings::AllTopicSettings;
 use super::topics::PlannedTopic;
 use crate::observe::report::RingMemory;
 
@@ -23,7 +23,7 @@ pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
     carriers: &Carriers,
-    settings: &SettingsOfTopics,
+    settings: &AllTopicSettings,
     pages: PageSize,
 ) -> RingMemory {
     let mut memory = RingMemory::default();
@@ -55,7 +55,7 @@ pub(super) fn ring_memory(
 
 /// The memory of the mailboxes of requests, by topic: each place has a stamp and a pointer.
 pub(super) fn mailbox_memory<'s>(
-    settings: &SettingsOfTopics,
+    settings: &AllTopicSettings,
     services: &'s [(String, BoundPorts)],
 ) -> BTreeMap<&'s str, usize> {
     let requests =

@@ -42,7 +42,7 @@ use memory::{mailbox_memory, ring_memory};
 pub(crate) use peer_topics::PeerTopics;
 pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
-use settings::SettingsOfTopics;
+use settings::AllTopicSettings;
 pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings};
 pub(crate) use supervision::{PlannedChild, SupervisionPlan};
 use topics::{Members, PlannedTopic, members, topics};
@@ -61,7 +61,7 @@ pub(crate) struct Plan {
     pub(crate) settings: NodeSettings,
     /// Where the topology sets what the start may refuse.
     pub(crate) places: Places,
-    topic_settings: SettingsOfTopics,
+    topic_settings: AllTopicSettings,
     /// Its links, by the name of the other node.
     pub(crate) links: BTreeMap<String, LinkSettings>,
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
@@ -106,7 +106,7 @@ impl Plan {
         let ports = known.iter().flat_map(|(_, ports)| ports.inputs().chain(ports.outputs()));
         let names: BTreeSet<&str> =
             ports.map(|port| &*port.topic).chain(topology.topics()).collect();
-        let settings = SettingsOfTopics::new(node, topology, names, coded);
+        let settings = AllTopicSettings::new(node, topology, names, coded);
         let peer_topics = PeerTopics::new(node, topology, known, services)?;
         let obstacle = MemoryUse::obstacle();
         let carriers = Carriers::new(node, topology, &settings, &peer_topics, obstacle)?;

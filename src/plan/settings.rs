@@ -216,24 +216,24 @@ impl TopicSettings {
 
 /// The settings of topics, by name.
 #[derive(Debug)]
-pub(crate) struct SettingsOfTopics {
+pub(crate) struct AllTopicSettings {
     named: BTreeMap<String, TopicSettings>,
     /// Those of a topic that nothing names.
     others: TopicSettings,
 }
 
-impl SettingsOfTopics {
+impl AllTopicSettings {
     /// Those of the topics with these names, in `node`.
     pub(super) fn new<'a>(
         node: &str,
         topology: &Topology,
         names: impl IntoIterator<Item = &'a str>,
         coded: &CodedTopics,
-    ) -> SettingsOfTopics {
+    ) -> AllTopicSettings {
         let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
         // No topic has an empty name.
         let named = names.into_iter().map(|topic| (topic.to_owned(), of(topic)));
-        SettingsOfTopics { named: named.collect(), others: of("") }
+        AllTopicSettings { named: named.collect(), others: of("") }
     }
 
     pub(crate) fn of(&self, topic: &str) -> &TopicSettings {
@@ -259,7 +259,7 @@ impl LinkSettings {
     pub(super) fn new(
         [node, peer]: [&str; 2],
         topology: &Topology,
-        topics: &SettingsOfTopics,
+        topics: &AllTopicSettings,
         peer_topics: &PeerTopics,
         is_over_tcp: bool,
     ) -> LinkSettings {
@@ -287,7 +287,7 @@ mod tests {
         let text = "[node.a]\n[node.b]\n[topic.one]\ntransport = \"shm\"\n";
         let topology = Topology::parse("t.toml", text).unwrap();
         let names = ["one", "two"];
-        let topics = SettingsOfTopics::new("a", &topology, names, &CodedTopics::default());
+        let topics = AllTopicSettings::new("a", &topology, names, &CodedTopics::default());
         let shared = names.map(|name| (name.into(), Policy::Block)).to_vec();
         let readers = [("b".to_owned(), shared)].into();
         let peer_topics = PeerTopics { readers, ..PeerTopics::default() };

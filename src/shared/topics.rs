@@ -189,7 +189,7 @@ impl Topics {
 
     /// A transport of the program sends the messages of the topics in `sends`, and publishes those of
     /// the topics in `receives`.
-    pub(crate) fn are_carried(&self, sends: &[String], receives: &[String]) {
+    pub(crate) fn add_transport(&self, sends: &[String], receives: &[String]) {
         let mut registry = lock(&self.registry);
         registry.to_outside.extend(sends.iter().cloned());
         registry.from_outside.extend(receives.iter().cloned());

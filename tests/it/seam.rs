@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-use futures_util::future::select;
+use futures_util::FutureExt;
+use futures_util::future::{FusedFuture, select};
 use mycelium::error::BuildError;
 use mycelium::subscribe::GapReason;
-use mycelium::transport::{Capabilities, Ends, Feed as Incoming, Tap, TapItem, Transport};
+use mycelium::transport::{Capabilities, Ends, Feed, Tap, TapItem, TapStream, Transport};
 use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
 use mycelium_executor::SendFuture;
 use mycelium_tokio::Tokio;
@@ -24,10 +25,10 @@ struct Tick {
 
 const TICKS: u64 = 100_000;
 
-struct Feed;
+struct Clock;
 
 #[service(emits(Tick))]
-impl Feed {
+impl Clock {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for number in 0..TICKS {
             ctx.emit(Tick { number }).await?;
@@ -43,33 +44,62 @@ struct Count {
     missed: Arc<AtomicU64>,
 }
 
-/// Looks at all streams of a tap. The closure gets each item with its publisher, epoch and
-/// sequence. True once all publishers have ended.
-fn visit(tap: &mut Tap, mut take: impl FnMut(&str, u64, u64, TapItem<'_>)) -> bool {
-    tap.streams().retain_mut(|stream| {
-        let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
-        loop {
-            let sequence = stream.next();
-            let item = stream.next_item();
-            match item {
-                TapItem::Empty => return true,
-                TapItem::Closed => {
-                    take(&publisher, epoch, sequence, item);
-                    return false;
-                }
-                TapItem::Gap(_) => take(&publisher, epoch, sequence, item),
-                TapItem::Message(..) => {
-                    take(&publisher, epoch, sequence, item);
-                    stream.advance();
-                }
-            }
-            stream.release(stream.next());
-        }
-    });
-    tap.is_over()
+impl Count {
+    fn has_all(&self) {
+        let [messages, missed] =
+            [&self.messages, &self.missed].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(messages + missed, TICKS, "{messages} messages, {missed} missed");
+        assert!(messages > 0);
+    }
 }
 
-type Carried = std::result::Result<SendFuture<()>, String>;
+/// Takes what these taps have until the publishers have ended: each item with its publisher, epoch
+/// and sequence.
+async fn take_all(
+    ends: &Ends,
+    mut taps: Vec<Tap>,
+    mut take: impl FnMut(&str, u64, u64, TapItem<'_>),
+) {
+    let mut draining = pin!(ends.draining().fuse());
+    let all = poll_fn(|context| {
+        let _ = draining.as_mut().poll(context);
+        let mut are_empty = true;
+        for tap in &mut taps {
+            tap.park(context.waker());
+            tap.streams().retain_mut(|stream| read(stream, &mut take));
+            are_empty &= tap.streams().is_empty();
+        }
+        if are_empty && draining.is_terminated() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    select(pin!(all), pin!(ends.stopped())).await;
+}
+
+/// Reads what a stream has. False once its publisher has ended.
+fn read(stream: &mut TapStream, take: &mut impl FnMut(&str, u64, u64, TapItem<'_>)) -> bool {
+    let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
+    loop {
+        let sequence = stream.next();
+        let item = stream.next_item();
+        let is_message = matches!(item, TapItem::Message(..));
+        match item {
+            TapItem::Empty => return true,
+            TapItem::Closed => {
+                take(&publisher, epoch, sequence, item);
+                return false;
+            }
+            TapItem::Gap(_) | TapItem::Message(..) => take(&publisher, epoch, sequence, item),
+        }
+        if is_message {
+            stream.advance();
+        }
+        stream.release(stream.next());
+    }
+}
+
+fn taps(ends: &Ends, name: &str) -> std::result::Result<Vec<Tap>, String> {
+    let taps = ends.sends().iter().map(|topic| topic.tap(name, Policy::DropOldest));
+    taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
+}
 
 impl Transport for Count {
     fn name(&self) -> &str {
@@ -80,22 +110,15 @@ impl Transport for Count {
         Capabilities::NONE
     }
 
-    fn carry(self: Box<Self>, ends: Ends) -> Carried {
-        let taps = ends.sends().iter().map(|topic| topic.tap("count", Policy::DropOldest));
-        let taps: std::result::Result<Vec<Tap>, _> = taps.collect();
-        let mut taps = taps.map_err(|error| error.to_string())?;
+    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+        let taps = taps(&ends, "count")?;
         Ok(Box::pin(async move {
-            let counting = poll_fn(|context| {
-                let mut count = |_: &str, _, _, item: TapItem<'_>| match item {
-                    TapItem::Message(..) => drop(self.messages.fetch_add(1, Ordering::Relaxed)),
-                    TapItem::Gap(missed) => drop(self.missed.fetch_add(missed, Ordering::Relaxed)),
-                    TapItem::Empty | TapItem::Closed => {}
-                };
-                taps.iter().for_each(|tap| tap.park(context.waker()));
-                taps.retain_mut(|tap| !visit(tap, &mut count));
-                if taps.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-            });
-            select(pin!(counting), pin!(ends.stopped())).await;
+            let count = |_: &str, _, _, item: TapItem<'_>| match item {
+                TapItem::Message(..) => drop(self.messages.fetch_add(1, Ordering::Relaxed)),
+                TapItem::Gap(missed) => drop(self.missed.fetch_add(missed, Ordering::Relaxed)),
+                TapItem::Empty | TapItem::Closed => {}
+            };
+            take_all(&ends, taps, count).await;
         }))
     }
 }
@@ -103,12 +126,10 @@ impl Transport for Count {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transport_that_only_counts_gets_or_misses_each_message() {
     let count = Count::default();
-    let node = Node::builder("main").service(|| Feed).transport(count.clone(), &["ticks"], &[]);
+    let node = Node::builder("main").service(|| Clock).transport(count.clone(), &["ticks"], &[]);
     let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     running.join().await.unwrap();
-    let [messages, missed] = [&count.messages, &count.missed].map(|it| it.load(Ordering::Relaxed));
-    assert_eq!(messages + missed, TICKS, "{messages} messages, {missed} missed");
-    assert!(messages > 0);
+    count.has_all();
 }
 
 /// What is sent from one node to the other: the message, or the end, with this sequence.
@@ -134,10 +155,10 @@ impl Transport for Out {
         Capabilities { keeps_order: true, ..Capabilities::NONE }
     }
 
-    fn carry(self: Box<Self>, ends: Ends) -> Carried {
-        let mut tap: Tap = ends.sends()[0].tap("pipe", Policy::DropOldest).unwrap();
+    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+        let taps = taps(&ends, "pipe")?;
         Ok(Box::pin(async move {
-            let mut send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
+            let send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
                 let message = match item {
                     TapItem::Message(..) if sequence % 7 == 0 => return,
                     TapItem::Message(bytes, _) => Some(bytes.to_vec()),
@@ -146,13 +167,10 @@ impl Transport for Out {
                     TapItem::Gap(_) | TapItem::Empty => return,
                 };
                 let packet = Packet { publisher: publisher.to_owned(), epoch, sequence, message };
-                self.0.send(packet).ok().unwrap();
+                // Nobody may read any more.
+                let _ = self.0.send(packet);
             };
-            let sending = poll_fn(|context| {
-                tap.park(context.waker());
-                if visit(&mut tap, &mut send) { Poll::Ready(()) } else { Poll::Pending }
-            });
-            select(pin!(sending), pin!(ends.stopped())).await;
+            take_all(&ends, taps, send).await;
         }))
     }
 }
@@ -166,22 +184,27 @@ impl Transport for In {
         Capabilities { keeps_order: true, ..Capabilities::NONE }
     }
 
-    fn carry(mut self: Box<Self>, ends: Ends) -> Carried {
+    fn carry(mut self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
         Ok(Box::pin(async move {
-            let mut feed: Option<Incoming> = None;
-            while let Some(Packet { publisher, epoch, sequence, message }) = self.0.recv().await {
-                let joined = || ends.receives()[0].feed(&publisher, epoch, 0).unwrap();
-                let feed = feed.get_or_insert_with(joined);
-                let missed = sequence - feed.next();
-                if missed > 0 {
-                    feed.skip(missed, GapReason::Disconnected);
+            let mut feed: Option<Feed> = None;
+            let receiving = async {
+                while let Some(Packet { publisher, epoch, sequence, message }) = self.0.recv().await
+                {
+                    let joined = || ends.receives()[0].feed(&publisher, epoch, 0).unwrap();
+                    let feed = feed.get_or_insert_with(joined);
+                    // The pipe keeps the order.
+                    let missed = sequence - feed.next();
+                    if missed > 0 {
+                        feed.skip(missed, GapReason::Disconnected);
+                    }
+                    match message {
+                        Some(bytes) => feed.push(&bytes, false).unwrap(),
+                        None => feed.end(),
+                    }
+                    feed.flush();
                 }
-                match message {
-                    Some(bytes) => feed.push(&bytes, false).unwrap(),
-                    None => feed.end(),
-                }
-                feed.flush();
-            }
+            };
+            select(pin!(receiving), pin!(ends.draining())).await;
         }))
     }
 }
@@ -216,15 +239,48 @@ fn reading(count: &Count, policy: Policy, pipe: In) -> std::result::Result<Node,
 async fn what_a_transport_loses_is_a_gap_of_its_reader() {
     let (sender, receiver) = mpsc::unbounded_channel();
     let count = Count::default();
-    let here = Node::builder("here").service(|| Feed).transport(Out(sender), &["ticks"], &[]);
+    let here = Node::builder("here").service(|| Clock).transport(Out(sender), &["ticks"], &[]);
     let there = reading(&count, Policy::DropOldest, In(receiver)).unwrap();
     let there = there.start(Tokio::current().unwrap()).unwrap();
     let here = here.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     here.join().await.unwrap();
     there.join().await.unwrap();
-    let [messages, missed] = [&count.messages, &count.missed].map(|it| it.load(Ordering::Relaxed));
-    assert_eq!(messages + missed, TICKS, "{messages} messages, {missed} missed");
-    assert!(missed >= TICKS / 7);
+    count.has_all();
+    assert!(count.missed.load(Ordering::Relaxed) >= TICKS / 7);
+}
+
+#[tokio::test]
+async fn a_transport_that_receives_nothing_ends_at_a_shutdown() {
+    let (_sender, receiver) = mpsc::unbounded_channel();
+    let node = reading(&Count::default(), Policy::Latest, In(receiver)).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+}
+
+/// Refuses its topics.
+struct Refusing;
+
+impl Transport for Refusing {
+    fn name(&self) -> &str {
+        "pipe"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
+    }
+
+    fn carry(self: Box<Self>, _: Ends) -> std::result::Result<SendFuture<()>, String> {
+        Err("the other end is not there".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_cannot_start_is_an_error_of_the_start() {
+    let node = Node::builder("main").service(|| Clock).transport(Refusing, &["ticks"], &[]);
+    let error = node.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
+    let text = "node `main` cannot start transport `pipe`: the other end is not there [M0023]";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]
@@ -238,7 +294,7 @@ fn a_policy_that_a_transport_cannot_keep_is_refused() {
          drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
          `[subscription.\"Reader.ticks\"]`), or join the nodes by a link [M0023]"
     );
-    let node = Node::builder("main").service(|| Feed).transport(Count::default(), &["tick"], &[]);
+    let node = Node::builder("main").service(|| Clock).transport(Count::default(), &["tick"], &[]);
     assert_eq!(
         node.build().unwrap_err().to_string(),
         "topic `tick` over transport `count` (`Builder::transport`): no service of this node emits \

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mycelium_executor::{Peer, SendFuture, Stream};
 
-/// Decides which peers may connect to a server, and secures the connections with them.
+/// Decides which peers may connect to this process, and secures the connections with them.
 pub trait Gate: Send + Sync {
     /// Whether a peer may connect, or why not.
     ///
@@ -15,7 +15,7 @@ pub trait Gate: Send + Sync {
     /// With the text of the reason.
     fn check(&self, peer: &Peer) -> Result<(), String>;
 
-    /// Secures an accepted connection. The server polls it in the task of the connection, for at
+    /// Secures an accepted connection. It is polled in the task of the connection, for at
     /// most its time for a handshake.
     fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
         Box::pin(ready(Ok(Secured { stream, proof: None })))

@@ -3,8 +3,8 @@
 //! | module | content | may use |
 //! | --- | --- | --- |
 //! | [`counters`] | numbers of sent, taken and dropped messages | the core, `memory` |
-//! | [`local`] | topics within one process: rings and subscriptions | `counters` |
-//! | [`seam`] | where transports attach to topics | `local`, the executor trait |
+//! | [`local`] | topics within one process: rings and subscriptions | `counters`, `memory` |
+//! | [`seam`] | where transports attach to topics | `local`, `memory`, the executor trait |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
 //! | `tls` (a feature) | how nodes of several machines prove their names | the executor trait |

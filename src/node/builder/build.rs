@@ -59,7 +59,7 @@ impl Builder {
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone(), self.fast_handlers)?;
         for attached in &self.attached {
-            topics.are_carried(&attached.sends, &attached.receives);
+            topics.add_transport(&attached.sends, &attached.receives);
         }
         let Builder { executors, attached, hooks, observers, telemetry, .. } = self;
         Ok(Node {

@@ -184,7 +184,8 @@ impl Builder {
     }
 
     /// Adds the services that run in other nodes, by programs that the topology describes. They are
-    /// planned, and never run here. A service that this program has, too, stays as it is.
+    /// planned, and never run here. A service that this program has, too, stays as it is. A
+    /// description of which nothing is needed is not read.
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
         let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();

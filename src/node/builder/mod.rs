@@ -546,9 +546,12 @@ impl Builder {
         self
     }
 
-    /// Attaches a transport of the program's own: it sends messages of the topics in `sends`, which
-    /// services of this node emit, and receives those of the topics in `receives`, which services of
-    /// this node read. [`transport`](crate::transport) says how to write one.
+    /// Attaches a transport of the program's own. It sends the messages of the topics in `sends`,
+    /// which services of this node emit, and receives messages of the topics in `receives`, which
+    /// services of this node read. [`transport`](crate::transport) says how to write one.
+    ///
+    /// A [description](crate::overview::Description) has no transports: `mycelium check` warns of
+    /// such a topic that it has no publisher, or no reader.
     #[must_use]
     pub fn transport(
         mut self,

@@ -48,7 +48,7 @@ async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
     let (dir, there, here) = sides("limits-announced", 8, 8);
     there.serve(there.server_for("here", Policy::DropOldest), dir.place());
     here.read("there", dir.place(), Policy::Block);
-    here.notices.until("refused", "").await;
+    here.notices.until("refused", "not allowed").await;
 }
 
 #[tokio::test]

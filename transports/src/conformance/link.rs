@@ -1,5 +1,5 @@
-//! Topics over a link, as the laws see them: a server among the publishers, a client among the
-//! readers, and connections that can be cut.
+//! Topics over a link, as the laws see them: exports among the publishers, imports among
+//! the readers, and connections that can be cut.
 //!
 //! This file names no kind of stream. The subject gives it by [`StreamPair`].
 

@@ -28,8 +28,8 @@
 //! | `values` | the values that users see: schema, policy, options, deliveries, errors |
 //! | `ring` | the ring of a publisher, how another process shares it, and which of many rings have something |
 //! | `state` | what a publisher and its subscriptions share, and the edge between them; stalls and pressure |
-//! | `topic` | joining and leaving; the functions that run with each message before it is committed |
 //! | `task_budget`, then `metadata` | deferred wakes, and when a task yields; traces and send times beside messages |
+//! | `topic` | joining and leaving; the functions that run with each message before it is committed |
 //! | `writer` | the writing end without a message type, and its typed front, the [`Publisher`] |
 //! | `reader` | the reading end without a message type, and its typed front, the [`Subscription`] |
 //!

@@ -1,4 +1,4 @@
-//! How the owner of a process's links controls them, and how far they are.
+//! How the owner of a process's transports controls them, and how far they are.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use event_listener::{Event, EventListener};
 
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering, lock};
 
-/// Shared by all links of a process: what they have to do, and what they still wait for.
+/// Shared by all transports of a process, of which links are one: what they have to do, and what
+/// they still wait for.
 #[derive(Debug, Default)]
 pub struct Control {
     phase: AtomicU8,
@@ -77,9 +78,9 @@ impl Control {
 
     /// The node `peer` has completed: its process has exited with success and will not run again.
     ///
-    /// A client that is connected to it reads to the end of the connection. A client that is not
-    /// connected ends: subscriptions get a gap that is not exact for each stream that was open, and
-    /// then the end. A server keeps no messages for the peer. Topics that were announced for it, or
+    /// A link that reads from it, and is connected, reads to the end of the connection. One that is
+    /// not connected ends: subscriptions get a gap that is not exact for each stream that was open,
+    /// and then the end. No messages are kept for the peer. Topics that were announced for it, or
     /// were to be read from it, count as found.
     ///
     /// ```
@@ -93,8 +94,8 @@ impl Control {
 
     /// The node `peer` is gone: it has failed and will not run again.
     ///
-    /// As [`completed`](Control::completed), except that a server keeps its messages for the peer:
-    /// they are undelivered, and are counted when links are [stopped](Control::stop).
+    /// As [`completed`](Control::completed), except that messages are kept for the peer: they
+    /// are undelivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
         self.peer_ended(peer, PeerEnd::Gone);
     }
@@ -184,7 +185,7 @@ impl Control {
         }
     }
 
-    /// Ready once a client no longer has to wait for `peer`.
+    /// Ready once nobody has to wait for `peer` any more.
     pub(crate) async fn until_unneeded(&self, peer: &str) {
         self.until(|| self.phase() > Phase::Run || self.peer_end(peer).is_some()).await;
     }

@@ -1,4 +1,4 @@
-//! The writing end of a topic for a publisher in another process: bytes from a link into a
+//! The writing end of a topic for a publisher in another process: bytes of a transport into a
 //! [`Writer`].
 
 use std::fmt;
@@ -17,12 +17,11 @@ use crate::local::ring::shared::{MappedOrigin, RemoteBell, Ring, SharedRing};
 use crate::local::state::{Origin, PublisherState, ReaderEntry};
 use crate::local::topic::Topic;
 use crate::local::trace::{Area, TraceArea};
-use crate::local::values::GapReason;
-use crate::local::values::{FeedError, TopicError};
+use crate::local::values::{FeedError, GapReason, TopicError};
 use crate::local::writer::Writer;
 use crate::sync::Ordering;
 
-/// Stands for one start of a publisher in another process. The link pushes the bytes of its
+/// Stands for one start of a publisher in another process. A transport pushes the bytes of its
 /// messages here and reports missing ones. Readers see the publisher's own name, epoch and
 /// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
 ///

@@ -24,21 +24,31 @@
 //! # To write a transport
 //!
 //! 1. Say in [`capabilities`](Transport::capabilities) what it keeps. The build of the node refuses
-//!    a subscription whose policy needs more.
-//! 2. Make the taps before [`carry`](Transport::carry) returns its future: no service runs before,
-//!    so nothing is missed.
-//! 3. In the future, visit the [streams](Tap::streams) of each tap and send their
-//!    [items](TapStream::next_item). Say with each message its publisher, epoch and
-//!    [sequence](TapStream::next); [advance](TapStream::advance) then, and
-//!    [release](TapStream::release) it once the other side is done with it, or at once if the
-//!    transport does not confirm. Remove a stream that is closed. [Park](Tap::park), and look once
-//!    more before the task sleeps.
-//! 4. On the other side make a feed at the first message of a publisher's epoch. Compare sequences:
-//!    what is missing is [skipped](Feed::skip), and is told to each reader as a gap.
-//!    [Push](Feed::push) while there is [room](Feed::room), then [flush](Feed::flush). A feed ends
-//!    by [`end`](Feed::end), or by [`lose`](Feed::lose) if nobody knows how much is missing.
-//! 5. End when [`Ends::draining`] is ready and the taps are over, or at once when [`Ends::stopped`]
-//!    is.
+//!    a service that reads with a policy which needs more. It does not see subscriptions that code
+//!    outside the services makes later.
+//! 2. Make the taps in [`carry`](Transport::carry), before it returns its future: no service runs
+//!    before, so nothing is missed. Without credit, tap with
+//!    [`DropOldest`](crate::local::Policy::DropOldest).
+//! 3. In the future, park the waker at each [tap](Tap::park), then visit its
+//!    [streams](Tap::streams): new ones appear by themselves. Send each
+//!    [item](TapStream::next_item) with the publisher's name, its epoch and the
+//!    [sequence](TapStream::next), then [advance](TapStream::advance). Send the end, too, with its
+//!    sequence, or the loss of the last messages goes unnoticed, and remove the stream.
+//! 4. [Release](TapStream::release) messages when the other side is done with them, or at once if
+//!    the transport does not confirm. One that resumes [rewinds](TapStream::rewind) to the first
+//!    message that is not confirmed.
+//! 5. Tell the other side the id and the digest of the [schema](crate::local::Topic::schema), once.
+//!    A feed checks the size of messages only: refuse a publisher with another digest.
+//! 6. Make a feed at the first message of an epoch. `first` is the sequence from which its readers
+//!    count: messages between that and the first one that arrives are a gap. A message before
+//!    [`next`](Feed::next) has come too late: drop it. If one is after it, [skip](Feed::skip) what is
+//!    missing. [Push](Feed::push_with) while there is [room](Feed::room), then [flush](Feed::flush);
+//!    [`redelivered`](Feed::push) marks what an earlier process may have had. Confirm what is
+//!    [done](Feed::done); [`park`](Feed::park) wakes when there is more.
+//! 7. At the end that was sent, skip what is missing, and [end](Feed::end) the feed. If the
+//!    connection is lost for good, [lose](Feed::lose) it: a feed that is dropped ends without a gap.
+//! 8. When [`Ends::draining`] is ready, publishers have ended: end when no tap has a stream. End at
+//!    once when [`Ends::stopped`] is ready; the counters of the taps have what is left.
 
 mod control;
 mod feed;

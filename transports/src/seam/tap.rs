@@ -9,16 +9,14 @@ use std::task::Waker;
 
 use crate::local::topic::Topic;
 use crate::local::topic::membership::Membership;
-use crate::local::values::Policy;
-use crate::local::values::SubscribeOptions;
-use crate::local::values::TopicError;
+use crate::local::values::{Policy, SubscribeOptions, TopicError};
 
 pub use stream::{TapItem, TapStream};
 
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
 /// one [stream](TapStream) for each publisher, and keeps them until they are confirmed. While it
 /// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
-/// processes: messages from a link are not sent to another link.
+/// processes: what a feed publishes is not sent again.
 ///
 /// The owner keeps a `T` with each stream.
 pub struct Tap<T = ()> {
@@ -27,7 +25,7 @@ pub struct Tap<T = ()> {
 }
 
 impl Topic {
-    /// Creates an tap reader for the reader `name` of another process. It starts as
+    /// Creates a tap for the reader `name` of another process. It starts as
     /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one.
     ///
     /// # Errors

@@ -28,7 +28,8 @@ pub trait Transport: Send + 'static {
 /// What a transport promises of the messages of each publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// They arrive in their order. A message that comes too late without it is a gap.
+    /// Messages arrive in order. Without this, one that arrives after a later one is dropped, and
+    /// is a gap.
     pub keeps_order: bool,
     /// The sending side learns which messages the readers are done with.
     pub confirms: bool,
@@ -59,8 +60,8 @@ impl Capabilities {
         audience: Audience::One,
     };
 
-    /// None of them, for a group: messages may be lost and overtake each other, and the sequences
-    /// tell.
+    /// None of them, for a group: messages may be lost and overtake each other, and readers
+    /// learn of it as gaps.
     pub const NONE: Capabilities = Capabilities {
         keeps_order: false,
         confirms: false,

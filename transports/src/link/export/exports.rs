@@ -63,8 +63,8 @@ pub struct Exports {
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which it was announced, with its policy. The exports wait for a reader that
-    /// has any.
+    /// The topics for which it was announced, with its policy. Publishers wait for a reader that was
+    /// announced for any.
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
@@ -273,12 +273,12 @@ impl Exports {
 
     /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
     /// wait for it.
-    pub(crate) fn let_go(&self, node: &str, tap: Vec<TopicTap>) {
+    pub(crate) fn let_go(&self, node: &str, taps: Vec<TopicTap>) {
         self.expect_no_more(node);
         if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.is_let_go = true;
         }
-        self.count_undelivered(node, tap);
+        self.count_undelivered(node, taps);
     }
 
     /// Counts these messages as undelivered.
@@ -527,7 +527,7 @@ impl Exports {
 
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was
     /// announced.
-    pub(crate) fn disconnected(&self, node: &str, mut tap: Vec<TopicTap>) {
+    pub(crate) fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
@@ -537,15 +537,15 @@ impl Exports {
                 lock(&self.past_readers).left(node, boot, is_later);
             }
         } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
-            tap.clear();
+            taps.clear();
         } else if self.control.phase() < Phase::Stop {
-            for tap in &mut tap {
+            for tap in &mut taps {
                 tap.is_new = false;
                 tap.parked = Some(BusyGuard::new(&self.control));
             }
-            reader.parked = tap;
+            reader.parked = taps;
         } else {
-            self.count_undelivered(node, tap);
+            self.count_undelivered(node, taps);
         }
         drop(readers);
         if self.control.phase() > Phase::Run {

@@ -1,5 +1,5 @@
-//! Which readers there were for which no messages are kept: whether a process may be a later one
-//! of its node.
+//! Readers of the past, for which nothing is kept: tells whether a process may be a later one of its
+//! node.
 
 use std::collections::VecDeque;
 

@@ -235,10 +235,10 @@ impl ExportSession {
     /// The peer has broken the protocol in the memory of a topic.
     fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
         let Some(peer) = &mut self.peer else { return };
-        let mut tap = std::mem::take(&mut peer.parked);
-        tap.extend(self.topics.drain(..).map(|served| served.tap));
+        let mut taps = std::mem::take(&mut peer.parked);
+        taps.extend(self.topics.drain(..).map(|served| served.tap));
         (self.exports.observer)(Notice::InvalidMemory { peer: &peer.node, topic, fault });
-        self.exports.let_go(&peer.node, tap);
+        self.exports.let_go(&peer.node, taps);
         link.close(now, CloseReason::Protocol);
     }
 
@@ -401,9 +401,9 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
 
 impl Drop for ExportSession {
     fn drop(&mut self) {
-        let Some(ConnectedPeer { node, parked: mut tap, .. }) = self.peer.take() else { return };
-        tap.extend(self.topics.drain(..).map(|served| served.tap));
-        self.exports.disconnected(&node, tap);
+        let Some(ConnectedPeer { node, parked: mut taps, .. }) = self.peer.take() else { return };
+        taps.extend(self.topics.drain(..).map(|served| served.tap));
+        self.exports.disconnected(&node, taps);
     }
 }
 

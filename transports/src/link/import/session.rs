@@ -1,6 +1,6 @@
 //! What this process reads from one peer, on one connection after the other.
 //!
-//! [`ImportSession`] is the traffic of a link on the reader's side: each of the peer's publishers becomes an
+//! [`ImportSession`] handles the traffic of a link on the reader's side: each of the peer's publishers becomes an
 //! [`IncomingStream`], which outlives connections.
 
 use std::io::ErrorKind;

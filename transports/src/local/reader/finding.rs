@@ -105,7 +105,7 @@ impl Reader {
         None
     }
 
-    /// Tells remote publishers, at the first read, that this subscription requests messages.
+    /// Tells feeds, at the first read, that this subscription requests messages.
     fn request(&mut self) {
         if self.membership.state.has_requested.load(Ordering::Relaxed) {
             return;

@@ -1,4 +1,4 @@
-//! Which sequence a remote publisher's message has in a ring of this process.
+//! Which sequence the message of a feed has in its ring.
 //!
 //! The ring that stands for the publisher counts its own places. A message's sequence is its place
 //! plus an offset. The offset changes only where messages are missing: each such *break* is stored

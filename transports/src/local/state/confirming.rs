@@ -12,7 +12,7 @@ use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::sync::{Ordering, lock};
 
 impl PublisherState {
-    /// The sequence of a remote publisher's first message that a gating subscription still needs;
+    /// The sequence of a feed's first message that a gating subscription still needs;
     /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
     /// began count too.
     pub(crate) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {

@@ -131,7 +131,7 @@ impl Edge {
         missed.saturating_sub(usize::try_from(beyond).unwrap_or(0))
     }
 
-    /// Messages of a remote publisher that are missing before the cursor, beside those that the
+    /// Messages of a feed that are missing before the cursor, beside those that the
     /// ring reports.
     #[inline]
     pub(crate) fn missed(&mut self) -> Option<(u64, GapReason)> {

@@ -198,7 +198,7 @@ pub(crate) struct ReaderEntry {
     pub(crate) subscriber: Arc<SubscriberState>,
     /// Its entry in the ring, if it is gating.
     pub(crate) entry: Option<usize>,
-    /// Of a remote publisher.
+    /// Of a feed.
     progress: Option<Arc<Progress>>,
     /// The publisher that stands for this one at a `drop-newest` subscription.
     own: Option<Weak<PublisherState>>,
@@ -212,7 +212,7 @@ pub(crate) struct ReaderEntry {
     pub(crate) ready: Option<ReadyBit>,
 }
 
-/// How far a reader of a remote publisher is. Observers write it for each message, so it has a
+/// How far a reader of a feed is. Observers write it for each message, so it has a
 /// cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -283,7 +283,7 @@ impl PublisherState {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the numbers of the ring to a line of counters. A remote publisher counts itself:
+    /// Copies the numbers of the ring to a line of counters. A feed counts itself:
     /// messages that it did not send here count, too.
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
@@ -455,7 +455,7 @@ pub(crate) struct Edge {
     pub(crate) was_evicted: Option<Arc<AtomicBool>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
-    /// Of a remote publisher.
+    /// Of a feed.
     progress: Option<Arc<Progress>>,
     /// Its sleep word in the memory of a mapped publisher's readers.
     sleeper: Option<Sleeper>,

@@ -74,7 +74,7 @@ impl Edge {
         let Some(pump) = self.publisher.origin.pump() else { return false };
         let has_changed = pump.run();
         if has_changed {
-            // A remote publisher has room.
+            // A feed has room.
             pump.source.wake();
         }
         has_changed

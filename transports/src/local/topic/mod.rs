@@ -1,8 +1,8 @@
 //! A topic: the list of its publishers and subscriptions, and the rules for joining and leaving.
 //!
 //! This file connects the shared states of [`state`](super::state). It knows neither message types
-//! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
-//! `feed.rs` and `tap.rs`. `fast_handlers` adds the handlers of its publishers.
+//! nor the handles that users hold: a `Publisher`, a `Subscription`, a `Tap` and a `Feed` join it.
+//! `fast_handlers` adds the handlers of its publishers.
 
 pub(crate) mod fast_handler;
 mod fast_handlers;

@@ -141,7 +141,7 @@ impl fmt::Display for Gap {
             GapReason::Evicted => "not waited for: this reader was evicted",
             GapReason::DeadLettered => "dead-lettered",
         };
-        // A remote publisher's name comes from its process.
+        // The name of a publisher elsewhere comes from its process.
         let publisher = self.publisher.escape_debug();
         write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
     }

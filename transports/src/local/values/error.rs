@@ -316,7 +316,7 @@ impl PartialEq for HandlerFailure {
 
 impl Eq for HandlerFailure {}
 
-/// Why a remote publisher's message was refused.
+/// Why a message was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FeedError {

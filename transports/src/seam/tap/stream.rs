@@ -28,7 +28,7 @@ use crate::sync::{AtomicBool, Ordering};
 /// ring, if that is more.
 const EXACT_GAPS: usize = 1024;
 
-/// What an [`TapStream`] has next.
+/// What a [`TapStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapItem<'a> {
     /// The bytes of its next message, and what accompanies it.
@@ -41,7 +41,7 @@ pub enum TapItem<'a> {
     Closed,
 }
 
-/// One start of a publisher at one tap reader. Dropping it unblocks the publisher.
+/// One start of a publisher at one tap. Dropping it unblocks the publisher.
 pub struct TapStream<T = ()> {
     /// The owner's state.
     pub state: T,
