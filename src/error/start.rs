@@ -143,8 +143,8 @@ pub enum StartError {
         /// The reason.
         problem: String,
     },
-    /// A transport that the program attaches cannot carry its topics.
-    #[error("node `{node}` cannot start transport `{transport}`: {problem} [{code}]", code = self.code())]
+    /// A transport that the program attaches cannot carry its topics, or has panicked.
+    #[error("transport `{transport}` of node `{node}` failed: {problem} [{code}]", code = self.code())]
     Transport {
         /// The node.
         node: String,

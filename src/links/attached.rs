@@ -21,8 +21,10 @@ impl Attached {
     /// policies of their subscriptions promise.
     pub(crate) fn check(&self, services: &[(String, BoundPorts)]) -> Result<(), BuildError> {
         let emits = services.iter().flat_map(|(_, ports)| &ports.emits);
+        let emits = emits.filter(|port| !port.is_request);
         self.check_topics(&self.sends, emits.map(|port| &port.topic), "emits")?;
         let reads = services.iter().flat_map(|(_, ports)| &ports.reads);
+        let reads = reads.filter(|port| !port.is_request);
         self.check_topics(&self.receives, reads.map(|port| &port.topic), "reads")?;
         let capabilities = self.transport.capabilities();
         for (service, ports) in services {

@@ -14,8 +14,12 @@ pub(crate) mod log;
 mod peers;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
@@ -31,6 +35,7 @@ use mycelium_transports::seam::{Control, Ends};
 use crate::error::{BuildError, StartError};
 use crate::plan::dead_letter::DeadLetter;
 use crate::plan::{LinkSettings, Plan};
+use crate::supervise::Failure;
 use crate::support::latch::Latch;
 use crate::support::members::{MEMBERS, MemberState, Watch};
 use crate::topology::Setting;
@@ -56,6 +61,8 @@ pub(crate) struct LinkSetup<'a> {
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
     /// As `on_notice`, of the links of nodes that read from this one.
     pub(crate) on_reader_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
+    /// Called if a transport of the program fails while the node runs.
+    pub(crate) on_failure: Arc<dyn Fn(StartError) + Send + Sync>,
 }
 
 /// The links of a running node.
@@ -306,6 +313,11 @@ impl Links {
         }
     }
 
+    /// Drops what has not ended.
+    pub(crate) fn abandon(&self) {
+        self.control.abandon();
+    }
+
     /// Messages that readers had not confirmed when all links had ended: reader, topic, number of
     /// messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
@@ -334,7 +346,7 @@ impl Links {
 
 impl Drop for Links {
     fn drop(&mut self) {
-        self.control.stop();
+        self.control.abandon();
         if let Some(memory) = &self.memory {
             memory.stop();
         }
@@ -385,9 +397,18 @@ impl LinkSetup<'_> {
         let (node, executor) = (&self.plan.node, self.executor.clone());
         let ends = Ends::new(node, sends, receives, executor, self.control);
         let (node, transport) = (node.clone(), attached.transport.name().to_owned());
-        let carried = attached.transport.carry(ends);
-        let refused = |problem| StartError::Transport { node, transport, problem };
-        self.spawn(carried.map_err(refused)?)
+        let failed = |problem| StartError::Transport { node, transport, problem };
+        let carried = match attached.transport.carry(ends) {
+            Ok(carried) => AssertUnwindSafe(carried).catch_unwind(),
+            Err(problem) => return Err(failed(problem)),
+        };
+        let (control, on_failure) = (self.control.clone(), self.on_failure.clone());
+        self.spawn(async move {
+            let abandoned = pin!(control.abandoned());
+            if let Either::Left((Err(panic), _)) = select(carried, abandoned).await {
+                on_failure(failed(Failure::of_panic(panic).to_string()));
+            }
+        })
     }
 
     fn topic(&self, name: &str) -> Option<&Arc<Topic>> {

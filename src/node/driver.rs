@@ -286,6 +286,7 @@ impl Driver {
         let grace =
             shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(links.stop()), grace).await;
+        links.abandon();
         let left = links.undelivered();
         if !left.is_empty() {
             let let_go = links.let_go(&left);

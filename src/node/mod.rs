@@ -357,6 +357,7 @@ impl Node {
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(true),
             on_reader_notice: shared.on_notice(false),
+            on_failure: shared.on_failure(),
         };
         let _ = links.set(Links::start(&setup, self.attached)?);
         // Code outside the services may subscribe after the start: the driver warns of those.

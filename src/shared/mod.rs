@@ -252,6 +252,17 @@ impl Shared {
         })
     }
 
+    /// The callback for an error of a part that is no service: the node ends with it.
+    pub(crate) fn on_failure(self: &Arc<Self>) -> Arc<dyn Fn(StartError) + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Arc::new(move |error| {
+            let Some(shared) = shared.upgrade() else { return };
+            log::error!(node = shared.plan.node, %error, "the node ends");
+            shared.failure.set(error);
+            shared.lifecycle.shut_down();
+        })
+    }
+
     /// A link with another node is connected (`None`), or not any more. Processes whose names the
     /// topology does not have as readers of this node may come and go.
     fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {

@@ -1,7 +1,7 @@
 //! Transports of a program's own, at the seam: one that only counts, and one between two nodes of
 //! this process that confirms nothing.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use futures_util::future::{FusedFuture, select};
 use mycelium::error::BuildError;
 use mycelium::subscribe::GapReason;
 use mycelium::transport::{Capabilities, Ends, Feed, Tap, TapItem, TapStream, Transport};
-use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_executor::SendFuture;
 use mycelium_tokio::Tokio;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 #[message(topic = "ticks", id = 1)]
 #[derive(Debug, PartialEq)]
@@ -258,10 +258,13 @@ async fn a_transport_that_receives_nothing_ends_at_a_shutdown() {
     running.join().await.unwrap();
 }
 
-/// Refuses its topics.
-struct Refusing;
+/// Does what a test says.
+struct By<F>(F);
 
-impl Transport for Refusing {
+impl<F> Transport for By<F>
+where
+    F: FnOnce(Ends) -> std::result::Result<SendFuture<()>, String> + Send + 'static,
+{
     fn name(&self) -> &str {
         "pipe"
     }
@@ -270,17 +273,64 @@ impl Transport for Refusing {
         Capabilities::NONE
     }
 
-    fn carry(self: Box<Self>, _: Ends) -> std::result::Result<SendFuture<()>, String> {
-        Err("the other end is not there".to_owned())
+    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+        (self.0)(ends)
     }
 }
 
+/// Takes nothing until it has to stop, and then goes on if it `stays`. The receiver ends with it.
+fn idle(stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
+    let (alive, ended) = oneshot::channel();
+    let carry = move |ends: Ends| {
+        let taps = taps(&ends, "pipe")?;
+        let carried = async move {
+            let _alive: (oneshot::Sender<()>, _) = (alive, taps);
+            ends.stopped().await;
+            if stays {
+                pending::<()>().await;
+            }
+        };
+        Ok::<SendFuture<()>, _>(Box::pin(carried))
+    };
+    (By(carry), ended)
+}
+
 #[tokio::test]
-async fn a_transport_that_cannot_start_is_an_error_of_the_start() {
-    let node = Node::builder("main").service(|| Clock).transport(Refusing, &["ticks"], &[]);
-    let error = node.build().unwrap().start(Tokio::current().unwrap()).unwrap_err();
-    let text = "node `main` cannot start transport `pipe`: the other end is not there [M0023]";
+async fn a_transport_that_cannot_start_is_an_error_of_the_start_and_the_others_end() {
+    let (first, ended) = idle(false);
+    let refuses = By(|_| Err("the other end is not there".to_owned()));
+    let node = Node::builder("main").service(|| Clock).transport(first, &["ticks"], &[]);
+    let node = node.transport(refuses, &["ticks"], &[]).build().unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err();
+    let text = "transport `pipe` of node `main` failed: the other end is not there [M0023]";
     assert_eq!(error.to_string(), text);
+    ended.await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_ends_the_node_with_an_error() {
+    let panics = |ends: Ends| {
+        let carried: SendFuture<()> = Box::pin(async move {
+            let _ends = ends;
+            panic!("the wire is cut");
+        });
+        Ok(carried)
+    };
+    let node = Node::builder("main").service(|| Clock).transport(By(panics), &["ticks"], &[]);
+    let error = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
+    let text =
+        "transport `pipe` of node `main` failed: panic: the wire is cut (at tests/it/seam.rs:";
+    assert!(error.to_string().starts_with(text), "{error}");
+}
+
+#[tokio::test]
+async fn a_transport_that_does_not_end_is_dropped() {
+    let (stays, ended) = idle(true);
+    let text = "[node.main]\nshutdown = \"10ms\"\n";
+    let node = Node::builder("main").topology(Topology::parse("app.toml", text).unwrap());
+    let node = node.service(|| Clock).transport(stays, &["ticks"], &[]).build().unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    ended.await.unwrap_err();
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(crate) enum Phase {
     Drain,
     /// All links end, with messages undelivered or not.
     Stop,
+    /// Nothing waits for links any more.
+    Over,
 }
 
 impl Control {
@@ -100,6 +102,11 @@ impl Control {
         self.peer_ended(peer, PeerEnd::Gone);
     }
 
+    /// What has not ended now is dropped: nothing waits for it any more.
+    pub fn abandon(&self) {
+        self.enter(Phase::Over);
+    }
+
     /// Binds the name of a node to a process: from now on no other process may have it, and the
     /// link of another one that is connected with this name ends. A later binding replaces this
     /// one.
@@ -120,7 +127,12 @@ impl Control {
 
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
-        self.until(|| self.phase() == Phase::Stop).await;
+        self.until(|| self.phase() >= Phase::Stop).await;
+    }
+
+    /// Ready once nothing waits for links any more, by [`abandon`](Control::abandon).
+    pub async fn abandoned(&self) {
+        self.until(|| self.phase() == Phase::Over).await;
     }
 
     /// The process to which a name is bound.
@@ -165,7 +177,8 @@ impl Control {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Run,
             1 => Phase::Drain,
-            _ => Phase::Stop,
+            2 => Phase::Stop,
+            _ => Phase::Over,
         }
     }
 
@@ -178,7 +191,7 @@ impl Control {
         loop {
             let listening = listener.get_or_insert_with(|| self.changed.listen());
             let phase = self.phase();
-            if phase == Phase::Stop || Pin::new(listening).poll(context).is_pending() {
+            if phase >= Phase::Stop || Pin::new(listening).poll(context).is_pending() {
                 return phase;
             }
             *listener = None;

@@ -300,7 +300,7 @@ impl Feed {
     #[inline]
     fn count(&mut self, pushed: u64) {
         self.sent += pushed;
-        self.next += pushed;
+        self.next = self.next.wrapping_add(pushed);
         self.writer.line.set(PublisherValue::Sent, self.next);
     }
 }

@@ -26,7 +26,9 @@ pub struct Tap<T = ()> {
 
 impl Topic {
     /// Creates a tap for the reader `name` of another process. It starts as
-    /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one.
+    /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one. It
+    /// reads the publishers' own rings, so that a policy that lets publishers go on is
+    /// [`DropOldest`](Policy::DropOldest) here.
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions.
@@ -35,7 +37,11 @@ impl Topic {
         name: &str,
         options: impl Into<SubscribeOptions>,
     ) -> Result<Tap<T>, TopicError> {
-        let membership = Membership::join(self, name, options.into(), true)?;
+        let mut options = options.into();
+        if !options.policy.is_gating() {
+            options.policy = Policy::DropOldest;
+        }
+        let membership = Membership::join(self, name, options, true)?;
         Ok(Tap { streams: Vec::new(), membership })
     }
 }

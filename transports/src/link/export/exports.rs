@@ -196,15 +196,13 @@ impl Exports {
         topic: &Arc<Topic>,
         policy: Policy,
     ) -> Result<(), TopicError> {
-        // All observing policies are the same on a link.
-        let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
         let mut tap = TopicTap::new(topic, reader, policy)?;
         tap.is_new = false;
         tap.parked = Some(BusyGuard::new(&self.control));
         self.control.expect(1);
         let mut readers = lock(&self.readers);
         let reader = readers.entry(reader.to_owned()).or_default();
-        reader.announced.insert(topic.name().to_owned(), policy);
+        reader.announced.insert(topic.name().to_owned(), tap.reader.policy());
         reader.awaited.push(topic.name().to_owned());
         reader.parked.push(tap);
         Ok(())
@@ -220,7 +218,7 @@ impl Exports {
             match phase {
                 Phase::Run => {}
                 Phase::Drain => self.release_idle(),
-                Phase::Stop => break,
+                Phase::Stop | Phase::Over => break,
             }
             self.control.until_beyond(phase, ended.len()).await;
         }

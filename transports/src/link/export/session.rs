@@ -333,7 +333,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
 
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.exports.control.watch(context, &mut self.listener);
-        if phase == Phase::Stop {
+        if phase >= Phase::Stop {
             return link.close(now, CloseReason::Shutdown);
         }
         if self.ticket.is_evicted() {

@@ -68,3 +68,52 @@ fn a_part_of_a_gap_is_released_and_read_again() {
     assert_eq!(overwritten, if cfg!(feature = "metrics") { 10 } else { 0 });
     assert_eq!(stream.line.get(EdgeValue::Taken), 0);
 }
+
+#[test]
+fn nothing_is_passed_or_released_backwards_or_beyond_the_last_message() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(8)).unwrap();
+    let mut reader = topic.tap::<()>("far", Policy::Block).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let stream = &mut reader.streams()[0];
+    (0..8).for_each(|number| publisher.try_emit(Probe { publisher: 0, number }).unwrap());
+    let passed = [5, 3, 0, u64::MAX].map(|before| stream.pass(before, EdgeValue::Skipped));
+    assert_eq!((passed, stream.next()), ([5, 0, 0, 0], 5));
+    for (before, kept) in [(7, 0), (u64::MAX, 0), (5, 5), (3, 5)] {
+        stream.release(before);
+        assert_eq!(stream.kept(), kept, "released before {before}");
+    }
+    for _ in 5..8 {
+        assert!(matches!(stream.next_item(), TapItem::Message(..)));
+        stream.advance();
+    }
+    stream.release(8);
+    let counted = [EdgeValue::Skipped, EdgeValue::Taken].map(|value| stream.line.get(value));
+    assert_eq!(counted, if cfg!(feature = "metrics") { [5, 3] } else { [0, 0] });
+}
+
+#[test]
+fn a_tap_with_any_policy_that_lets_publishers_go_on_gets_or_misses_each_message() {
+    for policy in Policy::all().filter(|policy| !policy.is_gating()) {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), 8, Region::new(8)).unwrap();
+        let mut reader = topic.tap::<()>("far", policy).unwrap();
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        (0..20).for_each(|number| publisher.try_emit(Probe { publisher: 0, number }).unwrap());
+        drop(publisher);
+        let (mut messages, mut missed) = (0, 0);
+        let stream = &mut reader.streams()[0];
+        loop {
+            match stream.next_item() {
+                TapItem::Message(..) => messages += 1,
+                TapItem::Gap(count) => {
+                    missed += count;
+                    continue;
+                }
+                TapItem::Empty => panic!("{policy}: it waits for nothing"),
+                TapItem::Closed => break,
+            }
+            stream.advance();
+            stream.release(stream.next());
+        }
+        assert_eq!((messages, missed), (8, 12), "{policy}");
+    }
+}
