@@ -62,12 +62,9 @@ pub use trace::{
     Replaced, Span, SpanKind, SpanSink, TaskTrace, TraceArea, TraceCell, TraceSource,
     TracedMessage, Tracer,
 };
-pub use values::Policy;
-pub use values::Schema;
 pub use values::{
-    BatchError, EmitError, FeedError, HandlerFailure, Refusal, ShuttingDown, TopicError,
+    BatchError, Delivery, EmitError, FeedError, Gap, GapReason, HandlerFailure, KeyError,
+    LatestByKey, Policy, Received, Refusal, Schema, ShuttingDown, Start, SubscribeOptions,
+    TopicError, TryRecv, Undelivered,
 };
-pub use values::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
-pub use values::{KeyError, LatestByKey};
-pub use values::{Start, SubscribeOptions};
 pub use writer::publisher::Publisher;

@@ -20,10 +20,10 @@ use crate::local::topic::membership::Membership;
 use crate::local::values::Policy;
 #[cfg(doc)]
 use crate::local::values::Start;
-use crate::local::values::SubscribeOptions;
-use crate::local::values::TopicError;
-use crate::local::values::{Attempt, Delivery, Gap, Received, TryRecv, Undelivered};
-use crate::local::values::{Schema, is_large};
+use crate::local::values::{
+    Attempt, Delivery, Gap, Received, Schema, SubscribeOptions, TopicError, TryRecv, Undelivered,
+    is_large,
+};
 use crate::sync::Ordering;
 
 /// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.

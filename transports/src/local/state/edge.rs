@@ -10,8 +10,7 @@ use mycelium_core::ring::broadcast::Peek;
 use super::{Edge, Origin};
 use crate::counters::EdgeValue;
 use crate::local::ring::shared::MappedOrigin;
-use crate::local::values::GapReason;
-use crate::local::values::Policy;
+use crate::local::values::{GapReason, Policy};
 use crate::sync::Ordering;
 
 impl Edge {

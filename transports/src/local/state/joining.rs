@@ -10,8 +10,7 @@ use mycelium_core::ring::broadcast::Broadcast;
 use super::{Edge, Origin, Progress, PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{EdgeValue, Line, Region, plain};
 use crate::local::ring::roster::Numbered;
-use crate::local::values::Policy;
-use crate::local::values::Start;
+use crate::local::values::{Policy, Start};
 use crate::sync::{AtomicUsize, Ordering};
 
 impl PublisherState {

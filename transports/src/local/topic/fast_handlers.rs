@@ -9,8 +9,7 @@ use mycelium_core::ring::broadcast::Producer;
 use super::Topic;
 use super::fast_handler::{FastHandler, Handled, HandlerWatch};
 use crate::local::ring::shared::Ring;
-use crate::local::values::Schema;
-use crate::local::values::TopicError;
+use crate::local::values::{Schema, TopicError};
 use crate::sync::lock;
 
 impl Topic {

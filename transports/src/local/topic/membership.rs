@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::Topic;
 use crate::local::state::{Edge, SubscriberState};
-use crate::local::values::SubscribeOptions;
-use crate::local::values::TopicError;
+use crate::local::values::{SubscribeOptions, TopicError};
 
 /// A reader's membership in a topic. The owner must call
 /// [`remove_subscriber`](Topic::remove_subscriber) before it drops its edges.

@@ -22,10 +22,7 @@ use crate::counters::Region;
 use crate::local::ring::roster::Numbered;
 use crate::local::state::pressure::Threshold;
 use crate::local::state::stall::OnStall;
-use crate::local::values::Policy;
-use crate::local::values::Schema;
-use crate::local::values::TopicError;
-use crate::local::values::{Start, SubscribeOptions};
+use crate::local::values::{Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::sync::{AtomicUsize, Ordering, lock};
 use fast_handler::{FastHandler, HandlerWatch};
 

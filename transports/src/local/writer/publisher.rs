@@ -18,8 +18,7 @@ use crate::local::state::pressure::PressureChange;
 use crate::local::state::stall::Eviction;
 use crate::local::task_budget::{DeferredWakes, TaskBudget};
 use crate::local::topic::Topic;
-use crate::local::values::{EmitError, Refusal, TopicError};
-use crate::local::values::{Schema, is_large};
+use crate::local::values::{EmitError, Refusal, Schema, TopicError, is_large};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
 /// create another publisher. Dropping it ends its stream at the readers; messages that it has
