@@ -1,11 +1,12 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the
 //! nodes that it reads from.
 //!
-//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`] has
-//! the certificate that proves its name to nodes of other hosts, and [`log`] writes a line for each event of a link;
-//! [`peers`] counts the connections. `mycelium_transports::link` carries topics over a link, and only
-//! `mycelium_transports::endpoint` knows the kinds of sockets. [`attached`] has the transports that
-//! the program adds. This module knows the plan and the launcher's members, and no service.
+//! The plan says which nodes these are. [`listen`] keeps the node's endpoints reachable, [`far`]
+//! has the certificate that proves its name to nodes of other hosts, and [`log`] writes a line for
+//! each event of a link; [`peers`] counts the connections. `mycelium_transports::link` carries
+//! topics over a link, and only `mycelium_transports::endpoint` knows the kinds of sockets.
+//! [`attached`] has the transports that the program adds. This module knows the plan and the
+//! launcher's members, and no service.
 
 mod attached;
 mod far;

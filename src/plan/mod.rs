@@ -357,8 +357,8 @@ impl Plan {
         warnings
     }
 
-    /// The warning of a topic that is only read, by these ports. Probably a binding is misspelt if one
-    /// of the topics of its message that are `published` has a similar name.
+    /// The warning of a topic that is only read, by these ports. Probably a binding is misspelt if
+    /// one of the topics of its message that are `published` has a similar name.
     fn no_publisher(
         &self,
         topic: &str,

@@ -187,8 +187,8 @@ impl Topics {
         Ok(publisher)
     }
 
-    /// A transport of the program sends the messages of the topics in `sends`, and publishes those of
-    /// the topics in `receives`.
+    /// A transport of the program sends the messages of the topics in `sends`, and publishes those
+    /// of the topics in `receives`.
     pub(crate) fn add_transport(&self, sends: &[String], receives: &[String]) {
         let mut registry = lock(&self.registry);
         registry.to_outside.extend(sends.iter().cloned());

@@ -2,8 +2,8 @@
 //! nodes read, and a note of its processes.
 //!
 //! It lies in the runtime directory of this user, and its name comes from the path of the topology
-//! file, so that each command finds the bundle of a file. The lock belongs to the launcher that runs
-//! the bundle, and the system frees it when that process ends, however it ends.
+//! file, so that each command finds the bundle of a file. The lock belongs to the launcher that
+//! runs the bundle, and the system frees it when that process ends, however it ends.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};

@@ -49,10 +49,9 @@ pub struct CheckArgs {
     /// for launchers.
     #[arg(long, value_name = "COPY", hide = true)]
     files: Option<PathBuf>,
-    /// The program, and its arguments, of nodes that have neither a `command` nor a `description` in
-    /// the file. `{node}` is the
-    /// name of the node, `{topology}` the path of the file, `{directory}` the directory of the
-    /// sockets.
+    /// The program, and its arguments, of nodes that have neither a `command` nor a `description`
+    /// in the file. `{node}` is the name of the node, `{topology}` the path of the file,
+    /// `{directory}` the directory of the sockets.
     #[arg(last = true, value_name = "PROGRAM")]
     command: Vec<String>,
 }

@@ -15,8 +15,8 @@ pub enum Failure {
     /// The command line, or a file that it names, is wrong. Exit code 2, as clap's.
     #[error("{0}")]
     Usage(String),
-    /// What the command needs is not there: no such node, no permission, a program that does not run.
-    /// Exit code 3.
+    /// What the command needs is not there: no such node, no permission, a program that does not
+    /// run. Exit code 3.
     #[error("{0}")]
     Unavailable(String),
     /// The reader of the output has closed it, as `head` does. Exit code 0, and no message.

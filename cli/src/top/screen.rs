@@ -57,7 +57,8 @@ pub fn show(
         screen.draw(&state, colours)?;
         let page = screen.page();
         let mut wake = waits.until(next_read);
-        // All keys that have come are drawn once: drawing each would take minutes for a pasted text.
+        // All keys that have come are drawn once: drawing each would take minutes for a pasted
+        // text.
         loop {
             match wake {
                 Wake::Due => break,
@@ -103,8 +104,8 @@ impl Screen {
     /// Makes the next draw write all characters. A terminal may have lost some, also if its size is
     /// the same again.
     fn clear(&mut self) -> Result<(), Failure> {
-        // `Terminal::clear` would wait for an answer of the terminal. The second of two swaps forgets
-        // what was drawn.
+        // `Terminal::clear` would wait for an answer of the terminal. The second of two swaps
+        // forgets what was drawn.
         self.0.swap_buffers();
         self.0.backend_mut().clear().map_err(|error| failed(&error))
     }

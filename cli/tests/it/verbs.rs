@@ -68,8 +68,8 @@ fn tcp() {
     every_verb("tcp", &["feed", "desk"], "TCP");
 }
 
-/// Runs all commands with the nodes of a carrier's topology. `name` is what `check` calls it; empty if
-/// nothing leaves the process.
+/// Runs all commands with the nodes of a carrier's topology. `name` is what `check` calls it; empty
+/// if nothing leaves the process.
 fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let world = World::new(carrier);
     let file = world.file.as_str();

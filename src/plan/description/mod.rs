@@ -118,8 +118,8 @@ impl Description {
     }
 }
 
-/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all of
-/// them.
+/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all
+/// of them.
 #[derive(Clone, Default)]
 pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
 

@@ -79,7 +79,7 @@ fn serve_with_few_descriptors(place: &Place, limits: Option<usize>) {
             (there.config.connections, there.config.handshakes) = (most, most);
             there.config.per_process = most;
         }
-        let serving = there.serve(there.server_for("here", Policy::Block), place);
+        let serving = there.serve(there.exports_for("here", Policy::Block), place);
         serving.await.unwrap();
     });
 }
@@ -163,7 +163,7 @@ async fn h4_pending_connections_make_room_for_new_ones(carrier: Carrier) {
     let mut there = Side::new("there", 1, 8);
     // They stay until they are evicted.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     let mut silent = VecDeque::new();
     for _ in 0..there.config.handshakes {
         silent.push_back(connect(dir.place()).await);
@@ -181,7 +181,7 @@ async fn named_connections_leave_room_for_announced_readers(carrier: Carrier) {
     let dir = TestDir::over(carrier, "admission-named");
     let mut there = Side::new("there", 1, 8);
     there.config.connections = 16;
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     let mut idle = Vec::new();
     for me in 0..15 {
         let node = format!("idle-{me}-");
@@ -234,7 +234,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections(carrier: Carrier)
     for part in ["silent", "drip"] {
         let dir = TestDir::over(carrier, "admission-crowd");
         let there = Side::new("there", 1, 8);
-        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+        let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
         let crowd = child(CHILD, part, dir.place());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();

@@ -34,7 +34,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
     for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
         let (dir, there, here) =
             sides(&format!("completed-reader-{was_there}-{told_before}"), 4, 4);
-        let exports = Arc::new(there.server_for("here", Policy::Block));
+        let exports = Arc::new(there.exports_for("here", Policy::Block));
         there.serve(exports.clone(), dir.place());
         let mut publisher = there.publisher();
         if was_there {

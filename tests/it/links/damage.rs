@@ -14,7 +14,8 @@ use crate::links::harness::{Number, Side, TestDir, Wire, end, sides, until, with
 use crate::support::seeds;
 
 /// On a connection, the bytes in which the two sides agree on all else: hello, features, the
-/// subscription with a resume, and the stream. Those of messages suffer in `tests/it/bad_network.rs`.
+/// subscription with a resume, and the stream. Those of messages suffer in
+/// `tests/it/bad_network.rs`.
 const BEGINNING: Range<usize> = 0..400;
 /// A reader whose connections damage bytes.
 struct Damaged {
@@ -33,7 +34,7 @@ impl Damaged {
         let ((dir, there, mut here), wire) = (sides(name, 64, 64), Wire::new());
         here.config.retry.first = Duration::from_millis(1);
         here.config.retry.longest = Duration::from_millis(5);
-        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+        let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
         let (publisher, reader) = (there.publisher(), here.reader());
         let reading = here.read_over(&wire, dir.place(), Policy::Block);
         let tasks = vec![serving, reading];

@@ -81,7 +81,7 @@ impl Scene {
     fn of(name: &str, policy: Policy, redelivery: Redelivery, count: u64) -> Scene {
         let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let mut exports = there.server_for("here", policy);
+        let mut exports = there.exports_for("here", policy);
         exports.redeliver("numbers", redelivery);
         let exports = Arc::new(exports);
         there.serve(exports.clone(), dir.place());
@@ -170,7 +170,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
         side
     };
     let there = side("there", 1);
-    there.serve(there.server_for("here", Policy::Block), dir.place());
+    there.serve(there.exports_for("here", Policy::Block), dir.place());
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
     for (boot, again) in [(2, false), (3, true)] {

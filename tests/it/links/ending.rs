@@ -25,7 +25,7 @@ struct Sides {
 impl Sides {
     fn new(name: &str) -> Sides {
         let (dir, there, here) = sides(name, 64, 64);
-        let serving = there.serve(there.server_for("here", OBSERVING), dir.place());
+        let serving = there.serve(there.exports_for("here", OBSERVING), dir.place());
         Sides { dir, there, here, wire: Wire::new(), down: Arc::default(), serving }
     }
 

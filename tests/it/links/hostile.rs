@@ -74,8 +74,8 @@ fn garbage(random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// Breaks the protocol in one of several ways: frames that claim gigabytes, a second hello, a message
-/// without a subscription, and the bytes of a good reader that are damaged and cut.
+/// Breaks the protocol in one of several ways: frames that claim gigabytes, a second hello, a
+/// message without a subscription, and the bytes of a good reader that are damaged and cut.
 fn broken(random: &mut fastrand::Rng) -> Vec<u8> {
     let greeting = hello(&format!("broken-{}", random.u16(..)), 1, 1);
     let mut giant = frame(random.u16(..3), 0, 0, &[0; 96]);

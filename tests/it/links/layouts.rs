@@ -30,7 +30,7 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
 async fn both_sides_report_a_mismatch_and_the_reader_names_the_field(carrier: Carrier) {
     let (dir, mut there, here) = sides_over(carrier, "layouts-both", 8, 8);
     there.carry::<Wide>(8);
-    let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+    let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
     let reading = here.read("there", dir.place(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
@@ -137,7 +137,7 @@ async fn no_answer_of_a_peer_hides_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_client_describes_no_layout() {
+async fn a_reader_describes_no_layout() {
     let (_dir, here, mut stream, reading) = dialed("layouts-reader").await;
     say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
         .await;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::links::harness::{Number, Side, TestDir, join, sides, until, within};
 
 #[tokio::test]
-async fn a_client_with_too_many_interests_or_topics_is_refused() {
+async fn a_reader_with_too_many_interests_or_topics_is_refused() {
     let dir = TestDir::new("limits-interests");
     let here = Side::new("here", 1, 8);
     let run = |interests| here.imports("there", dir.place(), interests).run();
@@ -27,7 +27,7 @@ async fn a_client_with_too_many_interests_or_topics_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_rejected_again_pauses_longer() {
+async fn a_reader_that_is_rejected_again_pauses_longer() {
     let (dir, there, here) = sides("limits-namesake", 8, 8);
     let namesake = Side::new("here", 3, 8);
     there.serve(there.exports(None), dir.place());
@@ -46,7 +46,7 @@ async fn a_client_that_is_rejected_again_pauses_longer() {
 #[tokio::test]
 async fn a_reader_that_is_announced_as_an_observer_cannot_gate() {
     let (dir, there, here) = sides("limits-announced", 8, 8);
-    there.serve(there.server_for("here", Policy::DropOldest), dir.place());
+    there.serve(there.exports_for("here", Policy::DropOldest), dir.place());
     here.read("there", dir.place(), Policy::Block);
     here.notices.until("refused", "not allowed").await;
 }

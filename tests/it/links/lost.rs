@@ -14,7 +14,7 @@ use crate::links::harness::{Number, Wire, sides, take, until, within};
 #[tokio::test]
 async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
     let (dir, there, here) = sides("lost-unconfirmed", 64, 64);
-    let exports = there.server_for("here", Policy::Block);
+    let exports = there.exports_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
@@ -35,7 +35,7 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
 async fn lost_ends_are_sent_again_without_a_gap() {
     for count in [1, 120] {
         let (dir, there, here) = sides("lost-ends", 64, 64);
-        let exports = Arc::new(there.server_for("here", Policy::Block));
+        let exports = Arc::new(there.exports_for("here", Policy::Block));
         let mut reader = here.reader();
         let wire = Wire::new();
         there.serve(exports.clone(), dir.place());
@@ -74,7 +74,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.server_for("here", policy), dir.place());
+    there.serve(there.exports_for("here", policy), dir.place());
     here.read_over(&wire, dir.place(), policy);
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let cutting = tokio::spawn(async move {

@@ -339,8 +339,8 @@ async fn an_observer_gets_or_misses_each_message_once_when_control_connections_a
     all(worlds).await;
 }
 
-/// A reader forgets a publisher that has ended, once it has read all of it. The publisher's node may
-/// not know yet that it has.
+/// A reader forgets a publisher that has ended, once it has read all of it. The publisher's node
+/// may not know yet that it has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishers_that_come_and_go_repeat_nothing_when_control_connections_are_cut() {
     const PUBLISHERS: u64 = 300;

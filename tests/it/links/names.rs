@@ -56,7 +56,7 @@ async fn a_second_process_with_a_name_is_rejected(carrier: Carrier) {
 async fn a_name_of_a_process_is_rejected_for_others() {
     let own = std::process::id();
     let (dir, there, here) = sides("names-process", 8, 8);
-    let exports: Arc<Exports> = Arc::new(there.server_for("here", Policy::Block));
+    let exports: Arc<Exports> = Arc::new(there.exports_for("here", Policy::Block));
     let serving = there.serve(exports, dir.place());
     there.control.bind("here", own + 1);
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);

@@ -46,7 +46,7 @@ async fn listens_in_place_of_a_node() {
     let there = Side::new("there", 1, 8);
     let bound = BoundSocket::with_access(path, Access::default().users([0, own_user()])).unwrap();
     let allowed = bound.allowed();
-    let _serving = there.serve_to(there.server_for("here", Policy::Block), bound, allowed);
+    let _serving = there.serve_to(there.exports_for("here", Policy::Block), bound, allowed);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     println!("listening");

@@ -126,7 +126,7 @@ struct Scene {
 impl Scene {
     async fn new(name: &str) -> (Scene, impl Sized) {
         let (dir, there) = (TestDir::new(name), Side::new("there", 1, 64));
-        let exports = there.server_for("here", Policy::Block);
+        let exports = there.exports_for("here", Policy::Block);
         let (mut scene, serving) = Scene::serving(dir, there, exports);
         let mut peer = scene.connect(1, &[]).await;
         let received = peer.all().await;

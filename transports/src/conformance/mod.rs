@@ -1,12 +1,12 @@
 //! The laws of every transport on every executor, as generic tests.
 //!
 //! A [`Law`] is one thing that a user relies on. It gets a [`Pair`] of executors, which may be the
-//! same one: its publishers run on the first, its readers on the second. It opens a [`TestTransport`]
-//! between them, and panics with what it saw if the law is broken.
+//! same one: its publishers run on the first, its readers on the second. It opens a
+//! [`TestTransport`] between them, and panics with what it saw if the law is broken.
 //!
-//! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a test
-//! file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them on any
-//! executor, and on any two. A constant of the transport says how it differs
+//! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a
+//! test file: it makes one test per law, on plain [`Threads`]. [`laws()`] and [`check()`] run them
+//! on any executor, and on any two. A constant of the transport says how it differs
 //! ([`TestTransport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
 //!
 //! ```
@@ -83,8 +83,8 @@ pub trait TestTransport: Sized + 'static {
         (transport, reader, publisher)
     }
 
-    /// As [`open`](TestTransport::open), but the publishers know nothing of the readers' node, which
-    /// comes with [`meet`](TestTransport::meet): nothing is kept for it.
+    /// As [`open`](TestTransport::open), but the publishers know nothing of the readers' node,
+    /// which comes with [`meet`](TestTransport::meet): nothing is kept for it.
     fn open_alone(pair: &Pair, capacity: usize) -> Self;
 
     /// The node of readers with these options comes.
@@ -142,7 +142,8 @@ pub trait Publish: Send + 'static {
     fn confirmed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// The reading end of a [`TestTransport`], as a [`Subscription`](crate::local::Subscription) has it.
+/// The reading end of a [`TestTransport`], as a [`Subscription`](crate::local::Subscription) has
+/// it.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;

@@ -52,8 +52,8 @@ pub struct LinkConfig {
     pub window: Window,
     /// The pauses between two attempts to connect.
     pub retry: Backoff,
-    /// The most readers that this process has at once. Each announced reader has a reserved place, and
-    /// the others share the rest.
+    /// The most readers that this process has at once. Each announced reader has a reserved place,
+    /// and the others share the rest.
     pub connections: usize,
     /// The most further connections without a name. When there are more, the oldest is evicted.
     pub handshakes: usize,

@@ -1,8 +1,8 @@
 //! Compares two layouts of one topic's messages: the layout here, and the canonical form of the
 //! peer's layout. Where do they differ first?
 //!
-//! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no first
-//! difference.
+//! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no
+//! first difference.
 
 use std::fmt;
 

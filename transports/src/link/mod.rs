@@ -2,12 +2,13 @@
 //! all capabilities.
 //!
 //! [`Exports`] are the topics of this process that others may read. Each topic to which a peer has
-//! subscribed has a [`Tap`](crate::seam::Tap), which reads the publishers' rings and releases messages
-//! when the peer has confirmed them. [`Imports`] are the topics that this process reads of one
-//! other: each publisher there becomes a [`Feed`](crate::seam::Feed), and the free slots of its ring
-//! are the credit of the peer. So a gating subscription blocks its publisher over a link as it does
-//! within a process. Messages are kept in the rings of the two sides and nowhere else: the reader's
-//! side confirms messages that its readers are done with, and the publisher's ring keeps the others.
+//! subscribed has a [`Tap`](crate::seam::Tap), which reads the publishers' rings and releases
+//! messages when the peer has confirmed them. [`Imports`] are the topics that this process reads of
+//! one other: each publisher there becomes a [`Feed`](crate::seam::Feed), and the free slots of its
+//! ring are the credit of the peer. So a gating subscription blocks its publisher over a link as it
+//! does within a process. Messages are kept in the rings of the two sides and nowhere else: the
+//! reader's side confirms messages that its readers are done with, and the publisher's ring keeps
+//! the others.
 //!
 //! Either side may start first, and may restart. The reader's side connects again, with growing
 //! pauses, and resumes after the last message that arrived:
@@ -24,9 +25,9 @@
 //! event.
 //!
 //! `export` has the publisher's side, `import` the reader's side. What both use is here: `config`
-//! has the settings, `topics` what is exported and imported, `notice` what happened, `catalogue` and `layout` with `layout_query` what two nodes tell each other of their
-//! topics, `channel` and `lost_memory` the control connection of shared memory, `refusal` and `gap`
-//! reasons.
+//! has the settings, `topics` what is exported and imported, `notice` what happened, `catalogue`
+//! and `layout` with `layout_query` what two nodes tell each other of their topics, `channel` and
+//! `lost_memory` the control connection of shared memory, `refusal` and `gap` reasons.
 
 mod catalogue;
 mod channel;

@@ -309,7 +309,7 @@ impl Feed {
 const OF_OTHERS: &str = "the ring is that of another process";
 
 /// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
-/// the publisher as [`lose`](MappedFeed::lose) does.
+/// the publisher as [`end`](MappedFeed::end) does.
 pub struct MappedFeed {
     topic: Arc<Topic>,
     state: Arc<PublisherState>,

@@ -41,12 +41,13 @@
 //!    A feed checks the size of messages only: refuse a publisher with another digest.
 //! 6. Make a feed at the first message of an epoch. `first` is the sequence from which its readers
 //!    count: messages between that and the first one that arrives are a gap. A message before
-//!    [`next`](Feed::next) has come too late: drop it. If one is after it, [skip](Feed::skip) what is
-//!    missing. [Push](Feed::push_with) while there is [room](Feed::room), then [flush](Feed::flush);
-//!    [`redelivered`](Feed::push) marks what an earlier process may have had. Confirm what is
-//!    [done](Feed::done); [`park`](Feed::park) wakes when there is more.
+//!    [`next`](Feed::next) has come too late: drop it. If one is after it, [skip](Feed::skip) what
+//!    is missing. [Push](Feed::push_with) while there is [room](Feed::room), then
+//!    [flush](Feed::flush); [`redelivered`](Feed::push) marks what an earlier process may have had.
+//!    Confirm what is [done](Feed::done); [`park`](Feed::park) wakes when there is more.
 //! 7. At the end that was sent, skip what is missing, and [end](Feed::end) the feed. If the
-//!    connection is lost for good, [lose](Feed::lose) it: a feed that is dropped ends without a gap.
+//!    connection is lost for good, [lose](Feed::lose) it: a feed that is dropped ends without a
+//!    gap.
 //! 8. When [`Ends::draining`] is ready, publishers have ended: end when no tap has a stream. End at
 //!    once when [`Ends::stopped`] is ready; the counters of the taps have what is left.
 

@@ -82,7 +82,8 @@ impl Moved {
         kept.wrapping_sub(before) as u64
     }
 
-    /// What the process of the readers has done wrong, if the last [`count`](Moved::count) found it.
+    /// What the process of the readers has done wrong, if the last [`count`](Moved::count) found
+    /// it.
     pub(crate) fn fault(&self) -> Option<MemoryFault> {
         self.fault
     }

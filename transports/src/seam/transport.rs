@@ -16,9 +16,9 @@ pub trait Transport: Send + 'static {
     /// Returns what it promises.
     fn capabilities(&self) -> Capabilities;
 
-    /// Carries messages until the future is ready. It is called once, before any service of the node
-    /// runs. A node waits for the future after its services have ended, until the deadline of its
-    /// shutdown.
+    /// Carries messages until the future is ready. It is called once, before any service of the
+    /// node runs. A node waits for the future after its services have ended, until the deadline of
+    /// its shutdown.
     ///
     /// # Errors
     /// If it cannot carry these topics: the reason, and what was expected. The node does not start.
@@ -97,8 +97,8 @@ impl Capabilities {
     }
 }
 
-/// What a node gives a [`Transport`]. Dropping it says that the transport has ended: no subscription
-/// waits for it any more, and neither does the node.
+/// What a node gives a [`Transport`]. Dropping it says that the transport has ended: no
+/// subscription waits for it any more, and neither does the node.
 pub struct Ends {
     node: String,
     sends: Vec<Arc<Topic>>,

@@ -66,7 +66,7 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end(carrier: 
     let reading = here.read("there", dir.place(), Policy::Block);
     for boot in 0..5 {
         let there = Side::new("there", boot, 64);
-        let serving = there.serve(there.server_for("here", Policy::Block), dir.place());
+        let serving = there.serve(there.exports_for("here", Policy::Block), dir.place());
         let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
         for value in 0..50 {
             publisher.emit(Number { value }).await.unwrap();

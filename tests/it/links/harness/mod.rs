@@ -1,7 +1,7 @@
 //! Both ends of a link over real sockets, for tests: where they meet (`place`), servers and clients
 //! (`side`), their notices (`notices`), processes of peers (`child`), a connection that can be
-//! delayed and cut (`wire`), the bytes of a peer that does not use our code (`raw_peer`), and such a
-//! peer over TLS (`tls`).
+//! delayed and cut (`wire`), the bytes of a peer that does not use our code (`raw_peer`), and such
+//! a peer over TLS (`tls`).
 
 mod child;
 mod notices;
@@ -130,7 +130,7 @@ pub(crate) async fn join(
     there: &Side,
     here: &Side,
 ) -> (Arc<Exports>, Subscription<Number>, [JoinHandle<()>; 2]) {
-    let (exports, reader) = (Arc::new(there.server_for("here", Policy::Block)), here.reader());
+    let (exports, reader) = (Arc::new(there.exports_for("here", Policy::Block)), here.reader());
     let serving = there.serve(exports.clone(), dir.place());
     let tasks = [serving, here.read("there", dir.place(), Policy::Block)];
     within("both have met", there.control.ready()).await;

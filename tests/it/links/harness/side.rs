@@ -77,7 +77,7 @@ impl Side {
     }
 
     /// A server for all readers, with this one announced for numbers.
-    pub(crate) fn server_for(&self, reader: &str, policy: Policy) -> Exports {
+    pub(crate) fn exports_for(&self, reader: &str, policy: Policy) -> Exports {
         let mut exports = self.exports(None);
         exports.announce(reader, &self.numbers, policy).unwrap();
         exports

@@ -83,7 +83,7 @@ impl World {
         here.executor = there.executor.clone();
         let thread = |node| ControlThread::start(node, ControlLimits::default()).unwrap();
         let (there_thread, here_thread) = (thread("there"), thread("here"));
-        let mut exports = there.server_for("here", policy);
+        let mut exports = there.exports_for("here", policy);
         exports.share_memory(there_thread.clone());
         set(&mut exports);
         World {

@@ -1,5 +1,5 @@
-//! Admission control: which peers have a connection to this process, and which connection is evicted
-//! when a new one finds no place.
+//! Admission control: which peers have a connection to this process, and which connection is
+//! evicted when a new one finds no place.
 //!
 //! A connection is *pending* until it has sent a name. A connection with the name of an announced
 //! reader has a reserved place. All others, pending or named, share the rest, and never exclude an

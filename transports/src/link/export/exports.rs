@@ -63,8 +63,8 @@ pub struct Exports {
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which it was announced, with its policy. Publishers wait for a reader that was
-    /// announced for any.
+    /// The topics for which it was announced, with its policy. Publishers wait for a reader that
+    /// was announced for any.
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,

@@ -1,5 +1,5 @@
-//! Readers of the past, for which nothing is kept: tells whether a process may be a later one of its
-//! node.
+//! Readers of the past, for which nothing is kept: tells whether a process may be a later one of
+//! its node.
 
 use std::collections::VecDeque;
 

@@ -144,7 +144,8 @@ pub(crate) struct PassedRegion {
 pub(crate) enum RegionAnswer {
     /// Its positions.
     Cursors { readers: usize, file: OwnedFd },
-    /// It does not read there: the code of a [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
+    /// It does not read there: the code of a
+    /// [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
     Refused(u64),
 }
 

@@ -1,7 +1,7 @@
 //! What this process reads from one peer, on one connection after the other.
 //!
-//! [`ImportSession`] handles the traffic of a link on the reader's side: each of the peer's publishers becomes an
-//! [`IncomingStream`], which outlives connections.
+//! [`ImportSession`] handles the traffic of a link on the reader's side: each of the peer's
+//! publishers becomes an [`IncomingStream`], which outlives connections.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

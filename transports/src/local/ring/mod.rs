@@ -1,5 +1,5 @@
-//! The ring of a publisher. This file makes it: on the heap, in memory that other processes can map,
-//! or over the memory of another process.
+//! The ring of a publisher. This file makes it: on the heap, in memory that other processes can
+//! map, or over the memory of another process.
 //!
 //! | file | content |
 //! | --- | --- |

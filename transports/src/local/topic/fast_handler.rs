@@ -1,8 +1,9 @@
 //! Fast handlers: functions that run with each message of a topic, in the poll of its publisher,
 //! before the message is committed. A [`Handled`] is what one publisher has of them.
 //!
-//! The end of the ring of such a publisher is here and not in the [`Writer`](crate::local::writer::Writer),
-//! so that its fast path finds none. A publisher of a topic without handlers does nothing for them.
+//! The end of the ring of such a publisher is here and not in the
+//! [`Writer`](crate::local::writer::Writer), so that its fast path finds none. A publisher of a
+//! topic without handlers does nothing for them.
 
 use std::any::Any;
 use std::cell::RefCell;

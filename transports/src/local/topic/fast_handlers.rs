@@ -18,9 +18,9 @@ impl Topic {
     /// a slot, before any reader can see it. Handlers run in the order in which they were added.
     ///
     /// If one returns an error or panics, those after it do not run, the message is not sent, and
-    /// the publisher returns it with [`Refusal::FastHandler`](crate::local::Refusal::FastHandler). The
-    /// next message gets its slot and its sequence. A handler that publishes to this topic itself,
-    /// directly or through handlers of other topics, is refused
+    /// the publisher returns it with [`Refusal::FastHandler`](crate::local::Refusal::FastHandler).
+    /// The next message gets its slot and its sequence. A handler that publishes to this topic
+    /// itself, directly or through handlers of other topics, is refused
     /// ([`HandlerFailure::Reentered`](crate::local::HandlerFailure::Reentered)).
     ///
     /// Messages of publishers in other processes were published there: no handler runs here.

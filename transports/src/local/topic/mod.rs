@@ -112,8 +112,8 @@ impl Topic {
     /// As [`new`](Topic::new), with all that a topic can have. Each of the gating
     /// [`readers`](Readers) takes an entry of 256 bytes in each ring, and a publisher reads all
     /// entries of its ring once a lap. Other processes can read rings in [`RingMemory::Shared`]
-    /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their latency
-    /// may be measured; each slot has 32 bytes more then.
+    /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their
+    /// latency may be measured; each slot has 32 bytes more then.
     ///
     /// # Errors
     /// As [`new`](Topic::new).

@@ -2,14 +2,14 @@
 //!
 //! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
 //! [`TraceContext`], or zeros for a message without one. The last bytes of an area are those of the
-//! message's latency, with or without traces. A topic is traced if it has a [`Tracer`],
-//! which begins traces: a message that no other message has caused begins one if it is in the
-//! sample, and has none otherwise. What a task sends while it handles a delivery gets the trace of
-//! that delivery, or none if that has none. So whole traces are sampled, and a message outside of
-//! the sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
-//! their [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a
-//! sampled trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run.
-//! The task of an actor, whose handles nobody knows, is polled by [`poll_traced`](super::poll_traced).
+//! message's latency, with or without traces. A topic is traced if it has a [`Tracer`], which
+//! begins traces: a message that no other message has caused begins one if it is in the sample, and
+//! has none otherwise. What a task sends while it handles a delivery gets the trace of that
+//! delivery, or none if that has none. So whole traces are sampled, and a message outside of the
+//! sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by their
+//! [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a sampled
+//! trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run. The
+//! task of an actor, whose handles nobody knows, is polled by [`poll_traced`](super::poll_traced).
 //!
 //! Topics that have neither pay nothing: their slots have no area, and the paths of a message that
 //! know its length as a constant do not find slots with one.

@@ -263,7 +263,8 @@ pub enum Refusal {
     },
     /// The node shuts down, and the publisher belongs to a service without subscriptions.
     ShuttingDown,
-    /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic did not accept the message.
+    /// A [fast handler](crate::local::Topic::add_fast_handler) of the topic did not accept the
+    /// message.
     FastHandler {
         /// The handler.
         handler: Arc<str>,

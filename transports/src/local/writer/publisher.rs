@@ -61,15 +61,16 @@ impl<M: Message> Publisher<M> {
         self.writer.attach(budget)
     }
 
-    /// Emits a message; waits while a [`Policy::Block`](crate::local::Policy::Block) subscription needs
-    /// the whole ring.
+    /// Emits a message; waits while a [`Policy::Block`](crate::local::Policy::Block) subscription
+    /// needs the whole ring.
     ///
     /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one
     /// publisher reach each subscription in the order of their emits.
     ///
     /// # Errors
-    /// With the message, if a [`Policy::Reject`](crate::local::Policy::Reject) subscription needs the
-    /// whole ring, or a [fast handler](Topic::add_fast_handler) of the topic does not accept it.
+    /// With the message, if a [`Policy::Reject`](crate::local::Policy::Reject) subscription needs
+    /// the whole ring, or a [fast handler](Topic::add_fast_handler) of the topic does not accept
+    /// it.
     #[inline]
     pub fn emit(
         &mut self,
@@ -195,8 +196,9 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Whether its ring is nearly full: from the moment when the [depth](Publisher::depth) has
-    /// reached the topic's [`Threshold`](crate::local::Threshold) (by default 80 % of the capacity), until
-    /// it has fallen to three quarters of that. Subscriptions that observe do not count.
+    /// reached the topic's [`Threshold`](crate::local::Threshold) (by default 80 % of the
+    /// capacity), until it has fallen to three quarters of that. Subscriptions that observe do not
+    /// count.
     #[must_use]
     pub fn backpressure_threshold_exceeded(&mut self) -> bool {
         self.writer.is_threshold_exceeded()
@@ -245,9 +247,9 @@ impl<M: Message> Publisher<M> {
         self.writer.state.pressure.observe(observer);
     }
 
-    /// Calls `observer` when a reader is [evicted](crate::local::OnStall::EvictAfter): in the emit, or in
-    /// the wait, that finds it. Only the first observer counts. It must not keep the publisher's
-    /// topic.
+    /// Calls `observer` when a reader is [evicted](crate::local::OnStall::EvictAfter): in the emit,
+    /// or in the wait, that finds it. Only the first observer counts. It must not keep the
+    /// publisher's topic.
     pub fn observe_evictions(&self, observer: impl Fn(Eviction) + Send + Sync + 'static) {
         self.writer.state.evictions.observe(observer);
     }

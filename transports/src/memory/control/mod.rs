@@ -1,8 +1,8 @@
 //! The control thread. This file is what other threads see of it: start, listen, expect, connect,
 //! stop. `worker` is its loop: a `poller` tells it of the `listener`'s connections and of packets
 //! (`socket`) of each `connection`, whose state is an `entry` of the `registry`; `tokens` says to
-//! which handler a new one belongs. `wake_socket` and `peer_socket` wake a task without this thread,
-//! and `closers` close descriptors whose close may wait.
+//! which handler a new one belongs. `wake_socket` and `peer_socket` wake a task without this
+//! thread, and `closers` close descriptors whose close may wait.
 
 mod closers;
 mod connection;

@@ -262,7 +262,8 @@ impl<T> TapStream<T> {
     }
 
     /// Passes over the messages before a sequence. They are counted as `value` at their release.
-    /// Returns their number: 0 if that sequence is already passed, or not all of them are published.
+    /// Returns their number: 0 if that sequence is already passed, or not all of them are
+    /// published.
     pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
         if let Reading::Here(reader) = &mut self.reader {
@@ -437,8 +438,8 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Confirms the messages before this sequence: the publisher gets their slots back. Does nothing
-    /// if it is after the [next](TapStream::next) message.
+    /// Confirms the messages before this sequence: the publisher gets their slots back. Does
+    /// nothing if it is after the [next](TapStream::next) message.
     pub fn release(&mut self, before: u64) {
         let released = match &mut self.reader {
             Reading::Here(reader) => {
