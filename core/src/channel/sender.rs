@@ -126,7 +126,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Poll::Ready(sent)
     }
 
-    pub(super) fn poll_reserve(
+    fn poll_reserve(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Permit<'_, P, L>, SendError<()>>>
@@ -150,7 +150,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }
 
-    pub(super) fn poll_send_many(
+    fn poll_send_many(
         &mut self,
         context: &mut Context<'_>,
         items: &mut impl Iterator<Item = P::Item>,
@@ -417,7 +417,7 @@ pub struct Permit<'a, P: Reserve + 'a, L: Deref<Target: Sides>> {
 }
 
 impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
-    pub(super) fn new(slot: P::Slot<'a>, waiters: &'a L) -> Permit<'a, P, L> {
+    fn new(slot: P::Slot<'a>, waiters: &'a L) -> Permit<'a, P, L> {
         Permit { slot: Some(slot), waiters }
     }
 
@@ -432,7 +432,7 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
 
     /// Sends without a notification: the caller notifies the receivers.
     #[inline]
-    pub(super) fn fill(mut self, item: P::Item) {
+    fn fill(mut self, item: P::Item) {
         if let Some(slot) = self.slot.take() {
             slot.fill(item);
         }

@@ -320,7 +320,7 @@ pub struct Header {
 impl Header {
     /// The caller has checked that the lengths fit.
     #[inline]
-    pub(super) fn new(envelope: &Envelope, length: u32, fixed_len: u16, extensions: u16) -> Self {
+    fn new(envelope: &Envelope, length: u32, fixed_len: u16, extensions: u16) -> Self {
         Self {
             first: FIRST_BYTE,
             flags: 0,

@@ -310,7 +310,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Removes the streams of an export.
-    pub(super) fn forget_streams(&mut self, export: ExportId) {
+    fn forget_streams(&mut self, export: ExportId) {
         self.outgoing.retain(|stream| stream.export != export);
         self.resumes.retain(|stream| stream.export != export);
     }

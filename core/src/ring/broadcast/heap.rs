@@ -115,7 +115,7 @@ const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
 const BLOCKS: usize = if cfg!(loom) { 2 } else { 12 };
 
 #[derive(Debug)]
-pub(super) struct Entries {
+struct Entries {
     first: Box<[ReaderWords]>,
     blocks: [AtomicPtr<ReaderWords>; BLOCKS],
     /// The most entries, of all blocks together.
@@ -125,14 +125,14 @@ pub(super) struct Entries {
 impl Entries {
     /// `first` entries now, and up to `most` when they are needed, or as many as the blocks have.
     /// `None` if there is not enough memory.
-    pub(super) fn new(first: usize, most: usize) -> Option<Entries> {
+    fn new(first: usize, most: usize) -> Option<Entries> {
         let blocks = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
         Some(Entries { first: fresh(first)?, blocks, most: most.max(first) })
     }
 
     /// The entry with this index, if it exists by now.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&ReaderWords> {
+    fn get(&self, index: usize) -> Option<&ReaderWords> {
         match self.first.get(index) {
             Some(entry) => Some(entry),
             None => self.get_added(index - self.first.len()),
@@ -159,7 +159,7 @@ impl Entries {
 
     /// Adds a block if there are `entries`, and there may be more. Returns whether there are more
     /// now, by this thread or by another one.
-    pub(super) fn grow(&self, entries: usize) -> bool {
+    fn grow(&self, entries: usize) -> bool {
         if self.get(entries).is_some() {
             return true;
         }
@@ -214,7 +214,7 @@ impl Drop for Entries {
 }
 
 /// `count` values, or `None` if they cannot be allocated.
-pub(super) fn fresh<T: Default>(count: usize) -> Option<Box<[T]>> {
+fn fresh<T: Default>(count: usize) -> Option<Box<[T]>> {
     let mut all = Vec::new();
     all.try_reserve_exact(count).ok()?;
     all.resize_with(count, T::default);

@@ -157,24 +157,24 @@ impl<H: BroadcastHandle> Messages<'_, H> {
 /// ```
 #[derive(Debug)]
 pub struct RetainingConsumer<H: BroadcastHandle> {
-    pub(super) held: Held<H>,
-    pub(super) kept: usize,
+    held: Held<H>,
+    kept: usize,
     /// Whether no thread writes to the messages that it retains.
-    pub(super) may_borrow: bool,
+    may_borrow: bool,
 }
 
 /// A reader that reads like an observer, because its entry shows another position than the cursor.
 /// Dropping it lets the writer pass.
 #[derive(Debug)]
-pub(super) struct Held<H: BroadcastHandle> {
-    pub(super) reader: Consumer<H>,
-    pub(super) entry: Option<usize>,
+struct Held<H: BroadcastHandle> {
+    reader: Consumer<H>,
+    entry: Option<usize>,
     /// Whether the writer may stop waiting for the entry's reader in this process.
-    pub(super) can_be_evicted: bool,
+    can_be_evicted: bool,
 }
 
 impl<H: BroadcastHandle> Held<H> {
-    pub(super) fn words(&self) -> Option<&ReaderWords> {
+    fn words(&self) -> Option<&ReaderWords> {
         let ring = &self.reader.ring;
         self.entry.and_then(|index| ring.storage.reader(index))
     }

@@ -27,8 +27,8 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
 /// An end for a writer. Dropping it leaves the ring open.
 #[derive(Debug)]
 pub struct Producer<H: Handle<Target: Ring>> {
-    pub(super) ring: H,
-    pub(super) slots: Slots<Slot<ItemOf<H>>>,
+    ring: H,
+    slots: Slots<Slot<ItemOf<H>>>,
     /// A position that the ring's word had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
@@ -76,7 +76,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 
     #[inline]
-    pub(super) fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
+    fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
         let indices = self.ring.indices();
         // Acquire, pairs with the Release of `mpmc.free` of the lap before: its reader no longer
         // uses the value.
@@ -102,14 +102,14 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 
     #[inline]
-    pub(super) fn slot(&self, position: usize) -> &Slot<ItemOf<H>> {
+    fn slot(&self, position: usize) -> &Slot<ItemOf<H>> {
         // SAFETY: the ring is alive.
         unsafe { self.slots.at(position / STEP) }
     }
 
     /// Shows readers the item of a position.
     #[inline]
-    pub(super) fn show(&self, position: usize) {
+    fn show(&self, position: usize) {
         // Release, pairs with the Acquire of `mpmc.look`: the item.
         let full = lap(&self.slots, position) | FULL;
         self.slot(position).stamp.store(full, order!("mpmc.push", Release));
@@ -117,7 +117,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
     /// Makes readers skip a position.
     #[inline]
-    pub(super) fn skip(&self, position: usize) {
+    fn skip(&self, position: usize) {
         // Release, pairs with the Acquire of `mpmc.look`, and so with the next writer's: the slot
         // may have been filled and emptied again.
         let skip = lap(&self.slots, position) | SKIP;
@@ -137,8 +137,8 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
 /// As an iterator it pops until there is nothing now.
 #[derive(Debug)]
 pub struct Consumer<H: Handle<Target: Ring>> {
-    pub(super) ring: H,
-    pub(super) slots: Slots<Slot<ItemOf<H>>>,
+    ring: H,
+    slots: Slots<Slot<ItemOf<H>>>,
     /// A position that the ring's word had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
@@ -202,7 +202,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Claims up to `most` slots that were filled or aborted.
     #[inline]
-    pub(super) fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
+    fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
         let indices = self.ring.indices();
         // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in
         // the slot.
@@ -215,7 +215,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Takes the item of a claimed slot, if it was filled, and frees the slot for the next lap.
     #[inline]
-    pub(super) fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
+    fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(position / STEP) };
         // No other thread changes the stamp after the claim, which loaded it with Acquire.

@@ -16,7 +16,7 @@ use crate::sync::{AtomicUsize, Ordering};
 /// lines.
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
-pub(super) const WORD: usize = size_of::<usize>();
+const WORD: usize = size_of::<usize>();
 /// The words of an epoch.
 const EPOCH: usize = size_of::<u64>() / WORD;
 /// The words of a digest.
@@ -24,7 +24,7 @@ const DIGEST: usize = 16 / WORD;
 /// The number of fields, each a word.
 const FIELDS: usize = 11 + EPOCH + DIGEST;
 /// The words of a header. The words after it begin with a cache line.
-pub(super) const HEADER: usize = FIELDS.next_multiple_of(ALIGNMENT / WORD);
+const HEADER: usize = FIELDS.next_multiple_of(ALIGNMENT / WORD);
 
 /// "myc-ring", as many bytes as a word has.
 #[allow(clippy::cast_possible_truncation)]
@@ -76,7 +76,7 @@ impl Header {
     }
 
     /// The words in front of the entries.
-    pub(super) fn entries_at(&self) -> Option<usize> {
+    fn entries_at(&self) -> Option<usize> {
         let owned = match self.kind {
             Kind::Data => size_of::<WriterWords>() / WORD,
             Kind::Cursors => {
@@ -89,13 +89,13 @@ impl Header {
     }
 
     /// The words in front of the slots.
-    pub(super) fn slots_at(&self) -> Option<usize> {
+    fn slots_at(&self) -> Option<usize> {
         let entries = self.readers.checked_mul(size_of::<ReaderWords>() / WORD)?;
         self.entries_at()?.checked_add(entries)
     }
 
     /// The words of the whole region; `None` if that is more than memory can hold.
-    pub(super) fn words(&self) -> Option<usize> {
+    fn words(&self) -> Option<usize> {
         let slots = match self.kind {
             Kind::Data => self.layout.checked_words()?,
             Kind::Cursors => 0,
@@ -364,7 +364,7 @@ pub enum Field {
 }
 
 impl Field {
-    pub(super) fn wrong(self, expected: usize, found: usize) -> RegionError {
+    fn wrong(self, expected: usize, found: usize) -> RegionError {
         RegionError::Field { field: self, expected, found }
     }
 }

@@ -97,7 +97,7 @@ unsafe impl<M: Memory> Storage for DataRegion<M> {
 
 /// The data region, in a process that reads it. It may be mapped read-only.
 #[derive(Clone, Debug)]
-pub struct ForeignData<M>(pub(super) Region<M>);
+pub struct ForeignData<M>(Region<M>);
 
 impl<M: Memory> ForeignData<M> {
     /// The ring with this identity that another process laid out in this memory, after all fields
@@ -138,7 +138,7 @@ impl<M: Memory> ForeignData<M> {
 
     /// Whether the reader with this claim is suspended: the writer waits for it again when it
     /// moves.
-    pub(super) fn is_suspended(&self, claim: Claim) -> bool {
+    fn is_suspended(&self, claim: Claim) -> bool {
         let words = self.0.entry(claim.entry);
         words.is_some_and(|words| words.is_held(claim.generation) && words.is_suspended())
     }
@@ -166,7 +166,7 @@ pub fn cursor_words(readers: usize) -> Option<usize> {
 /// The cursor region, in the process that writes it: a sleep word and an entry for each of its
 /// gating readers. It becomes a part of a [`ForeignRing`].
 #[derive(Debug)]
-pub struct CursorRegion<M>(pub(super) Region<M>);
+pub struct CursorRegion<M>(Region<M>);
 
 impl<M: Memory> CursorRegion<M> {
     /// Lays out the region at the start of the memory, for a ring with this layout and identity.

@@ -20,15 +20,15 @@ use crate::sync::{Ordering, order};
 #[derive(Debug)]
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
-    pub(super) slots: Slots<SlotOf<H>>,
-    pub(super) head: usize,
+    slots: Slots<SlotOf<H>>,
+    head: usize,
     /// The position that the writer was shown last: items before it were taken.
     shown: usize,
     /// The reader has seen items before this position.
-    pub(super) limit: usize,
+    limit: usize,
     /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it
     /// must move it, too.
-    pub(super) stop: usize,
+    stop: usize,
     /// After how many items the position is shown to the writer.
     lag: usize,
     slip: Slip,
@@ -199,7 +199,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Shows the position after every `lag` items.
     #[inline]
-    pub(super) fn show_if_due(&mut self) {
+    fn show_if_due(&mut self) {
         // The lag is at least 1.
         if self.head.wrapping_sub(self.shown) >= self.lag {
             self.show_position();
@@ -226,7 +226,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// How many items there are for a batch, at most `most`.
     #[inline]
-    pub(super) fn items_for_batch(&mut self, most: usize) -> Result<usize, PopError> {
+    fn items_for_batch(&mut self, most: usize) -> Result<usize, PopError> {
         if self.limit.wrapping_sub(self.head) < most {
             if self.skips_check() {
                 if self.limit == self.head {

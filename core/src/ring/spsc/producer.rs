@@ -14,10 +14,10 @@ use crate::sync::{Ordering, order};
 #[derive(Debug)]
 pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
-    pub(super) slots: Slots<SlotOf<H>>,
-    pub(super) tail: usize,
+    slots: Slots<SlotOf<H>>,
+    tail: usize,
     /// The writer has seen room before this position.
-    pub(super) limit: usize,
+    limit: usize,
     /// Where `try_push` checks again, between `tail` and `limit`. Code that moves the tail past it
     /// must move it, too.
     stop: usize,
@@ -105,7 +105,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
     /// Shows a batch of `count` items, all before the limit, to the reader.
     #[inline]
-    pub(super) fn show(&mut self, count: usize) {
+    fn show(&mut self, count: usize) {
         SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
         self.stop = self.tail;
@@ -122,7 +122,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
     /// Loads the reader's position, and returns how much room there is.
     #[inline]
-    pub(super) fn check_room(&mut self) -> usize {
+    fn check_room(&mut self) -> usize {
         // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before
         // its position.
         let reader = self.ring.memory().reader();
