@@ -87,7 +87,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.last_number = number;
         // A resumed stream has no credit until a window frame says how much is left.
         let granted = if known.is_some() { 0 } else { u64::from(window) };
-        known.into_iter().for_each(|index| _ = self.resumes.swap_remove(index));
+        if let Some(index) = known {
+            self.resumes.swap_remove(index);
+        }
         // The peer confirms a resumed stream at once. Until then it must not count as confirmed, or
         // an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::config::{Interest, ReaderStart, UnsubscribeProgress};
+use super::config::{Confirms, Interest, ReaderStart, UnsubscribeProgress};
 use super::control::{
     DEMAND, Demand, Describe, Gap, Gone, LAYOUTS, Name, Piece, Reject, STARTS, Stream, text,
 };
@@ -258,10 +258,33 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Ok((!stream.unsubscribed).then_some(event(id, Some(missed))));
         }
         let number = self.next_number().ok_or(LinkError::Numbers)?;
-        let confirms = self.config.confirms;
-        let mut stream =
-            Incoming::new(number, interest, type_id, epoch, window, confirms, remote, first);
-        (stream.unsubscribed, stream.keeps) = (unsubscribed, keeps);
+        let stream = Incoming {
+            number,
+            remote: Some(remote),
+            interest,
+            type_id,
+            epoch,
+            next: first,
+            window,
+            // The peer has credit for the whole window.
+            granted: window.into(),
+            granted_sent: window.into(),
+            used: 0,
+            confirmed: first,
+            confirmed_sent: first,
+            unconfirmed: None,
+            by_caller: self.config.confirms == Confirms::ByCaller,
+            redelivered_before: 0,
+            unsubscribed,
+            state: IncomingState::Live,
+            in_memory: false,
+            left: None,
+            finished: false,
+            finish_order: 0,
+            resuming: false,
+            keeps,
+            open: None,
+        };
         let id = self.insert_incoming(stream).ok_or(LinkError::TooMany { limit: STREAMS })?;
         self.last_number = number;
         Ok((!unsubscribed).then_some(event(id, None)))

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use super::config::{Confirms, ReaderMode, ReaderStart};
+use super::config::{ReaderMode, ReaderStart};
 use super::control::Name;
 use super::error::{LinkError, RejectReason, SendError};
 use super::event::RunShape;
@@ -199,46 +199,6 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// A new stream: the peer has credit for the whole window.
-    #[allow(clippy::too_many_arguments, reason = "the fields that differ")]
-    pub(super) fn new(
-        number: u32,
-        interest: InterestId,
-        type_id: u16,
-        epoch: u64,
-        window: u32,
-        confirms: Confirms,
-        remote: u32,
-        first: u64,
-    ) -> Incoming {
-        Incoming {
-            number,
-            remote: Some(remote),
-            interest,
-            type_id,
-            epoch,
-            next: first,
-            window,
-            granted: window.into(),
-            granted_sent: window.into(),
-            used: 0,
-            confirmed: first,
-            confirmed_sent: first,
-            unconfirmed: None,
-            by_caller: confirms == Confirms::ByCaller,
-            redelivered_before: 0,
-            unsubscribed: false,
-            state: IncomingState::Live,
-            in_memory: false,
-            left: None,
-            finished: false,
-            finish_order: 0,
-            resuming: false,
-            keeps: u32::MAX,
-            open: None,
-        }
-    }
-
     /// A stream of an earlier connection. Messages that arrived there and are not released yet
     /// still use the window; a window frame reports to the peer how much is left.
     pub(super) fn resume(&mut self, remote: u32, first: u64) {

@@ -12,8 +12,7 @@ use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, write_frame};
 use crate::link::control::{self, CONTROL_RESERVE, RUNS};
 use crate::link::error::{LinkError, RunError, SendError};
-use crate::link::event::{Event, Input};
-use crate::link::event::{RunBytes, RunShape};
+use crate::link::event::{Event, Input, RunBytes, RunShape};
 use crate::link::tables::OutgoingId;
 use crate::link::{Link, LinkPhase};
 

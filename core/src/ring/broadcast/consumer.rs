@@ -258,12 +258,10 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         let storage = &self.ring.storage;
-        let may_be_passed = || {
-            let entry = self.ring.evictable_entry();
-            entry.is_some_and(|entry| storage.is_suspended(entry))
-        };
         // The tail of a writer in another process may have any value.
-        let is_bounded = storage.is_foreign() && self.ring.entry().is_some() && !may_be_passed();
+        let is_bounded = storage.is_foreign()
+            && self.ring.entry().is_some()
+            && !self.ring.evictable_entry().is_some_and(|entry| storage.is_suspended(entry));
         if is_bounded { waiting.min(self.ring.capacity()) } else { waiting }
     }
 

@@ -26,7 +26,6 @@ pub(super) struct Slot<'a> {
 /// # Safety
 /// No thread writes to them while the reference lives.
 #[cfg(not(loom))]
-#[allow(unsafe_code)]
 #[inline(always)]
 pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     crate::sync::seen!(Load, words);
@@ -42,7 +41,6 @@ pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
 /// # Safety
 /// As above.
 #[cfg(loom)]
-#[allow(unsafe_code)]
 pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     // SAFETY: this function's contract; loom reports it if the caller is wrong.
     let words = words.iter().map(|word| unsafe { word.0.unsync_load() });
@@ -64,7 +62,6 @@ impl<'a> Slot<'a> {
     ///
     /// # Safety
     /// No thread writes to them while the reference lives.
-    #[allow(unsafe_code)]
     #[inline(always)]
     pub(super) unsafe fn borrow(&self) -> &'a [usize] {
         // SAFETY: this function's contract.

@@ -269,7 +269,14 @@ pub(super) struct Region<M> {
 
 impl<M: Memory> Region<M> {
     /// Clears the start of the memory, which is not shared yet, and writes the header into it.
-    pub(super) fn create(memory: M, header: Header) -> Result<Region<M>, RegionError> {
+    pub(super) fn create(
+        memory: M,
+        kind: Kind,
+        layout: Layout,
+        readers: usize,
+        identity: RingIdentity,
+    ) -> Result<Region<M>, RegionError> {
+        let header = Header { kind, layout, readers, identity };
         let words = header.fit(memory.words())?;
         words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
         for (word, (_, value)) in words.iter().zip(header.fields()) {

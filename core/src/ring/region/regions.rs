@@ -50,8 +50,7 @@ impl<M: Memory> DataRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<DataRegion<M>, RegionError> {
-        let header = Header { kind: Kind::Data, layout, readers, identity };
-        Ok(DataRegion(Region::create(memory, header)?))
+        Region::create(memory, Kind::Data, layout, readers, identity).map(DataRegion)
     }
 
     /// The layout of the ring.
@@ -184,8 +183,7 @@ impl<M: Memory> CursorRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<CursorRegion<M>, RegionError> {
-        let header = Header { kind: Kind::Cursors, layout, readers, identity };
-        Ok(CursorRegion(Region::create(memory, header)?))
+        Region::create(memory, Kind::Cursors, layout, readers, identity).map(CursorRegion)
     }
 
     /// Says to the writer's process whether the reader with this number sleeps; `None` if it is
