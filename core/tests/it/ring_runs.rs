@@ -1,17 +1,16 @@
 //! Many messages at once, pushed as items and borrowed as slots, against a plain model: any
 //! sequence of operations.
 
-use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
+use mycelium_core::ring::broadcast::{self, Broadcast, HeapStorage, InlineStorage, Layout, Peek};
 use proptest::prelude::*;
 
 use crate::cases::cases;
 
 const CAPACITY: usize = 8;
+const WORD: usize = size_of::<usize>();
 const WORDS: usize = 3;
-const BYTES: usize = WORDS * size_of::<usize>();
+const BYTES: usize = WORDS * WORD;
 const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
-/// Two words in front of a message, and one behind it.
-const STRIDE: usize = WORDS + 3;
 type Storage = InlineStorage<{ LAYOUT.words() }, 2>;
 
 #[derive(Clone, Debug)]
@@ -47,12 +46,24 @@ fn starts() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(usize::MAX - 5), Just(usize::MAX / 2 - 5)]
 }
 
-fn message(sequence: usize) -> [usize; WORDS] {
-    [sequence, sequence.wrapping_mul(31), !sequence]
+fn message<const WORDS: usize>(sequence: usize) -> [usize; WORDS] {
+    core::array::from_fn(|index| sequence.wrapping_mul(31) ^ index)
 }
 
-fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
-    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap().starting_at(start);
+fn boxed(layout: Layout) -> Broadcast<HeapStorage> {
+    Broadcast::boxed(layout, 2).unwrap()
+}
+
+/// Runs the operations on a ring of messages with `WORDS` words.
+fn run<const WORDS: usize>(
+    ring: Broadcast<impl broadcast::Storage>,
+    start: usize,
+    operations: &[Operation],
+) -> Result<(), TestCaseError> {
+    let bytes = WORDS * WORD;
+    let message = message::<WORDS>;
+    let ring = ring.starting_at(start);
+    let slot_words = ring.layout().slot_words();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     let mut other = Broadcast::gating(&ring).unwrap().with_lag(1);
@@ -65,17 +76,16 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
         let room = CAPACITY - (pushed - kept.min(taken));
         match *operation {
             Operation::Push => {
-                let done = writer.try_push(&message(at(pushed)), BYTES).is_ok();
+                let done = writer.try_push(&message(at(pushed)), bytes).is_ok();
                 prop_assert_eq!(done, room > 0);
                 pushed += usize::from(done);
             }
             Operation::PushItems(count) => {
-                let item = |place| {
-                    let [a, b, c] = message(at(place));
-                    [usize::MAX, usize::MAX, a, b, c, usize::MAX]
-                };
+                // Two words in front of a message, and one behind it.
+                let other = usize::MAX;
+                let item = |place| [&[other; 2][..], &message(at(place)), &[other]].concat();
                 let items: Vec<usize> = (pushed..pushed + count).flat_map(item).collect();
-                let done = writer.push_items(&items, STRIDE, 2);
+                let done = writer.push_items(&items, 2 + WORDS + 1, 2);
                 prop_assert_eq!(done.is_err(), room == 0 && count > 0);
                 let done = done.unwrap_or(0);
                 prop_assert_eq!(done, count.min(room));
@@ -83,7 +93,7 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
             }
             Operation::PushAll(count) => {
                 let messages = (pushed..pushed + count).map(|place| message(at(place)));
-                let done = writer.push_all(BYTES, messages);
+                let done = writer.push_all(bytes, messages);
                 prop_assert_eq!(done.is_err(), room == 0 && count > 0);
                 let done = done.unwrap_or(0);
                 prop_assert_eq!(done, count.min(room));
@@ -116,13 +126,13 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
             Operation::TakeMany(count) => {
                 let mut words = [0; WORDS];
                 for ahead in 0..count {
-                    let found = other.peek_ahead(ahead, &mut words, BYTES);
+                    let found = other.peek_ahead(ahead, &mut words, bytes);
                     let place = taken + ahead;
                     prop_assert_eq!(found, (place < pushed).then(|| at(place)));
                     if found.is_some() {
                         prop_assert_eq!(words, message(at(place)));
                     }
-                    prop_assert_eq!(observer.peek_ahead(ahead, &mut words, BYTES), None);
+                    prop_assert_eq!(observer.peek_ahead(ahead, &mut words, bytes), None);
                 }
                 let ready = count.min(pushed - taken);
                 other.advance_by(ready);
@@ -152,9 +162,9 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
         prop_assert_eq!(reader.depth(), count);
         let [one, two] = reader.borrow(at(kept), count).expect("it is there");
         let slots: Vec<usize> = one.iter().chain(two).copied().collect();
-        prop_assert_eq!(slots.len(), count * (1 + WORDS));
-        for (place, slot) in (kept..).zip(slots.chunks(1 + WORDS)) {
-            prop_assert_eq!(&slot[1..], &message(at(place)));
+        prop_assert_eq!(slots.len(), count * slot_words);
+        for (place, slot) in (kept..).zip(slots.chunks(slot_words)) {
+            prop_assert_eq!(&slot[1..=WORDS], &message(at(place)));
         }
         prop_assert_eq!(reader.borrow(at(kept), count + 1), None);
         prop_assert_eq!(reader.borrow(at(kept).wrapping_sub(1), 1), None);
@@ -172,7 +182,12 @@ proptest! {
         start in starts(),
         operations in prop::collection::vec(operation(), 0..if cfg!(miri) { 40 } else { 200 }),
     ) {
-        run(start, &operations)?;
+        run::<WORDS>(Broadcast::new(Storage::new(), LAYOUT).unwrap(), start, &operations)?;
+        // Code of its own copies seven words.
+        run::<7>(boxed(Layout::exact(CAPACITY, 7 * WORD)), start, &operations)?;
+        // Slots with padding.
+        run::<4>(boxed(Layout::exact(CAPACITY, 4 * WORD).in_lines()), start, &operations)?;
+        run::<9>(boxed(Layout::exact(CAPACITY, 9 * WORD).in_lines()), start, &operations)?;
     }
 }
 
@@ -183,15 +198,17 @@ fn a_panic_within_a_batch_leaves_the_messages_before_it() {
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        writer
-            .push_all(BYTES, (0..3).map(|place| if place < 2 { message(place) } else { panic!() }))
+        writer.push_all(
+            BYTES,
+            (0..3).map(|place| if place < 2 { message::<WORDS>(place) } else { panic!() }),
+        )
     }));
     assert!(pushed.is_err());
-    assert_eq!(writer.push_all(BYTES, (2..4).map(message)), Ok(2));
+    assert_eq!(writer.push_all(BYTES, (2..4).map(message::<WORDS>)), Ok(2));
     for place in 0..4 {
         let mut words = [0; WORDS];
         assert_eq!(reader.peek(&mut words), Peek::Message { sequence: place, length: BYTES });
-        assert_eq!(words, message(place));
+        assert_eq!(words, message::<WORDS>(place));
         reader.advance();
     }
 }
@@ -202,7 +219,7 @@ fn release_and_rewind_stay_between_the_positions() {
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     for _ in 0..3 {
-        writer.try_push(&message(0), BYTES).unwrap();
+        writer.try_push(&message::<WORDS>(0), BYTES).unwrap();
         reader.peek(&mut [0; WORDS]);
         reader.advance();
     }
