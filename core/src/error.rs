@@ -16,7 +16,7 @@ use crate::Code;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_as_display {
-    // Of an error that gives an item back, which need not be `Debug`.
+    // For an error that returns an item: the item need not be `Debug`.
     (<T> $error:ident) => {
         impl<T> ::core::fmt::Debug for $error<T> {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {

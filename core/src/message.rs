@@ -68,8 +68,8 @@ pub trait Message:
     fn check(&self) -> Result<(), Invalid>;
 }
 
-/// A type that can be a field of a message: numbers of up to 64 bits, [`U128`],
-/// [`I128`], [`U256`](crate::U256), `bool`, arrays, [`FixedStr`](crate::FixedStr),
+/// A type that can be a field of a message: numbers of up to 64 bits, [`U128`], [`I128`],
+/// [`U256`](crate::U256), `bool`, arrays, [`FixedStr`](crate::FixedStr),
 /// [`FixedVec`](crate::FixedVec), and types with `#[message]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a message",

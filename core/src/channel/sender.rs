@@ -405,8 +405,8 @@ impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
     }
 }
 
-/// A slot for one item, held by [`Sender::reserve`](super::Sender::reserve). Dropping it gives the
-/// slot back: at once in a channel with one sender, otherwise as soon as a receiver skips it.
+/// A slot for one item, held by [`Sender::reserve`]. Dropping it gives the slot back: at once in a
+/// channel with one sender, otherwise as soon as a receiver skips it.
 ///
 /// In a channel with several senders, items that were sent after the slot was taken lie behind it:
 /// receivers get them once this permit is used or dropped. So do not wait for anything while you

@@ -1,5 +1,5 @@
-//! Where the ends of a channel wait, and how one end waits. It may know doorbells and wait
-//! strategies, and no ring.
+//! Where the ends of a channel wait, how one end waits, and the future of both ends. It may know
+//! doorbells and wait strategies, and no ring.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -207,7 +207,7 @@ impl<W: Waiters> Waiter<W> {
     }
 }
 
-/// An end of a channel, as its futures know it.
+/// An end whose wait a future can cancel.
 pub(super) trait End {
     /// Ends a wait without success.
     fn cancel_wait(&mut self);
@@ -239,7 +239,7 @@ impl<T, E: End, F: FnMut(&mut E, &mut Context<'_>) -> Poll<T>> Future for Waitin
     }
 }
 
-/// What it holds is moved, never pinned.
+/// The fields are moved, never pinned.
 impl<E: End, F> Unpin for Waiting<'_, E, F> {}
 
 impl<E: End, F> Drop for Waiting<'_, E, F> {

@@ -1,5 +1,5 @@
-//! The trait of everything that tasks wait at, which is a [`Doorbell`] for one task and a list of
-//! waiters for several.
+//! [`Waiters`], the trait of a place where tasks wait: a [`Doorbell`] for one task, a
+//! [`WaiterList`] for several. They may know the doorbell and nothing of rings or channels.
 //!
 //! In a list, one word has a bit for each task that sleeps, so a ringer that finds zero is done
 //! after one load. Each task has a [`Doorbell`] of its own. The number of places is fixed
@@ -53,8 +53,8 @@ pub trait Waiters {
     /// After [`announce`]: wakes all tasks that sleep.
     fn ring_all(&self);
 
-    /// The same as [`announce`] followed by [`ring`](Waiters::ring), for one set
-    /// of waiters. Cheaper where it can wake without the fence.
+    /// The same as [`announce`] followed by [`ring`](Waiters::ring), for one set of waiters.
+    /// Cheaper where it can wake without the fence.
     #[inline]
     fn announce_and_ring(&self) {
         announce();

@@ -61,9 +61,8 @@
 //!
 //! From the bottom: `control` (frames), `tables`, `streams` (state), `outbox` (the send buffer).
 //! This file has the link and its connections. `input` dispatches received frames. `publishing` and
-//! `subscribing` have the calls of the two sides, and what they do with the frames of the other
-//! one; the files of `streams/` have those of fragments, runs and shared memory. `output` sends
-//! what is due.
+//! `subscribing` have the calls of each side and handle the frames of the other side; `streams/`
+//! does both for fragments, runs and shared memory. `output` sends what is due.
 
 mod config;
 mod control;

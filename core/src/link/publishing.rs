@@ -49,8 +49,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and
     /// which can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to
-    /// resume this stream ([`Event::Resume`]), `first` is the peer's sequence
-    /// or after it.
+    /// resume this stream ([`Event::Resume`]), `first` is the peer's sequence or after it.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed, [`SendError::Streams`] if the peer
@@ -152,11 +151,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// envelope.
     ///
     /// # Errors
-    /// The call has no effect then. [`SendError::Credit`] until
-    /// [`Event::Window`], [`SendError::Room`] until bytes are transmitted,
-    /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
-    /// complete. [`SendError::TooLong`], [`SendError::Moved`], [`SendError::Gone`] and
-    /// [`SendError::Down`] are final.
+    /// The call has no effect then. [`SendError::Credit`] until [`Event::Window`],
+    /// [`SendError::Room`] until bytes are transmitted, [`SendError::Open`] until a message that
+    /// was sent [in part](Link::send_fragment) is complete. [`SendError::TooLong`],
+    /// [`SendError::Moved`], [`SendError::Gone`] and [`SendError::Down`] are final.
     // Inlined, so that a new envelope stays in registers.
     #[inline(always)]
     pub fn send(
@@ -273,7 +271,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty one if the peer
-    /// may not read the topic.
+    /// may not read the topic. The peer requests the canonical form piece by piece. The link keeps
+    /// nothing between pieces.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).

@@ -1,5 +1,5 @@
-//! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs
-//! in. Rings know nothing of wakers, threads or heaps; [`doorbell`](crate::doorbell) and
+//! Lock-free rings: the algorithm of each in a module of its own, apart from the memory that it
+//! runs in. Rings know nothing of wakers, threads or heaps; [`doorbell`](crate::doorbell) and
 //! [`channel`](crate::channel) add the waiting.
 //!
 //! | ring | writers → readers | order | progress | when full |
@@ -102,8 +102,7 @@ pub trait Consumer {
     fn flush(&mut self) {}
 
     /// The next check for items is not skipped, where an end skips checks
-    /// ([`spsc::Consumer::slipping`](spsc::Consumer::slipping)). A reader that parks calls
-    /// this before its last check.
+    /// ([`spsc::Consumer::slipping`]). A reader that parks calls this before its last check.
     fn force_check(&mut self) {}
 
     /// How many items the ring has slots for.
@@ -196,8 +195,7 @@ impl CapacityError {
 /// Why an item was refused; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// The ring is full. In [`mpmc`]: the next slot is not free, though later ones
-    /// may be.
+    /// The ring is full. In [`mpmc`]: the next slot is not free, though later ones may be.
     #[error("the ring is full")]
     Full(T),
     /// The readers have closed the ring.
@@ -224,8 +222,7 @@ crate::debug_as_display!(<T> PushError);
 /// Why there is no item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// There is none now. In [`mpmc`]: the next item is not there, though later ones
-    /// may be.
+    /// There is none now. In [`mpmc`]: the next item is not there, though later ones may be.
     #[error("the ring is empty")]
     Empty,
     /// All items were taken and the writers have closed the ring.

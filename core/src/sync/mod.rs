@@ -263,7 +263,7 @@ macro_rules! forward {
 
 forward!(fetch_add fetch_sub fetch_max fetch_or fetch_and);
 
-/// The same for exchanges. That with `weak` in its name may fail spuriously: it is for loops, and
+/// The same for exchanges. `compare_exchange_weak` may fail spuriously: use it in loops; it is
 /// cheaper on some processors.
 macro_rules! forward_exchange {
     ($($name:ident)*) => {$(

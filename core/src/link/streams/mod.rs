@@ -1,12 +1,12 @@
-//! Streams: what a link knows of a topic and of its streams, as state, and the ways of messages
-//! that do not travel in one frame each.
+//! The state of topics and streams; and in the files below, messages that need several frames,
+//! share one, or go through memory.
 //!
 //! A topic is an interest, if this side subscribes to it, or an export, if the peer does. A stream
 //! carries the messages of one start of a publisher: incoming for an interest, outgoing for an
 //! export. The frames that are due are part of the state. `fragment` has long messages, `run` those
 //! that share a header and stay in their ring, `memory` streams that have moved to shared memory.
-//! This file may use the tables, settings and errors of a link, and no frames; the other three have
-//! methods of the link, called by the caller or from `input`.
+//! This file may use the tables, settings, errors and frames of a link, and not the link; the other
+//! three have methods of the link, called by the caller or from `input`.
 
 use core::time::Duration;
 

@@ -330,8 +330,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         let most = most.min(message.len());
         let message = &mut message[..most];
         if let Some(words) = self.borrowed(slot) {
-            // In the pieces that the processor copies best, and the caller, too, if it copies
-            // again.
+            // Word by word, in the same pieces as a caller that copies the message again: the
+            // processor copies these fastest.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Ok(length);
         }

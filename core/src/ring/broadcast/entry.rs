@@ -453,6 +453,9 @@ pub(super) const fn padding<T>() -> usize {
 
 /// A `T`, which consists of atomic words, alone on its cache lines. `PADDING` is what [`padding`]
 /// says.
+///
+/// The padding is atomic words, too: another process may write to all bytes of its memory, and Rust
+/// assumes that the bytes between two fields do not change while a reference lives.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Padded<T, const PADDING: usize> {

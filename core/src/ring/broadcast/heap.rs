@@ -40,7 +40,7 @@ unsafe impl Storage for HeapStorage {
     #[inline]
     fn slots(&self) -> &[Word] {
         const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
-        // SAFETY: a line is words without padding, and `boxed` allocated at least `words` words.
+        // SAFETY: a line is words without padding, and `growing` allocated at least `words` words.
         unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast(), self.words) }
     }
 

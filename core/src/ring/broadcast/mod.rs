@@ -320,8 +320,8 @@ impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H 
     type Storage = T;
 }
 
-/// Storage in arrays, for a `static` or a field: `WORDS` is what
-/// [`Layout::words`] says, `READERS` the most gating readers at a time.
+/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`] says, `READERS`
+/// the most gating readers at a time.
 #[derive(Debug)]
 // In this order and so aligned, slots begin with a cache line.
 #[repr(C, align(64))]

@@ -357,9 +357,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 
 /// An entry that the writer waits for on behalf of another process, which reads the ring itself.
 /// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
-/// looks for room ([`Storage::refresh`]), and by any other thread that
-/// wants to know it. It can be [evicted](ProxyReader::evict). Dropping it lets the writer pass,
-/// too.
+/// looks for room ([`Storage::refresh`]), and by any other thread that wants to know it. It can be
+/// [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout};

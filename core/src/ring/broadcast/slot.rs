@@ -1,6 +1,6 @@
-//! One slot (its stamp, the length of its message if messages differ in length, the words of the
-//! message), and the reference by which an end finds it: so the path of a message follows one
-//! pointer.
+//! A slot: a stamp, the length of the message if messages differ in length, and its words. And
+//! [`RingRef`], which caches in each end the addresses and the layout of the ring, so that an end
+//! follows one pointer to a message.
 
 #![allow(unsafe_code)]
 

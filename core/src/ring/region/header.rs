@@ -123,7 +123,7 @@ impl Header {
             (Field::Entries, self.readers),
             (Field::Size, self.words().unwrap_or(0)),
         ];
-        // Those of the epoch, those of the digest.
+        // The words of the epoch, then the words of the digest.
         let identity: [usize; EPOCH + DIGEST] = zerocopy::transmute!(self.identity);
         core::array::from_fn(|index| match fixed.get(index) {
             Some(field) => *field,

@@ -1,5 +1,5 @@
-//! The data region, which is the publisher's side of a ring; the cursor region, which is that of
-//! one reading process; and the ring that a reading process makes of the two.
+//! The data region (the publisher's side of a ring), the cursor region (the side of one reading
+//! process), and the ring that a reading process makes of both.
 
 use super::header::{Header, Kind, Memory, Region, RegionError, RingIdentity};
 use crate::doorbell::{Alarm, SleepWord, WakePath};

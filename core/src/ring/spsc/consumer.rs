@@ -484,8 +484,8 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
     }
 }
 
-/// Slipping, or which checks a reader skips: a reader that finds few items skips some checks, so
-/// that the writer gets ahead by a cache line of items.
+/// Slipping: a reader that finds few items skips some checks, so that the writer gets ahead by a
+/// cache line of items.
 ///
 /// The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue
 /// (2013) keep reader and writer apart in similar ways.

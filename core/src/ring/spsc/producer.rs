@@ -1,5 +1,5 @@
-//! The writing end of a ring, one item at a time, and batches: slots that are
-//! granted, filled and committed together, and copies of slices.
+//! The writing end of a ring, one item at a time, and batches: slots that are granted, filled and
+//! committed together, and copies of slices.
 
 #![allow(unsafe_code)]
 
