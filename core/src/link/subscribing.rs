@@ -101,10 +101,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Confirms the messages of a stream before a sequence, so that their sender may forget them:
-    /// for callers with [`Confirms::ByCaller`](super::Confirms::ByCaller). A confirmation stays
-    /// valid on later connections and after the end of the stream. It is limited to the messages
-    /// that have arrived over the link, and never moves back. Messages in [shared
-    /// memory](super::Event::Region) are confirmed there.
+    /// for callers with [`Confirms::ByCaller`]. A confirmation stays valid on later connections and
+    /// after the end of the stream. It is limited to the messages that have arrived over the link,
+    /// and never moves back. Messages in [shared memory](Event::Region) are confirmed there.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
