@@ -20,44 +20,33 @@
 //!
 //! This crate knows no runtime, no message and no transport. Read `executor.rs` first.
 
-mod address;
-mod backoff;
-mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
-mod deadline;
 mod executor;
-mod listener;
-mod paused;
+mod network;
 #[cfg(feature = "pool")]
 pub mod pool;
 mod queue;
-mod resolve;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
-mod stream;
-mod tcp;
 mod thread;
+mod time;
 mod wait;
 mod yield_now;
 
-pub use address::{Address, Credentials, Peer};
-pub use backoff::Backoff;
-pub use clock::Clock;
 pub use contain::contain;
-pub use deadline::DeadlineTimer;
 pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
 };
-pub use listener::{Accept, Listener, ListeningSocket};
-pub use paused::PausedTime;
+pub use network::{
+    Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, bind_tcp,
+    connect_first, prepare_tcp,
+};
 pub use queue::TaskQueue;
-pub use resolve::connect_first;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
-pub use stream::{Duplex, Stream};
-pub use tcp::{bind_tcp, prepare_tcp};
 pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
+pub use time::{Backoff, Clock, DeadlineTimer, PausedTime};
 pub use wait::block_on;
 pub use yield_now::yield_now;

@@ -19,11 +19,11 @@ use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use socket2::SockRef;
 
 use super::subject::{Subject, inside, soon, until};
-use crate::address::{Address, Peer};
 use crate::executor::Executor;
-use crate::listener::Listener;
-use crate::stream::Stream;
-use crate::tcp::bind_tcp;
+use crate::network::Listener;
+use crate::network::Stream;
+use crate::network::bind_tcp;
+use crate::network::{Address, Peer};
 use crate::yield_now::yield_now;
 
 #[derive(Clone, Copy, Debug)]

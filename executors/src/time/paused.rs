@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::executor::{Executor, MakeDedicated, MakeLocal, SendFuture, SpawnError};
-use crate::listener::Listener;
-use crate::stream::Stream;
+use crate::network::Listener;
+use crate::network::Stream;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// An executor with paused time: its tasks, threads and streams are those of another executor, but

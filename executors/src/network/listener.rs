@@ -13,11 +13,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::task::{Context, Poll, ready};
 
+use crate::network::Stream;
+use crate::network::prepare_tcp;
 #[cfg(unix)]
-use crate::address::Credentials;
-use crate::address::{Address, Peer};
-use crate::stream::Stream;
-use crate::tcp::prepare_tcp;
+use crate::network::{Address, Credentials, Peer};
 
 /// What an adapter's listener must implement.
 pub trait Accept: Send {
