@@ -27,7 +27,7 @@ use crate::endpoint::{NameProof, oldest_of_most, process};
 use crate::link::config::LinkConfig;
 use crate::sync::{AtomicBool, Ordering, lock};
 
-pub(crate) struct Admission {
+pub(super) struct Admission {
     connections: usize,
     handshakes: usize,
     per_process: usize,
@@ -48,8 +48,8 @@ struct State {
 
 /// What admission control knows of one connection.
 #[derive(Debug)]
-pub(crate) struct AdmissionTicket {
-    pub(crate) peer: Peer,
+pub(super) struct AdmissionTicket {
+    pub(super) peer: Peer,
     /// The proof of its name; empty if there is none.
     proof: OnceLock<Arc<dyn NameProof>>,
     evicted: AtomicBool,
@@ -58,7 +58,7 @@ pub(crate) struct AdmissionTicket {
 
 impl AdmissionTicket {
     /// The connection is secured.
-    pub(crate) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
+    pub(super) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
         if let Some(proof) = proof {
             // A connection is secured once.
             _ = self.proof.set(proof);
@@ -66,23 +66,23 @@ impl AdmissionTicket {
     }
 
     /// The proof of the peer's name, if there is one.
-    pub(crate) fn proof(&self) -> Option<&dyn NameProof> {
+    pub(super) fn proof(&self) -> Option<&dyn NameProof> {
         self.proof.get().map(|proof| &**proof)
     }
 
     /// Whether the peer only states its name: over TCP without a certificate. The system knows the
     /// user of a peer on this machine, and perhaps its process.
-    pub(crate) fn is_unproven(&self) -> bool {
+    pub(super) fn is_unproven(&self) -> bool {
         matches!(self.peer, Peer::Tcp(_)) && self.proof().is_none()
     }
 
     /// Whether the connection was evicted.
-    pub(crate) fn is_evicted(&self) -> bool {
+    pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
     }
 
     /// Ready once the connection is evicted.
-    pub(crate) async fn evicted(&self) {
+    pub(super) async fn evicted(&self) {
         while !self.is_evicted() {
             let leave = self.leave.listen();
             if self.is_evicted() {
@@ -103,7 +103,7 @@ impl AdmissionTicket {
 }
 
 impl Admission {
-    pub(crate) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
+    pub(super) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
         let (pending, unannounced) = (VecDeque::new(), VecDeque::new());
         Admission {
             connections: config.connections,
@@ -115,7 +115,7 @@ impl Admission {
     }
 
     /// A new connection without a name. Older ones are evicted if there are too many.
-    pub(crate) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
+    pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, proof, evicted) = (peer.clone(), OnceLock::new(), AtomicBool::new(false));
         let ticket = Arc::new(AdmissionTicket { peer, proof, evicted, leave: Event::new() });
         let mut state = lock(&self.state);
@@ -137,7 +137,7 @@ impl Admission {
 
     /// A connection has sent its name. False if no place is free: it stays pending until it is
     /// closed.
-    pub(crate) fn name(
+    pub(super) fn name(
         &self,
         ticket: &Arc<AdmissionTicket>,
         is_announced: bool,
@@ -160,7 +160,7 @@ impl Admission {
     }
 
     /// A connection has ended, and its descriptor is free.
-    pub(crate) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
+    pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = lock(&self.state);
         if ticket.is_evicted() {
             state.leaving -= 1;
@@ -173,7 +173,7 @@ impl Admission {
 
     /// The system has no descriptor or memory for another connection: evicts one. False if all are
     /// announced readers.
-    pub(crate) fn make_room(&self) -> bool {
+    pub(super) fn make_room(&self) -> bool {
         let mut state = lock(&self.state);
         if state.leaving == 0 {
             let found = state.dispensable().or_else(|| state.unannounced.front().cloned());
@@ -184,7 +184,7 @@ impl Admission {
     }
 
     /// Ready once at most `most` evicted connections have not ended.
-    pub(crate) async fn until_leaving(&self, most: usize) {
+    pub(super) async fn until_leaving(&self, most: usize) {
         while lock(&self.state).leaving > most {
             let departed = self.departed.listen();
             if lock(&self.state).leaving > most {
@@ -194,16 +194,16 @@ impl Admission {
     }
 
     /// Ready once any connection has ended after this call.
-    pub(crate) fn departure(&self) -> impl Future<Output = ()> {
+    pub(super) fn departure(&self) -> impl Future<Output = ()> {
         self.departed.listen()
     }
 
     /// How many evicted connections may be left when another one is accepted.
-    pub(crate) fn most_leaving(&self) -> usize {
+    pub(super) fn most_leaving(&self) -> usize {
         self.handshakes
     }
 
-    pub(crate) fn count(&self, value: LinkValue) {
+    pub(super) fn count(&self, value: LinkValue) {
         lock(&self.state).line.add(value, 1);
     }
 }

@@ -30,9 +30,9 @@ use crate::sync::{AtomicU64, Ordering, lock};
 
 /// Serves topics. See the [module](crate::link).
 pub struct Exports {
-    pub(crate) identity: Identity,
-    pub(crate) config: LinkConfig,
-    pub(crate) executor: Arc<dyn Executor>,
+    pub(super) identity: Identity,
+    pub(super) config: LinkConfig,
+    pub(super) executor: Arc<dyn Executor>,
     exported: BTreeMap<String, ExportedTopic>,
     /// The settings of links with some readers.
     links: BTreeMap<String, LinkConfig>,
@@ -51,11 +51,11 @@ pub struct Exports {
     readers: Mutex<BTreeMap<String, RemoteReader>>,
     /// Those that were not announced, and have left.
     past_readers: Mutex<PastReaders>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) counters: Arc<Region>,
-    pub(crate) observer: Observer,
+    pub(super) control: Arc<Control>,
+    pub(super) counters: Arc<Region>,
+    pub(super) observer: Observer,
     names: NameBindings,
-    pub(crate) admission: Admission,
+    pub(super) admission: Admission,
     /// Passes memory to readers; `None` if all messages go over links.
     memory: Option<Arc<ControlThread>>,
 }
@@ -164,7 +164,7 @@ impl Exports {
         self.on_socket.insert(topic.to_owned());
     }
 
-    pub(crate) fn is_on_socket(&self, topic: &str) -> bool {
+    pub(super) fn is_on_socket(&self, topic: &str) -> bool {
         self.on_socket.contains(topic)
     }
 
@@ -271,7 +271,7 @@ impl Exports {
 
     /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
     /// wait for it.
-    pub(crate) fn let_go(&self, node: &str, taps: Vec<TopicTap>) {
+    pub(super) fn let_go(&self, node: &str, taps: Vec<TopicTap>) {
         self.expect_no_more(node);
         if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.is_let_go = true;
@@ -313,7 +313,7 @@ impl Exports {
 /// For sessions.
 impl Exports {
     /// Whether a topic names a peer as one of its readers, and the name is proven or believed.
-    pub(crate) fn grants(
+    pub(super) fn grants(
         &self,
         exported: &ExportedTopic,
         peer: &str,
@@ -327,7 +327,7 @@ impl Exports {
     }
 
     /// Whether a peer may read a topic.
-    pub(crate) fn admits(
+    pub(super) fn admits(
         &self,
         exported: &ExportedTopic,
         peer: &str,
@@ -337,23 +337,23 @@ impl Exports {
     }
 
     /// The topics that a peer may read.
-    pub(crate) fn catalogue(&self, peer: &str, ticket: &AdmissionTicket) -> Vec<CatalogueEntry> {
+    pub(super) fn catalogue(&self, peer: &str, ticket: &AdmissionTicket) -> Vec<CatalogueEntry> {
         let exported = self.exported.values();
         let admitted = exported.filter(|exported| self.admits(exported, peer, ticket));
         admitted.map(|exported| CatalogueEntry::of(&exported.topic)).collect()
     }
 
-    pub(crate) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
+    pub(super) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
         self.exported.get(topic)
     }
 
     /// The settings of the link with a reader.
-    pub(crate) fn link_with(&self, node: &str) -> &LinkConfig {
+    pub(super) fn link_with(&self, node: &str) -> &LinkConfig {
         self.links.get(node).unwrap_or(&self.config)
     }
 
     /// The memory beside a connection of this reader.
-    pub(crate) fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
+    pub(super) fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
         let control = self.memory.as_ref()?;
         match peer {
             Peer::Unix(credentials) if self.link_with(node).memory != MemoryUse::Never => {
@@ -364,19 +364,19 @@ impl Exports {
     }
 
     /// The settings of a link, before its reader is known.
-    pub(crate) fn link_config(&self) -> Config {
+    pub(super) fn link_config(&self) -> Config {
         Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
     /// The bytes of a link's buffer. A new peer is unknown, so this is enough for every reader.
-    pub(crate) fn buffer(&self) -> usize {
+    pub(super) fn buffer(&self) -> usize {
         let links = self.links.values().chain([&self.config]);
         let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
         buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
     }
 
     /// How to handle messages of a topic that a process of a reader had when it died.
-    pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
+    pub(super) fn redelivery(&self, topic: &str) -> Redelivery {
         self.redelivery.get(topic).copied().unwrap_or_default()
     }
 
@@ -384,14 +384,14 @@ impl Exports {
     ///
     /// # Errors
     /// With the text of the reason.
-    pub(crate) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
+    pub(super) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
         let own = &self.identity.node;
         let checked = self.names.check(own, &self.control, node, ticket);
         checked.map_err(|error| error.to_string())
     }
 
     /// Admits a peer that has sent its name. Returns the messages that were kept for it.
-    pub(crate) fn admit(
+    pub(super) fn admit(
         &self,
         ticket: &Arc<AdmissionTicket>,
         node: &str,
@@ -440,23 +440,23 @@ impl Exports {
     }
 
     /// Counts and reports a peer that is not admitted.
-    pub(crate) fn reject(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
+    pub(super) fn reject(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
         self.admission.count(LinkValue::RejectedPeers);
         (self.observer)(Notice::PeerRejected { peer: node, from: Some(peer), cause, reason });
     }
 
     /// Whether an earlier process of a connected reader may have read from here.
-    pub(crate) fn is_later_process(&self, node: &str) -> bool {
+    pub(super) fn is_later_process(&self, node: &str) -> bool {
         lock(&self.readers).get(node).is_some_and(|reader| reader.is_later)
     }
 
     /// The policy of a reader that was announced for a topic.
-    pub(crate) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
+    pub(super) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
         lock(&self.readers).get(node)?.announced.get(topic).copied()
     }
 
     /// A reader has subscribed to a topic.
-    pub(crate) fn subscribed(&self, node: &str, topic: &str) {
+    pub(super) fn subscribed(&self, node: &str, topic: &str) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         let before = reader.awaited.len();
@@ -467,21 +467,21 @@ impl Exports {
     }
 
     /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
-    pub(crate) fn expect_no_more(&self, node: &str) {
+    pub(super) fn expect_no_more(&self, node: &str) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.awaited.drain(..).for_each(|_| self.control.found());
     }
 
     /// A reader has closed its link because its process ends.
-    pub(crate) fn left(&self, node: &str) {
+    pub(super) fn left(&self, node: &str) {
         if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.has_left = true;
         }
     }
 
     /// The end of a topic is sent to a reader.
-    pub(crate) fn sent_end(&self, node: &str, topic: &str) {
+    pub(super) fn sent_end(&self, node: &str, topic: &str) {
         let mut readers = lock(&self.readers);
         if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
             reader.ended.insert(topic.to_owned());
@@ -489,17 +489,17 @@ impl Exports {
     }
 
     /// Whether the end of a topic was sent to a reader before.
-    pub(crate) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
+    pub(super) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
         lock(&self.readers).get(node).is_some_and(|reader| reader.ended.contains(topic))
     }
 
     /// Whether the node has readers of this name in its plan.
-    pub(crate) fn is_announced(&self, node: &str) -> bool {
+    pub(super) fn is_announced(&self, node: &str) -> bool {
         lock(&self.readers).get(node).is_some_and(RemoteReader::is_announced)
     }
 
     /// A reader has confirmed `count` more messages.
-    pub(crate) fn add_confirmed(&self, count: u64) {
+    pub(super) fn add_confirmed(&self, count: u64) {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
@@ -512,7 +512,7 @@ impl Exports {
     }
 
     /// Whether to keep messages of a connected reader to whose topics it has not subscribed yet.
-    pub(crate) fn keeps_any(&self, node: &str, parked: &mut [TopicTap]) -> bool {
+    pub(super) fn keeps_any(&self, node: &str, parked: &mut [TopicTap]) -> bool {
         let readers = lock(&self.readers);
         let is_expected = readers.get(node).is_some_and(|reader| self.is_expected(node, reader));
         parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
@@ -525,7 +525,7 @@ impl Exports {
 
     /// The connection of a reader has ended. What it has not confirmed waits for it if it was
     /// announced.
-    pub(crate) fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
+    pub(super) fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;

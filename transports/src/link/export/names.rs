@@ -16,7 +16,7 @@ use crate::seam::Control;
 
 /// The users and the machine to which names of nodes are bound.
 #[derive(Debug, Default)]
-pub(crate) struct NameBindings {
+pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
     /// Nodes of this machine.
     near: BTreeSet<String>,
@@ -24,7 +24,7 @@ pub(crate) struct NameBindings {
 
 /// Why a peer may not have a name.
 #[derive(Clone, PartialEq, Eq, Error)]
-pub(crate) enum NameError {
+pub(super) enum NameError {
     #[error("it has no name")]
     Empty,
     #[error("this name is the node's own")]
@@ -42,17 +42,17 @@ pub(crate) enum NameError {
 debug_as_display!(NameError);
 
 impl NameBindings {
-    pub(crate) fn bind(&mut self, node: &str, user: u32) {
+    pub(super) fn bind(&mut self, node: &str, user: u32) {
         self.users.insert(node.to_owned(), user);
     }
 
     /// A node runs on this machine: no peer from elsewhere has its name.
-    pub(crate) fn bind_near(&mut self, node: &str) {
+    pub(super) fn bind_near(&mut self, node: &str) {
         self.near.insert(node.to_owned());
     }
 
     /// Checks that a peer may have a name at the node `own`.
-    pub(crate) fn check(
+    pub(super) fn check(
         &self,
         own: &str,
         control: &Control,

@@ -28,7 +28,7 @@ use crate::stream::NodeLink;
 use crate::sync::lock;
 
 /// The memory beside one connection of a reader.
-pub(crate) struct OutgoingMemory {
+pub(super) struct OutgoingMemory {
     control: Arc<ControlThread>,
     token: Token,
     channel: SessionChannel,
@@ -48,7 +48,7 @@ const MOST_CURSORS: usize = 1 << 14;
 
 impl OutgoingMemory {
     /// For a peer whose process is known. `executor`: that of the session's task.
-    pub(crate) fn new(
+    pub(super) fn new(
         control: &Arc<ControlThread>,
         process: Option<u32>,
         executor: &Arc<dyn Executor>,
@@ -67,7 +67,7 @@ impl OutgoingMemory {
     }
 
     /// Takes what has arrived. Returns why the connection has ended, if it has.
-    pub(crate) fn update(
+    pub(super) fn update(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
@@ -89,12 +89,12 @@ impl OutgoingMemory {
     }
 
     /// The link has ended: its session will not be polled in time.
-    pub(crate) fn link_ended(&mut self) {
+    pub(super) fn link_ended(&mut self) {
         self.channel.end_wakes();
     }
 
     /// Why streams stay on the link, since the last call.
-    pub(crate) fn take_problems(&mut self) -> Vec<String> {
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
 
@@ -116,7 +116,7 @@ impl OutgoingMemory {
     }
 
     /// Does what can be done now to move a stream whose next message is not sent in part.
-    pub(crate) fn advance(
+    pub(super) fn advance(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,

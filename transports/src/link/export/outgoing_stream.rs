@@ -25,12 +25,12 @@ const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
 
 /// Whether a stream is sent as this stream of the link.
-pub(crate) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
+pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
     move |stream| stream.state.connection.stream == Some(id)
 }
 
 /// The bytes of a run that was sent, where they lie in the ring.
-pub(crate) fn run_bytes<'a>(
+pub(super) fn run_bytes<'a>(
     stream: &'a TapStream<StreamState>,
     run: &RunBytes,
 ) -> Option<[&'a [u8]; 2]> {
@@ -44,16 +44,16 @@ pub(crate) fn run_bytes<'a>(
 
 /// What a call of [`send`] did.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(super) struct Progress {
     /// How many messages were sent.
-    pub(crate) messages: u64,
+    pub(super) messages: u64,
     /// Others are ready, and were kept back until the next turn.
-    pub(crate) keeps_back: bool,
+    pub(super) keeps_back: bool,
 }
 
 /// Sends messages as far as the link takes them. Messages that are kept back in a turn are sent in
 /// a later one.
-pub(crate) fn send(
+pub(super) fn send(
     now: Duration,
     turn: usize,
     link: &mut NodeLink<'_>,

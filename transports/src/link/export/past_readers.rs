@@ -9,7 +9,7 @@ const MOST: usize = 1024;
 /// The last process of each reader that has left. Where it is not sure, it assumes that there was
 /// another process before.
 #[derive(Debug, Default)]
-pub(crate) struct PastReaders {
+pub(super) struct PastReaders {
     /// The last one to leave is at the end.
     readers: VecDeque<PastReader>,
     /// More have left than are remembered.
@@ -26,7 +26,7 @@ struct PastReader {
 
 impl PastReaders {
     /// A process of a reader has left.
-    pub(crate) fn left(&mut self, node: &str, boot: u64, is_later: bool) {
+    pub(super) fn left(&mut self, node: &str, boot: u64, is_later: bool) {
         self.readers.retain(|reader| reader.node != node);
         if self.readers.len() == MOST {
             self.readers.pop_front();
@@ -36,7 +36,7 @@ impl PastReaders {
     }
 
     /// Whether an earlier process of the node may have read from here.
-    pub(crate) fn may_be_later(&self, node: &str, boot: u64) -> bool {
+    pub(super) fn may_be_later(&self, node: &str, boot: u64) -> bool {
         let known = self.readers.iter().find(|reader| reader.node == node);
         known.map_or(self.has_forgotten, |known| known.is_later || known.boot != boot)
     }

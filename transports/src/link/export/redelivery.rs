@@ -39,18 +39,18 @@ impl Redelivery {
 
 /// Messages that are not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Skip {
+pub(super) struct Skip {
     /// All before this sequence.
-    pub(crate) before: u64,
+    pub(super) before: u64,
     /// The reason in the gap frame.
-    pub(crate) reason: u16,
+    pub(super) reason: u16,
     /// The counter that counts them.
-    pub(crate) value: EdgeValue,
+    pub(super) value: EdgeValue,
 }
 
 /// The messages of one stream that were sent to earlier processes of its reader.
 #[derive(Debug, Default)]
-pub(crate) struct DeliveryHistory {
+pub(super) struct DeliveryHistory {
     /// Messages before this sequence were sent to the current process, on this connection or an
     /// earlier one.
     sent: u64,
@@ -71,7 +71,7 @@ pub(crate) struct DeliveryHistory {
 
 /// What to do after the death of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AfterDeath {
+pub(super) enum AfterDeath {
     Continue,
     /// The first message that is not confirmed becomes a dead letter.
     DeadLetter,
@@ -79,41 +79,41 @@ pub(crate) enum AfterDeath {
 
 impl DeliveryHistory {
     /// An earlier process may have had the messages before `next`, although none are kept for it.
-    pub(crate) fn begin_again(&mut self, next: u64) {
+    pub(super) fn begin_again(&mut self, next: u64) {
         self.redelivered_before = self.redelivered_before.max(next);
     }
 
     /// The current process may have read messages in memory, and may do so until it requests
     /// messages on the link.
-    pub(crate) fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) {
         self.is_in_doubt = true;
     }
 
     /// Whether nothing can be sent yet.
-    pub(crate) fn is_in_doubt(&self) -> bool {
+    pub(super) fn is_in_doubt(&self) -> bool {
         self.is_in_doubt
     }
 
     /// The current process requests messages: it has read none from `next` on.
-    pub(crate) fn settle(&mut self, next: u64) {
+    pub(super) fn settle(&mut self, next: u64) {
         self.sent = self.sent.max(next);
         self.skip_lost();
         self.is_in_doubt = false;
     }
 
     /// Messages before `next` were sent to the current process.
-    pub(crate) fn sent(&mut self, next: u64) {
+    pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
     }
 
     /// Whether all messages before `next` may have been sent to the current process.
-    pub(crate) fn knows(&self, next: u64) -> bool {
+    pub(super) fn knows(&self, next: u64) -> bool {
         next <= self.sent
     }
 
     /// The reader's process has ended in order: it did not have the messages that it has not
     /// confirmed.
-    pub(crate) fn left(&mut self) {
+    pub(super) fn left(&mut self) {
         self.sent = 0;
         self.clear();
     }
@@ -121,7 +121,7 @@ impl DeliveryHistory {
     /// The reader's process has ended in order, but could not confirm what it was done with: it may
     /// have had all messages that were sent. Messages before `kept` are confirmed. `waited_for`:
     /// the publisher waits for this reader.
-    pub(crate) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
+    pub(super) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
                 Some(_) => self.redelivered_before = self.redelivered_before.max(self.sent),
@@ -133,7 +133,7 @@ impl DeliveryHistory {
 
     /// The reader's process has died. Messages before `kept` are confirmed. `waited_for`: the
     /// publisher waits for this reader.
-    pub(crate) fn died(
+    pub(super) fn died(
         &mut self,
         kept: u64,
         redelivery: Redelivery,
@@ -186,30 +186,30 @@ impl DeliveryHistory {
     }
 
     /// The gap that replaces the messages from `next` on.
-    pub(crate) fn skip(&self, next: u64) -> Option<Skip> {
+    pub(super) fn skip(&self, next: u64) -> Option<Skip> {
         self.skip.filter(|skip| next < skip.before)
     }
 
     /// Whether a message may have been sent to an earlier process.
-    pub(crate) fn is_redelivered(&self, sequence: u64) -> bool {
+    pub(super) fn is_redelivered(&self, sequence: u64) -> bool {
         sequence < self.redelivered_before
     }
 
     /// Whether the messages from `next` on need no mark, no gap and no special care.
-    pub(crate) fn is_over(&self, next: u64) -> bool {
+    pub(super) fn is_over(&self, next: u64) -> bool {
         let is_sent_later = self.is_in_doubt || self.is_suspect(next);
         !self.is_redelivered(next) && !is_sent_later && self.skip(next).is_none()
     }
 
     /// Whether a message may have killed earlier processes. It is sent when its readers signal
     /// demand.
-    pub(crate) fn is_suspect(&self, sequence: u64) -> bool {
+    pub(super) fn is_suspect(&self, sequence: u64) -> bool {
         sequence < self.suspect_before
     }
 
     /// Whether a message has to wait until all before it are confirmed, of which those from `kept`
     /// on are not: a suspect is sent alone, and so is the message after it.
-    pub(crate) fn waits(&self, sequence: u64, kept: u64) -> bool {
+    pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
         self.is_suspect(kept) && sequence > kept
     }
 }

@@ -23,13 +23,13 @@ const ENDS: usize = STREAMS;
 
 /// The messages of a topic that a remote reader has not confirmed.
 #[derive(Debug)]
-pub(crate) struct TopicTap {
-    pub(crate) reader: Tap<StreamState>,
+pub(super) struct TopicTap {
+    pub(super) reader: Tap<StreamState>,
     ended: VecDeque<EndedStream>,
     /// It was made on the present connection of its reader.
-    pub(crate) is_new: bool,
+    pub(super) is_new: bool,
     /// While the reader is not connected: the links have not ended before this is dropped.
-    pub(crate) parked: Option<BusyGuard>,
+    pub(super) parked: Option<BusyGuard>,
 }
 
 /// A publisher that has ended, all of whose messages are confirmed. The reader may not know that it
@@ -42,7 +42,7 @@ struct EndedStream {
 }
 
 impl TopicTap {
-    pub(crate) fn new(
+    pub(super) fn new(
         topic: &Arc<Topic>,
         reader: &str,
         options: impl Into<SubscribeOptions>,
@@ -52,19 +52,19 @@ impl TopicTap {
     }
 
     /// An earlier process of the reader may have had the messages that were sent before it joined.
-    pub(crate) fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self) {
         for stream in self.reader.streams() {
             stream.state.history.begin_again(stream.joined_at());
         }
     }
 
-    pub(crate) fn topic(&self) -> &str {
+    pub(super) fn topic(&self) -> &str {
         self.reader.topic().name()
     }
 
     /// The reader's process has ended in order: its next process gets what it had not taken.
     /// `asked`: it had subscribed to the topic on its last connection.
-    pub(crate) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
+    pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.reader.policy().is_gating();
         for stream in self.reader.streams() {
             // The readers have left, so their last positions in memory are exact, unless they have
@@ -87,7 +87,7 @@ impl TopicTap {
     }
 
     /// The reader's process has died. Returns the messages that become dead letters.
-    pub(crate) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
+    pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
         let waited_for = self.reader.policy().is_gating();
         let mut dead_letters = Vec::new();
         for stream in self.reader.streams() {
@@ -117,19 +117,19 @@ impl TopicTap {
 
 /// What a call of [`ServedTopic::send`] did.
 #[derive(Default)]
-pub(crate) struct Sent {
+pub(super) struct Sent {
     /// The messages that were sent over the link.
-    pub(crate) messages: u64,
+    pub(super) messages: u64,
     /// The messages that were confirmed in memory.
-    pub(crate) confirmed: u64,
+    pub(super) confirmed: u64,
     /// Messages were kept back until the next turn.
     keeps_back: bool,
 }
 
 /// A topic that a connected reader has subscribed to.
-pub(crate) struct ServedTopic {
-    pub(crate) export: ExportId,
-    pub(crate) tap: TopicTap,
+pub(super) struct ServedTopic {
+    pub(super) export: ExportId,
+    pub(super) tap: TopicTap,
     /// How many streams the reader knows from before and has not named yet.
     resumes: u16,
     /// Answers for streams that the reader knows and that do not exist any more.
@@ -154,7 +154,7 @@ impl ServedTopic {
     /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
     /// resume. `is_on_socket`: none of its streams moves to memory. `redelivery`: what happens to
     /// messages that the reader may have had.
-    pub(crate) fn new(
+    pub(super) fn new(
         export: ExportId,
         mut tap: TopicTap,
         resumes: u16,
@@ -176,30 +176,30 @@ impl ServedTopic {
 
     /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
     /// links, whether there are no publishers.
-    pub(crate) fn is_over(&mut self, at_the_end: bool) -> bool {
+    pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
         let reader = &mut self.tap.reader;
         said && (reader.is_over() || at_the_end && reader.streams().is_empty())
     }
 
     /// Whether the reader has lost the memory of a stream.
-    pub(crate) fn has_lost_memory(&self) -> bool {
+    pub(super) fn has_lost_memory(&self) -> bool {
         self.tap.reader.known_streams().iter().any(TapStream::has_lost_memory)
     }
 
     /// What the reader has done wrong in the memory of a stream, if it was found.
-    pub(crate) fn memory_fault(&self) -> Option<MemoryFault> {
+    pub(super) fn memory_fault(&self) -> Option<MemoryFault> {
         self.tap.reader.known_streams().iter().find_map(TapStream::memory_fault)
     }
 
     /// Whether the reader had no room for a stream since the last call. The stream waits until
     /// another one ends.
-    pub(crate) fn take_at_stream_limit(&mut self) -> bool {
+    pub(super) fn take_at_stream_limit(&mut self) -> bool {
         std::mem::take(&mut self.at_stream_limit)
     }
 
     /// The reader has the messages of a stream before `next`, confirmed or not.
-    pub(crate) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
+    pub(super) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
         self.resumes = self.resumes.saturating_sub(1);
         let waited_for = self.tap.reader.policy().is_gating();
         let (is_new, redelivery) = (self.tap.is_new, self.redelivery);
@@ -241,7 +241,7 @@ impl ServedTopic {
 
     /// The messages of a stream before `next` are confirmed. Returns how many of them are newly
     /// confirmed, if the stream is one of this topic.
-    pub(crate) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
+    pub(super) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
         let streams = self.tap.reader.streams();
         let index = streams.iter().position(is_sent_as(id))?;
         let stream = &mut streams[index];
@@ -256,14 +256,14 @@ impl ServedTopic {
     }
 
     /// The bytes of a run that was sent, if it is a run of this topic.
-    pub(crate) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+    pub(super) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         let streams = self.tap.reader.known_streams();
         let index = streams.iter().position(is_sent_as(run.stream))?;
         outgoing_stream::run_bytes(&streams[index], run)
     }
 
     /// The peer's readers of a stream have asked for messages.
-    pub(crate) fn demanded(&mut self, id: OutgoingId) {
+    pub(super) fn demanded(&mut self, id: OutgoingId) {
         let streams = self.tap.reader.streams();
         if let Some(index) = streams.iter().position(is_sent_as(id)) {
             streams[index].state.connection.is_demanded = true;
@@ -272,7 +272,7 @@ impl ServedTopic {
 
     /// Sends messages as far as the link takes them, and has the waker called when there are more.
     /// Returns how many. `turn` differs from one call to the next.
-    pub(crate) fn send(
+    pub(super) fn send(
         &mut self,
         now: Duration,
         turn: usize,

@@ -29,7 +29,7 @@ use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
 use crate::seam::Phase;
 use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
-pub(crate) struct ExportSession {
+pub(super) struct ExportSession {
     exports: Arc<Exports>,
     ticket: Arc<AdmissionTicket>,
     /// The peer, once it was admitted.
@@ -57,7 +57,7 @@ struct ConnectedPeer {
 const NO_DIGEST: Digest = Digest([0; 16]);
 
 impl ExportSession {
-    pub(crate) fn new(exports: Arc<Exports>, ticket: Arc<AdmissionTicket>) -> ExportSession {
+    pub(super) fn new(exports: Arc<Exports>, ticket: Arc<AdmissionTicket>) -> ExportSession {
         ExportSession {
             exports,
             ticket,
@@ -73,13 +73,13 @@ impl ExportSession {
     }
 
     /// The name of the peer; empty until it was admitted.
-    pub(crate) fn node(&self) -> &str {
+    pub(super) fn node(&self) -> &str {
         self.peer.as_ref().map_or("", |peer| &peer.node)
     }
 
     /// The connection has ended. Nothing waits for a peer that has closed the link,
     /// unless the peer may restart.
-    pub(crate) fn ended(&mut self, error: &DriveError) {
+    pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
         if let DriveError::Link(LinkError::PeerClosed(
             CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted,

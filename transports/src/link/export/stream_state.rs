@@ -16,42 +16,42 @@ use crate::stream::NodeLink;
 
 /// How far a stream was sent and confirmed.
 #[derive(Debug, Default)]
-pub(crate) struct StreamState {
-    pub(crate) connection: ConnectionProgress,
-    pub(crate) history: DeliveryHistory,
+pub(super) struct StreamState {
+    pub(super) connection: ConnectionProgress,
+    pub(super) history: DeliveryHistory,
     /// How far it is on its way to memory.
-    pub(crate) memory: MemoryStep,
+    pub(super) memory: MemoryStep,
     /// The end of its messages in memory was sent.
-    pub(crate) has_said_end: bool,
+    pub(super) has_said_end: bool,
 }
 
 /// How far a stream was sent on this connection.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionProgress {
+pub(super) struct ConnectionProgress {
     /// The link's stream, once it is open.
-    pub(crate) stream: Option<OutgoingId>,
+    pub(super) stream: Option<OutgoingId>,
     /// The sequence at which the peer wants the stream to resume.
-    pub(crate) resume_at: Option<u64>,
+    pub(super) resume_at: Option<u64>,
     /// This side has forgotten which messages the peer has confirmed on earlier connections.
-    pub(crate) has_forgotten: bool,
+    pub(super) has_forgotten: bool,
     /// The peer's readers have asked for messages.
-    pub(crate) is_demanded: bool,
+    pub(super) is_demanded: bool,
     /// The peer has reported the messages that it is done with.
-    pub(crate) has_reported: bool,
+    pub(super) has_reported: bool,
     /// How many bytes of the next message were sent, if it is sent in fragments.
-    pub(crate) offset: usize,
+    pub(super) offset: usize,
     /// The length of a gap that is not sent yet.
-    pub(crate) missed: u64,
-    pub(crate) ended: bool,
+    pub(super) missed: u64,
+    pub(super) ended: bool,
     /// The frame that moves the stream was sent.
-    pub(crate) is_moved: bool,
-    pub(crate) gathering: Gathering,
+    pub(super) is_moved: bool,
+    pub(super) gathering: Gathering,
 }
 
 /// Collects the messages of a publisher that sends all the time. A task emits a few hundred of them
 /// in a poll, so a link that takes its turn after each poll would write small runs.
 #[derive(Debug, Default)]
-pub(crate) struct Gathering {
+pub(super) struct Gathering {
     /// When the last run was sent.
     last: Option<Duration>,
     /// The last turn in which messages were kept back, and how many there were.
@@ -62,7 +62,7 @@ impl Gathering {
     /// Whether `ready` messages are kept back until the next turn of the link, because more of them
     /// make a better batch. They are not if a turn brings none, or the last run was sent longer
     /// ago than a batch may be delayed: a publisher with little load pays no latency.
-    pub(crate) fn keeps_back(
+    pub(super) fn keeps_back(
         &mut self,
         now: Duration,
         turn: usize,
@@ -79,7 +79,7 @@ impl Gathering {
     }
 
     /// A run was sent.
-    pub(crate) fn sent(&mut self, now: Duration) {
+    pub(super) fn sent(&mut self, now: Duration) {
         self.last = Some(now);
     }
 }
@@ -88,23 +88,23 @@ impl ConnectionProgress {
     /// Whether the peer had confirmed all messages that it was done with when it closed the link:
     /// the stream began on this connection, or it was resumed and the peer has reported its
     /// progress.
-    pub(crate) fn has_confirmed_all(&self) -> bool {
+    pub(super) fn has_confirmed_all(&self) -> bool {
         self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
     }
 
     /// Whether the peer has named the stream on this connection, or it was opened.
-    pub(crate) fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.stream.is_some() || self.resume_at.is_some()
     }
 
     /// Whether no message and no gap is sent in part.
-    pub(crate) fn is_between_messages(&self) -> bool {
+    pub(super) fn is_between_messages(&self) -> bool {
         self.offset == 0 && self.missed == 0
     }
 
     /// Sends a message, or a fragment of it. Returns whether all of it is sent.
     #[inline]
-    pub(crate) fn send(
+    pub(super) fn send(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,
@@ -134,14 +134,14 @@ impl ConnectionProgress {
 
 /// A region that was passed to a reader.
 #[derive(Debug)]
-pub(crate) struct PassedRegion {
-    pub(crate) number: u32,
-    pub(crate) answer: Mutex<Option<RegionAnswer>>,
+pub(super) struct PassedRegion {
+    pub(super) number: u32,
+    pub(super) answer: Mutex<Option<RegionAnswer>>,
 }
 
 /// A reader's answer to a region.
 #[derive(Debug)]
-pub(crate) enum RegionAnswer {
+pub(super) enum RegionAnswer {
     /// Its positions.
     Cursors { readers: usize, file: OwnedFd },
     /// It does not read there: the code of a
@@ -151,7 +151,7 @@ pub(crate) enum RegionAnswer {
 
 /// How far a stream is on its way to memory.
 #[derive(Debug, Default)]
-pub(crate) enum MemoryStep {
+pub(super) enum MemoryStep {
     /// Its ring was not passed to the reader.
     #[default]
     Start,

@@ -38,7 +38,7 @@ pub struct MemoryAccess {
 }
 
 /// The memory beside one connection to a peer.
-pub(crate) struct IncomingMemory {
+pub(super) struct IncomingMemory {
     channel: SessionChannel,
     /// Rings that were passed, and whose streams are not known yet, the oldest first.
     passed: Vec<(Packet, OwnedFd)>,
@@ -49,11 +49,11 @@ pub(crate) struct IncomingMemory {
 }
 
 /// A ring of the peer that is mapped, and its connection.
-pub(crate) struct PassedRing {
-    pub(crate) epoch: u64,
-    pub(crate) ring: MappedRing,
-    pub(crate) tie: Arc<Tie>,
-    pub(crate) channel: Arc<Channel>,
+pub(super) struct PassedRing {
+    pub(super) epoch: u64,
+    pub(super) ring: MappedRing,
+    pub(super) tie: Arc<Tie>,
+    pub(super) channel: Arc<Channel>,
 }
 
 /// The most rings that wait for their streams.
@@ -64,7 +64,7 @@ const MOST_WORDS: usize = usize::MAX;
 impl IncomingMemory {
     /// Connects to the peer's control socket with the token that it has sent. `executor`: that of
     /// the session's task.
-    pub(crate) fn connect(
+    pub(super) fn connect(
         access: &MemoryAccess,
         token: Token,
         executor: &Arc<dyn Executor>,
@@ -78,7 +78,7 @@ impl IncomingMemory {
 
     /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
     /// topic of the stream with an epoch.
-    pub(crate) fn update<'t>(
+    pub(super) fn update<'t>(
         &mut self,
         topic: impl Fn(u64) -> Option<&'t Topic>,
         context: &mut Context<'_>,
@@ -110,17 +110,17 @@ impl IncomingMemory {
     }
 
     /// The link has ended: its session will not be polled in time.
-    pub(crate) fn link_ended(&mut self) {
+    pub(super) fn link_ended(&mut self) {
         self.channel.end_wakes();
     }
 
     /// Why streams stay on the link, since the last call.
-    pub(crate) fn take_problems(&mut self) -> Vec<String> {
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
 
     /// A mapped ring, to which its stream moves now.
-    pub(crate) fn take(&mut self, number: u32) -> Option<PassedRing> {
+    pub(super) fn take(&mut self, number: u32) -> Option<PassedRing> {
         self.mapped.remove(&number)
     }
 

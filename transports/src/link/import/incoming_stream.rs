@@ -17,9 +17,9 @@ use crate::local::{GapReason, Metadata, TopicError};
 use crate::seam::{Feed, MappedFeed};
 use crate::stream::NodeLink;
 
-pub(crate) struct IncomingStream {
-    pub(crate) id: IncomingId,
-    pub(crate) interest: InterestId,
+pub(super) struct IncomingStream {
+    pub(super) id: IncomingId,
+    pub(super) interest: InterestId,
     publisher: Feed,
     /// The rest of the stream, which subscriptions read in memory.
     mapped: Option<MappedFeed>,
@@ -30,7 +30,7 @@ pub(crate) struct IncomingStream {
     /// How many messages the peer may still send.
     credit: usize,
     /// The demand of the readers was sent on this connection.
-    pub(crate) has_signaled: bool,
+    pub(super) has_signaled: bool,
     /// The messages before this sequence were reported to the link as done.
     done: u64,
     /// The peer has ended the stream.
@@ -45,7 +45,7 @@ pub(crate) struct IncomingStream {
 
 impl IncomingStream {
     /// A stream that begins with the message `first`. The credit is the whole ring.
-    pub(crate) fn new(
+    pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
         publisher: Feed,
@@ -70,7 +70,7 @@ impl IncomingStream {
     }
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let is_read = |it: &MappedFeed| it.is_read() && (it.is_whole() || !it.is_gone());
         let is_read = self.mapped.as_ref().is_none_or(is_read);
         // As of the last report: readers may have taken more since.
@@ -84,28 +84,28 @@ impl IncomingStream {
     }
 
     /// Whether messages that were in memory, or follow those there, have not arrived.
-    pub(crate) fn is_incomplete(&self) -> bool {
+    pub(super) fn is_incomplete(&self) -> bool {
         let is_waiting = || self.before.is_some() && !self.ended;
         self.mapped.as_ref().map_or_else(is_waiting, |mapped| !mapped.is_whole())
     }
 
     /// Whether it has ended, and subscriptions have all of it in memory.
-    pub(crate) fn is_whole_in_memory(&self) -> bool {
+    pub(super) fn is_whole_in_memory(&self) -> bool {
         self.ended && self.mapped.as_ref().is_some_and(MappedFeed::is_whole)
     }
 
     /// The end of the messages in memory, if the stream has moved there.
-    pub(crate) fn memory_end(&self) -> Option<u64> {
+    pub(super) fn memory_end(&self) -> Option<u64> {
         self.mapped.as_ref().map(MappedFeed::next)
     }
 
     /// Whether it has had the last sequence there is.
-    pub(crate) fn is_exhausted(&self) -> bool {
+    pub(super) fn is_exhausted(&self) -> bool {
         self.publisher.next() == u64::MAX
     }
 
     /// Whether a reader may have a message in flight, or had one when it left.
-    pub(crate) fn is_in_flight(&self) -> bool {
+    pub(super) fn is_in_flight(&self) -> bool {
         let before = self.before.as_ref();
         self.publisher.is_in_flight()
             || self.mapped.as_ref().is_some_and(MappedFeed::is_in_flight)
@@ -113,34 +113,34 @@ impl IncomingStream {
     }
 
     /// The name of its publisher.
-    pub(crate) fn publisher(&self) -> &Arc<str> {
+    pub(super) fn publisher(&self) -> &Arc<str> {
         self.publisher.name()
     }
 
     /// The start of its publisher.
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> u64 {
         self.publisher.epoch()
     }
 
     /// Whether subscriptions read it in memory.
-    pub(crate) fn has_moved(&self) -> bool {
+    pub(super) fn has_moved(&self) -> bool {
         self.mapped.is_some()
     }
 
     /// Whether it may move: subscriptions have read what they had in an earlier memory.
-    pub(crate) fn may_move(&self) -> bool {
+    pub(super) fn may_move(&self) -> bool {
         self.before.is_none()
     }
 
     /// Whether subscriptions read it in memory, and the control connection with it has ended.
-    pub(crate) fn has_lost_memory(&self) -> bool {
+    pub(super) fn has_lost_memory(&self) -> bool {
         !self.has_left && self.mapped.as_ref().is_some_and(MappedFeed::is_gone)
     }
 
     /// After its memory is lost: the stream continues over the link. Returns false if it does not:
     /// the publisher's process has died, the link knows it no more because it has ended, or this
     /// process has no room for it.
-    pub(crate) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
+    pub(super) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
         let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
             return false;
         };
@@ -166,7 +166,7 @@ impl IncomingStream {
     ///
     /// # Errors
     /// If the memory has no room for all subscriptions.
-    pub(crate) fn move_to_memory(&mut self, ring: PassedRing) -> Result<(), TopicError> {
+    pub(super) fn move_to_memory(&mut self, ring: PassedRing) -> Result<(), TopicError> {
         let PassedRing { ring, tie, channel, .. } = ring;
         let mapped = self.publisher.continue_in_memory(ring, tie)?;
         channel.add(mapped.ring());
@@ -180,7 +180,7 @@ impl IncomingStream {
     /// If the peer violates the protocol: the message has another size than those of the topic, or
     /// exceeds the credit.
     #[inline]
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         frame: &FrameView<'_>,
         metadata: Metadata,
@@ -192,7 +192,7 @@ impl IncomingStream {
     }
 
     /// Takes the messages of a run, as [`push`](IncomingStream::push) does.
-    pub(crate) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
+    pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / shape.stride.max(1) as usize;
         self.credit = self.credit.saturating_sub(count);
         self.redelivered = false;
@@ -201,7 +201,7 @@ impl IncomingStream {
 
     /// Takes a fragment of a message, as [`push`](IncomingStream::push) does. Returns whether it
     /// was the last one.
-    pub(crate) fn push_fragment(
+    pub(super) fn push_fragment(
         &mut self,
         fragment: Fragment,
         frame: &FrameView<'_>,
@@ -227,7 +227,7 @@ impl IncomingStream {
     }
 
     /// The next `missed` messages do not arrive.
-    pub(crate) fn skip(&mut self, missed: u64, reason: GapReason) {
+    pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if missed > 0 {
             self.publisher.skip(missed, reason);
@@ -235,7 +235,7 @@ impl IncomingStream {
     }
 
     /// The publisher has ended: readers get what arrived, and then the end.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
         match &self.mapped {
             Some(mapped) => mapped.end(),
@@ -244,7 +244,7 @@ impl IncomingStream {
     }
 
     /// The stream was lost. What else the publisher has sent is unknown, unless it had ended.
-    pub(crate) fn lose(self) {
+    pub(super) fn lose(self) {
         match self.mapped {
             Some(mapped) if !self.ended || !mapped.is_whole() => mapped.lose(),
             None if !self.ended => self.publisher.lose(),
@@ -254,7 +254,7 @@ impl IncomingStream {
 
     /// Wakes readers for new messages, and reports to the link the slots that they freed and the
     /// messages that they are done with. Has the waker called when these change.
-    pub(crate) fn update(
+    pub(super) fn update(
         &mut self,
         now: Duration,
         link: &mut NodeLink<'_>,

@@ -32,7 +32,7 @@ use crate::memory::Token;
 use crate::seam::{Control, Phase};
 use crate::stream::{Moved, NodeLink, STREAMS, TOPICS, Traffic};
 
-pub(crate) struct ImportSession {
+pub(super) struct ImportSession {
     /// The name of the peer.
     peer: String,
     topics: Vec<RemoteTopic>,
@@ -73,18 +73,18 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
 /// What a session needs of its imports.
-pub(crate) struct SessionSetup<'a> {
+pub(super) struct SessionSetup<'a> {
     /// The name of the peer.
-    pub(crate) peer: &'a str,
-    pub(crate) interests: &'a [TopicInterest],
-    pub(crate) config: &'a LinkConfig,
+    pub(super) peer: &'a str,
+    pub(super) interests: &'a [TopicInterest],
+    pub(super) config: &'a LinkConfig,
     /// That of the link's task.
-    pub(crate) executor: Arc<dyn Executor>,
+    pub(super) executor: Arc<dyn Executor>,
     /// How the peer's rings are mapped.
-    pub(crate) memory: Option<MemoryAccess>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) observer: Observer,
-    pub(crate) line: Line<LinkValue>,
+    pub(super) memory: Option<MemoryAccess>,
+    pub(super) control: Arc<Control>,
+    pub(super) observer: Observer,
+    pub(super) line: Line<LinkValue>,
 }
 
 /// A topic that is read from the peer.
@@ -103,7 +103,7 @@ struct RemoteTopic {
 
 impl ImportSession {
     /// Subscribes to the topics, on this connection and on each later one.
-    pub(crate) fn new(
+    pub(super) fn new(
         setup: SessionSetup<'_>,
         link: &mut NodeLink<'_>,
     ) -> Result<ImportSession, SendError> {
@@ -157,23 +157,23 @@ impl ImportSession {
     }
 
     /// Whether the peer has admitted this side since the last call.
-    pub(crate) fn take_was_admitted(&mut self) -> bool {
+    pub(super) fn take_was_admitted(&mut self) -> bool {
         std::mem::take(&mut self.was_admitted)
     }
 
     /// Whether the peer has ended all topics.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.topics.iter().all(|topic| topic.keep_open.is_none())
     }
 
     /// The peer will not run again. Dropping the session loses its open streams, and ends the
     /// subscriptions.
-    pub(crate) fn abandon(self) {
+    pub(super) fn abandon(self) {
         self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
     }
 
     /// The connection has ended: the peer will not answer requests.
-    pub(crate) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
+    pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
         // Streams that have moved keep what they need of it.
         (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);

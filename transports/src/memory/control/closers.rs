@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// Threads that close descriptors. They end when there is none left.
 #[derive(Clone)]
-pub(crate) struct Closers(Arc<Shared>);
+pub(super) struct Closers(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -41,17 +41,17 @@ struct State {
 }
 
 impl Closers {
-    pub(crate) fn new() -> Closers {
+    pub(super) fn new() -> Closers {
         Closers(Arc::new(Shared { state: Mutex::default(), ended: Condvar::new() }))
     }
 
     /// Whether they keep up.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         lock(&self.0.state).waiting.len() < WAITING
     }
 
     /// Drops a descriptor, or several.
-    pub(crate) fn close(&self, descriptor: impl Send + 'static) {
+    pub(super) fn close(&self, descriptor: impl Send + 'static) {
         let mut state = lock(&self.0.state);
         state.waiting.push_back(Box::new(descriptor));
         // Those that run may wait.
@@ -65,7 +65,7 @@ impl Closers {
     }
 
     /// Waits until all are closed, but not for those that are slow.
-    pub(crate) fn settle(&self) {
+    pub(super) fn settle(&self) {
         let state = lock(&self.0.state);
         // A panic of another thread does not matter here.
         let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);

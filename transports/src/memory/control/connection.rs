@@ -64,7 +64,7 @@ struct State {
 const MOST_WAITING: usize = 1024;
 
 impl Connection {
-    pub(crate) fn new(
+    pub(super) fn new(
         id: u64,
         socket: Arc<OwnedFd>,
         peer: Credentials,
@@ -141,23 +141,23 @@ impl Connection {
         self.peer
     }
 
-    pub(crate) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> u64 {
         self.id
     }
 
     /// Why this side ended the connection, if it did.
-    pub(crate) fn reason(&self) -> Option<Gone> {
+    pub(super) fn reason(&self) -> Option<Gone> {
         lock(&self.state).reason.clone()
     }
 
     /// The peer has passed a socket on which it is woken. Returns the one before.
-    pub(crate) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
+    pub(super) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
         lock(&self.state).wake_socket.replace(socket)
     }
 
     /// Closes the socket. Returns why the connection ended, for `reason` unless this side ended it
     /// before, and a socket of the peer to close.
-    pub(crate) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
+    pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
         let mut state = lock(&self.state);
         state.end(reason);
         state.socket = None;
@@ -166,7 +166,7 @@ impl Connection {
     }
 
     /// Sends the waiting packets, now that the socket has room.
-    pub(crate) fn send_waiting(&self) {
+    pub(super) fn send_waiting(&self) {
         let mut state = lock(&self.state);
         loop {
             let Some(socket) = state.open() else { return };

@@ -29,19 +29,19 @@ use crate::memory::mapping::peer_process;
 use crate::memory::packet::{Packet, PacketError, PacketKind};
 
 /// A connection.
-pub(crate) struct Entry {
-    pub(crate) connection: Arc<Connection>,
+pub(super) struct Entry {
+    pub(super) connection: Arc<Connection>,
     socket: Arc<OwnedFd>,
     peer: WatchedPeer,
-    pub(crate) phase: Phase,
+    pub(super) phase: Phase,
     handler: Option<Arc<dyn Handler>>,
     /// Whether this process listened.
-    pub(crate) is_accepted: bool,
+    pub(super) is_accepted: bool,
 }
 
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(super) enum Phase {
     /// Accepted.
     AwaitHello,
     /// The token was right.
@@ -53,11 +53,11 @@ pub(crate) enum Phase {
 }
 
 /// The process of a peer.
-pub(crate) struct WatchedPeer {
+pub(super) struct WatchedPeer {
     /// Readable when the process has ended.
     process: OwnedFd,
     /// Whether the process is certain only after a `Ping`.
-    pub(crate) needs_ping: bool,
+    pub(super) needs_ping: bool,
 }
 
 impl WatchedPeer {
@@ -65,7 +65,7 @@ impl WatchedPeer {
     ///
     /// # Errors
     /// The system's; `ESRCH` if the process has ended.
-    pub(crate) fn of(
+    pub(super) fn of(
         socket: BorrowedFd<'_>,
         peer: Credentials,
         assume_old_system: bool,
@@ -86,7 +86,7 @@ impl WatchedPeer {
 
 impl Entry {
     /// A connection that this process accepted.
-    pub(crate) fn accepted(
+    pub(super) fn accepted(
         connection: Arc<Connection>,
         socket: Arc<OwnedFd>,
         peer: WatchedPeer,
@@ -96,7 +96,7 @@ impl Entry {
     }
 
     /// A connection that this process began.
-    pub(crate) fn connecting(
+    pub(super) fn connecting(
         connection: Arc<Connection>,
         socket: Arc<OwnedFd>,
         peer: WatchedPeer,
@@ -107,19 +107,19 @@ impl Entry {
     }
 
     /// Reports its events.
-    pub(crate) fn watch(&self, poller: &Poller) -> Result<(), Errno> {
+    pub(super) fn watch(&self, poller: &Poller) -> Result<(), Errno> {
         let id = self.connection.id();
         poller.add(&*self.socket, Source::Socket(id))?;
         poller.add(&self.peer.process, Source::Process(id))
     }
 
     /// The peer has closed the connection: from now on only its process is watched.
-    pub(crate) fn stop_reading(&self, poller: &Poller) {
+    pub(super) fn stop_reading(&self, poller: &Poller) {
         poller.remove(&*self.socket);
     }
 
     /// Ends the connection: closes its descriptors and notifies its handler.
-    pub(crate) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
+    pub(super) fn end(self, poller: &Poller, closers: &Closers, reason: Gone) {
         let Entry { connection, socket, peer, handler, .. } = self;
         let (reason, wake_socket) = connection.finish(reason);
         poller.remove(&*socket);
@@ -138,7 +138,7 @@ impl Entry {
     ///
     /// # Errors
     /// Why the connection has ended.
-    pub(crate) fn read(
+    pub(super) fn read(
         &mut self,
         tokens: &Tokens,
         closers: &Closers,

@@ -14,14 +14,14 @@ use crate::memory::error::ControlError;
 use crate::memory::mapping::peer_credentials;
 
 /// The socket at which a control thread listens.
-pub(crate) struct Listener {
+pub(super) struct Listener {
     bound: BoundSocket,
     /// The descriptor that is watched. `None` if the socket is new, and there was none left.
     accepting: Option<OwnedFd>,
 }
 
 impl Listener {
-    pub(crate) fn new(
+    pub(super) fn new(
         path: PathBuf,
         access: Access,
         poller: &Poller,
@@ -33,7 +33,7 @@ impl Listener {
     }
 
     /// Makes the socket again, if its file has vanished. Returns whether it was made again.
-    pub(crate) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
+    pub(super) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
         if self.bound.restore()?
             && let Some(earlier) = self.accepting.take()
         {
@@ -47,7 +47,7 @@ impl Listener {
     }
 
     /// Accepts a connection. `None` if the peer is not allowed, or has gone.
-    pub(crate) fn accept(
+    pub(super) fn accept(
         &self,
         closers: &Closers,
     ) -> Result<Option<(OwnedFd, Credentials)>, Errno> {
@@ -70,20 +70,20 @@ impl Listener {
     }
 
     /// Removes the file, and closes the socket with all connections that were not accepted.
-    pub(crate) fn close(self, closers: &Closers) {
+    pub(super) fn close(self, closers: &Closers) {
         drop(self.bound);
         closers.close(self.accepting);
     }
 
     /// Stops to report connections.
-    pub(crate) fn pause(&self, poller: &Poller) {
+    pub(super) fn pause(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
             poller.remove(accepting);
         }
     }
 
     /// Reports connections again.
-    pub(crate) fn resume(&self, poller: &Poller) {
+    pub(super) fn resume(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
             // It fails if they are reported: for a socket that was made during the pause.
             let _ = poller.add(accepting, Source::Listener);

@@ -7,19 +7,19 @@ use rustix::net::SendFlags;
 
 /// A socket that the peer has passed: its task is woken by a byte there.
 #[derive(Debug)]
-pub(crate) struct PeerSocket {
+pub(super) struct PeerSocket {
     socket: OwnedFd,
     has_ended: bool,
 }
 
 impl PeerSocket {
     /// A socket that the peer has passed. [`Closers`](super::closers::Closers) have to drop this.
-    pub(crate) fn new(socket: OwnedFd) -> PeerSocket {
+    pub(super) fn new(socket: OwnedFd) -> PeerSocket {
         PeerSocket { socket, has_ended: false }
     }
 
     /// Wakes the peer, without waiting. False if it no longer reads there.
-    pub(crate) fn ring(&mut self) -> bool {
+    pub(super) fn ring(&mut self) -> bool {
         while !self.has_ended {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             match rustix::net::send(&self.socket, b"w", flags) {

@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 /// An epoll instance, and an eventfd with which other threads end its wait.
 #[derive(Debug)]
-pub(crate) struct Poller {
+pub(super) struct Poller {
     epoll: OwnedFd,
     wake: OwnedFd,
 }
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// The eventfd.
     Wake,
     /// The listening socket.
@@ -47,10 +47,10 @@ impl Source {
 }
 
 /// The first number of a connection: numbers below it would be taken for other sources.
-pub(crate) const FIRST_ID: u64 = 1;
+pub(super) const FIRST_ID: u64 = 1;
 
 impl Poller {
-    pub(crate) fn new() -> Result<Poller, Errno> {
+    pub(super) fn new() -> Result<Poller, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let poller = Poller { epoll, wake };
@@ -59,30 +59,30 @@ impl Poller {
     }
 
     /// Reports when `watched` is readable or has ended.
-    pub(crate) fn add(&self, watched: impl AsFd, source: Source) -> Result<(), Errno> {
+    pub(super) fn add(&self, watched: impl AsFd, source: Source) -> Result<(), Errno> {
         epoll::add(&self.epoll, watched, source.to_data(), EventFlags::IN)
     }
 
     /// Reports, or no longer reports, when a socket is writable, too.
-    pub(crate) fn report_room(&self, socket: impl AsFd, id: u64, on: bool) -> Result<(), Errno> {
+    pub(super) fn report_room(&self, socket: impl AsFd, id: u64, on: bool) -> Result<(), Errno> {
         let mut flags = EventFlags::IN;
         flags.set(EventFlags::OUT, on);
         epoll::modify(&self.epoll, socket, Source::Socket(id).to_data(), flags)
     }
 
-    pub(crate) fn remove(&self, watched: impl AsFd) {
+    pub(super) fn remove(&self, watched: impl AsFd) {
         // It fails for one that is not watched, or no longer.
         let _ = epoll::delete(&self.epoll, watched);
     }
 
     /// Ends the wait.
-    pub(crate) fn wake(&self) {
+    pub(super) fn wake(&self) {
         // It fails if it is full: the wait ends anyway.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
     /// Waits for events: what they are about, and whether a socket is writable.
-    pub(crate) fn wait(
+    pub(super) fn wait(
         &self,
         events: &mut Vec<(Source, bool)>,
         timeout: Option<Timespec>,

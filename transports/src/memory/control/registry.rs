@@ -39,11 +39,11 @@ impl Default for ControlLimits {
 }
 
 /// What the control thread and the others use.
-pub(crate) struct Shared {
-    pub(crate) poller: Arc<Poller>,
-    pub(crate) limits: ControlLimits,
-    pub(crate) tokens: Tokens,
-    pub(crate) closers: Closers,
+pub(super) struct Shared {
+    pub(super) poller: Arc<Poller>,
+    pub(super) limits: ControlLimits,
+    pub(super) tokens: Tokens,
+    pub(super) closers: Closers,
     next_id: AtomicU64,
     is_stopped: AtomicBool,
     /// Connections that the control thread does not know yet. `None` once it has stopped.
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: ControlLimits) -> Result<Shared, Errno> {
+    pub(super) fn new(limits: ControlLimits) -> Result<Shared, Errno> {
         Ok(Shared {
             poller: Arc::new(Poller::new()?),
             limits,
@@ -65,29 +65,29 @@ impl Shared {
         })
     }
 
-    pub(crate) fn connection(&self, socket: &Arc<OwnedFd>, peer: Credentials) -> Arc<Connection> {
+    pub(super) fn connection(&self, socket: &Arc<OwnedFd>, peer: Credentials) -> Arc<Connection> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         Arc::new(Connection::new(id, socket.clone(), peer, self.poller.clone()))
     }
 
     /// Lets the control thread end, soon.
-    pub(crate) fn stop(&self) {
+    pub(super) fn stop(&self) {
         // It publishes nothing else, and the wake orders it before the next check.
         self.is_stopped.store(true, Ordering::Relaxed);
         self.poller.wake();
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
     /// The connections that the control thread does not know yet. `None` once it has stopped.
-    pub(crate) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
+    pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
         lock(&self.connecting)
     }
 
     /// The control socket. Not locked by handlers, nor while [`connecting`](Shared::connecting) is.
-    pub(crate) fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+    pub(super) fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
         lock(&self.listener)
     }
 }

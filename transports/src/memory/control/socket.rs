@@ -18,7 +18,7 @@ use crate::memory::packet::{BYTES, Packet, PacketError, PacketKind};
 
 /// The result of [`receive`].
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(super) enum Received {
     /// A packet, with the descriptor that its kind carries, unless this process has none left.
     Packet(Packet, Option<OwnedFd>),
     /// Nothing has arrived.
@@ -32,7 +32,7 @@ pub(crate) enum Received {
 }
 
 /// Sends a packet, with a descriptor if there is one. `AGAIN` if there is no room for it now.
-pub(crate) fn send(
+pub(super) fn send(
     socket: BorrowedFd<'_>,
     packet: Packet,
     descriptor: Option<BorrowedFd<'_>>,
@@ -56,7 +56,7 @@ pub(crate) fn send(
 }
 
 /// Receives a packet.
-pub(crate) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
+pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     // One byte more than a packet has, to notice a longer one.
     let mut bytes = [0; BYTES + 1];
     let mut descriptors = Vec::new();

@@ -21,7 +21,7 @@ pub fn random_token() -> Token {
 }
 
 /// For each token the handler of its connection.
-pub(crate) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
+pub(super) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
 
 struct Expected {
     process: Option<u32>,
@@ -29,11 +29,11 @@ struct Expected {
 }
 
 impl Tokens {
-    pub(crate) fn new() -> Tokens {
+    pub(super) fn new() -> Tokens {
         Tokens(Mutex::new(Some(HashMap::new())))
     }
 
-    pub(crate) fn insert(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
+    pub(super) fn insert(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
         let replaced = match &mut *lock(&self.0) {
             Some(tokens) => tokens.insert(token, Expected { process, handler }),
             None => Some(Expected { process, handler }),
@@ -43,12 +43,12 @@ impl Tokens {
     }
 
     /// Takes the handler of a token.
-    pub(crate) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
+    pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
         lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
     }
 
     /// Takes the handler of a token that this process said.
-    pub(crate) fn take(
+    pub(super) fn take(
         &self,
         token: &Token,
         process: Option<u32>,
@@ -63,7 +63,7 @@ impl Tokens {
     }
 
     /// Drops all handlers, and from now on each new one.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         let tokens = lock(&self.0).take();
         drop(tokens);
     }

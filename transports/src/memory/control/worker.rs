@@ -34,7 +34,7 @@ const LAST_WAIT: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of the control thread.
-pub(crate) struct Worker {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     entries: HashMap<u64, Entry>,
     /// The ends of the time for handshakes, the first one first.
@@ -46,12 +46,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>) -> Worker {
+    pub(super) fn new(shared: Arc<Shared>) -> Worker {
         let (handshakes, closed) = (VecDeque::new(), VecDeque::new());
         Worker { shared, entries: HashMap::new(), handshakes, closed, paused_until: None }
     }
 
-    pub(crate) fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let mut events = Vec::new();
         loop {
             let timeout = self.timeout();
