@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use mycelium_core::{Code, debug_as_display};
 
+use crate::clock::Clock;
 use crate::network::Listener;
 use crate::network::Stream;
 use crate::queue::TaskQueue;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
-use crate::time::Clock;
 
 /// A boxed future that may move between threads.
 pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

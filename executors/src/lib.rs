@@ -20,6 +20,7 @@
 //!
 //! This crate knows no runtime, no message and no transport. Read `executor.rs` first.
 
+mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
@@ -35,6 +36,7 @@ mod time;
 mod wait;
 mod yield_now;
 
+pub use clock::Clock;
 pub use contain::contain;
 pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
@@ -47,6 +49,6 @@ pub use queue::TaskQueue;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
-pub use time::{Backoff, Clock, DeadlineTimer, PausedTime};
+pub use time::{Backoff, DeadlineTimer, PausedTime};
 pub use wait::block_on;
 pub use yield_now::yield_now;

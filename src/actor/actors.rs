@@ -10,17 +10,14 @@ use mycelium_transports::counters::{Reading, Region};
 use mycelium_transports::local::Tracer;
 
 use super::builder::ActorBuilder;
-use super::call::{ActorCall, Answer};
-use super::cell::{Cell, describe};
-use super::error::{FindActorError, SpawnActorError};
+use super::far::{ActorCall, Answer, OtherNodes, WatchCall, WatchReply};
 use super::life::Actor;
-use super::mail::DeadMail;
-use super::nodes::OtherNodes;
-#[cfg(feature = "testing")]
-use super::notes::Notes;
 use super::reference::{ActorRef, WeakRef};
 use super::set::Set;
-use super::watch::{WatchCall, WatchReply};
+use super::set::cell::{Cell, describe};
+#[cfg(feature = "testing")]
+use super::values::Notes;
+use super::values::{DeadMail, FindActorError, SpawnActorError};
 use crate::observe::counters_region;
 use crate::support::names::expected_instead_of;
 

@@ -11,18 +11,17 @@ use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 use mycelium_executor::SendFuture;
 
-use super::call::{ActorCall, ActorReply, Answer};
-use super::cell::Cell;
-use super::gone::ActorEnd;
+use super::far::{ActorCall, ActorReply, Answer, WatchCall, WatchReply};
 use super::life::{Actor, AskVisitor, Replies};
 use super::reference::ActorRef;
 use super::set::Set;
-use super::watch::{WatchCall, WatchReply};
+use super::set::cell::Cell;
+use super::values::ActorEnd;
 use crate::inbox::request::{Failure, Mismatch};
 
 impl Set {
     /// Asks the actor that a call names. If the future is dropped, the request is cancelled.
-    pub(super) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
+    pub(crate) fn answer(&self, call: &ActorCall, within: Option<Duration>) -> Answer {
         let Some(cell) = self.named(call.actor()) else {
             let was_there = self.has_ended(call.actor());
             let failure = if was_there { Failure::Gone } else { Failure::NotFound };
@@ -33,7 +32,7 @@ impl Set {
     }
 
     /// Waits for the end of the actor that a call names.
-    pub(super) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
+    pub(crate) fn answer_watch(&self, call: &WatchCall) -> SendFuture<WatchReply> {
         match self.named(call.actor()) {
             Some(cell) => async move { WatchReply::new(&cell.core().ended().await) }.boxed(),
             None => ready(WatchReply::new(&ActorEnd::NotFound)).boxed(),
@@ -41,8 +40,8 @@ impl Set {
     }
 }
 
-/// The [`AnswerCall`](super::call::AnswerCall) of an actor's type and queue.
-pub(super) fn answer<A: Actor, Q: Queue>(
+/// The [`AnswerCall`](crate::actor::far::AnswerCall) of an actor's type and queue.
+pub(crate) fn answer<A: Actor, Q: Queue>(
     cell: Arc<dyn Any + Send + Sync>,
     call: &ActorCall,
     within: Option<Duration>,

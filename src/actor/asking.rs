@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use mycelium_core::Request;
 
-use super::core::AnyCell;
 use super::set::Set;
+use super::set::core::AnyCell;
 use crate::inbox::request::{PendingReply, RequestError};
 use crate::support::log;
 

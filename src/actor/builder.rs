@@ -10,14 +10,13 @@ use mycelium_core::channel::{Mpsc, Queue};
 use mycelium_executor::Executor;
 
 use super::answer::answer;
-use super::cell::Cell;
-use super::core::{AnyCell, Core, Relation, Watcher};
-use super::error::{SpawnActorError, is_name};
-use super::kind::ActorKind;
 use super::life::{Actor, ActorLife, Maker};
-use super::mail::WhenFull;
 use super::reference::ActorRef;
 use super::set::Set;
+use super::set::cell::Cell;
+use super::set::core::{AnyCell, Core, Relation, Watcher};
+use super::set::kind::ActorKind;
+use super::values::{SpawnActorError, WhenFull, is_name};
 use crate::supervise::tree::SupervisorId;
 use crate::task::launch::Task;
 

@@ -8,13 +8,12 @@ use mycelium_bundle::Restart;
 use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 
-use super::cell::Cell;
-use super::core::{AnyCell, Core};
-use super::gone::Gone;
-use super::mail::{Ask, Mail};
 use super::set::Set;
-use super::timers::Timers;
-use super::traces::ActorTraces;
+use super::set::cell::Cell;
+use super::set::core::{AnyCell, Core};
+use super::set::timers::Timers;
+use super::set::traces::ActorTraces;
+use super::values::{Ask, Gone, Mail};
 use crate::error::{Error, Result};
 use crate::inbox::request::SlotPool;
 use crate::supervise::member::Member;
@@ -150,7 +149,7 @@ pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
 }
 
 /// Makes the instances of an actor: a factory, for most.
-pub(super) trait Maker<A>: Send {
+pub(crate) trait Maker<A>: Send {
     fn make(&mut self) -> A;
 
     /// The actor that must end before this one begins.

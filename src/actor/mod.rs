@@ -1,18 +1,13 @@
 //! Actors: state with a mailbox of its own, spawned and stopped while a node runs.
 //!
-//! From the bottom up: `error` has what callers see of a refusal; `gone` says how an actor ended;
-//! `mail` is what a mailbox holds; `kind` is what all actors of one type share; `core` is what one
-//! actor shares with others: its control word, its end, those who watch it; `set` has all that
-//! live; `cell` is a core with its mailbox; `timers` has the timers of an actor. `life` has the
-//! trait, and what the handlers and the task of an actor have. `traces` are those of its task.
-//! `reference` has [`ActorRef`] and [`WeakRef`]; `context` is what handlers see, `asking` how they
-//! ask; `run` is the task, which restarts the actor, `supervised` restarts several together,
-//! `ending` is the last that a task does; `builder` spawns it; `actors` is the handle of all of
-//! them; `keyed` has those with a key each, made on first use.
-//!
-//! For other nodes: `call` and `watch` are what nodes send to each other, `nodes` is how actors see
-//! other nodes, `answer` asks for another node, `remote` has [`RemoteRef`]. For tests, `notes` is
-//! what a test sees of them, and `recorded` runs an actor whose messages are kept and not handled.
+//! From the bottom up: `values` are what users see: errors, mail, the end of an actor. `far` has the
+//! requests by which nodes reach each other's actors. `set` has all actors that live, and what one
+//! shares with others; `life` is the trait, and what the handlers and the task of an actor have.
+//! `reference` has [`ActorRef`] and [`WeakRef`]; `answer` asks for another node; `builder` spawns an
+//! actor, and `task` runs it, restarts it and ends it; `actors` is the handle of all of them.
+//! `context` is what handlers see, `asking` how they ask; `supervised` restarts several together;
+//! `keyed` has those with a key each, made on first use; `remote` has [`RemoteRef`]. For tests,
+//! `recorded` runs an actor whose messages are kept and not handled.
 //!
 //! **Control** does not queue behind data: a stop, the end of a watched actor and the failure of a
 //! child are bits of a word beside the mailbox, which the task looks at before each message.
@@ -21,50 +16,37 @@ mod actors;
 mod answer;
 mod asking;
 mod builder;
-mod call;
-mod cell;
 mod context;
-mod core;
-mod ending;
-mod error;
-mod gone;
+mod far;
 mod keyed;
-mod kind;
 mod life;
-mod mail;
-mod nodes;
-#[cfg(feature = "testing")]
-mod notes;
 #[cfg(feature = "testing")]
 mod recorded;
 mod reference;
 mod remote;
-mod run;
 mod set;
 mod supervised;
-mod timers;
-mod traces;
-mod watch;
+mod task;
+mod values;
 
 pub use actors::Actors;
 pub use asking::Asking;
 pub use builder::ActorBuilder;
-pub(crate) use call::{ActorCall, calls_topic};
-pub use error::{FindActorError, RemoteActorError, SpawnActorError, TellError};
-pub use gone::{ActorEnd, Gone};
+pub(crate) use far::{ActorCall, OtherNodes, WatchCall, calls_topic, watches_topic};
 pub use keyed::{Keyed, KeyedBuilder, KeyedTellError};
 pub use life::{Actor, ActorContext, ActorLife, AskVisitor, Handles, OnError, Replies};
-pub use mail::{Ask, DeadMail, Mail, WhenFull, told};
-pub(crate) use nodes::OtherNodes;
-#[cfg(feature = "testing")]
-pub(crate) use notes::Notes;
-#[cfg(feature = "testing")]
-pub use notes::{ActorFailure, UnhandledMail};
 #[cfg(feature = "testing")]
 pub(crate) use recorded::Record;
 pub use reference::{ActorRef, WeakRef};
 pub use remote::{RemoteRef, RemoteReply};
-pub use run::run_actor;
+pub use set::timers::Timer;
 pub use supervised::ActorSupervisor;
-pub use timers::Timer;
-pub(crate) use watch::{WatchCall, watches_topic};
+pub use task::run_actor;
+#[cfg(feature = "testing")]
+pub(crate) use values::Notes;
+pub use values::{
+    ActorEnd, Ask, DeadMail, FindActorError, Gone, Mail, RemoteActorError, SpawnActorError,
+    TellError, WhenFull, told,
+};
+#[cfg(feature = "testing")]
+pub use values::{ActorFailure, UnhandledMail};

@@ -8,11 +8,10 @@ use mycelium_core::Request;
 use mycelium_core::channel::Queue;
 
 use super::builder::ActorBuilder;
-use super::error::SpawnActorError;
-use super::gone::ActorEnd;
 use super::life::{Actor, ActorLife, Handles, Replies};
 use super::reference::ActorRef;
-use super::run::{Next, attended};
+use super::task::run::{Next, attended};
+use super::values::{ActorEnd, SpawnActorError};
 use crate::inbox::request::Asked;
 use crate::support::lock::lock;
 use crate::task::launch::Task;

@@ -11,12 +11,10 @@ use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::counters::{ActorValue, RequesterValue};
 use mycelium_transports::local::TaskBudget;
 
-use super::cell::Cell;
-use super::core::{AnyCell, Core};
-use super::error::{FindActorError, TellError};
-use super::gone::ActorEnd;
 use super::life::{Actor, Handles, Replies};
-use super::mail::{Ask, WhenFull};
+use super::set::cell::Cell;
+use super::set::core::{AnyCell, Core};
+use super::values::{ActorEnd, Ask, FindActorError, TellError, WhenFull};
 #[cfg(doc)]
 use crate::inbox::request::RequestError;
 use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent, closed};

@@ -12,12 +12,9 @@ use mycelium_core::Request;
 use mycelium_executor::SendFuture;
 
 use super::actors::Actors;
-use super::call::{ActorCall, Replied};
-use super::error::{NAMES, RemoteActorError, is_name};
-use super::gone::ActorEnd;
+use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
 use super::life::{Actor, Replies};
-use super::nodes::OtherNodes;
-use super::watch::WatchCall;
+use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
 use crate::inbox::request::{Cause, PendingReply, RequestError, Requester, Taken};
 
 impl Actors {
@@ -88,7 +85,7 @@ pub struct RemoteRef<A: Actor> {
 }
 
 impl<A: Actor> RemoteRef<A> {
-    /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](super::ActorRef::ask). The
+    /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](crate::actor::ActorRef::ask). The
     /// future borrows nothing; [`RemoteReply::within`] gives it a deadline. If it is dropped, the
     /// request is cancelled.
     ///

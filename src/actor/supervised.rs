@@ -14,12 +14,11 @@ use mycelium_transports::counters::ActorValue;
 
 use super::actors::Actors;
 use super::builder::ActorBuilder;
-use super::cell::Cell;
-use super::gone::ActorEnd;
 use super::life::{Actor, ActorLife};
-use super::mail::Mail;
-use super::run::Failure;
 use super::set::Set;
+use super::set::cell::Cell;
+use super::task::run::Failure;
+use super::values::{ActorEnd, Mail};
 use crate::observe::health_state::HealthState;
 use crate::supervise::Strategy;
 use crate::supervise::member::{Member, StopWaker, Turn, Verdict};
@@ -136,7 +135,7 @@ enum Ran {
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
-    pub(super) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
+    pub(crate) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
         let mut instance = None;
         // Why the last run ended.
         let mut cause: Option<Arc<str>> = None;

@@ -14,9 +14,9 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
+use crate::clock::Clock;
 use crate::executor::{Executor, LocalFuture, MakeDedicated};
 use crate::thread::Thread;
-use crate::time::Clock;
 use crate::time::PausedTime;
 
 /// An executor of one kind and configuration, as the laws see it.

@@ -15,10 +15,9 @@ use super::idle::clock;
 use super::map::{Map, Plan};
 use crate::actor::actors::Actors;
 use crate::actor::builder::kind;
-use crate::actor::error::SpawnActorError;
 use crate::actor::life::Actor;
-use crate::actor::mail::WhenFull;
 use crate::actor::set::Set;
+use crate::actor::values::{SpawnActorError, WhenFull};
 
 /// The capacity of a mailbox. There may be very many of them.
 const CAPACITY: usize = 16;

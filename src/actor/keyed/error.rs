@@ -4,7 +4,7 @@ use std::fmt;
 
 use mycelium_core::Code;
 
-use crate::actor::error::SpawnActorError;
+use crate::actor::values::SpawnActorError;
 
 /// Why a message was not told to the actor of a key. It comes back with the error.
 #[derive(Clone, PartialEq, Eq)]

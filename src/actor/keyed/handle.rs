@@ -13,11 +13,10 @@ use mycelium_transports::counters::{ActorValue, RequesterValue};
 
 use super::error::KeyedTellError;
 use super::map::Map;
-use crate::actor::cell::Cell;
-use crate::actor::error::{SpawnActorError, TellError};
 use crate::actor::life::{Actor, Handles, Replies};
-use crate::actor::mail::{Ask, WhenFull};
 use crate::actor::reference::{ActorRef, full};
+use crate::actor::set::cell::Cell;
+use crate::actor::values::{Ask, SpawnActorError, TellError, WhenFull};
 #[cfg(doc)]
 use crate::inbox::request::RequestError;
 use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};

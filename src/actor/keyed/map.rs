@@ -20,13 +20,12 @@ use mycelium_executor::Executor;
 
 use crate::actor::answer::answer;
 use crate::actor::builder::launch;
-use crate::actor::cell::Cell;
-use crate::actor::core::{AnyCell, Core};
-use crate::actor::error::SpawnActorError;
-use crate::actor::kind::ActorKind;
 use crate::actor::life::{Actor, ActorLife, Maker};
-use crate::actor::mail::WhenFull;
 use crate::actor::set::Set;
+use crate::actor::set::cell::Cell;
+use crate::actor::set::core::{AnyCell, Core};
+use crate::actor::set::kind::ActorKind;
+use crate::actor::values::{SpawnActorError, WhenFull};
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
 

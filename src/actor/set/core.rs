@@ -9,10 +9,9 @@ use std::task::Waker;
 
 use event_listener::Event;
 
-use super::call::AnswerCall;
-use super::gone::{ActorEnd, Gone};
 use super::kind::ActorKind;
-use super::mail::WhenFull;
+use crate::actor::far::AnswerCall;
+use crate::actor::values::{ActorEnd, Gone, WhenFull};
 use crate::inbox::request::MailboxState;
 use crate::support::latch::until;
 use crate::support::lock::lock;
@@ -41,7 +40,7 @@ const AWAITED: u32 = 512;
 const ENDED: u32 = 1024;
 
 /// What an actor learns beside its mailbox.
-pub(super) enum ControlEvent {
+pub(crate) enum ControlEvent {
     /// An actor that it watches has ended.
     Gone(Gone),
     /// An actor that it is linked with has failed.
@@ -52,7 +51,7 @@ pub(super) enum ControlEvent {
 
 /// What the task does next, apart from messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Control {
+pub(crate) enum Control {
     Nothing,
     /// End after the current message.
     Stop,
@@ -66,16 +65,16 @@ pub(super) enum Control {
 
 /// The part of an actor's cell that does not depend on its type.
 pub(crate) struct Core {
-    pub(super) id: u64,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) kind: Arc<ActorKind>,
+    pub(crate) id: u64,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) kind: Arc<ActorKind>,
     /// For those who ask, made with the first request.
     mailbox: OnceLock<Arc<MailboxState>>,
-    pub(super) when_full: WhenFull,
+    pub(crate) when_full: WhenFull,
     /// Asks it for another node.
-    pub(super) answer: AnswerCall,
+    pub(crate) answer: AnswerCall,
     /// Its place among those that live.
-    pub(super) place: AtomicUsize,
+    pub(crate) place: AtomicUsize,
     control: AtomicU32,
     /// For how many ticks of the clock of its keyed actors it has handled nothing.
     quiet: AtomicU8,
@@ -84,7 +83,7 @@ pub(crate) struct Core {
     /// Strong references.
     refs: AtomicUsize,
     /// The actor that it asks, if it asks by its context; 0 if none.
-    pub(super) asks: AtomicU64,
+    pub(crate) asks: AtomicU64,
     end: OnceLock<ActorEnd>,
     /// It was told to end, or has ended.
     ending: Event,
@@ -119,14 +118,14 @@ impl Rare {
 }
 
 /// An actor that learns of the end of another one, and its relation to it.
-pub(super) struct Watcher {
-    pub(super) cell: Arc<dyn AnyCell>,
-    pub(super) relation: Relation,
+pub(crate) struct Watcher {
+    pub(crate) cell: Arc<dyn AnyCell>,
+    pub(crate) relation: Relation,
 }
 
 /// What another actor is to one that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Parent,
     Watching,
     Linked,
@@ -143,7 +142,7 @@ impl Relation {
 }
 
 impl Core {
-    pub(super) fn new(
+    pub(crate) fn new(
         id: u64,
         name: Option<Arc<str>>,
         kind: Arc<ActorKind>,
@@ -170,7 +169,7 @@ impl Core {
     }
 
     /// Its name, or its type and number.
-    pub(super) fn label(&self) -> Arc<str> {
+    pub(crate) fn label(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.clone(),
             None => format!("{}#{}", self.kind.name, self.id).into(),
@@ -178,27 +177,27 @@ impl Core {
     }
 
     /// It ends after the current message.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.request(STOP);
     }
 
     /// It ends after what is in its mailbox.
-    pub(super) fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.request(DRAIN);
     }
 
     /// It ends after what is in its mailbox, and another one may take its place.
-    pub(super) fn passivate(&self) {
+    pub(crate) fn passivate(&self) {
         self.request(PASSIVATE);
     }
 
     /// Nothing has come for a while: it may be passivated.
-    pub(super) fn suggest_passivation(&self) {
+    pub(crate) fn suggest_passivation(&self) {
         self.request(IDLE);
     }
 
     /// The answer of the task to a suggestion.
-    pub(super) fn decide_passivation(&self, agrees: bool) {
+    pub(crate) fn decide_passivation(&self, agrees: bool) {
         if agrees {
             self.control.fetch_or(PASSIVATE, Ordering::Relaxed);
         }
@@ -208,7 +207,7 @@ impl Core {
 
     /// It has handled messages since the last tick of the clock.
     #[inline]
-    pub(super) fn set_active(&self) {
+    pub(crate) fn set_active(&self) {
         if self.quiet.load(Ordering::Relaxed) != 0 {
             self.quiet.store(0, Ordering::Relaxed);
         }
@@ -216,7 +215,7 @@ impl Core {
 
     /// A tick of the clock. Returns whether this is the first one after which it has handled
     /// nothing for `ticks` of them.
-    pub(super) fn tick(&self, ticks: u8) -> bool {
+    pub(crate) fn tick(&self, ticks: u8) -> bool {
         let quiet = self.quiet.load(Ordering::Relaxed);
         let next = quiet.saturating_add(1);
         // If it fails, the actor has become active at this moment.
@@ -226,7 +225,7 @@ impl Core {
     }
 
     /// It is dropped at its next poll.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.request(KILL);
     }
 
@@ -253,12 +252,12 @@ impl Core {
         }
     }
 
-    pub(super) fn tell_event(&self, event: ControlEvent) {
+    pub(crate) fn tell_event(&self, event: ControlEvent) {
         lock(&self.rare).get_or_insert_default().events.push_back(event);
         self.request(EVENTS);
     }
 
-    pub(super) fn next_event(&self) -> Option<ControlEvent> {
+    pub(crate) fn next_event(&self) -> Option<ControlEvent> {
         let mut rare = lock(&self.rare);
         let events = &mut rare.get_or_insert_default().events;
         let event = events.pop_front();
@@ -269,7 +268,7 @@ impl Core {
     }
 
     #[inline]
-    pub(super) fn control(&self) -> Control {
+    pub(crate) fn control(&self) -> Control {
         let bits = self.control.load(Ordering::Acquire) & ACTIONS;
         if bits == 0 {
             Control::Nothing
@@ -285,17 +284,17 @@ impl Core {
     }
 
     #[inline]
-    pub(super) fn is_killed(&self) -> bool {
+    pub(crate) fn is_killed(&self) -> bool {
         self.control.load(Ordering::Relaxed) & KILL != 0
     }
 
     /// Whether it will end, so that a wait of its own should end.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL | PASSIVATE) != 0
     }
 
     /// How a run ends that did not fail.
-    pub(super) fn end_of_run(&self) -> ActorEnd {
+    pub(crate) fn end_of_run(&self) -> ActorEnd {
         let bits = self.control.load(Ordering::Relaxed);
         if bits & (STOP | DRAIN | KILL) != 0 {
             ActorEnd::Stopped
@@ -308,21 +307,21 @@ impl Core {
 
     /// A change of the control word wakes the task by this waker. The task looks at the word again
     /// after this.
-    pub(super) fn register(&self, waker: &Waker) {
+    pub(crate) fn register(&self, waker: &Waker) {
         *lock(&self.waker) = Some(waker.clone());
     }
 
     /// Waits until it is told to stop.
-    pub(super) async fn told_to_stop(&self) {
+    pub(crate) async fn told_to_stop(&self) {
         self.wait(STOP | KILL).await;
     }
 
     /// Whether the hook `started` of this run has returned, for its supervisor.
-    pub(super) fn has_started(&self) -> bool {
+    pub(crate) fn has_started(&self) -> bool {
         self.control.load(Ordering::Relaxed) & STARTED != 0
     }
 
-    pub(super) fn set_started(&self, value: bool) {
+    pub(crate) fn set_started(&self, value: bool) {
         match value {
             true => self.control.fetch_or(STARTED, Ordering::Relaxed),
             false => self.control.fetch_and(!STARTED, Ordering::Relaxed),
@@ -330,7 +329,7 @@ impl Core {
     }
 
     /// The state of the mailbox, for a requester.
-    pub(super) fn mailbox(&self) -> Arc<MailboxState> {
+    pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
         let mailbox = self.mailbox.get_or_init(|| {
             let mailbox = self.kind.mailbox();
             if self.when_full != WhenFull::Wait {
@@ -351,12 +350,12 @@ impl Core {
     }
 
     /// Nobody takes requests from the mailbox any more. Requests that wait are dropped after this.
-    pub(super) fn end_reading(&self) {
+    pub(crate) fn end_reading(&self) {
         self.tell_mailbox(UNREAD, MailboxState::end_reading);
     }
 
     /// The set of actors shuts down.
-    pub(super) fn set_shuts_down(&self) {
+    pub(crate) fn set_shuts_down(&self) {
         self.tell_mailbox(SHUTS_DOWN, MailboxState::set_shuts_down);
     }
 
@@ -370,38 +369,38 @@ impl Core {
     }
 
     /// Another strong reference, unless all are gone.
-    pub(super) fn try_refer(&self) -> bool {
+    pub(crate) fn try_refer(&self) -> bool {
         let refs = &self.refs;
         let more = |count| (count > 0).then_some(count + 1);
         refs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Whether there are strong references.
-    pub(super) fn is_referred(&self) -> bool {
+    pub(crate) fn is_referred(&self) -> bool {
         self.refs.load(Ordering::Acquire) != 0
     }
 
     /// One reference less. Returns whether it was the last one.
-    pub(super) fn end_refer(&self) -> bool {
+    pub(crate) fn end_refer(&self) -> bool {
         self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    pub(super) fn end(&self) -> Option<&ActorEnd> {
+    pub(crate) fn end(&self) -> Option<&ActorEnd> {
         self.end.get()
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(&self) -> ActorEnd {
+    pub(crate) async fn ended(&self) -> ActorEnd {
         self.wait(ENDED).await;
         self.end.get().cloned().unwrap_or(ActorEnd::Stopped)
     }
 
-    pub(super) fn gone(&self, end: ActorEnd) -> Gone {
+    pub(crate) fn gone(&self, end: ActorEnd) -> Gone {
         Gone { id: self.id, actor: self.label(), end }
     }
 
     /// Tells `watcher` of its end, now if it has ended.
-    pub(super) fn watch(&self, watcher: Watcher) {
+    pub(crate) fn watch(&self, watcher: Watcher) {
         let mut rare = lock(&self.rare);
         match self.end.get() {
             None => rare.get_or_insert_default().add(watcher),
@@ -415,18 +414,18 @@ impl Core {
     }
 
     /// It watches an actor of another node. `false` if it does already.
-    pub(super) fn begin_watch(&self, other: Arc<str>) -> bool {
+    pub(crate) fn begin_watch(&self, other: Arc<str>) -> bool {
         lock(&self.rare).get_or_insert_default().watched.insert(other)
     }
 
     /// It has learned of the end of an actor of another node.
-    pub(super) fn end_watch(&self, gone: Gone) {
+    pub(crate) fn end_watch(&self, gone: Gone) {
         lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
         self.tell_event(ControlEvent::Gone(gone));
     }
 
     /// It has ended: those who wait, and those who watch it, learn of it.
-    pub(super) fn set_end(&self, end: ActorEnd) {
+    pub(crate) fn set_end(&self, end: ActorEnd) {
         // The lock ends here: a watcher has one of its own, and may end at the same time.
         let rare = {
             let mut rare = lock(&self.rare);
@@ -446,7 +445,7 @@ impl Core {
 }
 
 /// A cell of any type.
-pub(super) trait AnyCell: Send + Sync {
+pub(crate) trait AnyCell: Send + Sync {
     fn core(&self) -> &Core;
     /// The type of the actor, and its queue.
     fn describe(&self) -> String;

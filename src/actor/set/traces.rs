@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{TaskBudget, TaskTrace, Tracer};
 
-use super::core::Core;
-use super::mail::Mail;
+use crate::actor::set::core::Core;
+use crate::actor::values::Mail;
 
 /// What the task of an actor does with traces.
-pub(super) struct ActorTraces {
+pub(crate) struct ActorTraces {
     /// The name of the actor, or its type and number.
     actor: Arc<str>,
-    pub(super) budget: Arc<TaskBudget>,
+    pub(crate) budget: Arc<TaskBudget>,
 }
 
 impl ActorTraces {
-    pub(super) fn new(tracer: Arc<Tracer>, core: &Core) -> Box<ActorTraces> {
+    pub(crate) fn new(tracer: Arc<Tracer>, core: &Core) -> Box<ActorTraces> {
         let trace = TaskTrace::new(tracer, core.kind.name.into());
         let budget = TaskBudget::with_trace(TaskBudget::DEFAULT, trace);
         Box::new(ActorTraces { actor: core.label(), budget })
     }
 
     /// A handler gets this mail now.
-    pub(super) fn begin(&self, mail: &impl Mail) {
+    pub(crate) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
         match (mail.told(), mail.asked()) {
             (Some((message_type, _)), _) => trace.begin(message_type, &self.actor, None),
@@ -33,7 +33,7 @@ impl ActorTraces {
     }
 
     /// The handler has returned, or its run has ended.
-    pub(super) fn end(&self, has_failed: bool) {
+    pub(crate) fn end(&self, has_failed: bool) {
         self.budget.trace().into_iter().for_each(|trace| trace.end_handling(has_failed));
     }
 }

@@ -3,8 +3,8 @@
 use mycelium_executor::SendFuture;
 
 use super::call::ActorCall;
-use super::error::RemoteActorError;
 use super::watch::WatchCall;
+use crate::actor::values::RemoteActorError;
 use crate::inbox::request::Requester;
 
 /// The nodes whose actors this node may ask.

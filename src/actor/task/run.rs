@@ -16,13 +16,11 @@ use mycelium_core::Code;
 use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_transports::counters::ActorValue;
 
-use super::cell::Cell;
-use super::core::{Control, ControlEvent, Core};
-use super::error::Severity;
-use super::gone::{ActorEnd, Gone};
-use super::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
-use super::mail::Mail;
-use super::traces::ActorTraces;
+use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
+use crate::actor::set::cell::Cell;
+use crate::actor::set::core::{Control, ControlEvent, Core};
+use crate::actor::set::traces::ActorTraces;
+use crate::actor::values::{ActorEnd, Gone, Mail, Severity};
 use crate::error::{Error, Result};
 use crate::supervise::member::Member;
 use crate::supervise::{text_and_place, with_place};
@@ -49,7 +47,7 @@ pub fn run_actor<A: Actor, Q: Queue>(
 }
 
 /// The output of a life; changes of the control word wake it. `None` if the actor is abandoned.
-pub(super) fn attended<M: Mail, Q: Queue, F: Future>(
+pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     cell: Arc<Cell<M, Q>>,
     mut living: Pin<&mut F>,
 ) -> impl Future<Output = Option<F::Output>> {
@@ -74,9 +72,9 @@ pub(super) fn attended<M: Mail, Q: Queue, F: Future>(
 type Panic = Box<dyn Any + Send>;
 
 /// Why a run of an actor ended early.
-pub(super) struct Failure {
-    pub(super) text: Arc<str>,
-    pub(super) is_permanent: bool,
+pub(crate) struct Failure {
+    pub(crate) text: Arc<str>,
+    pub(crate) is_permanent: bool,
 }
 
 impl Failure {
@@ -90,13 +88,13 @@ impl Failure {
     }
 
     /// The code of a failure with this text.
-    pub(super) fn code(text: &str) -> Code {
+    pub(crate) fn code(text: &str) -> Code {
         Code::at_end(text).unwrap_or(Code::ACTOR_FAILED)
     }
 }
 
 /// The next thing to do.
-pub(super) enum Next<M> {
+pub(crate) enum Next<M> {
     Message(M),
     Event(Box<ControlEvent>),
     Stop,
@@ -105,7 +103,7 @@ pub(super) enum Next<M> {
 }
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
-    pub(super) fn new(
+    pub(crate) fn new(
         cell: Arc<Cell<A::Mail, Q>>,
         receiver: Q::Receiver<A::Mail>,
         maker: Box<dyn Maker<A>>,
@@ -171,7 +169,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Calls `stopped` of what the last run has left.
-    pub(super) async fn stop_instance(&mut self, mut instance: Option<A>) {
+    pub(crate) async fn stop_instance(&mut self, mut instance: Option<A>) {
         if let Some(actor) = &mut instance {
             self.call_stopped(actor).await;
         }
@@ -179,7 +177,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// What the last run has made ends before the next run.
-    pub(super) async fn forget_run(&mut self) {
+    pub(crate) async fn forget_run(&mut self) {
         self.end_handling(false);
         if let Some(timers) = &mut self.context.timers {
             exclusive(timers).clear();
@@ -248,7 +246,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Runs it once. After an error the next run uses the same instance, after a panic a new one.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
-    pub(super) fn attempt<'a>(
+    pub(crate) fn attempt<'a>(
         &'a mut self,
         instance: &'a mut Option<A>,
     ) -> impl Future<Output = Result<ActorEnd, Failure>> + use<'a, A, Q> {
@@ -389,7 +387,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
     /// Waits for the next message or event.
     #[inline]
-    pub(super) fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
+    pub(crate) fn next(&mut self) -> impl Future<Output = Next<A::Mail>> + use<'_, A, Q> {
         poll_fn(|task| self.poll_next(task))
     }
 
@@ -487,7 +485,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// A test sees this failure.
-    pub(super) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
+    pub(crate) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.cell.set.notes.get() {
             notes.add_failure(self.core().label(), error, severity);
@@ -496,7 +494,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// A test sees that it was restarted.
-    pub(super) fn note_restart(&self) {
+    pub(crate) fn note_restart(&self) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.cell.set.notes.get() {
             notes.add_restart(&self.core().label());
@@ -505,7 +503,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Ends the children, the last one first.
-    pub(super) async fn stop_children(&mut self) {
+    pub(crate) async fn stop_children(&mut self) {
         while let Some((_, child)) = self.context.children.pop_last() {
             match self.is_draining {
                 true => child.core().drain(),
@@ -527,7 +525,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// The drop of an instance may panic. This does not change how the actor ends.
-    pub(super) fn drop_instance(&self, instance: Option<A>) {
+    pub(crate) fn drop_instance(&self, instance: Option<A>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(instance))) {
             self.count(ActorValue::Panics);
             let (actor, error) = (self.core().label(), panicked(panic));
@@ -536,7 +534,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.context.flush();
     }
 
@@ -548,17 +546,17 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    pub(super) fn count(&self, value: ActorValue) {
+    pub(crate) fn count(&self, value: ActorValue) {
         self.core().kind.count(value);
     }
 
-    pub(super) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.cell.core
     }
 }
 
 /// The text of a panic, and its place.
-pub(super) fn panicked(panic: Panic) -> String {
+pub(crate) fn panicked(panic: Panic) -> String {
     let (text, place) = text_and_place(&*panic);
     // What a panic carries may panic when it is dropped.
     drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));

@@ -10,8 +10,8 @@ use crate::support::lock::lock;
 
 /// A type of actors in one set of actors.
 pub(crate) struct ActorKind {
-    pub(super) name: &'static str,
-    pub(super) line: Line<ActorValue>,
+    pub(crate) name: &'static str,
+    pub(crate) line: Line<ActorValue>,
     /// Those of the requests that it answers, by number.
     responders: Arc<Responders>,
     /// Those of the requests that others make, by topic.
@@ -19,7 +19,7 @@ pub(crate) struct ActorKind {
 }
 
 impl ActorKind {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &'static str,
         requests: &[&'static str],
         region: &Arc<Region>,
@@ -37,16 +37,16 @@ impl ActorKind {
     }
 
     /// The state of a mailbox of an actor of this type.
-    pub(super) fn mailbox(&self) -> MailboxState {
+    pub(crate) fn mailbox(&self) -> MailboxState {
         MailboxState::counted_by(self.responders.clone())
     }
 
-    pub(super) fn count(&self, value: ActorValue) {
+    pub(crate) fn count(&self, value: ActorValue) {
         self.line.count(value);
     }
 
     /// The counters of the requests of this topic that references make.
-    pub(super) fn requester(
+    pub(crate) fn requester(
         &self,
         topic: &'static str,
         region: &Arc<Region>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture};
 
-/// A timer of an actor: [`ActorContext::tell_after`](super::ActorContext::tell_after).
+/// A timer of an actor: [`ActorContext::tell_after`](crate::actor::ActorContext::tell_after).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer(u64);
 
@@ -24,7 +24,7 @@ struct Entry<M> {
 }
 
 /// The timers of one actor.
-pub(super) struct Timers<M> {
+pub(crate) struct Timers<M> {
     entries: Vec<Entry<M>>,
     next: u64,
     /// Sleeps until the first of them.
@@ -43,16 +43,16 @@ impl<M> Default for Timers<M> {
 
 impl<M> Timers<M> {
     /// Ends all of them. Those of later are others.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.sleep = None;
     }
 
-    pub(super) fn once(&mut self, at: Duration, message: M) -> Timer {
+    pub(crate) fn once(&mut self, at: Duration, message: M) -> Timer {
         self.add(at, Message::Once(Some(message)))
     }
 
-    pub(super) fn every(
+    pub(crate) fn every(
         &mut self,
         now: Duration,
         period: Duration,
@@ -61,17 +61,17 @@ impl<M> Timers<M> {
         self.add(now.saturating_add(period), Message::Every(period, message))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// How many messages they have told.
-    pub(super) fn told(&self) -> u64 {
+    pub(crate) fn told(&self) -> u64 {
         self.told
     }
 
     /// Whether the mailbox is polled first this time: timers that are always due do not hold it up.
-    pub(super) fn is_turn_of_mailbox(&mut self) -> bool {
+    pub(crate) fn is_turn_of_mailbox(&mut self) -> bool {
         std::mem::take(&mut self.is_turn_of_mailbox)
     }
 
@@ -83,14 +83,14 @@ impl<M> Timers<M> {
     }
 
     /// Returns whether the timer would still have told a message.
-    pub(super) fn cancel(&mut self, timer: Timer) -> bool {
+    pub(crate) fn cancel(&mut self, timer: Timer) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.timer != timer);
         self.entries.len() != before
     }
 
     /// The message of the first timer that has expired. Otherwise the task is woken when one does.
-    pub(super) fn poll(&mut self, executor: &dyn Executor, context: &mut Context<'_>) -> Poll<M> {
+    pub(crate) fn poll(&mut self, executor: &dyn Executor, context: &mut Context<'_>) -> Poll<M> {
         loop {
             let first = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
             let Some((index, at)) = first.map(|(index, entry)| (index, entry.at)) else {

@@ -54,14 +54,14 @@ impl<M> fmt::Debug for TellError<M> {
 impl<M> std::error::Error for TellError<M> {}
 
 /// The longest name of an actor, in bytes: nodes send no longer ones to each other.
-pub(super) const LONGEST_NAME: usize = 62;
+pub(crate) const LONGEST_NAME: usize = 62;
 
 /// Which names actors may have.
-pub(super) const NAMES: &str = "expected 1 to 62 bytes without spaces, `=` and control characters";
+pub(crate) const NAMES: &str = "expected 1 to 62 bytes without spaces, `=` and control characters";
 
 /// Whether an actor may have this name. Labels of counters and log lines contain it, and addresses
 /// of actors of other nodes.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || " =".contains(c);
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(is_bad)
 }
@@ -292,7 +292,7 @@ impl RemoteActorError {
 
 /// What a failure of an actor was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     Error,
     Panic,
     /// An error after which the actor continues.

@@ -57,7 +57,7 @@ impl Notes {
         lock(&self.0)
     }
 
-    pub(super) fn add_failure(
+    pub(crate) fn add_failure(
         &self,
         actor: Arc<str>,
         error: &dyn fmt::Display,
@@ -68,11 +68,11 @@ impl Notes {
         self.noted().failures.push(ActorFailure { actor, error, panicked, ignored });
     }
 
-    pub(super) fn add_restart(&self, actor: &Arc<str>) {
+    pub(crate) fn add_restart(&self, actor: &Arc<str>) {
         *self.noted().restarts.entry(actor.clone()).or_default() += 1;
     }
 
-    pub(super) fn add_dead_mail(&self, mail: &DeadMail<'_>) {
+    pub(crate) fn add_dead_mail(&self, mail: &DeadMail<'_>) {
         let (actor, message_type) = (mail.actor().into(), mail.message_type());
         self.noted().dead_mail.push(UnhandledMail { actor, message_type });
     }

@@ -8,31 +8,30 @@ use mycelium_core::channel::{Queue, QueueSender};
 use mycelium_core::ring::PushError;
 use mycelium_transports::counters::ActorValue;
 
+use super::Set;
 use super::core::{AnyCell, Core};
-use super::error::FindActorError;
-use super::mail::Mail;
-use super::set::Set;
+use crate::actor::values::{FindActorError, Mail};
 use crate::support::lock::lock;
 
 /// An actor's cell: the core, and a sender for further references.
-pub(super) struct Cell<M: Mail, Q: Queue> {
-    pub(super) core: Core,
+pub(crate) struct Cell<M: Mail, Q: Queue> {
+    pub(crate) core: Core,
     /// The actors that it belongs to.
-    pub(super) set: Arc<Set>,
+    pub(crate) set: Arc<Set>,
     /// `None` once all references are gone, or if the queue has one sender and a reference has it.
     master: Mutex<Option<Q::Sender<M>>>,
     /// The messages that the only sender of a queue has sent, or those taken from it, once one has
     /// ended: the difference was seen by nobody.
-    pub(super) unseen: AtomicU64,
+    pub(crate) unseen: AtomicU64,
 }
 
 impl<M: Mail, Q: Queue> Cell<M, Q> {
-    pub(super) fn new(core: Core, set: Arc<Set>, sender: Q::Sender<M>) -> Cell<M, Q> {
+    pub(crate) fn new(core: Core, set: Arc<Set>, sender: Q::Sender<M>) -> Cell<M, Q> {
         Cell { core, set, master: Mutex::new(Some(sender)), unseen: AtomicU64::new(0) }
     }
 
     /// A sender for a new reference.
-    pub(super) fn sender(&self) -> Result<Q::Sender<M>, FindActorError> {
+    pub(crate) fn sender(&self) -> Result<Q::Sender<M>, FindActorError> {
         let mut master = lock(&self.master);
         let name = || self.core.label().to_string();
         let Some(sender) = &*master else {
@@ -49,7 +48,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
 
     /// Sends to the mailbox by the sender of the cell.
     #[inline]
-    pub(super) fn try_send(&self, mail: M) -> Result<(), PushError<M>> {
+    pub(crate) fn try_send(&self, mail: M) -> Result<(), PushError<M>> {
         match &mut *lock(&self.master) {
             Some(sender) => sender.try_send(mail),
             None => Err(PushError::Closed(mail)),
@@ -57,12 +56,12 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
     }
 
     /// Whether the mailbox refuses messages.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         lock(&self.master).as_ref().is_none_or(QueueSender::is_closed)
     }
 
     /// A reference is gone: its mailbox closes with the last one.
-    pub(super) fn end_refer(&self) {
+    pub(crate) fn end_refer(&self) {
         if self.core.end_refer() {
             let master = lock(&self.master).take();
             drop(master);
@@ -71,7 +70,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
 
     /// One of both sides of a queue with one sender has ended: the sender has sent this number of
     /// messages, or the actor has taken it. The second one counts the difference.
-    pub(super) fn count_unseen(&self, messages: u64) {
+    pub(crate) fn count_unseen(&self, messages: u64) {
         const SET: u64 = 1 << 63;
         let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
         if other & SET != 0 {
@@ -100,6 +99,6 @@ impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
 }
 
 /// A type of actors, and its queue.
-pub(super) fn describe<Q: Queue>(actor: &str) -> String {
+pub(crate) fn describe<Q: Queue>(actor: &str) -> String {
     format!("{actor} ({})", Q::NAME)
 }

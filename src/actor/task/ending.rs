@@ -6,15 +6,14 @@ use mycelium_core::channel::{Queue, QueueReceiver};
 use mycelium_core::ring::PopError;
 use mycelium_transports::counters::ActorValue;
 
-use super::gone::ActorEnd;
-use super::life::{Actor, ActorLife, exclusive};
-use super::mail::{DeadMail, Mail};
 use super::run::panicked;
+use crate::actor::life::{Actor, ActorLife, exclusive};
+use crate::actor::values::{ActorEnd, DeadMail, Mail};
 use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// The actor has ended: the messages in its mailbox are dead mail.
-    pub(super) async fn finish(&mut self, end: ActorEnd) {
+    pub(crate) async fn finish(&mut self, end: ActorEnd) {
         // Messages that are being sent at this moment follow.
         if self.close() == PopError::Empty && Q::SHARED {
             Box::pin(async {

@@ -14,11 +14,11 @@ use mycelium_core::{Digest, FixedStr, FixedVec, Message, Request, decode};
 use mycelium_executor::SendFuture;
 use mycelium_macros::message;
 
-use super::error::LONGEST_NAME;
+use crate::actor::values::LONGEST_NAME;
 use crate::inbox::request::{Failure, Mismatch};
 
 /// The largest request, and the largest reply, of an actor in another node, in bytes.
-pub(super) const MOST_BYTES: usize = 510;
+pub(crate) const MOST_BYTES: usize = 510;
 
 /// Asks an actor of another node.
 #[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, hidden)]
@@ -62,11 +62,11 @@ pub(crate) type Answer = SendFuture<Result<ActorReply, Failure>>;
 
 /// Asks the actor of a cell, at most for this time. A cell has it, so that an actor of any type can
 /// be asked.
-pub(super) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<Duration>) -> Answer;
+pub(crate) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<Duration>) -> Answer;
 
 /// What an actor of another node has replied.
 #[derive(Debug)]
-pub(super) enum Replied<T> {
+pub(crate) enum Replied<T> {
     Reply(T),
     Mismatch(Mismatch),
     /// Its node has sent invalid bytes.
@@ -75,7 +75,7 @@ pub(super) enum Replied<T> {
 
 impl ActorCall {
     /// The call that asks this actor.
-    pub(super) fn new<R: Request>(actor: &str, request: &R) -> ActorCall {
+    pub(crate) fn new<R: Request>(actor: &str, request: &R) -> ActorCall {
         const {
             assert!(
                 size_of::<R>() <= MOST_BYTES && size_of::<R::Reply>() <= MOST_BYTES,
@@ -92,12 +92,12 @@ impl ActorCall {
     }
 
     /// The name of the actor.
-    pub(super) fn actor(&self) -> &str {
+    pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
 
     /// The request, if it is an `R`. `None` if it is of another topic.
-    pub(super) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
+    pub(crate) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
         if self.topic != hash(R::TOPIC) {
             return None;
         }
@@ -109,18 +109,18 @@ impl ActorCall {
 }
 
 impl ActorReply {
-    pub(super) fn new<M: Message>(reply: &M) -> ActorReply {
+    pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
         // A call for a larger reply is refused before it.
         let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }
 
-    pub(super) fn refused(mismatch: Mismatch) -> ActorReply {
+    pub(crate) fn refused(mismatch: Mismatch) -> ActorReply {
         ActorReply { outcome: outcome_of(mismatch), bytes: FixedVec::new() }
     }
 
     /// The reply to a request whose reply is an `M`.
-    pub(super) fn reply<M: Message>(&self) -> Replied<M> {
+    pub(crate) fn reply<M: Message>(&self) -> Replied<M> {
         if self.outcome == REPLIED {
             return decode(self.bytes.as_slice()).map_or(Replied::Invalid, Replied::Reply);
         }

@@ -1,5 +1,13 @@
 //! What all actors of a node, or of a program, share: those that live, their names and types, and
-//! what happens at their end.
+//! what happens at their end. `core` is what one actor shares with others: its control word, its
+//! end, those who watch it. `cell` is a core with its mailbox, `kind` the counters of a type; `timers`
+//! and `traces` are those of one actor.
+
+pub(super) mod cell;
+pub(super) mod core;
+pub(super) mod kind;
+pub(super) mod timers;
+pub(super) mod traces;
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
@@ -16,14 +24,12 @@ use mycelium_transports::counters::{ActorValue, Region};
 use mycelium_transports::local::Tracer;
 use slab::Slab;
 
-use super::core::{AnyCell, Core};
-use super::error::SpawnActorError;
-use super::gone::ActorEnd;
-use super::kind::ActorKind;
-use super::mail::DeadMail;
-use super::nodes::OtherNodes;
+use crate::actor::far::OtherNodes;
+use crate::actor::set::core::{AnyCell, Core};
+use crate::actor::set::kind::ActorKind;
 #[cfg(feature = "testing")]
-use super::notes::Notes;
+use crate::actor::values::Notes;
+use crate::actor::values::{ActorEnd, DeadMail, SpawnActorError};
 use crate::supervise::Lifetime;
 use crate::supervise::member::{Member, Supervision};
 use crate::supervise::tree::{AtTop, ChildSpec, SupervisorId};
@@ -32,28 +38,28 @@ use crate::support::lock::lock;
 use crate::support::log;
 /// What all handles and all actors share.
 pub(crate) struct Set {
-    pub(super) executor: Arc<dyn Executor>,
-    pub(super) region: Arc<Region>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) region: Arc<Region>,
     /// Begins the traces of a node, if it has traces.
-    pub(super) tracer: Option<Arc<Tracer>>,
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// When actors are restarted that say nothing else.
-    pub(super) restart: Arc<Restart>,
+    pub(crate) restart: Arc<Restart>,
     registry: Mutex<Registry>,
     next_id: AtomicU64,
     /// Actors whose end was not told to all yet.
     living: AtomicUsize,
     changed: Event,
-    pub(super) on_dead_mail: OnceLock<DeadMailHook>,
+    pub(crate) on_dead_mail: OnceLock<DeadMailHook>,
     /// What a test sees.
     #[cfg(feature = "testing")]
-    pub(super) notes: OnceLock<Arc<Notes>>,
+    pub(crate) notes: OnceLock<Arc<Notes>>,
     /// Those of the node, if it has one.
-    pub(super) nodes: OnceLock<Arc<dyn OtherNodes>>,
+    pub(crate) nodes: OnceLock<Arc<dyn OtherNodes>>,
     /// The tree of its supervisors, made with the first one.
     supervision: OnceLock<Arc<Supervision>>,
 }
 
-pub(super) type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
+pub(crate) type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
 
 /// The names of this many actors that have ended are known.
 const ENDED: usize = 1_024;
@@ -77,7 +83,7 @@ struct Living {
 }
 
 impl Set {
-    pub(super) fn new(
+    pub(crate) fn new(
         executor: Arc<dyn Executor>,
         region: Arc<Region>,
         tracer: Option<Arc<Tracer>>,
@@ -99,12 +105,12 @@ impl Set {
         }
     }
 
-    pub(super) fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The type of actors with this id, name and topics of requests.
-    pub(super) fn kind(
+    pub(crate) fn kind(
         &self,
         id: TypeId,
         name: &'static str,
@@ -115,13 +121,13 @@ impl Set {
         kind.or_insert_with(|| Arc::new(ActorKind::new(name, requests, &self.region))).clone()
     }
 
-    pub(super) fn supervision(&self) -> &Arc<Supervision> {
+    pub(crate) fn supervision(&self) -> &Arc<Supervision> {
         self.supervision.get_or_init(|| Supervision::new(AtTop::Stop))
     }
 
     /// A child of a supervisor, with these pauses, or none if it is temporary. `None` if the
     /// supervisor has ended.
-    pub(super) fn member(
+    pub(crate) fn member(
         &self,
         supervisor: SupervisorId,
         restart: Option<Arc<Restart>>,
@@ -133,7 +139,7 @@ impl Set {
     }
 
     /// An actor begins to live.
-    pub(super) fn add(
+    pub(crate) fn add(
         &self,
         cell: &Arc<dyn AnyCell>,
         is_kept: bool,
@@ -163,7 +169,7 @@ impl Set {
     }
 
     /// An actor has ended.
-    pub(super) fn remove(&self, core: &Core, end: ActorEnd) {
+    pub(crate) fn remove(&self, core: &Core, end: ActorEnd) {
         let mut registry = lock(&self.registry);
         if let Some(name) = &core.name {
             registry.names.remove(name);
@@ -185,7 +191,7 @@ impl Set {
     }
 
     /// See [`Actors::shutdown`](super::Actors::shutdown).
-    pub(super) async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
+    pub(crate) async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
         let parents = self.close();
         if let Some(supervision) = self.supervision.get() {
             supervision.drain(self.executor.now());
@@ -218,21 +224,21 @@ impl Set {
     }
 
     /// Whether no actors are spawned any more.
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         lock(&self.registry).is_closing
     }
 
     /// How many live. Those who wait for an end learn of it when it is no longer among them.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.registry).living.len()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
+    pub(crate) fn all(&self) -> Vec<Arc<dyn AnyCell>> {
         lock(&self.registry).living.iter().map(|(_, living)| living.cell.clone()).collect()
     }
 
     /// A message that no handler gets.
-    pub(super) fn dead_mail(&self, mail: &DeadMail<'_>) {
+    pub(crate) fn dead_mail(&self, mail: &DeadMail<'_>) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.notes.get() {
             notes.add_dead_mail(mail);
@@ -243,28 +249,28 @@ impl Set {
     }
 
     /// The actor with this number.
-    pub(super) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
+    pub(crate) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
         let registry = lock(&self.registry);
         let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
         found.map(|(_, living)| living.cell.clone())
     }
 
     /// The actor with this name.
-    pub(super) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
         lock(&self.registry).names.get(name).cloned()
     }
 
     /// Whether an actor had this name lately.
-    pub(super) fn has_ended(&self, name: &str) -> bool {
+    pub(crate) fn has_ended(&self, name: &str) -> bool {
         lock(&self.registry).ended.iter().any(|ended| **ended == *name)
     }
 
     /// The names, at most this many.
-    pub(super) fn names(&self, most: usize) -> Vec<Arc<str>> {
+    pub(crate) fn names(&self, most: usize) -> Vec<Arc<str>> {
         lock(&self.registry).names.keys().take(most).cloned().collect()
     }
 
-    pub(super) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
+    pub(crate) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
         self.nodes.get().cloned()
     }
 }

@@ -23,10 +23,10 @@ pub trait Mail: Send + 'static {
 /// What happens to a message if the mailbox of its actor is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// [`tell`](super::ActorRef::tell) and [`ask`](super::ActorRef::ask) wait for room.
+    /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for room.
     #[default]
     Wait,
-    /// They are refused: [`TellError::Full`](super::TellError::Full), `RequestError::Refused`.
+    /// They are refused: [`TellError::Full`](crate::actor::TellError::Full), `RequestError::Refused`.
     Refuse,
     /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
     DropNewest,
@@ -63,13 +63,13 @@ impl<Q: Request> fmt::Debug for Ask<Q> {
 /// A message that was told, and that no handler got, because its actor ended first.
 #[derive(Clone, Copy)]
 pub struct DeadMail<'a> {
-    pub(super) actor: &'a str,
-    pub(super) message_type: &'static str,
-    pub(super) message: &'a dyn Any,
+    pub(crate) actor: &'a str,
+    pub(crate) message_type: &'static str,
+    pub(crate) message: &'a dyn Any,
 }
 
 impl DeadMail<'_> {
-    /// The actor, as [`ActorRef::label`](super::ActorRef::label) names it.
+    /// The actor, as [`ActorRef::label`](crate::actor::ActorRef::label) names it.
     #[must_use]
     pub fn actor(&self) -> &str {
         self.actor

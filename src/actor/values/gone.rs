@@ -11,7 +11,7 @@ pub enum ActorEnd {
     Stopped,
     /// All references to it were dropped, and it has handled what its mailbox held.
     Unreferenced,
-    /// It was an actor of a key, and was idle or [told to make room](super::Keyed::passivate): it
+    /// It was an actor of a key, and was idle or [told to make room](crate::actor::Keyed::passivate): it
     /// has handled what its mailbox held. The next use of the key makes another one.
     Passivated,
     /// It was abandoned: it had not ended by the deadline of a shutdown.

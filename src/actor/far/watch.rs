@@ -4,8 +4,7 @@
 use mycelium_core::FixedStr;
 use mycelium_macros::message;
 
-use super::error::LONGEST_NAME;
-use super::gone::ActorEnd;
+use crate::actor::values::{ActorEnd, LONGEST_NAME};
 
 /// Waits for the end of an actor of another node.
 #[message(topic = "mycelium.actor-watches", id = 0xFFFC, reply = WatchReply, hidden)]
@@ -27,18 +26,18 @@ pub(crate) fn watches_topic(node: &str) -> String {
 }
 
 impl WatchCall {
-    pub(super) fn new(actor: &str) -> WatchCall {
+    pub(crate) fn new(actor: &str) -> WatchCall {
         WatchCall { actor: FixedStr::truncated(actor) }
     }
 
     /// The name of the actor.
-    pub(super) fn actor(&self) -> &str {
+    pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
 }
 
 impl WatchReply {
-    pub(super) fn new(end: &ActorEnd) -> WatchReply {
+    pub(crate) fn new(end: &ActorEnd) -> WatchReply {
         let (number, error) = match end {
             ActorEnd::Stopped => (0, ""),
             ActorEnd::Unreferenced => (1, ""),
@@ -52,7 +51,7 @@ impl WatchReply {
     }
 
     /// An end that this version does not know is one that nothing is known of.
-    pub(super) fn end(&self) -> ActorEnd {
+    pub(crate) fn end(&self) -> ActorEnd {
         match self.end {
             0 => ActorEnd::Stopped,
             1 => ActorEnd::Unreferenced,
