@@ -15,11 +15,11 @@ use mycelium_executor::{Address, Executor};
 
 use crate::{
     durable::Durable,
+    ethereum::feed::{Feed, Settings},
+    ethereum::socket::address_of,
     faults::Faults,
-    feed::{Feed, Settings},
     metadata::Db,
     services::{ArbitrageDetector, FeedServer, MetadataService, PolygonAdapter, SignalWriter},
-    socket::address_of,
 };
 
 /// The built-in topology.

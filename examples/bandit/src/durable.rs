@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::{
         arbitrage::{Detector, tests::swap},
-        session::Cursor,
+        ethereum::session::Cursor,
     };
 
     #[test]

@@ -187,7 +187,8 @@ mod tests {
         assert_eq!(price(&root(1 << 96, 0), [6, 18]), 1e-12);
         assert_eq!(price(&root(1 << 96, 4), [0, 0]), 2.0_f64.powi(64));
         // Of the first swap of the day: 2,270 USDC for a WETH.
-        let first = crate::chain::swap(&crate::feed::day()[0].log).unwrap().unwrap();
+        let first =
+            crate::ethereum::chain::swap(&crate::ethereum::feed::day()[0].log).unwrap().unwrap();
         let price = price(&first.sqrt_price_x96.to_be_bytes(), [6, 18]);
         assert!((1.0 / price - 2_269.745_824).abs() < 1e-6, "{}", 1.0 / price);
     }

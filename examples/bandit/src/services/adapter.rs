@@ -9,11 +9,11 @@ use mycelium_executor::Backoff;
 
 use crate::messages::Swap;
 use crate::{
-    chain::{self, RawLog},
     durable::Durable,
+    ethereum::chain::{self, RawLog},
+    ethereum::session::{Cursor, Ended, Event, Session},
+    ethereum::socket::{Connection, Step},
     faults::Faults,
-    session::{Cursor, Ended, Event, Session},
-    socket::{Connection, Step},
 };
 
 /// The timeout of the handshake.

@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Result, service};
 use mycelium_executor::Address;
 
-use crate::feed::Feed;
+use crate::ethereum::feed::Feed;
 
 /// The pause after an error of the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -10,8 +10,8 @@ use std::{
 
 use bandit::{
     app::{self, Options, Run},
+    ethereum::feed::Settings,
     faults::Faults,
-    feed::Settings,
     messages::{EnrichedSwap, Key, Swap},
     metadata::Db,
     services::MetadataService,

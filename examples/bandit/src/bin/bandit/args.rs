@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use bandit::{
     app::{Member, Options},
-    feed::Settings,
+    ethereum::feed::Settings,
 };
 use clap::Args;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::feed::day;
+use crate::ethereum::feed::day;
 
 /// The first log of the day, a swap.
 fn log() -> RawLog {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::rpc::{answer, notification};
+use crate::ethereum::rpc::{answer, notification};
 
 fn key(block: u64, log_index: u64) -> Key {
     Key { block, log_index }

@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use mycelium::Error;
 
-use crate::session::{Ended, Event, Session, SessionError};
+use super::session::{Ended, Event, Session, SessionError};
 
 /// The limit of a message. The backfill of a whole day has six megabytes.
 const LARGEST_MESSAGE: usize = 64 << 20;

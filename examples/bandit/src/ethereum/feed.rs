@@ -39,13 +39,13 @@ use mycelium::execution::Clock;
 use mycelium_executor::Stream;
 
 use crate::{
-    chain::RawLog,
-    rpc::{Call, Filter, Range, Request, answer, notification},
-    session::END_OF_RECORDING,
+    ethereum::chain::RawLog,
+    ethereum::rpc::{Call, Filter, Range, Request, answer, notification},
+    ethereum::session::END_OF_RECORDING,
 };
 
 /// The recorded day, compressed: a log in each line, in chain order.
-static DAY: &[u8] = include_bytes!("../data/usdc-weth-2024-01-05.jsonl.gz");
+static DAY: &[u8] = include_bytes!("../../data/usdc-weth-2024-01-05.jsonl.gz");
 /// The number of logs before the end of a dropped connection that are never sent to it.
 const LOST_AT_DROP: usize = 3;
 /// The limit of a request.

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    chain::RawLog,
+    ethereum::chain::RawLog,
+    ethereum::rpc::{Call, Fault, Filter, Incoming, Range, Request},
     messages::Key,
-    rpc::{Call, Fault, Filter, Incoming, Range, Request},
 };
 
 /// The most live logs queued during a backfill.
