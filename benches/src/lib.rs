@@ -10,17 +10,13 @@
 //! Every round counts and sums the messages that arrived. A lost, duplicated, reordered or changed
 //! message ends the run with an error.
 
-mod affinity;
-#[cfg(target_os = "linux")]
-mod allocations;
 mod ends;
 mod goals;
 mod harness;
 mod loops;
+mod machine;
 mod options;
 mod ours;
-#[cfg(target_os = "linux")]
-mod processes;
 mod raw;
 mod report;
 pub mod results;
@@ -28,7 +24,6 @@ mod rivals;
 mod sample;
 mod stats;
 mod tables;
-mod threads;
 mod wait;
 
 use std::fs::OpenOptions;
@@ -86,7 +81,7 @@ fn act(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
 /// # Errors
 /// If a column lost or changed a message, or `out` cannot be written.
 fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
-    let cores = affinity::Cores::take();
+    let cores = machine::affinity::Cores::take();
     let raw_trip = loops::trip::raw(&cores);
     let machine = Machine::new(cores.count(), cores.granted(), raw_trip, options.quick);
     let mut report = Report { machine, tables: Vec::new(), rows: Vec::new() };

@@ -14,9 +14,9 @@ use futures_util::future::join_all;
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Builder;
 
-use crate::affinity::Cores;
 use crate::ends::CAPACITY;
 use crate::harness::{Column, Mismatch, Round};
+use crate::machine::affinity::Cores;
 use crate::sample::{Item, Tally};
 
 /// A library of actors, or what a program uses in its place. Its actors run on tokio.

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, Push};
 use crate::harness::{Column, Mismatch, Round};
+use crate::machine::affinity::Cores;
+use crate::machine::threads;
 use crate::report::Limit;
 use crate::sample::Tally;
-use crate::threads;
 use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
 /// The maximum number of senders.

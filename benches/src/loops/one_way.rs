@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
+use crate::machine::affinity::Cores;
+use crate::machine::threads;
 use crate::sample::{Item, Tally};
-use crate::threads;
 use crate::wait::{DEADLINE, Idle, Retry, repeat};
 
 /// Both ends of a column, and how their threads run.

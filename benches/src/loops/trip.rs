@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::affinity::Cores;
 use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
+use crate::machine::affinity::Cores;
+use crate::machine::threads;
 use crate::raw;
 use crate::sample::{Item, Tally};
 use crate::stats::{Quartiles, Times};
-use crate::threads;
 use crate::wait::{DEADLINE, Idle, Retry};
 
 /// A queue in each direction.

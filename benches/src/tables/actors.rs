@@ -1,9 +1,9 @@
 //! Actors beside those of other libraries, and beside tasks with channels.
 
-use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::actors::{Library, Place, asked, asleep, awake, lives, ring};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::actors::Ours;
 #[cfg(feature = "rivals")]

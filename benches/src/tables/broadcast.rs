@@ -1,10 +1,10 @@
 //! One publisher and many readers on one thread: the cost of publishing, and until all have read.
 
-use crate::affinity::Cores;
 use crate::ends::{Bare, CAPACITY};
 use crate::goals::Pair;
 use crate::harness::{Column, Contest, Sweep};
 use crate::loops::one_thread::{BATCH, Timed, fan};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::broadcast as ring;
 #[cfg(feature = "rivals")]

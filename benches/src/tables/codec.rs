@@ -6,9 +6,9 @@ use std::time::Instant;
 use mycelium_core::{Envelope, FrameView, Limits, write_message};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Column, Contest, Mismatch, Round, Sweep};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 

@@ -2,12 +2,12 @@
 
 use mycelium_transports::local::TaskBudget;
 
-use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::one_thread::{BATCH, Timed, fan, in_batches, to_one};
 use crate::loops::one_way::{Threads, one_way};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
 use crate::ours::topic::{self, EMIT, EMIT_BATCH};

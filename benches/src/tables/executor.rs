@@ -3,7 +3,6 @@
 
 use mycelium::execution::WaitStrategy;
 
-use crate::affinity::Cores;
 use crate::ends::columns;
 use crate::goals::Pair;
 use crate::harness::{Column, Contest, Sweep};
@@ -13,6 +12,7 @@ use crate::loops::executor::host::Runtime;
 use crate::loops::executor::{idle as idling, request as requesting, wake as waking};
 use crate::loops::shm::{asleep::eventfds, nodes::Place};
 use crate::loops::trip;
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::channels;
 use crate::raw::{RAW, raw};

@@ -3,12 +3,12 @@
 
 use mycelium_core::link::Batching;
 
-use crate::affinity::Cores;
 use crate::goals;
 use crate::harness::{Contest, Sweep};
 use crate::loops::executor::host::Runtime;
 use crate::loops::link::{SocketKind, Wire, one_way, raw, trip};
 use crate::loops::shm::nodes::{Between, Pair, Place, two_processes};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::sample::Sample;
 

@@ -14,8 +14,8 @@ mod mpmc;
 mod shm;
 mod spsc;
 
-use crate::affinity::Cores;
 use crate::harness::Sweep;
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::sample::{Sample, Wide};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::affinity::Cores;
 use crate::ends::columns;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::crowd::{Crowd, Shape, WINDOWS};
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::rings::{MPMC, MPMC_BATCHES, mpmc};
 #[cfg(feature = "rivals")]

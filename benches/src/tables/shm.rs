@@ -1,7 +1,6 @@
 //! Two processes that share memory: our rings, and services of two nodes, beside the least that
 //! the machine allows.
 
-use crate::affinity::Cores;
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::executor::host::Runtime;
@@ -10,6 +9,7 @@ use crate::loops::shm::bare::{Numbers, Slots};
 use crate::loops::shm::exchange::{one_way, trips};
 use crate::loops::shm::nodes::{self, Between, Place, in_one_process, two_processes};
 use crate::loops::shm::ring::Rings;
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 
 const OURS: &str = "our rings";

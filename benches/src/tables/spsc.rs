@@ -1,11 +1,11 @@
 //! One sender and one receiver: numbers and messages one way on two cores, and round trips.
 
-use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
 use crate::loops::one_way::{Threads, one_way};
 use crate::loops::trip::trips as trip_column;
+use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING_TRIP};
 use crate::ours::rings::{self as ours, INDEX, SLICES, STAMPED};

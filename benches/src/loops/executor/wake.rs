@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::host::Runtime;
 use super::services::{CLIENT, ECHO, FITS, Task, trips};
-use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
-use crate::threads;
+use crate::machine::affinity::{Cores, Side};
+use crate::machine::threads;
 
 /// Two services of one node, on two executors on two threads.
 pub(crate) fn services(

@@ -13,11 +13,11 @@ use mycelium_core::link::{Batching, Config, Interest, Link, Name};
 use mycelium_executor::{Executor, Stream};
 use mycelium_transports::stream::{Driver, Traffic};
 
-use crate::affinity::Cores;
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
+use crate::machine::affinity::Cores;
+use crate::machine::threads;
 use crate::sample::Tally;
-use crate::threads;
 
 pub(crate) use socket::SocketKind;
 pub(crate) use tls::write_certificates;

@@ -17,9 +17,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use zerocopy::IntoBytes;
 
 use super::{PIECE, Side, SocketKind, Wire};
-use crate::allocations;
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::{Runtime, task};
+use crate::machine::allocations;
 use crate::report::Limit;
 use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 

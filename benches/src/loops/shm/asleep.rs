@@ -12,10 +12,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::nodes::Place;
-use crate::affinity::Cores;
 use crate::harness::{Column, Round};
 use crate::loops::executor::host::Runtime;
-use crate::processes::Worker;
+use crate::machine::affinity::Cores;
+use crate::machine::processes::Worker;
 use crate::stats::Times;
 
 /// An eventfd that is waited for.

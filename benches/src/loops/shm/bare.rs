@@ -8,7 +8,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
 use super::duplex::{CAPACITY, Duplex};
-use crate::processes::{Talk, number};
+use crate::machine::processes::{Talk, number};
 
 const LINE: usize = 64;
 const WORD: usize = size_of::<u64>();

@@ -1,6 +1,6 @@
 //! The ends of a column of two processes.
 
-use crate::processes::Talk;
+use crate::machine::processes::Talk;
 
 /// The messages that a ring holds.
 pub(super) const CAPACITY: usize = 1024;

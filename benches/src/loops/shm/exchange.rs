@@ -9,9 +9,9 @@ use std::time::Instant;
 use super::bare::{Numbers, Slots};
 use super::duplex::Duplex;
 use super::ring::Rings;
-use crate::affinity::Cores;
 use crate::harness::{Column, Mismatch, Round};
-use crate::processes::{Talk, Worker};
+use crate::machine::affinity::Cores;
+use crate::machine::processes::{Talk, Worker};
 use crate::stats::Times;
 use crate::wait::{DEADLINE, Idle, Retry};
 

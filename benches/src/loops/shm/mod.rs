@@ -14,8 +14,8 @@ mod services;
 
 use std::process::ExitCode;
 
-use crate::affinity::Side;
-use crate::processes::{self, Talk};
+use crate::machine::affinity::Side;
+use crate::machine::processes::{self, Talk};
 
 /// Does the job of this process, if it was started for one.
 pub(crate) fn serve_job() -> Option<ExitCode> {

@@ -14,12 +14,12 @@ use mycelium::execution::{Execution, WaitStrategy};
 use mycelium::{Builder, Node, Topology};
 
 use super::services::{Client, Echo, Sink, Source};
-use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::executor::host::Runtime;
 use crate::loops::executor::services::{FITS, Found, Task};
 use crate::loops::link::{SocketKind, write_certificates};
-use crate::processes::{Talk, Worker};
+use crate::machine::affinity::{Cores, Side};
+use crate::machine::processes::{Talk, Worker};
 use crate::wait::DEADLINE;
 
 const LATE: &str = "a message was lost, or the other process has ended";

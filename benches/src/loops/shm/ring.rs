@@ -12,7 +12,7 @@ use mycelium_core::ring::region::{
 use mycelium_transports::memory::{Mapping, cursor_region, data_region};
 
 use super::duplex::{CAPACITY, Duplex};
-use crate::processes::{Talk, number};
+use crate::machine::processes::{Talk, number};
 
 /// The positions of a process that reads a ring of this one. It is read where the writer looks for
 /// room, as in a node.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::affinity::Cores;
+use super::affinity::Cores;
 
 /// Runs `send` on this thread and `receive` on the reader's, from the same moment.
 pub(crate) fn both<S, R: Send>(

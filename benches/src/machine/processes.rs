@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::parent_id;
 use std::process::{Child, Command, Stdio};
 
-use crate::affinity::Cores;
+use super::affinity::Cores;
 
 /// The variable with the job.
 const JOB: &str = "MYCELIUM_BENCHES_JOB";
