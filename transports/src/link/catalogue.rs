@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use crate::local::{Schema, Topic};
 
-/// The longest catalogue of a peer that is read.
+/// The most bytes of a peer's catalogue that are read.
 pub(crate) const LONGEST_CATALOGUE: usize = 1 << 20;
 
-/// The longest name of a topic on a link.
+/// The most bytes that the name of a topic may have on a link.
 const LONGEST_NAME: usize = 62;
 
 /// A topic in the catalogue of a peer.
@@ -29,14 +29,14 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The entry of a topic of this process.
+    /// Creates the entry of a topic of this process.
     pub(crate) fn of(topic: &Topic) -> CatalogueEntry {
         let Schema { id: type_id, digest, .. } = *topic.schema();
         let publishers = u32::try_from(topic.local_publishers()).unwrap_or(u32::MAX);
         CatalogueEntry { topic: topic.name().to_owned(), type_id, digest, publishers }
     }
 
-    /// The catalogue of these topics. Topics whose names are too long for a link are left out.
+    /// Encodes the entries as a catalogue. Topics whose names are too long for a link are left out.
     ///
     /// ```
     /// use mycelium_core::Digest;
@@ -61,7 +61,7 @@ impl CatalogueEntry {
         for entry in entries.iter().filter(fits) {
             let CatalogueEntry { topic, type_id, digest, publishers } = entry;
             bytes.extend_from_slice(&type_id.to_le_bytes());
-            // At most `LONGEST_NAME`.
+            // The cast is lossless: a name has at most `LONGEST_NAME` bytes.
             bytes.extend_from_slice(&(topic.len() as u16).to_le_bytes());
             bytes.extend_from_slice(&publishers.to_le_bytes());
             bytes.extend_from_slice(&digest.0);
@@ -70,10 +70,10 @@ impl CatalogueEntry {
         bytes
     }
 
-    /// The entries of a catalogue, from all of its bytes, which may be any.
+    /// Decodes a whole catalogue. The bytes may be anything.
     ///
     /// # Errors
-    /// If they are not a catalogue.
+    /// If the bytes are not a catalogue.
     pub fn parse(bytes: &[u8]) -> Result<Vec<CatalogueEntry>, CatalogueError> {
         let (count, mut rest) = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;
         let count = u64::from_le_bytes(*count);
@@ -90,7 +90,7 @@ impl CatalogueEntry {
     }
 }
 
-/// The entry at the start of some bytes, and the bytes after it.
+/// Decodes the entry at the start of `bytes`, and returns it with the bytes after it.
 fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
     fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), CatalogueError> {
         let split = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;
@@ -113,18 +113,18 @@ fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CatalogueError {
-    /// It ends in the middle.
+    /// The bytes end within an entry.
     #[error("the catalogue ends in the middle of an entry")]
     Incomplete,
     /// The name of a topic is empty, too long, or not UTF-8.
     #[error("the catalogue has a name that no topic can have")]
     Name,
-    /// It has another number of entries than it says.
+    /// The number of entries differs from the number that the catalogue states.
     #[error("the catalogue says that it has {said} entries, and has {found}")]
     Count {
-        /// The number that it says.
+        /// The number that the catalogue states.
         said: u64,
-        /// The number of its entries.
+        /// The number of entries found.
         found: usize,
     },
 }

@@ -1,9 +1,9 @@
 //! The control connection beside a link, as the session of the link sees it.
 //!
-//! Over it the two sides pass the memory of rings, and wake each other. The control thread calls
-//! the [`Channel`]; the session has it in a [`SessionChannel`], and takes what has arrived when its
-//! task runs. A [`Tie`] keeps the connection open: the session has one, and so has each stream that
-//! moved to memory, because it outlives the link's connection.
+//! Over it the two sides pass the shared memory of rings, and wake each other. The control thread
+//! calls the [`Channel`]; the session has a [`SessionChannel`], from which it takes the packets
+//! when its task runs. A [`Tie`] keeps the connection open: the session has one, and so has each
+//! stream that moved to shared memory, because such a stream outlives the link's connection.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -19,29 +19,30 @@ use crate::memory::{Connection, Gone, Handler, Packet, WakeSocket};
 use crate::stream::STREAMS;
 use crate::sync::lock;
 
-/// The most packets that wait for a session: one for each stream of a link, and as many of streams
-/// that have ended. Each may have a descriptor, of which a process has few.
+/// The most packets that wait for a session: one for each stream of a link, and as many for streams
+/// that have ended. A peer that sends more is disconnected: each packet may hold a descriptor, of
+/// which a process has few.
 const MOST: usize = 2 * STREAMS;
 
 /// A control connection, and its packets that no session has taken yet.
 #[derive(Default)]
 pub(crate) struct Channel {
     state: Mutex<State>,
-    /// The session's task.
+    /// Wakes the session's task.
     bell: Doorbell,
 }
 
 #[derive(Default)]
 struct State {
-    /// Established, and not taken yet.
+    /// The connection, once it is established and until the session takes it.
     established: Option<Arc<Tie>>,
     packets: VecDeque<(Packet, Option<OwnedFd>)>,
     /// Replaced as a whole, so that a wake copies the list without an allocation.
     rings: Arc<[Weak<dyn SharedRing>]>,
     gone: Option<Gone>,
-    /// Once the connection has ended: whether the peer's process has, too.
+    /// Whether the peer's process has died; `None` as long as the connection is open.
     has_died: Option<bool>,
-    /// The session has ended: nothing is taken any more.
+    /// The session has ended, and takes no more packets.
     is_left: bool,
 }
 
@@ -53,7 +54,7 @@ pub(crate) enum Arrival {
 }
 
 impl Channel {
-    /// The next arrival. Has the waker called for later ones.
+    /// Returns the next packet or the end, and registers the waker for later ones.
     pub(crate) fn take(&self, waker: &Waker) -> Option<Arrival> {
         self.bell.park(waker);
         let mut state = lock(&self.state);
@@ -63,12 +64,12 @@ impl Channel {
         state.gone.take().map(Arrival::Gone)
     }
 
-    /// The connection, once, after it is established. No packet arrives before.
+    /// Returns the connection, once, after it is established. No packet arrives before.
     pub(crate) fn take_established(&self) -> Option<Arc<Tie>> {
         lock(&self.state).established.take()
     }
 
-    /// From now on the ring is notified when the peer rings, and when the connection has ended.
+    /// Adds a ring, which is notified from now on when the peer rings and when the connection ends.
     pub(crate) fn add(&self, ring: Weak<dyn SharedRing>) {
         let mut state = lock(&self.state);
         let used = state.rings.iter().filter(|ring| ring.strong_count() > 0).cloned();
@@ -78,18 +79,18 @@ impl Channel {
         let Some(ring) = ring.upgrade() else { return };
         match has_died {
             Some(has_died) => ring.peer_is_gone(has_died),
-            // The peer may have rung before.
+            // The peer may have rung before the ring was added.
             None => ring.look(),
         }
     }
 
-    /// The session ends, and takes nothing more. The connection stays open as long as a stream has
-    /// a [`Tie`].
+    /// Ends the session's use of the channel. The connection stays open as long as a stream has a
+    /// [`Tie`].
     pub(crate) fn leave(&self) {
         let mut state = lock(&self.state);
         state.is_left = true;
         let (tie, packets) = (state.established.take(), std::mem::take(&mut state.packets));
-        // Dropped without the lock: it may end the connection.
+        // Dropped without the lock: dropping the tie may end the connection.
         drop(state);
         drop((tie, packets));
     }
@@ -160,7 +161,8 @@ impl Tie {
         &self.connection
     }
 
-    /// From now on the peer wakes this executor directly, or none.
+    /// Sets the executor that the peer wakes directly from now on; `None`: the control thread is
+    /// woken.
     pub(crate) fn set_wakes(&self, executor: Option<ExecutorId>) {
         *lock(&self.wakes) = executor;
     }
@@ -186,13 +188,14 @@ impl Drop for Tie {
     }
 }
 
-/// A channel as its session has it.
+/// The session's handle of its channel.
 pub(crate) struct SessionChannel {
     channel: Arc<Channel>,
     /// `None` until the connection is established.
     tie: Option<Arc<Tie>>,
     executor: Arc<dyn Executor>,
-    /// `None` if the executor has none: the control thread is woken then.
+    /// The socket by which the peer wakes the executor; `None` if the executor has none: then the
+    /// peer wakes the control thread.
     wakes: Option<WakeSocket>,
 }
 
@@ -201,8 +204,8 @@ impl SessionChannel {
         SessionChannel { channel, tie: None, executor: executor.clone(), wakes: None }
     }
 
-    /// The next packet or the end, and wakes tasks that the peer has rung for. Has the session's
-    /// task woken for later ones.
+    /// Returns the next packet or the end, and wakes the tasks that the peer has rung for.
+    /// Registers the session's task for later ones.
     pub(crate) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
         let arrival = self.channel.take(context.waker());
         if let Some(tie) = self.channel.take_established() {
@@ -221,22 +224,24 @@ impl SessionChannel {
         arrival
     }
 
-    /// From now on the peer wakes the control thread: the session's task may wait for other things.
+    /// Closes the wake socket: from now on the peer wakes the control thread, because the session's
+    /// task may wait for other things.
     pub(crate) fn end_wakes(&mut self) {
         if let Some(tie) = &self.tie {
             tie.set_wakes(None);
         }
         if self.wakes.take().is_some() {
-            // The peer may have rung here since the last call of `next`.
+            // The peer may have rung at the closed socket since the last call of `next`.
             self.channel.wake();
         }
     }
 
-    /// What its end means for streams that are not in memory, if that has to be reported.
+    /// Describes the end of the control connection, for streams that are not in shared memory;
+    /// `None` if that end is no problem.
     pub(crate) fn problem(&self, reason: &Gone) -> Option<String> {
         let is_expected = match reason {
             Gone::PeerDied | Gone::Stopped | Gone::Closed => true,
-            // The peer's session has ended, and so does the link.
+            // An expected end after the connection was established: the peer closes the link, too.
             Gone::PeerClosed => self.tie.is_some(),
             _ => false,
         };
@@ -247,7 +252,7 @@ impl SessionChannel {
         &self.channel
     }
 
-    /// Keeps the connection open, once it is established.
+    /// Returns the tie that keeps the connection open, once it is established.
     pub(crate) fn tie(&self) -> Option<&Arc<Tie>> {
         self.tie.as_ref()
     }
@@ -260,9 +265,9 @@ impl Drop for SessionChannel {
     }
 }
 
-/// An executor, for comparison: the one that runs the sessions of links on a thread. A task that
-/// sleeps there may be woken through it: while it is busy on this thread, the task could not run
-/// either. A task on any other thread must not wait for it.
+/// Identifies an executor. The executor that runs the sessions of links on a thread may be used to
+/// wake a task that sleeps on that thread: while the executor is busy, that task could not run
+/// either. A task on any other thread must not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExecutorId(usize);
 
@@ -275,12 +280,12 @@ impl ExecutorId {
         ExecutorId(Arc::as_ptr(executor).cast::<()>().addr())
     }
 
-    /// The executor that has run a session on this thread.
+    /// Returns the executor that has run a session on this thread.
     pub(crate) fn present() -> Option<ExecutorId> {
         PRESENT.get()
     }
 
-    /// This executor runs a session on this thread.
+    /// Records that this executor runs a session on this thread.
     pub(crate) fn set_present(self) {
         PRESENT.set(Some(self));
     }

@@ -30,41 +30,42 @@ impl Identity {
 
 /// How links batch, wait and retry.
 ///
-/// The default limits of connections are 1,024 and 64, or half and an eighth of the descriptors
-/// that the process may have (`RLIMIT_NOFILE`) if that is less.
+/// By default at most 1,024 connections and 64 handshakes are open, or half and an eighth of the
+/// descriptors that the process may have (`RLIMIT_NOFILE`) if that is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
     /// When a batch is sent.
     pub batching: Batching,
-    /// How long a peer has to send its name.
+    /// How long a peer may take to send its name. Then the connection is closed.
     pub handshake: Duration,
     /// Keep-alive interval: a ping is sent after this long without other bytes.
     pub keep_alive: Duration,
     /// Silence limit: the link ends after this long without bytes of the peer.
     pub silence: Duration,
-    /// The longest delay of a confirmation.
+    /// How long a confirmation may be delayed.
     pub confirm: Duration,
     /// The longest frame that the peer may send, in bytes.
     pub max_frame: u32,
     /// The size of a link's send buffer, in bytes.
     pub buffer: usize,
-    /// How far a publisher may be ahead of a reader in another process.
+    /// The limits on messages of one publisher that are not confirmed yet.
     pub window: Window,
     /// The pauses between two attempts to connect.
     pub retry: Backoff,
-    /// The most readers that this process has at once. Each announced reader has a reserved place,
-    /// and the others share the rest.
+    /// How many readers this process may have at once. Each announced reader has a reserved place,
+    /// and the others share the rest. A reader without a place is rejected.
     pub connections: usize,
-    /// The most further connections without a name. When there are more, the oldest is evicted.
+    /// How many connections without a name there may be besides. If there are more, the oldest is
+    /// evicted.
     pub handshakes: usize,
-    /// The most connections of one process without a name, and the most of its readers that were
-    /// not announced.
+    /// How many connections without a name one process may have, and how many of its readers may be
+    /// connected that were not announced.
     pub per_process: usize,
-    /// Whether the streams of the link go through shared memory.
+    /// Whether the streams of the link use shared memory.
     pub memory: MemoryUse,
 }
 
-/// Whether the streams of a link go through shared memory. Those that do not go over its socket.
+/// Whether the streams of a link use shared memory. All other streams use its socket.
 ///
 /// ```
 /// use mycelium_transports::link::{LinkConfig, MemoryUse};
@@ -76,17 +77,18 @@ pub struct LinkConfig {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryUse {
-    /// They never do.
+    /// No stream uses shared memory.
     Never,
-    /// They do if both ends can share memory.
+    /// A stream uses shared memory if both ends can share memory.
     #[default]
     IfPossible,
-    /// They do, and a stream that cannot is reported as an error. It stays on the socket.
+    /// Every stream must use shared memory. One that cannot is reported as an error, and stays on
+    /// the socket.
     Required,
 }
 
 impl MemoryUse {
-    /// Why no process of this system can share memory; `None` if processes can.
+    /// Returns why no process of this system can share memory; `None` if processes can.
     #[must_use]
     pub const fn obstacle() -> Option<&'static str> {
         if cfg!(miri) {
@@ -106,9 +108,9 @@ impl MemoryUse {
 /// How many messages of one publisher a link keeps until they are confirmed: both limits hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The most bytes of their slots.
+    /// The limit on the bytes of the slots that hold these messages.
     pub bytes: usize,
-    /// The most messages.
+    /// The limit on the number of messages.
     pub messages: usize,
 }
 
@@ -119,7 +121,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// The capacity of a ring of such messages: a power of two, at least 2.
+    /// Returns the capacity of a ring for messages of this schema: a power of two, at least 2.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -145,7 +147,7 @@ impl Window {
 impl Default for LinkConfig {
     fn default() -> LinkConfig {
         let Limits { max_frame, .. } = Limits::default();
-        // The process needs some descriptors for other purposes.
+        // A part alone is used: the process needs descriptors for other purposes.
         let descriptors = descriptors().unwrap_or(usize::MAX);
         LinkConfig {
             batching: Batching::BALANCED,
@@ -165,7 +167,7 @@ impl Default for LinkConfig {
     }
 }
 
-/// How many descriptors the process may have, if the system has a limit.
+/// Returns how many descriptors the process may have, if the system has a limit.
 fn descriptors() -> Option<usize> {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
@@ -177,13 +179,13 @@ fn descriptors() -> Option<usize> {
 }
 
 impl LinkConfig {
-    /// Sends each message by itself, at once.
+    /// Returns settings that send each message by itself, at once.
     #[must_use]
     pub fn low_latency() -> LinkConfig {
         LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
     }
 
-    /// Writes large batches, from a buffer that holds two of them.
+    /// Returns settings that write large batches, from a buffer that holds two of them.
     #[must_use]
     pub fn high_throughput() -> LinkConfig {
         let batching = Batching::HIGH_THROUGHPUT;
@@ -199,7 +201,8 @@ impl LinkConfig {
     }
 
     pub(crate) fn link(&self, identity: &Identity) -> Config {
-        // A message in a ring would be lost with this process, so its arrival confirms nothing.
+        // The arrival of a message confirms nothing, because it may still be lost with this
+        // process: the session confirms it when its readers are done with it.
         let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },

@@ -2,15 +2,16 @@
 
 use crate::local::GapReason;
 
-/// The reader was too slow, and the publisher's ring overwrote them.
+/// The reader was too slow, and the publisher's ring overwrote the messages.
 pub(crate) const OVERWRITTEN: u16 = 1;
-/// The message is longer than the link carries.
+/// The message is longer than the link can carry.
 pub(crate) const TOO_LONG: u16 = 2;
-/// An earlier process of the reader had them when it died, and they are delivered at most once.
+/// An earlier process of the reader had the messages when it died, and they are delivered at most
+/// once.
 pub(crate) const LOST: u16 = 3;
 /// Several processes of the reader in a row died while they handled the message.
 pub(crate) const DEAD_LETTERED: u16 = 4;
-/// The publisher no longer waited for the reader, which had stalled, and overwrote them.
+/// The publisher no longer waited for the reader, which had stalled, and overwrote the messages.
 pub(crate) const EVICTED: u16 = 5;
 
 pub(crate) fn reason(code: u16) -> GapReason {

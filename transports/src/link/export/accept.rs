@@ -19,7 +19,7 @@ use crate::link::notice::Notice;
 use crate::seam::BusyGuard;
 use crate::stream::{DriveError, Driver, NodeLink};
 
-/// A connection that was secured at the last moment has this long to send its name.
+/// How long a connection may still take to send its name if securing it took all of the time.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Exports {
@@ -32,7 +32,8 @@ impl Exports {
                 self.admission.until_leaving(self.admission.most_leaving()).await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        // The last descriptor may have gone to this connection.
+                        // The last descriptor may have gone to this connection: make room for the
+                        // next one.
                         if !spare.restore() && self.make_room().await {
                             _ = spare.restore();
                         }
@@ -44,7 +45,8 @@ impl Exports {
                             }
                         }
                     }
-                    // The system says so even if nobody connects. The next call has the spare one.
+                    // The system reports a shortage even if nobody connects. The next call can use
+                    // the spare descriptor.
                     Err(error) if is_shortage(&error) && spare.give() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }
@@ -63,7 +65,7 @@ impl Exports {
         let (now, mut buffer) = (self.executor.now(), vec![0; NodeLink::MIN_BUFFER]);
         let Ok(mut link) = NodeLink::new(self.link_config(), &mut buffer) else { return };
         link.open(now);
-        // The hello, which has the name of this node, is left out.
+        // The hello frame, which would tell the name of this node, is skipped.
         let hello = link.poll_transmit(now).map_or(0, <[u8]>::len);
         link.transmitted(now, hello);
         link.close(now, CloseReason::NotAllowed);
@@ -83,7 +85,7 @@ impl Exports {
         made
     }
 
-    /// The system did not accept a connection: makes room if it is short of it, or waits.
+    /// Handles a failed accept: makes room if the system has too few resources, or waits.
     async fn accept_failed(&self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
             return;
@@ -92,7 +94,7 @@ impl Exports {
             return;
         }
         (self.observer)(Notice::AcceptFailed { error });
-        // The end of another connection may help.
+        // The end of another connection may free what was missing.
         let departure = self.admission.departure();
         let wake = self.executor.now().saturating_add(self.config.retry.longest);
         select(self.executor.sleep_until(wake), pin!(departure)).await;
@@ -106,7 +108,7 @@ impl Exports {
     }
 }
 
-/// One connection. It has its ticket until it is dropped.
+/// One connection of a reader. Holds its admission ticket until it is dropped.
 struct Connection {
     exports: Arc<Exports>,
     ticket: Arc<AdmissionTicket>,
@@ -119,7 +121,7 @@ impl Connection {
         let exports = &self.exports;
         let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
         if self.ticket.is_evicted() {
-            // Already before its task ran: no link is needed.
+            // Evicted before its task ran: no link is needed.
             return (exports.observer)(Notice::Disconnected { peer: "", error: &evicted() });
         }
         let begin = exports.executor.now();
@@ -133,7 +135,7 @@ impl Connection {
         let mut session = ExportSession::new(exports.clone(), self.ticket.clone());
         let mut buffer = vec![0; exports.buffer()];
         let mut config = exports.link_config();
-        // The time for the handshake is that of both.
+        // Securing the connection and its handshake share one time limit.
         let spent = exports.executor.now().saturating_sub(begin);
         config.handshake = config.handshake.saturating_sub(spent).max(SHORTEST);
         let error = match NodeLink::new(config, &mut buffer) {

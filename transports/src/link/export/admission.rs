@@ -12,9 +12,10 @@
 //! | pending | `handshakes`, `per_process` of one process | the oldest of the process, or the address, that has most of them is evicted |
 //!
 //! When the system has no descriptor or memory for another connection, the oldest pending one is
-//! evicted, or else the oldest with a name that was not announced. A spare descriptor is for the
-//! new one, so none is evicted before a peer connects. An evicted connection holds its descriptor
-//! until its task has ended, so no connection is accepted while many are leaving.
+//! evicted; if none is pending, the oldest with a name that was not announced. A spare descriptor
+//! is kept for the new connection, so none is evicted before a peer connects. An evicted connection
+//! holds its descriptor until its task has ended, so no connection is accepted while many are
+//! leaving.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -37,11 +38,11 @@ pub(super) struct Admission {
 }
 
 struct State {
-    /// The oldest first.
+    /// Connections without a name, the oldest first.
     pending: VecDeque<Arc<AdmissionTicket>>,
-    /// Those with a name that was not announced, the oldest first.
+    /// Connections with a name that was not announced, the oldest first.
     unannounced: VecDeque<Arc<AdmissionTicket>>,
-    /// How many were evicted and have not ended.
+    /// The number of evicted connections that have not ended.
     leaving: usize,
     line: Line<LinkValue>,
 }
@@ -50,17 +51,17 @@ struct State {
 #[derive(Debug)]
 pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
-    /// The proof of its name; empty if there is none.
+    /// The proof of the peer's name; empty if there is none.
     proof: OnceLock<Arc<dyn NameProof>>,
     evicted: AtomicBool,
     leave: Event,
 }
 
 impl AdmissionTicket {
-    /// The connection is secured.
+    /// Records that the connection is secured, with the proof of the peer's name.
     pub(super) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
         if let Some(proof) = proof {
-            // A connection is secured once.
+            // Never set twice: a connection is secured once.
             _ = self.proof.set(proof);
         }
     }
@@ -70,8 +71,9 @@ impl AdmissionTicket {
         self.proof.get().map(|proof| &**proof)
     }
 
-    /// Whether the peer only states its name: over TCP without a certificate. The system knows the
-    /// user of a peer on this machine, and perhaps its process.
+    /// Whether nothing backs the name that the peer states: it connects over TCP without a
+    /// certificate. For a peer on this machine the system reports the user, and perhaps the
+    /// process.
     pub(super) fn is_unproven(&self) -> bool {
         matches!(self.peer, Peer::Tcp(_)) && self.proof().is_none()
     }
@@ -81,7 +83,7 @@ impl AdmissionTicket {
         self.evicted.load(Ordering::Acquire)
     }
 
-    /// Ready once the connection is evicted.
+    /// Waits until the connection is evicted.
     pub(super) async fn evicted(&self) {
         while !self.is_evicted() {
             let leave = self.leave.listen();
@@ -114,7 +116,7 @@ impl Admission {
         }
     }
 
-    /// A new connection without a name. Older ones are evicted if there are too many.
+    /// Adds a new connection without a name. Evicts older ones if there are too many.
     pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, proof, evicted) = (peer.clone(), OnceLock::new(), AtomicBool::new(false));
         let ticket = Arc::new(AdmissionTicket { peer, proof, evicted, leave: Event::new() });
@@ -135,8 +137,8 @@ impl Admission {
         ticket
     }
 
-    /// A connection has sent its name. False if no place is free: it stays pending until it is
-    /// closed.
+    /// Records that a connection has sent its name. Returns false if no place is free: the
+    /// connection stays pending until it is closed.
     pub(super) fn name(
         &self,
         ticket: &Arc<AdmissionTicket>,
@@ -159,7 +161,7 @@ impl Admission {
         true
     }
 
-    /// A connection has ended, and its descriptor is free.
+    /// Removes a connection that has ended, and whose descriptor is free.
     pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = lock(&self.state);
         if ticket.is_evicted() {
@@ -171,8 +173,8 @@ impl Admission {
         self.departed.notify(usize::MAX);
     }
 
-    /// The system has no descriptor or memory for another connection: evicts one. False if all are
-    /// announced readers.
+    /// Evicts a connection, as the system has no descriptor or memory for another one. Returns
+    /// false if all are of announced readers.
     pub(super) fn make_room(&self) -> bool {
         let mut state = lock(&self.state);
         if state.leaving == 0 {
@@ -183,7 +185,7 @@ impl Admission {
         true
     }
 
-    /// Ready once at most `most` evicted connections have not ended.
+    /// Waits until at most `most` evicted connections have not ended.
     pub(super) async fn until_leaving(&self, most: usize) {
         while lock(&self.state).leaving > most {
             let departed = self.departed.listen();
@@ -193,12 +195,12 @@ impl Admission {
         }
     }
 
-    /// Ready once any connection has ended after this call.
+    /// Returns a future that is ready once any connection has ended after this call.
     pub(super) fn departure(&self) -> impl Future<Output = ()> {
         self.departed.listen()
     }
 
-    /// How many evicted connections may be left when another one is accepted.
+    /// Returns how many evicted connections may not have ended when another one is accepted.
     pub(super) fn most_leaving(&self) -> usize {
         self.handshakes
     }
@@ -209,7 +211,7 @@ impl Admission {
 }
 
 impl State {
-    /// The oldest pending connection of the source that has most of them.
+    /// Returns the oldest pending connection of the process or address that has most of them.
     fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
         oldest_of_most(self.pending.iter(), |ticket| &ticket.peer).cloned()
     }

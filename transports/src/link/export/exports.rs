@@ -34,51 +34,52 @@ pub struct Exports {
     pub(super) config: LinkConfig,
     pub(super) executor: Arc<dyn Executor>,
     exported: BTreeMap<String, ExportedTopic>,
-    /// The settings of links with some readers.
+    /// The settings of links that differ from the general ones, by reader.
     links: BTreeMap<String, LinkConfig>,
-    /// How to handle messages that a process of a reader had when it died, by topic.
+    /// What happens to the messages that a reader's process had when it died, by topic.
     redelivery: BTreeMap<String, Redelivery>,
     /// Topics whose messages nobody needs once this process shuts down.
     transient: BTreeSet<String>,
-    /// Topics whose streams never move to memory.
+    /// Topics whose streams never move to shared memory.
     on_socket: BTreeSet<String>,
-    /// The readers of each topic that may read it over plain TCP, although it has a list.
+    /// The readers that may read a topic over plain TCP although it has a list of readers, by
+    /// topic.
     believed: BTreeMap<String, BTreeSet<String>>,
     /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
     confirmed: AtomicU64,
     readers: Mutex<BTreeMap<String, RemoteReader>>,
-    /// Those that were not announced, and have left.
+    /// The readers that were not announced, and have left.
     past_readers: Mutex<PastReaders>,
     pub(super) control: Arc<Control>,
     pub(super) counters: Arc<Region>,
     pub(super) observer: Observer,
     names: NameBindings,
     pub(super) admission: Admission,
-    /// Passes memory to readers; `None` if all messages go over links.
+    /// Passes shared memory to readers; `None` if all messages go over links.
     memory: Option<Arc<ControlThread>>,
 }
 
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which it was announced, with its policy. Publishers wait for a reader that
-    /// was announced for any.
+    /// The topics for which the reader was announced, each with its policy. Publishers wait for a
+    /// reader that was announced for any topic.
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
-    /// An earlier process of it may have read from here.
+    /// An earlier process of the reader may have read from here.
     is_later: bool,
-    /// Its last connection was closed because its process ends.
+    /// The reader closed its last connection because its process ends.
     has_left: bool,
-    /// It has broken the protocol in shared memory, and its messages were dropped.
+    /// The reader has broken the protocol in shared memory, and its messages were dropped.
     is_let_go: bool,
-    /// What it has not confirmed, while it is not connected.
+    /// The messages that the reader has not confirmed, while it is not connected.
     parked: Vec<TopicTap>,
-    /// Topics for which it was announced and to which it has not subscribed yet.
+    /// The topics for which the reader was announced and to which it has not subscribed yet.
     awaited: Vec<String>,
-    /// Topics whose end was sent to it. It may not have received that.
+    /// The topics whose end was sent to the reader. It may not have received that end.
     ended: BTreeSet<String>,
 }
 
@@ -88,7 +89,7 @@ impl RemoteReader {
     }
 }
 
-/// How the owner sets the exports up, and what it reads of them.
+/// The calls of the owner: to set the exports up, and to read what became of them.
 impl Exports {
     /// Creates exports without topics, which accept no connections yet.
     #[must_use]
@@ -141,25 +142,26 @@ impl Exports {
         Ok(())
     }
 
-    /// Lets readers on this machine read topics in memory, if their rings lie in
-    /// [`RingMemory::Shared`](crate::local::RingMemory::Shared). `control` listens where the
+    /// Lets readers on this machine read topics in shared memory, if their rings lie in
+    /// [`RingMemory::Shared`](crate::local::RingMemory::Shared). `control` must listen where the
     /// [`MemoryAccess`](crate::link::MemoryAccess) of the readers says.
     pub fn share_memory(&mut self, control: Arc<ControlThread>) {
         self.memory = Some(control);
     }
 
-    /// Sets how to handle messages of a topic that a process of a reader had when it died.
+    /// Sets what happens to the messages of a topic that a reader's process had when it died.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
     }
 
-    /// At a shutdown, links do not wait until readers have confirmed the messages of a topic, and
-    /// those that are left do not count as undelivered.
+    /// Marks a topic as transient: at a shutdown, links do not wait until readers have confirmed
+    /// its messages, and those that are left do not count as undelivered.
     pub fn set_transient(&mut self, topic: &str) {
         self.transient.insert(topic.to_owned());
     }
 
-    /// The messages of a topic stay on the sockets of its links, also where these share memory.
+    /// Keeps the messages of a topic on the sockets of its links, even where these use shared
+    /// memory.
     pub fn keep_on_socket(&mut self, topic: &str) {
         self.on_socket.insert(topic.to_owned());
     }
@@ -168,7 +170,7 @@ impl Exports {
         self.on_socket.contains(topic)
     }
 
-    /// A peer over plain TCP that states this name may read a topic whose `readers` name it.
+    /// Lets a peer over plain TCP that states this name read a topic whose `readers` name it.
     /// Without this call such a topic is not sent over plain TCP, which proves no name.
     pub fn believe(&mut self, reader: &str, topic: &str) {
         self.believed.entry(topic.to_owned()).or_default().insert(reader.to_owned());
@@ -179,8 +181,8 @@ impl Exports {
         self.names.bind(node, user);
     }
 
-    /// A node runs on this machine and connects by a Unix socket: a peer over TCP cannot have its
-    /// name.
+    /// Binds the name of a node to this machine, where it connects by a Unix socket: a peer over
+    /// TCP cannot have the name.
     pub fn bind_near(&mut self, node: &str) {
         self.names.bind_near(node);
     }
@@ -208,9 +210,9 @@ impl Exports {
         Ok(())
     }
 
-    /// Releases messages that are kept for readers that are not connected: when a reader will not
-    /// run again, and at the latest when links have to stop. Run this beside
-    /// [`run`](Exports::run).
+    /// Releases the messages that are kept for readers that are not connected: those of a reader
+    /// once it will not run again, and all at the latest when links have to stop. Run this future
+    /// beside [`run`](Exports::run).
     pub async fn wait_for_readers(self: Arc<Self>) {
         loop {
             let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
@@ -228,7 +230,7 @@ impl Exports {
         }
     }
 
-    /// The announced readers that have not confirmed all of their messages.
+    /// Returns the announced readers that have not confirmed all of their messages.
     #[must_use]
     pub fn unfinished(&self) -> Vec<String> {
         let readers = lock(&self.readers);
@@ -238,39 +240,41 @@ impl Exports {
         unfinished.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Messages that were not confirmed when links were [stopped](Control::stop): reader, topic and
-    /// number of messages. The list is complete once links have [ended](Control::ended).
+    /// Returns the messages that were not confirmed when links were [stopped](Control::stop):
+    /// reader, topic and number of messages. The list is complete once links have
+    /// [ended](Control::ended).
     #[must_use]
     pub fn undelivered(&self) -> Vec<(String, String, usize)> {
         lock(&self.undelivered).clone()
     }
 
-    /// Whether a reader has broken the protocol in shared memory: nothing was kept for it from then
-    /// on, so its messages are undelivered, however long the links had.
+    /// Whether a reader has broken the protocol in shared memory. Nothing was kept for it from then
+    /// on, so its messages are undelivered, even if the links had enough time.
     #[must_use]
     pub fn has_let_go(&self, reader: &str) -> bool {
         lock(&self.readers).get(reader).is_some_and(|reader| reader.is_let_go)
     }
 
-    /// How many messages readers have confirmed.
+    /// Returns how many messages readers have confirmed.
     #[must_use]
     pub fn progress(&self) -> u64 {
         self.confirmed.load(Ordering::Relaxed)
     }
 
-    /// A reader will not run again. If it has completed, it needs nothing that is kept for it.
+    /// Releases the kept messages of a reader that will not run again. If it has completed, it
+    /// needs none of them.
     fn release_ended(&self, node: &str) {
         self.expect_no_more(node);
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
-        // While it is connected, its session has what is kept.
+        // While the reader is connected, its session has the kept messages.
         if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             reader.parked.clear();
         }
     }
 
-    /// A reader has broken the protocol: nothing is kept for it any more, and publishers do not
-    /// wait for it.
+    /// Lets go of a reader that has broken the protocol: no messages are kept for it any more, and
+    /// publishers do not wait for it.
     pub(super) fn let_go(&self, node: &str, taps: Vec<TopicTap>) {
         self.expect_no_more(node);
         if let Some(reader) = lock(&self.readers).get_mut(node) {
@@ -281,7 +285,7 @@ impl Exports {
 
     /// Counts these messages as undelivered.
     fn count_undelivered(&self, node: &str, mut parked: Vec<TopicTap>) {
-        // An observer gets gaps for messages that it misses: they are not undelivered.
+        // An observer gets gaps for messages that it misses, so they are not undelivered.
         let kept = parked.iter_mut().filter(|tap| self.is_kept(tap));
         let left = kept.map(|tap| (tap.topic().to_owned(), tap.reader.held()));
         let mut undelivered = lock(&self.undelivered);
@@ -294,7 +298,7 @@ impl Exports {
         }
     }
 
-    /// Drops what is parked and need not be, once no publisher sends any more.
+    /// Drops parked messages that need not be kept, once no publisher sends any more.
     fn release_idle(&self) {
         for (node, reader) in &mut *lock(&self.readers) {
             let is_expected = self.is_expected(node, reader);
@@ -303,14 +307,14 @@ impl Exports {
     }
 
     /// Whether a reader will probably connect (again): it has connected before, or the launcher
-    /// runs it or will run it, and it has not left since.
+    /// runs it or will run it; and it has not left since.
     fn is_expected(&self, node: &str, reader: &RemoteReader) -> bool {
         let is_known = reader.boot.is_some() || self.control.bound(node).is_some();
         is_known && !reader.has_left && self.control.peer_end(node).is_none()
     }
 }
 
-/// For sessions.
+/// The calls of sessions.
 impl Exports {
     /// Whether a topic names a peer as one of its readers, and the name is proven or believed.
     pub(super) fn grants(
@@ -347,12 +351,12 @@ impl Exports {
         self.exported.get(topic)
     }
 
-    /// The settings of the link with a reader.
+    /// Returns the settings of the link with a reader.
     pub(super) fn link_with(&self, node: &str) -> &LinkConfig {
         self.links.get(node).unwrap_or(&self.config)
     }
 
-    /// The memory beside a connection of this reader.
+    /// Creates the shared memory of a connection with this reader; `None` if it uses none.
     pub(super) fn memory_for(&self, node: &str, peer: &Peer) -> Option<OutgoingMemory> {
         let control = self.memory.as_ref()?;
         match peer {
@@ -363,19 +367,20 @@ impl Exports {
         }
     }
 
-    /// The settings of a link, before its reader is known.
+    /// Returns the settings of a link, before its reader is known.
     pub(super) fn link_config(&self) -> Config {
         Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
-    /// The bytes of a link's buffer. A new peer is unknown, so this is enough for every reader.
+    /// Returns the size of a link's buffer in bytes. It is enough for every reader, because a new
+    /// peer is not known yet.
     pub(super) fn buffer(&self) -> usize {
         let links = self.links.values().chain([&self.config]);
         let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
         buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
     }
 
-    /// How to handle messages of a topic that a process of a reader had when it died.
+    /// Returns what happens to the messages of a topic that a reader's process had when it died.
     pub(super) fn redelivery(&self, topic: &str) -> Redelivery {
         self.redelivery.get(topic).copied().unwrap_or_default()
     }
@@ -383,7 +388,7 @@ impl Exports {
     /// Checks that a peer may have a name.
     ///
     /// # Errors
-    /// With the text of the reason.
+    /// If the peer may not have it, with the reason as text.
     pub(super) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
         let own = &self.identity.node;
         let checked = self.names.check(own, &self.control, node, ticket);
@@ -407,7 +412,8 @@ impl Exports {
         let mut readers = lock(&self.readers);
         if readers.get(node).is_some_and(|reader| reader.connected) {
             drop(readers);
-            // Its earlier connection is about to end, or another process has taken its name.
+            // The reader's earlier connection is about to end, or another process has taken its
+            // name.
             let reason = "another process with this name is connected";
             return rejected(CloseReason::NameTaken, reason);
         }
@@ -429,7 +435,7 @@ impl Exports {
                 dead_letters.append(&mut tap.reader_died(redelivery));
             }
         }
-        // From here on the connection itself is busy with them.
+        // From here on the connection, and not the parked messages, keeps the links busy.
         parked.iter_mut().for_each(|tap| tap.parked = None);
         drop(readers);
         for undelivered in &dead_letters {
@@ -450,12 +456,12 @@ impl Exports {
         lock(&self.readers).get(node).is_some_and(|reader| reader.is_later)
     }
 
-    /// The policy of a reader that was announced for a topic.
+    /// Returns the policy of a reader that was announced for a topic.
     pub(super) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
         lock(&self.readers).get(node)?.announced.get(topic).copied()
     }
 
-    /// A reader has subscribed to a topic.
+    /// Records that a reader has subscribed to a topic.
     pub(super) fn subscribed(&self, node: &str, topic: &str) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
@@ -466,21 +472,21 @@ impl Exports {
         }
     }
 
-    /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
+    /// Expects no more subscriptions of a reader that has closed its link or will not run again.
     pub(super) fn expect_no_more(&self, node: &str) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.awaited.drain(..).for_each(|_| self.control.found());
     }
 
-    /// A reader has closed its link because its process ends.
+    /// Records that a reader has closed its link because its process ends.
     pub(super) fn left(&self, node: &str) {
         if let Some(reader) = lock(&self.readers).get_mut(node) {
             reader.has_left = true;
         }
     }
 
-    /// The end of a topic is sent to a reader.
+    /// Records that the end of a topic is sent to a reader.
     pub(super) fn sent_end(&self, node: &str, topic: &str) {
         let mut readers = lock(&self.readers);
         if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
@@ -498,7 +504,7 @@ impl Exports {
         lock(&self.readers).get(node).is_some_and(RemoteReader::is_announced)
     }
 
-    /// A reader has confirmed `count` more messages.
+    /// Counts `count` more messages that a reader has confirmed.
     pub(super) fn add_confirmed(&self, count: u64) {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
@@ -518,19 +524,20 @@ impl Exports {
         parked.iter_mut().any(|tap| self.keeps(tap, is_expected))
     }
 
-    /// Whether a message that is not confirmed at the end is a loss.
+    /// Whether an unconfirmed message of this topic counts as a loss at the end.
     fn is_kept(&self, tap: &TopicTap) -> bool {
         tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }
 
-    /// The connection of a reader has ended. What it has not confirmed waits for it if it was
+    /// Handles the end of a reader's connection. Its unconfirmed messages are kept if it was
     /// announced.
     pub(super) fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
         if !reader.is_announced() {
-            // Otherwise any peer could fill the memory with names.
+            // A reader that was not announced is not kept: any peer could fill the memory with
+            // names.
             if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
                 lock(&self.past_readers).left(node, boot, is_later);
             }

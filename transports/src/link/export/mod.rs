@@ -1,9 +1,9 @@
 //! The publisher's side of links. [`Exports`] has what this process exports and what it knows of
 //! each reader; it outlives connections. `accept` accepts them, as far as `admission` has places
 //! and `names` lets a peer have its name; a `session` serves each one. A message goes from the
-//! topic's tap in `served_topic` by `outgoing_stream` to the link, or stays in memory
-//! (`outgoing_memory`). `stream_state` and `redelivery` know what a reader may have had,
-//! `past_readers` who was one.
+//! topic's tap in `served_topic` by `outgoing_stream` to the link, or stays in shared memory
+//! (`outgoing_memory`). `stream_state` and `redelivery` track which messages a reader may have had,
+//! `past_readers` which readers have left.
 
 mod accept;
 mod admission;

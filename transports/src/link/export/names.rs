@@ -46,7 +46,7 @@ impl NameBindings {
         self.users.insert(node.to_owned(), user);
     }
 
-    /// A node runs on this machine: no peer from elsewhere has its name.
+    /// Binds a node's name to this machine: no peer from elsewhere may have it.
     pub(super) fn bind_near(&mut self, node: &str) {
         self.near.insert(node.to_owned());
     }
@@ -78,7 +78,7 @@ impl NameBindings {
             return Err(NameError::User { bound });
         }
         if matches!(peer, Peer::Tcp(_)) {
-            // Its process is not known.
+            // The process of a peer over TCP is not known.
             return self.check_far(node);
         }
         match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
@@ -93,8 +93,8 @@ impl NameBindings {
     }
 }
 
-/// Whether a peer is a process, or belongs to the process group that it leads: the launcher may
-/// have started a script that starts the node.
+/// Whether a peer is the process `bound`, or belongs to the process group that this process leads:
+/// the launcher may have started a script that starts the node.
 fn is_of(peer: &Peer, bound: u32) -> bool {
     let Some(process) = process(peer) else { return false };
     process == bound || group_of(process) == Some(bound)

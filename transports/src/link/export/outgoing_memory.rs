@@ -1,10 +1,10 @@
-//! Moves the streams of one connection to memory, at the publishers' side.
+//! Moves the streams of one connection to shared memory, at the publishers' side.
 //!
 //! The reader gets a token over the link and connects with it to the control socket. Then each
 //! stream whose ring lies in memory that others can map takes these steps, while its messages go
-//! over the link: the ring's descriptor is passed to the reader; its answer is the descriptor of
-//! its positions; the link says from which message on the stream is in memory. If the reader cannot
-//! map the memory, the stream stays on the link.
+//! over the link: the ring's descriptor is passed to the reader; the reader answers with the
+//! descriptor of its positions; the link says from which message on the stream is in shared memory.
+//! If the reader cannot map the ring, the stream stays on the link.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -27,27 +27,28 @@ use crate::seam::TapStream;
 use crate::stream::NodeLink;
 use crate::sync::lock;
 
-/// The memory beside one connection of a reader.
+/// The shared memory beside one connection of a reader.
 pub(super) struct OutgoingMemory {
     control: Arc<ControlThread>,
     token: Token,
     channel: SessionChannel,
-    /// The token was sent.
+    /// The token was sent to the reader.
     is_offered: bool,
-    /// The number of the last region that was passed.
+    /// The number of the region that was passed last.
     last: u32,
-    /// Those that the reader has not answered, by number, while their streams exist.
+    /// The passed regions that the reader has not answered, by number. Their streams keep them.
     passed: BTreeMap<u32, Weak<PassedRegion>>,
     /// Why streams stay on the link, for the owner.
     problems: Vec<String>,
 }
 
-/// The most words of a reader's positions: those of some 500 subscriptions. A publisher loads
-/// some of each when it looks for room, and at the end of each poll.
+/// The most words that a reader's positions may have: enough for some 500 subscriptions. A
+/// publisher loads some of each when it looks for room, and at the end of each poll.
 const MOST_CURSORS: usize = 1 << 14;
 
 impl OutgoingMemory {
-    /// For a peer whose process is known. `executor`: that of the session's task.
+    /// Opens a control connection for a peer whose process is known. `executor` runs the session's
+    /// task.
     pub(super) fn new(
         control: &Arc<ControlThread>,
         process: Option<u32>,
@@ -66,7 +67,7 @@ impl OutgoingMemory {
         }
     }
 
-    /// Takes what has arrived. Returns why the connection has ended, if it has.
+    /// Takes the packets that have arrived. Returns why the connection has ended, if it has.
     pub(super) fn update(
         &mut self,
         now: Duration,
@@ -88,12 +89,12 @@ impl OutgoingMemory {
         None
     }
 
-    /// The link has ended: its session will not be polled in time.
+    /// Closes the wake socket, as the link has ended and its session will not be polled in time.
     pub(super) fn link_ended(&mut self) {
         self.channel.end_wakes();
     }
 
-    /// Why streams stay on the link, since the last call.
+    /// Returns why streams stay on the link, since the last call.
     pub(super) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
@@ -115,7 +116,8 @@ impl OutgoingMemory {
         }
     }
 
-    /// Does what can be done now to move a stream whose next message is not sent in part.
+    /// Takes the next possible step to move a stream to shared memory. No message of the stream is
+    /// sent in part.
     pub(super) fn advance(
         &mut self,
         now: Duration,
@@ -133,8 +135,8 @@ impl OutgoingMemory {
                 stream.state.memory = self.judge(number, answer, stream);
             }
         }
-        // Messages that need a mark, a gap or special care go over the link, and so do those that
-        // the publisher may overwrite although it waits for the reader.
+        // Only plain messages move. Those that need a mark, a gap or special care go over the link,
+        // and so do those that the publisher may overwrite although it waits for the reader.
         let is_plain = stream.next() >= stream.joined_at();
         if is_plain && stream.state.history.is_over(stream.next()) {
             self.move_stream(now, link, id, stream);
@@ -180,7 +182,7 @@ impl OutgoingMemory {
         match tie.connection().send(packet, Some(file.as_fd())) {
             Ok(()) => {}
             Err(error @ SendError::Descriptors) => return self.stay(&error.to_string()),
-            // The connection ends, with a reason.
+            // The connection is about to end, and the end has its own reason.
             Err(_) => return MemoryStep::Stays,
         }
         let passed = Arc::new(PassedRegion { number: self.last, answer: Mutex::default() });
@@ -194,7 +196,7 @@ impl OutgoingMemory {
         MemoryStep::Stays
     }
 
-    /// Maps the reader's positions.
+    /// Maps the reader's positions that its answer passes.
     fn judge(
         &mut self,
         number: u32,

@@ -17,25 +17,25 @@ use crate::local::Metadata;
 use crate::seam::{TapItem, TapStream};
 use crate::stream::NodeLink;
 
-/// The most messages of one publisher in a row while others have some, too.
+/// How many messages of one publisher are sent in a row while other publishers have some, too.
 const BURST: u64 = 4096;
-/// Fewer messages than this are sent one by one, more than `LONGEST_RUN` in several runs. The link
-/// bounds the bytes of a run.
+/// Fewer messages than this are sent one by one; more than `LONGEST_RUN` are sent in several runs.
+/// The link limits the bytes of a run, which is a frame with several messages.
 const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
 
-/// Whether a stream is sent as this stream of the link.
+/// Returns a test whether a stream is sent as this stream of the link.
 pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&TapStream<StreamState>) -> bool {
     move |stream| stream.state.connection.stream == Some(id)
 }
 
-/// The bytes of a run that was sent, where they lie in the ring.
+/// Returns the bytes of a run that was sent, where they lie in the ring.
 pub(super) fn run_bytes<'a>(
     stream: &'a TapStream<StreamState>,
     run: &RunBytes,
 ) -> Option<[&'a [u8]; 2]> {
     let stride = run.shape.stride as usize;
-    // From the middle of a message on, if its first bytes were written.
+    // The rest begins within a message, if the first bytes of that message were written.
     let (written, within) = (run.offset / stride, run.offset % stride);
     let count = (within + run.length) / stride;
     let [one, other] = stream.borrow(run.first + written as u64, count)?;
@@ -47,7 +47,7 @@ pub(super) fn run_bytes<'a>(
 pub(super) struct Progress {
     /// How many messages were sent.
     pub(super) messages: u64,
-    /// Others are ready, and were kept back until the next turn.
+    /// More messages are ready, and were kept back until the next turn.
     pub(super) keeps_back: bool,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn send(
                 keeps_back = true;
                 break;
             }
-            // The caller tries again when something has changed.
+            // The link refuses: the caller tries again when something has changed.
             Err(_) => break,
         }
         let redelivered = stream.state.history.is_redelivered(next);
@@ -149,7 +149,8 @@ pub(super) fn send(
     Ok(Progress { messages: sent, keeps_back })
 }
 
-/// Says that the stream is in memory, if this connection does not know yet, and that it has ended.
+/// Tells the peer that the stream is in shared memory, if it was not told on this connection, and
+/// that the stream has ended.
 fn say_in_memory(
     now: Duration,
     link: &mut NodeLink<'_>,
@@ -170,8 +171,8 @@ fn say_in_memory(
     Ok(())
 }
 
-/// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
-/// next message is sent by itself. `None` if they are kept back until the next turn.
+/// Sends consecutive messages as a run, if there are enough of them. Returns how many; if 0, the
+/// next message is sent by itself. Returns `None` if they are kept back until the next turn.
 fn send_run(
     now: Duration,
     turn: usize,
@@ -180,7 +181,7 @@ fn send_run(
     stream: &mut TapStream<StreamState>,
     connection: &mut ConnectionProgress,
 ) -> Result<Option<usize>, SendError> {
-    // The header of a run says nothing about its messages.
+    // The header of a run has no metadata of its messages, so they must not need any.
     let is_plain = connection.offset == 0 && stream.state.history.is_over(stream.next());
     if !is_plain || !link.peer_accepts_runs() {
         return Ok(Some(0));
@@ -207,7 +208,7 @@ fn open(
     let kept = stream.kept();
     stream.rewind(stream.state.connection.resume_at.unwrap_or(kept).max(kept));
     let (name, epoch) = (Name::truncated(stream.publisher()), stream.epoch());
-    // In memory, the stream resumes where it moved.
+    // A stream in shared memory resumes where it moved.
     let first = stream.moved_at().unwrap_or(stream.next());
     let id = link.open_stream(now, export, name, epoch, first, keeps)?;
     let has_forgotten = stream.state.connection.has_forgotten;

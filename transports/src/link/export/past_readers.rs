@@ -3,16 +3,17 @@
 
 use std::collections::VecDeque;
 
-/// The most readers that are remembered. Any peer can connect with any name.
+/// How many readers are remembered: any peer can connect with any name. Beyond that the oldest are
+/// forgotten.
 const MOST: usize = 1024;
 
-/// The last process of each reader that has left. Where it is not sure, it assumes that there was
-/// another process before.
+/// The last process of each reader that has left. In doubt it assumes that there was another
+/// process before.
 #[derive(Debug, Default)]
 pub(super) struct PastReaders {
-    /// The last one to leave is at the end.
+    /// In the order in which they left.
     readers: VecDeque<PastReader>,
-    /// More have left than are remembered.
+    /// Some readers that have left are no longer remembered.
     has_forgotten: bool,
 }
 
@@ -20,12 +21,12 @@ pub(super) struct PastReaders {
 struct PastReader {
     node: String,
     boot: u64,
-    /// It was not the first process of its node.
+    /// The process was not the first one of its node.
     is_later: bool,
 }
 
 impl PastReaders {
-    /// A process of a reader has left.
+    /// Records that a process of a reader has left.
     pub(super) fn left(&mut self, node: &str, boot: u64, is_later: bool) {
         self.readers.retain(|reader| reader.node != node);
         if self.readers.len() == MOST {

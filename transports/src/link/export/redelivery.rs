@@ -1,10 +1,10 @@
 //! Which messages of one publisher earlier processes of a reader may have had, and what happens to
-//! these: they are redelivered, reported as a gap, or become dead letters.
+//! these messages: they are redelivered, reported as a gap, or become dead letters.
 
 use crate::counters::EdgeValue;
 use crate::link::gap;
 
-/// How to handle messages that were sent to a process of a reader and not confirmed when it died.
+/// What happens to messages that were sent to a process of a reader and not confirmed when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
@@ -27,8 +27,8 @@ impl Default for Redelivery {
 }
 
 impl Redelivery {
-    /// The number of deaths after which a message becomes a dead letter; `None` if messages are not
-    /// sent again. They never are sent again to a reader that its publisher does not wait for.
+    /// Returns the number of deaths after which a message becomes a dead letter; `None` if messages
+    /// are not sent again, as is always so for a reader that the publisher does not wait for.
     fn deaths(self, waited_for: bool) -> Option<u32> {
         match self {
             Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
@@ -37,14 +37,14 @@ impl Redelivery {
     }
 }
 
-/// Messages that are not sent.
+/// Messages that are not sent, and what is reported instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip {
-    /// All before this sequence.
+    /// The skipped messages are all before this sequence.
     pub(super) before: u64,
     /// The reason in the gap frame.
     pub(super) reason: u16,
-    /// The counter that counts them.
+    /// The counter to which the skipped messages are added.
     pub(super) value: EdgeValue,
 }
 
@@ -56,16 +56,16 @@ pub(super) struct DeliveryHistory {
     sent: u64,
     /// Messages before this sequence were sent to an earlier process.
     redelivered_before: u64,
-    /// For each process that died while the first message that is not confirmed now was sent to it:
-    /// the end of the messages that were sent to it. Descending, and at most as many as it takes to
-    /// suspect a message.
+    /// One entry for each process that died while the message that is now the first unconfirmed one
+    /// was sent to it: the sequence after the last message that it was sent. Descending, and at
+    /// most as many as it takes to suspect a message.
     deaths: Vec<u64>,
     /// Messages before this sequence are suspects: enough dead processes had them. They are sent
     /// one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
-    /// The current process may still read messages in memory: nothing is sent before it requests
-    /// messages.
+    /// The current process may still read messages in shared memory: nothing is sent before it
+    /// requests messages.
     is_in_doubt: bool,
 }
 
@@ -78,13 +78,14 @@ pub(super) enum AfterDeath {
 }
 
 impl DeliveryHistory {
-    /// An earlier process may have had the messages before `next`, although none are kept for it.
+    /// Assumes that an earlier process had the messages before `next`, although none are kept for
+    /// it.
     pub(super) fn begin_again(&mut self, next: u64) {
         self.redelivered_before = self.redelivered_before.max(next);
     }
 
-    /// The current process may have read messages in memory, and may do so until it requests
-    /// messages on the link.
+    /// Notes that the current process may have read messages in shared memory, and may do so until
+    /// it requests messages on the link.
     pub(super) fn doubt(&mut self) {
         self.is_in_doubt = true;
     }
@@ -94,14 +95,14 @@ impl DeliveryHistory {
         self.is_in_doubt
     }
 
-    /// The current process requests messages: it has read none from `next` on.
+    /// Ends the doubt: the current process requests messages, so it has read none from `next` on.
     pub(super) fn settle(&mut self, next: u64) {
         self.sent = self.sent.max(next);
         self.skip_lost();
         self.is_in_doubt = false;
     }
 
-    /// Messages before `next` were sent to the current process.
+    /// Records that the messages before `next` were sent to the current process.
     pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
     }
@@ -111,16 +112,16 @@ impl DeliveryHistory {
         next <= self.sent
     }
 
-    /// The reader's process has ended in order: it did not have the messages that it has not
-    /// confirmed.
+    /// Handles the orderly end of the reader's process: it did not have the messages that it has
+    /// not confirmed.
     pub(super) fn left(&mut self) {
         self.sent = 0;
         self.clear();
     }
 
-    /// The reader's process has ended in order, but could not confirm what it was done with: it may
-    /// have had all messages that were sent. Messages before `kept` are confirmed. `waited_for`:
-    /// the publisher waits for this reader.
+    /// Handles the orderly end of a reader's process that could not confirm what it was done with:
+    /// it may have had all messages that were sent. Messages before `kept` are confirmed.
+    /// `waited_for`: the publisher waits for this reader.
     pub(super) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
@@ -131,8 +132,8 @@ impl DeliveryHistory {
         self.left();
     }
 
-    /// The reader's process has died. Messages before `kept` are confirmed. `waited_for`: the
-    /// publisher waits for this reader.
+    /// Handles the death of the reader's process. Messages before `kept` are confirmed.
+    /// `waited_for`: the publisher waits for this reader.
     pub(super) fn died(
         &mut self,
         kept: u64,
@@ -140,7 +141,8 @@ impl DeliveryHistory {
         waited_for: bool,
     ) -> AfterDeath {
         if self.sent <= kept {
-            // It had no unconfirmed message, so earlier deaths still count.
+            // The process had no unconfirmed message, so this death proves nothing and earlier ones
+            // still count.
             self.sent = 0;
             return AfterDeath::Continue;
         }
@@ -150,7 +152,7 @@ impl DeliveryHistory {
         };
         let sent = std::mem::take(&mut self.sent);
         self.redelivered_before = self.redelivered_before.max(sent);
-        // Only a message that was sent alone was certainly in flight.
+        // The message was certainly in flight only if it was sent alone.
         if self.is_suspect(kept) && sent - kept == 1 {
             let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
@@ -185,7 +187,7 @@ impl DeliveryHistory {
         self.skip = Some(Skip { before, reason, value });
     }
 
-    /// The gap that replaces the messages from `next` on.
+    /// Returns the gap that replaces the messages from `next` on, if they are skipped.
     pub(super) fn skip(&self, next: u64) -> Option<Skip> {
         self.skip.filter(|skip| next < skip.before)
     }
@@ -207,8 +209,8 @@ impl DeliveryHistory {
         sequence < self.suspect_before
     }
 
-    /// Whether a message has to wait until all before it are confirmed, of which those from `kept`
-    /// on are not: a suspect is sent alone, and so is the message after it.
+    /// Whether a message has to wait until all messages before it are confirmed: a suspect is sent
+    /// alone, and so is the message after it. Messages before `kept` are confirmed.
     pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
         self.is_suspect(kept) && sequence > kept
     }
@@ -273,10 +275,10 @@ mod tests {
     fn a_message_that_not_all_dead_processes_had_is_kept() {
         let (mut history, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
-        // The last of these kills the next process, which has more of them by then.
+        // The last of these messages kills the next process, which has more of them by then.
         assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::Continue);
-        // It gets beyond the messages of the first process: message 15 can have killed two of them
-        // only.
+        // This process gets beyond the messages of the first one: message 15 can have killed only
+        // two of them.
         assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::Continue);
         assert!(history.waits(16, kept) && !history.waits(15, kept));
         assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::DeadLetter);

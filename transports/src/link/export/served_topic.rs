@@ -17,7 +17,7 @@ use crate::seam::BusyGuard;
 use crate::seam::{Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
 
-/// The most ended publishers that are remembered, in case their reader does not know that they have
+/// How many ended publishers are remembered, in case their reader does not know that they have
 /// ended: a lost connection can lose the ends of all streams that the reader has open.
 const ENDS: usize = STREAMS;
 
@@ -26,9 +26,9 @@ const ENDS: usize = STREAMS;
 pub(super) struct TopicTap {
     pub(super) reader: Tap<StreamState>,
     ended: VecDeque<EndedStream>,
-    /// It was made on the present connection of its reader.
+    /// The tap was made on the present connection of its reader.
     pub(super) is_new: bool,
-    /// While the reader is not connected: the links have not ended before this is dropped.
+    /// Keeps the links from ending while the reader is not connected.
     pub(super) parked: Option<BusyGuard>,
 }
 
@@ -51,7 +51,8 @@ impl TopicTap {
         Ok(TopicTap { reader, ended: VecDeque::new(), is_new: true, parked: None })
     }
 
-    /// An earlier process of the reader may have had the messages that were sent before it joined.
+    /// Assumes that an earlier process of the reader had the messages that were sent before it
+    /// joined.
     pub(super) fn begin_again(&mut self) {
         for stream in self.reader.streams() {
             stream.state.history.begin_again(stream.joined_at());
@@ -62,17 +63,18 @@ impl TopicTap {
         self.reader.topic().name()
     }
 
-    /// The reader's process has ended in order: its next process gets what it had not taken.
-    /// `asked`: it had subscribed to the topic on its last connection.
+    /// Handles the orderly end of the reader's process: its next process gets the messages that
+    /// were not taken. `asked`: the reader had subscribed to the topic on its last connection.
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.reader.policy().is_gating();
         for stream in self.reader.streams() {
-            // The readers have left, so their last positions in memory are exact, unless they have
-            // still to confirm messages that went over the link.
+            // The readers have left, so their last positions in shared memory are exact, unless
+            // they have still to confirm messages that went over the link.
             let in_memory = stream.moved_at().is_some_and(|at| stream.kept() >= at);
             stream.move_back();
             if !waited_for {
-                // An observer that ends in order counts by itself what it has not taken.
+                // An observer that ends in order counts by itself the messages that it has not
+                // taken.
                 stream.release(stream.next());
             }
             let kept = stream.kept();
@@ -86,7 +88,7 @@ impl TopicTap {
         }
     }
 
-    /// The reader's process has died. Returns the messages that become dead letters.
+    /// Handles the death of the reader's process. Returns the messages that become dead letters.
     pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
         let waited_for = self.reader.policy().is_gating();
         let mut dead_letters = Vec::new();
@@ -95,7 +97,7 @@ impl TopicTap {
             let (next, kept) = (stream.next(), stream.kept());
             stream.state.history.sent(next);
             let after = stream.state.history.died(kept, redelivery, waited_for);
-            // Nothing was sent to the next process.
+            // Begin again at the first unconfirmed message: nothing was sent to the next process.
             stream.rewind(kept);
             if after == AfterDeath::DeadLetter {
                 dead_letters.extend(stream.dead_letter());
@@ -120,7 +122,7 @@ impl TopicTap {
 pub(super) struct Sent {
     /// The messages that were sent over the link.
     pub(super) messages: u64,
-    /// The messages that were confirmed in memory.
+    /// The messages that were confirmed in shared memory.
     pub(super) confirmed: u64,
     /// Messages were kept back until the next turn.
     keeps_back: bool,
@@ -130,13 +132,13 @@ pub(super) struct Sent {
 pub(super) struct ServedTopic {
     pub(super) export: ExportId,
     pub(super) tap: TopicTap,
-    /// How many streams the reader knows from before and has not named yet.
+    /// How many streams of an earlier connection the reader has not named yet.
     resumes: u16,
-    /// Answers for streams that the reader knows and that do not exist any more.
+    /// The answers for streams that the reader resumes and that do not exist any more.
     answers: Vec<ResumeAnswer>,
-    /// The reader had no room for a stream.
+    /// The reader has no room for one more stream.
     at_stream_limit: bool,
-    /// No stream moves to memory.
+    /// No stream of this topic moves to shared memory.
     is_on_socket: bool,
     redelivery: Redelivery,
 }
@@ -151,9 +153,9 @@ enum ResumeAnswer {
 }
 
 impl ServedTopic {
-    /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
-    /// resume. `is_on_socket`: none of its streams moves to memory. `redelivery`: what happens to
-    /// messages that the reader may have had.
+    /// Serves a topic to which a reader subscribes on a new connection, with `resumes` streams to
+    /// resume. `is_on_socket`: none of its streams moves to shared memory. `redelivery`: what
+    /// happens to messages that the reader may have had.
     pub(super) fn new(
         export: ExportId,
         mut tap: TopicTap,
@@ -182,12 +184,12 @@ impl ServedTopic {
         said && (reader.is_over() || at_the_end && reader.streams().is_empty())
     }
 
-    /// Whether the reader has lost the memory of a stream.
+    /// Whether the reader has lost the shared memory of a stream.
     pub(super) fn has_lost_memory(&self) -> bool {
         self.tap.reader.known_streams().iter().any(TapStream::has_lost_memory)
     }
 
-    /// What the reader has done wrong in the memory of a stream, if it was found.
+    /// Returns how the reader has broken the protocol in the shared memory of a stream, if it has.
     pub(super) fn memory_fault(&self) -> Option<MemoryFault> {
         self.tap.reader.known_streams().iter().find_map(TapStream::memory_fault)
     }
@@ -198,7 +200,7 @@ impl ServedTopic {
         std::mem::take(&mut self.at_stream_limit)
     }
 
-    /// The reader has the messages of a stream before `next`, confirmed or not.
+    /// Resumes a stream: the reader has the messages before `next`, confirmed or not.
     pub(super) fn resume(&mut self, epoch: u64, next: u64, has_moved: bool) {
         self.resumes = self.resumes.saturating_sub(1);
         let waited_for = self.tap.reader.policy().is_gating();
@@ -207,7 +209,7 @@ impl ServedTopic {
         let mut known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.as_mut().filter(|_| is_new) {
             // It is not known any more which messages this process has got over the link or read in
-            // memory, so none is sent again.
+            // shared memory, so none is sent again.
             stream.start_at_next();
             stream.state.history.sent(stream.next());
             if has_moved {
@@ -218,8 +220,8 @@ impl ServedTopic {
         }
         if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
             if !has_moved && stream.has_moved() {
-                // The reader does not know that the stream moved, or has left the memory. It
-                // confirms what it was done with there.
+                // The reader does not know that the stream moved, or has left the shared memory. It
+                // then confirms over the link the messages that it was done with there.
                 stream.move_back();
                 stream.state.connection.has_forgotten = true;
             }
@@ -239,8 +241,8 @@ impl ServedTopic {
         self.answers.push(ended.unwrap_or(ResumeAnswer::Unknown(epoch)));
     }
 
-    /// The messages of a stream before `next` are confirmed. Returns how many of them are newly
-    /// confirmed, if the stream is one of this topic.
+    /// Records that the messages of a stream before `next` are confirmed. Returns how many of them
+    /// are newly confirmed; `None` if the stream is not one of this topic.
     pub(super) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
         let streams = self.tap.reader.streams();
         let index = streams.iter().position(is_sent_as(id))?;
@@ -255,14 +257,14 @@ impl ServedTopic {
         Some(confirmed)
     }
 
-    /// The bytes of a run that was sent, if it is a run of this topic.
+    /// Returns the bytes of a run that was sent, if its stream is one of this topic.
     pub(super) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         let streams = self.tap.reader.known_streams();
         let index = streams.iter().position(is_sent_as(run.stream))?;
         outgoing_stream::run_bytes(&streams[index], run)
     }
 
-    /// The peer's readers of a stream have asked for messages.
+    /// Records that the peer's readers of a stream have asked for messages.
     pub(super) fn demanded(&mut self, id: OutgoingId) {
         let streams = self.tap.reader.streams();
         if let Some(index) = streams.iter().position(is_sent_as(id)) {
@@ -270,8 +272,8 @@ impl ServedTopic {
         }
     }
 
-    /// Sends messages as far as the link takes them, and has the waker called when there are more.
-    /// Returns how many. `turn` differs from one call to the next.
+    /// Sends messages as far as the link takes them, and registers the waker if there are more.
+    /// Returns how many were sent. `turn` differs from one call to the next.
     pub(super) fn send(
         &mut self,
         now: Duration,
@@ -288,14 +290,15 @@ impl ServedTopic {
         let no_room = |said| matches!(said, Err(SendError::Room { .. }));
         self.answers.retain_mut(|answer| no_room(answer.send(now, link, export)));
         if !self.answers.is_empty() {
-            // A stream that does not exist any more may begin again after the answer.
+            // Send nothing yet: a stream that does not exist any more may begin again after the
+            // answer.
             return Sent::default();
         }
         let first = self.send_streams(now, turn, link, memory.as_deref_mut());
         self.tap.reader.park(waker);
         let then = self.send_streams(now, turn, link, memory);
         if then.keeps_back {
-            // Publishers on this thread have their turn before.
+            // Publishers on this thread have their turn before the next call.
             waker.wake_by_ref();
         }
         Sent {
@@ -327,8 +330,8 @@ impl ServedTopic {
             }
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
-                // The link would refuse it as it refused the one before. A resumed stream has its
-                // place.
+                // Skip a new stream: the link would refuse it as it refused the one before. A
+                // resumed stream has its place already.
                 index += 1;
                 continue;
             }
@@ -343,7 +346,7 @@ impl ServedTopic {
                 Err(_) => {}
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
-            // In memory, the peer has to wake this process when it has taken the rest.
+            // In shared memory, the peer has to wake this process when it has taken the rest.
             sent.confirmed += stream.update(ended);
             let is_read = !stream.has_moved() || stream.depth() == 0;
             // The peer had confirmed all messages before the end was sent.
@@ -354,7 +357,7 @@ impl ServedTopic {
                 index += 1;
             }
         }
-        // The next call begins with another stream: a run leaves no room for others.
+        // The next call begins with another stream, because a run leaves no room for others.
         if let [_, _, ..] = self.tap.reader.streams().as_slice() {
             self.tap.reader.streams().rotate_left(1);
         }
@@ -362,7 +365,8 @@ impl ServedTopic {
     }
 }
 
-/// The process of the reader has lost a stream of which it may have had all messages.
+/// Begins a stream again that the reader's process has lost, and of which it may have had all
+/// messages.
 fn begin_again(stream: &mut TapStream<StreamState>, redelivery: Redelivery, waited_for: bool) {
     let kept = stream.kept();
     stream.state.history.sent(stream.next());

@@ -32,14 +32,14 @@ use crate::stream::{DriveError, Moved, NodeLink, STREAMS, TOPICS, Traffic};
 pub(super) struct ExportSession {
     exports: Arc<Exports>,
     ticket: Arc<AdmissionTicket>,
-    /// The peer, once it was admitted.
+    /// The peer, once it is admitted.
     peer: Option<ConnectedPeer>,
     topics: Vec<ServedTopic>,
     /// The topic that sends first in the next round.
     turn: usize,
     listener: Option<EventListener>,
     answer: LayoutAnswer,
-    /// The memory in which the peer can read streams.
+    /// The shared memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
     observer_grace: ObserverGrace,
@@ -48,9 +48,9 @@ pub(super) struct ExportSession {
 struct ConnectedPeer {
     node: String,
     line: Line<LinkValue>,
-    /// Messages of topics to which it has not subscribed yet.
+    /// The messages of topics to which the peer has not subscribed yet.
     parked: Vec<TopicTap>,
-    /// How often name bindings had changed when its name was last checked.
+    /// How often name bindings had changed when the peer's name was last checked.
     bindings: usize,
 }
 
@@ -77,8 +77,8 @@ impl ExportSession {
         self.peer.as_ref().map_or("", |peer| &peer.node)
     }
 
-    /// The connection has ended. Nothing waits for a peer that has closed the link,
-    /// unless the peer may restart.
+    /// Handles the end of the connection. Nothing waits for a peer that has closed the link, unless
+    /// the peer may restart.
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
         if let DriveError::Link(LinkError::PeerClosed(
@@ -108,7 +108,7 @@ impl ExportSession {
         }
     }
 
-    /// The peer has sent its name.
+    /// Admits the peer, which has sent its name, or closes the link.
     fn admit(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str, boot: u64) {
         let bindings = self.exports.control.bindings();
         match self.exports.admit(&self.ticket, node, boot) {
@@ -118,7 +118,7 @@ impl ExportSession {
                 line.add(LinkValue::Connections, 1);
                 let config = self.exports.link_with(node);
                 link.set_batching(config.batching);
-                // `Exports::link` has checked them.
+                // Cannot fail: `Exports::link` has checked these settings.
                 _ = link.set_times(config.keep_alive, config.silence);
                 self.memory = self.exports.memory_for(node, &self.ticket.peer);
                 self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
@@ -137,7 +137,7 @@ impl ExportSession {
         self.exports.check_name(&self.ticket, &peer.node).is_ok()
     }
 
-    /// The messages of a topic for the peer, or why it does not get them.
+    /// Returns the tap of a topic for the peer, or why the peer does not get its messages.
     fn tap(
         &mut self,
         topic: &str,
@@ -151,7 +151,7 @@ impl ExportSession {
         let Some(exported) = self.exports.exported(topic) else {
             return rejected(RejectReason::Unknown);
         };
-        // First of all: others learn nothing of the topic.
+        // This check comes first, so that others learn nothing of the topic.
         if !self.exports.admits(exported, &peer.node, &self.ticket) {
             return rejected(RejectReason::Forbidden);
         }
@@ -210,7 +210,7 @@ impl ExportSession {
         Ok(tap)
     }
 
-    /// Takes what has arrived over the control connection.
+    /// Takes the packets that have arrived over the control connection.
     fn update_memory(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
@@ -223,7 +223,7 @@ impl ExportSession {
         self.report_on_socket(&problems);
     }
 
-    /// Streams that were to go through memory stay on the link.
+    /// Reports that streams which were to use shared memory stay on the link.
     fn report_on_socket(&self, reasons: &[String]) {
         let peer = self.node();
         let is_required = self.exports.link_with(peer).memory == MemoryUse::Required;
@@ -232,7 +232,7 @@ impl ExportSession {
         }
     }
 
-    /// The peer has broken the protocol in the memory of a topic.
+    /// Lets go of the peer, which has broken the protocol in the shared memory of a topic.
     fn let_go(&mut self, now: Duration, link: &mut NodeLink<'_>, fault: MemoryFault, topic: &str) {
         let Some(peer) = &mut self.peer else { return };
         let mut taps = std::mem::take(&mut peer.parked);
@@ -242,8 +242,8 @@ impl ExportSession {
         link.close(now, CloseReason::Protocol);
     }
 
-    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
-    /// it.
+    /// Closes the link once everything was sent, if the peer has subscribed to all topics that are
+    /// kept for it.
     fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         let exports = &self.exports;
         let keeps = |peer: &mut ConnectedPeer| exports.keeps_any(&peer.node, &mut peer.parked);
@@ -273,11 +273,11 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
-                // Accepted or not, the announcement of this reader and topic has found its reader.
+                // Accepted or not: the announced reader has asked for this topic.
                 self.exports.subscribed(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode, start) {
                     Ok(tap) => {
-                        // If it is gone already, the peer has unsubscribed.
+                        // Fails only if the peer has unsubscribed, and nothing is to be done then.
                         _ = link.accept(export);
                         let on_socket = self.exports.is_on_socket(topic);
                         let redelivery = self.exports.redelivery(topic);
@@ -320,7 +320,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
                 self.answer.answer(now, link, descriptor, offset);
             }
-            // This side reads nothing on this link.
+            // Other events are for readers, and this side reads nothing on this link.
             _ => {}
         }
     }
@@ -344,7 +344,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         }
         self.answer.retry(now, link);
         self.update_memory(now, link, context);
-        // Those of an earlier connection have a control connection of their own.
+        // Only streams of this connection count: those of an earlier one have their own control
+        // connection.
         if self.topics.iter().any(ServedTopic::has_lost_memory) {
             let silence = self.exports.link_with(self.node()).silence;
             self.lost_memory.notice(now, silence, link);
@@ -373,7 +374,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         }
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == Phase::Drain;
-        // At a shutdown, readers wait until this node runs again.
+        // At a requested shutdown topics do not end for good: readers wait until this node runs
+        // again.
         let for_good = !self.exports.control.may_come_back();
         self.topics.retain_mut(|served| {
             let over = served.is_over(draining);
@@ -410,12 +412,14 @@ impl Drop for ExportSession {
 /// How long an observer may take nothing while the node ends.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Since when the observers on a link take nothing: the end of a node does not wait for them.
+/// Measures how long the observers on a link have taken nothing: the end of a node waits for them
+/// only that long.
 #[derive(Default)]
 struct ObserverGrace(Option<SendFuture<()>>);
 
 impl ObserverGrace {
-    /// Whether they have taken nothing for too long. If not, the task is woken when it may be so.
+    /// Whether the observers have taken nothing for too long. If not, the task is woken when to ask
+    /// again.
     fn is_over(
         &mut self,
         has_taken: bool,

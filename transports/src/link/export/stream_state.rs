@@ -19,9 +19,9 @@ use crate::stream::NodeLink;
 pub(super) struct StreamState {
     pub(super) connection: ConnectionProgress,
     pub(super) history: DeliveryHistory,
-    /// How far it is on its way to memory.
+    /// The step that the stream has reached on its way to shared memory.
     pub(super) memory: MemoryStep,
-    /// The end of its messages in memory was sent.
+    /// The frame that tells the end of its messages in shared memory was sent.
     pub(super) has_said_end: bool,
 }
 
@@ -30,9 +30,9 @@ pub(super) struct StreamState {
 pub(super) struct ConnectionProgress {
     /// The link's stream, once it is open.
     pub(super) stream: Option<OutgoingId>,
-    /// The sequence at which the peer wants the stream to resume.
+    /// The sequence from which the peer wants the stream to resume.
     pub(super) resume_at: Option<u64>,
-    /// This side has forgotten which messages the peer has confirmed on earlier connections.
+    /// This side no longer knows which messages the peer has confirmed on earlier connections.
     pub(super) has_forgotten: bool,
     /// The peer's readers have asked for messages.
     pub(super) is_demanded: bool,
@@ -40,21 +40,21 @@ pub(super) struct ConnectionProgress {
     pub(super) has_reported: bool,
     /// How many bytes of the next message were sent, if it is sent in fragments.
     pub(super) offset: usize,
-    /// The length of a gap that is not sent yet.
+    /// How many messages are missing, of which no gap was sent yet.
     pub(super) missed: u64,
     pub(super) ended: bool,
-    /// The frame that moves the stream was sent.
+    /// The frame that moves the stream to shared memory was sent.
     pub(super) is_moved: bool,
     pub(super) gathering: Gathering,
 }
 
-/// Collects the messages of a publisher that sends all the time. A task emits a few hundred of them
-/// in a poll, so a link that takes its turn after each poll would write small runs.
+/// Delays the runs of a publisher that sends all the time. A task emits a few hundred messages in a
+/// poll, so a link that takes its turn after each poll would write small runs.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     /// When the last run was sent.
     last: Option<Duration>,
-    /// The last turn in which messages were kept back, and how many there were.
+    /// The last turn in which messages were kept back, and how many were ready.
     kept_back: Option<(usize, usize)>,
 }
 
@@ -78,7 +78,7 @@ impl Gathering {
         keeps_back
     }
 
-    /// A run was sent.
+    /// Records that a run was sent.
     pub(super) fn sent(&mut self, now: Duration) {
         self.last = Some(now);
     }
@@ -112,7 +112,7 @@ impl ConnectionProgress {
         bytes: &[u8],
         envelope: Envelope,
     ) -> Result<bool, SendError> {
-        // The whole message is its fixed part.
+        // A message has no variable part: its fixed part is all of it.
         let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
             match link.send(now, stream, &envelope, fixed_len, bytes) {
@@ -132,7 +132,7 @@ impl ConnectionProgress {
     }
 }
 
-/// A region that was passed to a reader.
+/// A region of shared memory that was passed to a reader.
 #[derive(Debug)]
 pub(super) struct PassedRegion {
     pub(super) number: u32,
@@ -142,26 +142,26 @@ pub(super) struct PassedRegion {
 /// A reader's answer to a region.
 #[derive(Debug)]
 pub(super) enum RegionAnswer {
-    /// Its positions.
+    /// The reader has mapped the ring, and passes the memory of its positions.
     Cursors { readers: usize, file: OwnedFd },
-    /// It does not read there: the code of a
+    /// The reader does not read the region: the code of a
     /// [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
     Refused(u64),
 }
 
-/// How far a stream is on its way to memory.
+/// How far a stream is on its way to shared memory.
 #[derive(Debug, Default)]
 pub(super) enum MemoryStep {
-    /// Its ring was not passed to the reader.
+    /// The ring was not passed to the reader.
     #[default]
     Start,
-    /// Passed to the reader, which has not answered, or whose answer is not judged.
+    /// The ring was passed to the reader; its answer has not arrived, or was not judged.
     Passed(Arc<PassedRegion>),
-    /// The reader has mapped it.
+    /// The reader has mapped the ring.
     Mapped(u32, ForeignCursors<Mapping>),
-    /// The reader reads in memory.
+    /// The reader reads in shared memory.
     Moved(u32),
-    /// It stays on the link.
+    /// The stream stays on the link.
     Stays,
 }
 
