@@ -19,7 +19,8 @@ pub(crate) trait Push: Send {
     /// Sends an item; false if the queue is full.
     fn push(&mut self, item: &Self::Item) -> bool;
 
-    /// Sends the first items, as many as fit (or none, if not all fit), and returns their number.
+    /// Sends the first items, as many as fit, and returns their number. Some kinds of queues send
+    /// all items or none.
     #[inline]
     fn push_many(&mut self, items: &[Self::Item]) -> usize {
         items.iter().take_while(|item| self.push(item)).count()

@@ -199,7 +199,7 @@ fn decide(
     let Some(spots) = pair.worst(worst) else { return Ok(None) };
     let points = spots.map(|spot| WorstPoint {
         column: contests[spot.contest].columns[spot.column].name.to_owned(),
-        // A table names its own point.
+        // A single contest has its point in the table's header, so only a sweep repeats it here.
         point: contests[spot.contest].header.point.clone().filter(|_| contests.len() > 1),
         nanoseconds: spot.median,
     });

@@ -52,7 +52,7 @@ pub struct Layout {
     pub fields: &'static [FieldLayout],
     /// The visibility and the name of a field for padding.
     pub pad: &'static str,
-    /// The arguments of `#[message]`, with `pad`.
+    /// The arguments of `#[message]` with `pad` added, as a suggested fix has them.
     pub arguments: &'static str,
 }
 

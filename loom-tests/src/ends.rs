@@ -68,8 +68,8 @@ pub fn look<H: BroadcastHandle>(
     look
 }
 
-/// Reads messages to the end of the ring, which it returns, or a gap or the eviction. A reader that
-/// may miss some, as it may be suspended or evicted, continues after a gap.
+/// Reads messages until the ring reports its end, a gap or the eviction, and returns that report. A
+/// reader that `may_miss` messages, as it may be suspended or evicted, continues after a gap.
 ///
 /// # Panics
 /// If a message is not complete or not in order.

@@ -25,10 +25,20 @@ pub fn beside<S: Clone + 'static, T: 'static>(
     thread::spawn(move || work(shared))
 }
 
-/// Makes tests of models, which are functions in the same file, or a call of one (`model =
-/// function(arguments)`). Behind the name of a model is its limit on preemptions, unless it runs
-/// itself (`model [2]`). One test is that the model holds, and for each twin there is one that it
-/// fails with that site weakened (`=>` and the panic, if it matters which).
+/// Creates the tests of models. A *twin* of a model is the same model with the memory ordering at
+/// one site of the code weakened: it must fail.
+///
+/// ```text
+/// publish_and_read [2] {
+///     fails_with_a_relaxed_publish: "broadcast.publish",
+///     fails_with_a_relaxed_look: "broadcast.look" => "text of the panic",
+/// }
+/// ```
+///
+/// This makes a test `holds`, which runs the model, and for each twin a test that it panics, with
+/// the given text if there is one. The number is the limit on preemptions; a model without it runs
+/// itself. The model is the function of this name in the same file, or a call of another function:
+/// `model [2] = function(arguments)`.
 #[macro_export]
 macro_rules! models {
     ($($(#[$doc:meta])* $model:ident $([$bound:tt])? $(= $function:ident $arguments:tt)? {

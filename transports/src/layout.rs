@@ -318,7 +318,7 @@ impl<'a> Form<'a> {
     /// A struct, after its tag.
     fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
         let (size, align, count) = (self.count()?, self.count()?, self.number()?);
-        // A count beyond the bytes ends with them.
+        // If the count is too large, the loop fails where the bytes end.
         let (mut fields, mut end) = (Vec::new(), 0);
         for _ in 0..count {
             let (offset, size, name) = (self.count()?, self.count()?, self.name()?);
@@ -400,7 +400,7 @@ pub enum LayoutError {
     /// An array or list whose items take no room.
     #[error("the layout has items without bytes")]
     NoBytes,
-    /// A type or a count that exceeds each message.
+    /// A type or count that is larger than any message.
     #[error("the layout has a part of {found} bytes or items: expected at most {LONGEST}")]
     TooLong {
         /// The number.

@@ -5,7 +5,7 @@ pub(crate) use std::sync::atomic::{
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks what stays valid when a thread panics that has it.
+/// Locks a mutex whose value stays valid even if a thread panics while it holds the lock.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -143,8 +143,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// Writes rows of cells, if there are any, below a heading. The first column is aligned left, the
-/// others right. A cell beyond the heading is a note.
+/// Writes a table of rows below a heading, if there are rows. The first column is aligned left, the
+/// others right. A row may have one cell more than the heading: a note.
 fn grid(f: &mut fmt::Formatter<'_>, heading: &[&str], rows: Vec<Vec<String>>) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());

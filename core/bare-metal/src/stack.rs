@@ -9,9 +9,9 @@ use core::ptr::{addr_of, read_volatile};
 const PAINT: u32 = 0xcccc_cccc;
 
 unsafe extern "C" {
-    /// From the linker script: the end of the stack, the lowest address to which it may grow...
+    /// The end of the stack, its lowest address. Defined by the linker script, as the next symbol.
     static _stack_end: u32;
-    /// ...and its start.
+    /// The start of the stack, its highest address.
     static _stack_start: u32;
 }
 

@@ -18,7 +18,7 @@ static STEP: Mutex<Cell<fn()>> = Mutex::new(Cell::new(|| {}));
 static DICE: Mutex<Cell<u32>> = Mutex::new(Cell::new(0x2545_f491));
 /// Whether the program is inside a call that is tested.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
-/// How often it was interrupted there.
+/// How often an interrupt came while the program was inside such a call.
 static PREEMPTED: AtomicUsize = AtomicUsize::new(0);
 
 /// A value that the interrupt uses while a test runs.
@@ -109,7 +109,7 @@ fn with_timer(use_it: impl FnOnce(&mut SYST)) {
     });
 }
 
-/// The fewest ticks between two interrupts...
+/// The fewest ticks between two interrupts.
 const REST: u32 = 10;
-/// ...and how many more there may be.
+/// How many ticks more there may be, at random.
 const VARIATION: u32 = 50;

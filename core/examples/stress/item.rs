@@ -79,10 +79,11 @@ impl Numbers {
 /// The books about the items of one writer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Books {
-    /// All items, with ghosts: each is made once and dropped once.
+    /// All items, each made once and dropped once. They include ghosts: items that the ring does
+    /// not accept.
     pub(crate) made: u64,
     pub(crate) gone: u64,
-    /// Without ghosts.
+    /// The items without ghosts.
     pub(crate) pushed: Numbers,
     pub(crate) taken: Numbers,
     pub(crate) dropped: Numbers,
@@ -122,7 +123,7 @@ pub(crate) fn close_the_books() -> [Books; WRITERS] {
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The numbers of a seed and a number within it, for a round or a thread.
+    /// The random numbers of the round or thread `name` in a run with this seed.
     pub(crate) fn of(seed: u64, name: u64) -> Dice {
         Dice(scramble(seed ^ scramble(name)))
     }

@@ -55,8 +55,8 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
                 retaken += 1;
             }
             Ok((Err(Over), _)) => {
-                // Another reader may have got `Empty` because this one was popping: the end of this
-                // side wakes it.
+                // Another reader may have got `Empty` only because this one was popping. It tries
+                // again, because the end of this side wakes all threads.
                 round.drained.store(true, SeqCst);
                 break;
             }

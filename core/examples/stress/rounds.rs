@@ -18,7 +18,7 @@ use crate::{readers, watchdog, writers};
 
 /// The most slots of one claim: a reader that panics may lose this many items.
 const CLAIM: u64 = 64;
-/// After this many rounds of a ring everything must have happened.
+/// After this many rounds of a ring, each event that is counted must have happened at least once.
 const ENOUGH: u64 = 20;
 
 type Run = fn(u64, u64) -> Counts;

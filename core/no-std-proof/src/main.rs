@@ -18,7 +18,8 @@
 //! allocator does not link.
 #![no_std]
 #![no_main]
-// The counters of a test are not shared memory of the core.
+// The core's own atomics are for memory that loom must see; the counters of a test may be plain
+// ones.
 #![allow(clippy::disallowed_types)]
 
 #[path = "../../tests/it/portable/bodies/mod.rs"]

@@ -300,7 +300,7 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
             let end = order!("reply.end", AcqRel);
             match self.0.word.compare_exchange_weak(word, next, end, Ordering::Relaxed) {
                 Ok(_) if word & WAKER == 0 => {
-                    // Its bit is gone.
+                    // The word no longer has this part's bit, so its `Drop` must not run.
                     let part = ManuallyDrop::new(self);
                     if next & PARTS == 0 {
                         // SAFETY: no other part is left, and this one is not used any more.

@@ -419,8 +419,8 @@ impl Block<'_> {
     }
 
     fn leave(&self, place: usize) {
-        // The bell may say PARKED although no task sleeps there: `unpark` takes back the bit alone.
-        // This ends it.
+        // The bell may still say PARKED although no task sleeps there: `unpark` takes back the bit
+        // alone. `forget` resets the bell.
         self.bell(place).forget();
         self.taken.fetch_and(!self.bit(place), order!("waiter-list.unregister", Release));
     }

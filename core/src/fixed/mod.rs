@@ -67,7 +67,7 @@ struct ItemCount(U16);
 impl ItemCount {
     const ZERO: Self = Self(U16::ZERO);
 
-    /// A count that the caller has checked against a capacity that fits.
+    /// Creates a count that the caller has checked against a capacity of at most `u16::MAX`.
     #[inline]
     fn new(count: usize) -> Self {
         Self(U16::new(u16::try_from(count).unwrap_or(u16::MAX)))

@@ -271,7 +271,7 @@ impl<'a> Iterator for Frames<'a> {
 
 impl core::iter::FusedIterator for Frames<'_> {}
 
-// Below: the header, which is 24 bytes, the same on every host.
+// The rest of this file is the header. It has 24 bytes, the same on every host.
 
 /// The upper four bits of a frame's first byte.
 pub const MAGIC: u8 = 0xA;

@@ -223,7 +223,7 @@ pub enum RunError {
     Length {
         /// The bytes of the run.
         found: u64,
-        /// The most bytes of a run.
+        /// The most bytes that a run may have.
         limit: u32,
     },
     /// It starts before a fragmented message is complete.

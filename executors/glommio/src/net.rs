@@ -64,7 +64,7 @@ where
     })
 }
 
-/// The `TcpStream` that waits for a socket.
+/// Creates the `TcpStream` by which tasks wait until a socket is readable or writable.
 fn watch(inbox: &Arc<Inbox>, socket: impl AsFd) -> io::Result<LocalValue<TcpStream>> {
     let socket = socket2::Socket::from(UnixStream::from(socket.as_fd().try_clone_to_owned()?));
     LocalValue::new(inbox, || TcpStream::from(socket)).ok_or_else(wrong_thread)

@@ -111,7 +111,8 @@ pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output
     Ok(LocalSet::new().run_until(body(executor)).await)
 }
 
-/// After its end tokio drops a task and reports this only by the task's handle.
+/// Checks that tokio has accepted a task. A runtime that has ended drops the task, and reports this
+/// only by the task's handle.
 fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
     match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) if error.is_cancelled() => Err(SpawnError::Ended),

@@ -282,7 +282,8 @@ impl Feed {
         Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
     }
 
-    /// Counts the messages that no subscription has got, and none counts as `left`.
+    /// Counts the messages that no subscription got. Those that a subscription counted as `left`
+    /// are not among them.
     fn count_unread(&mut self) {
         if !self.writer.must_count_readers() || self.writer.producer.is_none() {
             return;

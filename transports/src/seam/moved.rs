@@ -100,7 +100,8 @@ impl Moved {
         if tail.wrapping_sub(kept).cast_signed() > 0 { tail } else { kept }
     }
 
-    /// How many messages the readers have not taken, at the last import.
+    /// Returns how many messages the readers have not taken, as of the last import of their
+    /// positions.
     pub(crate) fn depth(&self) -> usize {
         let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
         match &self.proxy {

@@ -103,7 +103,8 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         (0..count).all(|_| self.send())
     }
 
-    /// Trips of this side, with a call after each.
+    /// Makes `count` round trips that this side begins, and calls `each` after every one. Returns
+    /// false if an answer did not come.
     #[inline(never)]
     fn ask(&mut self, count: usize, mut each: impl FnMut()) -> bool {
         (0..count).all(|_| {
@@ -140,7 +141,8 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
 
 /// A column of round trips, both sides spinning.
 pub(crate) fn trips<D: Duplex<W>, const W: usize>(name: &'static str, cores: &Cores) -> Column {
-    /// Trips that wake the other process.
+    /// The number of trips before the measured ones, which make sure that the other process is
+    /// awake.
     const FIRST: usize = 50;
     Side::<D, W>::column(name, cores, |side, other, operations| {
         other.say(format_args!("trips {}", operations + FIRST));

@@ -110,7 +110,8 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     pub(super) message_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     pub(super) message_bytes: usize,
-    /// The bytes of each message, complemented if slots are padded; or [`NONE`].
+    /// The bytes of each message, as they are or, if slots are padded, with all bits inverted
+    /// (`!`); [`NONE`] if messages differ in length.
     exact: usize,
     /// The words of a gating reader, or of an observer that shows each position.
     reader: Option<NonNull<ReaderWords>>,

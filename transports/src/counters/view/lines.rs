@@ -115,7 +115,7 @@ impl Layout {
     }
 }
 
-/// The content of a place.
+/// What a reader found at the place of a line in a segment.
 enum Seen {
     Line(LineView),
     /// No line, or one that is being made.

@@ -306,7 +306,8 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
         }
         Ok(_) => {}
     }
-    // A process may listen there without a lock.
+    // A process may listen at this path without our lock, even with another kind of socket: then
+    // the connection fails with `EPROTOTYPE`.
     let wrong_kind = Errno::PROTOTYPE.raw_os_error();
     match dial(path, kind) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}

@@ -91,7 +91,7 @@ impl Reader {
                     // One that follows it may be among the others now.
                     idle = 0;
                 }
-                // Published just now.
+                // Published during this search: `find` puts it into the table of keys first.
                 Found::Message(_) if self.table.is_some() => return Some(self.find()),
                 found => {
                     self.burst += 1;

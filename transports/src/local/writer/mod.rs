@@ -402,7 +402,7 @@ impl Writer {
         Some(self.state.reader_at(self.blocked_by?)?.name.clone())
     }
 
-    /// The number of sent messages. Of a feed, its counter.
+    /// Returns the number of sent messages: for a feed, the value of its counter.
     pub(crate) fn sent(&self) -> u64 {
         // The counter may be a few messages behind. It has all bits on every host; without it the
         // number wraps where a word has 32 bits.

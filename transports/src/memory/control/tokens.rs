@@ -47,7 +47,8 @@ impl Tokens {
         lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
     }
 
-    /// Takes the handler of a token that this process said.
+    /// Takes the handler of a token that `process` has sent, unless the token is for another
+    /// process.
     pub(super) fn take(
         &self,
         token: &Token,

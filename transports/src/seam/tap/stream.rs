@@ -189,7 +189,7 @@ impl<T> TapStream<T> {
             }
             Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
             Peek::Gap { missed } => {
-                // Counted at its release: until then it may grow.
+                // The gap is counted when it is released, because it may grow until then.
                 let first = reader.cursor().wrapping_sub(missed);
                 let (from, before) = (first as u64, reader.cursor() as u64);
                 let count = missed as u64;
