@@ -14,8 +14,8 @@ use crate::counters::LatencyLines;
 use crate::local::trace::latency::{LatencyMeter, SentAtSource};
 use crate::local::trace::sent_at::SentAt;
 
-/// The metadata that a topic records of its messages: none by default. A tracer alone converts to
-/// it.
+/// The metadata that a topic records of its messages: none by default. Made of a tracer alone, it
+/// records traces.
 ///
 /// ```
 /// use mycelium_core::message;
@@ -35,12 +35,12 @@ use crate::local::trace::sent_at::SentAt;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
-    /// Begins their traces.
+    /// Begins the traces of the messages.
     pub tracer: Option<Arc<Tracer>>,
-    /// Their latency, from the emit to the receive: publishers of this process say when they sent
-    /// this share of their messages, from 0 to 1, chosen at random, and each reader measures those
-    /// that say it. Nothing is measured before the topic has an
-    /// [executor](super::Topic::set_executor).
+    /// The share of messages whose latency, from the emit to the receive, is measured: 0 to 1.
+    /// Publishers of this process choose the messages at random and write the time beside them, and
+    /// each reader measures the messages that have a time. Nothing is measured before the topic has
+    /// an [executor](super::Topic::set_executor).
     pub latency_sample: Option<f64>,
 }
 
@@ -66,14 +66,14 @@ impl From<Option<Arc<Tracer>>> for Recorded {
 /// The metadata of a message on its way from one process to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Its trace.
+    /// The trace of the message.
     pub trace: Option<TraceContext>,
     /// When it was sent, in nanoseconds since 1970 UTC, if its latency is measured.
     pub sent_at: Option<u64>,
 }
 
 impl Metadata {
-    /// The same in an area; `None` if that would be empty.
+    /// Converts the metadata to an area; `None` if the area would be empty.
     pub(crate) fn to_area(self) -> Option<Area> {
         let Metadata { trace, sent_at } = self;
         let area = trace.map(Area::from);
@@ -82,7 +82,7 @@ impl Metadata {
     }
 }
 
-/// Where the areas of the messages of one publisher come from.
+/// The source of the areas of one publisher's messages.
 #[derive(Debug)]
 pub(super) struct AreaSource {
     traces: Option<TraceSource>,
@@ -91,7 +91,8 @@ pub(super) struct AreaSource {
 }
 
 impl AreaSource {
-    /// That of a new publisher, whose ring has this number of slots; `None` if they have no areas.
+    /// Creates the source for a new publisher, whose ring has this number of slots; `None` if its
+    /// messages have no areas.
     pub(super) fn new(recorded: &Recorded, capacity: usize) -> Option<Box<AreaSource>> {
         if !recorded.area().is_present() {
             return None;
@@ -101,7 +102,7 @@ impl AreaSource {
         Some(Box::new(AreaSource { traces, times, filled: FilledAreas::new(capacity) }))
     }
 
-    /// The trace of a message that is sent now, in an area.
+    /// Returns the trace of a message that is sent now, as an area.
     #[inline(always)]
     pub(super) fn next_trace<'a>(
         &mut self,
@@ -115,7 +116,7 @@ impl AreaSource {
         }
     }
 
-    /// What the publisher stores in the area of a slot for this message, if anything.
+    /// Returns what the publisher has to store in the area of a slot for this message, if anything.
     #[inline(always)]
     pub(super) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
         self.filled.change(sequence, area)
@@ -127,13 +128,13 @@ impl AreaSource {
         self.times.as_mut().is_none_or(SentAtSource::leaves_out)
     }
 
-    /// When a message is sent that is sent now, if it is measured.
+    /// Returns the time of a message that is sent now, if it is measured.
     pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
         self.times.as_mut()?.next(executor)
     }
 }
 
-/// The same, of a publisher that is not used in its own task.
+/// As `next_trace`, for a publisher that is used outside of its own task.
 #[inline(never)]
 fn next_of_other_task<'a>(
     traces: &mut TraceSource,
@@ -143,17 +144,17 @@ fn next_of_other_task<'a>(
     traces.next_area(task.as_ref().and_then(|task| task.trace()), message)
 }
 
-/// What one reader does with areas.
+/// How one reader uses the areas of messages.
 pub(super) struct ReadMetadata {
-    /// If the topic is traced.
+    /// The trace of the current delivery, if the topic is traced.
     pub(super) current: Option<CurrentTrace>,
-    /// If its latency is measured.
+    /// Measures latencies, if the topic measures them.
     pub(super) meter: Option<LatencyMeter>,
 }
 
 impl ReadMetadata {
-    /// That of a new reader; `None` if it does nothing with them. `lines` makes the lines of its
-    /// latencies.
+    /// Creates this state for a new reader; `None` if it does not use areas. `lines` makes the
+    /// lines of its latencies.
     pub(super) fn new(
         recorded: &Recorded,
         lines: impl FnOnce() -> LatencyLines,

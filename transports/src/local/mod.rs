@@ -20,9 +20,9 @@
 //! [`poll_with`] wakes the other sides afterwards, with one fence and one load per doorbell. A
 //! handle that is used outside of its task's poll wakes them at each operation.
 //!
-//! Rooms, from the ground up; each may use those before it:
+//! Modules, from the bottom up; each may use those before it:
 //!
-//! | room | content |
+//! | module | content |
 //! | --- | --- |
 //! | `trace` | the traces of messages and of a task's deliveries, when a message was sent, how long it took |
 //! | `values` | the values that users see: schema, policy, options, deliveries, errors |

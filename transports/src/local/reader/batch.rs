@@ -1,9 +1,9 @@
 //! Batches of a gating reader: several messages are in flight until the next receive.
 //!
-//! Each edge counts its messages of the batch; the cursors move when the batch is settled. If its
-//! handling fails, each edge keeps the end of its part. Until the cursor has passed that, messages
-//! are delivered one at a time, as redelivered: the one that fails again becomes a dead letter, and
-//! no other.
+//! Each edge counts its messages of the batch; the cursors move when the batch is settled. If the
+//! handling of the batch fails, each edge keeps the end of its part. Until the cursor has passed
+//! that end, messages are delivered one at a time, as redelivered: only a message that fails again
+//! becomes a dead letter.
 
 use zerocopy::IntoBytes;
 
@@ -13,8 +13,9 @@ use crate::local::trace::sent_at_in;
 
 impl Reader {
     /// Adds messages to the one in flight, which was delivered for the first time, at most `most`.
-    /// `add` gets the words and the sequence of each, and returns false for one that it does not
-    /// take: that ends the part of its publisher. Returns the number of added messages.
+    /// `add` gets the words and the sequence of each message, and returns false for one that it
+    /// does not take: no more messages of that publisher are added then. Returns the number of
+    /// added messages.
     pub(in crate::local) fn take_more(
         &mut self,
         most: usize,
@@ -43,7 +44,7 @@ impl Reader {
                 let ahead = edge.ahead;
                 let area = edge.publisher.area;
                 let content = area.content_bytes(length);
-                // Only then the area is copied, too.
+                // The area is copied only if the message is measured.
                 let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
                 let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
                 // A gap before this message is stored before the message.
@@ -110,7 +111,7 @@ impl Reader {
         self.has_failed = true;
     }
 
-    /// Finds out whether messages of a batch that failed are left. The fast path does not know
+    /// Finds out whether messages of a batch that failed are left: the fast path must not read
     /// them.
     #[cold]
     #[inline(never)]

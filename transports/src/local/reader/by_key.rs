@@ -1,5 +1,5 @@
-//! The next message of a subscription with [`Policy::LatestByKey`]: each find first moves all that
-//! the rings have to the [`Table`], and messages are then delivered from there.
+//! The next message of a subscription with [`Policy::LatestByKey`]: each find first moves all
+//! messages in the rings to the [`Table`], and then delivers messages from there.
 //!
 //! [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 //! [`Table`]: super::key_table::Table
@@ -11,7 +11,7 @@ use super::{Found, Header, Reader};
 use crate::local::values::GapReason;
 
 impl Reader {
-    /// The next message of the table, or a gap. `None` if nothing waits.
+    /// Finds the next message of the table, or a gap. `None` if nothing waits.
     pub(super) fn find_by_key(&mut self) -> Option<Found> {
         self.table.as_ref()?;
         for index in 0..self.edges.len() {
@@ -35,15 +35,15 @@ impl Reader {
         }
     }
 
-    /// The message that [`find_by_key`](Reader::find_by_key) returned is taken or invalid. False if
-    /// the reader has no table.
+    /// Removes the message that [`find_by_key`](Reader::find_by_key) returned, which is taken or
+    /// invalid. Returns false if the reader has no table.
     pub(super) fn remove_from_table(&mut self) -> bool {
         self.table.as_mut().map(|table| table.pop()).is_some()
     }
 
-    /// Moves what waits at an edge to the table. Returns a gap before the next message.
+    /// Moves the messages that wait at an edge to the table. Returns a gap before the next message.
     fn fill_table(&mut self, index: usize) -> Option<Found> {
-        // Not more than one ring: the publisher may be faster.
+        // Move one ring at most: the publisher may be faster than this loop.
         let most = self.membership.topic.capacity();
         for _ in 0..most {
             match self.find_at(index) {

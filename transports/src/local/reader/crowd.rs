@@ -1,9 +1,9 @@
-//! Readers with many publishers: they look only at those that have said that they have something,
-//! and wake only those whose messages were taken.
+//! Readers with many publishers: they check only the publishers that have announced messages, and
+//! wake only those whose messages were taken.
 //!
-//! The reader remembers which edges it has to look at. The first ones, and those whose publishers
-//! cannot say anything, it always looks at. Another one it looks at from when it has taken its bit
-//! until its ring was found empty after that.
+//! The reader remembers which edges it has to check. The first ones, and those whose publishers
+//! cannot announce anything, it always checks. Any other edge it checks from when it has taken the
+//! edge's bit until it has found the ring empty.
 
 use mycelium_core::doorbell::ring_each;
 
@@ -13,18 +13,18 @@ use crate::local::ring::ready::{IN_TURN, Touched};
 use crate::local::ring::roster::Numbered;
 
 impl Reader {
-    /// An edge was added as the last one.
+    /// Adds the edge that was added last to the crowd.
     pub(super) fn joined_crowd(&mut self) {
         let index = self.edges.len() - 1;
         if self.crowd.is_none() && index < IN_TURN {
-            // Most readers have few publishers.
+            // Nothing to do for most readers, which have few publishers.
             return;
         }
         let touched = self.membership.state.ready.touched();
         match &mut self.crowd {
             Some(crowd) => {
                 let edge = &self.edges[index];
-                // Before its first check of the edge.
+                // The words must be known before the first check of the edge.
                 crowd.set_words(self.membership.state.ready.words());
                 crowd.add(index, edge.slot.number);
                 touched.add(edge.slot.number, edge.publisher.number());
@@ -41,18 +41,18 @@ impl Reader {
             }
         }
         if self.edges[index].slot.number >= Touched::MOST {
-            // All publishers are woken.
+            // Too many publishers to note their slots: all of them are woken.
             touched.set_used(false);
         }
         self.sync_turn();
     }
 
-    /// The edge at a place was removed, which had this slot.
+    /// Removes the edge at `index`, which had this slot.
     pub(super) fn left_crowd(&mut self, index: usize, slot: usize) {
         let Some(crowd) = &mut self.crowd else { return };
         let moved = self.edges.get(index).map(|edge| edge.slot.number);
         crowd.remove(slot, index, self.edges.len(), moved);
-        // The reader may have taken messages in this turn.
+        // The reader may have taken messages of the edge that has the turn.
         self.membership.state.ready.touched().touch_current();
         if self.edges.len() <= IN_TURN / 2 {
             self.crowd = None;
@@ -79,12 +79,12 @@ impl Reader {
                     self.set_turn(index + 1);
                     left -= 1;
                 }
-                // Its deliveries of this batch are not handled yet.
+                // The deliveries of this edge are not handled yet, so it cannot be removed.
                 Found::Closed if self.is_unshown(index) => return None,
                 Found::Closed => {
                     self.remove_edge(index, false);
                     let Some(crowd) = &self.crowd else {
-                        // There are only a few left.
+                        // Few edges are left: check them in turn.
                         return self.find_in_rest();
                     };
                     left = crowd.count();
@@ -106,7 +106,7 @@ impl Reader {
         self.find_in_turn()
     }
 
-    /// The reader has to look at this edge; takes what others have said.
+    /// Marks an edge to be checked, and takes the bits that publishers have set.
     pub(super) fn look_from(&mut self, first: usize) {
         if let Some(crowd) = &mut self.crowd {
             crowd.look(first);
@@ -114,12 +114,12 @@ impl Reader {
         }
     }
 
-    /// How many edges the reader has to look at.
+    /// Returns how many edges the reader has to check.
     pub(super) fn looks(&self) -> usize {
         self.crowd.as_ref().map_or(self.edges.len(), |crowd| crowd.count())
     }
 
-    /// The first of these edges from `index` on, or from the first one on.
+    /// Returns the first edge to check from `index` on, or else from the first one on.
     pub(super) fn next_look(&self, index: usize) -> usize {
         let in_turn = if index < self.edges.len() { index } else { 0 };
         self.crowd.as_ref().map_or(in_turn, |crowd| crowd.next(index).unwrap_or(in_turn))
@@ -149,7 +149,7 @@ impl Reader {
         }
     }
 
-    /// A message of an edge was taken that may not have the turn.
+    /// Notes that a message of an edge was taken that may not have the turn.
     #[cold]
     #[inline(never)]
     pub(super) fn touch(&self, index: usize) {

@@ -36,7 +36,8 @@ impl Reader {
             if self.swept >= self.edges.len() {
                 self.swept = 0;
             }
-            // Both have places of edges.
+            // `after_gap` and the table name edges by place, so edges may move only while both are
+            // empty.
             let may_move =
                 self.after_gap.is_none() && self.table.as_ref().is_none_or(|it| it.is_empty());
             if may_move && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly) {
@@ -47,7 +48,7 @@ impl Reader {
 
     /// Begins to read the edges whose earlier messages are all taken.
     fn begin_later(&mut self) {
-        // In the order in which they joined: one may come after another one of these.
+        // Begin them in the order in which they joined: one may follow another one.
         let mut place = 0;
         while let Some(edge) = self.later.get(place) {
             let earlier = edge.after.as_ref().map_or(std::ptr::null(), Weak::as_ptr);
@@ -61,8 +62,9 @@ impl Reader {
         }
     }
 
-    /// If all messages of an edge are in the table, and its publisher's stream has moved to memory
-    /// or back, the edge there takes its place: a newer message replaces an earlier one of its key.
+    /// If all messages of an edge are in the table, and its publisher's stream has moved to shared
+    /// memory or back, the edge of the moved stream takes its place in the table: there a newer
+    /// message replaces an earlier one of the same key.
     pub(super) fn continue_later(&mut self, index: usize) -> bool {
         let edge = &mut self.edges[index];
         if edge.waiting() > 0 {
@@ -80,7 +82,7 @@ impl Reader {
     }
 
     fn begin(&mut self, edge: Edge) {
-        // This reader may be parked already.
+        // This reader may be parked already, so the new edge begins asleep.
         edge.fall_asleep();
         if !edge.lends() && self.words.is_empty() {
             let size = self.membership.topic.content_bytes();
@@ -94,7 +96,7 @@ impl Reader {
         self.joined_crowd();
     }
 
-    /// Sets the last message of each edge. Edges that join later have none.
+    /// Sets the last message that the reader takes of each edge. Edges that join later have none.
     #[cold]
     pub(super) fn set_ends(&mut self) {
         let is_first = !std::mem::replace(&mut self.has_ends, true);
@@ -103,7 +105,7 @@ impl Reader {
             let tail = edge.publisher.ring.tail();
             edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
         }
-        // The fast path knows no end.
+        // The fast path does not check ends, so it must not be used.
         self.membership.forget_version();
     }
 
@@ -133,15 +135,15 @@ impl Drop for Reader {
         self.end_handling(false);
         self.membership.topic.remove_subscriber(&self.membership.state);
         self.add_edges();
-        // Unread messages count as `left`. Later ones are counted by the publisher.
+        // Unread messages count as `left`. The publisher counts later ones.
         if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
-        // Nobody reads in turn any more.
+        // The edges that would follow others begin now: nobody reads in turn any more.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         if self.table.is_some() {
-            // Before edges change their places.
+            // Counted before edges change their places, by which the table knows them.
             for (index, edge) in self.edges.iter().enumerate() {
                 edge.line.add(EdgeValue::Left, self.in_table(index) as u64);
             }
@@ -150,7 +152,7 @@ impl Drop for Reader {
         while let Some(edge) = self.edges.first() {
             edge.line.add(EdgeValue::Left, edge.leave_unread());
             let is_first = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
-            // Of a batch, publishers beside the first one have messages in flight, too.
+            // In a batch, publishers beside the first one have messages in flight, too.
             let in_flight = is_first || edge.ahead > 0 || edge.has_failed(0);
             self.remove_edge(0, in_flight);
         }

@@ -1,5 +1,6 @@
-//! What a reader finds next: which publisher has its turn, and what that publisher's ring has. A
-//! message that is found is not taken. Missing messages are counted when they are found.
+//! What a reader finds next: which publisher has its turn, and what is in the ring of that
+//! publisher. A message that is found is not taken. Missing messages are counted when they are
+//! found.
 
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::ring::broadcast::Peek;
@@ -17,7 +18,7 @@ impl Reader {
     pub(in crate::local) fn find(&mut self) -> Found {
         self.end_handling(false);
         self.request();
-        // First of all, so that everything published before the last call is seen below.
+        // Load this first, so that the messages published before the last call are seen below.
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
         if last_call == LastCall::Now as u8 {
             return Found::Closed;
@@ -35,7 +36,7 @@ impl Reader {
             let place = self.edges[edge].consumer.cursor();
             let found = self.find_at(edge);
             if self.edges[edge].consumer.cursor() != place {
-                // It was overwritten.
+                // The message in flight was overwritten.
                 self.in_flight = None;
             }
             if matches!(found, Found::Message(_) | Found::Gap(_)) {
@@ -62,7 +63,7 @@ impl Reader {
         let (membership, topic) = (&self.membership, &self.membership.topic);
         let is_over = self.edges.is_empty() && !topic.is_kept_open();
         if self.edges.is_empty() && membership.has_new_edges() {
-            // A publisher joined before the last one ended.
+            // A publisher joined before the last one ended: search again.
             return self.find();
         }
         if is_over && (membership.had_edges() || topic.was_kept_open()) || last_call > 0 {
@@ -84,11 +85,11 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
-                // Its deliveries of this batch are not handled yet.
+                // The deliveries of this edge are not handled yet, so it cannot be removed.
                 Found::Closed if self.is_unshown(self.turn) => return None,
                 Found::Closed => {
                     self.remove_edge(self.turn, false);
-                    // One that follows it may be among the others now.
+                    // An edge that follows the removed one may be in the list now.
                     idle = 0;
                 }
                 // Published during this search: `find` puts it into the table of keys first.
@@ -118,7 +119,7 @@ impl Reader {
         ring_each(remote, |edge| edge.publisher.ring_room());
     }
 
-    /// What one edge has.
+    /// Finds what comes next at one edge.
     pub(super) fn find_at(&mut self, index: usize) -> Found {
         let policy = self.membership.state.policy;
         let is_again = self.in_flight.is_some_and(|it| it.edge == index);
@@ -133,7 +134,7 @@ impl Reader {
             let later = later.filter(|it| it.continues(edge) && it.consumer.depth() > 0);
             let skipped = edge.skip(later.is_some());
             match later {
-                // The publisher's stream has moved: the newest message is there.
+                // The publisher's stream has moved: its newest message is at the later edge.
                 Some(later) => later.passed += skipped,
                 None if skipped > 0 => {
                     return Found::Gap(self.gap(index, skipped as u64, 0, GapReason::Skipped));
@@ -162,7 +163,7 @@ impl Reader {
             let missed = edge.missed_before(end, missed);
             peek = if missed > 0 { Peek::Gap { missed } } else { Peek::Empty };
         }
-        // The publisher waits for this process elsewhere.
+        // The publisher waits for this process on the link, not in this ring.
         if gone_at == Some(edge.consumer.cursor()) && peek == Peek::Evicted {
             peek = Peek::Empty;
         }
@@ -172,7 +173,7 @@ impl Reader {
             return Found::Gap(self.gap(index, 0, missed, reason));
         }
         match peek {
-            // Published just now. The next message wakes this reader.
+            // The message was published during this find. The next one wakes this reader.
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
@@ -187,8 +188,8 @@ impl Reader {
             Peek::Evicted if edge.reports_end() => {
                 Found::Gap(self.gap(index, 0, 0, GapReason::Evicted))
             }
-            // A ring in memory that was closed has all messages of its publisher, although its
-            // process is gone by now.
+            // A closed ring in shared memory has all messages of its publisher, even if the
+            // publisher's process is gone by now.
             Peek::Closed if edge.is_mapped() => Found::Closed,
             Peek::Empty | Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, 0, GapReason::Disconnected))
@@ -198,8 +199,8 @@ impl Reader {
         }
     }
 
-    /// Counts messages that this reader has found to be missing, and those that were
-    /// [missing](Edge::missed) already. An observer copies the next message at the same time.
+    /// Counts the `missed` messages that this reader has found to be missing, and those that were
+    /// [missing](Edge::missed) before. An observer copies the next message at the same time.
     #[cold]
     #[inline(never)]
     pub(super) fn gap(
@@ -213,7 +214,7 @@ impl Reader {
         let edge = &mut self.edges[index];
         let exact = found > 0 || missing > 0;
         // Messages may have been missing before those that the ring passed over. A publisher in
-        // another process may make any numbers of it.
+        // another process may have written any numbers.
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
         missing = missing.saturating_add(missed(edge));
         if !self.membership.state.policy.keeps() && self.table.is_none() {
@@ -226,18 +227,20 @@ impl Reader {
             let is_read_here =
                 |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
             match edge.consumer.peek(&mut self.words) {
-                // A process that has lost its readers sends later ones over the link.
+                // Not read here: a process that has lost its readers sends later messages over the
+                // link.
                 Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
                 Peek::Message { sequence: place, .. } => {
                     missing = missing.saturating_add(missed(edge));
-                    // Otherwise it was published just now, and the next find passes over it.
+                    // A message that is not selected was published just now; the next find passes
+                    // over it.
                     if edge.is_selected(policy) {
                         edge.consumer.advance();
                         let sequence = edge.sequence(place);
                         self.after_gap = Some(AfterGap { edge: index, place, sequence });
                     }
                 }
-                // The publisher was faster once more.
+                // The publisher has overwritten that message, too.
                 Peek::Gap { missed: more } => {
                     let more = gone_at.map_or(more, |end| edge.missed_before(end, more));
                     found = found.saturating_add(more as u64);
@@ -266,7 +269,7 @@ impl Reader {
         let (passed, missed) = edge.sample(every);
         if passed > 0 {
             edge.line.add(EdgeValue::Sampled, passed as u64);
-            // Skipped messages need no handling.
+            // Skipped messages need no handling, so they are shown at once.
             if edge.is_shown() && !self.is_unshown(index) {
                 self.show_place(index);
                 self.edges[index].publisher.wake();

@@ -12,7 +12,7 @@ use zerocopy::IntoBytes;
 
 use crate::local::values::{KEY_BYTES, LatestByKey};
 
-/// The newest message of each key, at most as many as the policy says.
+/// The newest message of each key. The policy sets the number of keys.
 pub(crate) struct Table {
     by: LatestByKey,
     /// The size of a message.
@@ -23,9 +23,9 @@ pub(crate) struct Table {
     words: Box<[usize]>,
     /// The entries that are not in use.
     free: Vec<usize>,
-    /// The other entries, the one first that has waited longest.
+    /// The entries in use. The first one has waited longest.
     order: VecDeque<usize>,
-    /// How many of these each edge has.
+    /// How many of the entries in use each edge has.
     waiting: Vec<usize>,
 }
 
@@ -40,10 +40,10 @@ struct Key {
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     key: Key,
-    /// The place in its ring of the first message since this key was delivered last.
+    /// The place in the ring of the first message of this key since the last delivery of the key.
     place: usize,
     pub(crate) sequence: u64,
-    /// How many messages it has replaced that were not reported yet.
+    /// How many messages this entry has replaced that were not reported yet.
     pub(crate) replaced: usize,
 }
 
@@ -60,7 +60,8 @@ impl Table {
         Table {
             by,
             size,
-            // Twice as many: a map that is half empty reuses the room of removed keys in place.
+            // Capacity for twice as many: a map that is half empty reuses the room of removed keys
+            // in place.
             places: HashMap::with_capacity(2 * keys),
             entries: vec![entry; keys].into(),
             words: vec![0; keys * size.div_ceil(size_of::<usize>())].into(),
@@ -74,18 +75,18 @@ impl Table {
         self.order.is_empty()
     }
 
-    /// How many messages of an edge wait, with those that were replaced and not reported.
+    /// Returns how many messages of an edge wait, including replaced ones that were not reported.
     pub(crate) fn depth(&self, edge: usize) -> usize {
         let entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.filter(|entry| entry.key.edge == edge).map(|entry| 1 + entry.replaced).sum()
     }
 
-    /// The place of the first message of an edge that was neither delivered nor reported.
+    /// Returns the place of the first message of an edge that was neither delivered nor reported.
     pub(crate) fn first_place(&self, edge: usize) -> Option<usize> {
         if self.waiting.get(edge).is_none_or(|waiting| *waiting == 0) {
             return None;
         }
-        // They wait in the order of these places.
+        // The entries wait in the order of these places.
         let mut entries = self.order.iter().map(|place| &self.entries[*place]);
         entries.find(|entry| entry.key.edge == edge).map(|entry| entry.place)
     }
@@ -121,7 +122,7 @@ impl Table {
         evicted.map(|entry| Evicted { edge: entry.key.edge, count: 1 + entry.replaced })
     }
 
-    /// The message that is delivered next, and its words.
+    /// Returns the message that is delivered next, with its words.
     pub(crate) fn first(&mut self) -> Option<(&mut Entry, &[usize])> {
         let place = *self.order.front()?;
         let stride = self.size.div_ceil(size_of::<usize>());

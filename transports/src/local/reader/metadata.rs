@@ -1,10 +1,10 @@
-//! What a reader does with the metadata of messages: their trace is that of the current delivery of
-//! its task, and the time at which they were sent says how long they took.
+//! How a reader uses the metadata of messages: the trace of a message becomes that of the task's
+//! current delivery, and the time at which the message was sent gives its latency.
 //!
-//! A delivery is the current one until the next find. Messages of a topic whose slots have areas
-//! are not found by the fast path of others, because their slots are longer than a message: they
-//! have one of their own. Of a batch, the first message counts. Each message of a batch is
-//! measured, and none a second time.
+//! A delivery is the current one until the next find. The usual fast path finds no messages of a
+//! topic whose slots have areas, because such slots are longer than a message: these topics have a
+//! fast path of their own. The first message of a batch gives the trace. Each message of a batch is
+//! measured once.
 
 use mycelium_core::TraceContext;
 use zerocopy::IntoBytes;
@@ -13,14 +13,14 @@ use super::{Header, Reader};
 use crate::local::trace::{TraceArea, TracedMessage, sent_at_in, trace_in};
 
 impl Reader {
-    /// Whether it does something with areas.
+    /// Whether the reader uses areas.
     #[inline(always)]
     pub(in crate::local) fn has_metadata(&self) -> bool {
         self.metadata.is_some()
     }
 
-    /// As [`peek_fast`](Reader::peek_fast), of a topic whose slots have areas, for readers that
-    /// borrow its slots.
+    /// As [`peek_fast`](Reader::peek_fast), for a topic whose slots have areas and a reader that
+    /// borrows its slots.
     #[inline(always)]
     pub(in crate::local) fn peek_fast_with_area(
         &mut self,
@@ -31,7 +31,7 @@ impl Reader {
         let is_fast = self.has_metadata() && keeps && self.is_fast();
         let index = self.turn;
         let edge = self.edges.get_mut(index).filter(|edge| is_fast && edge.lends())?;
-        // The words have room for the message alone: its area is read in the slot.
+        // The words have room for the message only; its area is read in the slot.
         let content = TraceArea::Present.content_bytes(length);
         let place = edge.consumer.peek_exact(words, content)?;
         if edge.may_miss() {
@@ -47,11 +47,11 @@ impl Reader {
         self.take_fast();
     }
 
-    /// The task takes a message that was found: it is its current delivery.
+    /// Makes a message that was found, and that the task takes, its current delivery.
     #[inline(never)]
     pub(super) fn begin_handling(&mut self, header: Header) {
         if self.budget.trace().is_none() {
-            // The task that knows of the delivery before does not take this one.
+            // This is not the task that knows of the previous delivery, so that one ends here.
             self.end_handling(false);
         }
         if !header.redelivered && self.measures() {
@@ -100,7 +100,7 @@ impl Reader {
         }
     }
 
-    /// That message is no longer the current delivery.
+    /// Ends the current delivery.
     #[inline]
     pub(in crate::local) fn end_handling(&mut self, has_failed: bool) {
         let Some(metadata) = &mut self.metadata else { return };
@@ -108,22 +108,22 @@ impl Reader {
             return;
         };
         (current.is_handling, current.trace) = (false, None);
-        // The task may be over by now.
+        // The task may have ended by now.
         let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
         task.into_iter().for_each(|task| task.end_handling(has_failed));
     }
 
-    /// The trace of the current delivery.
+    /// Returns the trace of the current delivery.
     pub(in crate::local) fn trace(&self) -> Option<TraceContext> {
         self.metadata.as_ref()?.current.as_ref()?.trace
     }
 
-    /// Whether it measures the latency of messages.
+    /// Whether the reader measures the latency of messages.
     pub(super) fn measures(&self) -> bool {
         self.metadata.as_ref().is_some_and(|metadata| metadata.meter.is_some())
     }
 
-    /// An observer's copy is of this edge: removes the area of an earlier one.
+    /// Removes the area of an earlier message before an observer copies a message of this edge.
     pub(super) fn clear_stale_area(&mut self, edge: usize) {
         if self.has_metadata() && !self.edges[edge].publisher.area.is_present() {
             let message = self.membership.topic.schema().size.div_ceil(size_of::<usize>());

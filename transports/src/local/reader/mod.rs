@@ -1,5 +1,5 @@
-//! The reading end of a topic without a message type: which publisher is next, what its ring has,
-//! and how long to wait for it.
+//! The reading end of a topic without a message type: which publisher is next, what is in its ring,
+//! and how long to wait for a message.
 //!
 //! A read has two steps. A find returns a [`Found`] and takes nothing; the caller decodes the bytes
 //! in [`read`](Reader::read) and then calls [`take`](Reader::take) or
@@ -50,9 +50,9 @@ use crate::local::topic::membership::Membership;
 use crate::local::values::{Gap, GapReason, Undelivered};
 use key_table::Table;
 
-/// The most messages of one publisher in a row while others have some, too.
+/// How many messages of one publisher are read in a row while others have some, too.
 const BURST: u32 = 32;
-/// The number of deliveries of a message whose handling fails each time.
+/// How often a message is delivered whose handling fails each time.
 const DELIVERIES: u32 = 2;
 
 /// What a find found.
@@ -64,7 +64,7 @@ pub(crate) enum Found {
     Gap(Gap),
     /// Nothing yet.
     Empty,
-    /// The end: of one publisher, or of all.
+    /// The end of one publisher, or of all publishers.
     Closed,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum Found {
 pub(crate) struct Header {
     edge: usize,
     pub(crate) sequence: u64,
-    /// It was, or may have been, delivered before.
+    /// The message was, or may have been, delivered before.
     pub(crate) redelivered: bool,
 }
 
@@ -81,9 +81,9 @@ pub(crate) struct Header {
 pub(crate) struct Reader {
     pub(crate) membership: Membership,
     edges: Vec<Edge>,
-    /// Edges that follow others: publishers whose earlier messages are not all taken.
+    /// Edges that follow others, of publishers whose earlier messages are not all taken.
     later: Vec<Edge>,
-    /// The edge of which the end of its publisher was checked last.
+    /// The edge that was last checked for the end of its publisher.
     swept: usize,
     /// The edge whose turn it is, and for how many messages it has been.
     turn: usize,
@@ -92,12 +92,12 @@ pub(crate) struct Reader {
     /// Gaps, and an observer's messages, that publishers in other processes must not count as done
     /// before the next receive: if this process dies, its next one gets a gap for them.
     unshown: Unshown,
-    /// An observer's message that was copied into `words` together with a gap, and follows it.
-    /// Otherwise a reader that is always too slow would get gaps only.
+    /// An observer's message that was copied into `words` together with a gap, and is delivered
+    /// after it. Without this copy a reader that is always too slow would get gaps only.
     after_gap: Option<AfterGap>,
-    /// The messages that a reader of the newest one of each key has not delivered.
+    /// The messages not yet delivered of a reader that gets the newest one of each key.
     table: Option<Box<Table>>,
-    /// What a reader with many edges knows of them.
+    /// Which edges to check; only for a reader with many edges.
     crowd: Option<Box<Crowd>>,
     /// An edge has, or had, a sleep word in the memory of another process.
     has_sleepers: bool,
@@ -105,9 +105,10 @@ pub(crate) struct Reader {
     has_ends: bool,
     /// Edges may have messages of a batch whose handling failed.
     has_failed: bool,
-    /// An observer's last message, with its area if it has one; or one of a batch that is measured.
+    /// The last message that an observer copied, with its area if it has one; or a message of a
+    /// batch that is measured.
     words: Box<[usize]>,
-    /// Of a topic of which more is recorded than counters.
+    /// Only for a topic that records metadata.
     metadata: Option<Box<ReadMetadata>>,
     budget: HandleBudget,
     spin_wait: SpinWait,
@@ -119,7 +120,7 @@ pub(crate) struct Reader {
 #[derive(Clone, Copy)]
 struct InFlight {
     edge: usize,
-    /// How often its handling failed.
+    /// How often the handling of the message failed.
     failures: u32,
     handling: Handling,
 }
@@ -127,24 +128,24 @@ struct InFlight {
 /// What happens to the message in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Handling {
-    /// It was delivered.
+    /// The message was delivered.
     Delivered,
-    /// It was delivered as the first one of a batch.
+    /// The message was delivered as the first one of a batch.
     InBatch,
-    /// It must be delivered again.
+    /// The message must be delivered again.
     Redeliver,
 }
 
 #[derive(Clone, Copy)]
 struct AfterGap {
     edge: usize,
-    /// Its place in the ring.
+    /// The message's place in the ring.
     place: usize,
     sequence: u64,
 }
 
-/// The edges whose last deliveries are handled until the next receive, and whose places are shown
-/// then.
+/// The edges whose last deliveries are not handled before the next receive, and whose places are
+/// shown then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unshown {
     Nothing,
@@ -154,7 +155,7 @@ enum Unshown {
 
 impl Reader {
     pub(crate) fn new(membership: Membership) -> Reader {
-        // In its ring, no message needs a copy, but for the times of a batch.
+        // A gating reader copies no message, except to read the times of a batch.
         let policy = membership.state.policy;
         let size = membership.topic.content_bytes();
         let (topic, reader) = (&membership.topic, &membership.state.name);
@@ -206,8 +207,8 @@ impl Reader {
         is_exhausted
     }
 
-    /// Confirms the message in flight, unless it must be delivered again, and what else was
-    /// delivered since the last call.
+    /// Confirms the message in flight, unless it must be delivered again, and everything else that
+    /// was delivered since the last call.
     #[inline]
     pub(crate) fn settle(&mut self) {
         match self.in_flight.map(|it| (it.handling, it.edge)) {
@@ -221,7 +222,7 @@ impl Reader {
         }
     }
 
-    /// Shows publishers in other processes what is done with.
+    /// Shows publishers in other processes which messages are done with.
     #[inline]
     fn show_places(&mut self) {
         match std::mem::replace(&mut self.unshown, Unshown::Nothing) {
@@ -243,8 +244,9 @@ impl Reader {
         }
     }
 
-    /// The place of the first message of an edge that this subscription has moved past and not
-    /// delivered, or else the cursor. `None` while it has to report missing messages before that.
+    /// Returns the place of the first message of an edge that this subscription has moved past and
+    /// not delivered, or else the cursor. `None` while messages before that place are missing and
+    /// not reported.
     #[inline]
     fn done_before(&self, index: usize) -> Option<usize> {
         let edge = &self.edges[index];
@@ -256,7 +258,7 @@ impl Reader {
         Some(after_gap.or_else(in_table).unwrap_or(edge.consumer.cursor()))
     }
 
-    /// What an edge has just delivered is handled until the next receive.
+    /// Notes that the last delivery of an edge is not handled before the next receive.
     #[inline]
     fn begin_showing(&mut self, index: usize) {
         if !self.edges[index].is_shown() {
@@ -271,7 +273,7 @@ impl Reader {
         _ = self.budget.count_operation();
     }
 
-    /// Whether deliveries of an edge are handled until the next receive.
+    /// Whether the last delivery of an edge is not handled before the next receive.
     fn is_unshown(&self, index: usize) -> bool {
         match self.unshown {
             Unshown::Nothing => false,
@@ -280,8 +282,8 @@ impl Reader {
         }
     }
 
-    /// The handling of the message in flight failed. It is delivered once more at the next read; if
-    /// it failed before, it is returned.
+    /// Reports that the handling of the message in flight failed. The message is delivered once
+    /// more at the next read; if it failed before, it is returned and not delivered again.
     pub(crate) fn fail(&mut self) -> Option<Undelivered> {
         self.end_handling(true);
         // A message that waits for its second delivery is in flight, but nobody handles it.
@@ -309,9 +311,9 @@ impl Reader {
             Bytes::copy_from_slice(edge.consumer.read(1)?.get(0)?.get(..size)?)
         } else {
             let content = edge.publisher.area.content_bytes(size);
-            // Not a `peek`, which would move past a gap.
+            // `peek_ahead` and not `peek`, which would move past a gap.
             if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
-                // Its publisher has overwritten it: the next read has the gap.
+                // The publisher has overwritten the message: the next read returns the gap.
                 in_flight.handling = Handling::Redeliver;
                 return None;
             }
@@ -332,9 +334,9 @@ impl Reader {
         Some(undelivered)
     }
 
-    /// The handling of the message in flight was interrupted: it is delivered again, and this is
-    /// not a failure. Of a batch, nobody knows which of its messages were handled: as after a
-    /// failure, they are delivered one at a time.
+    /// Reports that the handling of the message in flight was interrupted: it is delivered again,
+    /// and this is not a failure. It is unknown which messages of a batch were handled, so they are
+    /// delivered one at a time, as after a failure.
     pub(crate) fn interrupt(&mut self) {
         self.end_handling(false);
         let Some(in_flight) = &mut self.in_flight else { return };
@@ -359,16 +361,16 @@ impl Reader {
         Some(self.edges.get(self.in_flight?.edge)?.publisher.epoch)
     }
 
-    /// How many messages of an edge wait outside of its ring.
+    /// Returns how many messages of an edge wait in the table.
     fn in_table(&self, edge: usize) -> usize {
         self.table.as_ref().map_or(0, |table| table.depth(edge))
     }
 
-    /// Copies the next message of the edge whose turn it is, and returns its sequence. It takes
-    /// nothing: [`take_fast`](Self::take_fast) does. After `None`, call [`find`](Self::find): there
-    /// may be a message all the same.
-    // In one piece with its caller, and with no other way to what it returns, the message goes from
-    // the slot to its place through registers.
+    /// Copies the next message of the edge whose turn it is, and returns the message's sequence. It
+    /// takes nothing: [`take_fast`](Self::take_fast) does. If it returns `None`, call
+    /// [`find`](Self::find): there may be a message all the same.
+    // Inlined into its caller, and with a single way to its result: so the message goes from the
+    // slot to its place through registers.
     #[inline(always)]
     pub(crate) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
         let is_fast = self.is_fast();
@@ -416,7 +418,7 @@ impl Reader {
         self.hold(index, failures);
     }
 
-    /// Passes over a message whose bytes are invalid. A publisher in another process sees that at
+    /// Passes over a message whose bytes are invalid. A publisher in another process sees this at
     /// the next receive, when the gap is handled.
     pub(crate) fn reject(&mut self, header: Header) -> Gap {
         if !self.remove_from_table() && self.after_gap.take().is_none() {
@@ -445,13 +447,13 @@ impl Reader {
             && !self.membership.state.policy.selects()
     }
 
-    /// How often the handling of the message in flight failed.
+    /// Returns how often the handling of the message in flight failed.
     fn failures(&self) -> u32 {
         self.in_flight.map_or(0, |in_flight| in_flight.failures)
     }
 
     /// Keeps the next message in flight. An observer moves past it at once, because its slot may be
-    /// overwritten at any time. A publisher in another process sees that at the next receive.
+    /// overwritten at any time. A publisher in another process sees this at the next receive.
     #[inline(always)]
     fn hold(&mut self, index: usize, failures: u32) {
         let edge = &mut self.edges[index];

@@ -1,4 +1,4 @@
-//! The reading end of a topic for services: messages of one type out of a [`Reader`].
+//! The reading end of a topic for services: messages of one type, from a [`Reader`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -29,7 +29,7 @@ use crate::sync::Ordering;
 /// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
 ///
 /// A message of a gating subscription is *in flight* from its delivery to the next receive or
-/// [`done`]. Then the publisher gets its slot back.
+/// [`done`]. Then the publisher gets the slot back.
 ///
 /// [`done`]: Subscription::done
 pub struct Subscription<M: Message> {
@@ -74,7 +74,7 @@ impl<M: Message> Subscription<M> {
     ///
     /// Cancelling loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`: its poll would move the message once more.
+        // Not an `async fn`, whose poll would move the message once more.
         poll_fn(|context| self.poll_recv(context))
     }
 
@@ -100,7 +100,7 @@ impl<M: Message> Subscription<M> {
         self.try_next()
     }
 
-    /// As [`try_recv`](Subscription::try_recv), while what was delivered before is handled.
+    /// As [`try_recv`](Subscription::try_recv), but confirms no earlier delivery.
     #[inline(always)]
     fn try_next(&mut self) -> TryRecv<M> {
         if is_large::<M>() {
@@ -203,7 +203,7 @@ impl<M: Message> Subscription<M> {
         let mut words = M::Words::ZERO;
         self.reader.take_more(most, size_of::<M>(), words.as_mut(), |words, sequence| {
             let bytes = words.as_bytes().get(..size_of::<M>()).unwrap_or_default();
-            // Invalid bytes are reported by the next receive.
+            // The next receive reports invalid bytes.
             if is_large::<M>() {
                 add_large(deliveries, bytes, sequence)
             } else {
@@ -212,8 +212,8 @@ impl<M: Message> Subscription<M> {
         });
     }
 
-    /// Adds what an observing subscription has. Publishers in other processes see at the next
-    /// receive that it is done with these messages.
+    /// Adds the messages that an observing subscription finds. Publishers in other processes see at
+    /// the next receive that it is done with them.
     fn add_deliveries(&mut self, deliveries: &mut Vec<Delivery<M>>, most: usize) {
         for _ in 0..most {
             match self.try_next() {
@@ -229,8 +229,8 @@ impl<M: Message> Subscription<M> {
         self.reader.settle();
     }
 
-    /// The trace of the last message that was received, until the next receive or
-    /// [`done`](Subscription::done): as its publisher has sent it. `None` if it has none, or the
+    /// Returns the trace of the last message that was received, as its publisher has sent it, until
+    /// the next receive or [`done`](Subscription::done). `None` if the message has no trace, or the
     /// topic is not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
@@ -244,8 +244,8 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Reports that the handling of the message in flight was interrupted. The message is delivered
-    /// again at the next receive, and that it was interrupted does not count as a failure. Messages
-    /// of a batch are delivered one at a time, as after a failure.
+    /// again at the next receive, and the interruption does not count as a failure. Messages of a
+    /// batch are then delivered one at a time, as after a failure.
     pub fn interrupt(&mut self) {
         self.reader.interrupt();
     }
@@ -262,22 +262,22 @@ impl<M: Message> Subscription<M> {
         self.reader.epoch_in_flight()
     }
 
-    /// What happens when it is slower than a publisher.
+    /// Returns what happens when this subscription is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.reader.membership.state.policy
     }
 
-    /// A handle that can end this subscription from another task.
+    /// Returns a handle that can end this subscription from another task.
     #[must_use]
     pub fn finisher(&self) -> Finisher {
         Finisher(self.reader.membership.state.clone())
     }
 
-    /// The next message, in the common case. After `None`, call the reader: it may still have a
-    /// message.
-    // In one piece with its caller, and with no other way to what it returns, the message goes from
-    // the slot to its place through registers.
+    /// Returns the next message, in the common case. If it returns `None`, call the reader, which
+    /// may still have a message.
+    // Inlined into its caller, and with a single way to its result: so the message goes from the
+    // slot to its place through registers.
     #[inline(always)]
     fn next_fast(&mut self) -> Option<Received<M>> {
         let mut words = M::Words::ZERO;
@@ -287,7 +287,7 @@ impl<M: Message> Subscription<M> {
         Some(Received { message, sequence, attempt: Attempt::First })
     }
 
-    /// The same, of a topic whose slots have areas.
+    /// As `next_fast`, for a topic whose slots have areas.
     #[cold]
     #[inline(never)]
     fn next_with_area(&mut self) -> Option<Received<M>> {
@@ -300,7 +300,8 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Returns the next message or gap of a small type, or waits.
-    // In a debug build a function of its own, as each one below: it has a place for each copy.
+    // In a debug build not inlined, like the functions below: each has room on the stack for each
+    // copy.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn poll_small(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         if let Some(received) = self.next_fast() {
@@ -334,8 +335,8 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Decodes what the reader found: `None` for the end, pending for nothing. Invalid bytes are a
-    /// gap.
+    /// Decodes what the reader found: `None` for the end, pending if nothing was found. Invalid
+    /// bytes become a gap.
     // Inlined for the same reason: an out-of-line function would return the message in memory.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
@@ -427,10 +428,12 @@ impl Finisher {
         self.0.policy
     }
 
-    /// Closes the subscription now, even if messages wait for it. A message in flight is its last.
+    /// Closes the subscription now, even if messages wait for it. A message in flight is the last
+    /// one.
     pub fn finish_now(&self) {
         self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
-        // A new version of the incoming edges ends the reader's fast path.
+        // The new version of the incoming edges makes the reader leave its fast path, and find the
+        // end.
         self.0.incoming.change(|_| ());
         announce();
         self.0.bell.ring();
@@ -440,7 +443,7 @@ impl Finisher {
     /// gets more meanwhile. It may take a few later messages, too.
     pub fn finish_after_sent(&self) {
         self.0.last_call.fetch_max(LastCall::AfterSent as u8, Ordering::Release);
-        // As above.
+        // The new version makes the reader leave its fast path.
         self.0.incoming.change(|_| ());
         announce();
         self.0.bell.ring();

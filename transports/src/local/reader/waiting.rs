@@ -13,7 +13,7 @@ impl Reader {
     /// As [`find`](Self::find), and parks the task if there is nothing.
     #[inline(never)]
     pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        // Here, as `find_again` seldom calls `find`, which ends it too.
+        // Ends the current delivery here, because `find_again` seldom calls `find`, which would.
         self.end_handling(false);
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
@@ -30,7 +30,7 @@ impl Reader {
             }
         }
         self.membership.state.bell.park(context.waker());
-        // Edges that are added below sleep from the start.
+        // Edges that are added below are asleep from the start.
         if self.has_sleepers {
             self.edges.iter().for_each(Edge::fall_asleep);
         }
@@ -62,9 +62,10 @@ impl Reader {
 
     /// Retries, up to the number of spins of the wait strategy.
     fn spin(&mut self) -> SpinResult<Found> {
-        // A new wait is recognized here, so that a receive that need not wait does nothing for it.
-        // Of many edges, the turn and its messages are enough: a wait that is taken for the one
-        // before spins less.
+        // The wait is recognized as a new one here, so that a receive that need not wait does
+        // nothing for it.
+        // Of a reader with many edges, the first ones are enough: a new wait that is taken for the
+        // previous one only spins less.
         let places = self.edges.iter().take(IN_TURN).map(|edge| edge.consumer.cursor());
         let places = places.fold(self.edges.len(), usize::wrapping_add);
         let places = match self.edges.len() {

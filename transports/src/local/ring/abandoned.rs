@@ -1,23 +1,23 @@
-//! What gating subscriptions left unread of a publisher of another process.
+//! The messages of a publisher in another process that gating subscriptions left unread.
 
 use mycelium_core::ring::broadcast::Consumer;
 
 use super::shared::Ring;
 
-/// What gating subscriptions left unread since a shutdown began.
+/// The messages that gating subscriptions left unread since a shutdown began.
 #[derive(Debug, Default)]
 pub(crate) struct Abandoned {
-    /// The first place that one of them did not take.
+    /// The first place that was not taken by one of the subscriptions that left.
     pub(crate) place: Option<usize>,
-    /// One of them left with a message in flight.
+    /// A subscription left with a message in flight.
     pub(crate) in_flight: bool,
-    /// Their ends of a mapped ring, which keep their positions there.
+    /// The ends of these subscriptions at a mapped ring, which keep their positions there.
     ends: Vec<LeftEnd>,
 }
 
 impl Abandoned {
-    /// A subscription has left. If `keeps`, the position of its end stays where the publisher reads
-    /// it.
+    /// Adds the end of a subscription that has left. If `keeps`, its position stays where the
+    /// publisher reads it.
     pub(crate) fn add(&mut self, end: Consumer<Ring>, in_flight: bool, keeps: bool) {
         let place = end.cursor();
         if keeps {
@@ -38,8 +38,8 @@ impl Abandoned {
     }
 }
 
-/// An end of a mapped ring that nobody reads by. Its position stays in the memory that the
-/// publisher reads, also after a drop: if it vanished, the publisher would find that nobody needs
+/// An end of a mapped ring that nobody reads by. Its position stays in the shared memory that the
+/// publisher reads, even after a drop: if it vanished, the publisher would find that nobody needs
 /// its messages.
 #[derive(Debug)]
 pub(crate) struct LeftEnd(Option<Consumer<Ring>>);
@@ -49,7 +49,7 @@ impl LeftEnd {
         LeftEnd(Some(end))
     }
 
-    /// The publisher no longer waits for it.
+    /// Removes the position: the publisher no longer waits for it.
     pub(crate) fn release(mut self) {
         drop(self.0.take());
     }
@@ -63,7 +63,7 @@ impl Drop for LeftEnd {
     }
 }
 
-/// The earlier one of two places. Places wrap.
+/// Returns the earlier one of two places. Places wrap.
 pub(crate) fn first(one: usize, other: usize) -> usize {
     if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }

@@ -1,4 +1,4 @@
-//! Which of its edges a reader with many of them has to check: a bit for each edge, by its place.
+//! The edges that a reader with many edges has to check: a bit for each edge, by its place.
 
 use std::sync::Arc;
 
@@ -6,31 +6,31 @@ use mycelium_core::doorbell::ReadyWord;
 
 use super::ready::IN_TURN;
 
-/// What a reader with many edges knows of them.
+/// Which edges to check, of a reader with many edges.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     words: Vec<Arc<ReadyWord>>,
-    /// The edge of each slot.
+    /// The index of the edge that has each slot, or [`NONE`].
     by_slot: Vec<usize>,
-    /// A bit for each edge that the reader has to look at.
+    /// A bit for each edge that the reader has to check.
     looks: Vec<usize>,
 }
 
-/// No edge has this slot.
+/// The entry of a slot that no edge has.
 const NONE: usize = usize::MAX;
 
 impl Crowd {
-    /// Publishers with new slots share these words.
+    /// Sets the words of the bits, which publishers with new slots set.
     pub(crate) fn set_words(&mut self, words: Vec<Arc<ReadyWord>>) {
         self.words = words;
     }
 
-    /// The edge that has a slot.
+    /// Returns the index of the edge that has a slot.
     pub(crate) fn edge_of(&self, slot: usize) -> Option<usize> {
         self.by_slot.get(slot).copied().filter(|index| *index != NONE)
     }
 
-    /// An edge was added, with this slot.
+    /// Adds an edge with this slot.
     pub(crate) fn add(&mut self, index: usize, slot: usize) {
         if self.by_slot.len() <= slot {
             self.by_slot.resize(slot + 1, NONE);
@@ -42,7 +42,7 @@ impl Crowd {
         self.look(index);
     }
 
-    /// The edge with this slot is removed from its place, and the last one gets the place.
+    /// Removes the edge with this slot, which had the place `index`; the last edge gets that place.
     pub(crate) fn remove(&mut self, slot: usize, index: usize, last: usize, moved: Option<usize>) {
         self.by_slot[slot] = NONE;
         let looks_at_last = self.looks[last / ReadyWord::BITS] & 1 << (last % ReadyWord::BITS) != 0;
@@ -64,15 +64,15 @@ impl Crowd {
         self.looks[index / ReadyWord::BITS] &= !(1 << (index % ReadyWord::BITS));
     }
 
-    /// Takes the bits that publishers have set.
+    /// Takes the bits that publishers have set, and marks their edges to be checked.
     pub(crate) fn collect(&mut self) {
         for number in 0..self.words.len() {
             let mut taken = self.words[number].take();
             while taken != 0 {
                 let place = number * ReadyWord::BITS + taken.trailing_zeros() as usize;
                 taken &= taken - 1;
-                // The publisher may have left, or its edge may be a new one that is not added yet,
-                // and that the reader checks in any case when it is.
+                // No edge has this slot if the publisher has left, or its edge is new and not added
+                // yet: the reader checks a new edge in any case.
                 if let Some(index) = self.edge_of(IN_TURN + place) {
                     self.look(index);
                 }
@@ -80,12 +80,12 @@ impl Crowd {
         }
     }
 
-    /// The number of edges that the reader has to look at.
+    /// Returns the number of edges that the reader has to check.
     pub(crate) fn count(&self) -> usize {
         self.looks.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The first of these edges from `index` on, or from the first one on.
+    /// Returns the first edge to check from `index` on, or else from the first one on.
     pub(crate) fn next(&self, index: usize) -> Option<usize> {
         let (first, bit) = (index / ReadyWord::BITS, index % ReadyWord::BITS);
         let rest = self.looks.get(first).map_or(0, |word| word & (usize::MAX << bit));

@@ -1,4 +1,4 @@
-//! How much memory a ring takes: on the heap, or in shared memory, where it has whole pages.
+//! The size of a ring: on the heap, or in shared memory, where it takes whole pages.
 //!
 //! Plans of nodes and the rings themselves use the same functions, so a budget is exact. Nothing
 //! here allocates.
@@ -9,7 +9,7 @@ use mycelium_core::ring::region::{cursor_words, data_words};
 use crate::local::trace::TraceArea;
 use crate::local::values::Schema;
 
-/// The pages of a ring in shared memory.
+/// The page size of a ring in shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PageSize {
     /// Pages of 4 KiB.
@@ -29,7 +29,7 @@ impl PageSize {
         }
     }
 
-    /// The number of huge pages that processes can still have. 0 if the system has none.
+    /// Returns how many huge pages processes can still get. 0 if the system has none.
     #[must_use]
     pub fn free_huge() -> usize {
         #[cfg(all(target_os = "linux", not(miri)))]
@@ -39,7 +39,8 @@ impl PageSize {
                 std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok()
             };
             let read = |name| read(name).unwrap_or(0);
-            // Some are promised to others; more can be made on request.
+            // Some free pages are promised to other processes; the system can make surplus pages on
+            // request.
             let reserved = read("free").saturating_sub(read("resv"));
             reserved + read("nr_overcommit").saturating_sub(read("surplus"))
         }
@@ -49,8 +50,8 @@ impl PageSize {
 }
 
 impl Schema {
-    /// The bytes of a ring on the heap, with `readers` entries for gating readers. `None` if that
-    /// is more than memory can hold.
+    /// Returns the bytes of a ring on the heap, with `readers` entries for gating readers. `None`
+    /// if that is more than memory can hold.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -69,7 +70,7 @@ impl Schema {
     ///     let bytes = 1024 * 128 + 64 * 256 + 4096;
     ///     assert_eq!(schema.shared_bytes(1024, 64, area, pages), Some(bytes));
     ///     assert_eq!(schema.shared_bytes(1024, 64, area, PageSize::Huge), Some(2 << 20));
-    ///     // Of 13 words with the traces of messages, in two lines.
+    ///     // Slots of 13 words with the traces of messages, rounded up to two cache lines.
     ///     let area = TraceArea::Present;
     ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 128 + 64 * 256 + 256));
     /// }
@@ -81,9 +82,9 @@ impl Schema {
         slots.checked_add(entries)?.checked_add(size_of::<WriterWords>())
     }
 
-    /// The bytes of a ring in shared memory, with `readers` entries: its slots take whole cache
-    /// lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages. `None` if
-    /// that is more than memory can hold.
+    /// Returns the bytes of a ring in shared memory, with `readers` entries: its slots take whole
+    /// cache lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages.
+    /// `None` if that is more than memory can hold.
     #[must_use]
     pub fn shared_bytes(
         &self,
@@ -97,15 +98,15 @@ impl Schema {
         bytes.checked_next_multiple_of(pages.bytes())
     }
 
-    /// The layout of a ring of `capacity` such messages in shared memory.
+    /// Returns the layout of a ring of `capacity` such messages in shared memory.
     #[must_use]
     pub fn shared_layout(&self, capacity: usize, area: TraceArea) -> Layout {
         self.layout(capacity, area).in_lines()
     }
 }
 
-/// The bytes of the region with the positions of `readers` subscriptions in a ring of another
-/// process, in whole pages. `None` if that is more than memory can hold.
+/// Returns the bytes of the region with the positions of `readers` subscriptions in a ring of
+/// another process, in whole pages. `None` if that is more than memory can hold.
 ///
 /// ```
 /// # use mycelium_transports::local::cursor_bytes;

@@ -1,5 +1,5 @@
 //! The ring of a publisher. This file makes it: on the heap, in memory that other processes can
-//! map, or over the memory of another process.
+//! map, or over the shared memory of another process.
 //!
 //! | file | content |
 //! | --- | --- |
@@ -8,7 +8,7 @@
 //! | `numbering`, with `versioned` | the sequences of the messages of another process |
 //! | `abandoned` | the messages that subscriptions left unread |
 //! | `roster` | a list of which each member knows its place |
-//! | `ready`, `crowd` | which of many rings have something |
+//! | `ready`, `crowd` | which of many publishers a reader has to check |
 
 pub(crate) mod abandoned;
 pub(crate) mod crowd;
@@ -45,7 +45,7 @@ pub(crate) struct RingShape {
 
 /// How many gating subscriptions a topic has: each takes an entry of 256 bytes in each ring.
 ///
-/// A number alone is the most, of which one is expected.
+/// Made of a number alone, it allows that many and expects one.
 ///
 /// ```
 /// use mycelium_transports::local::Readers;
@@ -54,10 +54,10 @@ pub(crate) struct RingShape {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readers {
-    /// A ring has entries for this many from the start.
+    /// A ring has entries for this many subscriptions from the start.
     pub expected: usize,
-    /// A ring on the heap adds entries up to this many. One in shared memory has all of them from
-    /// the start, because other processes know their number.
+    /// A ring on the heap adds entries up to this number. A ring in shared memory has all of them
+    /// from the start, because other processes know their number.
     pub most: usize,
 }
 
@@ -74,10 +74,10 @@ pub enum RingMemory {
     Heap,
     /// In memory that other processes can map.
     Shared {
-        /// The pages of the memory.
+        /// The page size of the memory.
         pages: PageSize,
-        /// If memory cannot be shared, or there are not enough such pages, no ring is made.
-        /// Otherwise it is on the heap then.
+        /// What happens if memory cannot be shared, or there are not enough such pages: no ring is
+        /// made, or else it is on the heap.
         is_required: bool,
     },
 }
@@ -88,8 +88,8 @@ pub(crate) enum RingError {
     Memory(MemoryError),
 }
 
-/// A new ring, and the descriptor of its memory, or why other processes cannot map it. Messages of
-/// another process are not sent to a third one, so their rings are on the heap.
+/// Makes a ring, with the descriptor of its memory or the reason why other processes cannot map it.
+/// Messages of another process are not sent to a third one, so their rings are on the heap.
 pub(crate) fn make(
     topic: &str,
     schema: &Schema,
@@ -115,7 +115,7 @@ pub(crate) fn make(
     Ok((Arc::new(ring), file))
 }
 
-/// A ring of one reader, that no other process reads. `None` if memory cannot hold it.
+/// Makes a ring for one reader, which no other process reads. `None` if memory cannot hold it.
 pub(crate) fn private(layout: Layout) -> Option<Ring> {
     let ring = Broadcast::new(on_heap(layout, 1.into()).ok()?, layout).ok()?;
     Some(Arc::new(ring))
@@ -127,12 +127,12 @@ fn on_heap(layout: Layout, readers: Readers) -> Result<TopicStorage<Mapping, Imp
     Ok(TopicStorage::Heap(storage))
 }
 
-/// The ring of a publisher in another process, which holds the publisher up where it is until the
+/// The ring of a publisher in another process. It holds the publisher up where it is until the
 /// subscriptions of this process have joined.
 #[derive(Debug)]
 pub struct MappedRing {
     pub(crate) ring: Ring,
-    /// A position before all messages. Without it, the publisher would find that nobody gates.
+    /// A position before all messages. Without it the publisher would find that no reader gates.
     pub(crate) floor: LeftEnd,
     /// The number of sleep words.
     pub(crate) readers: usize,
@@ -142,9 +142,9 @@ pub struct MappedRing {
 }
 
 impl MappedRing {
-    /// The ring in these regions, of messages with this area; `cursors` has room for `readers`, of
-    /// which the floor takes one. `proxy` is the publisher's entry for this process, if it gates.
-    /// `None` if the regions do not fit each other.
+    /// Creates the ring over these regions, for messages with this area. `cursors` has room for
+    /// `readers`, one of which is the floor. `proxy` is the publisher's entry for this process, if
+    /// it gates. `None` if the regions do not fit each other.
     #[must_use]
     pub fn new(
         data: ForeignData<Mapping>,
@@ -157,7 +157,7 @@ impl MappedRing {
         let layout = storage.layout();
         let ring = Arc::new(Broadcast::new(TopicStorage::Foreign(storage), layout).ok()?);
         let floor = Broadcast::gating_from(ring.clone(), FLOOR)?;
-        // Subscriptions join while it holds the publisher up (`Broadcast::gating_from`).
+        // Subscriptions join while the floor holds the publisher up (`Broadcast::gating_from`).
         debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
         let is_gated = proxy.is_some();
         Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated, area })

@@ -1,4 +1,4 @@
-//! Which sequence the message of a feed has in its ring.
+//! The sequences of a feed's messages in its ring.
 //!
 //! The ring that stands for the publisher counts its own places. A message's sequence is its place
 //! plus an offset. The offset changes only where messages are missing: each such *break* is stored
@@ -19,10 +19,10 @@ pub(crate) struct Numbering {
     /// The sequence of the ring's first place, before the first break.
     first: u64,
     capacity: usize,
-    /// A gating subscription has read to the end, or has gone on to the same publisher in memory:
-    /// messages that only observers have not read here are done.
+    /// A gating subscription has read to the end, or continues with the same publisher in shared
+    /// memory: the messages here that only observers have not read count as done.
     pub(crate) was_gated: AtomicBool,
-    /// The sequence after the messages that readers have counted when they left.
+    /// The sequence after the messages that readers counted when they left.
     left_at: AtomicU64,
 }
 
@@ -39,21 +39,21 @@ struct Break {
     gaps: usize,
 }
 
-/// What one reader knows of a [`Numbering`].
+/// How far one reader has followed a [`Numbering`].
 #[derive(Debug)]
 pub(crate) struct KnownNumbering {
     version: usize,
     offset: u64,
     /// An earlier process may have received the message at the reader's place.
     pub(crate) redelivered: bool,
-    /// The number of gaps before that place. All of them were reported to the reader.
+    /// The number of gaps before that place, which were all reported to the reader.
     pub(crate) gaps: usize,
     /// The place of the next break.
     pub(crate) until: Option<usize>,
 }
 
 impl Numbering {
-    /// `first` is the sequence of the ring's first message.
+    /// Creates a numbering whose first message has the sequence `first`.
     pub(crate) fn new(first: u64, capacity: usize) -> Numbering {
         let (reason, redelivered) = (GapReason::Overwritten, false);
         let start = Break { at: 0, offset: first, reason, redelivered, gaps: 0 };
@@ -63,7 +63,8 @@ impl Numbering {
         Numbering { breaks, first, capacity, was_gated: AtomicBool::new(false), left_at }
     }
 
-    /// `missed` messages are missing before the next message, which will be at place `at`.
+    /// Records that `missed` messages are missing before the next message, which will be at place
+    /// `at`.
     pub(crate) fn skip(&self, at: usize, missed: u64, reason: GapReason) {
         self.change(at, |last| {
             (last.offset, last.reason) = (last.offset.wrapping_add(missed), reason);
@@ -93,8 +94,8 @@ impl Numbering {
         });
     }
 
-    /// The sequence of the first message that a reader still needs. The slowest reader is at
-    /// `place`, and at least `gaps` gaps were reported to every reader. A gap at `place` is done
+    /// Returns the sequence of the first message that a reader still needs. The slowest reader is
+    /// at `place`, and at least `gaps` gaps were reported to every reader. A gap at `place` is done
     /// once it is reported.
     pub(crate) fn done(&self, place: usize, gaps: usize) -> u64 {
         let breaks = self.breaks.lock();
@@ -105,20 +106,21 @@ impl Numbering {
         (place as u64).wrapping_add(offset)
     }
 
-    /// A reader leaves, and needs the message `from` next; the ring ends at `tail`. Returns how
-    /// many messages it leaves, with the missing ones. Later ones are not its own.
+    /// Records that a reader leaves that needs the message `from` next; the ring ends at `tail`.
+    /// Returns how many messages it leaves, with the missing ones. Later messages do not count as
+    /// left by it.
     pub(crate) fn leave(&self, from: u64, tail: usize) -> u64 {
         let end = self.done(tail, usize::MAX);
         self.left_at.fetch_max(end, Ordering::AcqRel);
         end.saturating_sub(from)
     }
 
-    /// The sequence after the messages that readers have counted when they [left](Self::leave).
+    /// Returns the sequence after the messages that readers counted when they [left](Self::leave).
     pub(crate) fn left_at(&self) -> u64 {
         self.left_at.load(Ordering::Acquire)
     }
 
-    /// For a reader that joins at a place.
+    /// Returns the state of a reader that joins at a place.
     pub(crate) fn join(&self, place: usize) -> KnownNumbering {
         let (offset, redelivered) = (0, false);
         let mut known = KnownNumbering { version: 0, offset, redelivered, gaps: 0, until: None };
@@ -126,8 +128,8 @@ impl Numbering {
         known
     }
 
-    /// The growth of the offset at `place` since the reader's last update, and its reason. Call it
-    /// after reading the ring: a break is stored before the message after it is pushed.
+    /// Returns the growth of the offset at `place` since the reader's last update, and its reason.
+    /// Call it after reading the ring: a break is stored before the message after it is pushed.
     #[inline]
     pub(crate) fn missed(
         &self,
@@ -164,14 +166,14 @@ impl Numbering {
 }
 
 impl KnownNumbering {
-    /// The sequence of the message in a place.
+    /// Returns the sequence of the message in a place.
     #[inline]
     pub(crate) fn sequence(&self, place: usize) -> u64 {
         (place as u64).wrapping_add(self.offset)
     }
 }
 
-/// Places wrap.
+/// Whether a place is before another one. Places wrap.
 #[inline]
 fn is_before(place: usize, other: usize) -> bool {
     other.wrapping_sub(place).cast_signed() > 0

@@ -1,9 +1,9 @@
-//! Which publishers of a subscription have something, and which of them have to be woken, for
+//! Which publishers of a subscription have messages, and which of them have to be woken. For
 //! subscriptions with many publishers.
 //!
 //! Each publisher has a [`Slot`] at each of its subscriptions, the lowest that is free. Publishers
 //! of the first slots are checked in turn. The others set a [`ReadyBit`] when they wake the
-//! subscription, so that it need not look at all of them. In the other direction a subscription
+//! subscription, so that it need not check all of them. In the other direction a subscription
 //! remembers the slots from which it has taken messages ([`Touched`]), so that it need not wake all
 //! publishers.
 
@@ -13,9 +13,9 @@ use mycelium_core::doorbell::ReadyWord;
 
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, lock};
 
-/// The publishers that a subscription looks at in turn.
+/// The number of publishers that a subscription checks in turn.
 pub(crate) const IN_TURN: usize = 8;
-/// Slots of one segment of [`Touched`].
+/// The number of slots in one segment of [`Touched`].
 const SLOTS: usize = 1024;
 const SEGMENTS: usize = 64;
 
@@ -30,18 +30,18 @@ pub(crate) struct ReadyList {
 struct Slots {
     /// A bit for each slot that is taken.
     taken: Vec<usize>,
-    /// The bits of the slots after those that are checked in turn.
+    /// The bits of the slots that are not checked in turn.
     words: Vec<Arc<ReadyWord>>,
 }
 
-/// The place of a publisher at a subscription. It is free again when this is dropped.
+/// The slot of a publisher at a subscription. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
     list: Arc<ReadyList>,
     pub(crate) number: usize,
 }
 
-/// Says to a subscription that it has to look at one publisher.
+/// Tells a subscription to check one publisher.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadyBit {
     word: Arc<ReadyWord>,
@@ -49,7 +49,8 @@ pub(crate) struct ReadyBit {
 }
 
 impl ReadyBit {
-    /// After `announce`; returns whether it must be called again before the bell is rung.
+    /// Sets the bit. Call it after `announce`; returns whether `announce` is needed again before
+    /// the bell is rung.
     #[inline]
     pub(crate) fn set(&self) -> bool {
         self.word.set(self.bit)
@@ -57,7 +58,7 @@ impl ReadyBit {
 }
 
 impl ReadyList {
-    /// A slot for another publisher.
+    /// Takes a free slot for another publisher.
     pub(crate) fn take(self: &Arc<ReadyList>) -> Slot {
         let mut slots = lock(&self.slots);
         let free = slots.taken.iter().position(|word| *word != usize::MAX);
@@ -71,24 +72,24 @@ impl ReadyList {
         Slot { list: self.clone(), number: word * ReadyWord::BITS + bit }
     }
 
-    /// The bits of the publishers that are not checked in turn, for the reader.
+    /// Returns the bits of the publishers that are not checked in turn, for the reader.
     pub(crate) fn words(&self) -> Vec<Arc<ReadyWord>> {
         lock(&self.slots).words.clone()
     }
 
-    /// The slots from which messages were taken.
+    /// Returns the slots from which messages were taken.
     pub(crate) fn touched(&self) -> &Touched {
         self.touched.get_or_init(Box::default)
     }
 
-    /// The same, if the reader uses it now.
+    /// As [`touched`](ReadyList::touched), if the reader uses these slots now.
     pub(crate) fn touched_now(&self) -> Option<&Touched> {
         self.touched.get().map(|touched| &**touched).filter(|touched| touched.is_used())
     }
 }
 
 impl Slot {
-    /// The bit of this slot, if its publisher is not checked in turn.
+    /// Returns the bit of this slot, if its publisher is not checked in turn.
     pub(crate) fn bit(&self) -> Option<ReadyBit> {
         let place = self.number.checked_sub(IN_TURN)?;
         let mut slots = lock(&self.list.slots);
@@ -112,7 +113,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub(crate) struct Touched {
     is_used: AtomicBool,
-    /// The slot from which messages are taken without a note.
+    /// The slot from which messages are taken without a call of `touch`.
     current: AtomicUsize,
     segments: [OnceLock<Box<Segment>>; SEGMENTS],
 }
@@ -135,19 +136,19 @@ impl Default for Touched {
 }
 
 impl Touched {
-    /// The most slots.
+    /// The limit on slots.
     pub(crate) const MOST: usize = SLOTS * SEGMENTS;
 
     fn is_used(&self) -> bool {
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Whether the reader notes the slots from now on.
+    /// Sets whether the reader notes the slots from now on.
     pub(crate) fn set_used(&self, is_used: bool) {
         self.is_used.store(is_used, Ordering::Relaxed);
     }
 
-    /// A publisher has this slot. It counts as touched.
+    /// Adds a publisher with this slot, which counts as touched.
     pub(crate) fn add(&self, slot: usize, number: u64) {
         let Some(segment) = self.segments.get(slot / SLOTS) else { return };
         let segment = segment.get_or_init(|| {
@@ -160,7 +161,7 @@ impl Touched {
         self.touch(slot);
     }
 
-    /// A message of this slot was taken.
+    /// Notes that a message of this slot was taken.
     #[inline]
     pub(crate) fn touch(&self, slot: usize) {
         let Some(segment) = self.segments.get(slot / SLOTS).and_then(OnceLock::get) else { return };
@@ -170,20 +171,20 @@ impl Touched {
         word.store(bits, Ordering::Relaxed);
     }
 
-    /// From now on messages of this slot are taken without a note.
+    /// Sets the slot from which messages are taken without a call of `touch` from now on.
     #[inline]
     pub(crate) fn set_current(&self, slot: usize) {
         self.current.store(slot, Ordering::Relaxed);
     }
 
-    /// The slot that [`set_current`](Touched::set_current) has set counts as touched.
+    /// Notes that messages of the slot set by [`set_current`](Touched::set_current) were taken.
     #[inline]
     pub(crate) fn touch_current(&self) {
         self.touch(self.current.load(Ordering::Relaxed));
     }
 
-    /// The slots that were touched since the last call, and the current one, each with the number
-    /// of its publisher.
+    /// Takes the slots that were touched since the last call, and the current one, each with the
+    /// number of its publisher.
     pub(crate) fn take(&self) -> impl Iterator<Item = (usize, u64)> {
         self.touch_current();
         let segments = self.segments.iter().map_while(OnceLock::get).enumerate();

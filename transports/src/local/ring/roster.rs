@@ -25,10 +25,10 @@ pub(crate) struct Roster<T> {
 
 #[derive(Debug)]
 pub(crate) struct Members<T> {
-    /// Sorted by number, which is the order in which they were made.
+    /// Sorted by number, which is the order in which the members were made.
     all: Vec<T>,
-    /// The numbers of the last changes, the newest last: not more of them than members. With these,
-    /// a copy that was current a while ago costs less than a new one.
+    /// The numbers of the last changes, the newest last: at most as many as there are members. With
+    /// these, it costs less to update a recent copy than to make a new one.
     changed: VecDeque<u64>,
 }
 
@@ -89,7 +89,7 @@ impl<T: Numbered + Clone> Roster<T> {
         self.change(number, |members| match members.place(number) {
             Ok(_) => {}
             Err(place) => {
-                // Most rosters have one member, and there may be many rosters.
+                // Most rosters have one member, and there may be many rosters: allocate no more.
                 if members.all.is_empty() {
                     members.all.reserve_exact(1);
                 }
@@ -113,7 +113,7 @@ impl<T: Numbered + Clone> Roster<T> {
 
     fn change<R>(&self, number: u64, change: impl FnOnce(&mut Members<T>) -> R) {
         let mut members = self.lock();
-        // A removed member is dropped after the lock.
+        // A removed member is dropped after the lock is released.
         let _changed = change(&mut members);
         if members.all.len() > 1 {
             members.changed.push_back(number);
@@ -121,14 +121,14 @@ impl<T: Numbered + Clone> Roster<T> {
                 members.changed.pop_front();
             }
         } else {
-            // A copy of one member costs no more than the change.
+            // A copy of one member costs no more than a list of changes.
             members.changed = VecDeque::new();
         }
         self.version.fetch_add(1, Ordering::Release);
         drop(members);
     }
 
-    /// Brings a copy up to date that has this version.
+    /// Brings a copy of this version up to date.
     pub(crate) fn refresh(&self, copy: &mut Vec<T>, version: &mut usize) {
         let members = self.lock();
         let now = self.version();

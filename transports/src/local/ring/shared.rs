@@ -2,9 +2,9 @@
 //!
 //! A publisher's ring lies in a data region, which its process alone writes. The subscriptions of
 //! another process read it there, and write their positions into a cursor region, which their
-//! process alone writes. [`RemoteReaders`] is what the publisher has of them, [`MappedOrigin`] what
-//! they have of the publisher. Neither knows how regions travel between processes, nor how a wake
-//! does: that is a [`RemoteBell`].
+//! process alone writes. [`RemoteReaders`] is the publisher's view of these subscriptions,
+//! [`MappedOrigin`] their view of the publisher. Neither knows how regions travel between
+//! processes. Wakes travel by a [`RemoteBell`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -22,22 +22,22 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 /// or in memory of another process.
 pub(crate) type Ring = Arc<Broadcast<TopicStorage<Mapping, Imports>>>;
 
-/// A position before all messages: that of a process whose subscriptions have not joined.
+/// The position before all messages: that of a process whose subscriptions have not joined.
 pub(crate) const FLOOR: usize = usize::MAX;
 
-/// A ring that is shared with another process: what the control connection with it says.
+/// A ring that is shared with another process, as the control connection to that process calls it.
 pub trait SharedRing: Send + Sync {
-    /// The other process has rung: wakes the tasks of this one that wait at the ring.
+    /// Wakes the tasks of this process that wait at the ring: the other process has rung.
     fn look(&self);
 
-    /// The connection with the other process has ended: nothing in its memory counts from now on.
-    /// `has_died`: so has the process.
+    /// Ends the sharing: the connection with the other process has ended, and nothing in its memory
+    /// counts from now on. `has_died`: the process has ended, too.
     fn peer_is_gone(&self, has_died: bool);
 }
 
 /// A task of this process that may wait at a shared ring.
 pub(crate) trait Waiting: fmt::Debug + Send + Sync {
-    /// Wakes it if it waits. The caller has announced what for.
+    /// Wakes the task if it waits. The caller has announced the change.
     fn ring(&self);
 }
 
@@ -47,7 +47,7 @@ pub trait RemoteBell: fmt::Debug + Send + Sync {
     /// Wakes the process.
     fn ring(&self, path: WakePath);
 
-    /// How the other process has to wake a task of this thread.
+    /// Returns how the other process has to wake a task of this thread.
     fn own_path(&self) -> WakePath;
 }
 
@@ -58,16 +58,17 @@ pub struct RemoteReaders {
     alarms: Box<[Alarm]>,
     bell: Arc<dyn RemoteBell>,
     ring: Weak<Broadcast<TopicStorage<Mapping, Imports>>>,
-    /// The tasks of this process that wait for them: the publisher's, and that of the link.
+    /// The tasks of this process that wait for the readers: the publisher's, and that of the link.
     waiting: [Weak<dyn Waiting>; 2],
-    /// The entry that gates for them; `None` if all of them observe.
+    /// The entry in the ring that gates for the readers; `None` if all of them observe.
     claim: Option<Claim>,
-    /// The entry, or `observed`, follows their positions. It does not before all earlier messages,
-    /// which went over the link, are confirmed.
+    /// Whether the entry, or `observed`, follows the readers' positions. It does so only after all
+    /// earlier messages, which went over the link, are confirmed.
     is_active: AtomicBool,
-    /// The place before which the slowest of them is done with all messages, if they observe.
+    /// The place before which the slowest reader is done with all messages, if all of them observe.
     observed: AtomicUsize,
-    /// Their last positions, once their process is gone: its words mean nothing any more.
+    /// The last positions of the readers, once their process is gone: its words mean nothing any
+    /// more.
     last: OnceLock<LastPositions>,
 }
 
@@ -105,38 +106,38 @@ impl RemoteReaders {
         self.last.get().is_some()
     }
 
-    /// Whether their process is gone, or has unmapped the ring, and before that all of them had
-    /// left, or had read to the end of a publisher that has ended.
+    /// Whether the readers' process is gone, or has unmapped the ring, after all readers had left
+    /// or had read a publisher that has ended to its end.
     pub(crate) fn have_finished(&self) -> bool {
         let end = || self.ring.upgrade().filter(|ring| ring.is_closed()).map(|ring| ring.tail());
         let is_done = |place: Option<usize>| place.is_none() || place == end();
         self.last.get().is_some_and(|last| is_done(last.gating) && is_done(last.observing))
     }
 
-    /// Wakes those that sleep. The caller has announced what they wait for.
+    /// Wakes the readers that sleep. The caller has announced what they wait for.
     pub(crate) fn ring(&self) {
         if !self.is_gone() {
             self.cursors.ring_all(&self.alarms, |path| self.bell.ring(path));
         }
     }
 
-    /// From now on their positions count.
+    /// Lets the readers' positions count from now on.
     pub(crate) fn activate(&self) {
         self.is_active.store(true, Ordering::Release);
     }
 
-    /// The place before which the slowest of them is done with all messages, if they observe, at
-    /// the last import.
+    /// Returns the place before which the slowest reader is done with all messages, if all of them
+    /// observe, as of the last import.
     pub(crate) fn observed(&self) -> usize {
         self.observed.load(Ordering::Acquire)
     }
 
-    /// Their positions no longer count: another process may get the entry.
+    /// Lets the readers' positions no longer count: another process may get the entry.
     pub(crate) fn deactivate(&self) {
         self.is_active.store(false, Ordering::Release);
     }
 
-    /// Imports their positions into the ring.
+    /// Imports the readers' positions into the ring.
     pub(crate) fn import(&self, ring: &Ring) {
         match self.claim {
             Some(claim) => ring.import(claim, || self.position(true)),
@@ -144,12 +145,12 @@ impl RemoteReaders {
         }
     }
 
-    /// The position of the slowest gating one, which gates for all; the outer `None` says that it
-    /// must not be imported.
+    /// Returns the position of the slowest gating reader, which gates for all; the outer `None`
+    /// means that nothing may be imported.
     fn position(&self, exact: bool) -> Option<Option<usize>> {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
-        // Loaded after the position: what a process that is gone has left behind does not count.
+        // Loaded after the position: the words that a dead process has left behind do not count.
         Some(self.last.get().map_or(position, |last| last.gating))
     }
 
@@ -159,20 +160,20 @@ impl RemoteReaders {
         }
         let place = self.cursors.observed();
         match place {
-            // Checked after the load: what a process that is gone has left behind does not count.
+            // Checked after the load: the words that a dead process has left behind do not count.
             _ if self.have_finished() => self.observe(tail, tail),
             _ if self.is_gone() => {}
             Some(place) => self.observe(place, tail),
-            // All of them have left.
+            // All readers have left.
             None if self.cursors.gating() == 0 => self.observe(tail, tail),
-            // They have not joined yet.
+            // The readers have not joined yet.
             None => {}
         }
     }
 
-    /// The observers among them are done with all messages before `place`.
+    /// Records that the observers among the readers are done with all messages before `place`.
     pub(crate) fn observe(&self, place: usize, tail: usize) {
-        // Several threads import, some of them with an earlier tail: it must not go back.
+        // Several threads import, some of them with an earlier tail: the place must not go back.
         let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
         let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
         let mut before = self.observed();
@@ -186,7 +187,7 @@ impl RemoteReaders {
 }
 
 impl RemoteReaders {
-    /// Checks that their process has written what readers write, since the last check.
+    /// Checks that the readers' process has written only what readers write, since the last check.
     pub(crate) fn check(&self, seen: &mut [SeenReader], ring: &Ring) -> Result<(), MemoryFault> {
         if self.is_gone() {
             return Ok(());
@@ -195,25 +196,25 @@ impl RemoteReaders {
         checked.map_err(|(entry, fault)| MemoryFault { entry, fault })
     }
 
-    /// The words of all of them before the first check.
+    /// Returns the state of the words of all readers before the first check.
     pub(crate) fn unseen(&self) -> Box<[SeenReader]> {
         vec![SeenReader::default(); self.cursors.readers()].into()
     }
 
-    /// Ignores the words of these readers from now on: `kept` is their position.
+    /// Ignores the words of these readers from now on, and keeps `kept` as their position.
     pub(crate) fn disbelieve(&self, kept: usize) {
         self.last.get_or_init(|| LastPositions { gating: Some(kept), observing: Some(kept) });
         self.look();
     }
 }
 
-/// The process of remote readers has written what no reader writes into its memory.
+/// A process of remote readers has written something into its memory that no reader writes.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("reader {entry} has written invalid words into shared memory: {fault}")]
 pub struct MemoryFault {
     /// The place of the reader in its memory.
     pub entry: usize,
-    /// Its fault.
+    /// What the reader has done wrong.
     pub fault: ReaderFault,
 }
 
@@ -225,12 +226,12 @@ impl SharedRing for RemoteReaders {
         self.waiting.iter().filter_map(Weak::upgrade).for_each(|task| task.ring());
     }
 
-    /// The last positions of their process count; nothing is read of it afterwards.
+    /// Keeps the last positions of the process; its memory is not read afterwards.
     fn peer_is_gone(&self, _: bool) {
         if let Some(ring) = self.ring.upgrade() {
             self.import(&ring);
         }
-        // Kept for later: the entry may not follow them yet.
+        // Kept even if the entry does not follow the readers' positions yet.
         self.last.get_or_init(|| LastPositions {
             gating: self.cursors.position(true),
             observing: self.cursors.observed(),
@@ -260,7 +261,7 @@ impl Imports {
         self.count.store(all.len(), Ordering::Release);
     }
 
-    /// How the processes of all of them have to wake a task of this thread.
+    /// Returns how the processes of all readers have to wake a task of this thread.
     pub(crate) fn own_path(&self) -> WakePath {
         let is_elsewhere = |it: &Arc<RemoteReaders>| it.bell.own_path() == WakePath::Thread;
         if lock(&self.readers).iter().any(is_elsewhere) {
@@ -270,7 +271,7 @@ impl Imports {
         }
     }
 
-    /// Imports the positions of all of them into the ring.
+    /// Imports the positions of all readers into the ring.
     pub(crate) fn import(&self, ring: &Ring) {
         if self.count.load(Ordering::Acquire) > 0 {
             lock(&self.readers).iter().for_each(|readers| readers.import(ring));
@@ -300,9 +301,9 @@ pub(crate) struct MappedOrigin {
     /// Whether the publisher waits for subscriptions of this process. If not, all of them observe.
     pub(crate) waits_for_readers: bool,
     /// The first message that later subscriptions may read: earlier ones were not sent to this
-    /// process, or with a mark.
+    /// process, or were sent with a mark.
     pub(crate) first: usize,
-    /// For the publisher, when it waits for room.
+    /// Wakes the publisher when it waits for room.
     alarm: Alarm,
     /// Where the link's session waits until a subscription leaves, or the process is gone.
     pub(crate) session: Doorbell,
@@ -312,12 +313,13 @@ pub(crate) struct MappedOrigin {
     sleepers: Arc<Mutex<Vec<bool>>>,
     /// The connection with the publisher's process has ended. Set after `end`.
     is_gone: AtomicBool,
-    /// The end of the messages then. A process that still runs sends later ones over the link.
+    /// The end of the messages at that time. A process that still runs sends later ones over the
+    /// link.
     end: OnceLock<usize>,
 }
 
 impl MappedOrigin {
-    /// `readers`: the number of sleep words.
+    /// Creates the origin with this number of sleep words: `readers`.
     pub(crate) fn new(
         bell: Arc<dyn RemoteBell>,
         readers: usize,
@@ -338,7 +340,7 @@ impl MappedOrigin {
         }
     }
 
-    /// How the publisher's process has to wake a task of this thread.
+    /// Returns how the publisher's process has to wake a task of this thread.
     pub(crate) fn own_path(&self) -> WakePath {
         self.bell.own_path()
     }
@@ -359,7 +361,8 @@ impl MappedOrigin {
         self.is_gone.load(Ordering::Acquire)
     }
 
-    /// Once it is gone: the end of the messages that subscriptions read there.
+    /// Returns the end of the messages that subscriptions read in this ring, once the publisher is
+    /// gone.
     pub(crate) fn end(&self) -> Option<usize> {
         if self.is_gone() { self.end.get().copied() } else { None }
     }
@@ -386,7 +389,7 @@ pub(crate) struct Sleeper {
 }
 
 impl Sleeper {
-    /// Its place.
+    /// Returns the place of this word.
     pub(crate) fn word(&self) -> usize {
         self.word
     }

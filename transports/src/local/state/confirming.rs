@@ -1,5 +1,6 @@
-//! Which messages the subscriptions of a publisher are done with: what they still need, what those
-//! that left had not taken, and whether a message is requested or in flight.
+//! Which messages the subscriptions of a publisher are done with: the messages that they still
+//! need, those that left subscriptions had not taken, and whether a message is requested or in
+//! flight.
 
 use std::sync::MutexGuard;
 
@@ -12,16 +13,16 @@ use crate::local::ring::shared::{MappedOrigin, Ring};
 use crate::sync::{Ordering, lock};
 
 impl PublisherState {
-    /// The sequence of a feed's first message that a gating subscription still needs;
-    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
-    /// began count too.
+    /// Returns the sequence of a feed's first message that a gating subscription still needs;
+    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since the
+    /// shutdown began count too.
     pub(crate) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
-        // The end of a ring and its depth are read one after the other.
+        // No messages may move between the read of a pump's end and of its depth.
         let _still = self.stop_pump();
         // Read the gaps before the positions: a reader reports a gap before it takes what follows.
         let readers = self.readers.lock();
-        // Observers count only where nobody gates.
+        // Observers count only if no reader gates.
         let is_gated = numbering.was_gated.load(Ordering::Acquire)
             || readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
@@ -66,14 +67,15 @@ impl PublisherState {
         has_gating || self.abandoned().in_flight
     }
 
-    /// A gating subscription leaves. It took nothing from `place` on; the message there may have
-    /// been in flight.
+    /// Keeps the end of a gating subscription that leaves. It took nothing from its position on;
+    /// the message there may have been in flight.
     pub(super) fn abandon(&self, end: Consumer<Ring>, in_flight: bool) {
         self.abandoned().add(end, in_flight, self.origin.mapped().is_some());
     }
 
-    /// For a mapped publisher that is gone: the first message that a subscription of this process
-    /// still needs; `None` if none needs any. At a shutdown, as for [`done`](Self::done).
+    /// Returns the first message that a subscription of this process still needs of a mapped
+    /// publisher that is gone; `None` if none needs any. At a shutdown, as for
+    /// [`done`](Self::done).
     pub(crate) fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<usize> {
         let mapped = self.origin.mapped()?;
         if !mapped.waits_for_readers {
@@ -89,17 +91,17 @@ impl PublisherState {
         let mut abandoned = self.abandoned();
         // Asked under the lock, so that a subscription that leaves at the shutdown counts.
         if !at_shutdown() {
-            // Their positions stay where the publisher may still read them.
+            // The positions stay where the publisher may still read them.
             *abandoned = Abandoned::default();
         }
         needed.into_iter().chain(abandoned.place).reduce(first)
     }
 
-    /// For a mapped publisher: forgets the subscriptions that have left, unless it is gone, or they
-    /// left at a shutdown: then the publisher keeps what they have not taken.
+    /// Forgets the subscriptions that have left a mapped publisher, unless the publisher is gone,
+    /// or they left at a shutdown: then the publisher keeps the messages that they have not taken.
     pub(crate) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
-        // Its process may not know yet that the connection has ended: it would find that nobody
-        // needs its messages.
+        // The publisher's process may not know yet that the connection has ended: it would find
+        // that nobody needs its messages.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
             return;
         }
@@ -116,7 +118,7 @@ impl PublisherState {
     }
 }
 
-/// At the ring of a `drop-newest` subscription, which keeps nothing for those that have left.
+/// A `drop-newest` subscription keeps nothing in its ring for a shutdown.
 fn is_no_shutdown() -> bool {
     false
 }
