@@ -1,18 +1,19 @@
 //! Decides when the tasks at the other end of a ring are woken, and when a task yields.
 //!
 //! To publish or to take a message is a few stores. To wake a parked task on the other side takes a
-//! fence as well, which costs about as much, so one poll of a task pays for one fence: its handles
-//! count their operations in the task's [`TaskBudget`], and [`poll_with`] polls the task and then
-//! wakes the other sides. The `sent` counters are updated then, too. The count is also the task's
-//! budget: a task that has used it up yields, so that a tight loop of emits or receives does not
+//! fence as well, which costs about as much, so one poll of a task pays for one fence: the task's
+//! handles count their operations in its [`TaskBudget`], and [`poll_with`] polls the task and then
+//! wakes the other sides. The `sent` counters are updated then, too. The count also limits the
+//! task: if it has used up its budget it yields, so that a tight loop of emits or receives does not
 //! starve its executor.
 //!
 //! A handle that is used outside of its task's poll wakes the other side at once. A handle without
 //! a task yields by its own count.
 //!
-//! The handles of a [`ChildTask`] are not known when it begins. A handle that is used in its poll,
-//! and not in the poll of the handle's own task, joins it: from then on it counts there, and its
-//! wakes are deferred to the end of those polls. Used in its own task again, it returns.
+//! The handles of a [`ChildTask`] are not known when it begins. A handle that is used in the poll
+//! of a child task, and not in the poll of its own task, joins the child task: from then on its
+//! operations count there, and its wakes are deferred to the end of the child's polls. When it is
+//! used in its own task again, it returns there.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -28,19 +29,20 @@ use crate::counters::{Line, PublisherValue};
 use crate::local::ring::roster::{Numbered, OUTDATED};
 use crate::sync::{AtomicU32, Ordering};
 
-/// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them
-/// little.
+/// After this many operations in one poll the other sides are woken, so that a long poll delays
+/// them little.
 pub(super) const FLUSH_EVERY: u32 = 64;
-/// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
-/// not spin long.
+/// The spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so
+/// it must not spin long.
 const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
 
-/// How often a handle joins child tasks. One that moves on and on wakes the other side at once: to
-/// join allocates.
+/// How often a handle may join child tasks. Joining allocates, so a handle that joins more often
+/// wakes the other side at once.
 const JOINS: u8 = 8;
 
 thread_local! {
-    /// The budget of the task that this thread polls. Only compared, never dereferenced.
+    /// The budget of the task that this thread polls. The pointer is only compared, never
+    /// dereferenced.
     static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
     /// The child task that this thread polls.
     static CHILD: RefCell<Option<Joined>> = const { RefCell::new(None) };
@@ -50,8 +52,8 @@ thread_local! {
 
 /// The operations of one task in its current poll. Only the thread that polls the task changes it.
 #[derive(Debug)]
-// In this order: the path of a message uses the address of `count` for both the comparison with the
-// current budget and the count.
+// The order of the fields matters: the path of a message uses the address of `count` for both the
+// comparison with the current budget and the count.
 #[repr(C, align(64))]
 pub struct TaskBudget {
     count: AtomicU32,
@@ -63,19 +65,19 @@ impl TaskBudget {
     /// The number of operations after which a task yields, if it has no other limit.
     pub const DEFAULT: u32 = 256;
 
-    /// A budget of [`DEFAULT`](TaskBudget::DEFAULT) operations per poll.
+    /// Creates a budget of [`DEFAULT`](TaskBudget::DEFAULT) operations per poll.
     #[must_use]
     pub fn new() -> Arc<TaskBudget> {
         TaskBudget::with_limit(TaskBudget::DEFAULT)
     }
 
-    /// A budget of `limit` operations per poll.
+    /// Creates a budget of `limit` operations per poll.
     #[must_use]
     pub fn with_limit(limit: u32) -> Arc<TaskBudget> {
         Arc::new(TaskBudget { count: AtomicU32::new(0), limit, trace: None })
     }
 
-    /// A budget of `limit` operations per poll, for a task whose messages have traces.
+    /// Creates a budget of `limit` operations per poll, for a task whose messages have traces.
     #[must_use]
     pub fn with_trace(limit: u32, trace: TaskTrace) -> Arc<TaskBudget> {
         let trace = Some(Box::new(trace));
@@ -88,20 +90,20 @@ impl TaskBudget {
         self.limit
     }
 
-    /// What the task does with traces.
+    /// Returns the traces of the task's deliveries, if it has any.
     #[must_use]
     pub fn trace(&self) -> Option<&TaskTrace> {
         self.trace.as_deref()
     }
 
-    /// The same, if the task is polled now on this thread.
+    /// As [`trace`](TaskBudget::trace), if the task is polled now on this thread.
     #[must_use]
     pub fn current_trace(&self) -> Option<&TaskTrace> {
         self.trace().filter(|_| self.is_current())
     }
 
-    /// The task that this thread polls, if it is polled by [`poll_traced`]: what those handles send
-    /// now that are not its own has the trace of its current delivery.
+    /// Returns the task that this thread polls, if [`poll_traced`] polls it: messages that are sent
+    /// now by handles of other tasks get the trace of this task's current delivery.
     #[must_use]
     pub fn traced() -> Option<Arc<TaskBudget>> {
         if CURRENT.get().is_null() {
@@ -117,7 +119,7 @@ impl TaskBudget {
         if !self.is_current() {
             return true;
         }
-        // One thread: a load and a store are enough.
+        // Only one thread writes: a load and a store are enough.
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
         count.is_multiple_of(FLUSH_EVERY)
@@ -135,7 +137,7 @@ impl TaskBudget {
         before / FLUSH_EVERY != count / FLUSH_EVERY
     }
 
-    /// A poll has ended: sends the wakes if there were operations.
+    /// Ends a poll: sends the wakes if there were operations.
     #[inline]
     fn end_poll(&self, wake: impl FnOnce()) {
         if self.count.load(Ordering::Relaxed) != 0 {
@@ -165,7 +167,7 @@ pub(super) struct HandleBudget {
     /// Lives until the handle joins another child task, or is dropped.
     membership: Option<Arc<()>>,
     joins: u8,
-    /// Polls since the last yield, of a handle without a task.
+    /// For a handle without a task: the number of polls since its last yield.
     polls: u32,
 }
 
@@ -186,9 +188,9 @@ impl HandleBudget {
         self.task.as_ref().is_none_or(|task| task.count_operations(operations))
     }
 
-    /// Its wakes are due, after `operations`. Returns whether they can wait until the end of the
-    /// poll: because the handle returns to its own task, or joins the child task, that is polled
-    /// now. `wakes` makes what the child task needs for that.
+    /// Decides whether the handle's wakes, which are due after `operations`, can wait until the end
+    /// of the current poll: if it is the handle's own task, to which it then returns, or a child
+    /// task, which it then joins. `wakes` makes the wakes that the child task needs.
     pub(super) fn joins(&mut self, operations: u32, wakes: impl FnOnce() -> DeferredWakes) -> bool {
         if self.task.as_ref().is_some_and(|task| task.is_current()) {
             return false;
@@ -209,24 +211,24 @@ impl HandleBudget {
         let Some((task, membership)) = joined else { return false };
         self.joins += 1;
         let before = self.task.replace(task);
-        // Not a child task that it has joined.
+        // Without a membership, the earlier task is the handle's own and no child task.
         if self.membership.replace(membership).is_none() {
             self.home = before;
         }
         !self.count_operations(operations)
     }
 
-    /// What its task does with traces, if that is polled now.
+    /// Returns the traces of the handle's task, if that task is polled now.
     pub(super) fn trace(&self) -> Option<&TaskTrace> {
         self.task.as_ref()?.current_trace()
     }
 
-    /// The same, whether or not it is polled.
+    /// As [`trace`](HandleBudget::trace), whether or not the task is polled now.
     pub(super) fn any_trace(&self) -> Option<&TaskTrace> {
         self.task.as_ref()?.trace()
     }
 
-    /// Whether it is attached to a task.
+    /// Whether the handle is attached to a task.
     pub(super) fn is_attached(&self) -> bool {
         self.task.is_some()
     }
@@ -251,7 +253,7 @@ impl HandleBudget {
         is_exhausted
     }
 
-    /// The spin limit of one poll.
+    /// Returns the spin limit of one poll.
     pub(super) fn spins(&self) -> usize {
         let has_undelivered_wakes =
             |task: &Arc<TaskBudget>| task.count.load(Ordering::Relaxed) != 0 && task.is_current();
@@ -288,8 +290,8 @@ fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R 
     poll()
 }
 
-/// Polls a task with traces, whose current delivery also those handles find that are not its own:
-/// see [`TaskBudget::traced`].
+/// Polls a task with traces, so that also the handles of other tasks find its current delivery: see
+/// [`TaskBudget::traced`].
 pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
     /// Restores the outer task, even if the inner one panics.
     struct Outer(Option<Arc<TaskBudget>>);
@@ -312,7 +314,7 @@ pub struct ChildTask(Option<Joined>);
 #[derive(Debug)]
 struct Joined {
     budget: Arc<TaskBudget>,
-    /// Each with its handle, until that is gone.
+    /// The wakes of each handle that joined, until the handle is gone.
     wakes: Vec<(Weak<()>, DeferredWakes)>,
 }
 
@@ -326,7 +328,7 @@ impl Joined {
 }
 
 impl ChildTask {
-    /// A task without handles, with this budget.
+    /// Creates a task without handles, with this budget.
     #[must_use]
     pub fn new(budget: Arc<TaskBudget>) -> ChildTask {
         ChildTask(Some(Joined { budget, wakes: Vec::new() }))
@@ -385,7 +387,7 @@ impl DeferredWakes {
         DeferredWakes(Side::Subscription { subscriber, version, publishers })
     }
 
-    /// Wakes the parked tasks and updates the counters. The caller has announced.
+    /// Wakes the parked tasks and updates the counters. The caller has announced the operations.
     fn wake(&mut self) {
         match &mut self.0 {
             Side::Publisher { doorbells, line } => {
@@ -419,7 +421,7 @@ pub(super) struct ReaderDoorbells {
     /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
-    /// Some of them have to know that this publisher has something.
+    /// Some readers have a bit that tells them to check this publisher.
     has_ready_bits: bool,
     pressure: PressureCheck,
 }
@@ -442,7 +444,7 @@ impl ReaderDoorbells {
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
-            // At the readers that do not check this publisher in any case.
+            // Set the bits of the readers that do not always check this publisher.
             let mut has_set = false;
             for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
                 has_set |= bit.set();
@@ -480,7 +482,7 @@ impl ReaderDoorbells {
         !self.readers().is_empty()
     }
 
-    /// The publisher's readers now.
+    /// Returns the publisher's present readers.
     pub(super) fn readers(&mut self) -> &[ReaderEntry] {
         self.refresh();
         &self.readers

@@ -1,6 +1,6 @@
-//! How a subscription reads one edge: the sequences of its messages, what is missing before the
-//! next one, and how the publisher ends. It also shows a publisher in another process how far it
-//! is.
+//! How a subscription reads one edge: the sequences of its messages, which messages are missing
+//! before the next one, and how the publisher ends. It also shows a publisher in another process
+//! how far the subscription is.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use crate::local::values::{GapReason, Policy};
 use crate::sync::Ordering;
 
 impl Edge {
-    /// The sequence of the message in a place of the ring.
+    /// Returns the sequence of the message in a place of the ring.
     #[inline]
     pub(crate) fn sequence(&self, place: usize) -> u64 {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
@@ -29,13 +29,13 @@ impl Edge {
                 numbering.may_miss(known, self.consumer.cursor())
             }
             (Origin::Mapped(mapped), _) => mapped.is_gone(),
-            // The publisher may have more.
+            // The source publisher may have more messages than the pump's ring.
             (Origin::Pumped(_), _) => true,
             (Origin::Local | Origin::Remote(_), _) => false,
         }
     }
 
-    /// As [`may_miss`](Self::may_miss), of the message `ahead` of the cursor.
+    /// As [`may_miss`](Self::may_miss), for the message `ahead` of the cursor.
     #[inline]
     pub(crate) fn may_miss_ahead(&self, ahead: usize) -> bool {
         match (&self.publisher.origin, &self.known) {
@@ -50,7 +50,7 @@ impl Edge {
         }
     }
 
-    /// Why the ring has reported that messages before the cursor are missing.
+    /// Returns why messages before the cursor are missing, which the ring has reported.
     pub(crate) fn gap_reason(&self, missed: usize) -> GapReason {
         let first = self.consumer.cursor().wrapping_sub(missed);
         let was_waited_for = first.wrapping_sub(self.gates_from).cast_signed() >= 0
@@ -58,12 +58,12 @@ impl Edge {
         if self.gates && was_waited_for { GapReason::Evicted } else { GapReason::Overwritten }
     }
 
-    /// The subscription is about to leave: how many messages it has not read. The publisher counts
-    /// later ones.
+    /// Returns how many messages the subscription has not read, which is about to leave. The
+    /// publisher counts later ones.
     pub(crate) fn leave_unread(&self) -> u64 {
         let unread = match (&self.publisher.origin, &self.known) {
             (Origin::Remote(numbering), Some(known)) => {
-                // The tail is stored once a run: the reader may be past it.
+                // The tail is stored once for each run of messages, so the reader may be past it.
                 let (next, unread) = (self.consumer.cursor(), self.consumer.depth());
                 numbering.leave(known.sequence(next), next.wrapping_add(unread))
             }
@@ -93,25 +93,26 @@ impl Edge {
         self.consumer.borrows()
     }
 
-    /// Whether the subscription has to check it in any case.
+    /// Whether the subscription always has to check this edge, because its publisher announces
+    /// nothing.
     pub(crate) fn is_silent(&self) -> bool {
         self.publisher.origin.is_silent()
     }
 
-    /// Whether its ring is in memory of another process.
+    /// Whether the edge's ring is in memory of another process.
     pub(crate) fn is_mapped(&self) -> bool {
         self.publisher.origin.mapped().is_some()
     }
 
-    /// The end of the messages of a publisher whose process is gone. Load this before the ring is
-    /// read: then the ring has all of them.
+    /// Returns the end of the messages of a publisher whose process is gone. Load this before the
+    /// ring is read: then the ring has all messages before the end.
     #[inline]
     pub(crate) fn gone_at(&self) -> Option<usize> {
         self.publisher.origin.mapped().and_then(MappedOrigin::end)
     }
 
-    /// How many messages wait in the ring. Those after the end of a publisher that is gone arrive
-    /// elsewhere.
+    /// Returns how many messages wait in the ring. Those after the end of a publisher that is gone
+    /// arrive over the link.
     pub(crate) fn waiting(&self) -> usize {
         let (waiting, cursor) = (self.consumer.depth(), self.consumer.cursor());
         let before = |end: usize| usize::try_from(end.wrapping_sub(cursor).cast_signed());
@@ -123,15 +124,16 @@ impl Edge {
         self.is_mapped() && !self.publisher.is_lost()
     }
 
-    /// How many of the messages that the ring has just reported as missing are before this end: a
-    /// process that has lost its readers overwrites later ones, too, which it sends over the link.
+    /// Returns how many of the messages that the ring has just reported as missing are before this
+    /// end. A process that has lost its readers also overwrites later ones, which it sends over the
+    /// link.
     pub(crate) fn missed_before(&self, end: usize, missed: usize) -> usize {
         let beyond = self.consumer.cursor().wrapping_sub(end).cast_signed();
         missed.saturating_sub(usize::try_from(beyond).unwrap_or(0))
     }
 
-    /// Messages of a feed that are missing before the cursor, beside those that the
-    /// ring reports.
+    /// Returns how many messages of a feed are missing before the cursor, beside those that the
+    /// ring reports, and why.
     #[inline]
     pub(crate) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
@@ -153,19 +155,19 @@ impl Edge {
         self.known.as_ref().is_some_and(|known| known.redelivered)
     }
 
-    /// Whether it has the messages of the same publisher after those of `earlier`.
+    /// Whether this edge has the messages of the same publisher after those of `earlier`.
     pub(crate) fn follows(&self, earlier: &Edge) -> bool {
         self.after.as_ref().map(Weak::as_ptr) == Some(Arc::as_ptr(&earlier.publisher))
     }
 
-    /// Whether no message is lost between those of `earlier` and its own: the publisher's stream
-    /// has moved to memory, or back.
+    /// Whether no message is lost between those of `earlier` and those of this edge: the
+    /// publisher's stream has moved to shared memory, or back.
     pub(crate) fn continues(&self, earlier: &Edge) -> bool {
         self.follows(earlier) && (self.is_mapped() || earlier.may_continue())
     }
 
-    /// Moves to the newest message, or past it. Returns how many were passed over, with those that
-    /// were not reported before.
+    /// Moves to the newest message, or past it. Returns how many messages were passed over,
+    /// including those that were not reported before.
     pub(crate) fn skip(&mut self, past_newest: bool) -> usize {
         let mut passed = std::mem::take(&mut self.passed);
         if self.gone_at().is_some() {
@@ -198,7 +200,7 @@ impl Edge {
     /// the ring, and to the next place where messages are missing. Returns how many messages were
     /// passed over, or the messages that are missing before the next one.
     pub(crate) fn sample(&mut self, every: NonZeroU32) -> (usize, Option<(u64, GapReason)>) {
-        // Before the numbering is read: a break is stored before the message after it.
+        // Read the ring before the numbering: a break is stored before the message after it.
         let waiting = self.waiting();
         let missed = self.missed();
         if missed.is_some() {
@@ -212,7 +214,7 @@ impl Edge {
         (self.consumer.skip(to_next.min(to_break).min(waiting)), None)
     }
 
-    /// Whether all messages before its end are read.
+    /// Whether all messages before the edge's end are read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.end.is_some_and(|end| self.consumer.cursor().wrapping_sub(end).cast_signed() >= 0)
     }
@@ -221,7 +223,7 @@ impl Edge {
     /// reported.
     pub(crate) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
-        // The others may have gaps to report.
+        // Other publishers may have gaps to report.
         let reports_nothing = matches!(self.publisher.origin, Origin::Local);
         reports_nothing && self.publisher.ring.is_closed() && is_read()
     }
@@ -249,13 +251,14 @@ impl Edge {
     #[inline]
     pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
-            // Before the place: see `PublisherState::done`.
+            // The gaps are stored before the place: `PublisherState::done` relies on this order.
             progress.gaps.store(known.gaps, Ordering::Release);
             progress.place.store(place, Ordering::Release);
         } else {
             self.consumer.show(place);
         }
-        // A gating reader that has taken a message has shown that.
+        // A gating reader that has taken messages has shown that by itself; this shows messages
+        // that were passed over.
         self.consumer.show_passed();
     }
 }

@@ -14,9 +14,9 @@ use crate::local::values::{Policy, Start};
 use crate::sync::{AtomicUsize, Ordering};
 
 impl PublisherState {
-    /// Joins a subscription to this publisher: at the place of `after`, and after the publisher
-    /// there, which has the messages before that place; or else at the subscription's start.
-    /// `None` if the ring has no free entry.
+    /// Joins a subscription to this publisher. With `after`, it joins at this place and reads after
+    /// the publisher there, which has the messages before that place; otherwise at the
+    /// subscription's start. `None` if the ring has no free entry.
     pub(crate) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
@@ -27,7 +27,8 @@ impl PublisherState {
             return PublisherState::attach_pump(publisher, subscriber, counters);
         }
         let ring = publisher.ring.clone();
-        // As over a link: a publisher waits for a process, or for none of its subscriptions.
+        // As over a link, a publisher waits for all gating subscriptions of a process or for none
+        // of them.
         let is_gated = publisher.origin.mapped().is_none_or(|mapped| mapped.waits_for_readers);
         let gates = subscriber.policy.keeps() && is_gated;
         let from = match (after, subscriber.start) {
@@ -45,7 +46,8 @@ impl PublisherState {
             None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
-            // The publisher reads the positions of observers in another process, too.
+            // The publisher reads the positions of observers in another process, too, so they are
+            // stored.
             from if sleeper.is_some() => {
                 let shown = Broadcast::observing_shown(ring, from)?;
                 if subscriber.policy.keeps() { shown } else { shown.shown_by_hand() }
@@ -53,7 +55,7 @@ impl PublisherState {
             Some(from) => Broadcast::observing_from(ring, from),
             None => Broadcast::observing(ring),
         };
-        // The counters of a publisher that moved to memory or back continue.
+        // The counters continue if the publisher only moved to shared memory or back.
         let moved = after.filter(|(_, earlier)| !earlier.is_lost());
         let earlier = moved.and_then(|(_, earlier)| earlier.line_of(subscriber));
         let has_joined = earlier.is_some();
@@ -61,7 +63,7 @@ impl PublisherState {
         let line = earlier.or_else(pumped);
         let line = line.unwrap_or_else(|| publisher.new_line(subscriber, counters));
         let place = consumer.cursor();
-        // At another place, the publisher may not have known of it in time.
+        // At a start among retained messages, the publisher may not know of the reader in time.
         let is_late = after.is_none() && subscriber.start == Start::OldestRetained;
         let gates_from = if is_late { publisher.ring.tail() } else { place };
         let was_evicted = (is_late && gates).then(Arc::default);
@@ -86,7 +88,7 @@ impl PublisherState {
         };
         publisher.readers.add(reader);
         // While the reader joined, the ring may have seemed full to the publisher, which then
-        // parked.
+        // parked: wake it.
         publisher.wake();
         let publisher = publisher.clone();
         let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
@@ -111,7 +113,7 @@ impl PublisherState {
         })
     }
 
-    /// Joins a `drop-newest` subscription by a ring of its own.
+    /// Joins a `drop-newest` subscription by giving it a ring of its own.
     fn attach_pump(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
@@ -125,7 +127,7 @@ impl PublisherState {
         let line = publisher.new_line(subscriber, counters);
         let own = publisher.add_pump(end, line.clone())?;
         let edge = PublisherState::attach(&own, subscriber, counters, None)?;
-        // It gates nobody: the publisher runs the pump.
+        // The subscription gates nobody at this ring: the publisher runs the pump.
         let subscriber = subscriber.clone();
         let own = Some(Arc::downgrade(&own));
         let (entry, progress, was_evicted, remote, ready) = (None, None, None, None, None);
@@ -152,7 +154,7 @@ impl PublisherState {
         Arc::new(counters.line(&label))
     }
 
-    /// The counters of a subscription.
+    /// Returns the counters of a subscription.
     fn line_of(&self, subscriber: &Arc<SubscriberState>) -> Option<Arc<Line<EdgeValue>>> {
         let readers = self.readers.lock();
         let place = readers.binary_search_by_key(&subscriber.number, Numbered::number).ok()?;
@@ -168,7 +170,7 @@ impl PublisherState {
 }
 
 impl ReaderEntry {
-    /// The sequence of its first message.
+    /// Returns the sequence of the subscription's first message.
     pub(crate) fn joined_at(&self) -> u64 {
         self.line.get(EdgeValue::JoinedAt)
     }
@@ -181,12 +183,12 @@ impl Progress {
 }
 
 impl SubscriberState {
-    /// Gives it an edge to a new publisher.
+    /// Gives the subscription an edge to a new publisher.
     pub(crate) fn send_edge(&self, edge: Edge) {
         self.publishers.add(edge.publisher.clone());
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
-                // Often it is the only one, and there may be many subscriptions.
+                // Often it is the only edge, and there may be many subscriptions: allocate no more.
                 incoming.reserve_exact(1);
             }
             incoming.push(edge);
@@ -195,7 +197,7 @@ impl SubscriberState {
         self.bell.ring();
     }
 
-    /// Removes this and the publisher from each other's lists.
+    /// Removes this subscription and the publisher from each other's lists.
     pub(crate) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
         self.publishers.remove(publisher.number);
         publisher.remove_reader(self);
@@ -203,18 +205,20 @@ impl SubscriberState {
 }
 
 impl Edge {
-    /// The subscription leaves this publisher with the next message in flight, or without. A remote
-    /// publisher must still learn how far a gating reader was when a shutdown began.
+    /// Ends the edge, as the subscription leaves this publisher. `in_flight`: its next message is
+    /// in flight. A remote publisher must still learn how far a gating reader was when a shutdown
+    /// began.
     pub(crate) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
         let has_read_all = self.gone_at() == Some(self.consumer.cursor());
         let Edge { publisher, consumer, gates, .. } = self;
         if gates
             && let Some(numbering) = publisher.origin.numbering()
-            // In this order: a closed ring gets no further message.
+            // Checked in this order: a closed ring gets no further message.
             && publisher.ring.is_closed()
             && consumer.depth() == 0
         {
-            // Before it leaves: without a gating reader, observers would count.
+            // Stored before the subscription leaves: without a gating reader, observers would
+            // count.
             numbering.was_gated.store(true, Ordering::Release);
         }
         subscriber.leave(&publisher);
@@ -226,7 +230,7 @@ impl Edge {
         if gates && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);
         } else if has_read_all {
-            // The publisher may still read its position, and has more messages for it elsewhere.
+            // The publisher may still read this position, and sends more messages over the link.
             consumer.leave_in_place();
         } else {
             drop(consumer);

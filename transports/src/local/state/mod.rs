@@ -50,7 +50,7 @@ pub(crate) use pressing::PressureCheck;
 /// What a publisher shares with its readers.
 #[derive(Debug)]
 pub(crate) struct PublisherState {
-    /// Its number among all members of this process.
+    /// The publisher's number among all members (publishers and subscriptions) of this process.
     number: u64,
     pub(crate) ring: Ring,
     pub(crate) topic: Arc<str>,
@@ -65,7 +65,7 @@ pub(crate) struct PublisherState {
     /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
-    /// Those that read the ring for `drop-newest` subscriptions.
+    /// The entries of the pumps, which read the ring for `drop-newest` subscriptions.
     pumps: Versioned<Vec<PumpEntry>>,
     /// Whether the ring has the traces of the messages.
     pub(crate) area: TraceArea,
@@ -83,30 +83,30 @@ pub struct RingStatus {
     pub epoch: u64,
     /// The number of messages that the slowest gating reader still needs.
     pub depth: usize,
-    /// The greatest depth that the publisher has seen: it checks once a lap, and whenever the ring
-    /// is full.
+    /// The greatest depth that the publisher has seen: it checks once a lap (one pass through all
+    /// slots), and whenever the ring is full.
     pub high_water: usize,
     /// The number of slots.
     pub capacity: usize,
     /// The label of the publisher's line of counters.
     pub label: String,
-    /// The names of its present readers in the labels of their lines: of subscriptions, and of
-    /// other nodes.
+    /// The names of its present readers, subscriptions and other nodes, as in the labels of their
+    /// lines.
     pub readers: Vec<String>,
 }
 
-/// Where a publisher runs.
+/// Where the messages of a publisher's ring come from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// In this process. The sequence of a message is its place in the ring.
+    /// From a publisher of this process. The sequence of a message is its place in the ring.
     Local,
-    /// In another process, from which its messages come over a link. They keep the sequences that
-    /// they have there.
+    /// From a publisher in another process, over a link. The messages keep the sequences that they
+    /// have there.
     Remote(Numbering),
-    /// In another process, whose ring this process has mapped. The sequence of a message is its
-    /// place in the ring.
+    /// From a publisher in another process, whose ring this process has mapped. The sequence of a
+    /// message is its place in the ring.
     Mapped(Box<MappedOrigin>),
-    /// A ring of a `drop-newest` subscription, which has messages of another publisher.
+    /// From another publisher, by the pump of a `drop-newest` subscription, whose ring this is.
     Pumped(Arc<Pump>),
 }
 
@@ -173,7 +173,7 @@ pub(crate) struct Pump {
 struct PumpEnds {
     /// `None` after the subscription has left.
     source: Option<Consumer<Ring>>,
-    /// The numbering of the source, if it is remote.
+    /// How far the source's numbering was followed, if the source is remote.
     known: Option<KnownNumbering>,
     /// `None` after the end of the publisher.
     target: Option<Producer<Ring>>,
@@ -182,36 +182,35 @@ struct PumpEnds {
     redelivered: bool,
 }
 
-/// A pump as its publisher knows it.
+/// A pump, as its publisher knows it.
 #[derive(Debug)]
 struct PumpEntry {
-    /// Its entry in the publisher's ring.
+    /// The pump's entry in the publisher's ring.
     entry: usize,
     pump: Weak<Pump>,
 }
 
-/// A subscription as its publishers know it.
+/// A subscription, as its publishers know it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderEntry {
     pub(crate) subscriber: Arc<SubscriberState>,
-    /// Its entry in the ring, if it is gating.
+    /// The subscription's entry in the ring, if it is gating.
     pub(crate) entry: Option<usize>,
-    /// Of a feed.
+    /// How far the subscription is, if the publisher is a feed.
     progress: Option<Arc<Progress>>,
     /// The publisher that stands for this one at a `drop-newest` subscription.
     own: Option<Weak<PublisherState>>,
     line: Arc<Line<EdgeValue>>,
-    /// Whether it was evicted. `None` if its edge knows that from its place.
+    /// Whether the subscription was evicted. `None` if its edge knows that from its place.
     was_evicted: Option<Arc<AtomicBool>>,
-    /// The readers that it stands for, if they read the ring themselves.
+    /// The readers that the subscription stands for, if they read the ring themselves.
     pub(crate) remote: Option<Arc<RemoteReaders>>,
-    /// Says to the subscription that this publisher has something, if it does not check in any
-    /// case.
+    /// Tells the subscription to check this publisher, unless it always does.
     pub(crate) ready: Option<ReadyBit>,
 }
 
-/// How far a reader of a feed is. Observers write it for each message, so it has a
-/// cache line of its own.
+/// How far a reader of a feed is. Observers write it for each message, so it has a cache line of
+/// its own.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Progress {
@@ -222,7 +221,7 @@ struct Progress {
 }
 
 impl PublisherState {
-    /// Of a publisher without readers, with a ring of its own.
+    /// Creates the state of a publisher without readers, with a ring of its own.
     pub(crate) fn new(
         topic: &str,
         schema: &Schema,
@@ -235,7 +234,7 @@ impl PublisherState {
         Ok(PublisherState::over(topic, ring, shape.area, file, name, epoch, origin))
     }
 
-    /// Of a publisher without readers.
+    /// Creates the state of a publisher without readers, over this ring.
     pub(crate) fn over(
         topic: &str,
         ring: Ring,
@@ -270,25 +269,26 @@ impl PublisherState {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Whether it is lost.
+    /// Whether the publisher is lost.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The label of this publisher's counters.
+    /// Returns the label of this publisher's counters.
     pub(crate) fn label(&self) -> String {
         let (topic, name) = (plain(&self.topic), plain(&self.name));
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Copies the numbers of the ring to a line of counters. A feed counts itself:
-    /// messages that it did not send here count, too.
+    /// Copies the number of sent messages from the ring to a line of counters. A feed counts by
+    /// itself: messages that were sent to others and not here count, too.
     pub(crate) fn show_sent(&self, line: &Line<PublisherValue>) {
         if cfg!(feature = "metrics") && self.origin.is_local() {
             let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
             let before = lap();
             line.follow(PublisherValue::Sent, self.ring.tail());
-            // Readers load the line of this word, so it is loaded once a lap, as it changes.
+            // Readers load the cache line of this word, so it is loaded only once a lap, when it
+            // changes.
             if lap() != before {
                 self.show_high_water(line);
             }
@@ -309,15 +309,15 @@ impl PublisherState {
         }
     }
 
-    /// The place of the oldest message in the ring, as far as this thread can see.
+    /// Returns the place of the oldest message in the ring, as far as this thread can see.
     fn oldest(&self) -> usize {
         let (tail, capacity) = (self.ring.tail(), self.ring.capacity());
-        // A ring begins at 0. (On 32-bit hosts places wrap. Then one lap is not found.)
+        // A ring begins at place 0. (On 32-bit hosts places wrap; then one lap is not found.)
         let oldest = tail - tail.min(capacity);
         self.origin.mapped().map_or(oldest, |mapped| oldest.max(mapped.first.min(tail)))
     }
 
-    /// How full the ring is.
+    /// Returns how full the ring is.
     pub(crate) fn status(&self) -> RingStatus {
         self.import();
         RingStatus {
@@ -331,15 +331,15 @@ impl PublisherState {
         }
     }
 
-    /// The gating subscription with this entry in the ring.
+    /// Returns the gating subscription with this entry in the ring.
     pub(crate) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.subscriber.clone())
     }
 
-    /// The gating subscription with this claim is evicted: it has held the publisher up for this
-    /// long.
+    /// Reports that the gating subscription with this claim is evicted, after it has held the
+    /// publisher up for this long.
     pub(crate) fn evicted(&self, claim: Claim, stalled: Duration) {
         let readers = self.readers.lock();
         let Some(reader) = readers.iter().find(|reader| reader.entry == Some(claim.entry)) else {
@@ -353,7 +353,7 @@ impl PublisherState {
     }
 }
 
-/// The number of the next publisher or subscription of this process.
+/// Returns the number of the next publisher or subscription of this process.
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -381,9 +381,9 @@ impl Numbered for ReaderEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LastCall {
-    /// When it has read everything.
+    /// When it has read all messages.
     WhenEmpty = 1,
-    /// When it has read what was sent before.
+    /// When it has read the messages that were sent before.
     AfterSent = 2,
     /// At once.
     Now = 3,
@@ -392,7 +392,7 @@ pub(crate) enum LastCall {
 /// What a subscription shares with its publishers.
 #[derive(Debug)]
 pub(crate) struct SubscriberState {
-    /// Its number among all members of this process.
+    /// The subscription's number among all members of this process.
     number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
@@ -401,15 +401,15 @@ pub(crate) struct SubscriberState {
     pub(crate) bell: Doorbell,
     /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(crate) incoming: Versioned<Vec<Edge>>,
-    /// Which of its publishers have something.
+    /// Which of its publishers have messages.
     pub(crate) ready: Arc<ReadyList>,
-    /// All publishers that it reads.
+    /// All publishers that the subscription reads.
     pub(crate) publishers: Roster<Arc<PublisherState>>,
-    /// It has requested a message.
+    /// The subscription has requested a message.
     pub(crate) has_requested: AtomicBool,
     /// A [`LastCall`], or 0.
     pub(crate) last_call: AtomicU8,
-    /// It stands for the readers of another process.
+    /// The subscription stands for the readers of another process.
     is_tap: bool,
 }
 
@@ -431,7 +431,8 @@ impl SubscriberState {
         })
     }
 
-    /// Whether it reads this publisher. Messages from another process are not sent to a third one.
+    /// Whether the subscription reads this publisher. Messages from another process are not sent to
+    /// a third one.
     pub(crate) fn reads(&self, publisher: &PublisherState) -> bool {
         !self.is_tap || publisher.origin.is_local()
     }
@@ -442,30 +443,30 @@ impl SubscriberState {
 pub(crate) struct Edge {
     pub(crate) publisher: Arc<PublisherState>,
     pub(crate) consumer: Consumer<Ring>,
-    /// Its place among those of the subscription.
+    /// The slot of this publisher at the subscription.
     pub(crate) slot: Slot,
     pub(crate) line: Arc<Line<EdgeValue>>,
     /// Whether the publisher waits for this subscription.
     gates: bool,
-    /// If it gates: it misses messages from this place on only if it is evicted.
+    /// Only if it gates: the place from which on messages are missing only after an eviction.
     pub(crate) gates_from: usize,
-    /// Whether it was evicted, if it may have missed messages before that.
+    /// Whether the subscription was evicted, if it may have missed messages before `gates_from`.
     pub(crate) was_evicted: Option<Arc<AtomicBool>>,
     /// The numbering of its sequences, if the publisher is remote.
     known: Option<KnownNumbering>,
-    /// Of a feed.
+    /// How far the subscription is, if the publisher is a feed.
     progress: Option<Arc<Progress>>,
-    /// Its sleep word in the memory of a mapped publisher's readers.
+    /// The subscription's sleep word in the shared memory of a mapped publisher's readers.
     sleeper: Option<Sleeper>,
-    /// The same publisher with earlier messages: this edge is read when that one is gone.
+    /// The same publisher with earlier messages: this edge is read once that one is gone.
     pub(crate) after: Option<Weak<PublisherState>>,
-    /// Messages of that publisher that a `latest` reader has passed over, and not reported yet.
+    /// How many messages of that publisher a `latest` reader has passed over and not reported yet.
     pub(crate) passed: usize,
     /// The loss of the publisher was reported.
     loss_reported: bool,
     /// The place after the last message that the subscription reads, if that is known.
     pub(crate) end: Option<usize>,
-    /// Messages from the cursor on that are in flight in a batch.
+    /// How many messages from the cursor on are in flight in a batch.
     pub(crate) ahead: usize,
     /// The place after a batch whose handling failed: each of its messages has failed once.
     pub(crate) failed_until: Option<usize>,

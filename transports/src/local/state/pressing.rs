@@ -5,7 +5,8 @@
 
 use super::PublisherState;
 
-/// When the publisher's side compares next: when the ring may have reached the upper mark.
+/// The position at which the publisher's side compares next: where the ring may have reached the
+/// upper mark.
 #[derive(Debug)]
 pub(crate) struct PressureCheck {
     /// The position of the writer.
@@ -13,12 +14,12 @@ pub(crate) struct PressureCheck {
 }
 
 impl PressureCheck {
-    /// Of a publisher without unread messages.
+    /// Creates the check of a publisher without unread messages.
     pub(crate) fn new(publisher: &PublisherState) -> PressureCheck {
         PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
     }
 
-    /// Compares if it is time to.
+    /// Compares the depth if the position is reached.
     #[inline]
     pub(crate) fn run(&mut self, publisher: &PublisherState) {
         let tail = publisher.ring.tail();
@@ -29,10 +30,10 @@ impl PressureCheck {
 }
 
 impl PublisherState {
-    /// Readers made room, or left. The caller has announced what they did.
+    /// Compares the depth after readers made room, or left. The caller has announced the change.
     #[inline]
     pub(crate) fn relieve(&self) {
-        // The entry of a pump, which does not count, may be any number of messages behind.
+        // The entry of a pump does not count, and may be any number of messages behind.
         let has_pump = || !self.pumps.lock().is_empty();
         let may_end = || self.ring.is_taken(self.room.relieved_at()) || has_pump();
         if self.room.is_exceeded() && may_end() {
@@ -40,19 +41,20 @@ impl PublisherState {
         }
     }
 
-    /// The messages before this are those that readers have to take until the threshold is no
-    /// longer exceeded.
+    /// Returns the position that all readers have to reach until the threshold is no longer
+    /// exceeded.
     pub(crate) fn relieved_at(&self) -> usize {
         self.room.relieved_at()
     }
 
-    /// Compares the depth with the marks. Returns the number of messages after which that is due
-    /// again.
+    /// Compares the depth with the marks. Returns after how many messages the next comparison is
+    /// due.
     #[cold]
     #[inline(never)]
     pub(crate) fn compare_depth(&self) -> usize {
         if !self.origin.is_local() {
-            // Its ring here is not the one that its publisher waits for.
+            // The ring here is not the one that the publisher waits for: there is nothing to
+            // compare.
             return usize::MAX / 2;
         }
         self.evictions.check(&self.ring);
@@ -62,13 +64,13 @@ impl PublisherState {
         })
     }
 
-    /// As [`compare_depth`](Self::compare_depth), for the publisher's side: the readers of this
-    /// process find the end of a threshold that is exceeded.
+    /// As [`compare_depth`](Self::compare_depth), for the publisher's side, which need not look for
+    /// the end of an exceeded threshold: the readers of this process find it.
     #[cold]
     #[inline(never)]
     fn compare_if_relieved(&self) -> usize {
         // It cannot be exceeded again before the ring has gone from the lower mark to the upper
-        // one.
+        // one: compare then.
         let finds_end = self.ring.storage().imports().is_some();
         if self.room.is_exceeded() && !finds_end {
             return self.pressure.distance();

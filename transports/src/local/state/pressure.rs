@@ -31,23 +31,23 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering, lock};
 pub struct Threshold(usize);
 
 impl Threshold {
-    /// From 1 to 100 percent of the capacity.
+    /// Creates a threshold of 1 to 100 percent of the capacity; `None` beyond these.
     #[must_use]
     pub fn percent(percent: u32) -> Option<Threshold> {
         (1..=100).contains(&percent).then_some(Threshold(percent as usize))
     }
 
-    /// The depth from which it is exceeded in a ring of `capacity` messages, and the depth at which
-    /// that ends.
+    /// Returns the depth from which it is exceeded in a ring of `capacity` messages, and the depth
+    /// at which this ends.
     #[must_use]
     pub fn marks(self, capacity: usize) -> (usize, usize) {
-        // In two parts, so that no product exceeds a word.
+        // Computed in two parts, so that no product exceeds a word.
         let upper = capacity / 100 * self.0 + (capacity % 100 * self.0).div_ceil(100);
         (upper, upper - upper.div_ceil(4))
     }
 }
 
-/// 80 percent.
+/// The default is 80 percent.
 impl Default for Threshold {
     fn default() -> Threshold {
         Threshold(80)
@@ -65,14 +65,15 @@ pub struct PressureChange {
     pub capacity: usize,
 }
 
-/// Where a publisher waits for room, and what its readers load when they wake it: together, so that
-/// they load no line more than for the doorbell.
+/// Where a publisher waits for room, beside the words that its readers load when they wake it: so
+/// they load no further cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Room {
     /// Whether the threshold is exceeded.
     exceeded: AtomicBool,
-    /// If so: the depth is above the lower mark until all readers have taken what is before this.
+    /// While the threshold is exceeded: the depth is above the lower mark until all readers have
+    /// reached this position.
     relieved_at: AtomicUsize,
     doorbell: Doorbell,
 }
@@ -92,11 +93,11 @@ impl Room {
         self.exceeded.load(Ordering::Relaxed)
     }
 
-    /// While the threshold is exceeded: the position that all readers must have reached before that
-    /// can end.
+    /// Returns the position that all readers must have reached before the threshold can cease to be
+    /// exceeded, while it is.
     #[inline]
     pub(crate) fn relieved_at(&self) -> usize {
-        // Relaxed: an older position is an earlier one, and costs a comparison.
+        // Relaxed: an older position is an earlier one, and only costs a comparison.
         self.relieved_at.load(Ordering::Relaxed)
     }
 }
@@ -118,7 +119,7 @@ pub(crate) struct Pressure {
     observer: OnceLock<Box<dyn Fn(PressureChange) + Send + Sync>>,
 }
 
-/// What the observer was notified of.
+/// What the observer was notified of last.
 #[derive(Default)]
 struct Notified {
     exceeded: bool,
@@ -143,17 +144,17 @@ impl Pressure {
         self.lower.store(lower, Ordering::Relaxed);
     }
 
-    /// Calls `observer` at each change from now on. The first call of this counts.
+    /// Calls `observer` at each change from now on. Only the first observer counts.
     pub(crate) fn observe(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
         let _ = self.observer.set(Box::new(observer));
     }
 
-    /// The number of messages from one mark to the other, at least 1.
+    /// Returns the number of messages from one mark to the other, at least 1.
     pub(crate) fn distance(&self) -> usize {
         self.upper.load(Ordering::Relaxed) - self.lower.load(Ordering::Relaxed)
     }
 
-    /// The number of messages to the upper mark, of an empty ring.
+    /// Returns the number of messages from an empty ring to the upper mark.
     pub(crate) fn upper(&self) -> usize {
         self.upper.load(Ordering::Relaxed)
     }
@@ -175,7 +176,8 @@ impl Pressure {
             }
             room.exceeded.store(now, Ordering::SeqCst);
             has_changed = true;
-            // The other side may have changed the depth before it could see this.
+            // The other side may have changed the depth before it could see this state: compare
+            // once more.
             announce();
         };
         if has_changed {
@@ -198,7 +200,7 @@ impl Pressure {
                 break;
             }
             notified.exceeded = exceeded;
-            // Not under the lock: an observer may use the publisher's topic.
+            // Called without the lock: an observer may use the publisher's topic.
             drop(notified);
             observer(PressureChange { exceeded, depth: depth(), capacity });
             notified = lock(&self.notified);

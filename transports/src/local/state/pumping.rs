@@ -2,12 +2,12 @@
 //! publisher continues.
 //!
 //! A [`Pump`] reads the publisher's ring as a gating reader, and appends to the subscription's
-//! ring, which has the same capacity. The publisher runs it when its own ring is full because of
-//! it, and the subscription when its ring is empty. Messages that find no room then are dropped and
-//! counted. So the publisher never waits for the subscription, no task is needed, and the lock is
-//! taken once for many messages.
+//! ring, which has the same capacity. The publisher runs the pump when the pump keeps the
+//! publisher's ring full, and the subscription when its own ring is empty. Messages that find no
+//! room then are dropped and counted. So the publisher never waits for the subscription, no task is
+//! needed, and the lock is taken once for many messages.
 //!
-//! The subscription reads its ring as it reads that of a publisher in another process: a
+//! The subscription reads its ring as it reads the ring of a publisher in another process: a
 //! [`Numbering`] has the sequences, and the places of the dropped messages.
 
 use std::sync::{Arc, Mutex};
@@ -33,13 +33,13 @@ impl PublisherState {
         pump.is_some_and(|pump| pump.run())
     }
 
-    /// While this guard lives, the pump whose ring this is moves nothing and counts nothing: a
-    /// subscription that counts what its pump counts, too, holds it.
+    /// Stops the pump whose ring this is while the guard lives, so that it moves and counts
+    /// nothing: a subscription holds the guard to count what its pump counts, too.
     pub(crate) fn stop_pump(&self) -> Option<impl Drop> {
         self.origin.pump().map(|pump| lock(&pump.ends))
     }
 
-    /// How many messages the slowest gating subscription is behind.
+    /// Returns how many messages the slowest gating subscription is behind.
     pub(crate) fn depth(&self) -> usize {
         let pumps = self.pumps.lock();
         match pumps.as_slice() {
@@ -48,8 +48,8 @@ impl PublisherState {
         }
     }
 
-    /// Has a pump read this publisher at an end of its ring. Returns the publisher that stands for
-    /// it at the subscription. `None` if memory cannot hold another ring.
+    /// Adds a pump that reads this publisher at an end of its ring. Returns the publisher that
+    /// stands for this one at the subscription. `None` if memory cannot hold another ring.
     pub(super) fn add_pump(
         self: &Arc<PublisherState>,
         end: Consumer<Ring>,
@@ -68,26 +68,27 @@ impl PublisherState {
 const OF_PUMP: &str = "the ring is that of a `drop-newest` subscription";
 
 impl Edge {
-    /// Moves what the publisher has to the ring of a `drop-newest` subscription. Returns whether
-    /// anything changed.
+    /// Moves the messages of the publisher to the ring of a `drop-newest` subscription. Returns
+    /// whether anything changed.
     pub(crate) fn pump(&self) -> bool {
         let Some(pump) = self.publisher.origin.pump() else { return false };
         let has_changed = pump.run();
         if has_changed {
-            // A feed has room.
+            // The ring of a feed has room now, so wake its writer.
             pump.source.wake();
         }
         has_changed
     }
 
-    /// How many messages have not been moved to the ring.
+    /// Returns how many messages have not been moved to the ring.
     pub(crate) fn unmoved(&self) -> usize {
         self.publisher.origin.pump().map_or(0, |pump| pump.depth())
     }
 }
 
 impl Pump {
-    /// Between this end of the publisher's ring and a new ring. `None` if memory cannot hold that.
+    /// Creates a pump between this end of the publisher's ring and a new ring. `None` if memory
+    /// cannot hold that.
     fn new(
         source: &Arc<PublisherState>,
         end: Consumer<Ring>,
@@ -115,7 +116,7 @@ impl Pump {
         Some((Arc::new(pump), target))
     }
 
-    /// Moves what the publisher's ring has. Returns whether anything changed.
+    /// Moves the messages in the publisher's ring. Returns whether anything changed.
     #[cold]
     fn run(&self) -> bool {
         let mut ends = lock(&self.ends);
@@ -124,8 +125,9 @@ impl Pump {
             return false;
         };
         let Some(target) = end else { return false };
-        // What the subscription takes meanwhile makes room for the next run, and what the publisher
-        // sends meanwhile is left to it: it may be as fast as this.
+        // Limited to the present room and depth: room that the subscription makes meanwhile is for
+        // the next run, and so are later messages of the publisher, which may be as fast as this
+        // loop.
         let (mut room, mut dropped) = (target.room(), 0);
         let (mut has_changed, mut is_over) = (false, false);
         for _ in 0..=source.depth() {
@@ -168,22 +170,22 @@ impl Pump {
         has_changed
     }
 
-    /// Messages are missing before the next one.
+    /// Records that messages are missing before the next one.
     fn skip(&self, target: &Producer<Ring>, missed: u64, reason: GapReason) {
         if missed == 0 {
             return;
         }
         self.numbering.skip(target.sequence(), missed, reason);
-        // Here, because the numbering has one reason for all that is missing at a place.
+        // Counted here, because the numbering has one reason for all messages missing at a place.
         self.line.add(reason.value(), missed);
     }
 
-    /// How many messages have not moved.
+    /// Returns how many messages were not moved.
     fn depth(&self) -> usize {
         lock(&self.ends).source.as_ref().map_or(0, Consumer::depth)
     }
 
-    /// The subscription is about to leave: how many messages have not moved.
+    /// Returns how many messages were not moved when the subscription is about to leave.
     pub(super) fn leave_unmoved(&self) -> u64 {
         let ends = lock(&self.ends);
         let Some(end) = &ends.source else { return 0 };
@@ -195,7 +197,7 @@ impl Pump {
         }
     }
 
-    /// The subscription leaves: the publisher's ring is no longer read.
+    /// Stops reading the publisher's ring, as the subscription leaves.
     pub(super) fn leave(&self) {
         let end = lock(&self.ends).source.take();
         let entry = end.as_ref().and_then(Consumer::entry);

@@ -1,8 +1,9 @@
 //! Gating readers that hold a publisher up, and when the publisher no longer waits for them.
 //!
-//! A [`StallLimit`] belongs to one publisher. The publisher calls it only when its ring is full,
-//! and knows since when each reader has held the publisher up without moving. A reader over the
-//! limit is suspended in the ring ([`Producer::suspend`]): it is waited for again once it moves.
+//! A [`StallLimit`] belongs to one publisher. The publisher calls it only when its ring is full; it
+//! knows since when each reader has held the publisher up without moving. A reader over the limit
+//! is suspended in the ring ([`Producer::suspend`]): the publisher waits for it again once it
+//! moves.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -67,11 +68,11 @@ pub enum OnStall {
 pub struct Eviction {
     /// The reader: a subscription, or another node.
     pub reader: Arc<str>,
-    /// For how long it had held the publisher up.
+    /// How long the reader had held the publisher up.
     pub stalled: Duration,
 }
 
-/// What the publisher's side shares about evictions.
+/// The evictions at one publisher, as its own side and its readers share them.
 #[derive(Default)]
 pub(crate) struct Evictions {
     /// Whether gating readers can be evicted. Set before any reader joins.
@@ -83,10 +84,11 @@ pub(crate) struct Evictions {
     observer_of_returns: OnceLock<Box<dyn Fn(Arc<str>) + Send + Sync>>,
 }
 
-/// The readers that were evicted and have not returned, and what observers do not know yet.
+/// The readers that were evicted and have not returned, and the changes that observers do not know
+/// yet.
 #[derive(Default)]
 struct OpenEvictions {
-    /// By the number of the subscription.
+    /// The evicted readers, by the number of the subscription.
     readers: Vec<(u64, Claim, Arc<str>)>,
     pending: VecDeque<EvictionChange>,
     /// A thread calls the observers now, and does so until nothing is pending.
@@ -94,7 +96,7 @@ struct OpenEvictions {
 }
 
 impl OpenEvictions {
-    /// The evictions of these readers have ended.
+    /// Ends the evictions of these readers.
     fn end(&mut self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
         let returned = self.readers.extract_if(.., |reader| has_returned(reader));
         self.pending.extend(returned.map(|(.., reader)| EvictionChange::Returned(reader)));
@@ -115,40 +117,41 @@ impl Evictions {
         self.are_possible.load(Ordering::Relaxed)
     }
 
-    /// Calls `observer` at each eviction from now on. The first call of this counts.
+    /// Calls `observer` at each eviction from now on. Only the first observer counts.
     pub(crate) fn observe(&self, observer: impl Fn(Eviction) + Send + Sync + 'static) {
         let _ = self.observer.set(Box::new(observer));
     }
 
-    /// Calls `observer` with each reader that returns. The first call of this counts.
+    /// Calls `observer` with each reader that returns. Only the first observer counts.
     pub(crate) fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
         let _ = self.observer_of_returns.set(Box::new(observer));
     }
 
-    /// The subscription with this number and claim is evicted.
+    /// Adds the eviction of the subscription with this number and claim.
     pub(crate) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
         let mut open = lock(&self.open);
-        // It has returned meanwhile, and nobody has found it.
+        // An open eviction of this subscription is over: it returned meanwhile without being
+        // noticed.
         open.end(|(other, ..)| *other == number);
         open.readers.push((number, claim, eviction.reader.clone()));
         open.pending.push_back(EvictionChange::Evicted(eviction));
         self.notify(open);
     }
 
-    /// The subscription with this number has moved, or left.
+    /// Ends the eviction of the subscription with this number, which has moved or left.
     #[cold]
     pub(crate) fn returned(&self, number: u64) {
         self.end(|(other, ..)| *other == number);
     }
 
-    /// Finds the readers that have returned: those that the publisher waits for again.
+    /// Finds the readers that have returned: the publisher waits for them again.
     pub(crate) fn check(&self, ring: &Ring) {
         if self.are_open.load(Ordering::Relaxed) {
             self.end(|(_, claim, _)| !ring.is_suspended(*claim));
         }
     }
 
-    /// The evictions of these readers have ended, and observers are notified.
+    /// Ends the evictions of these readers, and notifies the observers.
     fn end(&self, has_returned: impl Fn(&(u64, Claim, Arc<str>)) -> bool) {
         let mut open = lock(&self.open);
         open.end(has_returned);
@@ -163,7 +166,7 @@ impl Evictions {
         }
         open.is_notifying = true;
         while let Some(change) = open.pending.pop_front() {
-            // Not under the lock: an observer may use the publisher's topic.
+            // Called without the lock: an observer may use the publisher's topic.
             drop(open);
             match change {
                 EvictionChange::Evicted(eviction) => {
@@ -190,14 +193,14 @@ impl fmt::Debug for Evictions {
 #[derive(Debug)]
 pub(crate) struct StallLimit {
     limit: Duration,
-    /// In the order of their entries.
+    /// The readers that hold the publisher up now, in the order of their entries.
     stalled: Vec<Stalled>,
-    /// Those of the call before.
+    /// The readers that did so at the previous call.
     before: Vec<Stalled>,
     timer: DeadlineTimer,
 }
 
-/// A reader that was at a position when the publisher found that it holds it up.
+/// A reader and the position at which the publisher found that it holds it up.
 #[derive(Clone, Copy, Debug)]
 struct Stalled {
     reader: Claim,
@@ -216,7 +219,8 @@ impl StallLimit {
     }
 
     /// Suspends the readers that need a message before `sequence`, and have needed it for too long.
-    /// Calls `evicted` with each, and for how long. The caller has loaded the exact positions.
+    /// Calls `evicted` with each reader and the time for which it held the publisher up. The caller
+    /// has loaded the exact positions.
     pub(crate) fn suspend(
         &mut self,
         producer: &mut Producer<Ring>,
@@ -225,7 +229,7 @@ impl StallLimit {
         mut evicted: impl FnMut(Claim, Duration),
     ) {
         let now = executor.now();
-        // Two lists in turn, so that a publisher that waits often does not allocate.
+        // Two lists are used in turn, so that a publisher that waits often does not allocate.
         std::mem::swap(&mut self.stalled, &mut self.before);
         self.stalled.clear();
         let mut known = self.before.iter().peekable();
@@ -238,7 +242,7 @@ impl StallLimit {
         self.stalled.retain(|it| {
             let lasted = now.saturating_sub(it.since);
             let is_over = lasted >= self.limit;
-            // If not suspended, it has left just now.
+            // If it cannot be suspended, it has just left.
             if is_over && producer.suspend(it.reader) {
                 evicted(it.reader, lasted);
             }
@@ -246,7 +250,7 @@ impl StallLimit {
         });
     }
 
-    /// Has the task woken when the next reader may be over the limit. Ready if one is.
+    /// Registers the task for the time when the next reader may be over the limit. Ready if one is.
     pub(crate) fn poll(&mut self, context: &Context<'_>, executor: &dyn Executor) -> Poll<()> {
         let mut context = Context::from_waker(context.waker());
         let Some(first) = self.stalled.iter().map(|it| it.since).min() else {

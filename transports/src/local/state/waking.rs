@@ -9,13 +9,13 @@ use super::{Edge, Origin, PublisherState, ReaderEntry, SubscriberState};
 use crate::local::ring::shared::{SharedRing, Waiting};
 
 impl PublisherState {
-    /// Wakes the publisher: a reader joined, left, or made room.
+    /// Wakes the publisher, because a reader joined, left, or made room.
     pub(crate) fn wake(&self) {
         announce();
         self.ring_room();
     }
 
-    /// Wakes the publisher if it waits for its readers. The caller has announced what they did.
+    /// Wakes the publisher if it waits for its readers. The caller has announced the change.
     #[inline]
     pub(crate) fn ring_room(&self) {
         match &self.origin {
@@ -24,14 +24,15 @@ impl PublisherState {
                 self.room.ring();
                 self.relieve();
             }
-            // Nobody waits at the ring of a subscription, but a link confirms what it has taken.
+            // Nobody waits at a pump's ring; but if its source is a feed, a link confirms taken
+            // messages.
             Origin::Pumped(pump) if pump.source.origin.is_local() => {}
             Origin::Pumped(pump) => pump.source.ring_room(),
         }
     }
 
-    /// Has the waker called when readers make room or leave, those of other processes too. Check
-    /// once more after this.
+    /// Registers the waker for when readers make room or leave, including those of other processes.
+    /// Check once more after this.
     pub(crate) fn park(&self, waker: &Waker) {
         self.room.park(waker);
         let storage = self.ring.storage();
@@ -43,8 +44,8 @@ impl PublisherState {
         }
     }
 
-    /// Has readers of other processes wake this process when they make room, by the path of the
-    /// publisher's task. Check once more after this.
+    /// Requests that readers of other processes wake this process when they make room, by the path
+    /// of the publisher's task. Check once more after this.
     pub(crate) fn request_wake(&self) {
         if let Some(word) = self.ring.storage().asleep() {
             // The word has one writer at a time.
@@ -55,11 +56,11 @@ impl PublisherState {
 }
 
 impl ReaderEntry {
-    /// Wakes the reader if it sleeps. The caller has announced what it waits for.
+    /// Wakes the reader if it sleeps. The caller has announced the change.
     #[inline]
     pub(crate) fn ring(&self) {
         match &self.remote {
-            // The link's task need not know of each message.
+            // The link's task need not be woken for each message; the remote readers are.
             Some(remote) => remote.ring(),
             None => self.subscriber.bell.ring(),
         }
@@ -67,7 +68,7 @@ impl ReaderEntry {
 }
 
 impl Edge {
-    /// The reader is about to sleep: another process has to wake this one. Check once more after
+    /// Prepares for the reader's sleep: another process has to wake this one. Check once more after
     /// this.
     #[inline]
     pub(crate) fn fall_asleep(&self) {
@@ -76,7 +77,7 @@ impl Edge {
         }
     }
 
-    /// The reader does not sleep after all.
+    /// Takes this back, because the reader does not sleep after all.
     #[inline]
     pub(crate) fn stay_awake(&self) {
         if let Some(word) = self.sleep_word() {
@@ -90,7 +91,7 @@ impl Edge {
 }
 
 impl Waiting for PublisherState {
-    /// Readers of another process have moved.
+    /// Wakes the waiting side, because readers of another process have moved.
     fn ring(&self) {
         self.room.ring();
         if self.room.is_exceeded() {
@@ -105,7 +106,7 @@ impl Waiting for SubscriberState {
     }
 }
 
-/// Of a mapped publisher.
+/// The ring of a mapped publisher.
 impl SharedRing for PublisherState {
     fn look(&self) {
         announce();
@@ -113,7 +114,7 @@ impl SharedRing for PublisherState {
         ring_each(subscribers, |subscriber| subscriber.bell.ring());
     }
 
-    /// Readers take what the ring has, and then get a gap, or what follows over the link.
+    /// Ends the ring: readers take its messages, and then get a gap, or what follows over the link.
     fn peer_is_gone(&self, has_died: bool) {
         if has_died {
             self.lose();

@@ -1,9 +1,9 @@
 //! Fast handlers: functions that run with each message of a topic, in the poll of its publisher,
-//! before the message is committed. A [`Handled`] is what one publisher has of them.
+//! before the message is committed. A [`Handled`] holds the handlers of one publisher.
 //!
-//! The end of the ring of such a publisher is here and not in the
-//! [`Writer`](crate::local::writer::Writer), so that its fast path finds none. A publisher of a
-//! topic without handlers does nothing for them.
+//! It also holds the publisher's end of the ring, which the
+//! [`Writer`](crate::local::writer::Writer) then lacks, so that the writer's fast path pushes
+//! nothing. A publisher of a topic without handlers does nothing for them.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -19,15 +19,16 @@ use crate::local::values::HandlerFailure;
 
 /// Sees the fast handlers of a topic while they run, so that one that blocks can be named.
 pub trait HandlerWatch: Send + Sync {
-    /// Made with the first message of each publisher. `handlers` are the names of its handlers.
+    /// Creates the mark of a publisher, with its first message. `handlers` are the names of its
+    /// handlers.
     fn mark(&self, topic: &str, publisher: &str, handlers: &[Arc<str>]) -> Box<dyn HandlerMark>;
 }
 
 /// Sees the fast handlers of one publisher.
 pub trait HandlerMark: Send + Sync {
-    /// The handler with this place in the list begins.
+    /// Called when the handler at this place in the list begins.
     fn begins(&self, handler: usize);
-    /// It has ended.
+    /// Called when the handler has ended.
     fn ends(&self);
 }
 
@@ -35,7 +36,7 @@ pub trait HandlerMark: Send + Sync {
 #[derive(Clone)]
 pub(crate) struct FastHandler {
     pub(crate) name: Arc<str>,
-    /// Takes the bytes of a message.
+    /// Handles the bytes of a message.
     #[expect(clippy::type_complexity, reason = "it is written once")]
     call: Arc<dyn Fn(&[u8]) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>,
 }
@@ -47,7 +48,7 @@ impl FastHandler {
     ) -> FastHandler {
         let call = move |bytes: &[u8]| match decode_ref(bytes) {
             Ok(message) => handler(message),
-            // Words of 4 bytes may not be aligned as a message of 8.
+            // Words of 4 bytes may not be aligned for a message of 8: copy it.
             Err(_) => handler(&decode(bytes)?),
         };
         FastHandler { name: name.into(), call: Arc::new(call) }
@@ -78,7 +79,7 @@ impl Handled {
     }
 
     /// Runs the handlers in their order, until one does not accept the message. `topic` is a number
-    /// of the topic that no other one has.
+    /// that no other topic has.
     pub(crate) fn run(
         &mut self,
         topic: usize,
@@ -113,23 +114,25 @@ impl Handled {
     }
 }
 
-/// The text of a panic.
+/// Returns the text of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 thread_local! {
-    /// The topics whose handlers this thread is in, from the outermost one, each with the place of
-    /// its handler. A handler that publishes to another topic runs the handlers of that.
+    /// The topics whose handlers run on this thread, from the outermost one, each with the place of
+    /// the running handler. A handler that publishes to another topic runs the handlers of that
+    /// topic.
     static RUNNING: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// This thread is in the handlers of a topic, until this is dropped.
+/// While it lives, this thread runs the handlers of a topic.
 struct Running(());
 
 impl Running {
-    /// Fails if it already is, with the place of the handler.
+    /// Fails if the thread already runs the handlers of this topic, with the place of the running
+    /// one.
     fn begin(topic: usize) -> Result<Running, usize> {
         RUNNING.with_borrow_mut(|running| {
             if let Some((_, place)) = running.iter().find(|(other, _)| *other == topic) {

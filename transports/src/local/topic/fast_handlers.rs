@@ -14,8 +14,9 @@ use crate::sync::lock;
 
 impl Topic {
     /// Adds a fast handler: a function that publishers of this process that join from now on call
-    /// with each message, in the call or poll that publishes it. It runs once, when the message has
-    /// a slot, before any reader can see it. Handlers run in the order in which they were added.
+    /// with each message, in the call or poll that publishes it. The handler runs once, when the
+    /// message has a slot, before any reader can see it. Handlers run in the order in which they
+    /// were added.
     ///
     /// If one returns an error or panics, those after it do not run, the message is not sent, and
     /// the publisher returns it with [`Refusal::FastHandler`](crate::local::Refusal::FastHandler).
@@ -62,19 +63,20 @@ impl Topic {
         Ok(())
     }
 
-    /// Whether it has a fast handler.
+    /// Whether the topic has a fast handler.
     #[must_use]
     pub fn has_fast_handlers(&self) -> bool {
         !lock(&self.fast_handlers).is_empty()
     }
 
-    /// Sets what sees its fast handlers while they run. Only the first one counts.
+    /// Sets the watch that sees the topic's fast handlers while they run. Only the first one
+    /// counts.
     pub fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
         let _ = self.handler_watch.set(watch);
     }
 
-    /// The fast handlers of a new publisher of this process, with its end of the ring; `None` if
-    /// the topic has none.
+    /// Returns the fast handlers of a new publisher of this process, with its end of the ring;
+    /// `None` if the topic has none.
     pub(in crate::local) fn handled(
         &self,
         producer: &mut Option<Producer<Ring>>,

@@ -32,12 +32,12 @@ impl Membership {
         self.version != self.state.incoming.version()
     }
 
-    /// Whether it ever had an edge.
+    /// Whether the reader ever had an edge.
     pub(crate) fn had_edges(&self) -> bool {
         self.version > 0
     }
 
-    /// From now on [`has_new_edges`](Membership::has_new_edges) is true, also without new edges.
+    /// Makes [`has_new_edges`](Membership::has_new_edges) return true, even without new edges.
     pub(crate) fn forget_version(&mut self) {
         self.version = self.state.incoming.version().wrapping_sub(1);
     }
@@ -52,7 +52,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        // A publisher may hold the state a little longer; the task may be freed before.
+        // A publisher may hold the state longer than the task exists, so forget its waker.
         self.state.bell.forget();
     }
 }

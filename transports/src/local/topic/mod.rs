@@ -26,9 +26,9 @@ use crate::local::values::{Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::sync::{AtomicUsize, Ordering, lock};
 use fast_handler::{FastHandler, HandlerWatch};
 
-/// The most gating subscriptions, if the topic sets no other number.
+/// The limit on gating subscriptions, if the topic sets no other.
 const READERS: usize = 64;
-/// The limit on ended publishers of other processes with unread messages: this many, or more if
+/// The limit on ended publishers of other processes with unread messages: this number, or more if
 /// their rings take fewer bytes than this.
 const UNREAD: usize = 64;
 const UNREAD_BYTES: usize = 16 << 20;
@@ -61,7 +61,7 @@ pub struct Topic {
     shape: RingShape,
     threshold: Mutex<Threshold>,
     on_stall: Mutex<OnStall>,
-    /// Has the time of evictions and of latencies.
+    /// The executor, whose clock times evictions and latencies.
     executor: OnceLock<Arc<dyn Executor>>,
     recorded: Recorded,
     counters: Arc<Region>,
@@ -75,11 +75,11 @@ pub struct Topic {
 struct Members {
     /// Sorted by number.
     publishers: Vec<Arc<PublisherState>>,
-    /// The epochs of those of this process.
+    /// The epochs of the publishers of this process.
     epochs: HashSet<u64>,
     /// Sorted by number.
     subscribers: Vec<Arc<SubscriberState>>,
-    /// How many of these take an entry in each ring.
+    /// How many subscriptions take an entry in each ring.
     keeping: usize,
     /// Ended publishers of other processes, until every subscription has read them to the end.
     unread: Vec<Weak<PublisherState>>,
@@ -93,8 +93,8 @@ struct OpenGuards {
 }
 
 impl Topic {
-    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity`
-    /// messages each, on the heap. It takes up to 64 gating subscriptions;
+    /// Creates a topic without publishers and subscriptions, whose publishers have rings of
+    /// `capacity` messages each, on the heap. It takes up to 64 gating subscriptions;
     /// [`with_recorded`](Topic::with_recorded) sets another limit.
     ///
     /// # Errors
@@ -109,11 +109,11 @@ impl Topic {
         Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)
     }
 
-    /// As [`new`](Topic::new), with all that a topic can have. Each of the gating
+    /// As [`new`](Topic::new), with all settings of a topic. Each of the gating
     /// [`readers`](Readers) takes an entry of 256 bytes in each ring, and a publisher reads all
     /// entries of its ring once a lap. Other processes can read rings in [`RingMemory::Shared`]
     /// themselves. Messages of a topic with a tracer have [traces](super::Tracer), and their
-    /// latency may be measured; each slot has 32 bytes more then.
+    /// latency may be measured; in both cases each slot has 32 bytes more.
     ///
     /// # Errors
     /// As [`new`](Topic::new).
@@ -155,19 +155,19 @@ impl Topic {
         }))
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its message type.
+    /// Returns the message type of the topic.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The number of messages in the ring of each publisher.
+    /// Returns the number of messages in the ring of each publisher.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.shape.layout.capacity()
@@ -185,18 +185,18 @@ impl Topic {
         *lock(&self.on_stall) = on_stall;
     }
 
-    /// Sets the executor whose clock and timers say when readers are evicted, and whose calendar
-    /// measures latencies. Only the first one counts.
+    /// Sets the executor whose clock and timers decide when readers are evicted, and whose calendar
+    /// time measures latencies. Only the first one counts.
     pub fn set_executor(&self, executor: Arc<dyn Executor>) {
         let _ = self.executor.set(executor);
     }
 
-    /// The bytes of a slot's content: a message, with its area if it has one.
+    /// Returns the bytes of a slot's content: a message, with its area if it has one.
     pub(crate) fn content_bytes(&self) -> usize {
         self.shape.area.content_bytes(self.schema.size)
     }
 
-    /// The metadata that it records.
+    /// Returns the metadata that the topic records.
     pub(crate) fn recorded(&self) -> &Recorded {
         &self.recorded
     }
@@ -205,7 +205,7 @@ impl Topic {
         self.executor.get()
     }
 
-    /// What happens to gating readers that hold up publishers of this process.
+    /// Returns what happens to gating readers that hold up publishers of this process.
     pub(crate) fn on_stall(&self) -> OnStall {
         *lock(&self.on_stall)
     }
@@ -222,8 +222,9 @@ impl Topic {
         &self.counters
     }
 
-    /// Whether publishers of other processes may still join. Acquire, with the Release in the
-    /// guard's drop: a caller that sees it gone also sees every publisher that joined before.
+    /// Whether publishers of other processes may still join. Acquire, pairs with the Release in the
+    /// guard's drop: a caller that sees the guard gone also sees every publisher that joined
+    /// before.
     pub(crate) fn is_kept_open(&self) -> bool {
         self.open_guards.now.load(Ordering::Acquire) > 0
     }
@@ -253,8 +254,8 @@ impl Topic {
         })
     }
 
-    /// Adds a publisher, with an edge to each present subscription. `continues`: one that these
-    /// read elsewhere before.
+    /// Adds a publisher, with an edge to each present subscription. `continues`: an earlier
+    /// publisher with the same stream, which these subscriptions read before.
     pub(crate) fn add_publisher(
         &self,
         name: &str,
@@ -268,7 +269,7 @@ impl Topic {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
             }
         } else {
-            // Tasks may hold copies of their lists for longer than subscriptions read.
+            // A copy in a task's list may keep the state longer than any subscription reads.
             let is_read = |it: &PublisherState| it.readers.lock().is_empty();
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
             let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
@@ -292,7 +293,7 @@ impl Topic {
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }
-        // The link has lost the stream, and begins it again: subscriptions read in turn.
+        // The link has lost the stream and begins it again: subscriptions read one after the other.
         let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());
@@ -370,7 +371,7 @@ impl Topic {
         let fills = policy.is_gating() && options.start == Start::OldestRetained;
         let filled = if fills { members.publishers.clone() } else { Vec::new() };
         drop(members);
-        // A publisher compares when it has sent more, but here a reader came with a depth. Not
+        // The new reader may add to the depth of publishers, which compare only after sending. Not
         // under the lock: an observer of the threshold may use the topic.
         filled.iter().for_each(|publisher| _ = publisher.compare_depth());
         Ok(subscriber)
@@ -397,8 +398,8 @@ impl Topic {
         }
     }
 
-    /// How full the rings of its publishers are now: those of this process, and those of other
-    /// processes whose messages come over a link or through memory.
+    /// Returns how full the rings of its publishers are now, including publishers of other
+    /// processes whose messages come over a link or through shared memory.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -428,14 +429,14 @@ impl Topic {
         publishers.iter().filter(|it| !it.origin.is_pump()).map(status).collect()
     }
 
-    /// How many publishers of this process the topic has now.
+    /// Returns how many publishers of this process the topic has now.
     pub(crate) fn local_publishers(&self) -> usize {
         let is_own = |it: &&Arc<PublisherState>| it.origin.is_local() && !it.origin.is_pump();
         lock(&self.members).publishers.iter().filter(is_own).count()
     }
 
-    /// The places for subscriptions at a ring in memory of another process: for as many as may
-    /// gate, and for the present ones.
+    /// Returns how many subscriptions have a place at a ring in memory of another process: as many
+    /// as may gate, and the present ones.
     pub(crate) fn places(&self) -> usize {
         self.shape.readers.most.max(lock(&self.members).subscribers.len())
     }
@@ -456,7 +457,7 @@ impl Topic {
 
 /// Adds a member to a list that is sorted by number.
 fn insert<T: Numbered>(members: &mut Vec<T>, member: T) {
-    // Most often it is the newest one.
+    // Most often the member is the newest one.
     let place = members.partition_point(|other| other.number() < member.number());
     members.insert(place, member);
 }
@@ -477,8 +478,8 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// While it lives, no subscription of the topic ends: publishers of another process may still
-/// join.
+/// Keeps all subscriptions of the topic open while it lives: publishers of another process may
+/// still join.
 #[derive(Debug)]
 pub struct KeepOpen(Arc<Topic>);
 
