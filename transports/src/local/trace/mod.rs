@@ -1,18 +1,19 @@
-//! The traces of messages: where a slot has them, and which trace a task's messages get.
+//! The traces of messages: where a slot stores them, and which trace the messages of a task get.
 //!
 //! The slots of a traced topic have a [trace area](TraceArea) behind each message: a
-//! [`TraceContext`], or zeros for a message without one. The last bytes of an area are those of the
+//! [`TraceContext`], or zeros for a message without one. The last bytes of an area are for the
 //! message's latency, with or without traces. A topic is traced if it has a [`Tracer`], which
 //! begins traces: a message that no other message has caused begins one if it is in the sample, and
 //! has none otherwise. What a task sends while it handles a delivery gets the trace of that
-//! delivery, or none if that has none. So whole traces are sampled, and a message outside of the
-//! sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by their
-//! [`TaskBudget`](super::TaskBudget), knows its current delivery. While that belongs to a sampled
-//! trace, a [`Span`] is open: from the delivery to the next receive, or the end of the run. The
-//! task of an actor, whose handles nobody knows, is polled by [`poll_traced`](super::poll_traced).
+//! delivery, or none if the delivery has none. So whole traces are sampled, and a message outside
+//! of the sample costs the zeros of its area. A [`TaskTrace`], which the handles of a task share by
+//! their [`TaskBudget`](super::TaskBudget), knows the task's current delivery. While that delivery
+//! belongs to a sampled trace, a [`Span`] is open: from the delivery to the next receive, or the
+//! end of the run. The task of an actor, whose handles are not known in advance, is polled by
+//! [`poll_traced`](super::poll_traced).
 //!
-//! Topics that have neither pay nothing: their slots have no area, and the paths of a message that
-//! know its length as a constant do not find slots with one.
+//! Topics without traces and latencies pay nothing: their slots have no area, and the fast paths,
+//! which know the length of a message as a constant, do not find slots with one.
 
 pub(crate) mod latency;
 pub(crate) mod random_share;
@@ -32,17 +33,17 @@ use tracer::OpenSpan;
 pub use tracer::{Span, SpanKind, SpanSink, TracedMessage, Tracer};
 
 const WORD: usize = size_of::<usize>();
-/// The bytes of a trace area: a context, and a time. Words of any host fill it.
+/// The bytes of a trace area: a context, and a time. They fill whole words on any host.
 const BYTES: usize = size_of::<TraceContext>() + SENT_AT_BYTES;
 const WORDS: usize = BYTES / WORD;
 
 /// Whether the slots of a ring have the metadata of their messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TraceArea {
-    /// They have messages alone.
+    /// Slots have messages only.
     #[default]
     Absent,
-    /// Behind each message, from the next word on, they have 32 bytes: 25 for its trace, and 7 for
+    /// Behind each message, from the next word on, there are 32 bytes: 25 for its trace, and 7 for
     /// the time at which it was sent.
     Present,
 }
@@ -57,7 +58,7 @@ impl TraceArea {
         }
     }
 
-    /// The area of a ring with this content, if it has messages of this size.
+    /// Returns the area of a ring whose slots have this content, for messages of this size.
     #[must_use]
     pub fn of(content: usize, message: usize) -> Option<TraceArea> {
         [TraceArea::Absent, TraceArea::Present]
@@ -70,15 +71,16 @@ impl TraceArea {
     }
 }
 
-/// The words of a trace area.
+/// The content of a trace area, as words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area([usize; WORDS]);
 
 impl Area {
-    /// That of a message without a trace.
+    /// The area of a message without a trace.
     pub(crate) const EMPTY: Area = Area([0; WORDS]);
 
-    /// In a [`TraceCell`], which has no time: no trace, and none begins. The ids are zero.
+    /// A value only for a [`TraceCell`], which has no time: no trace, and none begins. The ids are
+    /// zero.
     const UNTRACED: Area = {
         let mut words = [0; WORDS];
         words[WORDS - 1] = 1;
@@ -89,7 +91,7 @@ impl Area {
         &self.0
     }
 
-    /// That of a message that was sent then, with this trace.
+    /// Creates the area of a message with this trace, sent at this time.
     #[inline]
     pub(crate) fn with_sent_at(trace: Option<Area>, sent_at: SentAt) -> Area {
         let mut area = trace.unwrap_or(Area::EMPTY);
@@ -109,8 +111,8 @@ impl From<TraceContext> for Area {
     }
 }
 
-/// Which slots of a ring have areas that are not empty. A publisher knows it without a load of the
-/// slot, which would take the line from a reader, and leaves empty areas alone.
+/// The slots of a ring whose areas are not empty. A publisher learns this without a load of the
+/// slot, which would take the cache line from a reader, and leaves empty areas alone.
 #[derive(Debug)]
 pub(crate) struct FilledAreas {
     /// A bit for each slot.
@@ -119,13 +121,13 @@ pub(crate) struct FilledAreas {
 }
 
 impl FilledAreas {
-    /// Of a new ring with this number of slots: a power of two.
+    /// Creates this for a new ring with this number of slots: a power of two.
     pub(crate) fn new(capacity: usize) -> FilledAreas {
         FilledAreas { bits: vec![0; capacity.div_ceil(64)].into(), mask: capacity - 1 }
     }
 
-    /// What the publisher stores in the area of a slot for this message: nothing if the area is
-    /// empty and stays so.
+    /// Returns what the publisher has to store in the area of a slot for this message: nothing if
+    /// the area is empty and stays so.
     #[inline(always)]
     pub(crate) fn change(&mut self, sequence: u64, area: Option<Area>) -> Option<Area> {
         let slot = sequence as usize & self.mask;
@@ -140,15 +142,16 @@ impl FilledAreas {
     }
 }
 
-/// The trace in the content of a slot that has an area. Another process may have written any bytes.
+/// Returns the trace in the content of a slot with an area. Another process may have written any
+/// bytes.
 pub(crate) fn trace_in(content: &[u8]) -> Option<TraceContext> {
     let area = content.last_chunk::<BYTES>()?;
     let (trace, _) = TraceContext::read_from_prefix(area).ok()?;
     trace.is_valid().then_some(trace)
 }
 
-/// When the message was sent in a slot that has an area, if that says it. Another process may have
-/// written any bytes.
+/// Returns the time at which the message in a slot with an area was sent, if the area has one.
+/// Another process may have written any bytes.
 #[inline]
 pub(crate) fn sent_at_in(content: &[u8]) -> Option<SentAt> {
     SentAt::from_bytes(*content.last_chunk()?)
@@ -159,13 +162,14 @@ pub(crate) fn sent_at_in(content: &[u8]) -> Option<SentAt> {
 pub struct TraceCell([AtomicUsize; WORDS]);
 
 impl TraceCell {
-    /// Sets it.
+    /// Sets the trace.
     pub fn set(&self, trace: Option<TraceContext>) {
         self.set_area(trace.map_or(Area::EMPTY, Area::from));
     }
 
-    /// Sets what a task passes on now: the trace of its current delivery, or that this has none. A
-    /// task without a current delivery, and no task, pass on nothing.
+    /// Sets the trace that a task passes on now: that of its current delivery, or none if the
+    /// delivery has none. A task without a current delivery, and a caller without a task, pass on
+    /// nothing.
     pub fn pass(&self, task: Option<&TaskTrace>) {
         self.set_area(task.map_or(Area::EMPTY, |task| match task.current() {
             Current::Nothing => Area::EMPTY,
@@ -189,8 +193,8 @@ impl TraceCell {
     }
 }
 
-/// Where the traces of one sender come from: the current delivery of its task, or else a
-/// tracer.
+/// Gives the messages of one sender their traces: from the current delivery of its task, or else
+/// from a tracer.
 #[derive(Debug)]
 pub struct TraceSource {
     tracer: Arc<Tracer>,
@@ -198,13 +202,13 @@ pub struct TraceSource {
 }
 
 impl TraceSource {
-    /// That of a new sender.
+    /// Creates the source of a new sender.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>) -> TraceSource {
         TraceSource { share: tracer.random_share(), tracer }
     }
 
-    /// The trace of a message that the task sends now.
+    /// Returns the trace of a message that the task sends now.
     pub fn next(
         &mut self,
         task: Option<&TaskTrace>,
@@ -218,7 +222,7 @@ impl TraceSource {
         }
     }
 
-    /// The same, as the content of a trace area.
+    /// As [`next`](TraceSource::next), as the content of a trace area.
     #[inline(always)]
     pub(crate) fn next_area<'a>(
         &mut self,
@@ -240,31 +244,31 @@ impl TraceSource {
     }
 }
 
-/// What a task does with the traces of its deliveries. Only the thread that polls the task uses it.
+/// The traces of a task's deliveries. Only the thread that polls the task uses it.
 #[derive(Debug)]
 pub struct TaskTrace {
     tracer: Arc<Tracer>,
     service: Arc<str>,
-    /// It has no current delivery: see [`passing`](TaskTrace::passing).
+    /// The task has no deliveries: see [`passing`](TaskTrace::passing).
     is_passing: bool,
     /// A [`Current`].
     current: AtomicU8,
-    /// The trace area of what the task sends.
+    /// The trace area of the messages that the task sends.
     area: TraceCell,
     state: Mutex<State>,
 }
 
-/// What a task knows of its current delivery, if that has a trace.
+/// The state of a task's current delivery, if the delivery has a trace.
 #[derive(Debug)]
 struct State {
     /// Made with the first span.
     random: Option<fastrand::Rng>,
     open: Option<OpenSpan>,
-    /// The number of its message.
+    /// The number of the delivery's message.
     sequence: u64,
     /// Chooses the messages that [begin](TaskTrace::begin) traces.
     share: RandomShare,
-    /// How many messages have [begun](TaskTrace::begin).
+    /// How many messages [`begin`](TaskTrace::begin) was called for.
     handled: u64,
 }
 
@@ -272,7 +276,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Current {
-    /// No delivery of a traced topic: a message that it sends begins a trace.
+    /// No delivery of a traced topic: a message that the task sends begins a trace.
     Nothing,
     /// A delivery without a trace.
     Untraced,
@@ -290,12 +294,12 @@ impl Current {
 /// What a reader of a traced topic knows of its current delivery.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentTrace {
-    /// There is one.
+    /// There is a current delivery.
     pub(crate) is_handling: bool,
-    /// The task knows of it.
+    /// The task knows of the current delivery.
     pub(crate) is_told: bool,
     pub(crate) trace: Option<TraceContext>,
-    /// A publisher in another process has no area for traces.
+    /// There is a publisher in another process whose messages have no area for traces.
     pub(crate) has_untraced: bool,
 }
 
@@ -307,7 +311,7 @@ pub struct Replaced {
 }
 
 impl TaskTrace {
-    /// Of the task of a service, without a current delivery.
+    /// Creates the traces of a service's task, without a current delivery.
     #[must_use]
     pub fn new(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
         let (current, area) = (AtomicU8::new(Current::Nothing as u8), TraceCell::default());
@@ -317,8 +321,8 @@ impl TaskTrace {
         TaskTrace { tracer, service, is_passing: false, current, area, state }
     }
 
-    /// Of a task that only passes on what others have sent: it has no spans, begins no traces, and
-    /// [sets](TaskTrace::replace) the trace of each message itself.
+    /// Creates the traces of a task that only passes on what others have sent: it has no spans,
+    /// begins no traces, and [sets](TaskTrace::replace) the trace of each message itself.
     #[must_use]
     pub fn passing(tracer: Arc<Tracer>, service: Arc<str>) -> TaskTrace {
         let mut task = TaskTrace::new(tracer, service);
@@ -327,8 +331,8 @@ impl TaskTrace {
         task
     }
 
-    /// The trace of what the task sends now: the span is that of the current delivery. `None` if
-    /// there is none, or it has no trace.
+    /// Returns the trace of what the task sends now: its span is that of the current delivery.
+    /// `None` if there is no current delivery, or it has no trace.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
         match self.current() {
@@ -337,7 +341,7 @@ impl TaskTrace {
         }
     }
 
-    /// The number of the message of the current delivery, if that has a trace.
+    /// Returns the number of the current delivery's message, if the delivery has a trace.
     #[must_use]
     pub fn sequence(&self) -> Option<u64> {
         (self.current() == Current::Traced).then(|| lock(&self.state).sequence)
@@ -358,8 +362,8 @@ impl TaskTrace {
         self.set(before.current, before.area);
     }
 
-    /// The task has taken a message of a traced topic, with this trace: its current delivery until
-    /// the next one, or [`end_handling`](TaskTrace::end_handling).
+    /// Begins a delivery: the task has taken a message of a traced topic, with this trace. It is
+    /// the current delivery until the next one, or [`end_handling`](TaskTrace::end_handling).
     pub fn take(&self, message: TracedMessage<'_>, trace: Option<TraceContext>) {
         if self.is_passing {
             return;
@@ -371,10 +375,10 @@ impl TaskTrace {
         }
     }
 
-    /// The task of an actor handles a message of this type: the current delivery as after
-    /// [`take`](TaskTrace::take). It has the trace that its sender has `passed`, or none if the
-    /// sender handled something without a trace. Otherwise it begins a trace if it is in the
-    /// sample. `actor` is the name of the actor.
+    /// Begins a delivery: the task of the actor named `actor` handles a message of this type. It is
+    /// the current one as after [`take`](TaskTrace::take). It has the trace that its sender has
+    /// `passed`, or none if the sender handled something without a trace. If the sender passed
+    /// nothing, the delivery begins a trace if it is in the sample.
     pub fn begin(&self, message_type: &str, actor: &Arc<str>, passed: Option<&TraceCell>) {
         self.end_handling(false);
         let mut state = lock(&self.state);
@@ -392,7 +396,7 @@ impl TaskTrace {
         self.handle(&mut state, message, trace);
     }
 
-    /// Opens the span of the current delivery, if that is in the sample.
+    /// Opens the span of the current delivery, if its trace is in the sample.
     fn handle(&self, state: &mut State, message: TracedMessage<'_>, trace: Option<TraceContext>) {
         let State { random, open, sequence, .. } = state;
         *sequence = message.sequence;
@@ -406,12 +410,12 @@ impl TaskTrace {
         }
     }
 
-    /// The current delivery has no trace. Nothing reads the area now.
+    /// Begins a delivery without a trace. Nothing reads the area then.
     fn handle_untraced(&self) {
         self.current.store(Current::Untraced as u8, Ordering::Relaxed);
     }
 
-    /// The task has no current delivery any more. `has_failed`: its handling has failed.
+    /// Ends the current delivery. `has_failed`: its handling has failed.
     pub fn end_handling(&self, has_failed: bool) {
         if self.is_passing {
             return;

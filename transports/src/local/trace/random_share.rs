@@ -1,24 +1,25 @@
-//! Chooses a share of messages at random, each by itself. One that is not chosen costs a decrement.
+//! Chooses a share of messages at random, each independently. A message that is not chosen costs a
+//! decrement.
 
 /// Chooses a share of the messages of one sender.
 #[derive(Debug)]
 pub(crate) struct RandomShare {
-    /// From 0 to 1.
+    /// The share, from 0 to 1.
     share: f64,
-    /// Made with the first choice.
+    /// Created with the first choice.
     random: Option<fastrand::Rng>,
     /// How many messages are left out before the next one that is chosen.
     left_out: u64,
 }
 
 impl RandomShare {
-    /// Of a new sender.
+    /// Creates the chooser of a new sender.
     pub(crate) fn new(share: f64) -> RandomShare {
         RandomShare { share, random: None, left_out: 0 }
     }
 
-    /// Whether the next message is left out. If so, it has been the next one; if not,
-    /// [`choose`](RandomShare::choose) is next.
+    /// Whether the next message is left out. If so, the message counts as passed; if not, call
+    /// [`choose`](RandomShare::choose) next.
     #[inline(always)]
     pub(crate) fn leaves_out(&mut self) -> bool {
         let leaves_out = self.left_out > 0;
@@ -26,8 +27,8 @@ impl RandomShare {
         leaves_out
     }
 
-    /// Random numbers for the next message; `None` if it is not chosen after all. `first` makes
-    /// them; none is chosen before it can.
+    /// Returns random numbers for the next message; `None` if it is not chosen after all. `first`
+    /// creates the generator; no message is chosen before it can.
     #[inline(never)]
     pub(crate) fn choose(
         &mut self,
@@ -48,15 +49,15 @@ impl RandomShare {
     }
 }
 
-/// How many messages are left out before the next one that is chosen: as many as if each were
-/// chosen by itself. (The gaps between the successes of independent trials have a geometric
+/// Returns how many messages are left out before the next one that is chosen, as if each were
+/// chosen independently. (The gaps between the successes of independent trials have a geometric
 /// distribution.)
 fn gap(share: f64, random: &mut fastrand::Rng) -> u64 {
     if share >= 1.0 {
         return 0;
     }
-    // From 0, exclusively, to 1. A conversion of floats saturates: with a share of 0, all are
-    // left out.
+    // The random number is in (0, 1]. A conversion of floats saturates: with a share of 0, all
+    // messages are left out.
     let gap = (1.0 - random.f64()).ln() / (-share).ln_1p();
     if gap.is_nan() { u64::MAX } else { gap as u64 }
 }

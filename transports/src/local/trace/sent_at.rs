@@ -2,25 +2,26 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Its bytes in a slot.
+/// The number of its bytes in a slot.
 pub(crate) const SENT_AT_BYTES: usize = 7;
 const BITS: u32 = 8 * SENT_AT_BYTES as u32;
 const MASK: u64 = (1 << BITS) - 1;
 
-/// When a message was sent: nanoseconds since 1970 UTC, modulo 2^56. It is not 0. Its sender may
-/// have written any other number.
+/// When a message was sent: nanoseconds since 1970 UTC, modulo 2^56. It is never 0. A hostile
+/// sender may have written any other number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SentAt(u64);
 
 impl SentAt {
-    /// That of this time.
+    /// Creates the value of this time.
     pub(crate) fn at(time: SystemTime) -> SentAt {
         SentAt::of(nanoseconds(time)).unwrap_or(SentAt(MASK))
     }
 
-    /// That of this number of nanoseconds since 1970 UTC; `None` of 0.
+    /// Creates the value of this number of nanoseconds since 1970 UTC; `None` for 0.
     pub(crate) fn of(nanoseconds: u64) -> Option<SentAt> {
-        // Every two years one nanosecond has the number 0: it gets that of the one before.
+        // Every two years one nanosecond would have the value 0: it gets the value of the one
+        // before.
         let number = |nanoseconds| if nanoseconds & MASK == 0 { MASK } else { nanoseconds & MASK };
         (nanoseconds > 0).then(|| SentAt(number(nanoseconds)))
     }
@@ -37,20 +38,20 @@ impl SentAt {
         [a, b, c, d, e, f, g]
     }
 
-    /// The nanoseconds from then to a time less than a year away; `None` if the time is
-    /// earlier.
+    /// Returns the nanoseconds from the sending to `now`, less than a year later; `None` if `now`
+    /// is earlier.
     pub(crate) fn age(self, now: SystemTime) -> Option<u64> {
         u64::try_from(self.signed_age(nanoseconds(now))).ok()
     }
 
-    /// The nanoseconds since 1970 UTC at a time less than a year away.
+    /// Returns the nanoseconds since 1970 UTC, for a sending less than a year from `now`.
     pub(crate) fn to_nanoseconds(self, now: SystemTime) -> u64 {
         let now = nanoseconds(now);
         now.wrapping_sub(self.signed_age(now).cast_unsigned())
     }
 
     fn signed_age(self, now: u64) -> i64 {
-        // The sign is that of 56 bits.
+        // The shift gives the sign of a number of 56 bits.
         let unused = u64::BITS - BITS;
         (now.wrapping_sub(self.0) << unused).cast_signed() >> unused
     }
@@ -58,7 +59,7 @@ impl SentAt {
 
 fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Until the year 2554.
+    // Exact until the year 2554.
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -75,11 +76,11 @@ mod tests {
     #[test]
     fn an_age_is_right_within_a_year() {
         const YEAR: u64 = 366 * 24 * 3600 * 1_000_000_000;
-        // Before and after the moments when the number begins again.
+        // Times before and after the moments when the value wraps.
         for sent in [1, 1_800_000_000_000_000_000, MASK - 5, MASK, MASK + 1, MASK + 2, 26 * MASK] {
             let sent_at = SentAt::at(after(sent));
             for age in [0, 1, 5_000_000, YEAR] {
-                // That of the number 0 is a nanosecond earlier.
+                // A time whose value would be 0 has that of a nanosecond earlier.
                 let earlier = u64::from(sent & MASK == 0);
                 assert_eq!(sent_at.age(after(sent + age)), Some(age + earlier), "{sent} and {age}");
                 let long = sent_at.to_nanoseconds(after(sent + age));

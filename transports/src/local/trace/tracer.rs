@@ -9,7 +9,8 @@ use mycelium_executor::Executor;
 
 use super::random_share::RandomShare;
 
-/// A part of a trace that has ended: a message was sent that began the trace, or was handled.
+/// A part of a trace that has ended: the sending of the message that began the trace, or the
+/// handling of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Span {
@@ -19,15 +20,15 @@ pub struct Span {
     pub parent: Option<[u8; 8]>,
     /// What happened.
     pub kind: SpanKind,
-    /// The publisher that sent the message, or the service, or the type of the actor, that handled
+    /// The publisher that sent the message; or the service, or the type of the actor, that handled
     /// it.
     pub service: Arc<str>,
-    /// The topic of the message; of an actor's message without a reply, its type.
+    /// The topic of the message; for an actor's message without a reply, its type.
     pub topic: Arc<str>,
-    /// The publisher of the message; of one that an actor handled, the name of the actor.
+    /// The publisher of the message; for a message that an actor handled, the name of the actor.
     pub publisher: Arc<str>,
-    /// Its number among the messages of this start of the publisher, or among those that the actor
-    /// has handled.
+    /// The message's number among those of this start of the publisher, or among those that the
+    /// actor has handled.
     pub sequence: u64,
     /// When the span began.
     pub start: SystemTime,
@@ -38,8 +39,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// A span for tests of a [`SpanSink`]: the first message of the service as a publisher, at the
-    /// start of Unix time, which no span has caused. Its fields can be set.
+    /// Creates a span for tests of a [`SpanSink`]: the first message of the service as a publisher,
+    /// at the start of Unix time, without a parent. Its fields can be set.
     ///
     /// ```
     /// use mycelium_transports::local::{Span, SpanKind};
@@ -79,13 +80,13 @@ pub enum SpanKind {
 
 /// Takes spans that have ended.
 pub trait SpanSink: fmt::Debug + Send + Sync {
-    /// Takes a span. It must not wait: tasks of services call it.
+    /// Takes a span. It must not block: tasks of services call it.
     fn record(&self, span: Span);
 }
 
 /// Begins the traces of a node's messages, and hands over the spans that have ended.
 pub struct Tracer {
-    /// Has the time.
+    /// The executor, whose clock times the spans.
     executor: OnceLock<Arc<dyn Executor>>,
     /// The share of the traces that is in the sample.
     share: f64,
@@ -99,7 +100,7 @@ pub struct TracedMessage<'a> {
     pub topic: &'a Arc<str>,
     /// Its publisher, or its requester.
     pub publisher: &'a Arc<str>,
-    /// Its number among those of this sender.
+    /// The message's number among those of this sender.
     pub sequence: u64,
 }
 
@@ -107,7 +108,7 @@ pub struct TracedMessage<'a> {
 #[derive(Debug)]
 pub(super) struct OpenSpan {
     context: TraceContext,
-    /// `None` if it has begun the trace.
+    /// The parent; `None` if this span has begun the trace.
     parent: Option<[u8; 8]>,
     topic: Arc<str>,
     publisher: Arc<str>,
@@ -116,7 +117,7 @@ pub(super) struct OpenSpan {
 }
 
 impl OpenSpan {
-    /// The trace of the messages that are sent while the span is open.
+    /// Returns the trace of the messages that are sent while the span is open.
     pub(super) fn context(&self) -> TraceContext {
         self.context
     }
@@ -129,29 +130,30 @@ impl fmt::Debug for Tracer {
 }
 
 impl Tracer {
-    /// Samples this share of the traces that begin here, from 0 to 1, at random. No trace begins,
-    /// and no span is recorded, before there is an [executor](Tracer::set_executor).
+    /// Creates a tracer that samples this share, from 0 to 1, of the traces that begin here, at
+    /// random. No trace begins, and no span is recorded, before there is an
+    /// [executor](Tracer::set_executor).
     #[must_use]
     pub fn new(share: f64, sink: Arc<dyn SpanSink>) -> Arc<Tracer> {
         Arc::new(Tracer { executor: OnceLock::new(), share, sink })
     }
 
-    /// Sets the executor whose time and random numbers spans have. Only the first one counts.
+    /// Sets the executor that gives spans their time and random numbers. Only the first one counts.
     pub fn set_executor(&self, executor: Arc<dyn Executor>) {
         let _ = self.executor.set(executor);
     }
 
-    /// Random numbers for one publisher, or one task.
+    /// Creates a generator of random numbers for one publisher, or one task.
     pub(super) fn random(&self) -> Option<fastrand::Rng> {
         Some(fastrand::Rng::with_seed(self.executor.get()?.entropy()))
     }
 
-    /// Chooses the traces of one sender that are in the sample.
+    /// Creates what chooses the traces of one sender that are in the sample.
     pub(super) fn random_share(&self) -> RandomShare {
         RandomShare::new(self.share)
     }
 
-    /// Begins the trace of a message that is being sent, which is in the sample.
+    /// Begins the trace of a message that is being sent, and is in the sample.
     pub(super) fn begin(
         &self,
         random: &mut fastrand::Rng,
@@ -175,8 +177,8 @@ impl Tracer {
         Some(context)
     }
 
-    /// Opens the span of a message that was delivered. Without a trace of the message, it begins
-    /// one, which is in the sample.
+    /// Opens the span of a message that was delivered. If the message has no trace, it begins one,
+    /// which is in the sample.
     pub(super) fn open(
         &self,
         random: &mut fastrand::Rng,
@@ -194,7 +196,7 @@ impl Tracer {
         Some(OpenSpan { context, parent, topic, publisher, sequence, start })
     }
 
-    /// The span ends.
+    /// Ends a span, and hands it over.
     pub(super) fn close(&self, open: OpenSpan, service: &Arc<str>, has_failed: bool) {
         let Some(executor) = self.executor.get() else { return };
         let OpenSpan { context, parent, topic, publisher, sequence, start } = open;
@@ -207,21 +209,21 @@ impl Tracer {
             publisher,
             sequence,
             start,
-            // The clock may have been set back.
+            // Not before the start, as the clock may have been set back.
             end: executor.wall_clock().max(start),
             has_failed,
         });
     }
 }
 
-/// A trace that begins, and its first span.
+/// Creates a trace that begins with this span.
 fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
-    // Ids are not zero.
+    // The id is never zero.
     let trace_id = random.u128(1..).to_be_bytes();
     TraceContext { trace_id, span_id: span_id(random), flags: TraceContext::SAMPLED }
 }
 
-/// A random id, which is not zero.
+/// Creates a random id, which is never zero.
 fn span_id(random: &mut fastrand::Rng) -> [u8; 8] {
     random.u64(1..).to_be_bytes()
 }

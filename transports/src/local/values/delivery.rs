@@ -18,7 +18,7 @@ pub enum Delivery<M> {
 }
 
 impl<M> Delivery<M> {
-    /// The message, if it is one.
+    /// Returns the message, if the delivery is one.
     pub fn message(self) -> Option<M> {
         match self {
             Delivery::Msg(received) => Some(received.message),
@@ -35,8 +35,8 @@ pub struct Received<M> {
     pub(crate) attempt: Attempt,
 }
 
-/// Whether a message is delivered for the first time. A whole word: with a byte, the compiler would
-/// move the seven bytes beside it one by one.
+/// Whether a message is delivered for the first time. It takes a whole word: with a byte, the
+/// compiler would move the seven bytes beside it one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Attempt {
@@ -45,19 +45,20 @@ pub(crate) enum Attempt {
 }
 
 impl<M> Received<M> {
-    /// The message.
+    /// Returns the message.
     pub fn into_inner(self) -> M {
         self.message
     }
 
-    /// Its number among the publisher's messages of this epoch, from 0.
+    /// Returns the message's number among those of this epoch of the publisher, from 0.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Whether it was, or may have been, delivered before: to a run of the service that failed
-    /// while the message was in flight, or to a process that died before it confirmed the message.
+    /// Whether the message was, or may have been, delivered before: to a run of the service that
+    /// failed while the message was in flight, or to a process that died before it confirmed the
+    /// message.
     #[must_use]
     pub fn redelivered(&self) -> bool {
         self.attempt == Attempt::Redelivered
@@ -76,12 +77,12 @@ impl<M> Deref for Received<M> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Their number, or a lower bound if it is not exact.
+    /// The number of missing messages, or a lower bound if it is not exact.
     pub count: u64,
     /// Whether `count` is exact. It is, unless the publisher's process ended while it was
     /// disconnected.
     pub exact: bool,
-    /// Why they are missing.
+    /// Why the messages are missing.
     pub reason: GapReason,
     /// The publisher's name.
     pub publisher: Arc<str>,
@@ -93,22 +94,23 @@ pub struct Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The publisher overwrote them because this `drop-oldest` or `latest` reader was too slow.
+    /// This `drop-oldest` or `latest` reader was too slow, and the publisher overwrote the
+    /// messages.
     Overwritten,
-    /// This `latest` reader skipped to the newest message, or a newer one of its key.
+    /// This `latest` reader skipped to the newest message, or to the newest one of a key.
     Skipped,
     /// The ring of this `drop-newest` subscription was full.
     Dropped,
-    /// Their bytes were not valid for the topic's message type.
+    /// The bytes of the messages were not valid for the topic's message type.
     Undecodable,
-    /// They were lost with a connection: the publisher did not wait for this reader, or its process
-    /// is gone; or an earlier process of the reader died with them, and the topic is delivered at
-    /// most once.
+    /// The messages were lost with a connection: the publisher did not wait for this reader, or its
+    /// process is gone; or an earlier process of the reader died with them, and the topic is
+    /// delivered at most once.
     Disconnected,
-    /// The publisher no longer waited for this reader, which had stalled: it was evicted. It gets
-    /// the messages after the gap, and the publisher waits for it again once it has moved on. If
-    /// the gap is not exact, the publisher's process has dropped the reader: it gets nothing more
-    /// from this publisher.
+    /// The publisher no longer waited for this reader, which had stalled: the reader was evicted.
+    /// It gets the messages after the gap, and the publisher waits for it again once it has moved
+    /// on. If the gap is not exact, the publisher's process has dropped the reader: it gets nothing
+    /// more from this publisher.
     Evicted,
     /// Several processes of the reader in a row died with the message in flight. It became a dead
     /// letter at its publisher.
@@ -116,7 +118,7 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    /// The counter of messages that are missing for this reason.
+    /// Returns the counter of messages that are missing for this reason.
     pub(crate) fn value(self) -> EdgeValue {
         match self {
             GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
@@ -141,13 +143,13 @@ impl fmt::Display for Gap {
             GapReason::Evicted => "not waited for: this reader was evicted",
             GapReason::DeadLettered => "dead-lettered",
         };
-        // The name of a publisher elsewhere comes from its process.
+        // The name may come from another process, so it is escaped.
         let publisher = self.publisher.escape_debug();
         write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
     }
 }
 
-/// Result of [`Subscription::try_recv`](crate::local::Subscription::try_recv).
+/// The result of [`Subscription::try_recv`](crate::local::Subscription::try_recv).
 #[derive(Clone, Debug, PartialEq)]
 pub enum TryRecv<M> {
     /// A message or a gap.
@@ -159,7 +161,7 @@ pub enum TryRecv<M> {
 }
 
 impl<M> TryRecv<M> {
-    /// The delivery, if there is one.
+    /// Returns the delivery, if there is one.
     pub fn delivery(self) -> Option<Delivery<M>> {
         match self {
             TryRecv::Delivery(delivery) => Some(delivery),
@@ -168,7 +170,7 @@ impl<M> TryRecv<M> {
     }
 }
 
-/// A dead letter: a message whose handling failed at each delivery.
+/// A dead letter: a message whose handling failed at each delivery, or that killed its readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {
@@ -182,8 +184,8 @@ pub struct Undelivered {
     pub publisher: Arc<str>,
     /// The publisher's epoch.
     pub epoch: u64,
-    /// Its number among the publisher's messages of this epoch.
+    /// The message's number among those of this epoch of the publisher.
     pub sequence: u64,
-    /// The message's bytes. Those who get a copy of the dead letter share them.
+    /// The message's bytes. All copies of the dead letter share them.
     pub payload: Bytes,
 }

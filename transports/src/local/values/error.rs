@@ -78,8 +78,9 @@ pub enum TopicError {
         /// The limit.
         most: usize,
     },
-    /// The topic has as many subscriptions as its rings have places: for those that gate, and, in
-    /// memory of another process, for all.
+    /// The topic has as many subscriptions as its rings have places for: a ring has places for
+    /// gating subscriptions, and a ring in memory of another process needs one for every
+    /// subscription.
     #[error("topic `{topic}` has no place for another subscription: its rings have {most}")]
     Readers {
         /// The topic.
@@ -106,13 +107,13 @@ pub struct EmitError<M> {
 }
 
 impl<M> EmitError<M> {
-    /// `message` was not emitted to `topic`.
+    /// Creates the error that `message` was not emitted to `topic`.
     #[must_use]
     pub fn new(topic: Arc<str>, message: M, refusal: Refusal) -> EmitError<M> {
         EmitError { message, refusal, topic }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code of the error, with which its text ends.
     #[must_use]
     pub fn code(&self) -> Code {
         self.refusal.code()
@@ -125,7 +126,7 @@ impl<M> fmt::Display for EmitError<M> {
     }
 }
 
-/// As `Display`: `main` and `unwrap` print this.
+/// The same text as `Display`, because `main` and `unwrap` print this.
 impl<M> fmt::Debug for EmitError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -139,7 +140,7 @@ impl<M> std::error::Error for EmitError<M> {
 }
 
 impl Refusal {
-    /// Its code: that of the error with this reason.
+    /// Returns the code of the error with this reason.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -202,8 +203,8 @@ impl Refusal {
     }
 }
 
-/// A batch of messages of which not all were emitted: how many were, and why not the next one. If
-/// the node shuts down, its [source](std::error::Error::source) is [`ShuttingDown`].
+/// The error of a batch that was not emitted in full: how many messages were, and why not the next
+/// one. If the node shuts down, its [source](std::error::Error::source) is [`ShuttingDown`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct BatchError {
     /// The number of messages that were sent, from the first one on.
@@ -214,13 +215,14 @@ pub struct BatchError {
 }
 
 impl BatchError {
-    /// `sent` messages of a batch were emitted to `topic`, and the next one was not.
+    /// Creates the error that `sent` messages of a batch were emitted to `topic`, and the next one
+    /// was not.
     #[must_use]
     pub fn new(topic: Arc<str>, sent: usize, refusal: Refusal) -> BatchError {
         BatchError { sent, refusal, topic }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code of the error, with which its text ends.
     #[must_use]
     pub fn code(&self) -> Code {
         self.refusal.code()
@@ -244,12 +246,12 @@ impl std::error::Error for BatchError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The ring is full because of a `block` subscription. Try again later.
+    /// The ring is full because a `block` subscription still needs its messages. Try again later.
     Full {
         /// The subscription.
         by: Arc<str>,
     },
-    /// The ring is full because of a `reject` subscription.
+    /// The ring is full because a `reject` subscription still needs its messages.
     Rejected {
         /// The subscription.
         by: Arc<str>,
@@ -277,16 +279,17 @@ pub enum Refusal {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HandlerFailure {
-    /// It returned this error.
+    /// The handler returned this error.
     Error(Arc<dyn std::error::Error + Send + Sync>),
-    /// It panicked, with this text.
+    /// The handler panicked, with this text.
     Panic(Arc<str>),
-    /// The message was emitted by a handler of its own topic, while that handled another message.
+    /// A handler of the topic emitted the message to the same topic, while it handled another
+    /// message.
     Reentered,
 }
 
 impl HandlerFailure {
-    /// Its code: that of the error that the handler returned, or of its panic, if they have one.
+    /// Returns the code of the error that the handler returned, or of its panic, if they have one.
     fn code(&self) -> Code {
         match self {
             HandlerFailure::Error(error) => {
@@ -317,7 +320,7 @@ impl PartialEq for HandlerFailure {
 
 impl Eq for HandlerFailure {}
 
-/// Why a message was refused.
+/// Why a feed refused a message.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FeedError {
@@ -329,7 +332,7 @@ pub enum FeedError {
         /// The size of this message in bytes.
         found: usize,
     },
-    /// The ring is full because of a gating subscription.
+    /// The ring is full because a gating subscription still needs its messages.
     #[error("the ring is full: a gating subscription has not taken its messages")]
     Full,
     /// The publisher has [ended](crate::seam::Feed::end).
@@ -340,7 +343,7 @@ pub enum FeedError {
 debug_as_display!(TopicError, ShuttingDown, BatchError, FeedError);
 
 impl ShuttingDown {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub const fn code(&self) -> Code {
         Code::SHUTTING_DOWN
@@ -348,7 +351,7 @@ impl ShuttingDown {
 }
 
 impl TopicError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

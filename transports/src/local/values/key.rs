@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::schema::Schema;
 
-/// The most bytes of a key.
+/// The limit on the bytes of a key.
 pub(crate) const KEY_BYTES: usize = 64;
 
 /// Which field of a message is its key, and for how many keys a reader keeps the newest message.
@@ -24,12 +24,13 @@ pub struct LatestByKey {
     type_id: u16,
     offset: u16,
     bytes: u16,
-    /// It begins with the number of its bytes that are in use.
+    /// The field begins with the number of its bytes that are in use.
     is_text: bool,
 }
 
 impl LatestByKey {
-    /// By a field of `M`, for `keys` keys. `field` is its name, or a path such as `order.symbol`.
+    /// Makes a field of `M` the key, for `keys` keys. `field` is its name, or a path such as
+    /// `order.symbol`.
     ///
     /// ```
     /// use mycelium_core::message;
@@ -60,7 +61,7 @@ impl LatestByKey {
         LatestByKey::in_schema(&Schema::of::<M>(), field, keys)
     }
 
-    /// The same, by a field of the messages of a topic.
+    /// As [`of`](LatestByKey::of), with a field of the messages of a topic.
     ///
     /// # Errors
     /// As [`of`](LatestByKey::of).
@@ -104,7 +105,7 @@ impl LatestByKey {
         if bytes > KEY_BYTES {
             return Err(KeyError::TooLong { field: field(), bytes });
         }
-        // Messages have at most 65,535 bytes.
+        // Cannot happen for a message, which has at most 65,535 bytes.
         let too_long = |_| KeyError::TooLong { field: field(), bytes };
         let offset = u16::try_from(offset).map_err(too_long)?;
         let bytes = u16::try_from(bytes).map_err(too_long)?;
@@ -112,8 +113,8 @@ impl LatestByKey {
         Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, is_text })
     }
 
-    /// The name of the field in messages of this schema, or its path, such as `order.symbol`.
-    /// `None` if they have no such field.
+    /// Returns the name of the field in messages of this schema, or its path, such as
+    /// `order.symbol`. `None` if they have no such field.
     ///
     /// ```
     /// use mycelium_core::message;
@@ -149,40 +150,40 @@ impl LatestByKey {
         }
     }
 
-    /// The same key, for another number of keys.
+    /// Returns the same key, for another number of keys.
     #[must_use]
     pub const fn with_keys(self, keys: NonZeroU32) -> LatestByKey {
         LatestByKey { keys, ..self }
     }
 
-    /// The number of keys.
+    /// Returns the number of keys.
     #[must_use]
     pub fn keys(&self) -> NonZeroU32 {
         self.keys
     }
 
-    /// The memory of a subscription with this policy in bytes, beside the rings. `size` is that of
-    /// a message. `None` if that is more than memory can hold.
+    /// Returns the bytes of memory that a subscription with this policy needs beside the rings.
+    /// `size` is the size of a message. `None` if that is more than memory can hold.
     #[must_use]
     pub fn table_bytes(&self, size: usize) -> Option<usize> {
         let keys = usize::try_from(self.keys.get()).ok()?;
         let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
-        // A key, its place in the ring, its sequence, its number of replaced messages, and its
-        // place in two lists.
+        // An entry: a key, its place in the ring, its sequence, its number of replaced messages,
+        // and its place in two lists.
         let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
-        // The map has a power of two of places, of which seven in eight are enough for twice the
-        // keys. Each has a key, the place of its entry, and a byte.
+        // The map has a power of two of places and uses at most seven in eight: enough for twice
+        // the keys. Each place has a key, the index of its entry, and a byte.
         let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
         let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
         entries.checked_add(map)
     }
 
-    /// Whether it is a key of these messages.
+    /// Whether this is a key of messages with this schema.
     pub(crate) fn is_of(&self, schema: &Schema) -> bool {
         self.type_id == schema.id
     }
 
-    /// The bytes of the key. The message may have any content.
+    /// Returns the bytes of the key in a message, which may have any content.
     #[inline]
     pub(crate) fn of_message<'m>(&self, message: &'m [u8]) -> &'m [u8] {
         let Range { start, mut end } =
@@ -209,7 +210,7 @@ pub enum KeyError {
         field: String,
         /// The name of the message, or of a struct in it.
         message: &'static str,
-        /// Its fields.
+        /// The fields of that message or struct.
         known: Vec<&'static str>,
     },
     /// A part of the path is not a struct.

@@ -1,5 +1,5 @@
 //! The values by which users speak of topics: the schema of a message type, the policy and the
-//! options of a subscription, what it delivers, and every error. They know no ring and no topic.
+//! options of a subscription, its deliveries, and every error. They know no ring and no topic.
 
 mod delivery;
 mod error;

@@ -17,12 +17,12 @@ use super::policy::Policy;
 pub struct SubscribeOptions {
     /// What happens when the subscription is slower than a publisher.
     pub policy: Policy,
-    /// Its first message of publishers that exist already.
+    /// Where it begins with publishers that exist already.
     pub start: Start,
 }
 
 impl SubscribeOptions {
-    /// This policy and this start.
+    /// Creates options with this policy and this start.
     #[must_use]
     pub const fn new(policy: Policy, start: Start) -> SubscribeOptions {
         SubscribeOptions { policy, start }
@@ -35,8 +35,8 @@ impl From<Policy> for SubscribeOptions {
     }
 }
 
-/// The first message of a subscription, of publishers that exist already. Of later ones it gets all
-/// messages.
+/// Where a subscription begins with publishers that exist already. From later publishers it gets
+/// all messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
@@ -50,7 +50,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// Both.
+    /// Returns both starts.
     pub fn all() -> impl Iterator<Item = Start> {
         std::iter::successors(Some(Start::Next), |start| match start {
             Start::Next => Some(Start::OldestRetained),
@@ -58,7 +58,7 @@ impl Start {
         })
     }
 
-    /// Its name in a topology file.
+    /// Returns the name of this start in a topology file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ pub enum Policy {
     Block,
     /// Backpressure: `emit` fails at once and returns the message. No accepted message is lost.
     Reject,
-    /// The subscription has a ring of its own. If that is full, new messages are dropped. The
+    /// The subscription has a ring of its own. If that ring is full, new messages are dropped. The
     /// reader learns the exact number of messages that it missed.
     DropNewest,
     /// The publisher overwrites the oldest messages. The reader learns the exact number of
@@ -23,18 +23,19 @@ pub enum Policy {
     DropOldest,
     /// Each receive skips to the newest message. The reader learns how many were skipped.
     Latest,
-    /// Keeps the newest message of each key, for a number of keys. The reader learns how many
-    /// messages were replaced by newer ones.
+    /// Keeps the newest message of each key, for a limited number of keys. The reader learns how
+    /// many messages were replaced by newer ones.
     LatestByKey(LatestByKey),
-    /// The reader gets one message in this many, those whose sequence is a multiple of it. The
-    /// others are counted as sampled out. If the reader is too slow even for those, the publisher
-    /// overwrites the oldest messages, as for [`DropOldest`](Policy::DropOldest).
+    /// The reader gets one message in this many: those whose sequence is a multiple of this number.
+    /// The others are counted as sampled out. If the reader is too slow even for these, the
+    /// publisher overwrites the oldest messages, as for [`DropOldest`](Policy::DropOldest).
     Sample(NonZeroU32),
 }
 
-// Each match of this file names all policies, so a new one does not compile until each is answered.
+// Each `match` in this file names all policies, so a new policy does not compile until each
+// question is answered for it.
 impl Policy {
-    /// One policy of each [name](Policy::name), the strictest first.
+    /// Returns one policy of each [name](Policy::name), the strictest first.
     ///
     /// ```
     /// use mycelium_transports::local::Policy;
@@ -53,7 +54,7 @@ impl Policy {
         })
     }
 
-    /// Its name in a topology file.
+    /// Returns the policy's name in a topology file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -79,8 +80,8 @@ impl Policy {
         }
     }
 
-    /// Whether a ring keeps the messages of such a reader until it has taken them: that of the
-    /// publisher, or one of its own. It has an entry in the publisher's ring.
+    /// Whether a ring keeps the messages of such a reader until it has taken them: the publisher's
+    /// ring, or one of its own. Such a reader has an entry in the publisher's ring.
     #[must_use]
     #[inline]
     pub fn keeps(self) -> bool {
@@ -119,7 +120,7 @@ impl Policy {
         }
     }
 
-    /// The keys of which such a reader gets the newest message, if it has any.
+    /// Returns the key by which such a reader gets the newest messages, if it has one.
     pub(crate) fn by_key(self) -> Option<LatestByKey> {
         match self {
             Policy::LatestByKey(by_key) => Some(by_key),
@@ -132,7 +133,7 @@ impl Policy {
         }
     }
 
-    /// Such a reader gets one message in this many, if it does not get all.
+    /// Returns the number `n` if such a reader gets one message in `n`, and not all.
     #[inline]
     pub(crate) fn every(self) -> Option<NonZeroU32> {
         match self {
@@ -159,7 +160,7 @@ impl Policy {
 /// One message in two.
 const HALF: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-/// As in a topology file, with the settings of the policy.
+/// Written as in a topology file, with the settings of the policy.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

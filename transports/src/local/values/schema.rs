@@ -14,11 +14,11 @@ use crate::local::trace::TraceArea;
 pub struct Schema {
     /// The message's id.
     pub id: u16,
-    /// The digest of its layout.
+    /// The digest of the message's layout.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// The message's size in bytes.
     pub size: usize,
-    /// Its layout in full. Comparisons use the digest alone.
+    /// The message's layout in full. Comparisons use the digest alone.
     pub descriptor: &'static Descriptor,
     /// The message's type with its module path, for people. Comparisons do not use it.
     pub path: &'static str,
@@ -41,22 +41,22 @@ impl PartialEq for Schema {
 impl Eq for Schema {}
 
 impl Schema {
-    /// The schema of `M`.
+    /// Returns the schema of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Schema {
         let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
         Schema { id: M::ID, digest, size: size_of::<M>(), descriptor, path: type_name::<M>() }
     }
 
-    /// The message's name in the source code.
+    /// Returns the message's name in the source code.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.descriptor.name
     }
 
-    /// The layout of a ring of `capacity` such messages. Slots with a trace area take whole cache
-    /// lines: otherwise the publisher's next message would take away the line of an area that it
-    /// has not changed.
+    /// Returns the layout of a ring of `capacity` such messages. Slots with a trace area take whole
+    /// cache lines: otherwise the publisher's next message would take away the cache line of an
+    /// area that it has not changed.
     #[must_use]
     pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
         let layout = Layout::exact(capacity, area.content_bytes(self.size));

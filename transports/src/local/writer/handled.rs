@@ -11,8 +11,8 @@ use crate::local::trace::Area;
 use crate::local::values::Refusal;
 
 impl Writer {
-    /// As [`push_all`](Self::push_all), of a topic with fast handlers: the number of messages, and
-    /// why the next one was not pushed.
+    /// As [`push_all`](Self::push_all), for a topic with fast handlers. Returns the number of
+    /// messages, and why the next one was not pushed.
     pub(in crate::local) fn push_all_handled<W: AsRef<[usize]>>(
         &mut self,
         length: usize,
@@ -32,7 +32,8 @@ impl Writer {
         (count, not_pushed)
     }
 
-    /// Appends a message of a topic with fast handlers, or says why not. It does not count it.
+    /// Appends a message of a topic with fast handlers, or returns why not. The message is not
+    /// counted.
     #[cold]
     #[inline(never)]
     pub(super) fn push_handled(
@@ -68,7 +69,7 @@ impl Writer {
         let ran = handled.run(number, (&state.topic, &state.name), bytes);
         ran.map_err(|(handler, failure)| {
             line.add(PublisherValue::HandlerRefused, 1);
-            // The wait for room has ended.
+            // There is room now: the wait has ended.
             *waits_at = None;
             NotPushed::Refused(Refusal::FastHandler { handler, failure })
         })

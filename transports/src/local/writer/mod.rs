@@ -1,11 +1,10 @@
 //! The writing end of a topic without a message type: one publisher's ring, doorbells and counters.
 //!
 //! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
-//! [`Publisher`](super::Publisher) is its front for a message type,
-//! [`Feed`](crate::seam::Feed) for bytes from a link. There are three ways to push:
-//! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
-//! [`poll_push`](Writer::poll_push), which waits for room. Of a topic with fast handlers, the first
-//! one does nothing; `handled` has what is special about it.
+//! [`Publisher`](super::Publisher) is the front for a message type, [`Feed`](crate::seam::Feed) for
+//! bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
+//! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room. For
+//! a topic with fast handlers `push_fast` does nothing; `handled` pushes its messages.
 
 mod handled;
 pub(crate) mod publisher;
@@ -32,13 +31,13 @@ use crate::local::values::{Refusal, TopicError};
 pub(crate) struct Writer {
     pub(crate) topic: Arc<Topic>,
     pub(crate) state: Arc<PublisherState>,
-    /// `None` after [`close`](Writer::close), and of a topic with fast handlers.
+    /// `None` after [`close`](Writer::close), and for a topic with fast handlers.
     pub(crate) producer: Option<Producer<Ring>>,
-    /// The fast handlers, and the end of the ring of such a topic.
+    /// The fast handlers, with the producer, for a topic that has handlers.
     handled: Option<Box<Handled>>,
     pub(crate) line: Arc<Line<PublisherValue>>,
     area: TraceArea,
-    /// Of a topic whose slots have areas.
+    /// Only for a topic whose slots have areas.
     areas: Option<Box<AreaSource>>,
     doorbells: ReaderDoorbells,
     budget: HandleBudget,
@@ -47,13 +46,13 @@ pub(crate) struct Writer {
     spin_wait: SpinWait,
     /// The number of sent messages when the current wait for room began.
     waits_at: Option<u64>,
-    /// If readers can be evicted.
+    /// Only if readers can be evicted.
     stall: Option<Box<StallLimit>>,
 }
 
 impl Writer {
     /// Joins a topic. Every present subscription gets the messages from the first one on. `line`:
-    /// counters that continue.
+    /// existing counters, which continue.
     pub(crate) fn join(
         topic: &Arc<Topic>,
         name: &str,
@@ -69,7 +68,7 @@ impl Writer {
             OnStall::EvictAfter(_) | OnStall::Block => None,
         };
         let mut producer = Broadcast::producer(state.ring.clone());
-        // A message of another process was published there.
+        // Fast handlers run only here: a message of another process was published there.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters().line(&state.label())));
@@ -107,8 +106,8 @@ impl Writer {
         self.budget.is_exhausted(context)
     }
 
-    /// Appends a message if an earlier read of the readers' positions found room. After `false`,
-    /// nothing was done, and [`push`](Self::push) is next.
+    /// Appends a message if an earlier read of the readers' positions found room. Returns false if
+    /// nothing was done; then call [`push`](Self::push).
     // Inlined: a call would cost as much as the push. The rare path comes last, so that no register
     // is saved for it.
     #[inline(always)]
@@ -121,8 +120,8 @@ impl Writer {
         done
     }
 
-    /// As [`push_fast`](Writer::push_fast), of a topic whose slots may have areas, for a message
-    /// that is not measured.
+    /// As [`push_fast`](Writer::push_fast), for a topic whose slots may have areas, and for a
+    /// message that is not measured.
     #[inline(always)]
     pub(crate) fn push_fast_traced(&mut self, words: &[usize], length: usize) -> bool {
         let Writer { state, producer, budget, areas, .. } = self;
@@ -151,7 +150,7 @@ impl Writer {
         self.handled.is_some()
     }
 
-    /// Appends a message, or says why not.
+    /// Appends a message, or returns why not.
     pub(crate) fn push(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
         let Some(producer) = &mut self.producer else {
             self.push_handled(words, length, &mut None)?;
@@ -199,7 +198,7 @@ impl Writer {
         }
     }
 
-    /// As [`push_all`](Self::push_all), of a topic whose slots have areas. All of these messages
+    /// As [`push_all`](Self::push_all), for a topic whose slots have areas. All of these messages
     /// have one trace; each may be measured.
     fn push_all_with_areas<W: AsRef<[usize]>>(
         &mut self,
@@ -221,8 +220,8 @@ impl Writer {
         Some(count)
     }
 
-    /// Appends a message to a ring whose slots have areas, with this trace, or with the one that it
-    /// gets now; or returns the ring entry of the reader that blocks it.
+    /// Appends a message to a ring whose slots have areas, with this trace, or with the trace that
+    /// it gets now. Returns the ring entry of the reader that blocks it, if one does.
     #[inline(never)]
     fn push_with_area(
         &mut self,
@@ -236,7 +235,7 @@ impl Writer {
         loop {
             match producer.grant() {
                 Ok(mut grant) => {
-                    // Only now: a message that finds no room begins no trace, and is not
+                    // Created only now: a message that finds no room begins no trace, and is not
                     // measured.
                     let area = areas.as_mut().and_then(|areas| {
                         let (name, publisher) = (&state.topic, &state.name);
@@ -262,7 +261,7 @@ impl Writer {
         }
     }
 
-    /// Appends a message, or says why not.
+    /// Appends a message, or returns why not.
     pub(crate) fn try_push(&mut self, words: &[usize], length: usize) -> Result<(), Refusal> {
         let entry = match self.push(words, length) {
             Ok(()) => return Ok(()),
@@ -277,7 +276,7 @@ impl Writer {
         Err(self.refuse(entry))
     }
 
-    /// Whether there is room for a message, or why not.
+    /// Checks that there is room for a message, or returns why not.
     pub(crate) fn try_claim(&mut self) -> Result<(), Refusal> {
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
         let Err(full) = producer.claim() else { return Ok(()) };
@@ -302,7 +301,8 @@ impl Writer {
         if let Some(result) = self.push_or_refuse(words, length) {
             return Poll::Ready(result);
         }
-        // A new wait is recognized here, so that an emit that need not wait does nothing for it.
+        // The wait is recognized as a new one here, so that an emit that need not wait does nothing
+        // for it.
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
             self.spin_wait.reset();
@@ -342,7 +342,8 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 
-    /// Appends a message, or says why a fast handler did not accept it; `None` if there is no room.
+    /// Appends a message, or returns why a fast handler did not accept it; `None` if there is no
+    /// room.
     fn push_or_refuse(&mut self, words: &[usize], length: usize) -> Option<Result<(), Refusal>> {
         match self.push(words, length) {
             Ok(()) => Some(Ok(())),
@@ -373,7 +374,7 @@ impl Writer {
         self.state.show_sent(&self.line);
         announce();
         self.doorbells.ring();
-        // After the poll of a task its `DeferredWakes` does this.
+        // A task's `DeferredWakes` do this after its poll.
         if !self.budget.is_attached() {
             self.doorbells.check_pressure();
         }
@@ -387,7 +388,7 @@ impl Writer {
             producer.close();
             self.topic.remove_publisher(&self.state);
             self.flush();
-            // Links send the end of streams in memory, too.
+            // Links send the end of streams in shared memory, too.
             self.state.look();
         }
     }
@@ -397,7 +398,7 @@ impl Writer {
         self.doorbells.is_threshold_exceeded()
     }
 
-    /// The name of the subscription that blocked the last push that failed.
+    /// Returns the name of the subscription that blocked the last push that failed.
     pub(crate) fn blocked_by(&self) -> Option<Arc<str>> {
         Some(self.state.reader_at(self.blocked_by?)?.name.clone())
     }
@@ -417,7 +418,8 @@ impl Writer {
         }
     }
 
-    /// The number of messages that the readers leave room for, whether or not they have shown it.
+    /// Returns the number of messages that the readers leave room for, whether or not they have
+    /// shown it.
     pub(crate) fn room(&mut self) -> usize {
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return 0 };
         let room = loop {
@@ -436,11 +438,11 @@ impl Writer {
         self.room() > 0
     }
 
-    /// Of a ring that is full: evicts the readers that have blocked it for too long. Returns
-    /// whether it did.
+    /// Evicts the readers that have blocked the full ring for too long. Returns whether there is
+    /// room now.
     fn makes_room_by_evictions(&mut self) -> bool {
         if self.stall.is_none() || self.find_room() {
-            // In the second case a reader has just made room.
+            // With a limit, `find_room` found room: a reader has just made it.
             return self.stall.is_some();
         }
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };
@@ -448,7 +450,7 @@ impl Writer {
         self.evict_behind(oldest.wrapping_add(1))
     }
 
-    /// Evicts the readers that need messages before a sequence and have held the publisher up for
+    /// Evicts the readers that need messages before `sequence` and have held the publisher up for
     /// too long. Returns whether there was one.
     #[cold]
     fn evict_behind(&mut self, sequence: usize) -> bool {
@@ -493,7 +495,7 @@ impl Writer {
         }
     }
 
-    /// The same for many messages.
+    /// As [`count`](Self::count), for many messages.
     #[inline]
     fn count_all(&mut self, messages: usize) {
         let flush = self.budget.count_operations(messages as u32);
@@ -502,14 +504,14 @@ impl Writer {
         }
     }
 
-    /// Whether a message may have no reader, which would be counted. To wake readers is not the
-    /// reason: a flush finds those that joined.
+    /// Whether the readers must be looked up, because a message without a reader is counted. Waking
+    /// them is no reason: a flush finds readers that have joined.
     #[inline(always)]
     pub(crate) fn must_count_readers(&self) -> bool {
         cfg!(feature = "metrics") && !self.doorbells.has_same_readers()
     }
 
-    /// The readers now.
+    /// Returns the present readers.
     #[cold]
     pub(crate) fn readers(&mut self) -> &[ReaderEntry] {
         self.doorbells.readers()
@@ -519,7 +521,7 @@ impl Writer {
     #[inline(never)]
     fn notify(&mut self, flush: bool, messages: u64) {
         if cfg!(feature = "metrics") && !self.doorbells.has_readers() {
-            // First `sent`: it is never less than `no_subscribers`.
+            // `sent` is stored first, so that it is never less than `no_subscribers`.
             self.state.show_sent(&self.line);
             self.line.add(PublisherValue::NoSubscribers, messages);
         }
@@ -554,7 +556,7 @@ impl Writer {
     }
 }
 
-/// The end of the ring, wherever it is.
+/// Returns the producer: the writer's own, or that of the fast handlers.
 fn end_of<'a>(
     producer: &'a mut Option<Producer<Ring>>,
     handled: &'a mut Option<Box<Handled>>,
@@ -567,16 +569,17 @@ fn end_of<'a>(
 
 /// Why a message was not pushed.
 pub(crate) enum NotPushed {
-    /// The reader with this ring entry blocks it.
+    /// The reader with this ring entry blocks the message.
     Full(usize),
-    /// A fast handler did not accept it.
+    /// A fast handler did not accept the message.
     Refused(Refusal),
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.close();
-        // The readers keep the state until they have read the ring; the task may be freed before.
+        // The readers keep the state until they have read the ring, longer than the task: forget
+        // its waker.
         self.state.room.forget();
     }
 }

@@ -1,4 +1,4 @@
-//! The writing end of a topic for services: messages of one type into a [`Writer`]; `batch` emits
+//! The writing end of a topic for services: messages of one type, into a [`Writer`]; `batch` emits
 //! many at once.
 
 mod batch;
@@ -76,7 +76,7 @@ impl<M: Message> Publisher<M> {
         &mut self,
         message: M,
     ) -> impl Future<Output = Result<(), EmitError<M>>> + Send + use<'_, M> {
-        // Not an `async fn`: its first poll would move the message once more.
+        // Not an `async fn`, whose first poll would move the message once more.
         poll_fn(move |context| self.poll_emit(context, &message))
     }
 
@@ -144,8 +144,8 @@ impl<M: Message> Publisher<M> {
         self.poll_push(context, message)
     }
 
-    /// Whether there is room for a message: if so, the next emit finds it. It fails as
-    /// [`try_emit`](Publisher::try_emit) does for the readers; fast handlers do not run.
+    /// Checks that there is room for a message: then the next emit finds it. It fails as
+    /// [`try_emit`](Publisher::try_emit) does because of the readers; fast handlers do not run.
     ///
     /// # Errors
     /// If a gating subscription needs the whole ring.
@@ -154,8 +154,9 @@ impl<M: Message> Publisher<M> {
         self.writer.try_claim()
     }
 
-    /// Whether the message was sent; pending only if the task must yield first. For hand-written
-    /// futures that continue with [`poll_emit`](Publisher::poll_emit).
+    /// Sends the message if there is room, and returns whether it did; pending only if the task
+    /// must yield first. For hand-written futures that continue with
+    /// [`poll_emit`](Publisher::poll_emit).
     #[inline]
     pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
         if self.writer.is_exhausted(context) {
@@ -164,7 +165,7 @@ impl<M: Message> Publisher<M> {
         Poll::Ready(self.push_fast(message) || self.push_slow(message))
     }
 
-    /// The name of its topic.
+    /// Returns the name of the publisher's topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<str> {
         &self.writer.state.topic
@@ -175,30 +176,30 @@ impl<M: Message> Publisher<M> {
         self.writer.flush();
     }
 
-    /// The name of the subscription that blocked the last message that was not sent.
+    /// Returns the name of the subscription that blocked the last message that was not sent.
     #[must_use]
     pub fn blocked_by(&self) -> Option<Arc<str>> {
         self.writer.blocked_by()
     }
 
-    /// The number of messages that the slowest gating reader still needs. It includes messages that
-    /// travel over a link.
+    /// Returns the number of messages that the slowest gating reader still needs. It includes
+    /// messages that travel over a link.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.writer.state.import();
         self.writer.state.depth()
     }
 
-    /// The number of slots of its ring.
+    /// Returns the number of slots of the publisher's ring.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.writer.state.ring.capacity()
     }
 
-    /// Whether its ring is nearly full: from the moment when the [depth](Publisher::depth) has
-    /// reached the topic's [`Threshold`](crate::local::Threshold) (by default 80 % of the
-    /// capacity), until it has fallen to three quarters of that. Subscriptions that observe do not
-    /// count.
+    /// Whether the publisher's ring is nearly full: from the moment when the
+    /// [depth](Publisher::depth) has reached the topic's [`Threshold`](crate::local::Threshold) (by
+    /// default 80 % of the capacity), until the depth has fallen to three quarters of that.
+    /// Observing subscriptions do not count.
     #[must_use]
     pub fn backpressure_threshold_exceeded(&mut self) -> bool {
         self.writer.is_threshold_exceeded()
@@ -240,24 +241,24 @@ impl<M: Message> Publisher<M> {
         self.writer.poll_until_below(context)
     }
 
-    /// Calls `observer` when the threshold is exceeded and when that ends: on the thread that finds
-    /// it, which is the publisher's or a reader's, after a poll of its task. Only the first
-    /// observer counts. It must not keep the publisher's topic.
+    /// Calls `observer` when the threshold is exceeded and when that ends, on the thread that
+    /// notices it: the publisher's or a reader's, after a poll of its task. Only the first observer
+    /// counts. It must not hold the publisher's topic.
     pub fn observe_pressure(&self, observer: impl Fn(PressureChange) + Send + Sync + 'static) {
         self.writer.state.pressure.observe(observer);
     }
 
-    /// Calls `observer` when a reader is [evicted](crate::local::OnStall::EvictAfter): in the emit,
-    /// or in the wait, that finds it. Only the first observer counts. It must not keep the
-    /// publisher's topic.
+    /// Calls `observer` when a reader is [evicted](crate::local::OnStall::EvictAfter), in the emit
+    /// or the wait that evicts it. Only the first observer counts. It must not hold the publisher's
+    /// topic.
     pub fn observe_evictions(&self, observer: impl Fn(Eviction) + Send + Sync + 'static) {
         self.writer.state.evictions.observe(observer);
     }
 
-    /// Calls `observer` with the name of a reader that was evicted and that the publisher waits for
-    /// again, because it has moved, or that has left: where the reader takes its gap, or where the
-    /// publisher finds it, once it has sent as many messages as its ring has slots at the latest.
-    /// Only the first observer counts. It must not keep the publisher's topic.
+    /// Calls `observer` with the name of an evicted reader that has left, or that the publisher
+    /// waits for again because it has moved. The call comes where the reader takes its gap, or
+    /// where the publisher notices it, at the latest after as many messages as its ring has slots.
+    /// Only the first observer counts. It must not hold the publisher's topic.
     pub fn observe_returns(&self, observer: impl Fn(Arc<str>) + Send + Sync + 'static) {
         self.writer.state.evictions.observe_returns(observer);
     }
@@ -282,25 +283,25 @@ impl<M: Message> Publisher<M> {
         Poll::Ready(())
     }
 
-    /// The number that distinguishes this start of the publisher from others.
+    /// Returns the number that distinguishes this start of the publisher from others.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.writer.state.epoch
     }
 
-    /// The number of sent messages.
+    /// Returns the number of sent messages.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.writer.sent()
     }
 
-    // In a debug build a function of its own: its words would stay in the frame of the caller.
+    // In a debug build not inlined: its words would stay in the frame of the caller.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast(&mut self, message: &M) -> bool {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
-    // Not inlined: only here the words are in memory. In `push_fast` they stay in registers.
+    // Not inlined: the words are in memory only here. In `push_fast` they stay in registers.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {
@@ -309,7 +310,7 @@ impl<M: Message> Publisher<M> {
         if self.writer.push_fast_traced(words.as_ref(), length) {
             return true;
         }
-        // Handlers run once, in `poll_push`, which can say why one did not accept the message.
+        // `poll_push` runs the handlers once, and can say why one did not accept the message.
         if self.writer.has_fast_handlers() {
             return false;
         }
@@ -352,7 +353,7 @@ impl<M: Message> Publisher<M> {
     }
 }
 
-/// The result of an emit that has sent the message.
+/// Returns the result of an emit that has sent the message.
 #[inline]
 fn emitted<M>() -> Poll<Result<(), EmitError<M>>> {
     Poll::Ready(Ok(()))

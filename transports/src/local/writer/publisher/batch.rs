@@ -10,7 +10,7 @@ use crate::local::task_budget::FLUSH_EVERY;
 use crate::local::values::{BatchError, Refusal};
 use crate::local::writer::NotPushed;
 
-/// Messages that are pushed at once. Readers are woken after each of these pushes.
+/// How many messages are pushed at once. Readers are woken after each such push.
 const AT_ONCE: usize = FLUSH_EVERY as usize;
 
 impl<M: Message> Publisher<M> {
@@ -90,7 +90,7 @@ impl<M: Message> Publisher<M> {
             *sent += match self.push_some(&messages[*sent..]) {
                 Some(count) => count,
                 None => match self.push_some_handled(&messages[*sent..]) {
-                    // It waits for room, or finds room that the readers have not shown.
+                    // `poll_push` waits for room, or finds room that the readers have not shown.
                     Ok(0) => match self.poll_push(context, &messages[*sent]) {
                         Poll::Ready(Ok(())) => 1,
                         Poll::Ready(Err(why)) => {
@@ -117,9 +117,9 @@ impl<M: Message> Publisher<M> {
         self.writer.push_all(size_of::<M>(), messages.iter().map(to_words))
     }
 
-    /// As [`push_some`](Self::push_some), of a topic with fast handlers, which run with each
-    /// message: none if there is no room. Fails with the number of messages before the one that a
-    /// handler did not accept.
+    /// As [`push_some`](Self::push_some), for a topic with fast handlers, which run with each
+    /// message. Returns 0 if there is no room. Fails with the number of messages before the one
+    /// that a handler did not accept.
     #[cold]
     #[inline(never)]
     fn push_some_handled(&mut self, messages: &[M]) -> Result<usize, (usize, Refusal)> {
