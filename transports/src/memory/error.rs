@@ -1,4 +1,4 @@
-//! Errors of mapped memory and of the control socket. Knows no system call.
+//! Errors of shared memory and of the control socket. Knows no system call.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub enum MemoryError {
     /// Memory is shared on 64-bit Linux only.
     #[error("memory can be shared on 64-bit Linux only: use `transport = \"unix\"`")]
     Unsupported,
-    /// A region without words, or with more than a process can map.
+    /// A region has no words, or more than a process can map.
     #[error("invalid size of a region: expected 1 to {most} words, found {words}")]
     Words {
         /// The requested number.
@@ -45,7 +45,7 @@ pub enum MemoryError {
         #[source]
         error: io::Error,
     },
-    /// A peer passed a descriptor of another kind.
+    /// A peer passed a descriptor that is not shared memory.
     #[error("invalid descriptor of a peer: expected {expected}, found {found}")]
     Kind {
         /// The expected kind.
@@ -58,10 +58,10 @@ pub enum MemoryError {
     Seals {
         /// The seals that have to be set.
         expected: &'static str,
-        /// Those that are set.
+        /// The seals that are set.
         found: String,
     },
-    /// A peer passed memory of another size.
+    /// A peer passed memory of a size that is not allowed.
     #[error(
         "invalid size of a peer's memory: expected {page} to {most} bytes in pages of {page}, \
          found {found}"
@@ -74,7 +74,7 @@ pub enum MemoryError {
         /// The size that was found.
         found: u64,
     },
-    /// A peer passed memory that it did not allocate: a read could fail.
+    /// A peer passed memory that is not fully allocated: a read could fail.
     #[error("a peer's memory is not allocated: expected {expected} bytes, found {found}")]
     Sparse {
         /// The size of the memory.
@@ -126,21 +126,21 @@ pub enum ControlError {
     },
 }
 
-/// Why a packet was not sent. Unless descriptors are short, the connection ends, and its handler
-/// gets the reason.
+/// Why a packet was not sent. The connection ends, and its handler gets the reason, unless this
+/// process only has no descriptor left.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection has ended.
+    /// The connection had ended.
     #[error("the control connection has ended")]
     Closed,
-    /// The peer does not read.
+    /// The peer does not read, and this many packets wait already.
     #[error("the peer does not read its control connection: {0} packets wait for it")]
     Full(usize),
-    /// The process has no descriptor left, or too many are on their way to other processes.
+    /// The process has no descriptor left, or too many are in transit to other processes.
     #[error("no descriptor left to pass to the peer")]
     Descriptors,
-    /// The system refused it.
+    /// The system refused the packet.
     #[error("cannot send to the peer: system error {0}")]
     System(i32),
 }
@@ -158,7 +158,7 @@ pub enum Gone {
     /// The peer closed it, or its process ended.
     #[error("closed by the peer")]
     PeerClosed,
-    /// The process of the peer ended; another one may have the socket.
+    /// The process of the peer ended. Another process may still have the socket.
     #[error("the process of the peer has ended")]
     PeerDied,
     /// The peer does not know the token, or does not speak this version.
@@ -184,7 +184,7 @@ pub enum Gone {
 debug_as_display!(MemoryError, ControlError, SendError, Gone);
 
 impl MemoryError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -203,7 +203,7 @@ impl MemoryError {
 }
 
 impl ControlError {
-    /// Its code.
+    /// Returns the code of the reason.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

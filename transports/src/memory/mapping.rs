@@ -7,7 +7,8 @@
 //! the seals only, which it checks before it maps.
 //!
 //! **Panic contract.** Descriptors come from peers that may be hostile. No descriptor makes
-//! [`Mapping::attach`] panic or wait, and no access to a mapping fails (`SIGBUS`): see there.
+//! [`Mapping::attach`] panic or wait, and no access to a mapping fails (`SIGBUS`): `attach` says
+//! why.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -54,10 +55,11 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Makes memory of at least `words` words, filled with zeros. It is allocated: if the system
-    /// has not enough memory, that is an error here, and not a signal later. (The limits of a
-    /// control group are not checked: the system ends a process that exceeds them.) The name is
-    /// for `/proc/<pid>/maps`. With `huge`, the memory consists of huge pages of the default size.
+    /// Creates memory of at least `words` words, filled with zeros. All of it is allocated: if the
+    /// system has not enough memory, this returns an error, and there is no signal later. (The
+    /// limits of a control group are not checked: the system ends a process that exceeds them.) The
+    /// name is for `/proc/<pid>/maps`. With `huge`, the memory consists of huge pages of the
+    /// default size.
     ///
     /// Only this mapping can ever write to the memory. The descriptor is for peers; the memory is
     /// freed when the descriptor and all mappings are gone. Children of this process do not inherit
@@ -81,32 +83,33 @@ impl Mapping {
             }
             error => system("allocate shared memory")(error),
         };
-        // The system would rather end processes than fail.
+        // Checked here, because the system would rather end processes than let this fail.
         if !huge && available_memory().is_some_and(|available| available < bytes) {
             return Err(exhausted(Errno::NOMEM));
         }
-        // As above: a file of more than this size is a signal.
+        // Checked for the same reason: a file larger than this limit causes a signal.
         if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes) {
             return Err(exhausted(Errno::FBIG));
         }
         rustix::fs::ftruncate(&file, bytes).map_err(exhausted)?;
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(exhausted)?;
         let mapping = Mapping::map(file.as_fd(), bytes, true).map_err(exhausted)?;
-        // `FUTURE_WRITE` spares the mapping that exists.
+        // `FUTURE_WRITE` does not affect the mapping that exists.
         rustix::fs::fcntl_add_seals(&file, SEALS).map_err(system("seal shared memory"))?;
         Ok((mapping, file))
     }
 
     /// Maps memory of a peer, read-only, once it is certain that the peer cannot make a read fail:
-    /// a memfd of at most `most_words` words, that nobody can shrink, grow, map writable from now
-    /// on or free in parts, and that is allocated. With `huge`, it may consist of huge pages.
+    /// it must be a memfd of at most `most_words` words that is fully allocated, and that nobody
+    /// can shrink, grow, map writable from now on or free in parts. With `huge`, it may consist of
+    /// huge pages.
     ///
     /// The descriptor is closed, whether this succeeds or not.
     ///
     /// # Errors
-    /// The first property that is wrong.
+    /// The first of these properties that does not hold.
     pub fn attach(file: OwnedFd, most_words: usize, huge: bool) -> Result<Mapping, MemoryError> {
-        // First of all: this call never waits, unlike others at a file of a hostile file system.
+        // This call comes first because it never waits, unlike others on a hostile file system.
         let seals = match rustix::fs::fcntl_get_seals(&file) {
             Ok(seals) => seals,
             Err(_) => return Err(MemoryError::Kind { expected: MEMFD, found: "no memfd".into() }),
@@ -116,7 +119,7 @@ impl Mapping {
         if !is_sealed {
             return Err(MemoryError::Seals { expected: EXPECTED_SEALS, found: seal_names(seals) });
         }
-        // Only memfds have these seals. They are files in memory, of two kinds.
+        // Only memfds have these seals. They lie on one of two file systems.
         let is_huge = match rustix::fs::fstatfs(&file).map_err(system(EXAMINE))?.f_type {
             TMPFS => false,
             HUGETLBFS if huge => true,
@@ -136,8 +139,8 @@ impl Mapping {
         if found == 0 || found > most || found % page != 0 {
             return Err(MemoryError::Size { page, most, found });
         }
-        // The first read of a page that is not allocated allocates it. If that fails, the read
-        // ends in a signal.
+        // The first read of a page that is not allocated allocates it. If that fails, the read ends
+        // in a signal.
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
         if allocated < found {
             return Err(MemoryError::Sparse { expected: found, found: allocated });
@@ -151,14 +154,14 @@ impl Mapping {
         self.writable
     }
 
-    /// The words, for those who only read them.
+    /// Returns the words, for callers that only read them.
     pub(crate) fn foreign_words(&self) -> ForeignWords<'_> {
         // SAFETY: `map` mapped this number of words there, of 8 bytes on this system, and only
         // `drop` unmaps them. All writes to them are atomic accesses of words.
         ForeignWords::new(unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.words) })
     }
 
-    /// Maps `bytes`, a multiple of the page's size, which the file has.
+    /// Maps `bytes` of the file, a multiple of its page size.
     fn map(file: BorrowedFd<'_>, bytes: u64, writable: bool) -> Result<Mapping, Errno> {
         let length = usize::try_from(bytes).map_err(|_| Errno::NOMEM)?;
         let access = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
@@ -194,8 +197,8 @@ impl Drop for Mapping {
     }
 }
 
-/// A descriptor of the process at the other end of a Unix socket, which becomes readable when that
-/// process has ended. It means this process even if another one has its number by now.
+/// Opens a descriptor of the process at the other end of a Unix socket, which becomes readable when
+/// that process has ended. It stands for this process even if another one has got its number.
 ///
 /// # Errors
 /// The system's error: `ENOPROTOOPT` before Linux 6.5, `ESRCH` if the process has ended.
@@ -205,8 +208,8 @@ pub(super) fn peer_process(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(found) })
 }
 
-/// The credentials of the process at the other end of a Unix socket. Its number is `None` if it is
-/// not visible in the namespace of this process.
+/// Returns the credentials of the process at the other end of a Unix socket. Its number is `None`
+/// if it is not visible in the namespace of this process.
 ///
 /// # Errors
 /// The system's error.
@@ -216,7 +219,7 @@ pub(super) fn peer_credentials(socket: BorrowedFd<'_>) -> Result<Credentials, Er
     Ok(Credentials { process: Some(process).filter(|process| *process != 0), user, group })
 }
 
-/// The value of an option of a socket that is as long as `T`.
+/// Returns the value of a socket option that is as long as `T`.
 fn socket_option<T: FromBytes>(
     socket: BorrowedFd<'_>,
     option: libc::c_int,
@@ -242,8 +245,8 @@ fn socket_option<T: FromBytes>(
     }
 }
 
-/// Makes an empty memfd. Systems may refuse one that can be executed; earlier ones do not know the
-/// flag.
+/// Creates an empty memfd that cannot be executed, as some systems demand. Older systems do not
+/// know this flag.
 fn make(name: &str, huge: bool) -> Result<OwnedFd, MemoryError> {
     let mut flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     flags.set(MemfdFlags::HUGETLB, huge);
@@ -255,7 +258,7 @@ fn make(name: &str, huge: bool) -> Result<OwnedFd, MemoryError> {
     made.map_err(system("make shared memory"))
 }
 
-/// The size of the file's pages in bytes.
+/// Returns the size of the file's pages in bytes.
 fn page_size(file: &OwnedFd, huge: bool) -> Result<u64, MemoryError> {
     if !huge {
         return Ok(rustix::param::page_size() as u64);
@@ -264,7 +267,8 @@ fn page_size(file: &OwnedFd, huge: bool) -> Result<u64, MemoryError> {
     Ok(u64::try_from(found.f_bsize).unwrap_or(0).max(WORD))
 }
 
-/// The memory in bytes that the machine can give to processes. `None` if the system does not say.
+/// Returns how many bytes of memory the machine can give to processes. `None` if the system does
+/// not say.
 fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -283,17 +287,18 @@ fn system(action: &'static str) -> impl Fn(Errno) -> MemoryError {
 
 const WORD: u64 = size_of::<usize>() as u64;
 
-/// A quarter of all addresses of a process.
+/// The words of a quarter of a process's addresses.
 const MOST_WORDS: usize = 1 << 42;
 
-/// The longest name of a memfd in bytes.
+/// The most bytes of a memfd's name.
 const LONGEST_NAME: usize = 249;
 
-/// The seals of own memory.
+/// The seals of memory that this process makes.
 const SEALS: SealFlags = SIZE_SEALS.union(SealFlags::FUTURE_WRITE);
 
-/// Seals that a peer's memory has, beside `WRITE` or `FUTURE_WRITE`. The latter also prevent that
-/// parts are freed; `SEAL` is not needed for safety, but the owner has no reason to leave it out.
+/// The seals that a peer's memory must have, beside `WRITE` or `FUTURE_WRITE`. The latter also
+/// prevent that parts are freed; `SEAL` is not needed for safety, but the owner has no reason to
+/// leave it out.
 const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 const EXPECTED_SEALS: &str = "SHRINK, GROW, SEAL, and FUTURE_WRITE or WRITE";

@@ -1,4 +1,4 @@
-//! Memory that processes share, and the control socket on which they pass it to each other.
+//! Memory that processes share, and the control socket by which they pass it to each other.
 //!
 //! - [`Mapping`]: memory that its owner writes and that others read. It is sealed, so that no owner
 //!   can make a reader's access fail.
@@ -10,7 +10,7 @@
 //! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer, from any
 //!   thread.
 //!
-//! Streams, rings and links are unknown here. Everything that a peer says or passes is checked
+//! This module knows no streams, rings and links. Everything that a peer sends or passes is checked
 //! before it is used; a peer that breaks the protocol loses its connection.
 //!
 //! A process connects with a token, which it received on another way, such as a link. The process

@@ -18,7 +18,7 @@ pub type Token = [u8; 16];
 pub struct Packet {
     /// What it says.
     pub kind: PacketKind,
-    /// The number of the region that it is about.
+    /// The number of the region that the packet is about.
     pub number: u64,
     /// More values; their meaning depends on the kind.
     pub args: [u64; 4],
@@ -30,16 +30,16 @@ pub struct Packet {
 pub enum PacketKind {
     /// The first packet of the process that connected: its token and its version.
     Hello,
-    /// The answer, once the token is accepted.
+    /// The answer to a `Hello` whose token is accepted.
     Welcome,
     /// A data region, with its descriptor.
     Region,
     /// A cursor region, with its descriptor.
     Cursors,
-    /// A region was not accepted, or a `Hello`.
+    /// Refuses a region, or a `Hello`.
     Refused,
-    /// One end of a Unix socket. From now on a byte there wakes the sender's tasks, instead of
-    /// `Wake`, as long as the sender reads it.
+    /// Passes one end of a Unix socket. From now on a byte there wakes the sender's tasks, instead
+    /// of a `Wake`, as long as the sender reads it.
     WakeSocket,
     /// Wakes the peer's sleeping tasks. It has no content.
     Wake,
@@ -88,7 +88,7 @@ struct Raw {
 pub(super) const BYTES: usize = size_of::<Raw>();
 
 impl Packet {
-    /// A packet about a region.
+    /// Creates a packet about a region.
     #[must_use]
     pub fn new(kind: PacketKind, number: u64, args: [u64; 4]) -> Packet {
         Packet { kind, number, args }
@@ -116,7 +116,7 @@ impl Packet {
         Packet::new(PacketKind::Wake, 0, [0; 4])
     }
 
-    /// The token of a `Hello`.
+    /// Returns the token of a `Hello`.
     pub(super) fn token(&self) -> Result<Token, RefusedHello> {
         let [low, high, version, _] = self.args;
         if version != VERSION {
@@ -128,7 +128,7 @@ impl Packet {
         Ok(token)
     }
 
-    /// The answer to a `Hello` that is not accepted.
+    /// Creates the answer to a `Hello` that is not accepted.
     pub(super) fn refused_hello(reason: RefusedHello) -> Packet {
         let args = match reason {
             RefusedHello::Token => [1, 0, 0, 0],
@@ -138,7 +138,7 @@ impl Packet {
         Packet::new(PacketKind::Refused, 0, args)
     }
 
-    /// The reason in such an answer.
+    /// Returns the reason in such an answer.
     pub(super) fn hello_refusal(&self) -> RefusedHello {
         match self.args {
             [1, ..] => RefusedHello::Token,
@@ -152,7 +152,7 @@ impl Packet {
         zerocopy::transmute!(Raw { kind: kind.code(), reserved: 0, number, args })
     }
 
-    /// The packet in these bytes.
+    /// Decodes a packet.
     pub(super) fn read(bytes: &[u8]) -> Result<Packet, PacketError> {
         let raw = Raw::read_from_bytes(bytes).map_err(|_| PacketError::Size(bytes.len()))?;
         let mut kinds = PacketKind::ALL.into_iter();
@@ -163,21 +163,21 @@ impl Packet {
     }
 }
 
-/// How a peer broke the protocol. The connection is closed, and all descriptors that came with the
-/// packet.
+/// How a peer broke the protocol. The connection is closed, and so are all descriptors that came
+/// with the packet.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// A packet of another size. (Of a longer one, one byte too many was received.)
+    /// The packet has another size. (Of a longer one, only one byte too many was received.)
     #[error("invalid packet of a peer: expected {BYTES} bytes, found {0}")]
     Size(usize),
-    /// A packet of an unknown kind.
+    /// The packet's kind is unknown.
     #[error("invalid packet of a peer: expected a kind from 1 to 9, found {0}")]
     Kind(u32),
-    /// A packet that is not expected at this time.
+    /// The packet is not expected at this time.
     #[error("invalid packet of a peer: `{0:?}` is not expected now")]
     Unexpected(PacketKind),
-    /// Another number of descriptors.
+    /// The packet came with a wrong number of descriptors.
     #[error("invalid `{kind:?}` packet of a peer: expected {expected} descriptors, found {found}")]
     Descriptors {
         /// The packet's kind.
@@ -187,10 +187,10 @@ pub enum PacketError {
         /// The number that was received.
         found: usize,
     },
-    /// A descriptor that is not a memfd.
+    /// The descriptor is not a memfd.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not shared memory")]
     NoMemory(PacketKind),
-    /// A descriptor that is not a Unix stream socket.
+    /// The descriptor is not a Unix stream socket.
     #[error("invalid `{0:?}` packet of a peer: its descriptor is not a Unix stream socket")]
     NoSocket(PacketKind),
 }
@@ -199,7 +199,7 @@ pub enum PacketError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RefusedHello {
-    /// Nobody waits for this token, or not from this process.
+    /// No handler waits for this token, or not for a connection of this process.
     #[error("unknown token")]
     Token,
     /// The peer speaks another version.

@@ -12,7 +12,7 @@ use mycelium_core::ring::region::{
 use super::error::MemoryError;
 use super::mapping::Mapping;
 
-/// A data region in new memory, and the memory's descriptor for readers in other processes.
+/// Creates a data region in new memory, and the memory's descriptor for readers in other processes.
 ///
 /// # Errors
 /// If the system has not enough memory, or no ring can have this layout.
@@ -31,7 +31,7 @@ pub fn data_region(
     Ok((region, file))
 }
 
-/// A cursor region in new memory, and the memory's descriptor for the publisher's process.
+/// Creates a cursor region in new memory, and the memory's descriptor for the publisher's process.
 ///
 /// # Errors
 /// As [`data_region`].

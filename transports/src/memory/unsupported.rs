@@ -1,4 +1,4 @@
-//! Memory on systems other than 64-bit Linux: it cannot be shared there. Types that need it have no
+//! Shared memory on systems other than 64-bit Linux, where it does not exist. The types have no
 //! variants, so that the rest of the crate is the same on all systems.
 
 use std::io;
@@ -64,7 +64,7 @@ pub fn cursor_region(
     Err(MemoryError::Unsupported)
 }
 
-/// A token. Nobody is expected with it.
+/// Returns a token that is never used, as no process can connect.
 #[must_use]
 pub fn random_token() -> Token {
     [0; 16]

@@ -1,5 +1,5 @@
 //! Words of counters, at an address that stays: in pages of the heap, or in a sealed memfd that
-//! other processes may map. A part of them keeps all of them.
+//! other processes may map. A [`Part`] of the words keeps all of them alive.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -15,20 +15,20 @@ use super::error::MemoryError;
 use super::mapping::Mapping;
 use crate::sync::AtomicU64;
 
-/// Words of a page.
+/// The number of words in a page.
 pub(crate) const PAGE_WORDS: usize = 512;
 
-/// Atomic words, which begin with a page. New ones are zero.
+/// Atomic words, starting at a page. New ones are zero.
 #[derive(Clone)]
 pub(crate) struct Words {
-    /// In the memory of the owner.
+    /// Points into the memory of the owner.
     start: NonNull<[AtomicU64]>,
     owner: Arc<Owner>,
 }
 
-/// Some words of [`Words`], which keep all of them.
+/// Some of the words of a [`Words`], which keep all of them alive.
 pub(crate) struct Part<const N: usize> {
-    /// In the memory of the owner.
+    /// Points into the memory of the owner.
     start: NonNull<[AtomicU64; N]>,
     _owner: Arc<Owner>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Part<const N: usize> {
 /// The memory of the words, at an address that stays.
 enum Owner {
     Heap(Box<[Page]>),
-    /// Its descriptor stays open, for those who look for it in `/proc/<pid>/fd`.
+    /// The descriptor stays open, for processes that look for it in `/proc/<pid>/fd`.
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Memfd(Mapping, #[expect(dead_code, reason = "kept open")] std::os::fd::OwnedFd),
 }
@@ -76,7 +76,7 @@ unsafe impl<const N: usize> Send for Part<N> {}
 unsafe impl<const N: usize> Sync for Part<N> {}
 
 impl Words {
-    /// At least `count` words on the heap, in whole pages.
+    /// Creates at least `count` words on the heap, in whole pages.
     pub(crate) fn heap(count: usize) -> Words {
         let page = || Page([const { AtomicU64::new(0) }; PAGE_WORDS]);
         let pages: Box<[Page]> = (0..count.div_ceil(PAGE_WORDS)).map(|_| page()).collect();
@@ -84,16 +84,16 @@ impl Words {
     }
 
     fn new(owner: Owner) -> Words {
-        // First to its place: the pages may not be moved afterwards.
+        // Moved to its place first: afterwards the pages may not be moved.
         let owner = Arc::new(owner);
         Words { start: owner.words(), owner }
     }
 
-    /// At least `count` words in a sealed memfd with this name, in whole pages. Its descriptor
-    /// stays open as long as the words.
+    /// Creates at least `count` words in a sealed memfd with this name, in whole pages. Its
+    /// descriptor stays open as long as the words exist.
     ///
     /// # Errors
-    /// Those of [`Mapping::create`](super::Mapping::create).
+    /// As [`Mapping::create`](super::Mapping::create).
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     pub(crate) fn memfd(count: usize, name: &str) -> Result<(Words, Found), MemoryError> {
         use std::os::fd::AsRawFd;
@@ -116,7 +116,7 @@ impl Words {
         Err(MemoryError::Unsupported)
     }
 
-    /// The words from `first` on.
+    /// Returns the `N` words from `first` on.
     ///
     /// # Panics
     /// If there are fewer.

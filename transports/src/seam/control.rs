@@ -1,4 +1,4 @@
-//! How the owner of a process's transports controls them, and how far they are.
+//! Controls the transports of a process for their owner, and shows how far they are.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use event_listener::{Event, EventListener};
 
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering, lock};
 
-/// Shared by all transports of a process, of which links are one: what they have to do, and what
+/// The state that all transports of a process share (links are one): what they have to do, and what
 /// they still wait for.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -19,9 +19,9 @@ pub struct Control {
     has_completed: AtomicBool,
     /// The last readers of this process are about to leave.
     leaves: AtomicBool,
-    /// Announced topics that have not met their other side.
+    /// The number of announced topics that have not met their other side.
     unready: AtomicUsize,
-    /// Live [`BusyGuard`]s.
+    /// The number of live [`BusyGuard`]s.
     busy: AtomicUsize,
     /// Peers that will not run again, by name.
     ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
@@ -32,40 +32,41 @@ pub struct Control {
     bindings: AtomicUsize,
 }
 
-/// How a peer ended that will not run again.
+/// How a peer that will not run again has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerEnd {
     Completed,
     Gone,
 }
 
-/// The phase of a process's links.
+/// The phase of a process's transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
     Run,
     /// Readers leave; messages that publishers have sent are delivered.
     Drain,
-    /// All links end, with messages undelivered or not.
+    /// All links end, even if messages are undelivered.
     Stop,
     /// Nothing waits for links any more.
     Over,
 }
 
 impl Control {
-    /// The node shuts down: publishers that end from now on may come back.
+    /// Begins the shutdown of the node: publishers that end from now on may come back.
     pub fn shut_down(&self) {
         self.shutdown.store(true, Ordering::Release);
         self.changed.notify(usize::MAX);
     }
 
-    /// The last readers are about to leave: [`drain`](Control::drain) follows. From now on,
-    /// messages that they were not done with stay unconfirmed, although no reader is left.
+    /// Says that the last readers are about to leave, and that [`drain`](Control::drain) follows.
+    /// From now on, messages that they were not done with stay unconfirmed, although no reader is
+    /// left.
     pub fn leave(&self) {
         self.leaves.store(true, Ordering::Release);
     }
 
-    /// Readers leave, and messages are delivered to the end: no publisher sends any more.
+    /// Begins the delivery of the last messages: readers leave, and no publisher sends any more.
     pub fn drain(&self) {
         if !self.is_shutdown() {
             self.has_completed.store(true, Ordering::Release);
@@ -73,17 +74,18 @@ impl Control {
         self.enter(Phase::Drain);
     }
 
-    /// Ends all links, with messages in flight or not.
+    /// Ends all links, even if messages are in flight.
     pub fn stop(&self) {
         self.enter(Phase::Stop);
     }
 
-    /// The node `peer` has completed: its process has exited with success and will not run again.
+    /// Reports that the node `peer` has completed: its process has exited with success and will not
+    /// run again.
     ///
-    /// A link that reads from it, and is connected, reads to the end of the connection. One that is
-    /// not connected ends: subscriptions get a gap that is not exact for each stream that was open,
-    /// and then the end. No messages are kept for the peer. Topics that were announced for it, or
-    /// were to be read from it, count as found.
+    /// If a link that reads from the peer is connected, it reads to the end of the connection. If
+    /// not, it ends: subscriptions get a gap that is not exact for each stream that was open, and
+    /// then the end. No messages are kept for the peer. Topics that were announced for it, or were
+    /// to be read from it, count as found.
     ///
     /// ```
     /// # use mycelium_transports::seam::Control;
@@ -94,7 +96,7 @@ impl Control {
         self.peer_ended(peer, PeerEnd::Completed);
     }
 
-    /// The node `peer` is gone: it has failed and will not run again.
+    /// Reports that the node `peer` is gone: it has failed and will not run again.
     ///
     /// As [`completed`](Control::completed), except that messages are kept for the peer: they
     /// are undelivered, and are counted when links are [stopped](Control::stop).
@@ -102,13 +104,13 @@ impl Control {
         self.peer_ended(peer, PeerEnd::Gone);
     }
 
-    /// What has not ended now is dropped: nothing waits for it any more.
+    /// Abandons whatever has not ended now: it is dropped, and nothing waits for it any more.
     pub fn abandon(&self) {
         self.enter(Phase::Over);
     }
 
-    /// Binds the name of a node to a process: from now on no other process may have it, and the
-    /// link of another one that is connected with this name ends. A later binding replaces this
+    /// Binds the name of a node to a process: from now on no other process may have the name, and a
+    /// link of another process with this name ends. A later binding replaces this one.
     /// one.
     ///
     /// ```
@@ -125,35 +127,36 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Ready once all links are to end, by [`stop`](Control::stop).
+    /// Waits until all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
         self.until(|| self.phase() >= Phase::Stop).await;
     }
 
-    /// Ready once nothing waits for links any more, by [`abandon`](Control::abandon).
+    /// Waits until nothing waits for links any more, by [`abandon`](Control::abandon).
     pub async fn abandoned(&self) {
         self.until(|| self.phase() == Phase::Over).await;
     }
 
-    /// The process to which a name is bound.
+    /// Returns the process to which a name is bound.
     pub(crate) fn bound(&self, node: &str) -> Option<u32> {
         lock(&self.processes).get(node).copied()
     }
 
-    /// How often bindings have changed.
+    /// Returns how often bindings have changed.
     pub(crate) fn bindings(&self) -> usize {
         self.bindings.load(Ordering::Acquire)
     }
 
-    /// Ready once every announced topic has met its other side, which is true, or once links are to
-    /// end.
+    /// Waits until every announced topic has met its other side, and then returns true; or until
+    /// links are to end.
     pub async fn ready(&self) -> bool {
         let ready = || self.unready.load(Ordering::Acquire) == 0;
         self.until(|| ready() || self.phase() > Phase::Run || self.is_shutdown()).await;
         ready()
     }
 
-    /// Ready once all links have ended, after [`drain`](Control::drain) or [`stop`](Control::stop).
+    /// Waits until all links have ended, after [`drain`](Control::drain) or
+    /// [`stop`](Control::stop).
     pub async fn ended(&self) {
         self.until(|| self.busy.load(Ordering::Acquire) == 0).await;
     }
@@ -182,7 +185,7 @@ impl Control {
         }
     }
 
-    /// The phase. Wakes the task when it changes.
+    /// Returns the phase, and wakes the task when the phase changes.
     pub(crate) fn watch(
         &self,
         context: &mut Context<'_>,
@@ -198,38 +201,39 @@ impl Control {
         }
     }
 
-    /// Ready once nobody has to wait for `peer` any more.
+    /// Waits until no link has to wait for `peer` any more.
     pub(crate) async fn until_unneeded(&self, peer: &str) {
         self.until(|| self.phase() > Phase::Run || self.peer_end(peer).is_some()).await;
     }
 
-    /// Ready once the phase is not `phase`, or more than `count` peers have ended.
+    /// Waits until the phase is not `phase`, or more than `count` peers have ended.
     pub(crate) async fn until_beyond(&self, phase: Phase, count: usize) {
         self.until(|| self.phase() != phase || lock(&self.ended_peers).len() > count).await;
     }
 
-    /// How the peer ended, if it will not run again.
+    /// Returns how the peer ended, if it will not run again.
     pub(crate) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
         lock(&self.ended_peers).get(peer).copied()
     }
 
-    /// All peers that will not run again.
+    /// Returns all peers that will not run again.
     pub(crate) fn ended_peer_names(&self) -> Vec<String> {
         lock(&self.ended_peers).keys().cloned().collect()
     }
 
-    /// The first report holds: a peer that has completed does not fail afterwards.
+    /// Records how a peer ended. The first report counts: a peer that has completed does not fail
+    /// later.
     fn peer_ended(&self, peer: &str, end: PeerEnd) {
         lock(&self.ended_peers).entry(peer.to_owned()).or_insert(end);
         self.changed.notify(usize::MAX);
     }
 
-    /// `count` more topics have to meet their other side before this process is ready.
+    /// Expects `count` more topics to meet their other side before this process is ready.
     pub(crate) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// One of these topics has met its other side, or will not.
+    /// Counts one of these topics, which has met its other side, or will not.
     pub(crate) fn found(&self) {
         self.unready.fetch_sub(1, Ordering::Release);
         self.changed.notify(usize::MAX);
@@ -240,7 +244,7 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Check, listen, check.
+    /// Checks, listens, and checks again, so that no change is missed.
     pub(super) async fn until(&self, holds: impl Fn() -> bool) {
         while !holds() {
             let changed = self.changed.listen();
@@ -252,7 +256,7 @@ impl Control {
     }
 }
 
-/// Work that links still have to do: while it lives, they have not [ended](Control::ended).
+/// Work that links still have to do. They have not [ended](Control::ended) while it lives.
 #[derive(Debug)]
 pub(crate) struct BusyGuard(Arc<Control>);
 

@@ -1,4 +1,4 @@
-//! The writing end of a topic for a publisher in another process: bytes of a transport into a
+//! The writing end of a topic for a publisher in another process: bytes from a transport go into a
 //! [`Writer`].
 
 use std::fmt;
@@ -21,9 +21,10 @@ use crate::local::values::{FeedError, GapReason, TopicError};
 use crate::local::writer::Writer;
 use crate::sync::Ordering;
 
-/// Stands for one start of a publisher in another process. A transport pushes the bytes of its
-/// messages here and reports missing ones. Readers see the publisher's own name, epoch and
-/// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
+/// Stands for one start of a publisher in another process. A transport pushes the bytes of the
+/// publisher's messages here and reports missing ones. Readers see the publisher's own name, epoch
+/// and sequences; the bytes are checked when they are received. Dropping the feed ends the
+/// publisher.
 ///
 /// Readers are woken by [`flush`](Feed::flush), not by a push.
 pub struct Feed {
@@ -34,17 +35,17 @@ pub struct Feed {
     next: u64,
     /// The last pushed message was marked as redelivered.
     redelivered: bool,
-    /// Of the messages from this sequence on, none is missing. None has a mark, unless the last
-    /// pushed one has.
+    /// No message from this sequence on is missing, and none has a mark unless the last pushed one
+    /// has.
     plain_from: u64,
-    /// The messages before this sequence are counted: those without a subscription here, the others
-    /// by their readers.
+    /// The messages before this sequence are counted: here if no subscription got them, or else by
+    /// their readers.
     counted: u64,
     words: Box<[usize]>,
 }
 
 impl Topic {
-    /// Creates a stand-in for the publisher `name` of another process, whose next message has the
+    /// Creates a feed for the publisher `name` of another process, whose next message has the
     /// sequence `first`. Every present subscription gets its messages.
     ///
     /// # Errors
@@ -90,8 +91,7 @@ impl Feed {
         self.push_with(message, redelivered, Metadata::default())
     }
 
-    /// As [`push`](Feed::push), with metadata, which is lost if nothing is recorded of
-    /// the topic.
+    /// As [`push`](Feed::push), with metadata, which is lost if the topic records none.
     ///
     /// # Errors
     /// As [`push`](Feed::push).
@@ -108,7 +108,7 @@ impl Feed {
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
         };
-        // Links align messages in nearly all cases; then they are copied once, into the ring.
+        // Links nearly always pass aligned messages: these are copied once, into the ring.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
             Err(_) => copy_to_words(&mut self.words, message),
@@ -136,8 +136,8 @@ impl Feed {
         self.check_size(length)?;
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
-        // The ring takes whole words. The bytes after a message may be the next message. The
-        // messages of a run have no metadata.
+        // The ring takes whole words, so the bytes after a message may be those of the next
+        // message. The messages of a run have no metadata.
         let is_aligned = skip.is_multiple_of(word)
             && stride.is_multiple_of(word)
             && length.is_multiple_of(word)
@@ -164,26 +164,27 @@ impl Feed {
         if pushed < count { Err(FeedError::Full) } else { Ok(()) }
     }
 
-    /// The publisher's next `missed` messages are missing.
+    /// Records that the publisher's next `missed` messages are missing.
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
         let Some((producer, numbering)) = self.numbering() else { return };
         numbering.skip(producer.sequence(), missed, reason);
-        // They count as sent: each reader counts them as missed, or `flush` does if there is none.
+        // Missing messages count as sent: each reader counts them as missed, or `flush` does
+        // without readers.
         self.next = self.next.wrapping_add(missed);
         self.plain_from = self.next;
         self.writer.line.set(PublisherValue::Sent, self.next);
     }
 
-    /// The number of messages that the gating subscriptions leave room for.
+    /// Returns the number of messages that the gating subscriptions leave room for.
     #[must_use]
     pub fn room(&mut self) -> usize {
         self.writer.room()
     }
 
-    /// The sequence of the first message that a gating subscription still needs or, if none gates,
-    /// that an observing one has not received. If all messages are received, it is the sequence of
-    /// the next one. `None` without subscriptions. At a shutdown, gating subscriptions that have
-    /// left since it began count too: they take nothing more.
+    /// Returns the sequence of the first message that a gating subscription still needs or, if none
+    /// gates, that an observing one has not received. If all messages are received, it is the
+    /// sequence of the next one. `None` without subscriptions. At a shutdown, gating subscriptions
+    /// that have left since the shutdown began count too: they take nothing more.
     #[must_use]
     pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         self.writer.state.done(at_shutdown)
@@ -219,7 +220,7 @@ impl Feed {
         self.writer.state.epoch
     }
 
-    /// The number of messages in its ring.
+    /// Returns the number of messages in the feed's ring.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.writer.state.ring.capacity()
@@ -243,7 +244,7 @@ impl Feed {
         self.writer.close();
     }
 
-    /// Ends the publisher; the number of messages that it had sent is unknown.
+    /// Ends the publisher as lost: the number of messages that it had sent is unknown.
     pub fn lose(self) {
         self.writer.state.lose();
     }
@@ -309,17 +310,17 @@ impl Feed {
 /// Why a mapped ring has no descriptor.
 const OF_OTHERS: &str = "the ring is that of another process";
 
-/// A publisher in another process whose ring subscriptions of this process read. Dropping it ends
-/// the publisher as [`end`](MappedFeed::end) does.
+/// A publisher in another process whose ring the subscriptions of this process read in shared
+/// memory. Dropping it ends the publisher as [`end`](MappedFeed::end) does.
 pub struct MappedFeed {
     topic: Arc<Topic>,
     state: Arc<PublisherState>,
 }
 
 impl Feed {
-    /// The messages from the next one on are in memory of the publisher's process: present
-    /// subscriptions continue there when they have taken the pushed messages. Ends this publisher.
-    /// `bell` wakes the publisher's process.
+    /// Ends this publisher and continues in shared memory, where the messages from the next one on
+    /// are: present subscriptions read there when they have taken the pushed messages. `bell` wakes
+    /// the publisher's process.
     ///
     /// # Errors
     /// If the memory is not a ring of this publisher, or has no room for all subscriptions.
@@ -331,7 +332,8 @@ impl Feed {
         let (topic, earlier) = (&self.writer.topic, &self.writer.state);
         let MappedRing { ring, floor, readers, is_gated, area } = ring;
         let line = self.writer.line.clone();
-        // The messages in memory have no marks and no gaps of the link.
+        // Messages in shared memory have no marks and gaps, so later subscriptions begin after
+        // these.
         let first = if self.redelivered { self.next } else { self.plain_from } as usize;
         let origin = MappedOrigin::new(bell, readers, is_gated, first, line);
         let origin = Origin::Mapped(Box::new(origin));
@@ -351,7 +353,7 @@ impl Feed {
         }
         // The place of a message in the publisher's ring is its sequence.
         topic.add_mapped(&state, self.next as usize, earlier)?;
-        // From here on the subscriptions hold the publisher up.
+        // From here on the subscriptions themselves hold the publisher up.
         floor.release();
         state.wake();
         let mapped = MappedFeed { topic: topic.clone(), state };
@@ -361,7 +363,8 @@ impl Feed {
 }
 
 impl MappedFeed {
-    /// The publisher has ended: subscriptions get what is in its ring, and then the end.
+    /// Ends the publisher, which has ended there: subscriptions get the messages in its ring, and
+    /// then the end.
     pub fn end(&self) {
         self.topic.remove_publisher(&self.state);
     }
@@ -372,7 +375,8 @@ impl MappedFeed {
         self.state.origin.mapped().is_some_and(MappedOrigin::is_gone)
     }
 
-    /// Whether no message follows those that subscriptions read there: the publisher has ended.
+    /// Whether no message follows those that subscriptions read in this ring: the publisher has
+    /// ended.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let ring = &self.state.ring;
@@ -385,25 +389,24 @@ impl MappedFeed {
         self.state.is_lost()
     }
 
-    /// The sequence after the last message that subscriptions read there.
+    /// Returns the sequence after the last message that subscriptions read in this ring.
     #[must_use]
     pub fn next(&self) -> u64 {
         let end = self.state.origin.mapped().and_then(MappedOrigin::end);
         end.unwrap_or_else(|| self.state.ring.tail()) as u64
     }
 
-    /// Once the publisher [is gone](MappedFeed::is_gone): the first message that a
-    /// subscription still needs; `None` if none needs any. At a shutdown, as for
-    /// [`Feed::done`].
+    /// Returns the first message that a subscription still needs, once the publisher [is
+    /// gone](MappedFeed::is_gone); `None` if none needs any. At a shutdown, as for [`Feed::done`].
     #[must_use]
     pub fn needed(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let needed = self.state.needed(at_shutdown).map(|place| place as u64);
         needed.filter(|needed| *needed < self.next())
     }
 
-    /// Once the publisher [is gone](MappedFeed::is_gone), but its process may run: the
-    /// messages from `first` on come over the link again. Present subscriptions get them when they
-    /// have read this ring. Ends this publisher.
+    /// Ends this publisher and continues over the link, where the messages from `first` on come
+    /// again. Call it once the publisher [is gone](MappedFeed::is_gone), although its process may
+    /// run. Present subscriptions get these messages when they have read this ring.
     ///
     /// # Errors
     /// As [`feed`](Topic::feed). Nothing is lost then.
@@ -419,13 +422,13 @@ impl MappedFeed {
         self.state.readers.lock().is_empty()
     }
 
-    /// The publisher's process is gone: subscriptions get the whole messages that are in its ring,
-    /// then a gap that is not exact, and then the end.
+    /// Ends the publisher as lost, as its process is gone: subscriptions get the whole messages in
+    /// its ring, then a gap that is not exact, and then the end.
     pub fn lose(&self) {
         self.state.peer_is_gone(true);
     }
 
-    /// The ring, for what the control connection says.
+    /// Returns the ring, for the control connection to report wakes and the end.
     #[must_use]
     pub fn ring(&self) -> Weak<dyn SharedRing> {
         let state: Weak<PublisherState> = Arc::downgrade(&self.state);
@@ -447,8 +450,8 @@ impl MappedFeed {
         }
     }
 
-    /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps what
-    /// they have not taken for the next process.
+    /// Forgets subscriptions that have left, except at a shutdown: then the publisher keeps the
+    /// messages that they have not taken for the next process.
     pub fn settle(&self, at_shutdown: impl FnOnce() -> bool) {
         self.state.settle_abandoned(at_shutdown);
     }
@@ -457,7 +460,8 @@ impl MappedFeed {
 impl Drop for MappedFeed {
     fn drop(&mut self) {
         self.topic.remove_publisher(&self.state);
-        // The readers keep the state until they have read the ring; the task may be freed before.
+        // The readers keep the state until they have read the ring, longer than the task: forget
+        // its waker.
         if let Some(mapped) = self.state.origin.mapped() {
             mapped.session.forget();
         }

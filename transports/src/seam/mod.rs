@@ -14,18 +14,18 @@
 //! | [`TapStream`] | start of a publisher | yields its messages as bytes, gaps and the end, and keeps messages until they are released |
 //! | [`Feed`], by [`Topic::feed`](crate::local::Topic::feed) | start of a publisher elsewhere | takes its messages as bytes, says what is missing, and ends; its readers are the subscriptions of this process |
 //!
-//! Links ([`link`](crate::link)) are a transport with all [capabilities](Capabilities). They attach
-//! [`memory`](crate::memory) here, too: a stream whose ring the reader's process has mapped
-//! [moves](TapStream::move_to_memory) from the link to memory, and its feed
-//! [continues there](Feed::continue_in_memory); what is asked for, confirmed, resumed and ended
-//! stays with the link. Programs attach a [`Transport`] of their own to a node, such as a recorder
-//! or an engine for many hosts.
+//! Links ([`link`](crate::link)) are a transport with all [capabilities](Capabilities). They also
+//! use shared [`memory`](crate::memory) here: a stream whose ring the reader's process has mapped
+//! [moves](TapStream::move_to_memory) from the link to shared memory, and its feed [continues
+//! there](Feed::continue_in_memory); requests, confirmations, resumption and the end stay with the
+//! link. Programs attach a [`Transport`] of their own to a node, such as a recorder or an engine
+//! for many hosts.
 //!
 //! # To write a transport
 //!
-//! 1. Say in [`capabilities`](Transport::capabilities) what it keeps. The build of the node refuses
-//!    a service that reads with a policy which needs more. It does not see subscriptions that code
-//!    outside the services makes later.
+//! 1. Say in [`capabilities`](Transport::capabilities) what it promises. The build of the node
+//!    refuses a service that reads with a policy which needs more. It does not see subscriptions
+//!    that code outside the services makes later.
 //! 2. Make the taps in [`carry`](Transport::carry), before it returns its future: no service runs
 //!    before, so nothing is missed. Without credit, tap with
 //!    [`DropOldest`](crate::local::Policy::DropOldest).
@@ -35,21 +35,22 @@
 //!    [sequence](TapStream::next), then [advance](TapStream::advance). Send the end, too, with its
 //!    sequence, or the loss of the last messages goes unnoticed, and remove the stream.
 //! 4. [Release](TapStream::release) messages when the other side is done with them, or at once if
-//!    the transport does not confirm. One that resumes [rewinds](TapStream::rewind) to the first
-//!    message that is not confirmed.
+//!    the transport does not confirm. A transport that resumes [rewinds](TapStream::rewind) to the
+//!    first message that is not confirmed.
 //! 5. Tell the other side the id and the digest of the [schema](crate::local::Topic::schema), once.
 //!    A feed checks the size of messages only: refuse a publisher with another digest.
 //! 6. Make a feed at the first message of an epoch. `first` is the sequence from which its readers
-//!    count: messages between that and the first one that arrives are a gap. A message before
-//!    [`next`](Feed::next) has come too late: drop it. If one is after it, [skip](Feed::skip) what
-//!    is missing. [Push](Feed::push_with) while there is [room](Feed::room), then
-//!    [flush](Feed::flush); [`redelivered`](Feed::push) marks what an earlier process may have had.
-//!    Confirm what is [done](Feed::done); [`park`](Feed::park) wakes when there is more.
-//! 7. At the end that was sent, skip what is missing, and [end](Feed::end) the feed. If the
-//!    connection is lost for good, [lose](Feed::lose) it: a feed that is dropped ends without a
-//!    gap.
+//!    count: messages between `first` and the first one that arrives are a gap. A message before
+//!    [`next`](Feed::next) has come too late: drop it. If one is after `next`, [skip](Feed::skip)
+//!    the missing ones. [Push](Feed::push_with) while there is [room](Feed::room), then
+//!    [flush](Feed::flush); [`redelivered`](Feed::push) marks messages that an earlier process may
+//!    have had. Confirm messages that are [done](Feed::done); [`park`](Feed::park) wakes when there
+//!    are more.
+//! 7. At the end that the other side has sent, skip the missing messages, and [end](Feed::end) the
+//!    feed. If the connection is lost for good, [lose](Feed::lose) the feed: a feed that is dropped
+//!    ends without a gap.
 //! 8. When [`Ends::draining`] is ready, publishers have ended: end when no tap has a stream. End at
-//!    once when [`Ends::stopped`] is ready; the counters of the taps have what is left.
+//!    once when [`Ends::stopped`] is ready; the counters of the taps have the undelivered messages.
 
 mod control;
 mod feed;

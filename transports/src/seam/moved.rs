@@ -1,4 +1,4 @@
-//! The publisher's side of a stream that another process reads in memory.
+//! The publisher's side of a stream that another process reads in shared memory.
 
 use std::sync::{Arc, Weak};
 
@@ -14,13 +14,13 @@ use crate::memory::Mapping;
 
 /// A publisher's stream to readers in another process, which read its ring themselves.
 pub(crate) struct Moved {
-    /// Gates for them; `None` if they observe.
+    /// The entry in the ring that gates for the readers; `None` if they observe.
     proxy: Option<ProxyReader<Ring>>,
     readers: Arc<RemoteReaders>,
     publisher: Arc<PublisherState>,
     /// The number of the link's subscription.
     number: u64,
-    /// The first message that is read there. Earlier ones are confirmed over the link.
+    /// The first message that is read in shared memory. Earlier ones are confirmed over the link.
     from: usize,
     /// The messages before this sequence were counted.
     counted: usize,
@@ -51,7 +51,8 @@ impl Moved {
         }
         let number = subscriber.number();
         publisher.readers.update(number, |own| own.remote = Some(readers.clone()));
-        // Otherwise they have still to confirm messages that went over the link.
+        // If messages that went over the link are not confirmed yet, the positions do not count
+        // before they are.
         if kept == from {
             readers.activate();
         }
@@ -59,12 +60,13 @@ impl Moved {
         Moved { proxy, readers, publisher, number, from, counted, seen, fault: None }
     }
 
-    /// What the publisher shares with its readers.
+    /// Returns the state that the publisher shares with its readers.
     pub(crate) fn readers(&self) -> &Arc<RemoteReaders> {
         &self.readers
     }
 
-    /// The first sequence that the readers still need, at the last import.
+    /// Returns the first sequence that the readers still need, as of the last import of their
+    /// positions.
     pub(crate) fn kept(&self) -> usize {
         self.proxy.as_ref().map_or_else(|| self.readers.observed(), ProxyReader::kept)
     }
@@ -82,18 +84,18 @@ impl Moved {
         kept.wrapping_sub(before) as u64
     }
 
-    /// What the process of the readers has done wrong, if the last [`count`](Moved::count) found
-    /// it.
+    /// Returns how the process of the readers has broken the protocol, if the last
+    /// [`count`](Moved::count) found that.
     pub(crate) fn fault(&self) -> Option<MemoryFault> {
         self.fault
     }
 
-    /// The first message that is read there.
+    /// Returns the first message that is read in shared memory.
     pub(crate) fn from(&self) -> usize {
         self.from
     }
 
-    /// The end of the published messages.
+    /// Returns the end of the published messages.
     pub(crate) fn end(&self) -> usize {
         let (kept, tail) = (self.kept(), self.publisher.ring.tail());
         // The tail that this thread sees may be an earlier one.
@@ -116,7 +118,7 @@ impl Moved {
         self.publisher.ring.is_closed()
     }
 
-    /// The messages before a sequence are confirmed over the link.
+    /// Releases the messages before a sequence, which are confirmed over the link.
     pub(crate) fn release(&mut self, before: usize) {
         let ahead = before.wrapping_sub(self.from).cast_signed();
         if ahead <= 0 {
@@ -125,14 +127,15 @@ impl Moved {
                 None => self.readers.observe(before, self.from),
             }
         }
-        // Not by the position of the entry: the tail, which bounds it, may still be that of a
-        // message before the confirmed ones.
+        // Not decided by the position of the entry: the tail, which limits it, may still be that of
+        // a message before the confirmed ones.
         if ahead >= 0 {
             self.readers.activate();
         }
     }
 
-    /// Ends the readers' part: the stream continues after what they had, over a link.
+    /// Ends the reading in shared memory: the stream continues over a link after the messages read
+    /// there.
     pub(crate) fn back(mut self) -> RetainingConsumer<Ring> {
         self.readers.peer_is_gone(false);
         self.readers.deactivate();

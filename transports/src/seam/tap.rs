@@ -27,7 +27,7 @@ pub struct Tap<T = ()> {
 impl Topic {
     /// Creates a tap for the reader `name` of another process. It starts as
     /// [`subscribe`](Topic::subscribe) does, with the next message or the oldest retained one. It
-    /// reads the publishers' own rings, so that a policy that lets publishers go on is
+    /// reads the publishers' own rings, so every policy that does not hold publishers up becomes
     /// [`DropOldest`](Policy::DropOldest) here.
     ///
     /// # Errors
@@ -47,8 +47,8 @@ impl Topic {
 }
 
 impl<T> Tap<T> {
-    /// One stream for each start of a publisher that may send, or has sent messages that are not
-    /// confirmed. New streams since the last call are at the end.
+    /// Returns one stream for each start of a publisher that may send, or has sent messages that
+    /// are not confirmed. New streams since the last call are at the end.
     pub fn streams(&mut self) -> &mut Vec<TapStream<T>>
     where
         T: Default,
@@ -62,7 +62,7 @@ impl<T> Tap<T> {
         &mut self.streams
     }
 
-    /// The streams of the last call to [`streams`](Tap::streams).
+    /// Returns the streams of the last call to [`streams`](Tap::streams).
     pub fn known_streams(&self) -> &[TapStream<T>] {
         &self.streams
     }
@@ -80,7 +80,7 @@ impl<T> Tap<T> {
         self.membership.state.bell.park(waker);
     }
 
-    /// What happens when the reader is slower than a publisher.
+    /// Returns what happens when the reader is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.membership.state.policy
@@ -92,7 +92,7 @@ impl<T> Tap<T> {
         &self.membership.topic
     }
 
-    /// The number of messages that are not confirmed and that the rings still have.
+    /// Returns the number of messages that are not confirmed and that the rings still have.
     pub fn held(&mut self) -> usize
     where
         T: Default,
@@ -100,7 +100,7 @@ impl<T> Tap<T> {
         self.streams().iter().map(TapStream::held).sum()
     }
 
-    /// The number of messages that are not confirmed.
+    /// Returns the number of messages that are not confirmed.
     pub fn depth(&mut self) -> usize
     where
         T: Default,
@@ -113,7 +113,7 @@ impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         let Membership { topic, state, .. } = &self.membership;
         topic.remove_subscriber(state);
-        // Edges that were never read leave as the others do.
+        // Edges that were never read leave like the others.
         for edge in self.membership.new_edges() {
             drop(TapStream::new(edge, &self.membership, ()));
         }

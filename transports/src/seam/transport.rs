@@ -1,4 +1,4 @@
-//! What a transport says of itself, and what a node gives it.
+//! The promises of a transport, and what a node gives it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ pub trait Transport: Send + 'static {
 /// What a transport promises of the messages of each publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Messages arrive in order. Without this, one that arrives after a later one is dropped, and
-    /// is a gap.
+    /// Messages arrive in order. Without this, a message that arrives after a later one is dropped,
+    /// and counts as a gap.
     pub keeps_order: bool,
-    /// The sending side learns which messages the readers are done with.
+    /// The sending side learns which messages the readers are finished with.
     pub confirms: bool,
-    /// After a lost connection, it continues after the last confirmed message.
+    /// After a lost connection, the transport continues after the last confirmed message.
     pub resumes: bool,
     /// A slow reader holds up its publishers.
     pub holds_up: bool,
@@ -51,7 +51,7 @@ pub enum Audience {
 }
 
 impl Capabilities {
-    /// All of them, for one reader: those of links, through shared memory and over sockets.
+    /// All promises, for one reader: those of links, through shared memory and over sockets.
     pub const ALL: Capabilities = Capabilities {
         keeps_order: true,
         confirms: true,
@@ -60,8 +60,8 @@ impl Capabilities {
         audience: Audience::One,
     };
 
-    /// None of them, for a group: messages may be lost and overtake each other, and readers
-    /// learn of it as gaps.
+    /// No promises, for a group: messages may be lost and overtake each other, and readers learn of
+    /// it by gaps.
     pub const NONE: Capabilities = Capabilities {
         keeps_order: false,
         confirms: false,
@@ -70,10 +70,10 @@ impl Capabilities {
         audience: Audience::Group,
     };
 
-    /// Returns what a subscription with this policy needs and the transport does not do, such as
-    /// "hold up publishers"; `None` if it keeps what the policy promises. A policy that waits for
-    /// its readers needs all but an audience; the others need nothing, because every missing
-    /// message is a gap.
+    /// Returns what a subscription with this policy needs and the transport does not promise, such
+    /// as "hold up publishers"; `None` if it promises enough. A policy that waits for its readers
+    /// needs all promises but an audience; the others need nothing, because every missing message
+    /// is a gap.
     ///
     /// ```
     /// use mycelium_transports::local::Policy;
@@ -97,21 +97,21 @@ impl Capabilities {
     }
 }
 
-/// What a node gives a [`Transport`]. Dropping it says that the transport has ended: no
+/// What a node gives a [`Transport`]. Dropping it tells the node that the transport has ended: no
 /// subscription waits for it any more, and neither does the node.
 pub struct Ends {
     node: String,
     sends: Vec<Arc<Topic>>,
     receives: Vec<Arc<Topic>>,
     executor: Arc<dyn Executor>,
-    /// While these exist, no subscription of a received topic ends.
+    /// While these exist, the subscriptions of received topics do not end.
     open: Vec<KeepOpen>,
     _busy: BusyGuard,
     control: Arc<Control>,
 }
 
 impl Ends {
-    /// For the transport of a node whose links have this control.
+    /// Creates the ends for the transport of a node whose links have this control.
     #[must_use]
     pub fn new(
         node: &str,
@@ -137,36 +137,38 @@ impl Ends {
         &self.node
     }
 
-    /// The topics whose messages it sends: those that this process publishes. It makes a
-    /// [tap](Topic::tap) for each remote process or group.
+    /// Returns the topics whose messages the transport sends: those that this process publishes. It
+    /// makes a [tap](Topic::tap) for each remote process or group.
     #[must_use]
     pub fn sends(&self) -> &[Arc<Topic>] {
         &self.sends
     }
 
-    /// The topics that it receives. It makes a [feed](Topic::feed) for each publisher elsewhere.
+    /// Returns the topics that the transport receives. It makes a [feed](Topic::feed) for each
+    /// publisher elsewhere.
     #[must_use]
     pub fn receives(&self) -> &[Arc<Topic>] {
         &self.receives
     }
 
-    /// Runs it, and has its time, entropy and sockets.
+    /// Returns the executor that runs the transport, and gives it time, entropy and sockets.
     #[must_use]
     pub fn executor(&self) -> &Arc<dyn Executor> {
         &self.executor
     }
 
-    /// Nothing more will be received: subscriptions end when their feeds have ended.
+    /// Says that nothing more will be received: subscriptions end when their feeds have ended.
     pub fn close(&mut self) {
         self.open.clear();
     }
 
-    /// Ready when the services have ended: what the taps still have is to be delivered.
+    /// Waits until the services have ended: then the remaining messages of the taps are to be
+    /// delivered.
     pub async fn draining(&self) {
         self.control.until(|| self.control.phase() > Phase::Run).await;
     }
 
-    /// Ready when the time for that is over: the transport has to end at once.
+    /// Waits until the time for these deliveries is over: then the transport has to end at once.
     pub async fn stopped(&self) {
         self.control.stopped().await;
     }

@@ -1,11 +1,12 @@
 //! Closes descriptors of peers on other threads.
 //!
-//! Closing a descriptor may wait for as long as a peer likes: a file of a file system that is a
-//! process of the peer waits for an answer, and a TCP socket with `SO_LINGER` for the other end.
-//! That is so for a descriptor that a peer passed, and for a socket to which it was passed and that
-//! is closed before it was received. So the control thread closes neither.
+//! Closing a descriptor may wait for as long as a peer likes: if the file is on a file system that
+//! a process of the peer serves, it waits for an answer of that process; if it is a TCP socket with
+//! `SO_LINGER`, it waits for the other end. This concerns a descriptor that a peer passed, and a
+//! socket on which such a descriptor is still unread when it is closed. So the control thread
+//! closes neither of them.
 //!
-//! A peer may keep one of these threads waiting for ever. When [`THREADS`] of them wait,
+//! A peer may keep one of these threads waiting for ever. When [`THREADS`] threads wait,
 //! descriptors pile up; connections are not accepted then.
 
 use std::collections::VecDeque;
@@ -15,16 +16,16 @@ use std::time::Duration;
 
 use crate::sync::lock;
 
-/// The largest number of threads.
+/// The limit on threads.
 const THREADS: usize = 8;
 
-/// The number of descriptors that may wait while connections are accepted.
+/// How many descriptors may wait while connections are still accepted.
 const WAITING: usize = 64;
 
-/// The time in which [`Closers::settle`] waits for descriptors that are not slow.
+/// How long [`Closers::settle`] waits for descriptors that are not slow.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Threads that close descriptors. They end when there is none left.
+/// Threads that close descriptors. They end when there is no descriptor left.
 #[derive(Clone)]
 pub(super) struct Closers(Arc<Shared>);
 
@@ -45,7 +46,7 @@ impl Closers {
         Closers(Arc::new(Shared { state: Mutex::default(), ended: Condvar::new() }))
     }
 
-    /// Whether they keep up.
+    /// Whether the threads keep up with the descriptors.
     pub(super) fn has_room(&self) -> bool {
         lock(&self.0.state).waiting.len() < WAITING
     }
@@ -54,17 +55,17 @@ impl Closers {
     pub(super) fn close(&self, descriptor: impl Send + 'static) {
         let mut state = lock(&self.0.state);
         state.waiting.push_back(Box::new(descriptor));
-        // Those that run may wait.
+        // The running threads may all wait: start another one, unless there are too many.
         if state.threads == THREADS {
             return;
         }
         let closers = self.clone();
         let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
-        // Without a thread, the next one closes it.
+        // If no thread started, the next one closes this descriptor.
         state.threads += usize::from(started.is_ok());
     }
 
-    /// Waits until all are closed, but not for those that are slow.
+    /// Waits until all descriptors are closed, except those that are slow.
     pub(super) fn settle(&self) {
         let state = lock(&self.0.state);
         // A panic of another thread does not matter here.

@@ -16,11 +16,11 @@ use crate::memory::packet::Packet;
 
 use crate::sync::lock;
 
-/// Gets the events of one connection, on the control thread, which serves no other connection
-/// meanwhile: its functions do not wait.
+/// Gets the events of one connection, on the control thread. That thread serves no other connection
+/// meanwhile, so these functions must not wait.
 ///
-/// For each handler [`gone`](Handler::gone) is called once, as the last. It is the only call if the
-/// connection is never established.
+/// For each handler [`gone`](Handler::gone) is called once, as the last call. It is the only call
+/// if the connection is never established.
 pub trait Handler: Send + Sync {
     /// The connection is established: the peer is known, and its process is alive.
     fn connected(&self, connection: &Arc<Connection>);
@@ -50,17 +50,18 @@ pub struct Connection {
 struct State {
     /// `None` once the connection has ended.
     socket: Option<Arc<OwnedFd>>,
-    /// Why this side ended it. The control thread has still to notify the handler.
+    /// Why this side ended the connection. The control thread has still to notify the handler.
     reason: Option<Gone>,
     /// Packets that found no room in the socket.
     waiting: VecDeque<(Packet, Option<OwnedFd>)>,
     /// Whether a `Wake` follows the waiting packets.
     wake_waits: bool,
-    /// Where the peer is woken, if not by a `Wake`.
+    /// The socket on which the peer is woken, if not by a `Wake` packet.
     wake_socket: Option<PeerSocket>,
 }
 
-/// The packets that may wait for a peer that does not read, beside those in the socket.
+/// How many packets may wait for a peer that does not read, beside those in the socket. One more
+/// ends the connection.
 const MOST_WAITING: usize = 1024;
 
 impl Connection {
@@ -83,9 +84,8 @@ impl Connection {
     /// Sends a packet, from any thread, without waiting. If the socket has no room, the packet
     /// waits for the peer, together with a copy of the descriptor.
     ///
-    /// # Errors
-    /// If the packet will not arrive. The connection ends, if it has not ended, unless the process
-    /// has no descriptor left for it.
+    /// If the packet will not arrive. The connection ends then, if it has not ended; it stays only
+    /// if this process has no descriptor left for the packet.
     pub fn send(
         &self,
         packet: Packet,
@@ -111,8 +111,9 @@ impl Connection {
         self.wake_by_thread();
     }
 
-    /// The same by its control thread, also while its executor is busy. If the socket has no room,
-    /// they are woken once the peer has read.
+    /// As [`wake`](Connection::wake), but always by the peer's control thread, so that it works
+    /// while the executor is busy. If the socket has no room, the tasks are woken once the peer has
+    /// read.
     pub fn wake_by_thread(&self) {
         let mut state = lock(&self.state);
         let Some(socket) = state.open() else { return };
@@ -135,7 +136,7 @@ impl Connection {
         lock(&self.state).end(Gone::Closed);
     }
 
-    /// The process at the other end, when it connected or began to listen.
+    /// Returns the process at the other end, as it was when it connected or began to listen.
     #[must_use]
     pub fn peer(&self) -> Credentials {
         self.peer
@@ -145,18 +146,18 @@ impl Connection {
         self.id
     }
 
-    /// Why this side ended the connection, if it did.
+    /// Returns why this side ended the connection, if it did.
     pub(super) fn reason(&self) -> Option<Gone> {
         lock(&self.state).reason.clone()
     }
 
-    /// The peer has passed a socket on which it is woken. Returns the one before.
+    /// Sets the socket on which the peer is woken from now on. Returns the previous one.
     pub(super) fn wake_by(&self, socket: PeerSocket) -> Option<PeerSocket> {
         lock(&self.state).wake_socket.replace(socket)
     }
 
-    /// Closes the socket. Returns why the connection ended, for `reason` unless this side ended it
-    /// before, and a socket of the peer to close.
+    /// Closes the socket. Returns why the connection ended (`reason`, unless this side ended it
+    /// before), and a socket of the peer that has to be closed.
     pub(super) fn finish(&self, reason: Gone) -> (Gone, Option<PeerSocket>) {
         let mut state = lock(&self.state);
         state.end(reason);
@@ -222,33 +223,33 @@ impl Connection {
 }
 
 impl State {
-    /// The socket, unless the connection ended. It is not cloned: only the control thread may drop
-    /// it as the last one.
+    /// Returns the socket, unless the connection ended. It is not cloned: only the control thread
+    /// may drop the last handle of it.
     fn open(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().filter(|_| self.reason.is_none()).map(|socket| socket.as_fd())
     }
 
-    /// Ends the connection after an error, unless the peer has ended it: the control thread
-    /// notices.
+    /// Ends the connection after an error. If the peer has ended it, the control thread notices
+    /// that by itself.
     fn fail(&mut self, error: SendError) {
         if error != SendError::Closed {
             self.end(Gone::Send(error));
         }
     }
 
-    /// Ends the connection. The socket has an event then, so that the control thread notices.
+    /// Ends the connection. The socket then has an event, so that the control thread notices.
     fn end(&mut self, reason: Gone) {
         if self.reason.is_none() {
             self.reason = Some(reason);
         }
         if let Some(socket) = &self.socket {
-            // It fails if the other side has closed its end, which is an event, too.
+            // Fails if the other side has closed its end, which is an event, too.
             let _ = rustix::net::shutdown(socket, Shutdown::Both);
         }
     }
 }
 
-/// The error of a failed `sendmsg`.
+/// Returns the error of a failed `sendmsg`.
 fn ended(error: Errno) -> SendError {
     match error {
         Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => SendError::Closed,

@@ -5,8 +5,9 @@
 //! connecting: (Ping,) Hello, AwaitWelcome ─(Pong,) Welcome─▶ Connected
 //! ```
 //!
-//! Before Linux 6.5 the process of a peer is found by its number, which may be that of another
-//! process by then. An answer to a `Ping` that was sent afterwards shows that it was not.
+//! Before Linux 6.5 the process of a peer is found by its number, which another process may have
+//! got meanwhile. If the peer answers a `Ping` that was sent after the process was found, it is the
+//! right one.
 //!
 //! **Panic contract.** Peers may be hostile: no packet makes this code panic or wait.
 
@@ -42,11 +43,12 @@ pub(super) struct Entry {
 /// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Accepted.
+    /// Accepted; the `Hello` has not arrived.
     AwaitHello,
-    /// The token was right.
+    /// The token was right; the answer to a `Ping` has not arrived.
     AwaitPong,
-    /// Connected to a listener, which has still to answer a `Ping`, or not.
+    /// Connected to a listener; its `Welcome` has not arrived. `pong`: a `Pong` is still expected,
+    /// too.
     AwaitWelcome { pong: bool },
     /// Established.
     Connected,
@@ -54,17 +56,17 @@ pub(super) enum Phase {
 
 /// The process of a peer.
 pub(super) struct WatchedPeer {
-    /// Readable when the process has ended.
+    /// Becomes readable when the process has ended.
     process: OwnedFd,
     /// Whether the process is certain only after a `Ping`.
     pub(super) needs_ping: bool,
 }
 
 impl WatchedPeer {
-    /// The process at the other end of a socket.
+    /// Watches the process at the other end of a socket.
     ///
     /// # Errors
-    /// The system's; `ESRCH` if the process has ended.
+    /// The system's error; `ESRCH` if the process has ended.
     pub(super) fn of(
         socket: BorrowedFd<'_>,
         peer: Credentials,
@@ -85,7 +87,7 @@ impl WatchedPeer {
 }
 
 impl Entry {
-    /// A connection that this process accepted.
+    /// Creates the entry of a connection that this process accepted.
     pub(super) fn accepted(
         connection: Arc<Connection>,
         socket: Arc<OwnedFd>,
@@ -95,7 +97,7 @@ impl Entry {
         Entry { connection, socket, peer, phase, handler: None, is_accepted: true }
     }
 
-    /// A connection that this process began.
+    /// Creates the entry of a connection that this process began.
     pub(super) fn connecting(
         connection: Arc<Connection>,
         socket: Arc<OwnedFd>,
@@ -106,14 +108,14 @@ impl Entry {
         Entry { connection, socket, peer, phase, handler: Some(handler), is_accepted: false }
     }
 
-    /// Reports its events.
+    /// Makes the poller report the connection's events.
     pub(super) fn watch(&self, poller: &Poller) -> Result<(), Errno> {
         let id = self.connection.id();
         poller.add(&*self.socket, Source::Socket(id))?;
         poller.add(&self.peer.process, Source::Process(id))
     }
 
-    /// The peer has closed the connection: from now on only its process is watched.
+    /// Watches only the peer's process from now on, as the peer has closed the connection.
     pub(super) fn stop_reading(&self, poller: &Poller) {
         poller.remove(&*self.socket);
     }
@@ -125,10 +127,10 @@ impl Entry {
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
-        // Descriptors may have arrived that nobody received.
+        // Descriptors may have arrived that were never received.
         closers.close((socket, wake_socket));
         if let Some(handler) = handler {
-            // A panic was reported by the panic hook.
+            // The panic hook has reported the panic.
             let _ = contained(|| handler.gone(reason));
             let _ = contained(|| drop(handler));
         }
@@ -144,7 +146,7 @@ impl Entry {
         closers: &Closers,
         most: usize,
     ) -> Result<(), Gone> {
-        // Several wakes in a row are one.
+        // Several wakes in a row count as one.
         let mut wakes = false;
         let result = self.read_packets(tokens, closers, most, &mut wakes);
         if wakes {
@@ -161,7 +163,7 @@ impl Entry {
         wakes: &mut bool,
     ) -> Result<(), Gone> {
         for _ in 0..most {
-            // This side may have ended it: before, or in its handler.
+            // This side may have ended the connection: earlier, or in its handler.
             if let Some(reason) = self.connection.reason() {
                 return Err(reason);
             }
@@ -222,7 +224,7 @@ impl Entry {
         }
     }
 
-    /// A `Hello`: finds the handler of its token.
+    /// Handles a `Hello`: finds the handler of its token.
     fn greet(&mut self, tokens: &Tokens, hello: Packet) -> Result<(), Gone> {
         let process = self.connection.peer().process;
         match hello.token().and_then(|token| tokens.take(&token, process)) {
@@ -247,7 +249,7 @@ impl Entry {
 
     fn send(&self, packet: Packet) -> Result<(), Gone> {
         match self.connection.send(packet, None) {
-            // The next receive finds the end.
+            // If the connection is closed, the next receive finds the end.
             Ok(()) | Err(SendError::Closed) => Ok(()),
             Err(error) => Err(Gone::Send(error)),
         }
@@ -259,7 +261,7 @@ impl Entry {
     }
 }
 
-/// A panic of a handler ends its connection only.
+/// Calls a handler: a panic ends only its connection.
 fn contained(call: impl FnOnce()) -> Result<(), Gone> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Gone::Panicked)
 }

@@ -16,7 +16,8 @@ use crate::memory::mapping::peer_credentials;
 /// The socket at which a control thread listens.
 pub(super) struct Listener {
     bound: BoundSocket,
-    /// The descriptor that is watched. `None` if the socket is new, and there was none left.
+    /// The descriptor that the poller watches. `None` if the socket was made again, and no
+    /// descriptor was left for it.
     accepting: Option<OwnedFd>,
 }
 
@@ -32,7 +33,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Makes the socket again, if its file has vanished. Returns whether it was made again.
+    /// Makes the socket again if its file has vanished. Returns whether it did.
     pub(super) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
         if self.bound.restore()?
             && let Some(earlier) = self.accepting.take()
@@ -75,7 +76,7 @@ impl Listener {
         closers.close(self.accepting);
     }
 
-    /// Stops to report connections.
+    /// Stops the reports of connections.
     pub(super) fn pause(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
             poller.remove(accepting);
@@ -85,7 +86,8 @@ impl Listener {
     /// Reports connections again.
     pub(super) fn resume(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
-            // It fails if they are reported: for a socket that was made during the pause.
+            // Fails if connections are reported already: for a socket that was made during the
+            // pause.
             let _ = poller.add(accepting, Source::Listener);
         }
     }

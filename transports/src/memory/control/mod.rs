@@ -1,8 +1,8 @@
-//! The control thread. This file is what other threads see of it: start, listen, expect, connect,
-//! stop. `worker` is its loop: a `poller` tells it of the `listener`'s connections and of packets
-//! (`socket`) of each `connection`, whose state is an `entry` of the `registry`; `tokens` says to
-//! which handler a new one belongs. `wake_socket` and `peer_socket` wake a task without this
-//! thread, and `closers` close descriptors whose close may wait.
+//! The control thread. This file is what other threads use of it: start, listen, expect, connect,
+//! stop. `worker` is its loop: a `poller` reports the connections at the `listener` and the packets
+//! (`socket`) of each `connection`, whose handshake is in `entry`; `registry` is what other threads
+//! share with it; `tokens` gives a new connection its handler. `wake_socket` and `peer_socket` wake
+//! a task without this thread, and `closers` close descriptors whose close may wait.
 
 mod closers;
 mod connection;
@@ -40,8 +40,7 @@ pub use wake_socket::WakeSocket;
 use worker::Worker;
 
 /// The thread that owns the control socket and all control connections of a node. Its handlers run
-/// on it. It waits for events only; it has no timer but for connections that do not finish their
-/// handshake.
+/// on it. It only waits for events; its timers are for handshakes, closing connections and a pause.
 ///
 /// Dropping it stops it, see [`stop`](ControlThread::stop).
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl ControlThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system has no thread or no descriptor for it.
+    /// If the system has no thread or no descriptor left.
     pub fn start(name: &str, limits: ControlLimits) -> Result<Arc<ControlThread>, ControlError> {
         let shared = Shared::new(limits).map_err(|error| {
             let action = "make the descriptors of the control thread";
@@ -67,13 +66,13 @@ impl ControlThread {
         Ok(Arc::new(ControlThread { shared, thread: Mutex::new(Some(thread)) }))
     }
 
-    /// Listens at a path: that of the node's socket, with `.shm`. The same users may connect, and
-    /// the same rules apply to files of dead processes, as for
+    /// Listens at a path: the path of the node's socket, with `.shm` appended. The same users may
+    /// connect, and the same rules apply to files of dead processes, as for
     /// [`BoundSocket`](crate::endpoint::unix::BoundSocket). The file is removed when the thread
     /// stops.
     ///
     /// # Errors
-    /// As those of the node's socket; [`ControlError::Listens`] at a second call.
+    /// The same as for the node's socket; [`ControlError::Listens`] at a second call.
     pub fn listen(&self, path: impl Into<PathBuf>, access: Access) -> Result<(), ControlError> {
         let mut listener = self.shared.listener();
         if self.shared.connecting().is_none() {
@@ -87,7 +86,7 @@ impl ControlThread {
     }
 
     /// Checks that the socket's file is still at its path, and makes it again if it has vanished,
-    /// as that of the node's socket. Returns whether it was made again.
+    /// as for the node's socket. Returns whether it was made again.
     ///
     /// # Errors
     /// If it has vanished and cannot be made again. The next call tries again.
@@ -98,8 +97,8 @@ impl ControlThread {
         }
     }
 
-    /// The next connection that says this token belongs to `handler`; with `process`, only if it is
-    /// of this process. The token is used up then.
+    /// Gives `handler` the next connection with this token; with `process`, only if it comes from
+    /// this process. The token is used up then.
     pub fn expect(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
         self.shared.tokens.insert(token, process, handler);
     }
@@ -109,9 +108,10 @@ impl ControlThread {
         self.shared.tokens.remove(token).is_some()
     }
 
-    /// Connects to the control thread that listens at a path, without waiting, and says a token.
-    /// The process is refused unless it is one of the user that [`Access`] names, or of root. The
-    /// handler's [`connected`](Handler::connected) is called once it is accepted.
+    /// Connects to the control thread that listens at a path, without waiting, and sends a token.
+    /// The process there is refused unless it belongs to the user that [`Access`] names, or to
+    /// root. The handler's [`connected`](Handler::connected) is called once the connection is
+    /// accepted.
     ///
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) and
@@ -137,29 +137,29 @@ impl ControlThread {
             let mut connecting = self.shared.connecting();
             let stopped = || io::Error::other(ControlError::Stopped);
             let connecting = connecting.as_mut().ok_or_else(stopped)?;
-            // Its first event finds the connection there.
+            // The control thread finds the connection in the list at its first event.
             entry.watch(&self.shared.poller)?;
             connecting.push(entry);
         }
-        // If one of them is not sent, the connection ends, and the handler gets the reason.
+        // If a packet is not sent, the connection ends, and the handler gets the reason.
         if needs_ping {
             let _ = connection.send(Packet::ping(), None);
         }
         let _ = connection.send(Packet::hello(&token), None);
-        // For the deadline of the handshake.
+        // The thread has to learn the deadline of the handshake.
         self.shared.poller.wake();
         Ok(connection)
     }
 
-    /// Ends all connections and the thread, and waits for it, unless this is called on it. The
-    /// handlers are notified, the socket's file is removed, tokens are forgotten.
+    /// Ends all connections and the thread, and waits for the thread, unless this is called on it.
+    /// The handlers are notified, the socket's file is removed, tokens are forgotten.
     pub fn stop(&self) {
         self.shared.stop();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {
-            // A panic was reported by the panic hook.
+            // The panic hook has reported the panic.
             let _ = thread.join();
         }
     }

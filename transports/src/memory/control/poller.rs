@@ -6,14 +6,14 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-/// An epoll instance, and an eventfd with which other threads end its wait.
+/// An epoll instance, and an eventfd by which other threads end its wait.
 #[derive(Debug)]
 pub(super) struct Poller {
     epoll: OwnedFd,
     wake: OwnedFd,
 }
 
-/// What an event is about.
+/// What an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The eventfd.
@@ -46,7 +46,7 @@ impl Source {
     }
 }
 
-/// The first number of a connection: numbers below it would be taken for other sources.
+/// The first number of a connection: lower numbers stand for the other sources.
 pub(super) const FIRST_ID: u64 = 1;
 
 impl Poller {
@@ -63,7 +63,7 @@ impl Poller {
         epoll::add(&self.epoll, watched, source.to_data(), EventFlags::IN)
     }
 
-    /// Reports, or no longer reports, when a socket is writable, too.
+    /// Sets whether to report also when a socket is writable.
     pub(super) fn report_room(&self, socket: impl AsFd, id: u64, on: bool) -> Result<(), Errno> {
         let mut flags = EventFlags::IN;
         flags.set(EventFlags::OUT, on);
@@ -71,17 +71,17 @@ impl Poller {
     }
 
     pub(super) fn remove(&self, watched: impl AsFd) {
-        // It fails for one that is not watched, or no longer.
+        // Fails for a descriptor that is not watched.
         let _ = epoll::delete(&self.epoll, watched);
     }
 
     /// Ends the wait.
     pub(super) fn wake(&self) {
-        // It fails if it is full: the wait ends anyway.
+        // Fails if the eventfd is full, which ends the wait, too.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    /// Waits for events: what they are about, and whether a socket is writable.
+    /// Waits for events: the source of each, and whether a socket is writable.
     pub(super) fn wait(
         &self,
         events: &mut Vec<(Source, bool)>,
@@ -96,7 +96,7 @@ impl Poller {
             Err(error) => return Err(error),
         };
         for event in &room[..found] {
-            // By value: the fields are not aligned.
+            // Copied, because the fields are not aligned.
             let (flags, source) = (event.flags, Source::of(event.data));
             if source == Source::Wake {
                 let _ = rustix::io::read(&self.wake, &mut [0; 8]);

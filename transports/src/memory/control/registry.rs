@@ -1,5 +1,5 @@
-//! What the control thread shares with the others: its limits, its tokens, its socket, and the
-//! connections that the others began.
+//! The state that the control thread shares with other threads: its limits, its tokens, its socket,
+//! and the connections that other threads began.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -21,12 +21,12 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering, lock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ControlLimits {
-    /// The number of accepted connections. For another one, the oldest that has not finished its
-    /// handshake is closed; if all have, the new one is.
+    /// How many accepted connections there may be. For one more, the oldest that has not finished
+    /// its handshake is closed; if all have, the new one is.
     pub connections: usize,
-    /// The time in which a connection has to finish its handshake.
+    /// How long a handshake may take. Then the connection is closed.
     pub handshake: Duration,
-    /// Ping every peer, as before Linux 6.5, which has no `SO_PEERPIDFD`. For tests.
+    /// Pings every peer, as is needed before Linux 6.5, which has no `SO_PEERPIDFD`. For tests.
     #[doc(hidden)]
     pub assume_old_system: bool,
 }
@@ -38,7 +38,7 @@ impl Default for ControlLimits {
     }
 }
 
-/// What the control thread and the others use.
+/// The state that the control thread and other threads use.
 pub(super) struct Shared {
     pub(super) poller: Arc<Poller>,
     pub(super) limits: ControlLimits,
@@ -46,7 +46,7 @@ pub(super) struct Shared {
     pub(super) closers: Closers,
     next_id: AtomicU64,
     is_stopped: AtomicBool,
-    /// Connections that the control thread does not know yet. `None` once it has stopped.
+    /// Connections that the control thread has not taken over yet. `None` once it has stopped.
     connecting: Mutex<Option<Vec<Entry>>>,
     listener: Mutex<Option<Listener>>,
 }
@@ -70,9 +70,9 @@ impl Shared {
         Arc::new(Connection::new(id, socket.clone(), peer, self.poller.clone()))
     }
 
-    /// Lets the control thread end, soon.
+    /// Makes the control thread end soon.
     pub(super) fn stop(&self) {
-        // It publishes nothing else, and the wake orders it before the next check.
+        // Relaxed: it publishes nothing else, and the wake orders it before the next check.
         self.is_stopped.store(true, Ordering::Relaxed);
         self.poller.wake();
     }
@@ -81,12 +81,14 @@ impl Shared {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// The connections that the control thread does not know yet. `None` once it has stopped.
+    /// Locks the connections that the control thread has not taken over yet. `None` once it has
+    /// stopped.
     pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Vec<Entry>>> {
         lock(&self.connecting)
     }
 
-    /// The control socket. Not locked by handlers, nor while [`connecting`](Shared::connecting) is.
+    /// Locks the control socket. Handlers do not lock it, nor does a caller that holds
+    /// [`connecting`](Shared::connecting).
     pub(super) fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
         lock(&self.listener)
     }

@@ -31,7 +31,8 @@ pub(super) enum Received {
     Failed(Errno),
 }
 
-/// Sends a packet, with a descriptor if there is one. `AGAIN` if there is no room for it now.
+/// Sends a packet, with a descriptor if there is one. Returns `AGAIN` if the socket has no room
+/// now.
 pub(super) fn send(
     socket: BorrowedFd<'_>,
     packet: Packet,
@@ -57,7 +58,7 @@ pub(super) fn send(
 
 /// Receives a packet.
 pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
-    // One byte more than a packet has, to notice a longer one.
+    // One byte more than a packet, to notice a longer one.
     let mut bytes = [0; BYTES + 1];
     let mut descriptors = Vec::new();
     let received = match receive_all(socket, &mut bytes, &mut descriptors) {
@@ -77,13 +78,13 @@ pub(super) fn receive(socket: BorrowedFd<'_>, closers: &Closers) -> Received {
     result
 }
 
-/// Receives the bytes of a packet as far as there is room, and all descriptors.
+/// Receives the bytes of a packet, as far as there is room, and all descriptors.
 fn receive_all(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> Result<RecvMsg, Errno> {
-    // As many as a packet may have: the system closes those that find no room, on this thread.
+    // Room for as many as a packet may have: the system would close the others on this thread.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -91,8 +92,8 @@ fn receive_all(
         let into = &mut [IoSliceMut::new(bytes)];
         match rustix::net::recvmsg(socket, into, &mut control, flags) {
             Ok(received) => break received,
-            // The other side closed its end before it had read everything. Its own packets, and
-            // then the end, follow.
+            // The other side closed its end before it had read everything. Its own packets follow,
+            // and then the end.
             Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(error) => return Err(error),
         }
@@ -105,17 +106,17 @@ fn receive_all(
     Ok(received)
 }
 
-/// The packet, if the right descriptors came with it.
+/// Returns the packet, if the right descriptors came with it.
 fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Packet, PacketError> {
     let packet = Packet::read(bytes)?;
     let (kind, found) = (packet.kind, descriptors.len());
     let expected = usize::from(kind.has_descriptor());
-    // This process may have had none left.
+    // This process may have had no descriptor left.
     let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
     if found != expected && !is_lost {
         return Err(PacketError::Descriptors { kind, expected, found });
     }
-    // None of these calls waits for anybody.
+    // None of these calls may wait.
     match descriptors {
         [socket] if kind == PacketKind::WakeSocket => {
             is_unix_stream(socket).then_some(packet).ok_or(PacketError::NoSocket(kind))

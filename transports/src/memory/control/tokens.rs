@@ -1,4 +1,4 @@
-//! The tokens that processes are expected to connect with.
+//! The tokens with which processes are expected to connect.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use crate::memory::packet::{RefusedHello, Token};
 
 use crate::sync::lock;
 
-/// A token that nobody can guess.
+/// Creates a token that nobody can guess.
 ///
 /// # Panics
 /// If the system has no random numbers.
@@ -20,7 +20,7 @@ pub fn random_token() -> Token {
     token
 }
 
-/// For each token the handler of its connection.
+/// The handlers of expected connections, by token.
 pub(super) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
 
 struct Expected {
@@ -38,11 +38,11 @@ impl Tokens {
             Some(tokens) => tokens.insert(token, Expected { process, handler }),
             None => Some(Expected { process, handler }),
         };
-        // Dropped without the lock: it is not known what it does.
+        // Dropped without the lock, as the handler may do anything in its drop.
         drop(replaced);
     }
 
-    /// Takes the handler of a token.
+    /// Takes the handler of a token, which is used up then.
     pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
         lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
     }
@@ -63,7 +63,7 @@ impl Tokens {
         tokens.remove(token).map(|expected| expected.handler).ok_or(RefusedHello::Token)
     }
 
-    /// Drops all handlers, and from now on each new one.
+    /// Drops all handlers. Handlers that are added later are dropped at once.
     pub(super) fn close(&self) {
         let tokens = lock(&self.0).take();
         drop(tokens);

@@ -1,8 +1,8 @@
 //! Wakes the tasks of a process through its executor.
 //!
-//! A `Wake` packet arrives at the control thread, which wakes the executor's thread, which runs the
-//! task: two threads, one after the other, wake from sleep. A byte on a socket that the executor
-//! itself watches saves the first one.
+//! A `Wake` packet takes two threads, one after the other: it wakes the control thread, which wakes
+//! the executor's thread, which runs the task. A byte on a socket that the executor itself watches
+//! needs the second thread only.
 
 use std::io;
 use std::net::Shutdown;
@@ -17,27 +17,27 @@ use mycelium_executor::{Executor, Stream};
 use super::connection::Connection;
 use crate::memory::packet::{Packet, PacketKind};
 
-/// The reads in a row: the peer may write all the time.
+/// The limit on reads in a row: the peer may write all the time.
 const READS: usize = 4;
 
-/// The end of a socket at which a task of an executor is woken by the peer. Until the peer has the
-/// other end, and once this is dropped, the peer's wakes arrive at the control thread.
+/// One end of a socket by which the peer wakes a task of an executor. Until the peer has the other
+/// end, and once this is dropped, the peer's wakes go to the control thread.
 #[derive(Debug)]
 pub struct WakeSocket {
     stream: Stream,
-    /// The same end. An executor may close its stream later than it is dropped; a shutdown takes
-    /// effect at once.
+    /// The same end of the socket. An executor may close its stream later than it is dropped; a
+    /// shutdown of this one takes effect at once.
     socket: UnixStream,
     /// The peer has closed its end.
     has_ended: bool,
 }
 
 impl WakeSocket {
-    /// Makes a socket, and passes its other end to the peer. The stream belongs to the task that
+    /// Creates a socket, and passes its other end to the peer. The stream belongs to the task that
     /// calls this.
     ///
     /// # Errors
-    /// If the executor has no sockets, or the system no descriptor.
+    /// If the executor has no sockets, or the system has no descriptor left.
     pub fn open(connection: &Connection, executor: &dyn Executor) -> io::Result<WakeSocket> {
         let (socket, theirs) = UnixStream::pair()?;
         let stream = executor.unix_stream(socket.try_clone()?)?;
@@ -64,11 +64,11 @@ impl WakeSocket {
     }
 }
 
-/// From now on the peer's writes fail, so that it wakes the control thread instead. After a drop,
-/// the caller looks at everything that the peer may have rung for before.
+/// Makes the peer's writes fail, so that it wakes the control thread from now on. After the drop,
+/// the caller has to check everything that the peer may have rung for before.
 impl Drop for WakeSocket {
     fn drop(&mut self) {
-        // It fails if the peer has closed its end.
+        // Fails if the peer has closed its end.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }

@@ -2,7 +2,7 @@
 //! to the handlers, and ends them.
 //!
 //! **Panic contract.** Peers may be hostile. None of their packets makes this thread panic or wait.
-//! One connection has at most [`PACKETS`] packets handled before the others have their turn.
+//! At most [`PACKETS`] packets of one connection are handled before the others have their turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsFd;
@@ -17,31 +17,32 @@ use super::poller::Source;
 use super::registry::Shared;
 use crate::memory::error::Gone;
 
-/// The packets of one connection that are handled in a row.
+/// How many packets of one connection are handled in a row.
 const PACKETS: usize = 32;
 
-/// The packets of a dead peer that are still handled.
+/// How many packets of a dead peer are still handled.
 const LAST_PACKETS: usize = 1024;
 
-/// The connections that are accepted in a row.
+/// How many connections are accepted in a row.
 const ACCEPTED: usize = 16;
 
-/// How long a closed connection waits for the end of the peer's process: the system closes the
-/// descriptors of a process shortly before it reports its end.
+/// How long the thread waits for the end of the peer's process after the peer has closed the
+/// connection: the system closes the descriptors of a process shortly before it reports its end.
 const LAST_WAIT: Duration = Duration::from_millis(20);
 
-/// The pause after a connection could not be accepted because descriptors are exhausted.
+/// The pause in accepting after the process ran out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of the control thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     entries: HashMap<u64, Entry>,
-    /// The ends of the time for handshakes, the first one first.
+    /// The deadlines of handshakes, the earliest first.
     handshakes: VecDeque<(Instant, u64)>,
-    /// The ends of the time in which the processes of closed connections may end, likewise.
+    /// The deadlines until which closed connections wait for the end of their processes, the
+    /// earliest first.
     closed: VecDeque<(Instant, u64)>,
-    /// When connections are accepted again.
+    /// When connections are accepted again, after a pause.
     paused_until: Option<Instant>,
 }
 
@@ -55,7 +56,7 @@ impl Worker {
         let mut events = Vec::new();
         loop {
             let timeout = self.timeout();
-            // It fails only if the process closes descriptors that it does not own.
+            // Fails only if the process closes descriptors that it does not own.
             let waited = self.shared.poller.wait(&mut events, timeout);
             if self.adopt() || waited.is_err() {
                 return self.finish();
@@ -93,7 +94,7 @@ impl Worker {
                 Ok(Some(entry)) => self.insert(entry),
                 Ok(None) => {}
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    // It would be reported at once again, and again.
+                    // Without a pause the connection would be reported again and again.
                     if let Some(listener) = &*self.shared.listener() {
                         listener.pause(&self.shared.poller);
                         self.paused_until = Some(now() + PAUSE);
@@ -139,8 +140,8 @@ impl Worker {
         }
     }
 
-    /// Makes room for one more connection, if there is none, in place of the oldest that has not
-    /// said `Hello`. Returns whether there is room.
+    /// Makes room for one more connection: if there is none, it closes the oldest that has not sent
+    /// its `Hello`. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         let accepted = self.entries.values().filter(|entry| entry.is_accepted).count();
         if accepted < self.shared.limits.connections {
@@ -154,7 +155,7 @@ impl Worker {
         oldest.is_some()
     }
 
-    /// An event of a socket.
+    /// Handles an event of a socket.
     fn serve(&mut self, id: u64, has_room: bool) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if has_room {
@@ -163,7 +164,8 @@ impl Worker {
         match entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
             Ok(()) => {}
             Err(Gone::PeerClosed) if entry.phase == Phase::Connected => {
-                // Its process may be about to end: a child that was forked may have other sockets.
+                // The peer's process may be about to end: wait for that, so that its death is
+                // reported.
                 entry.stop_reading(&self.shared.poller);
                 self.closed.push_back((now() + LAST_WAIT, id));
             }
@@ -171,7 +173,8 @@ impl Worker {
         }
     }
 
-    /// The process of a peer has ended. Another process may have its socket, but not its regions.
+    /// Handles the end of a peer's process. Another process may have its socket, but not its
+    /// regions.
     fn bury(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let reason = match entry.read(&self.shared.tokens, &self.shared.closers, LAST_PACKETS) {
@@ -187,7 +190,7 @@ impl Worker {
         }
     }
 
-    /// Ends handshakes that take too long, closed connections, and a pause.
+    /// Handles the deadlines: of handshakes, of closed connections, and of a pause.
     fn expire(&mut self) {
         let has_deadlines = !self.handshakes.is_empty() || !self.closed.is_empty();
         if !has_deadlines && self.paused_until.is_none() {
@@ -223,7 +226,7 @@ impl Worker {
     }
 
     fn finish(&mut self) {
-        // Nothing is added from here on.
+        // No connection is added from here on.
         let began = self.shared.connecting().take();
         for entry in began.unwrap_or_default() {
             self.insert(entry);

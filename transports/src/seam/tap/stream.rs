@@ -23,14 +23,14 @@ use crate::memory::Mapping;
 use crate::seam::moved::Moved;
 use crate::sync::{AtomicBool, Ordering};
 
-/// How many gaps between messages that are not released keep their places; or the capacity of the
-/// ring, if that is more.
+/// How many gaps between messages that are not released keep their places; or the ring's capacity,
+/// if that is more. Beyond this the two oldest gaps become one.
 const EXACT_GAPS: usize = 1024;
 
 /// What a [`TapStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapItem<'a> {
-    /// The bytes of its next message, and what accompanies it.
+    /// The bytes of its next message, with the message's metadata.
     Message(&'a [u8], Metadata),
     /// The number of messages that were overwritten because the reader was too slow, or evicted.
     Gap(u64),
@@ -48,18 +48,18 @@ pub struct TapStream<T = ()> {
     subscriber: Arc<SubscriberState>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
-    /// The last message, if it cannot be read in the ring.
+    /// A copy of the last message, if it cannot be read in the ring.
     words: Box<[usize]>,
-    /// Missed messages between the first kept one and the next one, in their order.
+    /// The gaps between the first kept message and the next one, in their order.
     gaps: VecDeque<Missed>,
-    /// When it joined, this was the next message. It may start with earlier ones, which the
-    /// publisher may overwrite in any case.
+    /// The message that was the next one when this reader joined. The stream may start with earlier
+    /// ones, which the publisher may overwrite even if it waits for the reader.
     joined_at: usize,
-    /// Whether it was evicted, if it may have missed messages before that.
+    /// Whether the reader was evicted, if it may have missed messages before `joined_at`.
     eviction: Option<Arc<AtomicBool>>,
-    /// The last gap comes of an eviction.
+    /// The last gap comes from an eviction.
     was_evicted: bool,
-    /// Dropped before `publisher`, which wakes the publisher.
+    /// Dropped before `publisher`, whose drop wakes the publisher.
     reader: Reading,
     publisher: Leaving,
 }
@@ -68,14 +68,14 @@ pub struct TapStream<T = ()> {
 enum Reading {
     /// This process, for a link.
     Here(RetainingConsumer<Ring>),
-    /// The readers themselves, in memory.
+    /// The readers themselves, in shared memory.
     There(Moved),
-    /// In between.
+    /// Only for a moment, while one side replaces the other.
     Nobody,
 }
 
-/// `count` missed messages from one sequence on and before another one, and the counter that they
-/// belong to. If the count is less than the distance, the places of the others are forgotten.
+/// `count` missed messages between two sequences, and the counter that they belong to. If the count
+/// is less than the distance, it is not known which of the messages between are missing.
 struct Missed {
     from: u64,
     before: u64,
@@ -131,28 +131,28 @@ impl<T> TapStream<T> {
         self.publisher.0.epoch
     }
 
-    /// The most messages that it keeps.
+    /// Returns how many messages the stream keeps at most.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.publisher.0.ring.capacity()
     }
 
-    /// Whether the last [gap](TapItem::Gap) comes of an eviction: the publisher waited for the
-    /// readers.
+    /// Whether the last [gap](TapItem::Gap) comes from an eviction: the publisher had waited for
+    /// the readers.
     #[must_use]
     pub fn was_evicted(&self) -> bool {
         self.was_evicted
     }
 
-    /// The sequence that was the next one when this reader joined the publisher. A reader that
-    /// starts with the oldest retained message has earlier ones, too.
+    /// Returns the sequence that was the next one when this reader joined the publisher. A reader
+    /// that starts with the oldest retained message gets earlier ones, too.
     #[must_use]
     pub fn joined_at(&self) -> u64 {
         self.joined_at as u64
     }
 
-    /// Begins with the message that was the next one when this reader joined, as if it had no
-    /// earlier ones. For a stream of which nothing was read.
+    /// Begins with the message that was the next one when this reader joined, and skips earlier
+    /// ones. Call it before anything was read of the stream.
     pub fn start_at_next(&mut self) {
         let joined_at = self.joined_at;
         if let Reading::Here(reader) = &mut self.reader
@@ -206,7 +206,7 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// The number of next messages, at most `most`, that can be [borrowed](TapStream::borrow)
+    /// Returns how many of the next messages, at most `most`, can be [borrowed](TapStream::borrow)
     /// and have no metadata.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
@@ -241,12 +241,13 @@ impl<T> TapStream<T> {
         let word = size_of::<usize>();
         let length = u16::try_from(self.schema.size).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
-        // The first word is the stamp.
+        // The first word of a slot is the stamp.
         Some(RunShape { stride, skip: word as u16, length })
     }
 
-    /// The slots of `count` kept messages, from a sequence on, in two pieces: the second one is
-    /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
+    /// Returns the slots of `count` kept messages, from a sequence on, in two pieces: the second
+    /// one is empty unless they wrap around the end of the ring. `None` if not all of them are
+    /// kept.
     #[must_use]
     pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
         let slots = self.here()?.borrow(first as usize, count)?;
@@ -261,8 +262,8 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Passes over the messages before a sequence. They are counted as `value` at their release.
-    /// Returns their number: 0 if that sequence is already passed, or not all of them are
+    /// Passes over the messages before a sequence. They are counted as `value` when they are
+    /// released. Returns their number: 0 if that sequence is already passed, or not all of them are
     /// published.
     pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
@@ -282,7 +283,7 @@ impl<T> TapStream<T> {
         self.line.add(EdgeValue::SentAgain, count);
     }
 
-    /// The next message as a dead letter.
+    /// Returns the next message as a dead letter.
     pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
         let TapItem::Message(bytes, _) = self.next_item() else { return None };
@@ -304,7 +305,7 @@ impl<T> TapStream<T> {
     pub fn next(&self) -> u64 {
         match &self.reader {
             Reading::Here(reader) => reader.cursor() as u64,
-            // All that is published may be read.
+            // The readers may have read all published messages.
             Reading::There(moved) => moved.end() as u64,
             Reading::Nobody => 0,
         }
@@ -326,8 +327,8 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// The descriptor of the memory in which readers of another process can read the messages
-    /// themselves, and the entry that gates for them there.
+    /// Returns the descriptor of the memory in which readers of another process can read the
+    /// messages themselves, and the entry in the ring that gates for them.
     ///
     /// # Errors
     /// If the ring is on the heap: with the reason.
@@ -336,7 +337,7 @@ impl<T> TapStream<T> {
         Ok((file, self.here().and_then(RetainingConsumer::claim)))
     }
 
-    /// The layout and the identity of its ring.
+    /// Returns the layout and the identity of the publisher's ring.
     #[must_use]
     pub fn ring(&self) -> (Layout, RingIdentity) {
         let Leaving(publisher) = &self.publisher;
@@ -344,7 +345,7 @@ impl<T> TapStream<T> {
         (publisher.ring.layout(), RingIdentity { epoch: publisher.epoch, digest })
     }
 
-    /// The first message that the readers read in memory.
+    /// Returns the first message that the readers read in shared memory.
     #[must_use]
     pub fn moved_at(&self) -> Option<u64> {
         match &self.reader {
@@ -353,15 +354,15 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Whether the readers read in memory, and their process is gone, or has unmapped the ring
-    /// before all of them had left or read to the end of the publisher.
+    /// Whether the readers read in shared memory, and their process is gone, or has unmapped the
+    /// ring, before all of them had left or read to the end of the publisher.
     #[must_use]
     pub fn has_lost_memory(&self) -> bool {
         self.remote_readers().is_some_and(|readers| readers.is_gone() && !readers.have_finished())
     }
 
-    /// What the process of the readers has done wrong in its memory, if an
-    /// [`update`](TapStream::update) found it.
+    /// Returns how the process of the readers has broken the protocol in its memory, if an
+    /// [`update`](TapStream::update) found that.
     #[must_use]
     pub fn memory_fault(&self) -> Option<MemoryFault> {
         match &self.reader {
@@ -370,13 +371,13 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Whether the readers read in memory.
+    /// Whether the readers read in shared memory.
     #[must_use]
     pub fn has_moved(&self) -> bool {
         matches!(self.reader, Reading::There(_))
     }
 
-    /// From the next message on, the readers read in memory. `bell` wakes their process.
+    /// Lets the readers read in shared memory from the next message on. `bell` wakes their process.
     pub fn move_to_memory(&mut self, cursors: ForeignCursors<Mapping>, bell: Arc<dyn RemoteBell>) {
         let Leaving(publisher) = &self.publisher;
         self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
@@ -389,7 +390,7 @@ impl<T> TapStream<T> {
         publisher.wake();
     }
 
-    /// What the publisher knows of the readers, if they read in memory.
+    /// Returns the state that the publisher shares with the readers, if they read in shared memory.
     #[must_use]
     pub fn remote_readers(&self) -> Option<&Arc<RemoteReaders>> {
         match &self.reader {
@@ -398,9 +399,9 @@ impl<T> TapStream<T> {
         }
     }
 
-    /// Ends the reading in memory: the process of the readers is gone, or has stopped reading. The
-    /// next message is the first one that they cannot have read; [`rewind`](TapStream::rewind)
-    /// goes back to those that they have not confirmed.
+    /// Ends the reading in shared memory: the process of the readers is gone, or has stopped
+    /// reading. The next message is the first one that they cannot have read;
+    /// [`rewind`](TapStream::rewind) goes back to those that they have not confirmed.
     pub fn move_back(&mut self) {
         self.update(false);
         self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
@@ -409,8 +410,9 @@ impl<T> TapStream<T> {
         };
     }
 
-    /// Counts the messages that the readers finished in memory since the last call, and returns
-    /// their number. If `wake`, their process wakes this one for later ones: check once more then.
+    /// Counts the messages that the readers finished in shared memory since the last call, and
+    /// returns their number. If `wake`, their process wakes this one when they finish more: check
+    /// once more then.
     pub fn update(&mut self, wake: bool) -> u64 {
         let Reading::There(moved) = &mut self.reader else { return 0 };
         if wake {
@@ -421,8 +423,8 @@ impl<T> TapStream<T> {
         taken
     }
 
-    /// The number of messages that are not confirmed and that the ring still has: the publisher may
-    /// have overwritten others, once it did not wait for the readers any more.
+    /// Returns the number of messages that are not confirmed and that the ring still has: the
+    /// publisher may have overwritten others, if it no longer waited for the readers.
     #[must_use]
     pub fn held(&self) -> usize {
         self.depth().min(self.capacity())
@@ -439,7 +441,7 @@ impl<T> TapStream<T> {
     }
 
     /// Confirms the messages before this sequence: the publisher gets their slots back. Does
-    /// nothing if it is after the [next](TapStream::next) message.
+    /// nothing if the sequence is after the [next](TapStream::next) message.
     pub fn release(&mut self, before: u64) {
         let released = match &mut self.reader {
             Reading::Here(reader) => {
@@ -512,7 +514,7 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     if gaps.len() <= EXACT_GAPS.max(capacity) {
         return;
     }
-    // Nearly all are of one counter.
+    // Join two entries of the same counter; nearly all entries are.
     let mut pairs = 1..gaps.len();
     if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
         && let Some(later) = gaps.remove(second)
@@ -522,12 +524,12 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     }
 }
 
-/// The bytes of a borrowed slot behind its stamp.
+/// Returns the bytes of a borrowed slot behind its stamp.
 fn content_of(slot: &[usize]) -> &[u8] {
     slot.get(1..).unwrap_or_default().as_bytes()
 }
 
-/// A message of this size, from the content of a slot.
+/// Returns a message of this size, from the content of a slot.
 #[inline]
 fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapItem<'a> {
     let mut metadata = Metadata::default();
@@ -549,7 +551,7 @@ impl<T> Drop for TapStream<T> {
         let left = unread.min(self.capacity() as u64);
         self.line.add(EdgeValue::Left, left);
         self.line.add(EdgeValue::Overwritten, unread - left);
-        // Before the ring's entry is free: another reader may get it then.
+        // Leave before the ring's entry is free: another reader may get it then.
         self.subscriber.leave(&self.publisher.0);
     }
 }

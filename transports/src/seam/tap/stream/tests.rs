@@ -41,7 +41,7 @@ fn gaps_of_a_reader_that_confirms_nothing_are_exact_in_bounded_memory() {
         let overwritten: u64 = before.map(|(_, count)| count).sum();
         assert_eq!(counted(stream), [overwritten, stream.kept() - overwritten]);
     };
-    // Between old gaps, and then one after the other.
+    // First between old gaps, and then one gap after the other.
     stream.release(missed[EXACT_GAPS].0);
     assert_eq!(counted(stream).iter().sum::<u64>(), stream.kept());
     for (end, _) in missed.iter().rev().take(EXACT_GAPS / 2).rev() {
