@@ -44,7 +44,7 @@
 //! processor fetches together.
 //!
 //! The counters, gauges and histograms of services are lines, too: [`Metric`] puts them together
-//! again. A histogram has the line of its sum and lines of buckets. So have the latencies of
+//! again. A histogram has a line for its sum and lines for its buckets. So have the latencies of
 //! topics, which [`Latency`] puts together.
 //!
 //! [`CountersView`] is a copy of a region of any process, made from its words alone.

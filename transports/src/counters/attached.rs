@@ -1,7 +1,7 @@
 //! The counters of other processes: found among their descriptors, and mapped read-only.
 //!
-//! The process takes no part: it may spin, hang, or be stopped. Nothing of it is changed, and
-//! nothing of this process can be seen by it.
+//! The other process takes no part: it may spin, hang, or be stopped. Nothing in it is changed, and
+//! it can see nothing of this process.
 //!
 //! **Panic contract.** Processes may be hostile. No descriptor of a process and no content of its
 //! memory makes this code panic, wait for the process, or read memory that could be freed.
@@ -23,7 +23,7 @@ use super::view::{CountersView, FIRST_NAME, FURTHER_NAME, Layout, Listed, ViewEr
 use crate::memory::{Mapping, MemoryError};
 use crate::sync::ForeignWords;
 
-/// The most words of a region that are mapped: twice what the largest one has.
+/// The most words of a region that are mapped: twice the size of the largest region.
 const MOST_WORDS: usize = 1 << 26;
 
 /// A region of counters of another process, or of this one, mapped read-only.
@@ -53,7 +53,7 @@ pub struct Attached {
     process: Arc<Process>,
     layout: Layout,
     first: Piece,
-    /// The others of the list so far. `None`: not found.
+    /// The further segments listed so far; `None` for one that was not found.
     further: Vec<Option<Piece>>,
 }
 
@@ -70,15 +70,16 @@ impl Piece {
     }
 }
 
-/// The regions of processes.
+/// The regions that were found in processes.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Found {
-    /// Those that can be read. A process has one for each node, and one for actors outside nodes.
+    /// The regions that can be read. A process has one for each node, and one for actors outside
+    /// nodes.
     pub regions: Vec<Attached>,
-    /// Why others cannot be read.
+    /// Why other regions cannot be read.
     pub refused: Vec<AttachError>,
-    /// How many processes were left out, because they belong to other users. Not 0 only after
+    /// How many processes were left out because they belong to other users. Always 0 except after
     /// [`Attached::of_all_processes`].
     pub of_others: usize,
 }
@@ -93,7 +94,7 @@ pub enum AttachError {
         /// Its number.
         process: u32,
     },
-    /// The system does not let this process see the descriptors of that one.
+    /// The system does not let this process see the descriptors of the other one.
     #[error(
         "not permitted to see the descriptors of process {process}: its counters can be read by \
          its own user and by root [{code}]",
@@ -127,7 +128,7 @@ pub enum AttachError {
         #[source]
         error: MemoryError,
     },
-    /// The memory of a descriptor has no counters in it, or those of another version.
+    /// The memory of a descriptor contains no counters, or counters of another version.
     #[error(
         "counters of process {process}, descriptor {descriptor}: {} [{code}]",
         Code::split(&error.to_string()).0,
@@ -156,7 +157,8 @@ pub enum AttachError {
 debug_as_display!(AttachError);
 
 impl AttachError {
-    /// Its code, with which its text ends: that of the reason, if the memory cannot be read.
+    /// Returns the code of the error, with which its text ends: if the memory cannot be read, the
+    /// code of the reason.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -170,23 +172,23 @@ impl AttachError {
     }
 }
 
-/// A process, also after its end: its number may be another's by then.
+/// A process, even after its end, when another process may have got its number.
 #[derive(Debug)]
 struct Process {
     number: u32,
-    /// Becomes readable at its end.
+    /// Becomes readable when the process ends.
     end: OwnedFd,
 }
 
 /// A descriptor of a process.
 struct Descriptor {
     number: u32,
-    /// What it is said to be.
+    /// The path that the link in `/proc/<pid>/fd` names.
     link: PathBuf,
 }
 
 impl Attached {
-    /// The regions of a process.
+    /// Finds the regions of a process.
     ///
     /// # Errors
     /// If the process does not exist, belongs to another user, or has no region that can be read.
@@ -202,8 +204,8 @@ impl Attached {
         Ok(found)
     }
 
-    /// The regions of all processes that this one may look at, in the order of their numbers.
-    /// A region that several processes have, such as a process and its forked children, is there
+    /// Finds the regions of all processes that this one may look at, in the order of their numbers.
+    /// A region that several processes share, such as a process and its forked children, is listed
     /// once.
     ///
     /// # Errors
@@ -219,7 +221,7 @@ impl Attached {
         let mut found = Found::default();
         for process in numbers {
             match Attached::add_process(process, &mut found) {
-                // It has ended meanwhile.
+                // The process has ended meanwhile.
                 Ok(()) | Err(AttachError::NoProcess { .. }) => {}
                 Err(AttachError::Permission { .. }) => found.of_others += 1,
                 Err(error) => found.refused.push(error),
@@ -250,13 +252,13 @@ impl Attached {
         self.process.number
     }
 
-    /// Whether the process has ended. What [`read`](Attached::read) returns is final then.
+    /// Whether the process has ended. Then [`read`](Attached::read) returns the final values.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.process.has_ended()
     }
 
-    /// A number that no other region has while this one exists.
+    /// Returns a number that no other region has while this one exists.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.first.inode
@@ -264,16 +266,16 @@ impl Attached {
 
     /// Adds the regions of a process to those that were found.
     fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
-        // Before the descriptors: so they are those of this process.
+        // Opened before the descriptors are listed, so that they belong to this process.
         let process = Arc::new(Process::open(number)?);
         let descriptors = process.descriptors(FIRST_NAME);
-        // Also if its parent does not know of its end yet.
+        // The process may have ended although its parent does not know that yet.
         if process.has_ended() {
             return Err(AttachError::NoProcess { process: number });
         }
         for descriptor in descriptors? {
             match process.attach(&descriptor, MOST_WORDS) {
-                // Closed meanwhile, or another one now.
+                // The descriptor was closed meanwhile, or is another file now.
                 Ok(None) => {}
                 Ok(Some(first)) => {
                     if found.regions.iter().any(|region| region.first.inode == first.inode) {
@@ -303,13 +305,14 @@ impl Attached {
         Ok(())
     }
 
-    /// Maps the segments by which the list has grown. Those that cannot be found stay out of reach.
+    /// Maps the segments that were added to the list. Those that cannot be found stay out of reach.
     fn map_further(&mut self, listed: &[Listed]) {
         let new = listed.get(1 + self.further.len()..).unwrap_or(&[]);
         if new.is_empty() {
             return;
         }
-        // The list says which descriptor it is; most of the time it is right.
+        // The list names the descriptor of each segment; most of the time this is right, so it is
+        // tried first.
         let descriptors = self.process.descriptors(FURTHER_NAME).unwrap_or_default();
         for listed in new {
             let mapped = || std::iter::once(&self.first).chain(self.further.iter().flatten());
@@ -336,7 +339,7 @@ impl Process {
         };
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(end) => Ok(Process { number, end }),
-            // The second one: it is a thread.
+            // The second error means that the number belongs to a thread.
             Err(Errno::SRCH | Errno::INVAL) => Err(no_process),
             Err(error) => {
                 let action = format!("watch process {number}");
@@ -351,7 +354,7 @@ impl Process {
         matches!(rustix::event::poll(&mut ends, Some(&now)), Ok(1..))
     }
 
-    /// Its descriptors of memfds with this name, in the order of their numbers.
+    /// Returns the process's descriptors of memfds with this name, in the order of their numbers.
     fn descriptors(&self, name: &str) -> Result<Vec<Descriptor>, AttachError> {
         let process = self.number;
         let failed = |error: io::Error| match error.kind() {
@@ -379,16 +382,16 @@ impl Process {
         Ok(found)
     }
 
-    /// Maps the memfd of a descriptor, of at most this many words.
-    /// `None` if the descriptor is another file by now.
+    /// Maps the memfd of a descriptor, with at most this many words. `None` if the descriptor is
+    /// another file by now.
     fn attach(
         &self,
         descriptor: &Descriptor,
         most_words: usize,
     ) -> Result<Option<Piece>, MemoryError> {
         let path = format!("/proc/{}/fd/{}", self.number, descriptor.number);
-        // Only a place: this neither waits nor has an effect, also if the descriptor is another
-        // file.
+        // Opened as a path only: this neither waits nor has an effect, even if the descriptor is
+        // another file.
         let place =
             match rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(place) => place,
@@ -408,7 +411,7 @@ impl Process {
     }
 }
 
-/// What a file is. This does not wait for its file system.
+/// Returns the device and the inode of a file. This does not wait for its file system.
 fn device_and_inode(file: BorrowedFd<'_>) -> Result<((u32, u32), u64), MemoryError> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = rustix::fs::statx(file, "", flags, StatxFlags::INO)
@@ -416,7 +419,7 @@ fn device_and_inode(file: BorrowedFd<'_>) -> Result<((u32, u32), u64), MemoryErr
     Ok(((stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
 }
 
-/// The device of all memfds: no other file is on it.
+/// Returns the device of all memfds: no other file is on it.
 fn device_of_memfds() -> Result<(u32, u32), MemoryError> {
     static DEVICE: OnceLock<(u32, u32)> = OnceLock::new();
     if let Some(device) = DEVICE.get() {

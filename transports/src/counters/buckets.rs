@@ -1,4 +1,4 @@
-//! The buckets of histograms: which one has a value, and what they say of the recorded values.
+//! The buckets of histograms: which bucket a value is in, and what the buckets tell of the values.
 //!
 //! The layout is that of HdrHistogram (Gil Tene, <http://hdrhistogram.org>) with eight sub-buckets
 //! and a unit of 1. Values below 8 have buckets of their own; above, each power of two has four
@@ -10,23 +10,24 @@ use std::fmt;
 use super::reading::Reading;
 use super::values::Kind;
 
-/// A histogram's buckets.
+/// The number of a histogram's buckets.
 pub(super) const BUCKETS: usize = 252;
-/// Buckets for each power of two, and their binary logarithm.
+/// The number of buckets for each power of two, and its binary logarithm.
 const HALF: u32 = 4;
 const HALF_BITS: u32 = 2;
 
-/// The number of the bucket that has a value.
+/// Returns the number of the bucket that a value is in.
 #[cfg(any(feature = "metrics", test))]
 #[inline]
 pub(super) fn bucket_of(value: u64) -> usize {
-    // The power of two that the value is divided by, so that 4 to 7 are left; 0 below 8.
+    // The power of two by which the value is divided, so that 4 to 7 are left; 0 below 8.
     let power = 61 - (value | 7).leading_zeros();
     let sub = (value >> power) as u32;
     (HALF * power + sub) as usize
 }
 
-/// The least and the greatest value of the bucket with this number, which is less than [`BUCKETS`].
+/// Returns the least and the greatest value of the bucket with this number, which is less than
+/// [`BUCKETS`].
 fn range_of(number: usize) -> (u64, u64) {
     let number = number as u32;
     let power = (number >> HALF_BITS).saturating_sub(1);
@@ -34,24 +35,24 @@ fn range_of(number: usize) -> (u64, u64) {
     (least, least + ((1 << power) - 1))
 }
 
-/// One bucket of a [`Distribution`] that is not empty.
+/// A bucket of a [`Distribution`] that is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// The least value that it counts.
+    /// The least value that the bucket counts.
     pub least: u64,
-    /// The greatest value that it counts.
+    /// The greatest value that the bucket counts.
     pub most: u64,
-    /// How many values it counted.
+    /// How many values the bucket counted.
     pub count: u64,
 }
 
-/// What a histogram has recorded.
+/// The values that a histogram has recorded.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Distribution {
     pub(super) count: u64,
     pub(super) sum: u64,
     pub(super) range: Option<(u64, u64)>,
-    /// By the number of the bucket. Shorter if no further bucket was read.
+    /// The counts, by the number of the bucket. Shorter if no further bucket was read.
     pub(super) buckets: Vec<u64>,
 }
 
@@ -62,7 +63,8 @@ impl Distribution {
         self.count
     }
 
-    /// The part of a histogram or of latencies that a line has: the sums, or some of the buckets.
+    /// Returns the part of a histogram, or of latencies, in one line: the sums, or some of the
+    /// buckets.
     pub(super) fn of(reading: &Reading) -> Option<Distribution> {
         if reading.kind == Kind::Buckets {
             let mut distribution = Distribution::default();
@@ -75,7 +77,7 @@ impl Distribution {
         Some(Distribution { count, sum, range, buckets: Vec::new() })
     }
 
-    /// Their sum, which wraps.
+    /// Returns the sum of the recorded values, which wraps.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.sum
@@ -93,8 +95,9 @@ impl Distribution {
         self.range.map(|(_, most)| most)
     }
 
-    /// The buckets with values, from the least values to the greatest. If the region had no place
-    /// for some, their values are missing here, and not in [`count`](Distribution::count).
+    /// Returns the buckets with values, from the least values to the greatest. If the region had no
+    /// place for some buckets, their values are missing here, but not in
+    /// [`count`](Distribution::count).
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
         self.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(number, &count)| {
             let (least, most) = range_of(number);
@@ -102,8 +105,8 @@ impl Distribution {
         })
     }
 
-    /// A value that `part` of the recorded values do not exceed, as near as buckets say: `0.5` is
-    /// the median. It is at most a quarter too large, and never more than
+    /// Returns a value that `part` of the recorded values do not exceed, as near as the buckets
+    /// tell: `0.5` is the median. It is at most a quarter too large, and never more than
     /// [`most`](Distribution::most). `None` if nothing was recorded.
     ///
     /// ```
@@ -124,7 +127,7 @@ impl Distribution {
     pub fn quantile(&self, part: f64) -> Option<u64> {
         // A region of another process may have any counts.
         let total = self.buckets.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        // Saturates, and is 0 for NaN.
+        // The cast saturates, and is 0 for NaN.
         let rank = ((part * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0;
         let bucket = self.buckets().find(|bucket| {
@@ -135,7 +138,7 @@ impl Distribution {
         Some(bucket.most.clamp(least, most.max(least)))
     }
 
-    /// Adds what another histogram has recorded.
+    /// Adds the values that another histogram has recorded.
     pub(super) fn merge(&mut self, other: &Distribution) {
         self.count = self.count.wrapping_add(other.count);
         self.sum = self.sum.wrapping_add(other.sum);
@@ -146,7 +149,7 @@ impl Distribution {
         self.add_buckets(0, &other.buckets);
     }
 
-    /// Adds counts of the buckets from the number `first` on. Numbers that no bucket has are
+    /// Adds counts to the buckets from the number `first` on. Numbers beyond the last bucket are
     /// ignored.
     pub(super) fn add_buckets(&mut self, first: usize, counts: &[u64]) {
         let end = first.saturating_add(counts.len()).min(BUCKETS);

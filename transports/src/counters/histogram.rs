@@ -24,7 +24,8 @@ pub struct LatencyLines {
 struct BucketLines(Box<[Line<BucketValue>]>);
 
 impl Region {
-    /// Makes the lines of a histogram. To the label of its buckets their first number is added.
+    /// Creates the lines of a histogram. The label of each line of buckets ends with the number of
+    /// its first bucket.
     #[must_use]
     pub fn histogram(&self, label: &str) -> HistogramLines {
         let buckets = BucketLines::new(self, label, BUCKETS);
@@ -35,7 +36,7 @@ impl Region {
     #[must_use]
     pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
         let label = latency::label(topic, reader);
-        // Those of no longer ones stay empty.
+        // The buckets of longer latencies stay empty, so they have no lines.
         let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
         LatencyLines { line: self.line(&label), buckets }
     }
@@ -53,9 +54,9 @@ impl HistogramLines {
 }
 
 impl LatencyLines {
-    /// Records a latency in nanoseconds: one of more than [`LONGEST_LATENCY`] as that. `None` is
-    /// that of a message that was sent later than now: it counts as 0, and as ahead. Only the
-    /// writer of the lines may call it.
+    /// Records a latency in nanoseconds; one of more than [`LONGEST_LATENCY`] counts as that.
+    /// `None` stands for a message that was sent later than now: it counts as 0, and as ahead. Only
+    /// the writer of the lines may call it.
     ///
     /// ```
     /// use mycelium_transports::counters::{Latency, Region};
@@ -83,7 +84,7 @@ impl LatencyLines {
 }
 
 impl BucketLines {
-    /// Lines for this number of buckets.
+    /// Creates lines for this number of buckets.
     fn new(region: &Region, label: &str, buckets: usize) -> BucketLines {
         let firsts = (0..buckets).step_by(VALUES);
         BucketLines(firsts.map(|first| region.line(&format!("{label} first={first}"))).collect())

@@ -11,7 +11,7 @@ use super::values::Kind;
 /// that is wrong, or a peer that lies, cannot make the sum of all latencies useless.
 pub const LONGEST_LATENCY: u64 = 3_600_000_000_000;
 
-/// The longest end of a label: the first number of a line of buckets.
+/// The longest end that a line of buckets adds to the label: the number of its first bucket.
 const FIRST: usize = " first=240".len();
 
 /// How long the messages of a topic took from their emit to their receive by one reader.
@@ -20,18 +20,18 @@ const FIRST: usize = " first=240".len();
 pub struct Latency {
     /// The topic.
     pub topic: String,
-    /// The subscription; empty for the total of those whose lines were replaced.
+    /// The subscription; empty for the total of lines whose places were reused.
     pub reader: String,
     /// The latencies of the measured messages, in nanoseconds.
     pub nanoseconds: Distribution,
-    /// How many of them were sent later than they were received, by the clocks of the two sides.
+    /// How many messages were sent later than they were received, by the clocks of the two sides.
     /// They count as 0.
     pub ahead: u64,
 }
 
 impl Latency {
-    /// The latencies among the lines of a region, in the order of their first lines. Lines of one
-    /// reader of one topic are added up.
+    /// Returns the latencies among the lines of a region, in the order of their first lines. Lines
+    /// of the same reader and topic are added up.
     #[must_use]
     pub fn of(readings: &[Reading]) -> Vec<Latency> {
         let mut latencies: Vec<Latency> = Vec::new();
@@ -52,7 +52,7 @@ impl Latency {
     }
 }
 
-/// What a line has, if it is one of latencies.
+/// Returns the latencies in a line, if it is a line of latencies, and how many were ahead.
 fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
     match reading.kind {
         Kind::Latency => Some((Distribution::of(reading)?, reading.value("ahead"))),
@@ -76,7 +76,7 @@ fn values_of(reading: &Reading) -> Option<(Distribution, u64)> {
     }
 }
 
-/// The label of a reader of a topic, cut so that the end of one of buckets has room.
+/// Returns the label of a topic's reader, cut so that the end that a line of buckets adds has room.
 #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "there are no lines"))]
 pub(super) fn label(topic: &str, reader: &str) -> String {
     let mut label = format!("topic={} reader={}", plain(topic), plain(reader));

@@ -13,7 +13,7 @@ use crate::sync::{AtomicU64, Ordering, lock};
 #[derive(Debug)]
 pub struct Line<V> {
     words: Part<VALUES>,
-    /// `None` if readers of the region cannot see it.
+    /// The line's place; `None` if readers of the region cannot see it.
     place: Option<Place>,
     retired: Arc<Retired>,
     values: PhantomData<fn(V)>,
@@ -26,7 +26,7 @@ impl<V> Drop for Line<V> {
 }
 
 impl<V: Value> Line<V> {
-    /// The line with this index in a segment.
+    /// Creates the line with this index in a segment.
     pub(super) fn new(
         retired: &Arc<Retired>,
         segment: &Segment,
@@ -64,13 +64,13 @@ impl<V: Value> Line<V> {
         self.count_many(value, 1);
     }
 
-    /// As [`count`](Line::count), for a number.
+    /// As [`count`](Line::count), but adds `count`.
     #[inline]
     pub fn count_many(&self, value: V, count: u64) {
         self.word(value).fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. It
+    /// Advances a value to `position`, a count of the same thing in fewer bits, which wraps. It
     /// never moves a value back, so any thread may call it.
     pub fn follow(&self, value: V, position: usize) {
         let (word, relaxed) = (self.word(value), Ordering::Relaxed);

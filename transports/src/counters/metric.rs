@@ -56,7 +56,7 @@ impl MetricValue {
         })
     }
 
-    /// Adds another one of the same kind.
+    /// Adds another value of the same kind.
     fn add(&mut self, other: &MetricValue) {
         match (self, other) {
             (MetricValue::Counter(count), MetricValue::Counter(other)) => {
@@ -72,8 +72,8 @@ impl MetricValue {
 }
 
 impl Metric {
-    /// The metrics among the lines of a region, in the order of their first lines. Lines of one
-    /// metric are added up: each handle of a service has one.
+    /// Returns the metrics among the lines of a region, in the order of their first lines. Lines of
+    /// the same metric are added up: each handle of a service has a line.
     #[must_use]
     pub fn of(readings: &[Reading]) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
@@ -81,7 +81,7 @@ impl Metric {
         for reading in readings {
             let Some(metric) = Metric::of_line(reading) else { continue };
             let (label, kind) = match reading.kind {
-                // Without the number of the first bucket, which is its last part.
+                // The label without its last part, the number of the first bucket.
                 Kind::Buckets => (reading.label.rsplit_once(' ').map(|it| it.0), Kind::Histogram),
                 kind => (None, kind),
             };

@@ -1,5 +1,5 @@
-//! Counters without the feature `metrics`: the same types, with nothing in them. What they do is
-//! nothing, and the compiler leaves it out.
+//! Counters without the feature `metrics`: the same types, but empty. Their methods do nothing, and
+//! the compiler leaves them out.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use super::reading::Reading;
 use super::values::Value;
 use crate::memory::MemoryError;
 
-/// The place of all counters. Without the feature `metrics` it has none.
+/// The home of all counters. Without the feature `metrics` it is empty.
 #[derive(Debug)]
 pub struct Region(());
 
 impl Region {
-    /// A region.
+    /// Creates an empty region.
     #[must_use]
     pub fn new(_lines: usize) -> Arc<Region> {
         Arc::new(Region(()))
     }
 
-    /// A region.
+    /// Creates an empty region.
     #[must_use]
     pub fn with_most(lines: usize, _most: usize) -> Arc<Region> {
         Region::new(lines)
@@ -33,31 +33,31 @@ impl Region {
         Err(MemoryError::Unsupported)
     }
 
-    /// A line that counts nothing.
+    /// Creates a line that counts nothing.
     #[must_use]
     pub fn line<V: Value>(&self, _label: &str) -> Line<V> {
         Line(PhantomData)
     }
 
-    /// Lines that record nothing.
+    /// Creates lines that record nothing.
     #[must_use]
     pub fn latencies(&self, _topic: &str, _reader: &str) -> LatencyLines {
         LatencyLines(())
     }
 
-    /// Nothing.
+    /// Returns nothing.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
         Vec::new()
     }
 
-    /// Nothing.
+    /// Returns nothing.
     #[must_use]
     pub fn dump(&self) -> Vec<Vec<u64>> {
         Vec::new()
     }
 
-    /// 0.
+    /// Returns 0.
     #[must_use]
     pub fn unseen(&self) -> u64 {
         0
@@ -83,7 +83,7 @@ impl<V: Value> Line<V> {
     #[inline(always)]
     pub fn set(&self, _value: V, _to: u64) {}
 
-    /// 0.
+    /// Returns 0.
     #[inline(always)]
     #[must_use]
     pub fn get(&self, _value: V) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::values::{Kind, VALUES};
 
-/// The longest label in bytes. A longer one is cut.
+/// The most bytes of a label. A longer one is cut.
 pub const LONGEST_LABEL: usize = 104;
 
 /// A copy of a line.
@@ -10,7 +10,7 @@ pub const LONGEST_LABEL: usize = 104;
 pub struct Reading {
     /// The kind of the line.
     pub kind: Kind,
-    /// The owner of the values, as `key=value` pairs.
+    /// Whose values these are, as `key=value` pairs.
     pub label: String,
     /// The values, in the order of [`Kind::values`].
     pub values: [u64; VALUES],
@@ -31,7 +31,8 @@ impl Reading {
         pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 
-    /// Whether a line of buckets is one of latencies: those of services begin with the service.
+    /// Whether a line of buckets belongs to latencies: labels of services' lines begin with the
+    /// service.
     pub(super) fn is_of_latency(&self) -> bool {
         self.label.starts_with("topic=")
     }
@@ -39,8 +40,9 @@ impl Reading {
 
 #[cfg(feature = "metrics")]
 impl Reading {
-    /// The label of the total of lines like this one: without the names that peers and members
-    /// at run time give, so that the number of totals does not grow with that of members.
+    /// Returns the label of the total to which lines like this one are added. It leaves out the
+    /// names that peers, and members at run time, choose, so that the number of totals does not
+    /// grow with them.
     pub(super) fn label_of_total(&self) -> String {
         let keys: &[&str] = match self.kind {
             Kind::Publisher | Kind::Edge | Kind::Requester | Kind::Responder | Kind::Latency => {
@@ -65,7 +67,7 @@ impl Reading {
         kept.collect::<Vec<_>>().join(" ")
     }
 
-    /// Adds the values of another line of this kind: of sizes and positions, the greatest is kept.
+    /// Adds the values of another line of this kind; of sizes and positions, it keeps the greatest.
     pub(super) fn add(&mut self, other: &Reading) {
         let is_one_empty = self.value("count") == 0 || other.value("count") == 0;
         let names = self.kind.values();

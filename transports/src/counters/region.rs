@@ -15,54 +15,54 @@ use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
 use crate::memory::MemoryError;
 use crate::sync::{Ordering, lock};
 
-/// The fewest lines of a further segment.
+/// The least number of lines of a further segment.
 const FEWEST: usize = 64;
-/// Lines whose writers are gone stay readable until there are more than this.
+/// How many lines whose writers are gone stay readable. Beyond this the oldest are replaced.
 const RETIRED: usize = 1024;
-/// The same for lines that are made while all are read.
+/// The same limit while all lines are read.
 const RETIRED_WHILE_READ: usize = 2 * RETIRED;
-/// The most lines of a region, if it is given no other number: 256 MiB.
+/// The default limit on the lines of a region, which then has 256 MiB.
 const MOST: usize = 1 << 20;
 
 /// Counters in pages, which grow with the number of lines. See the [module](super).
 pub struct Region {
     first: Segment,
     more: Box<[OnceLock<Segment>]>,
-    /// Making a line locks it.
+    /// Locked to make a line.
     places: Mutex<Places>,
-    /// Reading all lines locks it, and replacing one does, after `places`: it would be read twice,
-    /// or not at all.
+    /// Locked to read all lines, and, after `places`, to replace one: otherwise a replaced line
+    /// would be read twice, or not at all.
     lines: Mutex<()>,
-    /// Making and dropping a line locks it.
+    /// Locked to make or drop a line.
     retired: Arc<Retired>,
-    /// Other processes find its segments.
+    /// Whether other processes can find the segments.
     shared: bool,
 }
 
 /// Which places of a region are in use.
 #[derive(Debug)]
 struct Places {
-    /// The place after the last one that was ever used.
+    /// The first place that was never used.
     next: Place,
-    /// The lines of all segments.
+    /// The number of lines in all segments.
     capacity: usize,
-    /// The most lines of all segments.
+    /// The limit on the lines of all segments.
     most: usize,
-    /// Memory for lines that the region cannot show, and how many of its places were used.
+    /// Memory for lines that readers cannot see, and how many of its places are used.
     hidden: Option<(Segment, usize)>,
-    /// Lines with the sums of lines whose places were used again, by kind and label. Only the
-    /// owner of the lock writes them.
+    /// The lines with the totals of replaced lines, by kind and label. Only the owner of the lock
+    /// writes them.
     totals: HashMap<(Kind, String), Place>,
 }
 
 impl Region {
-    /// A region with room for at least `lines` lines. It grows up to a million lines.
+    /// Creates a region with room for at least `lines` lines. It grows up to a million lines.
     #[must_use]
     pub fn new(lines: usize) -> Arc<Region> {
         Region::with_most(lines, MOST)
     }
 
-    /// As [`new`](Region::new), but it grows up to `most` lines. Both numbers are rounded up to
+    /// As [`new`](Region::new), but with a limit of `most` lines. Both numbers are rounded up to
     /// whole pages, of 16 lines each.
     ///
     /// ```
@@ -78,15 +78,15 @@ impl Region {
         Region::of(Shape::first(whole_pages(lines)).on_heap(), most, false)
     }
 
-    /// As [`new`](Region::new), but other processes of this user can read it, for as long as it or
-    /// one of its lines exists: its segments are memfds, whose descriptors stay open.
-    /// `Attached::of_process` finds them. A further segment for which there is no descriptor is
-    /// memory of this process alone.
+    /// As [`new`](Region::new), but other processes of this user can read the region as long as it
+    /// or one of its lines exists: its segments are memfds, whose descriptors stay open.
+    /// `Attached::of_process` finds them. If there is no descriptor for a further segment, this
+    /// process alone can read it.
     ///
-    /// A node has such a region. One that only its own program reads needs no descriptor.
+    /// A node has such a region. A region that only its own program reads needs no descriptor.
     ///
     /// # Errors
-    /// If the memory cannot be made, or shared: that is possible on 64-bit Linux only.
+    /// If the memory cannot be created, or not be shared: that is possible on 64-bit Linux only.
     pub fn shared(lines: usize) -> Result<Arc<Region>, MemoryError> {
         Ok(Region::of(Shape::first(whole_pages(lines)).shared(FIRST_NAME)?, MOST, true))
     }
@@ -140,11 +140,11 @@ impl Region {
         self.first.word(8).store(number as u64 + 1, Ordering::Release);
     }
 
-    /// Makes a new line. It gets a place of its own, for which the region may grow. If more than
-    /// 1,024 lines have lost their writers, or the region cannot grow, it gets the place of the one
-    /// that lost it first, whose values are added to a line of the region's own: the total of the
-    /// replaced lines of its kind and topic. If that is impossible too, the line works but is
-    /// invisible; the header counts such lines. A label is cut at 104 bytes.
+    /// Creates a line. It gets a place of its own, for which the region may grow. If more than
+    /// 1,024 lines have lost their writers, or the region cannot grow, it gets the place of the
+    /// line that lost its writer first; the values of that line are added to a line of the region's
+    /// own: the total of the replaced lines of its kind and topic. If that is impossible too, the
+    /// line works but is invisible; the header counts such lines. A label is cut at 104 bytes.
     ///
     /// ```
     /// use mycelium_transports::counters::{PublisherValue, Region};
@@ -189,8 +189,8 @@ impl Region {
         line
     }
 
-    /// A place for a new line: a new one, that of a line whose writer is gone, or none. While lines
-    /// are read none is replaced, and there are some more of them instead.
+    /// Returns a place for a new line: a new one, that of a line whose writer is gone, or none.
+    /// While all lines are read, none is replaced, and more of them may exist instead.
     fn free_place(&self, places: &mut Places, may_replace: bool) -> Option<Place> {
         let mut retired = self.retired.lock();
         loop {
@@ -199,7 +199,7 @@ impl Region {
             if !is_over && (has_next || self.grow(places)) {
                 let place = places.next;
                 places.next.index += 1;
-                // Not seen by a reader before the line is described: its generation is 0.
+                // Readers do not see the line before it is described, because its generation is 0.
                 self.first.word(3).fetch_add(1, Ordering::Release);
                 return Some(place);
             }
@@ -214,7 +214,8 @@ impl Region {
     }
 
     /// Adds the values of a line whose writer is gone to the total of its kind and label, so that
-    /// its place is free. Without such a total the place becomes that of the total: `false`.
+    /// its place is free. If there is no such total yet, the line becomes the total, and this
+    /// returns false.
     fn is_in_total(&self, place: Place, places: &mut Places) -> bool {
         let (segment, index) = (self.segment(place), place.index as usize);
         let Some(line) = segment.read(index) else { return true };
@@ -236,8 +237,8 @@ impl Region {
         }
     }
 
-    /// Adds a segment, and moves the next place there. Its size follows the lines there are, so
-    /// that their number is not limited by that of the segments, and little is unused.
+    /// Adds a segment, and moves the next place there. The segment grows with the number of lines,
+    /// so that the limit on segments does not limit the lines, and few places are unused.
     fn grow(&self, places: &mut Places) -> bool {
         let number = places.next.segment as usize + 1;
         let lines = (places.capacity / 4).max(FEWEST).min(places.most - places.capacity);
@@ -255,9 +256,9 @@ impl Region {
         true
     }
 
-    /// Reads all lines. The values of one line may be from slightly different moments, but they are
-    /// all of this line: one that is made meanwhile is complete, or left out. No line is replaced
-    /// meanwhile: its values are in its own line, or in that of the total.
+    /// Reads all lines. The values of one line may be from slightly different moments, but all
+    /// belong to this line: a line that is made meanwhile is complete, or left out. No line is
+    /// replaced meanwhile: its values are either in its own line or in the total.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
         let _lines = lock(&self.lines);
@@ -271,8 +272,8 @@ impl Region {
         readings
     }
 
-    /// A copy of the words of each segment: [`CountersView::of_dump`](super::CountersView::of_dump)
-    /// reads it, also another version's.
+    /// Copies the words of each segment: [`CountersView::of_dump`](super::CountersView::of_dump)
+    /// reads such copies, also those of other versions.
     #[must_use]
     pub fn dump(&self) -> Vec<Vec<u64>> {
         let words = |segment: &Segment| {
@@ -281,7 +282,7 @@ impl Region {
         self.segments().map(words).collect()
     }
 
-    /// The number of lines that were made without a place where readers could see them.
+    /// Returns the number of lines that were made without a place where readers could see them.
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.first.word(4).load(Ordering::Relaxed)
@@ -297,7 +298,7 @@ impl Region {
     }
 }
 
-/// As many lines as fill whole pages.
+/// Rounds a number of lines up to whole pages.
 fn whole_pages(lines: usize) -> usize {
     lines.max(1).next_multiple_of(LINES_OF_PAGE)
 }

@@ -6,27 +6,27 @@ use super::values::{Kind, NAME, VALUES};
 use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
 use crate::sync::{AtomicU64, Ordering, fence};
 
-/// Words before the table of kinds.
+/// The number of words before the table of kinds.
 pub(super) const FIXED: usize = 64;
-/// Words of a kind in the table.
+/// The number of words of a kind in the table.
 pub(super) const KIND: usize = 64;
 /// The first word of the list of segments. The fixed words and the table of kinds have three pages.
 pub(super) const LIST: usize = 3 * PAGE_WORDS;
-/// The most segments.
+/// The limit on segments.
 pub(super) const SEGMENTS: usize = 64;
-/// Words of a segment in the list.
+/// The number of words of a segment in the list.
 pub(super) const LISTED: usize = 8;
 /// The fixed words, the table of kinds, and the list of segments.
 pub(super) const HEADER: usize = 4 * PAGE_WORDS;
 pub(super) const DESCRIPTOR: usize = 16;
-/// The words of a line, and of its descriptor.
+/// The number of words of a line with its descriptor.
 pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
-/// The lines of a page, with their descriptors.
+/// The number of lines, with their descriptors, in a page.
 pub(super) const LINES_OF_PAGE: usize = PAGE_WORDS / WORDS;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const _: () = assert!(LABEL_BYTES == LONGEST_LABEL);
 
-// The table of kinds has room for all of them, and a kind's words for all its names.
+// The table of kinds has room for all kinds, and the words of a kind for all its names.
 const _: () = assert!(FIXED + KIND * Kind::ALL.len() <= LIST);
 const _: () = assert!(LIST + LISTED * SEGMENTS <= HEADER);
 const _: () = assert!(NAME * (1 + VALUES) < KIND);
@@ -35,12 +35,12 @@ const _: () = assert!(NAME * (1 + VALUES) < KIND);
 #[derive(Debug)]
 pub(super) struct Segment {
     words: Words,
-    /// Where other processes find it, if they can.
+    /// Where other processes find the segment, if they can.
     found: Option<Found>,
     shape: Shape,
 }
 
-/// What a segment has.
+/// The shape of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// The number of its first word in the region.
@@ -51,25 +51,25 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The first segment of a region, with the header. `lines` fill whole pages.
+    /// Returns the shape of a region's first segment, with the header. `lines` fill whole pages.
     pub(super) fn first(lines: usize) -> Shape {
         Shape { first_word: 0, header: HEADER, lines }
     }
 
-    /// A further segment, whose first word has this number in the region.
+    /// Returns the shape of a further segment, whose first word has this number in the region.
     pub(super) fn further(first_word: usize, lines: usize) -> Shape {
         Shape { first_word, header: 0, lines }
     }
 
-    /// A segment that only this process can read.
+    /// Creates a segment that only this process can read.
     pub(super) fn on_heap(self) -> Segment {
         Segment { words: Words::heap(self.words()), found: None, shape: self }
     }
 
-    /// A segment in a memfd with this name.
+    /// Creates a segment in a memfd with this name.
     ///
     /// # Errors
-    /// If that cannot be made.
+    /// If the memfd cannot be created.
     pub(super) fn shared(self, name: &str) -> Result<Segment, MemoryError> {
         let (words, found) = Words::memfd(self.words(), name)?;
         Ok(Segment { words, found: Some(found), shape: self })
@@ -81,17 +81,17 @@ impl Shape {
 }
 
 impl Segment {
-    /// How many lines it has.
+    /// Returns the number of lines of the segment.
     pub(super) fn lines(&self) -> usize {
         self.shape.lines
     }
 
-    /// Its words, in whole pages.
+    /// Returns the words of the segment, in whole pages.
     pub(super) fn words(&self) -> &[AtomicU64] {
         &self.words
     }
 
-    /// Its words in the list of segments.
+    /// Returns the words of the segment's entry in the list of segments.
     pub(super) fn listed(&self) -> [u64; LISTED] {
         let (descriptors, values) = (self.descriptor_of(0), self.values_of(0));
         let Shape { first_word, lines, .. } = self.shape;
@@ -146,8 +146,8 @@ impl Segment {
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
         let first = self.values_of(index);
         (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
-        // Release: a reader that sees the generation also sees the descriptor. It never comes back
-        // to an earlier one: the next line here counts on from it.
+        // Release: a reader that sees the generation also sees the descriptor. A generation never
+        // returns: the next line at this place counts on from it.
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Words of a name in the table of kinds.
+/// The number of words of a name in the table of kinds.
 pub(super) const NAME: usize = 3;
-/// Values of a line.
+/// The number of values of a line.
 pub(super) const VALUES: usize = 16;
 
 macro_rules! kinds {
@@ -128,9 +128,8 @@ macro_rules! values {
 }
 
 values! {
-    /// Values of a [`Kind::Publisher`]. `sent` and `high_water` are those of the last time when the
-    /// publisher woke its readers: after each poll of its task, and at the latest after 64
-    /// messages.
+    /// Values of a [`Kind::Publisher`]. `sent` and `high_water` are updated when the publisher
+    /// wakes its readers: after each poll of its task, and at the latest after 64 messages.
     PublisherValue of Publisher {
         /// Sent messages; the sequence of the next one.
         Sent = "sent",
@@ -144,8 +143,8 @@ values! {
         HandlerRefused = "handler_refused",
         /// Slots of the ring.
         Capacity = "capacity",
-        /// The most messages that the slowest gating reader has ever been behind, as far as the
-        /// publisher has seen: it checks once a lap, and whenever the ring is full.
+        /// The greatest number of messages that the slowest gating reader has been behind, as far
+        /// as the publisher has seen: it checks once a lap, and whenever the ring is full.
         HighWater = "high_water",
         /// 1 if the publisher is in another node: the ring has copies of its messages.
         Remote = "remote",
@@ -341,8 +340,8 @@ values! {
         Handled = "handled",
         /// Messages that no handler got: their actor had ended.
         DeadLetters = "dead_letters",
-        /// Messages that were sent while their actor ended, by the only sender of its mailbox, and
-        /// that nobody has seen.
+        /// Messages that nobody has seen: the only sender of the mailbox sent them while the actor
+        /// ended.
         Unseen = "unseen",
         /// Messages that were refused, or dropped where the mailbox drops, because it was full.
         Refused = "refused",

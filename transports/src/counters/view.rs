@@ -1,7 +1,7 @@
 //! A copy of the counters of another process, or of a dump of them, made from their words alone.
 //!
-//! The names of kinds and values are those of the region: it may be that of another version of this
-//! library, with kinds and values that this one does not know.
+//! Kinds and values have the names in the region: it may come from another version of this library,
+//! with kinds and values that this one does not know.
 //!
 //! **Panic contract.** The words may have any content, and change at any time. Reading them never
 //! panics and always ends. It allocates in proportion to the words, not to what they claim. Texts

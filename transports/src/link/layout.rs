@@ -1,5 +1,5 @@
 //! Compares two layouts of one topic's messages: the layout here, and the canonical form of the
-//! peer's layout. Where do they differ first?
+//! peer's layout. It finds the first difference.
 //!
 //! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no
 //! first difference.
@@ -11,7 +11,7 @@ use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
 use crate::layout::{EnumLayout, FieldKind, Layout, shown};
 use crate::local::Schema;
 
-/// The longest canonical form of a peer that is read.
+/// The most bytes of a peer's canonical form that are read.
 pub(crate) const LONGEST_FORM: usize = 64 << 10;
 
 /// The messages of a topic have another layout at a peer.
@@ -41,7 +41,8 @@ pub struct Difference {
 }
 
 impl LayoutMismatch {
-    /// For a peer whose layout has this digest, and this canonical form if it has sent it.
+    /// Creates the mismatch with a peer whose layout has this digest, and this canonical form if
+    /// the peer has sent it.
     pub(crate) fn new(own: &Schema, peer_digest: Digest, form: Option<&[u8]>) -> LayoutMismatch {
         let size_of = |form: &[u8]| Some(u64::from_le_bytes(*form.get(1..)?.first_chunk()?));
         let layout = form.and_then(|form| Layout::parse(form).ok());
@@ -78,7 +79,7 @@ impl fmt::Display for LayoutMismatch {
     }
 }
 
-/// The first difference between a type here and that of a peer, in a field at this path.
+/// Returns the first difference between a type here and a type of a peer, in a field at this path.
 fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Difference> {
     match (own, there) {
         (FieldType::Array { item, len: here }, FieldKind::Array { item: other, len: there })
@@ -88,7 +89,7 @@ fn difference(own: &FieldType, there: &FieldKind, path: &str) -> Option<Differen
         ) if here == there => difference(item, other, path),
         (FieldType::Struct(own), FieldKind::Struct(there)) => in_struct(own, there, path),
         (FieldType::Enum(own), FieldKind::Enum(there)) => in_enum(own, there, path),
-        // Of all others the text says everything.
+        // For all other types the text shows every difference.
         _ if own.to_string() == describe(there) => None,
         _ => differ(path, own, describe(there)),
     }
@@ -145,7 +146,7 @@ fn in_enum(own: &EnumDescriptor, there: &EnumLayout, path: &str) -> Option<Diffe
     if count > known { differ(path, variants(known), variants(count)) } else { None }
 }
 
-/// A type of the peer as text.
+/// Describes a type of the peer.
 fn describe(there: &FieldKind) -> String {
     match there {
         FieldKind::Unsigned(bytes) => format!("u{}", 8 * bytes),
@@ -162,7 +163,7 @@ fn describe(there: &FieldKind) -> String {
     }
 }
 
-/// A field within another.
+/// Returns the path of a field within another.
 fn inner(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

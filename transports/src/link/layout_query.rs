@@ -32,8 +32,8 @@ struct LayoutQuery {
 }
 
 impl LayoutQueries {
-    /// The peer has rejected a topic because its layout differs. It may reject the topic again
-    /// while this query is under way: one query is enough.
+    /// Adds a topic that the peer has rejected because its layout differs. The peer may reject the
+    /// topic again while this query is under way: one query is enough.
     pub(crate) fn add(&mut self, topic: Arc<Topic>, peer_digest: Digest) {
         if self.0.iter().all(|known| known.topic.name() != topic.name()) {
             let (form, deadline, is_requested) = (Vec::new(), None, false);
@@ -42,7 +42,7 @@ impl LayoutQueries {
     }
 
     /// Requests the next piece of a layout. Returns a mismatch if the peer does not answer in time:
-    /// call it again then, for the next topic.
+    /// then call it again, for the next topic.
     pub(crate) fn request(
         &mut self,
         now: Duration,
@@ -54,7 +54,7 @@ impl LayoutQueries {
             return None;
         }
         let topic = Name::try_from(query.topic.name()).unwrap_or_default();
-        // At most `LONGEST_FORM`.
+        // The cast is lossless: a form has at most `LONGEST_FORM` bytes.
         let offset = query.form.len() as u32;
         match link.describe(now, topic, offset) {
             Ok(()) if now < deadline => {
@@ -66,8 +66,8 @@ impl LayoutQueries {
         }
     }
 
-    /// The peer has sent a piece of a layout. Returns the mismatch if that was the last piece, or
-    /// not the requested one.
+    /// Takes a piece of a layout that the peer has sent. Returns the mismatch if that was the last
+    /// piece, or not the requested one.
     pub(crate) fn on_piece(
         &mut self,
         offset: u32,
@@ -85,14 +85,14 @@ impl LayoutQueries {
         if query.form.len() >= total { self.finish(true) } else { None }
     }
 
-    /// The connection has ended: the mismatch of the first topic, as far as the peer has described
-    /// it.
+    /// Gives up the first query at the end of the connection. Returns its mismatch, as far as the
+    /// peer has described the layout.
     pub(crate) fn abandon(&mut self) -> Option<(Arc<Topic>, LayoutMismatch)> {
         self.finish(false)
     }
 
-    /// The mismatch of the first topic. It names a field only if the peer has sent all of its
-    /// layout.
+    /// Removes the first query, and returns its mismatch. The mismatch names a field only if the
+    /// peer has sent all of its layout.
     fn finish(&mut self, is_whole: bool) -> Option<(Arc<Topic>, LayoutMismatch)> {
         let LayoutQuery { topic, peer_digest, form, .. } = self.0.pop_front()?;
         let form = is_whole.then_some(&*form);
@@ -101,8 +101,8 @@ impl LayoutQueries {
     }
 }
 
-/// The answer to a peer that has requested a layout or the catalogue, until the send buffer has
-/// room for it.
+/// The answer to a peer's request for a layout or the catalogue. It waits here until the send
+/// buffer has room for it.
 #[derive(Default)]
 pub(crate) struct LayoutAnswer {
     pending: Option<Pending>,
@@ -144,7 +144,7 @@ impl LayoutAnswer {
         self.try_answer(now, link, Pending::Catalogue(offset));
     }
 
-    /// Tries again.
+    /// Tries again to send the answer.
     pub(crate) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         if let Some(pending) = self.pending {
             self.try_answer(now, link, pending);

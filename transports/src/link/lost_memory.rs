@@ -1,12 +1,12 @@
-//! The end of a link whose streams have lost their memory.
+//! The end of a link whose streams have lost their shared memory.
 //!
 //! The control connection ends with the peer's process, and so does the link's socket, unless a
-//! child of that process has kept it open. Bytes that have arrived on the link are still read: the
-//! peer may have ended in order. A dead process does not write, so its link ends when nothing more
-//! has arrived for a moment. That is a timer of the executor, and not a count of polls: an executor
-//! looks for bytes when it looks for timers, and a task that wakes itself can be polled many times
-//! before that. If only the control connection has ended, the link gets a short time to end by
-//! itself.
+//! child of that process has kept the socket open. Bytes that have arrived on the link are still
+//! read: the peer may have ended in order. A dead process does not write, so its link ends when
+//! nothing more has arrived for a moment. That moment is a timer of the executor, and not a count
+//! of polls: an executor looks for bytes when it looks for timers, and a task that wakes itself can
+//! be polled many times before that. If only the control connection has ended, the link gets a
+//! short time to end by itself.
 
 use std::task::Context;
 use std::time::Duration;
@@ -17,48 +17,48 @@ use mycelium_executor::{Executor, SendFuture};
 use crate::memory::Gone;
 use crate::stream::NodeLink;
 
-/// How long a link may outlive the memory of its streams.
+/// How long a link may outlive the shared memory of its streams.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is checked: the interval of its pings.
+/// How often that time is checked: the interval of the link's pings.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// How long nothing arrives from a process that is dead before its link ends.
+/// How long nothing must arrive from a dead process before its link ends.
 const QUIET: Duration = Duration::from_millis(1);
 
-/// Since when streams of a link have no memory any more.
+/// The state of a link since its streams have lost their shared memory.
 #[derive(Default)]
 pub(crate) struct LostMemory {
     since: Option<Duration>,
     /// The peer's process has ended.
     is_dead: bool,
-    /// Something has arrived since the last check.
+    /// Bytes have arrived since the last check.
     has_read: bool,
-    /// Runs since the last arrival from a dead process.
+    /// A timer that runs since the last arrival from a dead process.
     quiet: Option<SendFuture<()>>,
 }
 
 impl LostMemory {
-    /// The memory of a stream is lost. `silence` is the silence limit of the link.
+    /// Notes that a stream has lost its shared memory. `silence` is the silence limit of the link.
     pub(crate) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
         if self.since.is_none() {
             self.since = Some(now);
-            // The pings are the reason why `check` is called in time.
+            // The pings make sure that `check` is called in time.
             _ = link.set_times(CHECK.min(silence), silence);
         }
     }
 
-    /// The control connection beside the link has ended, for this reason.
+    /// Notes that the control connection beside the link has ended, for this reason.
     pub(crate) fn ended(&mut self, reason: &Gone) {
         self.is_dead |= *reason == Gone::PeerDied;
     }
 
-    /// Something has arrived.
+    /// Notes that bytes have arrived.
     #[inline(always)]
     pub(crate) fn read(&mut self) {
         self.has_read = true;
     }
 
-    /// Ends the link when its time is over.
+    /// Ends the link when its time is up.
     pub(crate) fn check(
         &mut self,
         now: Duration,
@@ -73,7 +73,7 @@ impl LostMemory {
         }
     }
 
-    /// Whether nothing has arrived for a moment. If not, the task is woken when it may be so.
+    /// Whether nothing has arrived for a moment. If not, the task is woken when to ask again.
     fn is_quiet(
         &mut self,
         has_read: bool,
@@ -87,7 +87,7 @@ impl LostMemory {
         self.quiet.get_or_insert_with(quiet).as_mut().poll(context).is_ready()
     }
 
-    /// The connection has ended.
+    /// Forgets everything, as the connection has ended.
     pub(crate) fn clear(&mut self) {
         *self = LostMemory::default();
     }

@@ -107,8 +107,8 @@ pub enum Notice<'a> {
         /// Whether the link [requires](super::MemoryUse::Required) shared memory.
         is_required: bool,
     },
-    /// A peer has written what no reader writes into the memory that it shares. Its link ends, and
-    /// what it has not confirmed is undelivered.
+    /// A peer has broken the protocol in the memory that it shares: it wrote something that no
+    /// reader writes. Its link ends, and the messages that it has not confirmed are undelivered.
     InvalidMemory {
         /// The other node.
         peer: &'a str,
@@ -157,7 +157,7 @@ pub enum Notice<'a> {
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
 impl Notice<'_> {
-    /// The code of the error, if it is one.
+    /// Returns the code of the notice, if it is an error.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         Some(match self {
@@ -183,7 +183,7 @@ impl Notice<'_> {
     }
 }
 
-/// Names that a peer has sent are shown with their control characters escaped.
+/// Shows names that a peer has sent with their control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -278,7 +278,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-/// A text of a peer without control characters. Its quotes are not escaped.
+/// Returns a peer's text without control characters. Its quotes are not escaped.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! Why a stream stays on its link although its ring could be read in memory.
+//! Why a stream stays on its link although its ring could be read in shared memory.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring:
 const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
 const TOO_MANY: &str = "too many rings wait for streams that are not known";
 
-/// Why the readers' side does not read a ring in memory.
+/// Why the readers' side does not read a ring in shared memory.
 #[derive(Debug)]
 pub(crate) enum MemoryRefusal {
     /// The memory cannot be mapped, or is not sealed.
     Memory(MemoryError),
     /// The memory does not contain a ring, or one with another identity.
     Region(RegionError),
-    /// It is another ring than that of the stream.
+    /// The ring belongs to another stream.
     Other,
-    /// A process has no descriptor left for it.
+    /// The process has no descriptor left for the memory.
     Descriptors,
     /// The topic has a `drop-newest` subscription.
     DropNewest,
@@ -28,7 +28,7 @@ pub(crate) enum MemoryRefusal {
 }
 
 impl MemoryRefusal {
-    /// The reason as a number, for the peer.
+    /// Returns the reason as a number, for the peer.
     pub(crate) fn code(&self) -> u64 {
         match self {
             MemoryRefusal::Memory(_) => 1,
@@ -40,7 +40,7 @@ impl MemoryRefusal {
         }
     }
 
-    /// The text of a peer's reason.
+    /// Returns the text of a reason that a peer has sent.
     pub(crate) fn text(code: u64) -> &'static str {
         match code {
             1 => "it cannot map the memory of the ring",

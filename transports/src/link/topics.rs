@@ -1,4 +1,4 @@
-//! The topics at the two ends of a link: what one exports, and what the other imports.
+//! The topics at the two ends of a link: exported on one side, imported on the other.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use crate::local::{Policy, Start, Topic};
 pub struct ExportedTopic {
     /// The topic.
     pub topic: Arc<Topic>,
-    /// The nodes that may read it; `None` if every node may that can connect. Over plain TCP, which
-    /// proves no name, only those may that [`believe`](super::Exports::believe) names.
+    /// The nodes that may read the topic; `None`: every node that can connect. Over plain TCP,
+    /// which proves no name, only the nodes that [`believe`](super::Exports::believe) names may
+    /// read it.
     pub readers: Option<Vec<String>>,
 }
 
@@ -26,10 +27,11 @@ impl ExportedTopic {
 pub struct TopicInterest {
     /// The topic in this process: the peer's messages go to its subscriptions.
     pub topic: Arc<Topic>,
-    /// The strictest policy of these subscriptions: whether the peer's publishers wait for them.
+    /// The strictest policy of these subscriptions, which decides whether the peer's publishers
+    /// wait for them.
     pub policy: Policy,
-    /// Where streams begin of publishers that exist already, if the peer keeps none of their
-    /// messages for this node. The subscriptions that exist then get all messages of a stream, with
-    /// any start.
+    /// Where to begin with publishers that exist already, if the peer keeps none of their messages
+    /// for this node. The subscriptions that exist when a stream begins get all of its messages,
+    /// with any start.
     pub start: Start,
 }

@@ -30,7 +30,7 @@ fn a_full_region_counts_what_it_cannot_show() {
 
 #[test]
 fn lines_that_come_and_go_do_not_grow_a_region() {
-    // Those without a writer stay readable, up to a number.
+    // Lines without a writer stay readable, up to a limit.
     let kept = RETIRED as u64 + 16;
     let most = if cfg!(miri) { 2 * kept } else { 50_000 };
     let region = Region::new(16);
@@ -74,7 +74,7 @@ fn lines_are_made_while_all_are_read() {
     for _ in 0..100 {
         region.line("topic=t publisher=p").set(PublisherValue::Sent, 1);
     }
-    // They are replaced again, and the sum is exact.
+    // The lines are replaced again, and the sum is exact.
     let readings = region.read();
     let sent: u64 = readings.iter().map(|line| line.value("sent")).sum();
     assert_eq!((readings.len(), sent), (before, RETIRED_WHILE_READ as u64 + 101));
@@ -83,15 +83,15 @@ fn lines_are_made_while_all_are_read() {
 /// A reader that reads while lines are made, dropped and made again in their places.
 #[test]
 fn a_reader_never_sees_half_a_line() {
-    // Each side works while the other one does, also where both have one processor.
+    // Each side works while the other one does, even if both share one processor.
     let (rounds, reads) = if cfg!(miri) { (300, 1) } else { (20_000, 10_000) };
     let is_enough = AtomicBool::new(false);
-    // Full at once, so that each new line reuses a place.
+    // The region is full at once, so that each new line reuses a place.
     let region = Region::with_most(1, 1);
     let names = ["a".repeat(100), "b".repeat(48), "c".repeat(7)];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // A reader that has failed does not say that it is enough.
+            // A reader that has failed never ends the loop, so it has a limit.
             for round in 0..100 * rounds {
                 if round >= rounds && is_enough.load(Ordering::Relaxed) {
                     return;
@@ -104,7 +104,7 @@ fn a_reader_never_sees_half_a_line() {
                 }
             }
         });
-        // As another process reads it. The header does not change.
+        // Read as another process does. The header does not change.
         let words = ForeignWords::new(region.first.words());
         let layout = Layout::of(words).unwrap();
         let listed = layout.listed(words).unwrap();
@@ -121,7 +121,7 @@ fn a_reader_never_sees_half_a_line() {
                     kind => panic!("no {kind:?}"),
                 };
                 let (first, length) = (reading.values[0], name.len() as u64);
-                // The total of those that were replaced has no name.
+                // The label of the total of replaced lines has no name.
                 let is_total = reading.label.is_empty() && first % length == 0;
                 assert!(is_total || reading.label == *name, "no label is made of two");
                 assert!(is_total || first == 0 || first == length);
@@ -175,7 +175,7 @@ fn a_line_outlives_its_region() {
 fn a_long_label_is_cut_at_a_character() {
     let region = Region::new(1);
     let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
-    // 103 bytes: the next letter has two bytes.
+    // The label has 103 bytes, as the next letter takes two.
     assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
 }
 

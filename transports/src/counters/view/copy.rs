@@ -17,11 +17,11 @@ pub struct CountersView {
     pub lines: Vec<LineView>,
     /// Lines that were made without a place where readers could see them.
     pub unseen: u64,
-    /// Lines that were left out, because others took their places while they were read, or because
-    /// their kind is not in the region.
+    /// The number of lines that were left out, because others took their places while they were
+    /// read, or because their kind is not in the region.
     pub torn: usize,
-    /// Places of lines in segments that are not available: those of a process that had no
-    /// descriptor left for them, or that ended before they were mapped.
+    /// The number of places in segments that are not available: the process had no descriptor left
+    /// for them, or ended before they were mapped.
     pub out_of_reach: u64,
     /// The process that made the region, by its number in its own namespace of processes.
     pub made_by: u32,
@@ -31,14 +31,14 @@ pub struct CountersView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LineView {
-    /// Its place, counted through all segments. While the region exists, it has one line at a time.
+    /// The line's place, counted through all segments. A place has one line at a time.
     pub place: u64,
-    /// How many lines had this place until now. A line is the same as an earlier one if its place
-    /// and generation are.
+    /// How many lines this place has had until now. Two copies show the same line if their place
+    /// and generation are equal.
     pub generation: u64,
     /// The kind.
     pub kind: Arc<KindView>,
-    /// The owner of the values, as `key=value` pairs.
+    /// Whose values these are, as `key=value` pairs.
     pub label: String,
     /// The values, in the order of their names in the kind.
     pub values: Vec<u64>,
@@ -74,9 +74,10 @@ impl CountersView {
         layout.read(first, &listed, &pieces)
     }
 
-    /// The lines as [`Region::read`](crate::counters::Region::read) returns them, for
-    /// [`Metric::of`](crate::counters::Metric::of) and [`Latency::of`](crate::counters::Latency::of). Kinds and values
-    /// that this version does not know are left out.
+    /// Returns the lines as [`Region::read`](crate::counters::Region::read) does, for
+    /// [`Metric::of`](crate::counters::Metric::of) and
+    /// [`Latency::of`](crate::counters::Latency::of). Kinds and values that this version does not
+    /// know are left out.
     #[must_use]
     pub fn readings(&self) -> Vec<Reading> {
         self.lines.iter().filter_map(LineView::reading).collect()
@@ -98,7 +99,7 @@ impl LineView {
         parts.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 
-    /// The line as this version knows it. Its values are found by their names.
+    /// Returns the line as this version knows it. Its values are found by their names.
     #[must_use]
     pub fn reading(&self) -> Option<Reading> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind.name)?;

@@ -14,18 +14,18 @@ pub(in crate::counters) const FURTHER_NAME: &str = "mycelium-counters-more";
 pub(in crate::counters) const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 pub(in crate::counters) const VERSION: u64 = 5;
 
-/// Words of a descriptor before its label: generation, kind, length.
+/// The number of words of a descriptor before its label: generation, kind, length.
 pub(super) const BEFORE_LABEL: usize = 3;
-/// Words of a segment in the list that this version reads.
+/// The number of words that this version reads of a segment in the list.
 const LISTED: usize = 6;
-/// The most words of a thing in a table. It bounds what a damaged header can mean.
+/// The limit on the words of an entry in a table. It bounds what a damaged header can mean.
 const MOST: u64 = 4096;
 
 /// Why words are not the counters of a node.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// The first word says that this is something else, or that it is not finished.
+    /// The first word says that these are no counters, or that they are not ready.
     #[error(
         "no region of counters: expected {expected:#018x} in word 0, found {found:#018x} [{code}]",
         code = self.code()
@@ -44,7 +44,7 @@ pub enum ViewError {
     Version {
         /// The version of this library.
         expected: u64,
-        /// That of the region.
+        /// The version of the region.
         found: u64,
     },
     /// There are fewer words than the header says.
@@ -68,7 +68,7 @@ pub enum ViewError {
     Field {
         /// What the word means.
         what: &'static str,
-        /// Which one it is.
+        /// The number of the word.
         word: usize,
         /// The least possible value.
         least: u64,
@@ -100,8 +100,8 @@ pub enum ViewError {
 debug_as_display!(ViewError);
 
 impl ViewError {
-    /// Its code, with which its text ends. Counters that contradict themselves have one code for
-    /// all forms of that.
+    /// Returns the code of the error, with which its text ends. All forms of counters that
+    /// contradict themselves have one code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -124,7 +124,7 @@ pub struct KindView {
     pub values: Vec<String>,
 }
 
-/// What the header of a region says and does not change any more.
+/// The part of a region's header that does not change any more.
 #[derive(Debug)]
 pub(in crate::counters) struct Layout {
     pub(super) kinds: Vec<Arc<KindView>>,
@@ -145,7 +145,7 @@ pub(in crate::counters) struct Listed {
     pub(super) first_word: u64,
     /// How many lines it has.
     pub(super) lines: u64,
-    /// The numbers of the first words of its descriptors and values.
+    /// The number of the first word of its descriptors; the next one is that of its values.
     pub(super) descriptors: u64,
     pub(super) values: u64,
     /// The inode of its memfd. 0 if it has none.
@@ -229,7 +229,7 @@ impl Layout {
     }
 }
 
-/// The first word behind a table of `count` entries of this many words.
+/// Returns the first word behind a table of `count` entries of this many words.
 pub(super) fn end_of(first: u64, count: u64, words: usize) -> u64 {
     first.saturating_add(count.saturating_mul(words as u64))
 }

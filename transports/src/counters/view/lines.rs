@@ -6,7 +6,7 @@ use super::copy::{CountersView, LineView};
 use super::layout::{BEFORE_LABEL, Layout, Listed, ViewError, end_of, text_of, word_of};
 use crate::sync::{ForeignWords, Ordering, fence};
 
-/// How often a line is read again whose place got another one meanwhile.
+/// How often a line is read again if its place gets another line meanwhile.
 const ATTEMPTS: usize = 4;
 
 /// Where the lines of a segment are in its words.
@@ -41,7 +41,8 @@ impl Layout {
             match pieces.get(number).copied().flatten() {
                 Some(words) => {
                     let segment = self.segment(number, listed, words)?;
-                    // It has as many words: the number is one of this process.
+                    // The cast is lossless: the segment has more words, and their number is one of
+                    // this process.
                     for index in 0..lines as usize {
                         match self.line(&segment, index, place.saturating_add(index as u64)) {
                             Seen::Line(line) => view.lines.push(line),
@@ -68,7 +69,7 @@ impl Layout {
         let last = first.saturating_add(words.len() as u64);
         let table = |what, start: u64, entry| {
             let end = end_of(start, listed.lines, entry);
-            // Counted from the first word of the segment: both ends may exceed all numbers.
+            // Counted from the first word of the segment, because both ends may exceed all numbers.
             let is_within = |start: &u64| end_of(*start, listed.lines, entry) <= words.len() as u64;
             let start = start.checked_sub(first).filter(is_within);
             let error = ViewError::Segment { segment: number, what, end, first, last };
@@ -79,7 +80,7 @@ impl Layout {
         Ok(Segment { words, descriptors, values })
     }
 
-    /// Copies a line, several times if its place gets another one meanwhile.
+    /// Copies a line; again, up to a limit, if its place gets another one meanwhile.
     fn line(&self, segment: &Segment<'_>, index: usize, place: u64) -> Seen {
         let words = segment.words;
         let descriptor = segment.descriptors + index * self.descriptor;
@@ -118,8 +119,8 @@ impl Layout {
 /// What a reader found at the place of a line in a segment.
 enum Seen {
     Line(LineView),
-    /// No line, or one that is being made.
+    /// No line, or a line that is being made.
     Unused,
-    /// A line that is replaced all the time, or that has no kind.
+    /// A line that is replaced all the time, or whose kind is unknown.
     Torn,
 }

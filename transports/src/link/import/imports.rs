@@ -50,13 +50,13 @@ pub struct Imports {
 impl Imports {
     /// Reads until the peer has ended all topics, the links are to end, or the peer has
     /// [completed](Control::completed) and no connection to it is open. The topics are kept open
-    /// from this call on, before the future is first polled.
+    /// from this call on, even before the future is first polled.
     ///
     /// # Errors
     /// If no link can have these settings and topics.
     pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, ImportError> {
         let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
-        // Checks the settings: the link itself is made when the future runs.
+        // Checks the settings now; the link itself is made when the future runs.
         NodeLink::new(self.link_config(), &mut buffer)?;
         if self.interests.len() > TOPICS {
             let (limit, found) = (TOPICS, self.interests.len());
@@ -103,8 +103,8 @@ impl Imports {
                         let error = driver.run(&mut session).await;
                         drop(driver);
                         session.disconnected(&mut link);
-                        // A side that has closed the link because of the other one may do so
-                        // again.
+                        // A side that has closed the link because of the other one may do so again:
+                        // this counts as a refusal.
                         let was_refused =
                             matches!(&error, DriveError::Link(error) if !error.is_goodbye());
                         if session.take_was_admitted() && !was_refused {
@@ -120,25 +120,26 @@ impl Imports {
                         self.pause(&mut failures, random.u64(..), None).await;
                     }
                     Some(Err(error)) => {
-                        // The peer listens and its queue is full: the next try may succeed at once.
+                        // The peer listens, but its queue is full: the next attempt may succeed at
+                        // once.
                         if error.kind() == io::ErrorKind::WouldBlock {
                             failures = 0;
                         }
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
-                    // The conditions of the loop say why.
+                    // No connection is needed any more: the conditions of the loop say why.
                     None => {}
                 }
             }
         })
     }
 
-    /// The settings of the link.
+    /// Returns the settings of the link.
     fn link_config(&self) -> Config {
         Config { memory: self.memory.is_some(), ..self.config.link(&self.identity) }
     }
 
-    /// A connection; `None` once it is not needed any more.
+    /// Connects; returns `None` once no connection is needed any more.
     async fn connected(&self) -> Option<io::Result<Stream>> {
         let unneeded = pin!(self.control.until_unneeded(&self.peer));
         match select((self.connect)(), unneeded).await {
@@ -171,7 +172,7 @@ pub enum ImportError {
     /// No link can have these settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// More topics than a link has room for.
+    /// There are more topics than a link has room for.
     #[error("{found} topics are read from one peer, but a link has room for {limit}")]
     Topics {
         /// The limit.

@@ -2,9 +2,10 @@
 //!
 //! The peer sends a token over the link; with it this side connects to the peer's control socket,
 //! where the rings' descriptors arrive. Each is checked and mapped, and answered with the
-//! descriptor of this side's positions. When the link says so, the stream continues in memory.
+//! descriptor of this side's positions. When the link says so, the stream continues in shared
+//! memory.
 //!
-//! Nothing that the peer passes is trusted: a ring that cannot be mapped, or is not that of its
+//! Nothing that the peer passes is trusted: a ring that cannot be mapped, or belongs to another
 //! stream, is refused, and the stream stays on the link.
 
 use std::collections::BTreeMap;
@@ -37,18 +38,18 @@ pub struct MemoryAccess {
     pub access: Access,
 }
 
-/// The memory beside one connection to a peer.
+/// The shared memory beside one connection to a peer.
 pub(super) struct IncomingMemory {
     channel: SessionChannel,
-    /// Rings that were passed, and whose streams are not known yet, the oldest first.
+    /// The rings that were passed, and whose streams are not known yet, the oldest first.
     passed: Vec<(Packet, OwnedFd)>,
-    /// Rings that are mapped, by number.
+    /// The mapped rings, by number.
     mapped: BTreeMap<u32, PassedRing>,
     /// Why streams stay on the link, for the owner.
     problems: Vec<String>,
 }
 
-/// A ring of the peer that is mapped, and its connection.
+/// A mapped ring of the peer, with its connection.
 pub(super) struct PassedRing {
     pub(super) epoch: u64,
     pub(super) ring: MappedRing,
@@ -56,13 +57,13 @@ pub(super) struct PassedRing {
     pub(super) channel: Arc<Channel>,
 }
 
-/// The most rings that wait for their streams.
+/// How many rings may wait for their streams. Beyond this the oldest is refused.
 const MOST_PASSED: usize = 128;
-/// The most words of a ring: as many as can be mapped. The memory is the peer's.
+/// The limit on the words of a ring is what can be mapped: the memory is the peer's.
 const MOST_WORDS: usize = usize::MAX;
 
 impl IncomingMemory {
-    /// Connects to the peer's control socket with the token that it has sent. `executor`: that of
+    /// Connects to the peer's control socket with the token that the peer has sent. `executor` runs
     /// the session's task.
     pub(super) fn connect(
         access: &MemoryAccess,
@@ -76,8 +77,8 @@ impl IncomingMemory {
         Ok(IncomingMemory { channel, passed, mapped, problems })
     }
 
-    /// Takes what has arrived. Returns why the connection has ended, if it has. `stream` finds the
-    /// topic of the stream with an epoch.
+    /// Takes the packets that have arrived. Returns why the connection has ended, if it has.
+    /// `stream` finds the topic of the stream with an epoch.
     pub(super) fn update<'t>(
         &mut self,
         topic: impl Fn(u64) -> Option<&'t Topic>,
@@ -88,7 +89,7 @@ impl IncomingMemory {
                 Arrival::Packet(packet, ring) if packet.kind == PacketKind::Region => {
                     self.was_passed(packet, ring);
                 }
-                // Other packets have no meaning at this side.
+                // Other packets have no meaning on this side.
                 Arrival::Packet(..) => {}
                 Arrival::Gone(reason) => {
                     self.problems.extend(self.channel.problem(&reason));
@@ -96,7 +97,7 @@ impl IncomingMemory {
                 }
             }
         }
-        // Streams may end before they move.
+        // Streams may have ended before they moved.
         self.mapped.retain(|_, ring| topic(ring.epoch).is_some());
         let tie = self.channel.tie()?.clone();
         for (packet, ring) in std::mem::take(&mut self.passed) {
@@ -109,27 +110,28 @@ impl IncomingMemory {
         None
     }
 
-    /// The link has ended: its session will not be polled in time.
+    /// Closes the wake socket, as the link has ended and its session will not be polled in time.
     pub(super) fn link_ended(&mut self) {
         self.channel.end_wakes();
     }
 
-    /// Why streams stay on the link, since the last call.
+    /// Returns why streams stay on the link, since the last call.
     pub(super) fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
 
-    /// A mapped ring, to which its stream moves now.
+    /// Takes a mapped ring, to which its stream moves now.
     pub(super) fn take(&mut self, number: u32) -> Option<PassedRing> {
         self.mapped.remove(&number)
     }
 
-    /// A ring was passed. It waits until its stream is known.
+    /// Keeps a passed ring until its stream is known.
     fn was_passed(&mut self, packet: Packet, ring: Option<OwnedFd>) {
         let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
         if self.passed.len() == MOST_PASSED {
             let (oldest, _) = self.passed.remove(0);
-            // No stream that is open here has to stay on the link.
+            // The oldest of so many belongs to no open stream: none has to stay on the link for
+            // this.
             self.send_refusal(oldest, &MemoryRefusal::TooMany);
         }
         self.passed.push((packet, ring));
@@ -144,7 +146,7 @@ impl IncomingMemory {
         if let Some(tie) = self.channel.tie() {
             let args = [refusal.code(), 0, 0, 0];
             let refused = Packet::new(PacketKind::Refused, packet.number, args);
-            // If it is not sent, the connection has ended, which is an arrival of its own.
+            // Sending fails only if the connection has ended, which arrives as a packet of its own.
             _ = tie.connection().send(refused, None);
         }
     }
@@ -157,12 +159,12 @@ impl IncomingMemory {
         let cursors = Packet::new(PacketKind::Cursors, packet.number, [readers as u64, 0, 0, 0]);
         match tie.connection().send(cursors, Some(descriptor.as_fd())) {
             Ok(()) => {
-                // At most one for each stream.
+                // At most one ring is kept for each stream.
                 self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
                 self.mapped.insert(number, ring);
             }
             Err(SendError::Descriptors) => self.refuse(packet, &MemoryRefusal::Descriptors),
-            // The connection has ended, which is an arrival of its own.
+            // The connection has ended, which arrives as a packet of its own.
             Err(_) => {}
         }
     }
@@ -184,10 +186,10 @@ impl IncomingMemory {
         let identity = RingIdentity { epoch, digest: schema.digest.0 };
         let data = ForeignData::attach(mapping, identity).map_err(MemoryRefusal::Region)?;
         let layout = data.layout();
-        // The node of the publisher says whether its messages have traces.
+        // The publisher's node decides whether its messages have traces.
         let area = TraceArea::of(layout.message_bytes(), schema.size);
         let area = area.filter(|_| !layout.has_length()).ok_or(MemoryRefusal::Other)?;
-        // And the floor of the ring.
+        // One more place is for the floor of the ring.
         let readers = topic.places() + 1;
         let (cursors, descriptor) = cursor_region(topic.name(), layout, readers, identity)
             .map_err(MemoryRefusal::Memory)?;

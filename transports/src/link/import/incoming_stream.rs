@@ -21,15 +21,15 @@ pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
     pub(super) interest: InterestId,
     publisher: Feed,
-    /// The rest of the stream, which subscriptions read in memory.
+    /// The rest of the stream, if subscriptions read it in shared memory.
     mapped: Option<MappedFeed>,
-    /// The memory is lost, and has the rest of the stream: it is confirmed over the link.
+    /// The shared memory is lost and had the rest of the stream, which is confirmed over the link.
     has_left: bool,
-    /// What subscriptions read before, in an earlier memory that is lost.
+    /// The earlier part, which subscriptions read in shared memory that is lost.
     before: Option<(Feed, MappedFeed)>,
     /// How many messages the peer may still send.
     credit: usize,
-    /// The demand of the readers was sent on this connection.
+    /// The frame that tells the demand of the readers was sent on this connection.
     pub(super) has_signaled: bool,
     /// The messages before this sequence were reported to the link as done.
     done: u64,
@@ -37,14 +37,14 @@ pub(super) struct IncomingStream {
     ended: bool,
     /// The fragments of a message that have arrived.
     fragments: Vec<u8>,
-    /// The metadata of that message.
+    /// The metadata of the message in fragments.
     metadata: Metadata,
-    /// The latest message was sent to an earlier process, too.
+    /// The latest message was also sent to an earlier process.
     redelivered: bool,
 }
 
 impl IncomingStream {
-    /// A stream that begins with the message `first`. The credit is the whole ring.
+    /// Creates a stream that begins with the message `first`. The credit is the whole ring.
     pub(super) fn new(
         id: IncomingId,
         interest: InterestId,
@@ -73,33 +73,33 @@ impl IncomingStream {
     pub(super) fn is_over(&self) -> bool {
         let is_read = |it: &MappedFeed| it.is_read() && (it.is_whole() || !it.is_gone());
         let is_read = self.mapped.as_ref().is_none_or(is_read);
-        // As of the last report: readers may have taken more since.
+        // Only what was reported counts: readers may have taken more since.
         self.ended && self.before.is_none() && is_read && self.done == self.next()
     }
 
-    /// The sequence after the last message that is confirmed over the link.
+    /// Returns the sequence after the last message that is confirmed over the link.
     fn next(&self) -> u64 {
         let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
         in_memory.map_or_else(|| self.publisher.next(), MappedFeed::next)
     }
 
-    /// Whether messages that were in memory, or follow those there, have not arrived.
+    /// Whether messages that were in shared memory, or follow those, have not arrived.
     pub(super) fn is_incomplete(&self) -> bool {
         let is_waiting = || self.before.is_some() && !self.ended;
         self.mapped.as_ref().map_or_else(is_waiting, |mapped| !mapped.is_whole())
     }
 
-    /// Whether it has ended, and subscriptions have all of it in memory.
+    /// Whether the stream has ended, and subscriptions have all of it in shared memory.
     pub(super) fn is_whole_in_memory(&self) -> bool {
         self.ended && self.mapped.as_ref().is_some_and(MappedFeed::is_whole)
     }
 
-    /// The end of the messages in memory, if the stream has moved there.
+    /// Returns the end of the messages in shared memory, if the stream has moved there.
     pub(super) fn memory_end(&self) -> Option<u64> {
         self.mapped.as_ref().map(MappedFeed::next)
     }
 
-    /// Whether it has had the last sequence there is.
+    /// Whether the stream has had the last possible sequence.
     pub(super) fn is_exhausted(&self) -> bool {
         self.publisher.next() == u64::MAX
     }
@@ -112,60 +112,63 @@ impl IncomingStream {
             || before.is_some_and(|(link, memory)| link.is_in_flight() || memory.is_in_flight())
     }
 
-    /// The name of its publisher.
+    /// Returns the name of the stream's publisher.
     pub(super) fn publisher(&self) -> &Arc<str> {
         self.publisher.name()
     }
 
-    /// The start of its publisher.
+    /// Returns the epoch of the stream's publisher.
     pub(super) fn epoch(&self) -> u64 {
         self.publisher.epoch()
     }
 
-    /// Whether subscriptions read it in memory.
+    /// Whether subscriptions read the stream in shared memory.
     pub(super) fn has_moved(&self) -> bool {
         self.mapped.is_some()
     }
 
-    /// Whether it may move: subscriptions have read what they had in an earlier memory.
+    /// Whether the stream may move: subscriptions have read the messages in an earlier shared
+    /// memory.
     pub(super) fn may_move(&self) -> bool {
         self.before.is_none()
     }
 
-    /// Whether subscriptions read it in memory, and the control connection with it has ended.
+    /// Whether subscriptions read the stream in shared memory, and the control connection for it
+    /// has ended.
     pub(super) fn has_lost_memory(&self) -> bool {
         !self.has_left && self.mapped.as_ref().is_some_and(MappedFeed::is_gone)
     }
 
-    /// After its memory is lost: the stream continues over the link. Returns false if it does not:
-    /// the publisher's process has died, the link knows it no more because it has ended, or this
-    /// process has no room for it.
+    /// Continues the stream over the link after its shared memory is lost. Returns false if it
+    /// cannot continue: the publisher's process has died, the link no longer knows the stream
+    /// because it has ended, or this process has no room for it.
     pub(super) fn leave_memory(&mut self, link: &mut NodeLink<'_>) -> bool {
         let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
             return false;
         };
-        // Any number, if the peer is hostile.
+        // This may be any number, if the peer is hostile.
         let next = mapped.next().max(self.publisher.next());
         if link.leave_memory(self.id, next, false).is_err() {
             return false;
         }
         if self.is_whole_in_memory() {
-            // The peer says once more that it has ended.
+            // The peer says once more that the stream has ended.
             (self.has_left, self.ended) = (true, false);
             return true;
         }
         let Ok(publisher) = mapped.continue_on_link(next) else { return false };
         let earlier = std::mem::replace(&mut self.publisher, publisher);
         self.before = self.mapped.take().map(|mapped| (earlier, mapped));
-        // If it has, the peer says so again: after messages that are not in this memory.
+        // If the stream has ended, the peer says so again, after messages that are not in this
+        // memory.
         self.ended = false;
         true
     }
 
-    /// The next messages are in memory.
+    /// Continues the stream in shared memory, where the next messages are.
     ///
     /// # Errors
-    /// If the memory has no room for all subscriptions.
+    /// If the ring has no room for all subscriptions.
     pub(super) fn move_to_memory(&mut self, ring: PassedRing) -> Result<(), TopicError> {
         let PassedRing { ring, tie, channel, .. } = ring;
         let mapped = self.publisher.continue_in_memory(ring, tie)?;
@@ -174,11 +177,11 @@ impl IncomingStream {
         Ok(())
     }
 
-    /// Takes a message.
+    /// Takes a message from the link.
     ///
     /// # Errors
-    /// If the peer violates the protocol: the message has another size than those of the topic, or
-    /// exceeds the credit.
+    /// If the peer violates the protocol: the message does not have the size of the topic's
+    /// messages, or exceeds the credit.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -226,7 +229,7 @@ impl IncomingStream {
         Ok(true)
     }
 
-    /// The next `missed` messages do not arrive.
+    /// Skips the next `missed` messages, which do not arrive.
     pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if missed > 0 {
@@ -234,7 +237,8 @@ impl IncomingStream {
         }
     }
 
-    /// The publisher has ended: readers get what arrived, and then the end.
+    /// Ends the stream, as the publisher has ended: readers get the messages that arrived, and then
+    /// the end.
     pub(super) fn end(&mut self) {
         self.ended = true;
         match &self.mapped {
@@ -243,7 +247,8 @@ impl IncomingStream {
         }
     }
 
-    /// The stream was lost. What else the publisher has sent is unknown, unless it had ended.
+    /// Ends the stream as lost: it is unknown what else the publisher has sent, unless it had
+    /// ended.
     pub(super) fn lose(self) {
         match self.mapped {
             Some(mapped) if !self.ended || !mapped.is_whole() => mapped.lose(),
@@ -253,7 +258,7 @@ impl IncomingStream {
     }
 
     /// Wakes readers for new messages, and reports to the link the slots that they freed and the
-    /// messages that they are done with. Has the waker called when these change.
+    /// messages that they are done with. Registers the waker for changes of these.
     pub(super) fn update(
         &mut self,
         now: Duration,
@@ -274,13 +279,13 @@ impl IncomingStream {
         let is_read = self.before.as_ref().is_some_and(|(_, memory)| memory.is_read());
         if is_read && self.done_before(at_shutdown).is_none() {
             self.before = None;
-            // It is reported, and the stream may move again.
+            // All is reported, so the stream may move again.
             waker.wake_by_ref();
         }
     }
 
-    /// The first message that subscriptions still need of what they read in memory that is lost,
-    /// and before that; `None` if they need none.
+    /// Returns the first message that subscriptions still need of those in lost shared memory, or
+    /// before them on the link; `None` if they need none.
     fn done_before(&self, at_shutdown: &impl Fn() -> bool) -> Option<u64> {
         let in_memory = self.mapped.as_ref().filter(|_| self.has_left);
         let before = self.before.as_ref().map(|(link, memory)| (link, memory));
@@ -309,14 +314,14 @@ impl IncomingStream {
             (Some(done), _) => done,
             (None, _) if self.has_left => self.next(),
             (None, Some(done)) => done,
-            // No reader is left that could take the rest, or none has subscribed before the end.
+            // No reader is left that could take the rest, or none subscribed before the end.
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
         // A stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
         let open = self.next() - self.done;
-        // Confirmations that the peer gets in time anyway need no wake, unless the ring fills up.
+        // Confirmations that reach the peer in time anyway need no wake, unless the ring fills up.
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered

@@ -36,13 +36,13 @@ pub(super) struct ImportSession {
     /// The name of the peer.
     peer: String,
     topics: Vec<RemoteTopic>,
-    /// By the place of their ids.
+    /// The streams, by the place of their ids.
     streams: Vec<Option<IncomingStream>>,
     control: Arc<Control>,
     observer: Observer,
     line: Line<LinkValue>,
     listener: Option<EventListener>,
-    /// The peer has answered since `take_was_admitted`: it has admitted this side.
+    /// The peer has answered since the last `take_was_admitted`, so it has admitted this side.
     was_admitted: bool,
     queries: LayoutQueries,
     answer: LayoutAnswer,
@@ -51,9 +51,9 @@ pub(super) struct ImportSession {
     needs_memory: bool,
     /// The features of the peer have arrived on this connection.
     knows_features: bool,
-    /// The memory beside the present connection.
+    /// The shared memory beside the present connection.
     memory: Option<IncomingMemory>,
-    /// The token of the peer, whose queue of control connections was full.
+    /// The peer's token, if a connection with it failed because the peer's queue was full.
     offered: Option<OfferedMemory>,
     lost_memory: LostMemory,
     /// The link's keep-alive interval and silence limit.
@@ -68,7 +68,7 @@ struct OfferedMemory {
 }
 
 /// The pause between two attempts to connect while the peer's queue is full or its socket is made
-/// again, and their number: a second in all.
+/// again, and the number of attempts: together a second.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 const ATTEMPTS: usize = 100;
 
@@ -78,7 +78,7 @@ pub(super) struct SessionSetup<'a> {
     pub(super) peer: &'a str,
     pub(super) interests: &'a [TopicInterest],
     pub(super) config: &'a LinkConfig,
-    /// That of the link's task.
+    /// The executor of the link's task.
     pub(super) executor: Arc<dyn Executor>,
     /// How the peer's rings are mapped.
     pub(super) memory: Option<MemoryAccess>,
@@ -93,16 +93,16 @@ struct RemoteTopic {
     topic: Arc<Topic>,
     /// Keeps the subscriptions open until the peer has ended the topic.
     keep_open: Option<KeepOpen>,
-    /// The peer has never answered.
+    /// The peer has never answered for this topic.
     is_new: bool,
     start: Start,
     /// A stream was lost on this connection: the peer may have more of its messages, and must not
-    /// begin it again at earlier ones.
+    /// send earlier ones again.
     has_lost: bool,
 }
 
 impl ImportSession {
-    /// Subscribes to the topics, on this connection and on each later one.
+    /// Creates a session that subscribes to the topics, on this connection and on each later one.
     pub(super) fn new(
         setup: SessionSetup<'_>,
         link: &mut NodeLink<'_>,
@@ -166,18 +166,18 @@ impl ImportSession {
         self.topics.iter().all(|topic| topic.keep_open.is_none())
     }
 
-    /// The peer will not run again. Dropping the session loses its open streams, and ends the
-    /// subscriptions.
+    /// Ends the session, because the peer will not run again. This loses its open streams, and ends
+    /// the subscriptions.
     pub(super) fn abandon(self) {
         self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
     }
 
-    /// The connection has ended: the peer will not answer requests.
+    /// Handles the end of the connection: the peer will not answer requests.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>) {
-        // Streams that have moved keep what they need of it.
+        // Streams that have moved keep the parts of the connection that they need.
         (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);
-        // The link forgets them: nothing follows the last sequence.
+        // The link forgets streams at the last sequence: nothing can follow.
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
                 lose(&mut self.topics, stream);
@@ -188,7 +188,7 @@ impl ImportSession {
         }
     }
 
-    /// The peer has accepted or rejected a topic.
+    /// Returns the topic that the peer has accepted or rejected.
     fn answered(&mut self, interest: InterestId) -> Option<&mut RemoteTopic> {
         self.was_admitted = true;
         let topic = self.topics.iter_mut().find(|topic| topic.id == interest)?;
@@ -212,8 +212,8 @@ impl ImportSession {
         }
         for place in &mut self.streams {
             let stream = place.take_if(|stream| stream.interest == interest);
-            // A topic ends when all of its messages are confirmed: no message is lost then, unless
-            // the peer has found so although this side does not have them.
+            // A topic ends when all of its messages are confirmed, so no message is lost; unless
+            // the peer considers them confirmed although this side does not have them.
             let is_lost = |it: &IncomingStream| reason != RejectReason::Ended || it.is_incomplete();
             if let Some(stream) = stream.filter(is_lost) {
                 lose(&mut self.topics, stream);
@@ -221,7 +221,7 @@ impl ImportSession {
         }
     }
 
-    /// Streams that were to go through memory stay on the link.
+    /// Reports that streams which were to use shared memory stay on the link.
     fn report_on_socket(&self, reason: &str) {
         let (peer, is_required) = (&*self.peer, self.needs_memory);
         (self.observer)(Notice::StaysOnSocket { peer, reason, is_required });
@@ -232,7 +232,7 @@ impl ImportSession {
         (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
     }
 
-    /// A stream begins or resumes. The error says why this process has no room for it.
+    /// Begins or resumes a stream. The error says why this process has no room for it.
     fn begin(
         &mut self,
         id: IncomingId,
@@ -242,7 +242,7 @@ impl ImportSession {
         first: u64,
         resumed: Option<u64>,
     ) -> Result<(), String> {
-        // As long as the highest place so far: at most as many as the link has streams.
+        // The list is as long as the highest place so far: at most the number of streams of a link.
         if self.streams.len() <= id.place() {
             self.streams.resize_with(id.place() + 1, || None);
         }
@@ -263,10 +263,11 @@ impl ImportSession {
         Ok(())
     }
 
-    /// The next messages of a stream are in memory. False if that was not passed.
+    /// Moves a stream to shared memory, where its next messages are. Returns false if its ring was
+    /// not passed.
     fn move_to_memory(&mut self, id: IncomingId, number: u32) -> bool {
         if self.stream(id).is_some_and(|stream| stream.has_moved()) {
-            // It moved on an earlier connection, and has not left its memory.
+            // The stream moved on an earlier connection, and has not left that memory.
             return true;
         }
         let ring = self.memory.as_mut().and_then(|memory| memory.take(number));
@@ -295,7 +296,7 @@ impl ImportSession {
         }
     }
 
-    /// Takes what has arrived over the control connection.
+    /// Takes the packets that have arrived over the control connection.
     fn update_memory(&mut self, context: &mut Context<'_>) {
         while let Some(OfferedMemory { token, attempts, .. }) =
             self.offered.take_if(|it| it.pause.as_mut().poll(context).is_ready())
@@ -320,8 +321,8 @@ impl ImportSession {
         }
     }
 
-    /// The connection has ended: streams whose memory is lost, too, continue over the next one,
-    /// unless the peer's process has died.
+    /// Lets streams whose shared memory is lost continue over the next connection, because this one
+    /// has ended; unless the peer's process has died.
     fn leave_lost_memory(&mut self, link: &mut NodeLink<'_>) {
         self.lost_memory.clear();
         for place in &mut self.streams {
@@ -332,7 +333,7 @@ impl ImportSession {
         }
     }
 
-    /// The metadata of a message. A trace with invalid ids counts as none.
+    /// Returns the metadata of a message. A trace with invalid ids counts as none.
     #[inline]
     fn metadata_of(&self, frame: &FrameView<'_>) -> Metadata {
         if frame.extensions().is_empty() {
@@ -351,7 +352,7 @@ impl ImportSession {
     }
 }
 
-/// Ends a stream whose end has not arrived.
+/// Ends a stream whose end has not arrived, as lost.
 fn lose(topics: &mut [RemoteTopic], stream: IncomingStream) {
     let topic = topics.iter_mut().find(|topic| topic.id == stream.interest);
     topic.into_iter().for_each(|topic| topic.has_lost = true);
@@ -401,12 +402,13 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 link.close(now, cause);
             }
             Event::Up { boot, .. } => {
-                // An earlier connection may have changed them.
+                // An earlier connection may have changed these times.
                 _ = link.set_times(self.times.0, self.times.1);
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer, boot });
                 self.knows_features = false;
-                // The subscriptions of this connection are not sent yet.
+                // The subscriptions of this connection are not sent yet, so they can still be
+                // changed.
                 for topic in self.topics.iter_mut().filter(|topic| topic.has_lost) {
                     (topic.start, topic.has_lost) = (Start::Next, false);
                     _ = link.start_at_next(topic.id);
@@ -419,7 +421,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     let (peer, topic) = (&*self.peer, topic.name());
                     (self.observer)(Notice::StartsAtNext { peer, topic });
                 }
-                // Its features have arrived before.
+                // The features of the peer have arrived before.
                 let is_known = std::mem::replace(&mut self.knows_features, true);
                 if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
                     self.report_on_socket("it does not share memory");
@@ -447,7 +449,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
             }
             Event::Memory { token } => self.connect_memory(token, ATTEMPTS),
             Event::Region { stream, number, first } if !self.move_to_memory(stream, number) => {
-                // The connection that passes regions may have been lost before it arrived.
+                // The control connection that passes regions may have been lost before the ring
+                // arrived.
                 _ = link.leave_memory(stream, first, false);
                 let has_passed_others = self.memory.is_some();
                 let reasons = [CloseReason::Aborted, CloseReason::Protocol];
@@ -465,7 +468,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     lose(&mut self.topics, stream);
                 }
             }
-            // The peer may read no topic here, so it may not know any layout.
+            // The peer may read no topic here, so it may not learn any layout.
             Event::Describe { offset, .. } => self.answer.answer(now, link, None, offset),
             Event::Subscribe { export, .. } => {
                 _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
@@ -483,7 +486,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
     fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         self.update_memory(context);
-        // If this process ends, its next one gets what subscriptions have not taken.
+        // If this process ends, the node's next one gets the messages that subscriptions have not
+        // taken.
         let control = &self.control;
         let at_shutdown = || phase > Phase::Run || control.is_leaving();
         for place in &mut self.streams {
@@ -496,8 +500,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 *place = None;
             }
         }
-        // After the streams have parked the waker. Those of an earlier connection have a control
-        // connection of their own.
+        // Checked after the streams have parked the waker. Only streams of this connection count:
+        // those of an earlier one have their own control connection.
         if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
             self.lost_memory.notice(now, self.times.1, link);
         }
@@ -508,7 +512,7 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
         self.answer.retry(now, link);
         if phase > Phase::Run || self.is_over() {
             // After a requested shutdown the node may be started again: its publishers keep the
-            // messages that it has not taken.
+            // messages that this node has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
             let in_flight = || self.streams.iter().flatten().any(IncomingStream::is_in_flight);
             let reason = match is_away {
@@ -523,12 +527,12 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
 
 impl Drop for ImportSession {
     fn drop(&mut self) {
-        // The rest of streams that have not ended will not arrive.
+        // The rest of streams that have not ended will not arrive: they are lost.
         self.streams.drain(..).flatten().for_each(IncomingStream::lose);
     }
 }
 
-/// The peer's queue is full, or its socket is made again: the next attempt may succeed.
+/// Whether the next attempt may succeed: the peer's queue is full, or its socket is made again.
 fn may_pass(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::WouldBlock | ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }

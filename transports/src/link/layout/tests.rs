@@ -43,10 +43,10 @@ fn form(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
-/// What is reachable is no leak.
+/// Keeps the leaked lists reachable, so that no leak is reported.
 static KEPT: Mutex<Vec<&[FieldDescriptor]>> = Mutex::new(Vec::new());
 
-/// The first difference to a layout of the peer with these fields, one after the other.
+/// Returns the texts of the first differences to layouts of the peer with each of these fields.
 fn said(there: &[FieldDescriptor]) -> String {
     let mut end = 0;
     let place = |it: &FieldDescriptor| {
@@ -142,7 +142,7 @@ fn a_shape_differs_only_if_no_field_does() {
     assert!(mismatch(layout(56, &ORDER[..3])).ends_with(
         "first difference: field `side` is Side as u8 { Buy = 1, Sell = 2 } here and missing there"
     ));
-    // No layout has these bytes: its fields end before.
+    // No layout has these bytes, which end within its fields.
     assert_eq!(
         mismatch(layout(72, &ORDER)),
         format!("64 bytes, digest {here} here; 72 bytes, digest {there} there")
@@ -156,7 +156,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
     for length in 0..good.len() {
         assert_eq!(mismatch(&good[..length]).first, None, "it is cut off");
     }
-    // Each byte by itself, and the largest counts.
+    // Each byte alone takes every value, and each possible count the largest one.
     for place in 0..good.len() {
         let mut bad = good.clone();
         for value in 0..=u8::MAX {
