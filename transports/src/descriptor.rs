@@ -10,7 +10,7 @@ pub(crate) use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[cfg(not(unix))]
 pub(crate) use none::{AsFd, BorrowedFd, OwnedFd};
 
-/// No value of these types exists.
+/// Types without values.
 #[cfg(not(unix))]
 mod none {
     use std::convert::Infallible;
@@ -25,9 +25,9 @@ mod none {
     #[derive(Clone, Copy, Debug)]
     pub struct BorrowedFd<'f>(Infallible, PhantomData<&'f OwnedFd>);
 
-    /// Has a descriptor.
+    /// Something that has a descriptor.
     pub(crate) trait AsFd {
-        /// The descriptor.
+        /// Returns the descriptor.
         fn as_fd(&self) -> BorrowedFd<'_>;
     }
 

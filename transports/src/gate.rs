@@ -9,20 +9,20 @@ use mycelium_executor::{Peer, SendFuture, Stream};
 
 /// Decides which peers may connect to this process, and secures the connections with them.
 pub trait Gate: Send + Sync {
-    /// Whether a peer may connect, or why not.
+    /// Checks whether a peer may connect.
     ///
     /// # Errors
-    /// With the text of the reason.
+    /// If the peer may not, with the reason as text.
     fn check(&self, peer: &Peer) -> Result<(), String>;
 
-    /// Secures an accepted connection. It is polled in the task of the connection, for at
-    /// most its time for a handshake.
+    /// Secures an accepted connection. It is polled in the task of the connection, at most for the
+    /// time limit of the connection's handshake.
     fn secure(&self, stream: Stream) -> SendFuture<io::Result<Secured>> {
         Box::pin(ready(Ok(Secured { stream, proof: None })))
     }
 }
 
-/// A gate for all that can connect: their names are believed.
+/// A gate for all peers that can connect: the names that they state are believed.
 #[derive(Clone, Copy, Debug)]
 pub struct Anyone;
 
@@ -42,20 +42,20 @@ impl Gate for Arc<dyn Gate> {
     }
 }
 
-/// A connection with a peer that may connect.
+/// A secured connection with a peer that may connect.
 #[derive(Debug)]
 pub struct Secured {
-    /// What the link goes over.
+    /// The stream that the link uses.
     pub stream: Stream,
-    /// What the peer proves its name with; `None` if it states a name only.
+    /// The proof of the peer's name; `None` if the peer only states it.
     pub proof: Option<Arc<dyn NameProof>>,
 }
 
 /// Proves the name of a peer, for example a certificate.
 pub trait NameProof: fmt::Debug + Send + Sync {
-    /// Whether it proves this name of a node.
+    /// Checks that it proves this name of a node.
     ///
     /// # Errors
-    /// If it does not: why, for example which names it proves.
+    /// If it does not prove the name: with the reason, for example the names that it proves.
     fn check(&self, node: &str) -> Result<(), String>;
 }

@@ -1,5 +1,5 @@
-//! The layout of a message as a value: decoded from the canonical form that a peer or a recording
-//! has (`docs/wire-format.md`, section 4).
+//! The layout of a message as a value: decoded from the canonical form that a peer sent or a
+//! recording contains (`docs/wire-format.md`, section 4).
 //!
 //! The bytes are foreign. They are read once from the front, to a bounded depth. They cannot make
 //! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that
@@ -9,10 +9,10 @@ use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest};
 use thiserror::Error;
 
-/// The most types within each other.
+/// How many types may be within each other.
 pub const DEEPEST: usize = 64;
 
-/// The longest message, and so the longest type.
+/// The most bytes of a message, and so of a type.
 const LONGEST: usize = 65_535;
 
 /// The layout of a struct: of a message, or of a struct in one.
@@ -55,14 +55,14 @@ pub enum FieldKind {
     },
     /// `len` items.
     Array {
-        /// The type of each.
+        /// The type of each item.
         item: Box<FieldKind>,
-        /// Their number.
+        /// The number of items.
         len: usize,
     },
     /// A count of items, then room for `capacity` of them.
     List {
-        /// The type of each.
+        /// The type of each item.
         item: Box<FieldKind>,
         /// The most items.
         capacity: usize,
@@ -76,17 +76,17 @@ pub enum FieldKind {
 /// The values of an enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnumLayout {
-    /// Whether its integer has a sign, and the bytes of that.
+    /// Whether the enum's integer has a sign, and the number of its bytes.
     is_signed: bool,
     bytes: usize,
     variants: Vec<(i128, String)>,
 }
 
 impl Layout {
-    /// The layout that a canonical form describes: all of its bytes, which may be any.
+    /// Decodes a whole canonical form. The bytes may be anything.
     ///
     /// # Errors
-    /// If they are not a canonical form, or of no layout that a message can have.
+    /// If the bytes are not a canonical form, or the layout is one that no message can have.
     ///
     /// # Examples
     ///
@@ -119,7 +119,7 @@ impl Layout {
         }
     }
 
-    /// The layout of a type of this program.
+    /// Returns the layout of a type of this program.
     ///
     /// # Errors
     /// If it has more than [`DEEPEST`] types within each other, or items without bytes.
@@ -143,14 +143,14 @@ impl Layout {
         &self.fields
     }
 
-    /// The field of this name. If there are several, the first.
+    /// Returns the field of this name. If there are several, the first.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 }
 
-/// The canonical form of a layout, whole.
+/// Returns the whole canonical form of a layout.
 fn canonical(descriptor: &Descriptor) -> Vec<u8> {
     let (_, total) = descriptor.canonical(0, &mut []);
     let mut form = vec![0; total];
@@ -167,31 +167,31 @@ pub(super) fn check_digest(form: &[u8], said: Digest) -> Result<(), LayoutError>
 }
 
 impl Field {
-    /// Its name.
+    /// Returns the field's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it begins in its struct.
+    /// Returns the offset of the field in its struct.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Its size in bytes.
+    /// Returns the field's size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// What its bytes mean.
+    /// Returns what the field's bytes mean.
     #[must_use]
     pub fn kind(&self) -> &FieldKind {
         &self.kind
     }
 
-    /// Whether it fills a gap, and has no meaning: by convention it is named `_pad`.
+    /// Whether the field fills a gap and has no meaning: by convention it is named `_pad`.
     #[must_use]
     pub fn is_padding(&self) -> bool {
         self.name.starts_with("_pad")
@@ -199,7 +199,7 @@ impl Field {
 }
 
 impl FieldKind {
-    /// The size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -219,25 +219,25 @@ impl FieldKind {
 }
 
 impl EnumLayout {
-    /// The integer that stores it.
+    /// Returns the integer that stores the enum.
     #[must_use]
     pub fn repr(&self) -> FieldKind {
         if self.is_signed { FieldKind::Signed(self.bytes) } else { FieldKind::Unsigned(self.bytes) }
     }
 
-    /// Its values and their names, in the order of their declaration.
+    /// Returns the enum's values and their names, in the order of their declaration.
     pub fn variants(&self) -> impl Iterator<Item = (i128, &str)> {
         self.variants.iter().map(|(value, name)| (*value, &**name))
     }
 
-    /// The name of a value.
+    /// Returns the name of a value.
     #[must_use]
     pub fn variant(&self, value: i128) -> Option<&str> {
         self.variants().find(|(known, _)| *known == value).map(|(_, name)| name)
     }
 }
 
-/// The rest of a canonical form.
+/// The bytes of a canonical form that are not decoded yet.
 struct Form<'a>(&'a [u8]);
 
 impl<'a> Form<'a> {
@@ -255,7 +255,7 @@ impl<'a> Form<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A number that counts bytes or items of a message.
+    /// Decodes a number that counts bytes or items of a message.
     fn count(&mut self) -> Result<usize, LayoutError> {
         let found = self.number()?;
         let count = usize::try_from(found).ok().filter(|count| *count <= LONGEST);
@@ -269,7 +269,7 @@ impl<'a> Form<'a> {
         std::str::from_utf8(name).map_err(|_| LayoutError::Name)
     }
 
-    /// A type, which is within `depth - 1` others.
+    /// Decodes a type, which is within `depth - 1` others.
     fn kind(&mut self, depth: usize) -> Result<FieldKind, LayoutError> {
         if depth > DEEPEST {
             return Err(LayoutError::TooDeep);
@@ -304,8 +304,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// The number and the type of the items of an array or list, whose items begin at `from`. Items
-    /// without bytes are refused: any number of them takes no room.
+    /// Decodes the number and the type of the items of an array or list, whose items begin at
+    /// `from`. Items without bytes are refused, because any number of them would fit.
     fn items(&mut self, from: usize, depth: usize) -> Result<(usize, Box<FieldKind>), LayoutError> {
         let count = self.count()?;
         let item = self.kind(depth + 1)?;
@@ -315,7 +315,7 @@ impl<'a> Form<'a> {
         Ok((fits(from, count, item.size())?, Box::new(item)))
     }
 
-    /// A struct, after its tag.
+    /// Decodes a struct, after its tag.
     fn structure(&mut self, depth: usize) -> Result<Layout, LayoutError> {
         let (size, align, count) = (self.count()?, self.count()?, self.number()?);
         // If the count is too large, the loop fails where the bytes end.
@@ -336,7 +336,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// An enum, after its tag.
+    /// Decodes an enum, after its tag.
     fn enumeration(&mut self) -> Result<EnumLayout, LayoutError> {
         let (is_signed, bytes) = match self.byte()? {
             tag @ 0x01..=0x05 => (false, 1 << (tag - 0x01)),
@@ -352,7 +352,7 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The count of items that begin at `from`, if all of them are in the longest message.
+/// Returns the count of items that begin at `from`, if all of them fit in the longest message.
 fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
     let end = count.checked_mul(item).and_then(|bytes| bytes.checked_add(from));
     match end.is_some_and(|end| end <= LONGEST + 2) {
@@ -361,7 +361,7 @@ fn fits(from: usize, count: usize, item: usize) -> Result<usize, LayoutError> {
     }
 }
 
-/// The start of a foreign name, escaped.
+/// Returns the start of a foreign name, escaped.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
@@ -370,43 +370,43 @@ pub(crate) fn shown(name: &str) -> String {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// It ends in the middle.
+    /// The form ends too early.
     #[error("the layout ends in the middle")]
     Incomplete,
-    /// More bytes follow it.
+    /// More bytes follow the form.
     #[error("{count} bytes follow the layout")]
     Trailing {
-        /// Their number.
+        /// The number of these bytes.
         count: usize,
     },
-    /// It does not begin with a struct.
+    /// The form does not begin with a struct.
     #[error("a layout begins with a struct (0x50), found 0x{found:02x}")]
     NotStruct {
         /// The first byte.
         found: u8,
     },
-    /// An unknown type.
+    /// A type has an unknown tag.
     #[error("the layout has the unknown type 0x{tag:02x}")]
     Type {
-        /// Its byte.
+        /// The tag.
         tag: u8,
     },
-    /// The name of a field or variant.
+    /// The name of a field or variant is not UTF-8.
     #[error("the layout has a name that is not UTF-8")]
     Name,
-    /// Structs, arrays and lists within each other.
+    /// Too many structs, arrays and lists are within each other.
     #[error("the layout has more than {DEEPEST} types within each other")]
     TooDeep,
-    /// An array or list whose items take no room.
+    /// An array or list has items that take no room.
     #[error("the layout has items without bytes")]
     NoBytes,
-    /// A type or count that is larger than any message.
+    /// A type or count is larger than any message.
     #[error("the layout has a part of {found} bytes or items: expected at most {LONGEST}")]
     TooLong {
         /// The number.
         found: u64,
     },
-    /// A field that is not where it must be.
+    /// A field is not where it must be.
     #[error(
         "field `{field}` has {size} bytes at {offset}: expected {expected} bytes at {begins}, after \
          the field before it"
@@ -414,27 +414,27 @@ pub enum LayoutError {
     Place {
         /// The field.
         field: String,
-        /// Where it begins.
+        /// The field's offset.
         offset: usize,
-        /// Its size.
+        /// The field's size.
         size: usize,
         /// Where the field before it ends.
         begins: usize,
         /// The size of its type.
         expected: usize,
     },
-    /// A struct whose size is not that of its fields.
+    /// The size of a struct differs from the sum of its fields.
     #[error("a struct of {size} bytes has fields of {fields} bytes")]
     Size {
-        /// Its size.
+        /// The size of the struct.
         size: usize,
-        /// That of its fields.
+        /// The sum of its fields.
         fields: usize,
     },
     /// The layout is not the one that the peer has announced.
     #[error("the layout has digest {found}, and its sender says {said}")]
     Digest {
-        /// What the sender says.
+        /// The digest that the sender announced.
         said: Digest,
         /// The digest of the bytes.
         found: Digest,

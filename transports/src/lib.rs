@@ -2,13 +2,13 @@
 //!
 //! | module | content | may use |
 //! | --- | --- | --- |
-//! | [`counters`] | numbers of sent, taken and dropped messages | the core, `memory` |
+//! | [`counters`] | the numbers of sent, taken and dropped messages | the core, `memory` |
 //! | [`local`] | topics within one process: rings and subscriptions | `counters`, `memory` |
 //! | [`seam`] | where transports attach to topics | `local`, `memory`, the executor trait |
 //! | [`stream`] | a link over a stream of bytes | the core, the executor trait |
 //! | [`endpoint`] | where a node listens, and how others connect | the executor trait, `tls` |
 //! | `tls` (a feature) | how nodes of several machines prove their names | the executor trait |
-//! | [`memory`] | memory that processes share, and the socket that passes it | `endpoint` |
+//! | [`memory`] | shared memory, and the socket that passes it | `endpoint` |
 //! | [`link`] | topics between processes, over links | `seam`, `stream`, `endpoint`, `memory` |
 //! | [`untyped`] | topics of other processes, read without their types | `link` |
 //! | `conformance` (a feature) | the laws of every transport, as generic tests | all of them |
@@ -36,14 +36,14 @@ mod sync;
 pub mod tls;
 pub mod untyped;
 
-/// The private directories of this user that exist, with their names. One that another user has
-/// made is left out. Programs that have no topology file find the sockets of nodes there:
-/// `<node>.sock`.
+/// Returns the private directories of this user that exist, with their names. A directory that
+/// another user has created is left out. Programs that have no topology file find the sockets of
+/// nodes in these directories: `<node>.sock`.
 ///
 /// # Errors
 /// If the system does not list them, such as for lack of a descriptor.
 pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)>> {
-    // The directory of the name "" is the prefix of all.
+    // The directory of the empty name is the prefix of all.
     let prefix = private_directory("");
     let (Some(parent), Some(prefix)) = (prefix.parent(), prefix.file_name()) else {
         return Ok(Vec::new());
@@ -65,7 +65,7 @@ pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)
     Ok(found)
 }
 
-/// Whether a directory belongs to this user, and no other one can put a socket there.
+/// Whether a directory belongs to this user, and no other user can put a socket there.
 #[cfg(target_os = "linux")]
 fn is_private(directory: &std::path::Path) -> bool {
     use endpoint::unix::{check_directory, own_user};
@@ -78,12 +78,13 @@ fn is_private(directory: &std::path::Path) -> bool {
     directory.is_dir()
 }
 
-/// The directory where processes of this user meet that share a `name`. It is private to the user
-/// and lies in `XDG_RUNTIME_DIR`, if that is an absolute path, or else in the directory for
-/// temporary files. It may not exist yet.
+/// Returns the directory where processes of this user meet that share a `name`. It is private to
+/// the user and lies in `XDG_RUNTIME_DIR`, if that is an absolute path, or else in the directory
+/// for temporary files. It may not exist yet.
 #[must_use]
 pub fn private_directory(name: &str) -> std::path::PathBuf {
-    // One that is not absolute, or empty, counts as not set, as its specification says.
+    // A path that is empty or not absolute counts as not set, as the specification of the variable
+    // says.
     let directory = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
     match directory.filter(|directory| directory.is_absolute()) {
         Some(directory) => directory.join(format!("mycelium-{name}")),

@@ -1,11 +1,11 @@
-//! The traces that have begun in a law.
+//! Records the traces that begin in a law.
 
 use std::sync::{Arc, Mutex};
 
 use crate::local::{Span, SpanSink, Tracer};
 use crate::sync::lock;
 
-/// The spans of traces that have begun.
+/// The spans with which traces began.
 #[derive(Debug, Default)]
 pub(super) struct Begun(Mutex<Vec<Span>>);
 
@@ -21,7 +21,7 @@ impl Begun {
         lock(&self.0).clone()
     }
 
-    /// A tracer of half of all traces, and the spans.
+    /// Creates a tracer that samples half of all traces, and the record of its spans.
     pub(super) fn half() -> (Arc<Tracer>, Arc<Begun>) {
         let begun = Arc::<Begun>::default();
         (Tracer::new(0.5, begun.clone()), begun)

@@ -19,14 +19,14 @@ use crate::local::panic_text;
 /// How long a law waits for an event before it is broken.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// One thing that users of a transport rely on.
+/// One property that users of a transport rely on.
 #[derive(Clone, Copy, Debug)]
 pub struct Law {
-    /// Its name.
+    /// The law's name.
     pub name: &'static str,
-    /// Panics if it is broken.
+    /// The test: panics if the law is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
-    /// Half of its messages have traces, and half of them are measured, in topics whose slots have
+    /// Whether half of its messages have traces and half of them are measured, so that slots have
     /// an area for both.
     pub is_traced: bool,
 }
@@ -34,19 +34,19 @@ pub struct Law {
 /// An executor that runs laws, chosen at run time.
 #[derive(Clone, Copy)]
 pub struct TestExecutor {
-    /// Its name in tables.
+    /// The executor's name in tables.
     pub name: &'static str,
     run: fn(MakeDedicated),
 }
 
 impl TestExecutor {
-    /// The executor of a test subject.
+    /// Returns the executor of a test subject.
     #[must_use]
     pub fn of<S: Subject>() -> TestExecutor {
         TestExecutor { name: S::NAME, run: |body| S::run(body) }
     }
 
-    /// Runs a body on it, for laws of other crates.
+    /// Runs a body on the executor, for laws of other crates.
     pub fn run(&self, body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         (self.run)(Box::new(body));
     }
@@ -135,7 +135,7 @@ fn judge(
     let mut held = false;
     while threads > 0 {
         match reported.recv_timeout(3 * time_limit) {
-            // The tasks that it left do not matter then.
+            // The tasks that the broken law left running do not matter.
             Ok(Report::Law(Err(broken))) => return Err(broken),
             Ok(Report::Law(Ok(()))) => held = true,
             Ok(Report::Ended(Ok(()))) => threads -= 1,

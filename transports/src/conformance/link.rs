@@ -1,7 +1,6 @@
 //! Topics over a link, as the laws see them: exports among the publishers, imports among
 //! the readers, and connections that can be cut.
-//!
-//! This file names no kind of stream. The subject gives it by [`StreamPair`].
+//! This file names no kind of stream: the subject chooses it by a [`StreamPair`].
 
 use std::fmt;
 use std::io;
@@ -37,13 +36,13 @@ pub trait StreamPair: 'static {
     /// The name of a link over such streams in tables.
     const NAME: &'static str;
 
-    /// Makes two ends that are connected with each other.
+    /// Creates two ends that are connected with each other.
     ///
     /// # Errors
     /// Errors of the system.
     fn connect() -> io::Result<(Self::Socket, Self::Socket)>;
 
-    /// Makes a function that cuts the connection of this end.
+    /// Returns a function that cuts the connection of this end.
     ///
     /// # Errors
     /// Errors of the system.
@@ -58,7 +57,7 @@ pub trait StreamPair: 'static {
     /// The address and the peer that a listener reports for such streams.
     fn peer() -> (Address, Peer);
 
-    /// What accepted streams have to pass.
+    /// Returns the gate that accepted streams have to pass.
     fn gate() -> Arc<dyn Gate> {
         Arc::new(Anyone)
     }
@@ -69,8 +68,8 @@ pub trait StreamPair: 'static {
     }
 }
 
-/// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the rings of the
-/// publishers.
+/// A topic over a link. Dropping it ends the link. If `IN_MEMORY`, readers map the publishers'
+/// rings.
 pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
     there: Arc<Topic>,
     here: Arc<Topic>,
@@ -82,7 +81,7 @@ pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
 
 impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> {
     const NAME: &'static str = if IN_MEMORY { "shm" } else { S::NAME };
-    // A stream in memory may begin on the link.
+    // A stream in shared memory may begin on the link, in another ring.
     const RINGS: u64 = 2;
     type Publisher = Publisher<Probe>;
     type Subscription = Subscription<Probe>;
@@ -127,7 +126,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> 
 }
 
 impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
-    /// The two topics, without their ends, and where the connections arrive.
+    /// Creates the two topics, without their ends, and the receiver of connections.
     fn new(pair: &Pair, capacity: usize) -> (Self, UnboundedReceiver<S::Socket>) {
         let there = if IN_MEMORY {
             RingMemory::Shared { pages: PageSize::Small, is_required: true }
@@ -146,7 +145,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         (link, incoming)
     }
 
-    /// Serves readers. With their strictest policy, they are announced.
+    /// Serves readers. They are announced if their strictest policy is given.
     fn serve(
         &self,
         pair: &Pair,
@@ -277,7 +276,7 @@ fn connect<S: StreamPair>(
         connections.unbounded_send(far).map_err(gone)?;
         S::stream(&*executor, near)
     };
-    // At the first poll, which is on the executor that owns the stream.
+    // Connects at the first poll, which is on the executor that owns the stream.
     let connect = Arc::new(connect);
     Box::new(move || -> SendFuture<io::Result<Stream>> {
         let connect = connect.clone();
@@ -285,7 +284,7 @@ fn connect<S: StreamPair>(
     })
 }
 
-/// Listens for the other ends.
+/// A listener for the other ends.
 struct Sockets<S: StreamPair> {
     incoming: UnboundedReceiver<S::Socket>,
     executor: Arc<dyn Executor>,

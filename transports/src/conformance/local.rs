@@ -19,7 +19,7 @@ use crate::local::{
 pub struct Local(Arc<Topic>);
 
 impl Local {
-    /// The topic.
+    /// Returns the topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<Topic> {
         &self.0
@@ -40,7 +40,7 @@ impl TestTransport for Local {
         Local::open(pair, capacity, Policy::default())
     }
 
-    // The readers are in the publishers' process.
+    // The readers are in the publishers' process, so there is nothing to do.
     fn meet(&self, _: &Pair, _: SubscribeOptions) {}
 
     fn set_on_stall(&self, _: &Pair, on_stall: OnStall) {
@@ -60,7 +60,7 @@ impl TestTransport for Local {
     }
 }
 
-/// A topic at the side of this executor.
+/// Creates a topic for the side of this executor.
 pub(super) fn topic(
     pair: &Pair,
     executor: &Arc<dyn Executor>,
@@ -76,7 +76,7 @@ pub(super) fn topic(
     topic
 }
 
-/// What the readers of a topic have measured.
+/// Returns the latencies that the readers of a topic have measured.
 pub(super) fn latencies(topic: &Topic) -> Vec<Latency> {
     Latency::of(&topic.counters().read())
 }

@@ -1,7 +1,7 @@
 //! The laws of every transport on every executor, as generic tests.
 //!
-//! A [`Law`] is one thing that a user relies on. It gets a [`Pair`] of executors, which may be the
-//! same one: its publishers run on the first, its readers on the second. It opens a
+//! A [`Law`] is one property that a user relies on. It gets a [`Pair`] of executors, which may be
+//! the same one: its publishers run on the first, its readers on the second. It opens a
 //! [`TestTransport`] between them, and panics with what it saw if the law is broken.
 //!
 //! To test a transport, implement [`TestTransport`] and write `conformance!(MyTransport);` in a
@@ -57,7 +57,7 @@ pub struct Probe {
 
 /// A transport with one topic.
 pub trait TestTransport: Sized + 'static {
-    /// Its name in tables.
+    /// The transport's name in tables.
     const NAME: &'static str;
     /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
     /// gating reader by at most one ring on every transport.
@@ -84,23 +84,24 @@ pub trait TestTransport: Sized + 'static {
     }
 
     /// As [`open`](TestTransport::open), but the publishers know nothing of the readers' node,
-    /// which comes with [`meet`](TestTransport::meet): nothing is kept for it.
+    /// which joins by [`meet`](TestTransport::meet): no messages are kept for it.
     fn open_alone(pair: &Pair, capacity: usize) -> Self;
 
-    /// The node of readers with these options comes.
+    /// Lets the node of readers with these options join.
     fn meet(&self, pair: &Pair, options: SubscribeOptions);
 
-    /// Sets what happens to readers that stall, for publishers to come. The time is that of the
-    /// publishers' executor.
+    /// Sets what happens to readers that stall, for publishers created later. The time comes from
+    /// the publishers' executor.
     fn set_on_stall(&self, pair: &Pair, on_stall: OnStall);
 
-    /// A new publisher, for the publishers' executor.
+    /// Creates a publisher, for the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
 
-    /// A subscription to all publishers, present and future, for the readers' executor.
+    /// Creates a subscription to all publishers, present and future, for the readers' executor.
     fn subscribe(&self, name: &str, options: impl Into<SubscribeOptions>) -> Self::Subscription;
 
-    /// What the readers have measured, if the topics [are](Pair::latency_sample).
+    /// Returns the latencies that the readers have measured, if the topics
+    /// [measure](Pair::latency_sample) them.
     fn latencies(&self) -> Vec<Latency>;
 
     /// Causes a fault that such a transport must hide: a lost connection.
@@ -168,13 +169,13 @@ pub trait Subscribe: Send + 'static {
     fn trace(&self) -> Option<TraceContext>;
 }
 
-/// All laws, for one transport.
+/// Returns all laws, for one transport.
 #[must_use]
 pub fn laws<T: TestTransport>() -> Vec<Law> {
     crate::conformance! { @all list T }
 }
 
-/// Makes one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
+/// Creates one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
 /// `conformance!(MyTransport, MySubject);`.
 #[macro_export]
 macro_rules! conformance {
@@ -257,12 +258,12 @@ fn probe(publisher: u64, number: u64) -> Probe {
     Probe { publisher, number }
 }
 
-/// A number of rounds, reduced under Miri.
+/// Returns a number of rounds, reduced under Miri.
 const fn rounds(count: u64) -> u64 {
     if cfg!(miri) { count.div_ceil(50) } else { count }
 }
 
-/// Emits these messages one after the other, and returns the publisher, which has this index.
+/// Emits these messages one after the other, and returns the publisher. `index` is the publisher's.
 async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>) -> P {
     for number in numbers {
         publisher.emit(probe(index, number)).await.expect("no reader rejects");
@@ -270,7 +271,7 @@ async fn emit_all<P: Publish>(mut publisher: P, index: u64, numbers: Range<u64>)
     publisher
 }
 
-/// Receives these messages, which are `what`.
+/// Receives these messages. `what` names them in a panic.
 async fn expect_all(
     pair: &Pair,
     reader: &mut impl Subscribe,
@@ -283,7 +284,7 @@ async fn expect_all(
     }
 }
 
-/// What a reader got and missed.
+/// The numbers of messages that a reader got and missed.
 #[derive(Default)]
 struct Account {
     taken: u64,
@@ -307,7 +308,7 @@ impl Account {
         }
     }
 
-    /// The next delivery, of which `sent` were sent.
+    /// Returns the next delivery. `sent` messages were sent in all.
     async fn receive(
         &mut self,
         pair: &Pair,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 
-/// An executor that runs nothing, and whose time is 0. Inside of a
+/// An executor that runs nothing, and whose time is 0. Within a
 /// [`PausedTime`](mycelium_executor::PausedTime) it is a clock for handles that a test polls
 /// itself.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@ use crate::local::Tracer;
 /// The executors of a law. The law itself is a task of the readers' executor.
 #[derive(Clone)]
 pub struct Pair {
-    /// Runs the publishers.
+    /// The executor of the publishers.
     pub publishers: Arc<dyn Executor>,
-    /// Runs the readers: the same executor, or another one on another thread.
+    /// The executor of the readers: the same one, or another one on another thread.
     pub readers: Arc<dyn Executor>,
     /// How long an expected event may take.
     pub time_limit: Duration,
@@ -29,7 +29,7 @@ pub struct Pair {
     pub tracer: Option<Arc<Tracer>>,
     /// The share of the messages whose latency is measured, if it is.
     pub latency_sample: Option<f64>,
-    /// Has the calendar of the topics, instead of these executors.
+    /// The clock whose calendar the topics use, instead of that of these executors.
     pub clock: Option<Arc<dyn Executor>>,
 }
 
@@ -53,7 +53,7 @@ impl Pair {
     /// Waits for the end of a task. If it panicked, this panics, too.
     ///
     /// # Panics
-    /// If it does not end in time.
+    /// If the task does not end in time.
     pub async fn join<R>(&self, what: &str, task: Task<R>) -> R {
         match self.within(what, task.0).await {
             Ok(Ok(result)) => result,
@@ -65,7 +65,7 @@ impl Pair {
     /// Waits for an event.
     ///
     /// # Panics
-    /// If it does not happen in time.
+    /// If the event does not happen in time.
     pub async fn within<R>(&self, what: &str, future: impl Future<Output = R>) -> R {
         if cfg!(miri) {
             // Timers are slow under Miri, and Miri reports a deadlock itself.
@@ -80,7 +80,7 @@ impl Pair {
     /// Polls a condition until it holds.
     ///
     /// # Panics
-    /// If it does not hold in time.
+    /// If the condition does not hold in time.
     pub async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let poll = async {
             while !holds() {
@@ -117,7 +117,7 @@ impl<R: Send + 'static> Task<R> {
     }
 }
 
-/// Runs a future for at most `time`; `None` if that was too short.
+/// Runs a future for at most `time`; returns `None` if it did not end in this time.
 pub(super) async fn timeout<R>(
     executor: &Arc<dyn Executor>,
     time: Duration,

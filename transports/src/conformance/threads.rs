@@ -31,7 +31,7 @@ impl Subject for Threads {
         block_on(body(threads.clone()), WaitStrategy::Park);
         // Tasks may start other tasks.
         while let Some(task) = threads.task() {
-            // A panic was printed by its thread.
+            // The thread has printed the panic already.
             _ = task.join();
         }
         threads.timers.end();
@@ -95,7 +95,7 @@ struct Timers {
 
 #[derive(Default)]
 struct Alarms {
-    /// By deadline and a unique number.
+    /// The wakers, by deadline and a unique number.
     set: BTreeMap<(Instant, u64), Waker>,
     last: u64,
     ended: bool,
@@ -127,10 +127,10 @@ impl Timers {
     }
 }
 
-/// Ready at its deadline.
+/// A timer, which is ready at its deadline.
 struct Timer {
     at: Instant,
-    /// The key of its waker.
+    /// The key of the timer's waker.
     place: Option<(Instant, u64)>,
     timers: Arc<Timers>,
 }

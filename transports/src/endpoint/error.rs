@@ -10,7 +10,7 @@ use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::{Credentials, Peer};
 use thiserror::Error;
 
-/// The longest path of a Unix socket, in bytes: the system keeps 108, and the last one is a zero.
+/// The most bytes of a Unix socket's path: the system keeps 108, and the last one is a zero.
 pub const LONGEST_PATH: usize = 107;
 
 /// Why a node cannot listen at an [`Endpoint`](super::Endpoint).
@@ -157,7 +157,7 @@ pub enum UntrustedSocket {
         /// The problem.
         problem: String,
     },
-    /// A process of another user listens there.
+    /// A process of another user listens at the socket.
     #[error("{found} listens at `{}`: expected user {expected}", path.display())]
     Listener {
         /// The socket.
@@ -170,7 +170,7 @@ pub enum UntrustedSocket {
 }
 
 impl UntrustedSocket {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -186,15 +186,15 @@ impl From<UntrustedSocket> for io::Error {
     }
 }
 
-/// The code of a failed attempt to connect.
+/// Returns the code of a failed attempt to connect.
 pub(crate) fn connect_code(error: &io::Error) -> Code {
     let untrusted = error.get_ref().and_then(|error| error.downcast_ref::<UntrustedSocket>());
     untrusted.map_or(Code::PEER_UNREACHABLE, UntrustedSocket::code)
 }
 
-/// The error of an attempt to connect, with the address and what it means there.
+/// Creates the error of an attempt to connect, with the address and what the error means there.
 pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
-    // These say so themselves.
+    // These errors name the address themselves.
     if error.get_ref().is_some_and(|it| it.is::<PathTooLong>() || it.is::<UntrustedSocket>()) {
         return error;
     }
@@ -227,7 +227,7 @@ pub struct RejectedPeer {
 debug_as_display!(BindError, PathTooLong, RejectedPeer, UntrustedSocket);
 
 impl BindError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

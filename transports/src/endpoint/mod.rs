@@ -2,10 +2,10 @@
 //!
 //! The rest of the runtime uses four types:
 //!
-//! - [`Endpoint`]: an address as the topology says it. Anyone can [connect](Endpoint::connect) to
-//!   it.
-//! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] makes it
-//!   without waiting, so that an error of it is an error of the node's start.
+//! - [`Endpoint`]: an address as it stands in the topology. Anyone can [connect](Endpoint::connect)
+//!   to it.
+//! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] creates it
+//!   without waiting, so that its errors are errors of the node's start.
 //! - [`BindError`]: why that failed.
 //! - [`Gate`]: which peers may connect there, and how a connection with them is secured.
 //!
@@ -54,7 +54,7 @@ pub enum Endpoint {
     Tcp {
         /// Where others connect. They are tried in this order.
         addresses: Vec<String>,
-        /// Where the node listens; all of its addresses if this is empty.
+        /// Where the node listens: at all of `addresses` if this is empty.
         listen: Vec<String>,
     },
     /// TCP addresses, where both sides prove their names.
@@ -62,11 +62,11 @@ pub enum Endpoint {
     Tls {
         /// Where others connect. They are tried in this order.
         addresses: Vec<String>,
-        /// Where the node listens; all of its addresses if this is empty.
+        /// Where the node listens: at all of `addresses` if this is empty.
         listen: Vec<String>,
         /// The node that listens.
         node: String,
-        /// What this process proves its own name with.
+        /// The files with which this process proves its own name.
         tls: Arc<Tls>,
         /// How long a node that accepts a connection may take to prove its name.
         handshake: Duration,
@@ -74,13 +74,15 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// A Unix socket, with the users that may connect and the one that listens.
+    /// Creates the endpoint of a Unix socket, with the users that may connect and the one that
+    /// listens.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>, access: Access) -> Endpoint {
         Endpoint::Unix { path: path.into(), access }
     }
 
-    /// Checks the address itself, without using it: a build error instead of a start error.
+    /// Checks the address without using it, so that a mistake is an error of the build and not of
+    /// the start.
     ///
     /// # Errors
     /// If no process can ever listen at this address.
@@ -93,9 +95,9 @@ impl Endpoint {
         }
     }
 
-    /// The path of the control socket beside this endpoint, over which processes of one machine
-    /// share memory, and the users that may connect to it: those of the endpoint. `None` if
-    /// processes of other machines can connect to the endpoint.
+    /// Returns the path of the control socket beside this endpoint, over which processes of one
+    /// machine share memory, and the users that may connect to it: the same as for the endpoint.
+    /// `None` if processes of other machines can connect to the endpoint.
     #[must_use]
     pub fn control_socket(&self) -> Option<(PathBuf, Access)> {
         match self {
@@ -110,7 +112,7 @@ impl Endpoint {
         }
     }
 
-    /// Where a process listens that has this endpoint: its socket, or its TCP addresses.
+    /// Returns where a process with this endpoint listens: its socket, or its TCP addresses.
     #[must_use]
     pub fn listens_at(&self) -> String {
         match self {
@@ -124,10 +126,9 @@ impl Endpoint {
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///
-    /// Its error names the address; it contains an [`UntrustedSocket`] if another user could send
-    /// in place of the node at a Unix socket. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error
-    /// for which the next try may succeed at once: the process listens, and its queue of
-    /// connections is full.
+    /// The error names the address. It contains an [`UntrustedSocket`] if another user could send
+    /// in place of the node at a Unix socket. After [`WouldBlock`](io::ErrorKind::WouldBlock) the
+    /// next attempt may succeed at once: the process listens, but its queue of connections is full.
     #[must_use]
     pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
         let executor = executor.clone();
@@ -163,7 +164,7 @@ impl Endpoint {
     /// Listens at this endpoint, without waiting.
     ///
     /// # Errors
-    /// If the address is in use, or the process may not have it.
+    /// If the address is in use, or the process may not use it.
     pub fn bind(&self) -> Result<BoundEndpoint, BindError> {
         match self {
             Endpoint::Unix { path, access } => {
@@ -205,7 +206,7 @@ pub enum BoundEndpoint {
     Tls {
         /// The sockets.
         sockets: BoundTcp,
-        /// What this process proves its own name with.
+        /// The files with which this process proves its own name.
         tls: Arc<Tls>,
     },
 }
@@ -224,20 +225,21 @@ impl BoundEndpoint {
         }
     }
 
-    /// What each accepted peer has to pass.
+    /// Returns the gate that each accepted peer has to pass.
     #[must_use]
     pub fn gate(&self) -> Arc<dyn Gate> {
         match self {
             BoundEndpoint::Unix(socket) => Arc::new(socket.allowed()),
-            // An address proves nothing.
+            // A TCP address proves nothing about a peer.
             BoundEndpoint::Tcp(_) => Arc::new(Anyone),
             #[cfg(feature = "tls")]
             BoundEndpoint::Tls { tls, .. } => tls.clone(),
         }
     }
 
-    /// Checks that the address still leads here, and makes it again if it has vanished: the file of
-    /// a Unix socket can be deleted. Returns whether it was made again; the earlier listener cannot
+    /// Checks that the address still leads here, and restores it if it has vanished: the file of a
+    /// Unix socket can be deleted. Returns whether it was restored; then the earlier listener
+    /// cannot be reached any more.
     /// be reached then.
     ///
     /// # Errors
@@ -245,7 +247,7 @@ impl BoundEndpoint {
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match self {
             BoundEndpoint::Unix(socket) => socket.restore(),
-            // Nothing but its process takes the address away.
+            // A TCP address does not vanish while its process listens.
             BoundEndpoint::Tcp(_) => Ok(false),
             #[cfg(feature = "tls")]
             BoundEndpoint::Tls { .. } => Ok(false),

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use mycelium_executor::Peer;
 
-/// The oldest of these connections, which begin with the oldest one, of the process or address that
-/// has most of them.
+/// Returns the oldest connection of the process or address that has most of them. The connections
+/// must be in the order of their age, the oldest first.
 pub fn oldest_of_most<T>(
     mut connections: impl Iterator<Item = T> + Clone,
     peer: impl Fn(&T) -> &Peer,
@@ -23,11 +23,11 @@ pub fn oldest_of_most<T>(
     connections.find(is_most)
 }
 
-/// The origin by which connections are counted when there are too many.
+/// The origin by which connections are counted if there are too many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Process(u32),
-    /// Processes behind one address may be many: no limit is for each of them.
+    /// An address may stand for many processes, so there is no limit for each address.
     Address(IpAddr),
     Unknown,
 }
@@ -42,7 +42,7 @@ impl Source {
     }
 }
 
-/// The process at the other end, if the system reports it.
+/// Returns the process at the other end, if the system reports it.
 pub(crate) fn process(peer: &Peer) -> Option<u32> {
     match peer {
         Peer::Unix(credentials) => credentials.process,
@@ -50,27 +50,28 @@ pub(crate) fn process(peer: &Peer) -> Option<u32> {
     }
 }
 
-/// A descriptor for the next connection when the system has no other one. Without it a listener
-/// could not know whether a peer waits: `accept` fails for the want of a descriptor before it looks
-/// for one. Then each connection that took the last descriptor would be evicted at once, for
-/// nobody.
+/// A descriptor that is kept for the next connection when the system has no other one. Without it a
+/// listener could not know whether a peer waits: `accept` fails for lack of a descriptor before it
+/// looks for a peer. Then each connection that took the last descriptor would be evicted at once,
+/// although no peer waits.
 #[derive(Debug)]
 pub struct SpareDescriptor(Option<File>);
 
 impl SpareDescriptor {
-    /// Takes one, if the system has one.
+    /// Opens the spare descriptor, if the system has one left.
     #[must_use]
     pub fn new() -> SpareDescriptor {
         SpareDescriptor(open().ok())
     }
 
-    /// Leaves the descriptor to the next connection. False if it is used already.
+    /// Closes the descriptor, so that the next connection can use it. Returns false if it was
+    /// closed already.
     #[must_use]
     pub fn give(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Takes a descriptor again, if it was given. False if the system has none left.
+    /// Opens the descriptor again, if it was closed. Returns false if the system has none left.
     #[must_use]
     pub fn restore(&mut self) -> bool {
         if self.0.is_some() {

@@ -12,7 +12,7 @@ use mycelium_executor::{Executor, Listener, Stream, bind_tcp};
 
 use super::error::BindError;
 
-/// How long a peer waits for one address to accept.
+/// How long a peer waits for one address to accept before it tries the next.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// TCP sockets that listen, one for each address.
@@ -23,11 +23,11 @@ pub struct BoundTcp {
 }
 
 impl BoundTcp {
-    /// Listens at all addresses of `listen`, or of `addresses` if it is empty. Resolving a host
-    /// name blocks.
+    /// Listens at all addresses of `listen`, or of `addresses` if `listen` is empty. Resolving a
+    /// host name blocks.
     ///
     /// # Errors
-    /// If one of them is in use, is invalid, or belongs to another machine; if there is none.
+    /// If an address is in use, is invalid, or belongs to another machine; or if there is none.
     pub(super) fn bind(addresses: &[String], listen: &[String]) -> Result<BoundTcp, BindError> {
         let listen = if listen.is_empty() { addresses } else { listen };
         let bind = |address: &String| {
@@ -45,10 +45,11 @@ impl BoundTcp {
     }
 }
 
-/// Connects to the first of these addresses that accepts, and where the connection can be secured.
+/// Connects to the first of these addresses that accepts, and over which the connection can be
+/// secured.
 ///
 /// # Errors
-/// If there is none: what each of them said.
+/// If there is none: with the error of each address.
 pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
     addresses: &[String],
     executor: &dyn Executor,
@@ -65,7 +66,7 @@ pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         };
-        // A handshake has a limit of its own, and says that it is the handshake.
+        // A handshake has a time limit of its own, and its error says that it was the handshake.
         let secured = match connected {
             Ok(stream) => secure(stream).await,
             Err(error) => Err(error),

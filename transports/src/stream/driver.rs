@@ -22,33 +22,35 @@ use thiserror::Error;
 use super::moved::Moved;
 use super::read_buffer::ReadBuffer;
 
-/// Grace period after a link ends: keep flushing to a peer that has stopped reading, and keep
-/// reading from one whose write side failed.
+/// The grace period after a link ends: the driver still flushes to a peer that has stopped reading,
+/// and reads from a peer whose write side failed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The most rounds of one poll. Then other tasks of the executor run.
+/// The limit on rounds in one poll. Then other tasks of the executor run.
 const BURST: u32 = 16;
 
-/// What a link carries: sends messages, and takes those that arrive.
+/// The messages that a link carries: takes them from rings to send them, and handles those that
+/// arrive.
 pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     /// Takes a message, which lies in the read buffer. A side without subscriptions gets none.
     ///
     /// # Errors
-    /// If it cannot be taken: the reason with which the link closes. The message does not count as
-    /// arrived.
+    /// If the message cannot be taken: the reason with which the link closes. The message does not
+    /// count as arrived.
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let _ = (stream, frame);
         Err(CloseReason::Protocol)
     }
 
-    /// The bytes of a run that was sent ([`Link::send_run`]) and is not written yet: `run.length`
-    /// bytes from `run.offset` on, in two pieces. Without them the connection ends.
+    /// Returns the bytes of a run that was sent ([`Link::send_run`]) and is not written yet:
+    /// `run.length` bytes from `run.offset` on, in two pieces. If it returns `None`, the connection
+    /// ends.
     fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         let _ = run;
         None
     }
 
-    /// Bytes were read from the stream, or written to it, by one call.
+    /// Called after each call that read bytes from the stream, or wrote bytes to it.
     fn moved(&mut self, moved: Moved) {
         let _ = moved;
     }
@@ -56,11 +58,11 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     /// Handles an event of the link.
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
-    /// The link has ended: [`send`](Traffic::send) is not called any more. The driver may still
-    /// write for a while, and calls this again then.
+    /// Called when the link has ended: [`send`](Traffic::send) is not called any more. The driver
+    /// may still write for a while, and then calls this again.
     fn link_ended(&mut self) {}
 
-    /// Sends messages as far as the link takes them, and has the waker called when there are more.
+    /// Sends messages as far as the link takes them, and registers the waker if there are more.
     fn send(
         &mut self,
         now: Duration,
@@ -76,18 +78,18 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     executor: Arc<dyn Executor>,
     buffer: ReadBuffer,
     timer: Option<(Duration, SendFuture<()>)>,
-    /// The timer has fired, and the link's timeouts are not checked yet.
+    /// The timer has fired, and the link's timeouts were not checked since.
     is_late: bool,
-    /// Bytes that were written may still be in the stream.
+    /// Written bytes may still be in the stream's buffer.
     unflushed: bool,
-    /// The error of a write: nothing more can be written.
+    /// The error of a write, after which nothing more can be written.
     unwritable: Option<io::Error>,
     /// The end of the grace period, once the link has ended or a write has failed.
     linger: Option<Duration>,
 }
 
 impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, STREAMS> {
-    /// Opens the link on a new connection.
+    /// Creates a driver, which opens the link on a new connection.
     pub fn new(
         link: &'l mut Link<'b, TOPICS, STREAMS>,
         stream: Stream,
@@ -107,10 +109,10 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         }
     }
 
-    /// Drives the link until it or the connection ends, and returns the reason. Then the link has
-    /// lost its connection, and can be opened on another one.
+    /// Drives the link until it or the connection ends, and returns the reason. After that the link
+    /// has lost its connection, and can be opened on another one.
     ///
-    /// Cancel safe: the next call continues.
+    /// Cancelling loses nothing: the next call continues.
     pub async fn run(&mut self, traffic: &mut impl Traffic<TOPICS, STREAMS>) -> DriveError {
         let error = poll_fn(|context| self.poll(context, traffic)).await;
         self.link.lost();
@@ -134,14 +136,14 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         Poll::Pending
     }
 
-    /// Reads, sends and writes once; false if no byte was moved.
+    /// Reads, sends and writes once. Returns false if no byte was moved.
     fn round(
         &mut self,
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        // Read the clock in each round: the process may be stopped between two rounds, and bytes
-        // that are read then arrived meanwhile.
+        // Read the clock in each round: if the process was stopped between two rounds, the bytes
+        // that are read now arrived meanwhile.
         let now = self.executor.now();
         let mut moved = false;
         if self.link.ended().is_none() {
@@ -155,13 +157,13 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             // before its timers.
             if self.is_late && (!moved || self.link.is_up()) {
                 self.is_late = false;
-                // After an error the link has ended.
+                // Fails only if the link has ended.
                 _ = self.link.handle_timeout(now);
             }
         }
         if self.link.ended().is_none() {
             traffic.send(now, self.link, context);
-            // No further messages are ready, so waiting would not fill the batch.
+            // No more messages are ready, so waiting would not fill the batch.
             self.link.flush();
         }
         if self.unwritable.is_none() {
@@ -176,8 +178,8 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         if self.link.ended().is_some() {
             traffic.link_ended();
         }
-        // Write the reason of the end, if the peer still reads. Read its last bytes, which may have
-        // the reason for a failed write.
+        // Write the reason of the end, if the peer still reads. Read the peer's last bytes, which
+        // may have the reason for a failed write.
         let over = now >= *self.linger.get_or_insert(now.saturating_add(LINGER));
         let is_written = self.link.poll_transmit(now).is_none() && !self.unflushed;
         let told = self.unwritable.is_some() || is_written;
@@ -204,7 +206,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             }
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
         }
-        // After an error the link has ended.
+        // Fails only if the link has ended.
         while let Ok(input) = self
             .link
             .input(now, self.buffer.bytes(), |stream, frame| traffic.message(stream, frame))
@@ -251,14 +253,14 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             }
             (moved, self.unflushed) = (true, true);
         }
-        // A stream with encryption keeps what the socket did not take.
+        // A stream with encryption keeps the bytes that the socket did not take.
         if self.unflushed && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
             self.unflushed = false;
         }
         Ok(moved)
     }
 
-    /// Waits for the next timeout; false if it has passed already.
+    /// Waits for the next timeout. Returns false if it has passed already.
     fn waits(&mut self, context: &mut Context<'_>) -> bool {
         // In the grace period no other timeout counts.
         let Some(due) = self.linger.or_else(|| self.link.poll_timeout()) else {
@@ -285,7 +287,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     }
 }
 
-/// The bytes of a run, checked for their number.
+/// Returns the bytes of a run, after a check of their number.
 fn run_bytes<'t, const TOPICS: usize, const STREAMS: usize>(
     traffic: &'t impl Traffic<TOPICS, STREAMS>,
     run: &RunBytes,
@@ -324,7 +326,7 @@ pub enum DriveError {
 debug_as_display!(DriveError);
 
 impl DriveError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -335,8 +337,8 @@ impl DriveError {
         }
     }
 
-    /// Whether one of both sides has closed the link permanently: its node has ended, and is not
-    /// about to run again.
+    /// Whether one side has closed the link permanently: its node has ended, and is not about to
+    /// run again.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(

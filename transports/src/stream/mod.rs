@@ -20,7 +20,7 @@ use mycelium_core::link::Link;
 /// A link with the limits of a node.
 pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
-/// The most topics that one process reads from another.
+/// The limit on the topics that one process reads from another.
 pub const TOPICS: usize = 64;
-/// The most publishers of these topics that are read at once.
+/// The limit on the publishers of these topics that are read at once.
 pub const STREAMS: usize = 128;

@@ -1,13 +1,13 @@
-//! The bytes that one call of a stream has moved, and where links count them.
+//! The bytes that one call of a stream has read or written, and where links count them.
 
 use crate::counters::{Line, LinkValue};
 
-/// What one call of a stream has moved.
+/// The bytes that one call of a stream has read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// This many bytes from the peer.
+    /// This many bytes were read from the peer.
     Read(usize),
-    /// This many bytes to the peer.
+    /// This many bytes were written to the peer.
     Written(usize),
 }
 

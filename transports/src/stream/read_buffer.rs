@@ -7,10 +7,10 @@
 
 use zerocopy::IntoBytes;
 
-/// The words of the buffer of an idle connection: 8 KiB of messages and the header of their run,
-/// which has 40 bytes. A batch of that length takes one read.
+/// The size of the buffer of an idle connection, in words: enough for 8 KiB of messages and the
+/// header of their run, which has 40 bytes. A batch of that length takes one read.
 const IDLE: usize = (1 << 10) + 8;
-/// The words of the buffer of a busy connection.
+/// The size of the buffer of a busy connection, in words.
 const BUSY: usize = 1 << 13;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct ReadBuffer {
     words: Vec<u64>,
     start: usize,
     end: usize,
-    /// The words that suit the bytes of the last read.
+    /// The size in words that suits the bytes of the last read.
     suits: usize,
 }
 
@@ -27,12 +27,12 @@ impl ReadBuffer {
         ReadBuffer { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE }
     }
 
-    /// The bytes that were read and not used.
+    /// Returns the bytes that were read and not used.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.words.as_bytes()[self.start..self.end]
     }
 
-    /// Where the next read puts its bytes.
+    /// Returns the space for the bytes of the next read.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -40,8 +40,8 @@ impl ReadBuffer {
                 self.words = vec![0; self.suits];
             }
         } else if self.start > 0 {
-            // The rest of a frame is short compared with the next read. Frames have multiples of 8
-            // bytes, so the rest stays aligned.
+            // The rest of a frame is short compared with the next read, so it may be moved. Frames
+            // have multiples of 8 bytes, so the rest stays aligned.
             self.words.as_mut_bytes().copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -52,7 +52,7 @@ impl ReadBuffer {
         &mut self.words.as_mut_bytes()[self.end..]
     }
 
-    /// A read has put `count` bytes into the space.
+    /// Records that a read has put `count` bytes into the space.
     pub(super) fn filled(&mut self, count: usize) {
         let space = self.words.len() * 8 - self.end;
         if count == space {
@@ -63,7 +63,7 @@ impl ReadBuffer {
         self.end += count;
     }
 
-    /// The first `count` bytes were used.
+    /// Removes the first `count` bytes, which were used.
     pub(super) fn used(&mut self, count: usize) {
         self.start += count;
     }
@@ -102,7 +102,7 @@ mod tests {
             if random.u8(..) < 30 {
                 let rest = buffer.bytes().len();
                 taken = taken.wrapping_add(rest as u8);
-                // As if the rest of the last frame had arrived.
+                // Pretend that the rest of the last frame has arrived.
                 let missing = rest.next_multiple_of(8) - rest;
                 (0..missing).for_each(|_| _ = read(&mut buffer, &mut next, 1));
                 taken = taken.wrapping_add(missing as u8);

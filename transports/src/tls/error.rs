@@ -14,9 +14,9 @@ use thiserror::Error;
 pub struct TlsError {
     /// The file that is the reason.
     pub file: TlsFile,
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The mistake in it.
+    /// The mistake in the file.
     pub problem: TlsProblem,
 }
 
@@ -46,16 +46,16 @@ impl fmt::Display for TlsFile {
 #[derive(Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
-    /// The system cannot read it.
+    /// The system cannot read the file.
     #[error("cannot read it: {0}")]
     Unreadable(#[source] io::Error),
-    /// It has more bytes than such a file can have.
+    /// The file has more bytes than such a file may have.
     #[error("it has more than {limit} bytes")]
     TooLong {
-        /// The most bytes.
+        /// The limit.
         limit: u64,
     },
-    /// It has no entry in PEM form of the kind that was expected.
+    /// The file has no entry in PEM form of the expected kind.
     #[error("expected {expected} in PEM form{found}")]
     Pem {
         /// The kind of entry.
@@ -63,24 +63,24 @@ pub enum TlsProblem {
         /// The end of the text: what is wrong with an entry, if there is one.
         found: &'static str,
     },
-    /// It is a directory or a pipe.
+    /// The path is a directory or a pipe.
     #[error("it is not a file")]
     NoFile,
-    /// It has no authority.
+    /// The file contains no authority.
     #[error("no authority can be used: {reason}")]
     NoAuthority {
         /// The reason.
         reason: String,
     },
-    /// The certificate has other names.
+    /// The certificate is for other names.
     #[error("it is not the certificate of node `{node}`: {reason}")]
     Name {
         /// The node.
         node: String,
-        /// The names that it has.
+        /// The text with the names that it has.
         reason: String,
     },
-    /// The certificate is not valid: nobody would believe it.
+    /// The certificate is not valid: no peer would accept it.
     #[error("no peer would accept it: {reason}; the authorities are those of `{}`", authorities.display())]
     Invalid {
         /// The reason.
@@ -88,7 +88,7 @@ pub enum TlsProblem {
         /// The file of the authorities.
         authorities: PathBuf,
     },
-    /// The key is that of another certificate.
+    /// The key belongs to another certificate.
     #[error("it is not the key of `{}`, but that of another certificate", certificate.display())]
     OtherKey {
         /// The file of the certificate.
@@ -110,7 +110,7 @@ pub enum TlsProblem {
 
 debug_as_display!(TlsError, TlsProblem);
 
-/// The reason why a certificate was refused, without the prefix of the library.
+/// Returns the reason why a certificate was refused, without the prefix of the library.
 pub(super) fn reason(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(error) = error else { return error.to_string() };
     match error {
@@ -141,7 +141,7 @@ pub(super) fn reason(error: &rustls::Error) -> String {
     }
 }
 
-/// What an error of the library says that has only a name.
+/// Describes an error of the library that has only a name.
 fn in_words(name: &str) -> String {
     let known = match name {
         "CaUsedAsEndEntity" => "it is the certificate of an authority (`CA:TRUE`), not of a node",
@@ -161,7 +161,7 @@ fn in_words(name: &str) -> String {
     known.to_owned()
 }
 
-/// A number of seconds in words.
+/// Describes a number of seconds in words.
 fn span(seconds: u64) -> String {
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let (unit, name) =

@@ -1,4 +1,4 @@
-//! The files of a node: its certificate, the key of it, and the authorities.
+//! The files of a node: its certificate, the private key of the certificate, and the authorities.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -14,10 +14,10 @@ use futures_rustls::rustls::{self, CertificateError, RootCertStore};
 use super::error::{TlsError, TlsFile, TlsProblem, reason};
 use super::names::can_prove;
 
-/// The most bytes of a file.
+/// The most bytes of a file. A longer file is an error.
 const LONGEST: u64 = 1 << 20;
 
-/// Where a node has what it needs for TLS. All files are in PEM form.
+/// The files that a node needs for TLS, all in PEM form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate of the node, which has its name, and then the certificates between it and
@@ -37,7 +37,7 @@ pub(super) struct Contents {
     authorities: Vec<u8>,
 }
 
-/// What the files say.
+/// The decoded content of the files.
 pub(super) struct Credentials {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -54,8 +54,8 @@ impl TlsFiles {
         })
     }
 
-    /// Checks the node's own certificate as its peers do: a mistake is then an error of this node,
-    /// and not of each of them.
+    /// Checks the node's own certificate as its peers do, so that a mistake is an error of this
+    /// node, and not of each peer.
     pub(super) fn check(
         &self,
         node: &str,
@@ -97,7 +97,7 @@ impl TlsFiles {
         self.error(TlsFile::Authorities, TlsProblem::NoAuthority { reason })
     }
 
-    /// The error of `key`, which is not that of the certificate, or cannot be used.
+    /// Returns the error of a `key` that belongs to another certificate, or cannot be used.
     pub(super) fn no_key(&self, error: &rustls::Error, key: &PrivateKeyDer<'_>) -> TlsError {
         let certificate = self.certificate.clone();
         let problem = match (error, rsa_bits(key.secret_der())) {
@@ -159,8 +159,8 @@ impl Contents {
 /// The sizes of RSA keys that can be used.
 const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
 
-/// The size of a key, in DER form, if it is an RSA key: that of the number after the version, which
-/// is 0.
+/// Returns the size of a key, in DER form, if it is an RSA key: the size of the number after the
+/// version, which is 0.
 fn rsa_bits(key: &[u8]) -> Option<usize> {
     const VERSION_THEN_NUMBER: [u8; 4] = [2, 1, 0, 2];
     let start = key.windows(4).position(|bytes| bytes == VERSION_THEN_NUMBER)?;
@@ -182,7 +182,7 @@ fn rsa_bits(key: &[u8]) -> Option<usize> {
 const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
-    // Opening a pipe would wait for its other side.
+    // Checked first, because opening a pipe would wait for its other side.
     if !fs::metadata(path).map_err(TlsProblem::Unreadable)?.is_file() {
         return Err(TlsProblem::NoFile);
     }

@@ -45,35 +45,35 @@ use stream::TlsStream;
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
 
-/// How a node proves its name, and whom it believes. See the [module](self).
+/// How a node proves its name, and which authorities it trusts. See the [module](self).
 pub struct Tls(Arc<Shared>);
 
 struct Shared {
     node: String,
     files: TlsFiles,
     state: Mutex<State>,
-    /// Notified when the files were read again.
+    /// Notified when the files were read.
     read: Event,
     on_reload: OnReload,
 }
 
-/// Called when the files have changed: `None` if the new ones are in use, or why they are not. Also
-/// called with the error each time that a file cannot be read, perhaps once for each connection:
-/// limit what you log. With an error the earlier ones stay in use.
+/// Called when the files have changed: with `None` if the new ones are in use, or with the reason
+/// why they are not. Also called with the error each time that a file cannot be read, perhaps once
+/// for each connection: limit what you log. After an error the earlier files stay in use.
 pub type OnReload = Box<dyn Fn(Option<&TlsError>) + Send + Sync>;
 
 struct State {
     /// The files that are in use.
     contents: Contents,
     settings: Settings,
-    /// A thread reads the files.
+    /// A thread reads the files now.
     is_reading: bool,
-    /// The last files that were not valid, which was reported. They may be valid later: a
+    /// The last files that were not valid, which was reported already. They may become valid: a
     /// certificate has a first day.
     invalid: Option<Contents>,
 }
 
-/// What the connections of a node have in common.
+/// The settings that all connections of a node share.
 #[derive(Clone)]
 struct Settings {
     client: Arc<ClientConfig>,
@@ -81,8 +81,9 @@ struct Settings {
 }
 
 impl Tls {
-    /// Reads the files of the node `node`, and checks them: the certificate is valid now, an
-    /// authority of the file has issued it, it has the name of the node, and the key is its key.
+    /// Reads the files of the node `node`, and checks them: the certificate must be valid now, an
+    /// authority of the file must have issued it, it must have the name of the node, and the key
+    /// must be its key.
     ///
     /// `on_reload` is called when the files have changed, or cannot be read again.
     ///
@@ -96,15 +97,16 @@ impl Tls {
         Ok(Tls(Arc::new(Shared { node, files, state, read, on_reload })))
     }
 
-    /// Whether a certificate can prove this name of a node: it is the name of a host in lower case,
-    /// such as `feed` or `feed.example`. Certificates do not tell upper case from lower case, and
-    /// the names of nodes do.
+    /// Whether a certificate can prove this name of a node: it must be the name of a host in lower
+    /// case, such as `feed` or `feed.example`. Certificates do not distinguish upper and lower
+    /// case, while the names of nodes do.
     #[must_use]
     pub fn can_prove(node: &str) -> bool {
         can_prove(node)
     }
 
-    /// Connects: proves the name of this node, and checks that the other side proves `peer`.
+    /// Connects, proves the name of this node, and checks that the other side proves the name
+    /// `peer`.
     ///
     /// # Errors
     /// If the other side does not prove its name, or the connection ends. This side learns that its
@@ -116,7 +118,7 @@ impl Tls {
         Ok(Stream::new(TlsStream(connected.map_err(handshake_failed)?)))
     }
 
-    /// [Connects](Tls::connect) before `late` is ready, which is after `limit`.
+    /// As [`connect`](Tls::connect), but fails once `late` is ready, which is after `limit`.
     pub(crate) async fn connect_within(
         &self,
         stream: Stream,
@@ -136,9 +138,9 @@ impl Tls {
 }
 
 impl Shared {
-    /// The settings for another connection, with files that have changed. They are read on a thread
-    /// of its own, since a file system may not answer. While that thread runs, other connections
-    /// use the earlier settings.
+    /// Returns the settings for another connection, from files that have changed. The files are
+    /// read on a thread of its own, since a file system may not answer. While that thread runs,
+    /// other connections use the earlier settings.
     async fn settings(shared: &Arc<Shared>) -> Settings {
         let read = shared.read.listen();
         if Shared::read_again(shared) {
@@ -147,14 +149,15 @@ impl Shared {
         lock(&shared.state).settings.clone()
     }
 
-    /// Starts to read the files, unless a thread does. False if there is nothing to wait for.
+    /// Starts to read the files, unless a thread does so already. Returns false if there is nothing
+    /// to wait for.
     fn read_again(shared: &Arc<Shared>) -> bool {
         if std::mem::replace(&mut lock(&shared.state).is_reading, true) {
             return false;
         }
         let own = shared.clone();
         let thread = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
-            // The placement of the thread that asked is not this one's.
+            // The new thread must not inherit the placement of the thread that started it.
             _ = Thread::default().apply_to_current();
             let read = own.files.read();
             let changed = lock(&own.state).replace(&own.node, &own.files, read);
@@ -164,7 +167,7 @@ impl Shared {
             own.read.notify(usize::MAX);
         });
         if thread.is_err() {
-            // The next connection tries again.
+            // The thread did not start. The next connection tries again.
             lock(&shared.state).is_reading = false;
         }
         thread.is_ok()
@@ -172,8 +175,8 @@ impl Shared {
 }
 
 impl State {
-    /// Uses files that were read, if they have changed and are valid. `None` if nothing is to be
-    /// reported.
+    /// Uses files that were read, if they have changed and are valid. Returns `None` if there is
+    /// nothing to report.
     fn replace(
         &mut self,
         node: &str,
@@ -197,16 +200,16 @@ impl State {
                     is_new.then_some(Err(error))
                 }
             },
-            // Whether they have changed is not known.
+            // It is not known whether the files have changed.
             Err(error) => Some(Err(error)),
         }
     }
 }
 
-/// The side that accepts checks that the other one has a certificate of an authority, and later
-/// compares its name with it.
+/// The gate of the accepting side checks that the other side has a certificate of an authority; the
+/// name is compared with it later.
 impl Gate for Tls {
-    /// An address proves nothing.
+    /// The address proves nothing.
     fn check(&self, _: &Peer) -> Result<(), String> {
         Ok(())
     }
@@ -221,7 +224,7 @@ impl Gate for Tls {
             let certificates = connection.peer_certificates().unwrap_or_default();
             let certificate =
                 certificates.first().map(|first| Certificate(first.clone().into_owned()));
-            // Without one the handshake has failed.
+            // If the peer had no certificate, the handshake has failed.
             let proof =
                 certificate.ok_or_else(|| io::Error::other("the peer has no certificate"))?;
             Ok(Secured { stream: Stream::new(TlsStream(accepted)), proof: Some(Arc::new(proof)) })
@@ -245,7 +248,7 @@ impl fmt::Debug for Tls {
 }
 
 impl Settings {
-    /// Those of the node `node`, which has these files.
+    /// Creates the settings of the node `node`, which has these files.
     fn new(node: &str, files: &TlsFiles, contents: &Contents) -> Result<Settings, TlsError> {
         let Credentials { chain, key, authorities } = contents.parse(files)?;
         let (authorities, provider) = (Arc::new(authorities), Arc::new(ring::default_provider()));
@@ -292,7 +295,7 @@ fn server_settings(
     Ok(settings)
 }
 
-/// The error of a handshake, in words about the two nodes.
+/// Returns the error of a handshake, in words about the two nodes.
 fn handshake_failed(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let text = match inner {

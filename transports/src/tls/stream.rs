@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_executor::Duplex;
 
-/// Reports the end of the connection as that of a stream without TLS. A process that dies does not
-/// announce the end, and a network that cuts the connection does not announce it. That is not
-/// needed here: a link has a closing frame of its own, and does not take the end of a stream for
-/// the end of its messages.
+/// Reports the end of the connection as a stream without TLS does, even if it was not announced: a
+/// process that dies, or a network that cuts the connection, does not announce the end. The
+/// announcement is not needed here, because a link has a closing frame of its own, and does not
+/// take the end of a stream for the end of its messages.
 pub(super) struct TlsStream<S>(pub(super) S);
 
 impl<S: Duplex> AsyncRead for TlsStream<S> {

@@ -28,33 +28,33 @@ pub enum UntypedError {
     /// Nothing listens where the node is expected, or it cannot be reached.
     #[error("{0} [{code}]", code = self.code())]
     Connect(Arc<io::Error>),
-    /// The connection ended before the topic was read, or because one of the sides broke the
-    /// protocol or refused the other.
+    /// The connection ended before the topic was read, or because one side broke the protocol or
+    /// refused the other.
     #[error("{0} [{code}]", code = self.code())]
     Lost(Arc<DriveError>),
-    /// As [`Lost`](UntypedError::Lost): the peer closed the link, and says more about it.
+    /// As [`Lost`](UntypedError::Lost), but the peer closed the link with an explanation.
     #[error("{error}: {words} [{code}]", code = self.code())]
     Closed {
         /// How the connection ended.
         error: Arc<DriveError>,
-        /// What the peer says, escaped.
+        /// The peer's explanation, escaped.
         words: String,
     },
-    /// Another node answers there.
+    /// Another node answers at this address.
     #[error("expected node `{expected}` at this address, found `{found}` [{code}]", code = self.code())]
     Node {
-        /// The expected one.
+        /// The name of the expected node.
         expected: String,
-        /// The name that it said.
+        /// The name that the node sent.
         found: String,
     },
-    /// The name of the topic is empty or longer than a link can say.
+    /// The name of the topic is empty, or longer than a link allows.
     #[error("topic `{topic}`: expected a name of 1 to 62 bytes [{code}]", code = self.code())]
     Name {
         /// The topic.
         topic: String,
     },
-    /// The peer does not say which topics it has.
+    /// The peer does not tell which topics it has.
     #[error("node `{node}` does not say which topics it has: its version has no catalogue [{code}]", code = self.code())]
     NoCatalogue {
         /// The peer.
@@ -67,10 +67,10 @@ pub enum UntypedError {
         node: String,
         /// The requested bytes.
         what: &'static str,
-        /// How long it had.
+        /// How long the peer was waited for.
         within: Duration,
     },
-    /// The peer answers something else than what was requested.
+    /// The peer answers with something else than was requested.
     #[error("node `{node}` answers a request for {what} with {problem} [{code}]", code = self.code())]
     Answer {
         /// The peer.
@@ -129,7 +129,7 @@ pub enum UntypedError {
         node: String,
         /// The topic.
         topic: String,
-        /// Its reason.
+        /// The peer's reason.
         reason: RejectReason,
     },
     /// A message does not fit the layout that the peer has sent.
@@ -141,7 +141,7 @@ pub enum UntypedError {
         topic: String,
         /// The publisher.
         publisher: String,
-        /// How it differs.
+        /// How the message differs.
         error: SizeMismatch,
     },
 }
@@ -149,9 +149,9 @@ pub enum UntypedError {
 debug_as_display!(UntypedError);
 
 impl UntypedError {
-    /// Its code, with which its text ends: that of the reason, if it is known. What a peer answers
-    /// against the protocol has one code for all forms of that, and so has a topic that it does not
-    /// send.
+    /// Returns the code of the error, with which its text ends: the code of the reason, if it is
+    /// known. All answers of a peer against the protocol have one code, and so have all topics that
+    /// it does not send.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

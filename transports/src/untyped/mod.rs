@@ -1,12 +1,14 @@
 //! Topics whose message types are not known at compile time: for tools and recorders.
 //!
 //! [`UntypedPeer`] connects to a node, lists its topics ([`CatalogueEntry`]), and reads one as an
-//! observing reader: the publisher never waits for it, and what it was too slow for is a gap with
-//! the exact number. An [`UntypedReader`] delivers the bytes of messages with their [`Layout`],
-//! which it has requested from the node. [`Layout::view`] makes values of the bytes.
+//! observing reader: the publisher never waits for it, and messages that it was too slow for are a
+//! gap with the exact number. An [`UntypedReader`] delivers the bytes of messages with their
+//! [`Layout`], which it has requested from the node. [`Layout::view`] decodes the values in the
+//! bytes.
 //!
 //! Everything that a peer sends is foreign: layouts and catalogues are checked when they arrive,
-//! and values where they are read. Nothing here panics, or allocates by a claim.
+//! and values where they are read. Nothing here panics, or allocates as much as a peer merely
+//! claims.
 //!
 //! To read the code: `value` knows no link; `query`, `queue`, `streams` and `session`
 //! are about a connection, `reader` about all of them.

@@ -7,9 +7,9 @@ use mycelium_core::link::{Name, SendError};
 use super::error::UntypedError;
 use crate::stream::NodeLink;
 
-/// How long a peer has for a piece.
+/// How long a peer may take for a piece.
 const PIECE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a peer has for all pieces.
+/// How long a peer may take for all pieces.
 const ALL_WITHIN: Duration = Duration::from_secs(60);
 
 /// A request, and the bytes that have arrived.
@@ -17,13 +17,13 @@ const ALL_WITHIN: Duration = Duration::from_secs(60);
 pub(super) struct Query {
     /// Names the requested bytes in errors.
     what: &'static str,
-    /// Empty for the catalogue.
+    /// The topic; empty for the catalogue.
     topic: Name,
     longest: usize,
     bytes: Vec<u8>,
     /// A request was sent and not answered.
     is_requested: bool,
-    /// When the present piece, and all of them, are late.
+    /// The times at which the present piece, and all pieces, are late.
     late: Duration,
     latest: Duration,
 }
@@ -34,7 +34,7 @@ impl Query {
         Query { what, topic, longest, bytes: Vec::new(), is_requested: false, late, latest }
     }
 
-    /// When the peer is late.
+    /// Returns the time at which the peer is late.
     pub(super) fn deadline(&self) -> Duration {
         self.late.min(self.latest)
     }
@@ -55,11 +55,12 @@ impl Query {
             return Err(UntypedError::Silent { node, what, within });
         }
         if !self.is_requested {
-            // At most `longest`.
+            // The cast is lossless: there are at most `longest` bytes.
             let offset = self.bytes.len() as u32;
             match link.describe(now, self.topic, offset) {
                 Ok(()) => self.is_requested = true,
-                // `Gone` until the features of the peer have arrived.
+                // The error is `Gone` until the features of the peer have arrived. Both are tried
+                // again.
                 Err(SendError::Room { .. } | SendError::Gone) => {}
                 Err(_) => {}
             }
@@ -67,7 +68,7 @@ impl Query {
         Ok(())
     }
 
-    /// Takes a piece. Returns all bytes once they are there; no bytes if the peer has none.
+    /// Takes a piece. Returns all bytes once they have arrived; no bytes if the peer has none.
     ///
     /// # Errors
     /// If the piece was not requested.

@@ -1,9 +1,9 @@
-//! Deliveries that a session has received and its reader has not taken: bounded by the windows of
-//! the streams.
+//! The deliveries that a session has received and its reader has not taken. The windows of the
+//! streams limit them.
 //!
-//! The two meet once for a batch, not for a message: the session fills a [`Batch`] of its own and
-//! passes it on at the end of a round, the reader takes all that was passed on. Credit for taken
-//! messages goes the other way.
+//! The two lock the queue once for a batch, not for each message: the session fills a [`Batch`] of
+//! its own and passes it on at the end of a round, the reader takes everything that was passed on.
+//! The credit for taken messages goes the other way.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -16,8 +16,8 @@ use crate::layout::Layout;
 use crate::local::GapReason;
 use crate::sync::lock;
 
-/// The most items that may wait: messages are limited by windows to fewer, and a peer sends gaps,
-/// begins and ends between messages.
+/// The limit on waiting items. Windows limit messages to fewer, but a peer also sends gaps, begins
+/// and ends between messages.
 const MOST_ITEMS: usize = 1 << 20;
 
 /// One start of a publisher.
@@ -25,7 +25,7 @@ const MOST_ITEMS: usize = 1 << 20;
 pub struct Source {
     /// The name of the publisher.
     pub publisher: Arc<str>,
-    /// Its epoch: another one after each start.
+    /// The publisher's epoch: another one after each start.
     pub epoch: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Item {
 pub(super) struct Batch {
     pub(super) items: Vec<Item>,
     pub(super) bytes: Vec<u8>,
-    /// How many messages of each stream are in it.
+    /// How many messages of each stream are in the batch.
     counts: Vec<(IncomingId, u32)>,
 }
 
@@ -107,38 +107,38 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Items have come, or the end.
+    /// Notified when items have come, or the end.
     filled: Event,
-    /// The reader has gone.
+    /// Notified when the reader has gone.
     left: Event,
 }
 
 #[derive(Debug, Default)]
 struct State {
     batch: Batch,
-    /// Messages that the reader has taken.
+    /// The messages that the reader has taken.
     taken: Batch,
     /// How reading has ended.
     end: Option<Result<(), UntypedError>>,
     has_left: bool,
     /// The reader has taken items since this was checked.
     progress: bool,
-    /// That of the session's task.
+    /// The waker of the session's task.
     waker: Option<Waker>,
 }
 
-/// What a reader has done since the last check.
+/// What a reader has done since the last call of [`taken`](Queue::taken).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
-    /// It has gone.
+    /// The reader has gone.
     pub(super) has_left: bool,
-    /// It has taken nothing, and items wait for it.
+    /// The reader has taken nothing, although items wait for it.
     pub(super) is_idle: bool,
 }
 
 impl Queue {
-    /// Passes a batch on, and empties it. False if more items wait now than windows and orderly
-    /// publishers allow.
+    /// Passes a batch on, and empties it. Returns false if more items wait now than windows and
+    /// orderly publishers allow.
     pub(super) fn pass(&self, batch: &mut Batch) -> bool {
         if batch.items.is_empty() {
             return true;
@@ -151,8 +151,8 @@ impl Queue {
         is_bounded
     }
 
-    /// Takes all that was passed on, in place of what `batch` had. Without any: how reading has
-    /// ended, if it has.
+    /// Replaces the content of `batch` by all items that were passed on. If there are none, returns
+    /// how reading has ended, if it has.
     pub(super) fn take(&self, batch: &mut Batch) -> Option<Result<(), UntypedError>> {
         let mut state = lock(&self.state);
         batch.clear();
@@ -169,8 +169,8 @@ impl Queue {
         None
     }
 
-    /// Calls `each` for the messages that the reader has taken since the last call, by stream. Has
-    /// the waker called when it takes more, or goes.
+    /// Calls `each` for the messages that the reader has taken since the last call, by stream.
+    /// Registers the waker for when the reader takes more, or goes.
     pub(super) fn taken(&self, waker: &Waker, mut each: impl FnMut(IncomingId, u32)) -> Taken {
         let mut state = lock(&self.state);
         let progress = std::mem::take(&mut state.progress);
@@ -180,7 +180,7 @@ impl Queue {
         Taken { has_left: state.has_left, is_idle: has_waiting && !progress }
     }
 
-    /// Nothing more will be passed on.
+    /// Ends the queue: no more items will be passed on.
     pub(super) fn end(&self, end: Result<(), UntypedError>) {
         lock(&self.state).end.get_or_insert(end);
         self.filled.notify(usize::MAX);
@@ -190,7 +190,7 @@ impl Queue {
         lock(&self.state).end.is_some()
     }
 
-    /// The reader goes.
+    /// Notes that the reader goes.
     pub(super) fn leave(&self) {
         let mut state = lock(&self.state);
         state.has_left = true;
@@ -200,7 +200,7 @@ impl Queue {
         self.left.notify(usize::MAX);
     }
 
-    /// Is notified when items come, or the end. Listen, then check.
+    /// Returns a listener for items or the end. Listen first, then check.
     pub(super) fn listen(&self) -> EventListener {
         self.filled.listen()
     }
@@ -209,7 +209,7 @@ impl Queue {
         lock(&self.state).has_left
     }
 
-    /// Ready once the reader has gone.
+    /// Waits until the reader has gone.
     pub(super) async fn left(&self) {
         while !self.has_left() {
             let left = self.left.listen();
@@ -237,7 +237,7 @@ mod tests {
         assert!(queue.pass(&mut batch()));
         assert!(is_idle());
         assert!(queue.take(&mut own).is_none());
-        // More has come since it took that.
+        // More items have come since the reader took these.
         assert!(queue.pass(&mut batch()));
         assert!(!is_idle());
         assert!(is_idle(), "it has taken nothing since then");

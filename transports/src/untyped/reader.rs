@@ -20,8 +20,8 @@ use crate::link::{CatalogueEntry, Identity, LinkConfig};
 use crate::local::{GapReason, Start};
 use crate::stream::{DriveError, Driver, NodeLink};
 
-/// How long the name of this side may be taken: by an earlier connection of it, whose end the peer
-/// has not seen.
+/// How long to retry while the name of this side is taken: by an earlier connection of this side,
+/// whose end the peer has not seen.
 const NAME_WITHIN: Duration = Duration::from_secs(2);
 
 /// A node whose topics are read without their types.
@@ -58,10 +58,10 @@ const NAME_WITHIN: Duration = Duration::from_secs(2);
 pub struct UntypedPeer {
     /// The name that the node must have; `None` for any.
     pub node: Option<String>,
-    /// Where it listens. They are tried in this order.
+    /// Where the node listens. The endpoints are tried in this order.
     pub endpoints: Vec<Endpoint>,
-    /// The name of this side. A node that has announced this name for a topic would send it what it
-    /// keeps for that node, so it must be the name of no node that reads topics.
+    /// The name of this side. If a node has announced this name for a topic, it sends the messages
+    /// that it keeps for that name; so this must not be the name of a node that reads topics.
     pub identity: Identity,
     /// The settings of the link.
     pub config: LinkConfig,
@@ -70,7 +70,7 @@ pub struct UntypedPeer {
 }
 
 impl UntypedPeer {
-    /// The name of the node, and the topics that this side may read there.
+    /// Returns the name of the node, and the topics that this side may read there.
     ///
     /// # Errors
     /// If the node cannot be reached, does not admit this side, or does not send its catalogue.
@@ -88,11 +88,11 @@ impl UntypedPeer {
     /// Reads a topic as an observing reader: its publishers never wait for this one. Streams of
     /// publishers that exist already begin at `start`.
     ///
-    /// A task of the executor keeps the link; what it has received waits for
-    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. What a publisher
-    /// overwrites meanwhile is a gap with the exact number. After a lost connection the link
-    /// connects again, also to another process of the node. A peer that breaks the protocol, or
-    /// refuses this side, ends the reading.
+    /// A task of the executor runs the link; received messages wait for
+    /// [`recv`](UntypedReader::recv), up to a quarter MiB for each publisher. Messages that a
+    /// publisher overwrites meanwhile are a gap with the exact number. After a lost connection the
+    /// link connects again, also to another process of the node. If a peer breaks the protocol, or
+    /// refuses this side, the reading ends.
     ///
     /// # Errors
     /// If no topic has this name, no link can have these settings, or the executor has ended.
@@ -119,7 +119,7 @@ impl UntypedPeer {
         Ok(reader)
     }
 
-    /// Runs a session to its end: on one connection, or, once it reads, on one after the other.
+    /// Runs a session to its end: over one connection, or, once it reads, over one after the other.
     async fn run(self, goal: Goal, queue: &Arc<Queue>) -> (Result<(), UntypedError>, Session) {
         let (expected, own) = (self.node.clone(), self.identity.node.as_str().to_owned());
         let (executor, queue) = (self.executor.clone(), queue.clone());
@@ -182,7 +182,8 @@ impl UntypedPeer {
         }
     }
 
-    /// A connection to the first endpoint that has one. The error is that of the first.
+    /// Connects to the first endpoint that accepts. If none does, returns the error of the first
+    /// one.
     async fn connect(&self) -> io::Result<Stream> {
         let mut first = None;
         for endpoint in &self.endpoints {
@@ -195,13 +196,13 @@ impl UntypedPeer {
     }
 
     fn link_config(&self) -> Config {
-        // Messages that have arrived are not needed again.
+        // Received messages are never requested again.
         let confirms = Confirms::OnArrival;
         Config { memory: false, confirms, ..self.config.link(&self.identity) }
     }
 }
 
-/// The error of a connection, with what the peer says about its end.
+/// Creates the error of a lost connection, with the peer's explanation of its end.
 fn lost(error: DriveError, (detail, words): (u32, &str)) -> UntypedError {
     let error = Arc::new(error);
     let words = (!words.is_empty()).then(|| format!("`{}`", words.escape_debug()));
@@ -225,20 +226,20 @@ impl fmt::Debug for UntypedPeer {
 pub struct UntypedReader {
     queue: Arc<Queue>,
     batch: Batch,
-    /// The next item of the batch.
+    /// The index of the next item of the batch.
     next: usize,
     layout: Option<Arc<Layout>>,
-    /// How it has ended, until `recv` has returned it.
+    /// How the reading has ended, until `recv` has returned that.
     end: Option<Result<(), UntypedError>>,
     is_over: bool,
 }
 
-/// A delivery of a reader without a type.
+/// A delivery of an [`UntypedReader`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UntypedDelivery<'a> {
-    /// The node sends the topic: first of all, and again on each later connection. Later messages
-    /// have this layout.
+    /// The node sends the topic. This comes first, and again on each later connection. Later
+    /// messages have this layout.
     Subscribed {
         /// The name of the node.
         node: &'a str,
@@ -260,25 +261,26 @@ pub enum UntypedDelivery<'a> {
     },
     /// A message.
     Message(UntypedMessage<'a>),
-    /// Messages that were missed.
+    /// Messages are missing.
     Gap {
-        /// Their publisher.
+        /// The publisher of the messages.
         source: &'a Source,
-        /// The sequence after them.
+        /// The sequence after the missing messages.
         next: u64,
-        /// Their number.
+        /// The number of missing messages.
         missed: u64,
         /// Why.
         reason: GapReason,
     },
-    /// A publisher has ended, and all that it sent was delivered or is in gaps.
+    /// A publisher has ended, and all messages that it sent were delivered or are in gaps.
     Ended {
         /// The publisher.
         source: &'a Source,
         /// The sequence after its last message.
         next: u64,
     },
-    /// A publisher has ended while this side was not connected. How much was missed is unknown.
+    /// A publisher has ended while this side was not connected. It is unknown how many messages are
+    /// missing.
     Lost {
         /// The publisher.
         source: &'a Source,
@@ -293,21 +295,21 @@ pub enum UntypedDelivery<'a> {
 /// A message of a topic whose type is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct UntypedMessage<'a> {
-    /// Its publisher.
+    /// The publisher of the message.
     pub source: &'a Source,
-    /// Its sequence.
+    /// The sequence of the message.
     pub sequence: u64,
-    /// When it was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer can send
-    /// any number. `None` if the topic is not measured.
+    /// When the message was sent, in nanoseconds since 1970 UTC, by the clock of its sender. A peer
+    /// can send any number. `None` if the topic is not measured.
     pub sent_at: Option<u64>,
-    /// Its bytes, with its tail if it has one.
+    /// The bytes of the message, with its tail if it has one.
     pub bytes: &'a [u8],
-    /// Its layout.
+    /// The layout of the message.
     pub layout: &'a Arc<Layout>,
 }
 
 impl<'a> UntypedMessage<'a> {
-    /// Its values.
+    /// Returns the values of the message.
     ///
     /// # Errors
     /// Never for a message of an [`UntypedReader`], which has checked the size.
@@ -317,12 +319,12 @@ impl<'a> UntypedMessage<'a> {
 }
 
 impl UntypedReader {
-    /// The next delivery. `None` once an error was returned.
+    /// Returns the next delivery; `None` once an error was returned.
     ///
-    /// Cancel safe: a delivery is returned or stays.
+    /// Cancelling loses nothing: a delivery is either returned or kept.
     ///
     /// # Errors
-    /// If the topic cannot be read, or not any more.
+    /// If the topic cannot be read, or no longer.
     pub async fn recv(&mut self) -> Result<Option<UntypedDelivery<'_>>, UntypedError> {
         self.ready().await;
         match self.end.take() {
@@ -331,7 +333,7 @@ impl UntypedReader {
         }
     }
 
-    /// The next delivery, if one has arrived. Errors are for [`recv`](UntypedReader::recv).
+    /// Returns the next delivery, if one has arrived. [`recv`](UntypedReader::recv) returns errors.
     #[must_use]
     pub fn try_recv(&mut self) -> Option<UntypedDelivery<'_>> {
         if !self.refill() {
@@ -341,7 +343,8 @@ impl UntypedReader {
         self.delivery(self.next - 1)
     }
 
-    /// Ready once [`recv`](UntypedReader::recv) does not wait: to wait for several readers at once.
+    /// Waits until [`recv`](UntypedReader::recv) would not wait: to wait for several readers at
+    /// once.
     pub async fn ready(&mut self) {
         loop {
             let filled = self.queue.listen();
@@ -352,8 +355,8 @@ impl UntypedReader {
         }
     }
 
-    /// Ends the link in order, and waits for that: at most about a second. Dropping the reader ends
-    /// the link, too, as long as the executor runs.
+    /// Ends the link in order, and waits for its end: at most about a second. Dropping the reader
+    /// ends the link, too, as long as the executor runs.
     pub async fn close(self) {
         self.queue.leave();
         loop {

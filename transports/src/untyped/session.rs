@@ -1,5 +1,6 @@
-//! One connection after the other with a peer whose topic is read: requests the peer's catalogue
-//! and the layout of the topic, subscribes as an observing reader, and passes on what arrives.
+//! A session with a peer whose topic is read, over one connection after the other: it requests the
+//! peer's catalogue and the layout of the topic, subscribes as an observing reader, and passes on
+//! the messages that arrive.
 //!
 //! [`Session`] is the traffic of the link. What it receives is foreign: each error ends the link,
 //! and reading with it.
@@ -26,18 +27,18 @@ use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
 use crate::local::Start;
 use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
-/// The most bytes of a stream that are on their way, or wait for the reader.
+/// How many bytes of a stream may be in transit, or wait for the reader.
 const WINDOW: usize = 256 << 10;
 
 /// After this time, messages for a reader that takes nothing are discarded, and counted as a gap:
 /// otherwise a node that has completed would wait until they are taken.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What a session is for.
+/// The purpose of a session.
 pub(super) enum Goal {
-    /// The catalogue.
+    /// To read the catalogue.
     List,
-    /// A topic, from here on.
+    /// To read a topic, from this start on.
     Read { topic: String, start: Start },
 }
 
@@ -57,18 +58,18 @@ pub(super) struct Session {
     layout: Option<Arc<Layout>>,
     interest: Option<InterestId>,
     streams: IncomingStreams,
-    /// Since when the reader takes nothing of what waits for it.
+    /// Since when the reader takes none of the items that wait for it.
     idle_since: Option<Duration>,
-    /// Since messages are discarded, credit was granted for those that wait here.
+    /// Since messages are discarded, credit was granted for the items that wait here.
     has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
-    /// The topic was accepted once.
+    /// The topic was accepted at least once.
     has_read: bool,
-    /// Since the last call of `take_has_received`.
+    /// Messages have arrived since the last call of `take_has_received`.
     has_received: bool,
     /// The reader knows that all publishers have completed.
     has_completed: bool,
-    /// The reader knows of this connection, and is notified of its end.
+    /// The reader was told of this connection, and will be told of its end.
     is_known: bool,
     /// Why reading has ended.
     error: Option<UntypedError>,
@@ -76,19 +77,19 @@ pub(super) struct Session {
 
 /// How far a session is.
 enum Step {
-    /// The peer has not said its name.
+    /// The peer has not sent its name.
     Connecting,
     /// The catalogue is requested.
     Catalogue(Query),
-    /// The topic is not in the catalogue: a subscription finds out why.
+    /// The topic is not in the catalogue: a subscription is to find out why.
     Probe,
-    /// The layout is requested of a topic with this type and digest.
+    /// The layout of a topic with this type and digest is requested.
     Layout(Query, u16, Digest),
-    /// Subscribed, and not accepted yet.
+    /// The subscription was sent and not accepted yet.
     Subscribed,
-    /// Messages arrive.
+    /// The topic is accepted, and messages arrive.
     Reading,
-    /// The catalogue has arrived, and that was all.
+    /// The catalogue has arrived, and nothing else was needed.
     Done,
 }
 
@@ -123,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Whether the topic was read before: then a lost connection is not the end.
+    /// Whether the topic was read before: then a lost connection does not end the reading.
     pub(super) fn has_read(&self) -> bool {
         self.has_read
     }
@@ -137,7 +138,7 @@ impl Session {
         matches!(self.step, Step::Reading)
     }
 
-    /// Whether it has all that was needed.
+    /// Whether everything that was needed has arrived.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.step, Step::Done)
     }
@@ -146,17 +147,17 @@ impl Session {
         self.error.take()
     }
 
-    /// The catalogue, if that is all that was needed and it has arrived.
+    /// Returns the catalogue, if nothing else was needed and it has arrived.
     pub(super) fn take_catalogue(&mut self) -> Option<(Arc<str>, Vec<CatalogueEntry>)> {
         let is_done = matches!(self.step, Step::Done);
         is_done.then(|| (self.node.clone(), std::mem::take(&mut self.catalogue)))
     }
 
-    /// The connection has ended.
+    /// Handles the end of the connection.
     pub(super) fn disconnected(&mut self, link: &mut NodeLink<'_>, reason: String) {
         self.timer = None;
         if !self.is_reading() {
-            // The next connection begins with the catalogue.
+            // The next connection requests the catalogue again.
             let interest = self.interest.take();
             _ = interest.map(|interest| link.unsubscribe(interest));
             self.step = Step::Connecting;
@@ -185,7 +186,7 @@ impl Session {
         }
     }
 
-    /// The peer has sent its name.
+    /// Handles the name that the peer has sent.
     fn up(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str) {
         if let Some(expected) = self.expected.clone().filter(|expected| expected != node) {
             let found = node.to_owned();
@@ -203,7 +204,7 @@ impl Session {
         self.step = Step::Catalogue(query);
     }
 
-    /// Bytes of the peer's catalogue or of a layout.
+    /// Handles bytes of the peer's catalogue or of a layout.
     fn described(
         &mut self,
         now: Duration,
@@ -221,7 +222,7 @@ impl Session {
                 let (type_id, digest) = (*type_id, *digest);
                 self.on_layout(link, &form, type_id, digest)
             }
-            // It answers a request of an earlier connection, or none.
+            // The bytes answer a request of an earlier connection, or none.
             Step::Connecting | Step::Probe | Step::Subscribed | Step::Reading | Step::Done => {
                 Ok(())
             }
@@ -248,7 +249,7 @@ impl Session {
         };
         let found = self.catalogue.iter().find(|entry| entry.topic == *topic);
         let Some(found) = found else {
-            // Unknown, or not for this side?
+            // Either the topic is unknown, or this side may not read it: find out.
             self.step = Step::Probe;
             return self.subscribe(link, 1, Digest([0; 16]), 1);
         };
@@ -295,7 +296,7 @@ impl Session {
             start,
             window: u32::try_from(window).unwrap_or(u32::MAX),
         };
-        // Only type 0 is refused, on a link without other interests.
+        // This link has no other interests, so only the type 0 is refused.
         self.interest = Some(link.subscribe(interest).map_err(|_| self.invalid_type())?);
         Ok(())
     }
@@ -305,13 +306,13 @@ impl Session {
         UntypedError::Answer { node, what, problem: "a topic of type 0" }
     }
 
-    /// The peer accepts a topic that its catalogue does not have.
+    /// Returns the error of a peer that accepts a topic which its catalogue does not have.
     fn invalid_probe(&self) -> UntypedError {
         let (node, what) = (self.node.to_string(), "its catalogue");
         UntypedError::Answer { node, what, problem: "a list without the topic that it has" }
     }
 
-    /// The topic that is read.
+    /// Returns the topic that is read.
     fn name(&self) -> Name {
         Name::try_from(self.topic()).unwrap_or_default()
     }
@@ -324,7 +325,7 @@ impl Session {
         }
     }
 
-    /// The peer sends the topic on this connection.
+    /// Notes that the peer sends the topic on this connection.
     fn continues(&mut self) {
         (self.has_read, self.is_known, self.has_completed) = (true, true, false);
     }
@@ -337,14 +338,15 @@ impl Session {
                 self.streams.forget_all();
                 self.step = Step::Reading;
                 self.has_read = true;
-                // A node that ends says so on each connection.
+                // A node that ends reports this on each connection, so only the first report
+                // counts.
                 if !std::mem::replace(&mut self.has_completed, true) {
                     self.is_known = true;
                     self.streams.batch.items.push(Item::TopicEnded);
                 }
                 return;
             }
-            // The node has another version of the message since it was started again.
+            // The node was started again with another version of the message.
             RejectReason::Digest if self.is_reading() => {
                 let interest = self.interest.take();
                 _ = interest.map(|interest| link.unsubscribe(interest));
@@ -354,14 +356,15 @@ impl Session {
             RejectReason::Unknown => {
                 UntypedError::NoTopic { node, topic, known: std::mem::take(&mut self.catalogue) }
             }
-            // A topic that is not in the catalogue, but has another digest than the made up one.
+            // The topic is not in the catalogue, but exists: its digest is not the made up one, or
+            // it has ended.
             RejectReason::Digest | RejectReason::Ended if is_probe => {
                 UntypedError::Forbidden { node, topic, name: self.own.clone() }
             }
             RejectReason::Forbidden => {
                 UntypedError::Forbidden { node, topic, name: self.own.clone() }
             }
-            // Nothing else is expected of a topic that it has listed just now.
+            // The peer has just listed the topic, so no other reason is expected.
             _ => UntypedError::Rejected { node, topic, reason },
         };
         self.fail(now, link, error);
@@ -379,7 +382,7 @@ impl Session {
         Err(UntypedError::Message { node, topic, publisher, error })
     }
 
-    /// Calls the task when the peer is late.
+    /// Wakes the task when the peer is late.
     fn wake_at(&mut self, deadline: Duration, context: &mut Context<'_>) {
         if self.timer.as_ref().is_none_or(|(set, _)| *set != deadline) {
             self.timer = Some((deadline, self.executor.sleep_until(deadline)));
@@ -479,7 +482,7 @@ impl Traffic<TOPICS, STREAMS> for Session {
             return self.fail(now, link, UntypedError::Answer { node, what, problem });
         }
         if self.streams.discards && !self.has_granted {
-            // Messages that wait here have used credit: the window begins again behind them.
+            // Messages that wait here have used credit: the window begins again after them.
             self.has_granted = true;
             self.streams.grant_all(link);
         }

@@ -1,4 +1,4 @@
-//! The streams of a peer's topic: what their messages, gaps and ends become for the reader.
+//! The streams of a peer's topic: turns their messages, gaps and ends into items for the reader.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::stream::NodeLink;
 /// The streams that have begun, and items that were not passed to the reader yet.
 #[derive(Default)]
 pub(super) struct IncomingStreams {
-    /// By the place of their ids.
+    /// The streams, by the place of their ids.
     places: Vec<Option<IncomingStream>>,
     pub(super) batch: Batch,
     /// Whether messages are discarded, because the reader takes nothing.
@@ -25,9 +25,9 @@ struct IncomingStream {
     source: Arc<Source>,
     /// The sequence of the next message.
     next: u64,
-    /// The messages before it that were discarded, and are not in a gap yet.
+    /// How many messages before it were discarded, and are not in a gap yet.
     discarded: u64,
-    /// Of these, how many have used credit that was not granted again.
+    /// How many of the discarded messages have used credit that was not granted again.
     ungranted: u32,
     /// The fragments of a message that have arrived, and when it was sent.
     fragments: Vec<u8>,
@@ -35,7 +35,7 @@ struct IncomingStream {
 }
 
 impl IncomingStreams {
-    /// A stream begins or resumes.
+    /// Begins or resumes a stream.
     pub(super) fn begin(
         &mut self,
         id: IncomingId,
@@ -43,7 +43,7 @@ impl IncomingStreams {
         first: u64,
         resumed: Option<u64>,
     ) {
-        // As long as the highest place so far: at most as many as the link has streams.
+        // The list is as long as the highest place so far: at most the number of streams of a link.
         if self.places.len() <= id.place() {
             self.places.resize_with(id.place() + 1, || None);
         }
@@ -69,7 +69,7 @@ impl IncomingStreams {
         }
     }
 
-    /// The next message has arrived.
+    /// Handles the next message.
     pub(super) fn push(&mut self, id: IncomingId, bytes: &[u8], sent_at: Option<u64>) {
         let discards = self.discards;
         if let Some((stream, batch)) = self.get(id) {
@@ -77,7 +77,7 @@ impl IncomingStreams {
         }
     }
 
-    /// A part of the next message has arrived.
+    /// Handles a part of the next message.
     pub(super) fn push_fragment(
         &mut self,
         id: IncomingId,
@@ -97,14 +97,14 @@ impl IncomingStreams {
         }
     }
 
-    /// The next messages do not arrive.
+    /// Handles missing messages: the next `missed` ones do not arrive.
     pub(super) fn skip(&mut self, id: IncomingId, missed: u64, reason: GapReason) {
         if let Some((stream, batch)) = self.get(id) {
             stream.skip(batch, missed, reason);
         }
     }
 
-    /// The publisher of a stream has ended after the message before `next`.
+    /// Ends a stream, whose publisher has ended after the message before `next`.
     pub(super) fn end(&mut self, id: IncomingId, next: u64) {
         if let Some(mut stream) = self.take(id) {
             stream.report_discarded(&mut self.batch);
@@ -112,7 +112,7 @@ impl IncomingStreams {
         }
     }
 
-    /// The end of a stream does not arrive.
+    /// Ends a stream as lost: its end does not arrive.
     pub(super) fn lose(&mut self, id: IncomingId) {
         if let Some(stream) = self.take(id) {
             stream.lose(&mut self.batch);
@@ -125,7 +125,7 @@ impl IncomingStreams {
         }
     }
 
-    /// The connection has ended. The link forgets a stream at the last sequence.
+    /// Handles the end of the connection. The link forgets a stream at the last sequence.
     pub(super) fn disconnected(&mut self) {
         for place in &mut self.places {
             if let Some(stream) = place.take_if(|stream| stream.next == u64::MAX) {
@@ -134,13 +134,13 @@ impl IncomingStreams {
         }
     }
 
-    /// Forgets all streams without a word to the reader.
+    /// Forgets all streams, and does not tell the reader.
     pub(super) fn forget_all(&mut self) {
         self.places.clear();
     }
 
-    /// Grants the credit of messages that were discarded, and reports them as gaps once messages
-    /// are taken again.
+    /// Grants the credit of discarded messages, and reports these as gaps once messages are taken
+    /// again.
     pub(super) fn grant_discarded(&mut self, link: &mut NodeLink<'_>) {
         for stream in self.places.iter_mut().flatten() {
             if !self.discards {
@@ -157,7 +157,7 @@ impl IncomingStreams {
         }
     }
 
-    /// The publisher of a stream; empty if there is no such stream.
+    /// Returns the publisher of a stream; empty if there is no such stream.
     pub(super) fn publisher(&mut self, id: IncomingId) -> String {
         self.get(id).map(|(stream, _)| stream.source.publisher.to_string()).unwrap_or_default()
     }
@@ -174,11 +174,11 @@ impl IncomingStreams {
 }
 
 impl IncomingStream {
-    /// The next messages do not arrive.
+    /// Skips the next `missed` messages, which do not arrive.
     fn skip(&mut self, batch: &mut Batch, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if reason == GapReason::Overwritten && self.discarded > 0 {
-            // For the same reason: this reader is slow.
+            // These count as discarded, too: they are missing for the same reason, a slow reader.
             self.discarded = self.discarded.saturating_add(missed);
             self.next = self.next.saturating_add(missed);
             return;
@@ -203,7 +203,7 @@ impl IncomingStream {
         self.next = self.next.saturating_add(1);
     }
 
-    /// Reports messages that were discarded as a gap.
+    /// Reports the discarded messages as a gap.
     fn report_discarded(&mut self, batch: &mut Batch) {
         let missed = std::mem::take(&mut self.discarded);
         if missed > 0 {
@@ -212,7 +212,7 @@ impl IncomingStream {
         }
     }
 
-    /// Ends it without its end.
+    /// Ends the stream as lost.
     fn lose(mut self, batch: &mut Batch) {
         self.report_discarded(batch);
         batch.items.push(Item::Lost { source: self.source, next: self.next });

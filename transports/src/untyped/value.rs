@@ -1,8 +1,8 @@
 //! The values in the bytes of a message, by its [`Layout`].
 //!
 //! The bytes are foreign, and any bytes of the right length are accepted: a part that is not valid
-//! for its type is [`Value::Invalid`], with its bytes. Nothing here allocates or panics; depth and
-//! number of values are bounded by the layout.
+//! for its type is [`Value::Invalid`], with its bytes. Nothing here allocates or panics; the layout
+//! limits the depth and the number of values.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub enum Value<'a> {
     Text(&'a str),
     /// The name of an enum's value.
     Variant(&'a str),
-    /// The items of an array, or those of a list that are in use.
+    /// The items of an array, or the used items of a list.
     Items(Items<'a>),
     /// The fields of a struct.
     Struct(StructView<'a>),
@@ -51,14 +51,14 @@ pub enum Value<'a> {
 #[derive(Clone, Copy)]
 pub struct Items<'a> {
     kind: &'a FieldKind,
-    /// Those of the items that are left.
+    /// The bytes of the items that are left.
     bytes: &'a [u8],
 }
 
 /// Bytes that are not valid for their type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidValue<'a> {
-    /// What is wrong with them.
+    /// What is wrong with the bytes.
     pub problem: ValueProblem,
     /// The bytes.
     pub bytes: &'a [u8],
@@ -82,7 +82,7 @@ pub enum ValueProblem {
     Utf8,
 }
 
-/// A message does not have the size of its layout.
+/// The size of a message that does not fit its layout.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("a message of {found} bytes, and its layout has {expected}")]
 pub struct SizeMismatch {
@@ -95,7 +95,8 @@ pub struct SizeMismatch {
 debug_as_display!(ValueProblem, SizeMismatch);
 
 impl Layout {
-    /// The values in a message: the first bytes are those of the layout, the others its tail.
+    /// Returns the values in a message: its first bytes are those of the layout, the others its
+    /// tail.
     ///
     /// # Errors
     /// If the message is shorter than the layout.
@@ -130,13 +131,13 @@ impl Layout {
 }
 
 impl<'a> StructView<'a> {
-    /// Its layout.
+    /// Returns the layout.
     #[must_use]
     pub fn layout(&self) -> &'a Layout {
         self.layout
     }
 
-    /// The fields and their values, in the order of their offsets; without padding.
+    /// Returns the fields and their values, in the order of their offsets; without padding.
     pub fn fields(self) -> impl Iterator<Item = (&'a Field, Value<'a>)> {
         let fields = self.layout.fields().iter().filter(|field| !field.is_padding());
         fields.map(move |field| (field, self.value(field)))

@@ -48,7 +48,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: TestTransport>(pair: 
 pub async fn a_late_publisher_is_read_from_its_first_message<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    // While it exists, the topic does not end.
+    // While this publisher exists, the topic does not end.
     let stays = transport.publisher("stays");
     for publisher in 1..6 {
         let late = transport.publisher("late");
@@ -82,8 +82,8 @@ pub async fn a_restarted_publisher_is_read_from_its_first_message<T: TestTranspo
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// A restarted reader is a new one: it blocks nobody while it is away. Then it gets everything from
-/// some message on, at the latest the next one that is emitted, and nothing that it got before.
+/// A restarted reader is a new one: it blocks nobody while it is away. Then it gets all messages
+/// from some message on, at the latest the next one that is emitted, and none that it got before.
 pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair: Pair) {
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -93,7 +93,7 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair:
     let sent = Progress::start(&pair, transport.publisher("publisher"), count);
     let had = number(pair.within("the first", reader.recv()).await);
     drop(reader);
-    // Nobody reads, so nobody blocks it.
+    // Nobody reads, so nothing may block the publisher.
     pair.until("the publisher continues", || sent.accepted() > had + 10.min(count / 2)).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     let before = sent.accepted();

@@ -16,7 +16,7 @@ use crate::conformance::{
 };
 use crate::local::{Delivery, Policy};
 
-/// The number of polls before a future is dropped: none, one, and some after a wake.
+/// After how many polls a future is dropped: none, one, and some after a wake.
 const POLLS: std::ops::Range<usize> = 0..4;
 
 /// An emit that is dropped after some polls has sent nothing: the message can be sent again, and
@@ -39,7 +39,7 @@ pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
                 again.await.expect("no reader rejects");
             }
         });
-        // Wait until it has waited for room.
+        // Wait until the publisher has waited for room.
         _ = pair.within("the publisher waits", filled).await;
         let what = format!("emits dropped at poll {polls}");
         expect_all(&pair, &mut reader, &what, 0..count).await;
@@ -115,8 +115,8 @@ fn panics() {
     resume_unwind(Box::new("on purpose"));
 }
 
-/// A message whose handling fails is redelivered once, and marked. If that fails too, it becomes a
-/// dead letter, and the next message follows. Nothing else is lost or repeated.
+/// A message whose handling fails is redelivered once, and marked. If its handling fails again, it
+/// becomes a dead letter, and the next message follows. Nothing else is lost or repeated.
 pub async fn a_message_whose_handler_failed_is_redelivered_once<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);

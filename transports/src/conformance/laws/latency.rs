@@ -1,4 +1,4 @@
-//! Latencies: what a measured message shows is the time from its emit to its receive.
+//! Latencies: a measured message shows the time from its emit to its receive.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use crate::local::Policy;
 pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: Pair) {
     const MS: Duration = Duration::from_millis(1);
     let count = 16;
-    // Both sides have the calendar of this law.
+    // The executors of both sides use the calendar of this law.
     let start = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let time = PausedTime::starting_at(NoTasks, start);
     let clock: Arc<dyn Executor> = Arc::new(time.clone());
@@ -26,7 +26,7 @@ pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: P
         }
         handle
     });
-    // It does not end yet, so that the publisher's node is there for the rest.
+    // The publisher does not end yet, so that its node is there for the rest.
     let _handle = pair.join("the publisher has sent", publisher).await;
     for expected in 0..count {
         if expected == count / 2 {
@@ -36,7 +36,7 @@ pub async fn a_measured_message_shows_how_long_it_took<T: TestTransport>(pair: P
         assert_eq!(number(delivery), expected, "in order");
     }
     if !cfg!(feature = "metrics") {
-        // Nothing is counted.
+        // Without the feature nothing is counted, so there is nothing to check.
         return;
     }
     let [latency] = &transport.latencies()[..] else {

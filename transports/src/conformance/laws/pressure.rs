@@ -30,7 +30,7 @@ pub async fn a_full_block_subscription_blocks_the_publisher<T: TestTransport>(pa
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// Sends these messages, for none of which the publisher may wait.
+/// Sends these messages. The publisher may not wait for any of them.
 pub(crate) async fn send_at_once<P: Publish>(
     pair: &Pair,
     mut publisher: P,
@@ -124,7 +124,7 @@ pub async fn a_full_reject_subscription_returns_the_message<T: TestTransport>(pa
     let (_transport, mut slow, mut publisher) = T::joined(&pair, 2, Policy::Reject);
     let publishes = pair.publish(async move {
         let (mut accepted, mut rejected) = (Vec::new(), 0);
-        // Nobody reads, so nearly all of them are rejected.
+        // Nobody reads, so nearly all of these messages are rejected.
         for number in 0..10 {
             match publisher.emit(probe(0, number)).await {
                 Ok(()) => accepted.push(number),
@@ -184,8 +184,8 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
     assert_eq!(number(pair.within("the next", latest.recv()).await), 5);
 }
 
-/// Two messages are sent per delivery, so the reader never catches up. Still it gets a message per
-/// gap, or per gap of every ring on the way.
+/// Two messages are sent per delivery, so the reader never catches up. Still it gets a message for
+/// each gap, or for the gaps of all rings on the way.
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: TestTransport>(pair: Pair) {
     let rounds = rounds(100);
     for policy in [Policy::DropOldest, Policy::Latest] {

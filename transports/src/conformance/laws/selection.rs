@@ -33,8 +33,8 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pa
     assert_eq!(pair.within("the end", sample.recv()).await, None);
 }
 
-/// A reader by key gets the newest message of each key, the key first that has waited longest, and
-/// the number of messages that each of them has replaced.
+/// A reader by key gets the newest message of each key, first of the key that has waited longest,
+/// and the number of messages that each of them has replaced.
 pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTransport>(pair: Pair) {
     let keys = NonZeroU32::new(4).expect("not zero");
     let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
@@ -60,8 +60,8 @@ pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTranspor
     assert_eq!(pair.within("the end", newest.recv()).await, None);
 }
 
-/// A `drop-newest` reader that does not read never blocks the publisher. Then it gets at least one
-/// ring of the oldest messages, and the exact number of those that were dropped.
+/// A `drop-newest` reader that does not read never blocks the publisher. Then it gets at least a
+/// full ring of the oldest messages, and the exact number of dropped ones.
 pub async fn a_drop_newest_reader_keeps_the_oldest_messages<T: TestTransport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropNewest);
     let mut kept = transport.subscribe("kept", Policy::DropNewest);
@@ -89,14 +89,15 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTrans
     let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
     let mut late = transport.subscribe("late", oldest);
     expect_all(&pair, &mut late, "a retained message", 0..5).await;
-    // The end would wait until this one has handled its last message.
+    // Before the end the publisher would wait until this reader has handled its last message.
     drop(first);
     drop(publisher);
     assert_eq!(pair.within("the end", late.recv()).await, None);
 }
 
-/// The first reader of a node may start with the messages that the publisher's ring still has, also
-/// if the publisher does not know this node: each once and in order, and then the newer ones.
+/// The first reader of a node may start with the messages that the publisher's ring still has, even
+/// if the publisher does not know this node. It gets each once and in order, and then the newer
+/// ones.
 pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_message<
     T: TestTransport,
 >(
@@ -113,7 +114,7 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
         let publishes = pair.publish(async move {
             let mut publisher = publisher;
             for number in 12..16 {
-                // A `reject` reader makes room when it has confirmed.
+                // A `reject` reader makes room only when it has confirmed.
                 while publisher.emit(probe(0, number)).await.is_err() {
                     executor.sleep_until(executor.now() + POLL_EVERY).await;
                 }
@@ -125,8 +126,9 @@ pub async fn the_first_reader_of_a_late_node_may_start_at_the_oldest_retained_me
     }
 }
 
-/// A node that starts at the oldest retained message gets none twice: not after lost connections,
-/// and not while the publisher overwrites what is retained. What it misses is a gap.
+/// A node that starts at the oldest retained message gets no message twice: not after lost
+/// connections, and not while the publisher overwrites retained messages. Messages that it misses
+/// are a gap.
 pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
     let transport = T::open_alone(&pair, 8);
     let publisher = send_at_once(&pair, transport.publisher("publisher"), 0..12).await;
@@ -137,7 +139,7 @@ pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
         while is_read.strong_count() > 0 {
             publisher.emit(probe(0, number)).await.expect("an observer never blocks");
             number += 1;
-            // Half a ring at a time: the timers of some executors round up to a millisecond.
+            // Pauses after half a ring: the timers of some executors round up to a millisecond.
             if number % 4 == 0 {
                 executor.sleep_until(executor.now() + Duration::from_micros(50)).await;
             }
@@ -149,7 +151,7 @@ pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
     let (mut next, mut exact) = (None, true);
     for round in 0..4 {
         let mut taken = 0;
-        // At first, some may be overwritten before the node joins.
+        // At first, some messages may be overwritten before the node joins.
         while taken < rounds(40) {
             match pair.within("a message or a gap", late.recv()).await {
                 Some(Delivery::Msg(probe)) => {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::conformance::{Account, Pair, Probe, Publish, Subscribe, TestTransport, probe};
 use crate::local::{GapReason, OnStall, Policy, TryRecv};
 
-/// Short, because laws wait for it. A reader that is evicted too early loses nothing of these laws.
+/// The limit is short because laws wait for it. They also hold for a reader that is evicted too
+/// early.
 const LIMIT: Duration = Duration::from_millis(5);
 
 /// How a publisher sends messages.

@@ -6,8 +6,8 @@ use crate::conformance::begun::Begun;
 use crate::conformance::{Pair, Probe, Subscribe, TestTransport, emit_all, rounds};
 use crate::local::{Delivery, Policy};
 
-/// A message whose trace is in the sample has that trace, and the others have none: also after a
-/// disturbance, and whether they arrive one by one or many at once.
+/// A message has the trace with which it was sent if the trace is in the sample, and no trace
+/// otherwise: also after a disturbance, and whether messages arrive one by one or many at once.
 pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
     let (tracer, begun) = Begun::half();

@@ -25,7 +25,7 @@ pub async fn a_sleeping_reader_is_woken<T: TestTransport>(pair: Pair) {
     });
     let emits = pair.publish(async move {
         for next in 0..=count {
-            // It may have been woken before without a message.
+            // The reader may have been woken before without a message.
             while asleep.next().await.is_some_and(|sleeps| sleeps != next) {}
             if next < count {
                 publisher.emit(probe(0, next)).await.expect("no reader rejects");
@@ -90,7 +90,7 @@ pub async fn a_receive_with_a_timeout_loses_nothing<T: TestTransport>(pair: Pair
     let clock = pair.publishers.clone();
     let emits = pair.publish(async move {
         for number in 0..count {
-            // After a timeout, at varying times before the next one.
+            // Send at varying times after a timeout and before the next one.
             timed_out.next().await;
             let pause = Duration::from_micros(number % 5 * 250);
             clock.sleep_until(clock.now() + pause).await;

@@ -38,7 +38,7 @@ impl Access {
         Access { users: Some(users.into_iter().collect()), ..self }
     }
 
-    /// Gives directory and socket to this group, whose members reach the socket.
+    /// Gives the directory and the socket to this group, whose members can then reach the socket.
     #[must_use]
     pub fn group(self, group: u32) -> Access {
         Access { group: Some(group), ..self }
@@ -46,20 +46,20 @@ impl Access {
 
     /// Sets the permissions of the socket, instead of those that follow from users and group. The
     /// permissions of the directory follow from these. Bits other than those to read and write
-    /// (`0666`) are dropped: check them first, as the topology does, if a user has chosen them.
+    /// (`0666`) are dropped: if a user has chosen them, check them first, as the topology does.
     #[must_use]
     pub fn mode(self, mode: u32) -> Access {
         Access { mode: Some(mode & 0o666), ..self }
     }
 
-    /// Names the user whose process listens. Those that connect refuse a process of any other user,
-    /// except root, and a directory in which another user can replace the socket.
+    /// Names the user whose process listens. Processes that connect refuse a process of any other
+    /// user, except root, and a directory in which another user can replace the socket.
     #[must_use]
     pub fn owner(self, user: u32) -> Access {
         Access { owner: Some(user), ..self }
     }
 
-    /// The permissions of the socket of a process of user `own`.
+    /// Returns the permissions of the socket of a process of user `own`.
     #[must_use]
     pub fn socket_mode(&self, own: u32) -> u32 {
         match (self.mode, self.group) {
@@ -70,8 +70,8 @@ impl Access {
         }
     }
 
-    /// The permissions of its directory: users that may write to the socket may pass, and no
-    /// others.
+    /// Returns the permissions of the socket's directory: users that may write to the socket may
+    /// pass, and no others.
     #[must_use]
     pub fn directory_mode(&self, own: u32) -> u32 {
         let socket = self.socket_mode(own);
@@ -79,7 +79,7 @@ impl Access {
         0o700 | bit(0o020, 0o010) | bit(0o002, 0o001)
     }
 
-    /// The peers that may connect to a process of user `own`. With a group and no list, the
+    /// Returns the peers that may connect to a process of user `own`. With a group and no list, the
     /// permissions decide.
     #[must_use]
     pub fn allowed(&self, own: u32) -> AllowedPeers {
@@ -90,19 +90,19 @@ impl Access {
         }
     }
 
-    /// The user that listens, for a process of user `own` that connects.
+    /// Returns the user that must listen, for a process of user `own` that connects.
     #[must_use]
     pub fn listener(&self, own: u32) -> u32 {
         self.owner.unwrap_or(own)
     }
 
-    /// The group that gets directory and socket.
+    /// Returns the group that gets the directory and the socket.
     #[cfg(target_os = "linux")]
     pub(super) fn owning_group(&self) -> Option<u32> {
         self.group
     }
 
-    /// Users on the list that need permissions: all but the own user and root.
+    /// Returns the users on the list that need permissions: all but the own user and root.
     pub(super) fn others(&self, own: u32) -> impl Iterator<Item = u32> {
         let users = self.users.iter().flatten().copied();
         users.filter(move |user| *user != own && *user != 0)

@@ -8,18 +8,18 @@ use crate::gate::Gate;
 /// The users whose processes may connect, or listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedPeers {
-    /// `None` for all users that reach the socket.
+    /// The users; `None` for all users that can reach the socket.
     users: Option<Vec<u32>>,
 }
 
 impl AllowedPeers {
-    /// Processes of these users.
+    /// Allows processes of these users.
     #[must_use]
     pub fn users(users: impl IntoIterator<Item = u32>) -> AllowedPeers {
         AllowedPeers { users: Some(users.into_iter().collect()) }
     }
 
-    /// All processes that reach the socket: its permissions decide.
+    /// Allows all processes that can reach the socket: its permissions decide.
     #[must_use]
     pub fn anyone_with_access() -> AllowedPeers {
         AllowedPeers { users: None }

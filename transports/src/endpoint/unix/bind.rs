@@ -24,12 +24,12 @@ use super::{Access, AllowedPeers, ROOT, own_user};
 pub struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the socket's file.
+    /// The device and the inode of the socket's file.
     identity: (u64, u64),
     /// The user of this process.
     user: u32,
     access: Access,
-    /// Whether it passes a stream of bytes or packets.
+    /// Whether the socket passes a stream of bytes or packets.
     kind: SocketType,
     /// The system releases the lock when the process ends, however it ends.
     lock: Lock,
@@ -45,17 +45,17 @@ impl BoundSocket {
         BoundSocket::with_access(path, Access::default())
     }
 
-    /// As [`at`](BoundSocket::at), for more users. An existing directory of this user is opened as
-    /// far as they need it.
+    /// As [`at`](BoundSocket::at), for more users. A directory of this user that exists is opened
+    /// to these users as far as they need.
     ///
     /// # Errors
-    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than
-    /// these users, [`BindError::Unreachable`] if another one above it is closed to them.
+    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more users
+    /// than these, [`BindError::Unreachable`] if a directory above it is closed to them.
     pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
         BoundSocket::of_kind(SocketType::STREAM, path.into(), access)
     }
 
-    /// As [`with_access`](BoundSocket::with_access), a socket of another kind.
+    /// As [`with_access`](BoundSocket::with_access), for a socket of this kind.
     pub(crate) fn of_kind(
         kind: SocketType,
         path: PathBuf,
@@ -81,7 +81,7 @@ impl BoundSocket {
     /// [`with_access`](BoundSocket::with_access). The next call tries again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match fs::symlink_metadata(&self.path) {
-            // The listener keeps the inode, so no other file has its number.
+            // The listener keeps the inode in use, so no other file has its number.
             Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
             Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -96,7 +96,8 @@ impl BoundSocket {
         Ok(true)
     }
 
-    /// A copy of the socket, for an executor. The address stays open while any copy is.
+    /// Returns a copy of the socket, for an executor. The address stays in use as long as any copy
+    /// is open.
     ///
     /// # Errors
     /// If the process has no descriptor left.
@@ -112,13 +113,13 @@ impl BoundSocket {
         executor.unix_listener(self.socket()?)
     }
 
-    /// The path.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The peers that may connect.
+    /// Returns the peers that may connect.
     #[must_use]
     pub fn allowed(&self) -> AllowedPeers {
         self.access.allowed(self.user)
@@ -129,7 +130,7 @@ impl Drop for BoundSocket {
     fn drop(&mut self) {
         let same = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
         if fs::symlink_metadata(&self.path).is_ok_and(same) {
-            // If it cannot be removed, the next process that listens replaces it.
+            // If the file cannot be removed, the next process that listens replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -148,16 +149,16 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(connect_to(path, SocketType::STREAM, &Access::default())?))
 }
 
-/// As [`connect`], to a socket of another kind, or of another [owner](Access::owner).
+/// As [`connect`], to a socket of this kind, whose process belongs to the [owner](Access::owner).
 pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::Result<OwnedFd> {
     let expected = access.listener(own_user());
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     if let Some(directory) = path.parent() {
-        // Users that may connect may enter it.
+        // Users that may connect may also enter the directory.
         check_directory(or_here(directory), 0o755, expected)?;
     }
     let socket = UnixStream::from(dial(path, kind)?);
-    // The directory may be another one by now: this decides whose messages are read.
+    // The directory may have been replaced by now: this check decides whose messages are read.
     let found = Credentials::of(&socket)?;
     match AllowedPeers::users([expected, ROOT]).check(&Peer::Unix(found)) {
         Ok(()) => Ok(socket.into()),
@@ -171,7 +172,7 @@ fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let socket = UnixStream::from(socket);
-    // A child that was forked may still have the socket of a dead process, and accepts nothing.
+    // A forked child may still have the socket of a dead process, and never accepts.
     if is_dead(&socket) {
         return Err(ErrorKind::ConnectionRefused.into());
     }
@@ -183,7 +184,7 @@ pub(crate) fn open(path: &Path, access: &Access, executor: &dyn Executor) -> io:
     executor.unix_stream(connect_to(path, SocketType::STREAM, access)?.into())
 }
 
-/// Makes a socket that listens at a free path. Also returns device and inode of its file.
+/// Creates a socket that listens at a free path. Also returns the device and the inode of its file.
 fn listen(
     path: &Path,
     access: &Access,
@@ -193,7 +194,7 @@ fn listen(
     let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
-    // The file gets the permissions of the socket when it is made: the directory may be open to
+    // The file gets the permissions of the socket when it is created: the directory may be open to
     // others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
@@ -207,10 +208,10 @@ fn listen(
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
 }
 
-/// The queue of connections to accept; the system may have a lower limit.
+/// The length of the queue of connections to accept; the system may have a lower limit.
 const BACKLOG: i32 = 4096;
 
-/// The directory of a socket, and its lock file: a process that listens holds the lock.
+/// Returns the directory of a socket, and its lock file: a process that listens holds the lock.
 fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(BindError::Path { path: path.to_owned() });
@@ -221,13 +222,13 @@ fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     Ok((directory.to_owned(), directory.join(lock)))
 }
 
-/// The directory of a path, which is empty for a path that is a name only.
+/// Returns the directory; `.` if it is empty, as for a path that is only a name.
 fn or_here(directory: &Path) -> &Path {
     if directory.as_os_str().is_empty() { Path::new(".") } else { directory }
 }
 
-/// The lock of the process that listens at a path. It belongs to the process: unlike an `flock`, a
-/// child that was forked without an exec does not hold it after the end of its parent.
+/// The lock of the process that listens at a path. It belongs to the process: unlike an `flock`, it
+/// is not held by a forked child after the end of the parent.
 #[derive(Debug)]
 struct Lock {
     /// The only descriptor of the lock file in this process: closing any other one would release
@@ -236,8 +237,8 @@ struct Lock {
     identity: (u64, u64),
 }
 
-/// Device and inode of the lock files that this process holds: the system gives each lock to a
-/// process each time.
+/// The device and the inode of each lock file that this process holds: the system would give the
+/// same process a lock twice.
 static HELD: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
 
 impl Lock {
@@ -254,13 +255,14 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let mut held = Lock::held();
-        // Under the mutex: another lock of this file is taken after its descriptor is closed.
+        // Closed under the mutex: another lock of this file can be taken only after its descriptor
+        // is closed.
         drop(self.file.take());
         held.retain(|identity| *identity != self.identity);
     }
 }
 
-/// Device and inode of the file at a path, if there is one.
+/// Returns the device and the inode of the file at a path, if there is one.
 fn identity_at(path: &Path) -> Result<Option<(u64, u64)>, BindError> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
@@ -273,7 +275,7 @@ fn identity_at(path: &Path) -> Result<Option<(u64, u64)>, BindError> {
 fn lock(file: &Path, path: &Path) -> Result<Lock, BindError> {
     let in_use = || BindError::InUse { path: path.to_owned() };
     let mut held = Lock::held();
-    // Not opened then: closing it again would release the lock of this process.
+    // Such a file must not be opened: closing it again would release the lock of this process.
     if identity_at(file)?.is_some_and(|found| held.contains(&found)) {
         return Err(in_use());
     }
@@ -289,7 +291,7 @@ fn lock(file: &Path, path: &Path) -> Result<Lock, BindError> {
     let own = lock.metadata().map_err(system("read the metadata of", file))?;
     let identity = (own.dev(), own.ino());
     if identity_at(file)? != Some(identity) {
-        // The file was removed meanwhile, and another process may hold the lock of a new one.
+        // The file was removed meanwhile, so another process may hold the lock of a new one.
         return Err(in_use());
     }
     held.push(identity);

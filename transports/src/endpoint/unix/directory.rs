@@ -1,5 +1,5 @@
-//! The directory of a socket: it is made, or opened as [`Access`] says, and refused if it is more
-//! open, or belongs to another user.
+//! The directory of a socket: it is created, or opened as [`Access`] says. It is refused if it is
+//! open to more users, or belongs to another user.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::{self, ErrorKind};
@@ -11,12 +11,12 @@ use rustix::fs::Gid;
 use super::super::error::{BindError, UntrustedSocket};
 use super::{Access, ROOT};
 
-/// Checks a directory: it is no link, belongs to a user or to root, and is open to other users as
-/// far as `mode` at most.
+/// Checks a directory: it must be no symlink, belong to `user` or to root, and be open to other
+/// users at most as far as `mode` says.
 ///
 /// # Errors
-/// An [`UntrustedSocket`] of kind [`PermissionDenied`](ErrorKind::PermissionDenied) if it is not so;
-/// the system's error if the directory cannot be found.
+/// An [`UntrustedSocket`] of kind [`PermissionDenied`](ErrorKind::PermissionDenied) if one of these
+/// does not hold; the system's error if the directory cannot be found.
 pub fn check_directory(directory: &Path, mode: u32, user: u32) -> io::Result<()> {
     match problem(&fs::symlink_metadata(directory)?, mode, user) {
         None => Ok(()),
@@ -26,7 +26,7 @@ pub fn check_directory(directory: &Path, mode: u32, user: u32) -> io::Result<()>
     }
 }
 
-/// Makes the directory, or checks that it is open only to users that may reach the socket.
+/// Creates the directory, or checks that it is open only to users that may reach the socket.
 pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
     let mode = access.directory_mode(user);
     match DirBuilder::new().mode(0o700).create(directory) {
@@ -59,7 +59,8 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     Ok(())
 }
 
-/// The problem of a directory of a user, or of root, that may have `mode` at most.
+/// Returns the problem of a directory, if it has one: it must belong to `user` or to root, and have
+/// `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     let owner = found.uid();
     if found.is_symlink() {
@@ -78,7 +79,7 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
         ));
     }
     if found.mode() & 0o077 & !mode != 0 {
-        // One for temporary files is open to all on purpose.
+        // A directory for temporary files is open to all users on purpose.
         let is_shared = found.mode() & 0o1000 != 0;
         let found = found.mode() & 0o777;
         if is_shared {

@@ -7,8 +7,8 @@
 //! lock file stays; it is empty.
 //!
 //! The system reports the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
-//! compares them with a list. Both sides do so. A process that connects expects one of its own
-//! user, of root, or of the [owner](Access::owner), and first [checks](check_directory) that no
+//! compares them with a list. Both sides do so. A process that connects expects a process of its
+//! own user, of root, or of the [owner](Access::owner), and first [checks](check_directory) that no
 //! other user can replace the socket.
 
 mod access;
@@ -36,13 +36,13 @@ pub(super) use bind::open;
 #[cfg(not(target_os = "linux"))]
 pub(super) use unsupported::open;
 
-/// The user of this process.
+/// Returns the user of this process.
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user that can be any other one, and so is accepted where another one is expected.
+/// The user root, who can act as any other user, and so is accepted in place of any user.
 #[cfg(target_os = "linux")]
 const ROOT: u32 = 0;

@@ -8,7 +8,7 @@ use mycelium_executor::{Executor, Listener, Stream};
 use super::super::error::BindError;
 use super::{Access, AllowedPeers};
 
-/// It has no value on this system.
+/// Has no values on this system.
 #[derive(Debug)]
 pub enum BoundSocket {}
 
