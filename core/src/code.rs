@@ -1,8 +1,8 @@
 //! Codes of errors: what a user looks up, and what stays the same when a text is improved.
 //!
-//! This is the list of all of them, for all packages. A code never changes its meaning, and the
-//! number of a code that is gone is not used again. Types of errors say theirs by `code()`, with an
-//! exhaustive match, and `docs/errors.md` has an entry for each.
+//! This is the list of all codes, for all packages. A code never changes its meaning, and the
+//! number of a removed code is not used again. The types of errors return their codes by `code()`,
+//! with an exhaustive match, and `docs/errors.md` has an entry for each code.
 
 use core::fmt;
 use core::str::FromStr;
@@ -31,7 +31,7 @@ macro_rules! codes {
             /// All codes, in their order.
             pub const ALL: &[Code] = &[$(Code::$name),+];
 
-            /// What it means, in one line.
+            /// Returns the meaning of the code, in one line.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self.0 {
@@ -271,14 +271,14 @@ codes! {
 }
 
 impl Code {
-    /// The code with which a text ends, in brackets: that of an error, or of a text that has one as
-    /// its end.
+    /// Returns the code with which a text ends, in brackets: an error's text, or a text that ends
+    /// with one.
     #[must_use]
     pub fn at_end(text: &str) -> Option<Code> {
         Code::split(text).1
     }
 
-    /// A text without the code at its end, and the code.
+    /// Splits a text into the part before the code at its end, and the code.
     ///
     /// ```
     /// use mycelium_core::Code;
@@ -309,7 +309,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// A text that is not a code of the list.
+/// The error of a text that is not a code of the list.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown code: expected one such as `M0105`")]
 pub struct UnknownCode;

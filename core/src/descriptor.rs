@@ -13,9 +13,9 @@ use core::fmt;
 pub struct Descriptor {
     /// The name of the type, for people; not part of the digest.
     pub name: &'static str,
-    /// Its size in bytes.
+    /// The size of the struct in bytes.
     pub size: usize,
-    /// Its alignment in bytes, at most 8.
+    /// The alignment of the struct in bytes, at most 8.
     pub align: usize,
     /// Its fields in the order of their declaration, which is the order of their offsets.
     pub fields: &'static [FieldDescriptor],
@@ -26,11 +26,11 @@ pub struct Descriptor {
 pub struct FieldDescriptor {
     /// The name of the field.
     pub name: &'static str,
-    /// Where it starts, in bytes from the start of the struct.
+    /// The offset of the field in bytes, from the start of the struct.
     pub offset: usize,
-    /// Its size in bytes.
+    /// The size of the field in bytes.
     pub size: usize,
-    /// What its bytes mean.
+    /// What the bytes of the field mean.
     pub ty: FieldType,
 }
 
@@ -99,7 +99,7 @@ pub struct EnumDescriptor {
     pub name: &'static str,
     /// The integer that stores it.
     pub repr: FieldType,
-    /// Its variants in the order of their declaration.
+    /// The variants of the enum, in the order of their declaration.
     pub variants: &'static [VariantDescriptor],
 }
 
@@ -108,7 +108,7 @@ pub struct EnumDescriptor {
 pub struct VariantDescriptor {
     /// The name of the variant.
     pub name: &'static str,
-    /// Its value.
+    /// The value of the variant.
     pub value: i128,
 }
 
@@ -313,8 +313,8 @@ impl Digest {
         Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
 
-    /// The digest of a layout, from its whole canonical form: of a peer's layout, or of a recorded
-    /// one. The bytes may be any.
+    /// Computes the digest of a peer's or a recorded layout, from its whole canonical form. The
+    /// bytes may be anything.
     ///
     /// # Examples
     ///
@@ -339,21 +339,22 @@ impl Digest {
     }
 }
 
-/// Where FNV-1a with 128 bits starts.
+/// The initial value of FNV-1a with 128 bits.
 const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 
-/// Receives the bytes of the form one by one: hashes them, and keeps those of the piece.
+/// Receives the bytes of the form one by one: hashes them, and keeps those that belong to the
+/// piece.
 struct CanonicalForm<'p> {
-    /// FNV-1a with 128 bits.
+    /// The hash so far: FNV-1a with 128 bits.
     hash: u128,
     offset: usize,
     piece: &'p mut [u8],
-    /// How many bytes it has received.
+    /// How many bytes were received.
     total: usize,
 }
 
-/// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's
-/// bytes.
+/// Cannot overflow the stack: a layout is a constant, and so is the depth of its types. Nothing
+/// here depends on a peer's bytes.
 impl<'p> CanonicalForm<'p> {
     const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
         let mut form = CanonicalForm { hash: BASIS, offset, piece, total: 0 };
@@ -411,7 +412,7 @@ impl<'p> CanonicalForm<'p> {
         self.bytes(text.as_bytes());
     }
 
-    /// A count, size or offset: eight bytes on each host.
+    /// Receives a count, size or offset: eight bytes on each host.
     const fn number(&mut self, number: usize) {
         self.bytes(&(number as u64).to_le_bytes());
     }

@@ -1,7 +1,7 @@
 //! Errors of decoding: why bytes are not a message.
 //!
-//! Each error names the message, the expected value and the one that was found. Its text is lower
-//! case and has no full stop, so that it can be part of another text.
+//! Each error names the message, the expected value and the found value. Its text is lower case and
+//! has no full stop, so that it can be part of another text.
 
 use core::fmt;
 
@@ -71,7 +71,7 @@ pub enum DecodeError {
     Value {
         /// The message that was expected.
         message: &'static str,
-        /// The field; of nested fields the innermost.
+        /// The field; if fields are nested, the innermost one.
         field: &'static str,
         /// Its value.
         found: i128,
@@ -116,7 +116,7 @@ pub enum InvalidReason {
 debug_as_display!(DecodeError, Invalid, InvalidReason);
 
 impl DecodeError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -130,8 +130,8 @@ impl DecodeError {
 }
 
 impl Invalid {
-    /// An error without a field, as [`Field::check`](crate::Field::check) of a text or a list
-    /// returns it.
+    /// Creates an error without a field, as [`Field::check`](crate::Field::check) returns it for a
+    /// text or a list.
     #[cold]
     pub const fn unnamed(reason: InvalidReason) -> Self {
         Self { message: "", field: "", reason }
@@ -144,7 +144,7 @@ impl Invalid {
     }
 }
 
-/// Names the field, if it is known.
+/// Writes the name of the field, if it is known.
 fn subject(message: &str, field: &str) -> impl fmt::Display {
     fmt::from_fn(move |f| match field {
         "" => Ok(()),

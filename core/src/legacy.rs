@@ -21,13 +21,13 @@ use crate::debug_as_display;
 /// The bytes before a payload.
 pub const HEADER: usize = 6;
 
-/// The longest payload that a client of the original system accepts, in bytes.
+/// The most bytes of a payload that a client of the original system accepts.
 pub const LONGEST_PAYLOAD: u32 = 16 << 20;
 
-/// The bytes of a hello.
+/// The number of bytes of a hello.
 pub const HELLO: usize = 2 + DIGEST;
 
-/// The bytes of a digest.
+/// The number of bytes of a digest.
 const DIGEST: usize = 32;
 
 /// The digest of a contract, as clients of the original system send it. It is printed in
@@ -76,7 +76,7 @@ pub enum LegacyError {
     /// The client was made for another contract.
     #[error("the client has the contract digest {found}, which is not expected")]
     Digest {
-        /// Its digest.
+        /// The digest that the client sent.
         found: ContractDigest,
     },
     /// The first frame looks like a hello, and no digest is expected.
@@ -128,9 +128,9 @@ pub enum Event<'b> {
 /// An event, and the bytes that it takes from the front of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<'b> {
-    /// At least 1.
+    /// How many bytes the event takes, at least 1.
     pub consumed: usize,
-    /// What they are.
+    /// What these bytes are.
     pub event: Event<'b>,
 }
 
@@ -169,8 +169,9 @@ enum State {
 }
 
 impl<'d> Decoder<'d> {
-    /// Of a client that has to send one of these digests first; none if the list is empty. Payloads
-    /// of known types have at most `limit` bytes, all others [`LONGEST_PAYLOAD`].
+    /// Creates the decoder of a client that has to send one of these digests first; if the list is
+    /// empty, it sends none. Payloads of known types have at most `limit` bytes, all others
+    /// [`LONGEST_PAYLOAD`].
     #[must_use]
     pub fn new(digests: &'d [ContractDigest], limit: u32) -> Decoder<'d> {
         let state = if digests.is_empty() { State::First } else { State::Hello };
@@ -194,8 +195,8 @@ impl<'d> Decoder<'d> {
         }
     }
 
-    /// Whether the client is in the middle of something: it has not sent its hello, or `rest`, the
-    /// bytes that are left, or what was passed over belong to a frame whose end is missing.
+    /// Whether the client's bytes end in the middle: it has not sent its hello, or `rest` (the
+    /// bytes that are left) or skipped bytes belong to a frame whose end is missing.
     #[must_use]
     pub fn is_within(&self, rest: &[u8]) -> bool {
         match self.state {
@@ -210,12 +211,12 @@ impl<'d> Decoder<'d> {
         self.state == State::Hello
     }
 
-    /// The client has ended its stream of bytes; `rest` are those that are left.
+    /// Checks the end of the client's stream of bytes; `rest` are the bytes that are left.
     ///
     /// # Errors
     /// [`LegacyError::Truncated`], if it has ended within a frame or within the hello.
     pub fn end(&self, rest: &[u8]) -> Result<(), LegacyError> {
-        // A client that sends nothing at all has left.
+        // A client that sends nothing at all has just left again.
         let is_whole = if self.needs_hello() { rest.is_empty() } else { !self.is_within(rest) };
         if is_whole { Ok(()) } else { Err(LegacyError::Truncated) }
     }

@@ -7,9 +7,9 @@
 //! message, and take them apart again, in buffers of the caller. [`ring`] moves items and byte
 //! slots between threads and knows neither messages nor wakers; [`doorbell`] lets a side that found
 //! nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits how
-//! long a task spins before it sleeps. [`link`] is the protocol between two nodes,
-//! [`legacy`] the one with clients of the original system. `sync` has the
-//! atomics of all of them, and is the only file that the model checker replaces.
+//! long a task spins before it sleeps. [`link`] is the protocol between two nodes, [`legacy`] the
+//! protocol with clients of the original system. `sync` has the atomics of all these modules, and
+//! is the only file that the model checker replaces.
 //!
 //! This crate does not know a clock, a thread, a socket, or a heap. Time and randomness are
 //! arguments, storage is borrowed or inline, and the caller drives everything from its own loop.

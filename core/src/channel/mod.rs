@@ -69,7 +69,7 @@ pub struct Channel<R, W> {
     waiters: W,
 }
 
-/// The receivers are gone; the item comes back.
+/// The item comes back, because the receivers are gone.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the receivers are gone")]
 pub struct SendError<T>(pub T);

@@ -25,8 +25,8 @@ pub type Sender<T> = super::Sender<Producer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
 /// The receiver.
 pub type Receiver<T> = super::Receiver<Consumer<Arc<Mpsc<T>>>, Arc<Mpsc<T>>>;
 
-/// A channel: the ring, and where its ends wait. All of it is side by side, because a queue of many
-/// is seldom used by several threads at a time.
+/// A channel: the ring, and where its ends wait. Both lie side by side, because a queue that is one
+/// of many is seldom used by several threads at a time.
 #[derive(Debug)]
 pub struct Mpsc<T> {
     ring: Small<T>,

@@ -9,8 +9,8 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
 /// A kind of queue, as a type that selects it: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
 ///
-/// All are bounded, and for all of them `capacity` is that of a ring, a power of two from 2 on, so
-/// that one can replace another. Items of one sender arrive in order and at most once, and none is
+/// All are bounded. The `capacity` of each is a power of two from 2 on, as for a ring, so that one
+/// queue can replace another. Items of one sender arrive in order and at most once, and none is
 /// lost as long as the receiver exists.
 ///
 /// ```
@@ -30,10 +30,11 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 /// # assert_eq!(now(through::<Mpmc>()), core::task::Poll::Ready(Ok(8)));
 /// ```
 pub trait Queue: 'static {
-    /// Its name in reports.
+    /// The queue's name in reports.
     const NAME: &'static str;
 
-    /// Whether it can have several senders: [`QueueSender::try_clone`] then never returns `None`.
+    /// Whether the queue can have several senders: then [`QueueSender::try_clone`] never returns
+    /// `None`.
     const SHARED: bool;
 
     /// The sending end.
@@ -52,7 +53,7 @@ pub trait Queue: 'static {
     ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError>;
 }
 
-/// The sending end of a queue. The queue closes when the last one is dropped.
+/// The sending end of a queue. The queue closes when the last sending end is dropped.
 pub trait QueueSender: Send + Sized {
     /// The type of the items.
     type Item;
@@ -82,10 +83,10 @@ pub trait QueueSender: Send + Sized {
     /// How many items the queue has room for.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in it, approximately.
+    /// How many items wait in the queue, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in it, approximately.
+    /// Whether nothing waits in the queue, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -116,17 +117,17 @@ pub trait QueueReceiver: Send + Sized {
     /// How many items the queue has room for.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in it, approximately.
+    /// How many items wait in the queue, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in it, approximately.
+    /// Whether nothing waits in the queue, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Refuses all sends that begin after this, and keeps what was sent before, which can still be
-    /// received. Where there may be several senders, [`recv`](QueueReceiver::recv) then returns
-    /// `None` after the last item, also if senders still exist.
+    /// Refuses all sends that begin after this. Items that were sent before are kept, and can still
+    /// be received. Where there may be several senders, [`recv`](QueueReceiver::recv) then returns
+    /// `None` after the last item, even if senders still exist.
     fn refuse_sends(&mut self);
 }
 

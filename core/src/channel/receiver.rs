@@ -158,13 +158,13 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.end_poll(taken).map(|count| count.unwrap_or(0))
     }
 
-    /// Whether a check that found nothing may have made room: it skips aborted slots.
+    /// Whether a check that found no item may have made room: it skips aborted slots.
     #[inline]
     fn may_have_skipped(&self) -> bool {
         self.waiters.senders().may_have_aborted()
     }
 
-    /// After a poll that found something, the end, or nothing.
+    /// Ends a poll, which took items, found the end, or found nothing.
     #[inline]
     fn end_poll<R>(&mut self, taken: Poll<Option<R>>) -> Poll<Option<R>> {
         if matches!(taken, Poll::Ready(Some(_))) || self.may_have_skipped() {
@@ -213,8 +213,8 @@ fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {
     waiters.senders().notify_one();
 }
 
-/// Items that were given to a buffer that panics have left the channel: senders must not wait for
-/// that room.
+/// Notifies senders even if a buffer panics: the items that it was given have left the channel, and
+/// senders must not wait for their room.
 struct NotifyOnPanic<'a, C: Consumer, L: Deref<Target: Sides>> {
     consumer: &'a mut C,
     waiters: &'a L,
@@ -237,11 +237,11 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
     }
 }
 
-/// Drops what is in the channel: a sender may wait for an answer to it, and must not wait until it
-/// is dropped itself.
+/// Drops the items in the channel: a sender may wait for an answer to one, and must not wait until
+/// the channel is dropped.
 ///
-/// The channel is closed first, so that no item follows those that are dropped here. Items that
-/// were being sent at that moment stay until the channel is dropped.
+/// The channel is closed first, so that no item follows the dropped ones. Items that were being
+/// sent at that moment stay until the channel is dropped.
 fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
     /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker
     /// panics.
@@ -257,7 +257,7 @@ fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiter
     consumer.discard();
 }
 
-// By hand: nothing inside need be `Debug`.
+// Written by hand, because nothing inside need be `Debug`.
 impl<C: Consumer, L: Deref<Target: Sides>> fmt::Debug for Receiver<C, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receiver({} of {})", self.len(), self.capacity())

@@ -1,8 +1,8 @@
-//! The place of one request at a time and of its reply, which is used again for the next request.
+//! A slot for one request at a time and its reply, which is used again for the next request.
 //!
 //! A [`ReplySlot`] has room for a request, its reply, and the waker of the task that waits.
-//! [`open`](ReplySlot::open) fills in a request and returns the two sides: [`Awaiting`] for the one
-//! that requests, [`Replying`] for the one that answers, which gets there by a channel, for
+//! [`open`](ReplySlot::open) fills in a request and returns the two sides: [`Awaiting`] for the
+//! side that requests, [`Replying`] for the side that answers, which gets it by a channel, for
 //! example. Once both are gone, the slot can be opened again. Nothing allocates after
 //! [`ReplySlot::new`].
 //!
@@ -58,7 +58,7 @@ const REPLIED: usize = 3;
 const FAILURES: usize = 4;
 /// A waker waits for the end of the request.
 const WAKER: usize = 0x100;
-/// The parts that use the slot.
+/// The bit of the slot's owner; those of the two sides follow. A set bit: this part uses the slot.
 const KEEPER: usize = 0x200;
 const AWAITING: usize = 0x400;
 const REPLYING: usize = 0x800;
@@ -67,15 +67,15 @@ const PARTS: usize = KEEPER | AWAITING | REPLYING;
 /// How far a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// It waits.
+    /// The request waits.
     Queued,
-    /// The other side has taken it.
+    /// The other side has taken the request.
     Taken,
-    /// It was cancelled.
+    /// The request was cancelled.
     Cancelled,
-    /// Here is the reply.
+    /// The reply has arrived.
     Replied(R),
-    /// There is none, for the reason with this number.
+    /// There is no reply, for the reason with this number.
     Failed(u8),
 }
 
@@ -89,8 +89,8 @@ struct Slot<T, Q, R> {
     waker: SharedCell<Option<Waker>>,
 }
 
-/// The place of a request and of its reply. See the [module](self). `T` is what its owner wants
-/// both sides to know.
+/// A slot for a request and its reply. See the [module](self). `T` is a value of its owner that
+/// both sides can read.
 pub struct ReplySlot<T, Q, R>(Part<T, Q, R, KEEPER>);
 
 /// The side that requests. Dropping it does not cancel the request.
@@ -100,11 +100,11 @@ pub struct Awaiting<T, Q, R>(Part<T, Q, R, AWAITING>);
 pub struct Replying<T, Q, R>(Part<T, Q, R, REPLYING>);
 
 impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
-    /// A slot without a request.
+    /// Creates a slot without a request.
     #[must_use]
     pub fn new(owner: T) -> ReplySlot<T, Q, R> {
-        // Field by field: the places for the request and the reply may be large, and are not made
-        // on the stack.
+        // Written field by field: the places for the request and the reply may be large, and must
+        // not be made on the stack.
         let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
         let place = slot.as_mut_ptr();
         // SAFETY: the places are fields in the box, each of which is written once.
@@ -124,7 +124,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         ReplySlot(Part(NonNull::from(Box::leak(slot))))
     }
 
-    /// Begins a request. `None` as long as one of the sides of the request before exists.
+    /// Begins a request. Returns `None` as long as a side of the previous request exists.
     #[inline]
     #[allow(clippy::type_complexity)]
     pub fn open(&mut self, request: &Q) -> Option<(Awaiting<T, Q, R>, Replying<T, Q, R>)> {
@@ -142,7 +142,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
         Some((Awaiting(Part(self.0.0)), Replying(Part(self.0.0))))
     }
 
-    /// What the owner wants both sides to know.
+    /// The owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -150,7 +150,7 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
 }
 
 impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
-    /// How far the request is.
+    /// The state of the request.
     #[inline]
     #[must_use]
     pub fn outcome(&self) -> Outcome<&R> {
@@ -170,13 +170,13 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
                 // SAFETY: the other side has written the reply before REPLIED.
                 Outcome::Replied(unsafe { reply.assume_init_ref() })
             }
-            // The state has eight bits.
+            // The cast is lossless: the state has eight bits.
             failure => Outcome::Failed((failure - FAILURES) as u8),
         }
     }
 
-    /// The end of the request wakes `waker`, instead of the one before. Returns `false` if the
-    /// request has ended.
+    /// Makes the end of the request wake `waker`, in place of the previous one. Returns `false` if
+    /// the request has ended.
     #[inline]
     pub fn register(&mut self, waker: &Waker) -> bool {
         let slot = &*self.0;
@@ -211,8 +211,8 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
         !is_ended(word)
     }
 
-    /// Ends the request without an outcome, if it is open: returns how far it was then,
-    /// [`Queued`](Outcome::Queued) or [`Taken`](Outcome::Taken). `None` if it has ended.
+    /// Ends the request without an outcome, if it is open. Returns its last state,
+    /// [`Queued`](Outcome::Queued) or [`Taken`](Outcome::Taken); `None` if it had ended.
     pub fn cancel(&self) -> Option<Outcome<&R>> {
         if self.0.change(QUEUED, CANCELLED) {
             return Some(Outcome::Queued);
@@ -231,7 +231,7 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
         self.0.request()
     }
 
-    /// What the owner wants both sides to know.
+    /// The owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -279,7 +279,7 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
         self.0.request()
     }
 
-    /// What the owner wants both sides to know.
+    /// The owner's value.
     #[inline]
     pub fn owner(&self) -> &T {
         &self.0.owner
@@ -292,7 +292,7 @@ impl<T, Q: Copy, R: Copy> Replying<T, Q, R> {
             if word & STATE != from {
                 return Err(self);
             }
-            // If nobody waits, this is the last access.
+            // If no waker waits, this is the last access, so this side's bit is cleared, too.
             let parts = if word & WAKER == 0 { !REPLYING } else { !0 };
             let next = (word & !STATE | to) & parts;
             // Release, pairs with the Acquire of `reply.look` and `reply.open`: the reply, and the
@@ -334,7 +334,8 @@ fn failure(reason: u8) -> usize {
     (FAILURES + usize::from(reason)).min(STATE)
 }
 
-/// One of the parts that use a slot, by its bit. The last one frees it.
+/// One of the parts that use a slot (its owner or a side), by its bit. The last part frees the
+/// slot.
 struct Part<T, Q, R, const BIT: usize>(NonNull<Slot<T, Q, R>>);
 
 // SAFETY: a part is a shared reference to the owner and the request, and by turns the place of the
@@ -369,7 +370,7 @@ impl<T, Q, R, const BIT: usize> Part<T, Q, R, BIT> {
 }
 
 impl<T, Q, R> Slot<T, Q, R> {
-    /// Changes the state, if it is `from`. Relaxed: nothing goes with it.
+    /// Changes the state, if it is `from`. Relaxed: no other data depends on it.
     #[inline]
     fn change(&self, from: usize, to: usize) -> bool {
         let relaxed = Ordering::Relaxed;
@@ -419,7 +420,7 @@ impl<T, Q, R, const BIT: usize> Drop for Part<T, Q, R, BIT> {
     }
 }
 
-// By hand: nothing inside need be `Debug`.
+// Written by hand, because nothing inside need be `Debug`.
 macro_rules! debug {
     ($($name:ident)*) => {$(
         impl<T, Q, R> fmt::Debug for $name<T, Q, R> {

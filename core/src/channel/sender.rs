@@ -144,8 +144,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 Err(_) => None,
             }
         }));
-        // The producer is borrowed by the slot, so whether there is more room is not checked here:
-        // another sender may.
+        // The slot borrows the producer, so this cannot check for more room: it lets another sender
+        // check.
         self.waiter.succeeded(senders, || true);
         Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }
@@ -165,7 +165,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             Enough,
         }
 
-        /// Wakes a receiver for the sent items, even if the iterator panics after it.
+        /// Wakes a receiver for the sent items, even if the iterator panics later.
         struct NotifyOnDrop<'a, L: Deref<Target: Sides>> {
             waiters: &'a L,
             before: usize,
@@ -200,13 +200,13 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
                 };
-                // Only now: an item without a slot stays with the caller.
+                // Taken only now: an item without a slot stays with the caller.
                 let Some(item) = items.next() else { return Some(Stop::Done) };
                 permit.fill(item);
                 *notify.sent += 1;
             }
         });
-        // Also if the wait continues: receivers must make the room.
+        // Receivers are woken even if the wait continues: they must make the room.
         drop(notify);
         let stop = ready!(stop);
         self.end_wait();
@@ -239,7 +239,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and not used again.
         let producer = unsafe { ManuallyDrop::take(&mut self.producer) };
-        // First: a waker that panics below leaves no registration behind.
+        // Done first, so that a waker that panics below leaves no registration behind.
         self.waiter.unregister(self.waiters.senders());
         if self.waiters.senders().leave() {
             producer.close();
@@ -248,7 +248,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     }
 }
 
-// By hand: nothing inside need be `Debug`.
+// Written by hand, because nothing inside need be `Debug`.
 impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sender<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sender({} of {})", self.len(), self.capacity())
@@ -363,7 +363,7 @@ pub trait Reserve: Producer + Sized {
     /// [`GrantError`] if the ring is full or the readers are gone.
     fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
 
-    /// Another end of the same ring, or `None` if it has only one.
+    /// Returns another end of the same ring, or `None` if the ring has only one such end.
     fn try_clone(&self) -> Option<Self>;
 }
 
@@ -399,7 +399,7 @@ impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
 
     #[inline]
     fn fill(mut self, item: Self::Item) {
-        // The grant has room for one item.
+        // Cannot fail: the grant has room for one item.
         _ = self.push(item);
         self.commit();
     }
@@ -453,7 +453,7 @@ impl<P: Reserve, L: Deref<Target: Sides>> Drop for Permit<'_, P, L> {
     }
 }
 
-// By hand: nothing inside need be `Debug`.
+// Written by hand, because nothing inside need be `Debug`.
 impl<P: Reserve, L: Deref<Target: Sides>> fmt::Debug for Permit<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Permit")

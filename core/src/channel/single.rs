@@ -11,8 +11,8 @@ use crate::ring::spsc::{Consumer, Memory, Producer, SlotLayout, Spsc};
 type Waiters = ChannelWaiters<Doorbell, Doorbell>;
 
 impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
-    /// Both ends, or `None` if one of them is or was taken: a channel serves one pair, because a
-    /// dropped end closes the channel for the other one.
+    /// Returns both ends; `None` if one of them is or was taken. A channel serves one pair, because
+    /// a dropped end closes it for the other one.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -22,7 +22,7 @@ impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
     }
 }
 
-/// The ends of a ring as those of a channel.
+/// Makes the ends of a channel of the ends of a ring.
 #[allow(clippy::type_complexity)]
 fn ends<M: Memory<Slot: SlotLayout>, H, L>(
     ring: H,
@@ -32,12 +32,12 @@ where
     H: Handle<Target = Spsc<M>> + Clone,
     L: Deref<Target = Waiters> + Clone,
 {
-    // Both before either becomes an end of the channel: an end that is dropped closes it.
+    // Both ends are taken before either becomes an end of the channel, whose drop would close it.
     let (producer, consumer) = (Spsc::producer(ring.clone())?, Spsc::consumer(ring)?);
     Some((Sender::new(producer, waiters.clone())?, Receiver::new(consumer, waiters)?))
 }
 
-/// The module of a channel, for one layout.
+/// Makes the module of a channel, for one layout.
 macro_rules! channel {
     ($(#[$doc:meta])* $layout:ident) => {
         $(#[$doc])*

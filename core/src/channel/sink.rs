@@ -31,7 +31,7 @@ pub struct SenderSink<P: Producer, L: Deref<Target: Sides>> {
     sender: Option<Sender<P, L>>,
     /// An item that was started when there was no room.
     held: Option<P::Item>,
-    /// Whether items were pushed for which receivers were not notified.
+    /// Whether items were pushed about which receivers were not notified.
     unannounced: bool,
 }
 
@@ -75,7 +75,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
-        // First: receivers must make the room that this poll may wait for.
+        // Done first: receivers must make the room that this poll may wait for.
         self.notify();
         let this = &mut *self;
         if let (Some(sender), true) = (&mut this.sender, this.held.is_some()) {
@@ -101,7 +101,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for SenderSink<P, L> {
     }
 }
 
-// By hand: an item need not be `Debug`.
+// Written by hand, because an item need not be `Debug`.
 impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for SenderSink<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SenderSink").field("sender", &self.sender).finish_non_exhaustive()

@@ -10,8 +10,8 @@ use crate::doorbell::Waiters;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 use crate::wait::{SpinResult, SpinWait, WaitStrategy};
 
-/// What the ends of a channel share beside the ring: senders wait for room, receivers wait for
-/// items.
+/// The state that the ends of a channel share beside the ring: senders wait for room, receivers
+/// wait for items.
 #[derive(Debug)]
 pub struct ChannelWaiters<S, R> {
     senders: CachePadded<Side<S>>,
@@ -47,9 +47,9 @@ impl<W> Side<W> {
         self.may_abort.load(Ordering::Relaxed) != 0
     }
 
-    /// Counts an end out, and returns whether it was the last one.
+    /// Removes an end from the count, and returns whether it was the last one.
     pub(super) fn leave(&self) -> bool {
-        // Release and Acquire: what the last end does comes after everything that the others did.
+        // Release and Acquire: the work of the last end comes after all that the others did.
         self.ends.fetch_sub(1, order!("channel-waiters.leave", AcqRel)) == 1
     }
 }
@@ -70,8 +70,8 @@ impl<W: Waiters> Side<W> {
 
 impl<S, R> ChannelWaiters<S, R> {
     const_unless_loom! {
-        /// A channel without ends. Senders wait at `senders` for room, receivers at `receivers` for
-        /// items.
+        /// Creates the waiters of a channel without ends. Senders wait at `senders` for room,
+        /// receivers at `receivers` for items.
         #[must_use]
         pub const fn new(senders: S, receivers: R) -> ChannelWaiters<S, R> {
             ChannelWaiters {
@@ -119,12 +119,12 @@ impl<S: Waiters, R: Waiters> Sides for ChannelWaiters<S, R> {
 pub(super) struct Waiter<W: Waiters> {
     key: W::Key,
     spin_wait: SpinWait,
-    /// Whether it parked and has not ended that wait.
+    /// Whether this end has parked and not ended that wait.
     parked: bool,
 }
 
 impl<W: Waiters> Waiter<W> {
-    /// Registers an end and counts it in, or `None` if all places are taken.
+    /// Registers an end and counts it; returns `None` if all places are taken.
     pub(super) fn join(side: &Side<W>) -> Option<Waiter<W>> {
         let key = side.waiters.register()?;
         side.ends.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The two cells of a doorbell. The *kept* one keeps its waker: a ringer wakes by reference, so
+//! The two cells of a doorbell. The *kept* cell keeps its waker: a ringer wakes by reference, so
 //! that a task that parks again with the same waker clones and drops nothing.
 //!
 //! | from | to | by | |
@@ -11,8 +11,8 @@
 //! | WAKING | LEFT, then IDLE | waiter, ringer | the waiter forgets, the ringer drops the waker |
 //!
 //! In WAKING the ringer runs foreign code: the waker may poll the task in place, or another thread
-//! may, and the task may park again. This cell then refuses it, and it parks in the *spare* cell,
-//! below.
+//! may, and the task may park again. The kept cell then refuses the task, which parks in the
+//! *spare* cell, below.
 
 #![allow(unsafe_code)]
 
@@ -65,14 +65,15 @@ impl KeptWaker {
         self.state.load(Ordering::Relaxed) == PARKED
     }
 
-    /// Waiter: if `waker` is the one in the cell, parks with it and raises the fence. Returns
-    /// whether it did.
+    /// Waiter: parks with `waker` and raises the fence, if this waker is the one in the cell.
+    /// Returns whether it did.
     #[inline]
     pub(super) fn park_again(&self, waker: &Waker, fence: impl FnOnce()) -> bool {
         // Acquire, pairs with the Release of `kept.kept`, `kept.dropped` and `kept.forgotten`:
         // which waker is in the cell.
         let state = self.state.load(order!("kept.look", Acquire));
-        // An exchange also from PARKED: a load could return a state that a ringer has left since.
+        // The exchange is needed even from PARKED: a load could return a state that a ringer has
+        // left since.
         //
         // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes
         // only, so these two pair.
@@ -81,7 +82,7 @@ impl KeptWaker {
             && self.state.exchange_and_fence(state, PARKED, fence)
     }
 
-    /// Waiter: it does not need to be woken.
+    /// Waiter: takes back the sleep, because no wake is needed.
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
@@ -138,7 +139,7 @@ impl KeptWaker {
                         return;
                     }
                 }
-                // Another waiter is here, or was and has left as well.
+                // Another waiter is here, or was here and has left as well.
                 _ => return,
             }
         }
@@ -151,8 +152,8 @@ impl KeptWaker {
         self.data.load(Ordering::Relaxed) == data && self.table.load(Ordering::Relaxed) == table
     }
 
-    /// Waiter: puts another waker into the cell and parks with it. Returns whether it did: not
-    /// while another thread uses the cell. The caller raises the fence.
+    /// Waiter: puts another waker into the cell and parks with it. Returns whether it did: it
+    /// cannot while another thread uses the cell. The caller raises the fence.
     #[cold]
     pub(super) fn park(&self, waker: &Waker) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
@@ -184,7 +185,7 @@ impl KeptWaker {
         true
     }
 
-    /// Takes the waker out.
+    /// Removes the waker from the cell.
     ///
     /// # Safety
     /// The calling thread has exclusive access to the cell.
@@ -238,7 +239,7 @@ impl Drop for Waking<'_> {
     }
 }
 
-/// In the spare cell: a ringer takes the waker out of the cell, to which it has exclusive access.
+/// A ringer takes the waker out of the spare cell, to which it has exclusive access.
 const TAKING: usize = 3;
 
 /// The cell of a doorbell for a task that parks while a ringer still wakes it by the kept waker.
@@ -279,7 +280,7 @@ impl SpareWaker {
                     waker.wake_by_ref();
                     return;
                 }
-                // A second waiter at this bell, which replaces this one.
+                // A second waiter at this bell is about to replace this one.
                 KEEPING => return,
                 _ => {}
             }
@@ -303,7 +304,7 @@ impl SpareWaker {
         drop(replaced);
     }
 
-    /// Waiter: it does not need to be woken.
+    /// Waiter: takes back the sleep, because no wake is needed.
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
@@ -321,7 +322,7 @@ impl SpareWaker {
             let waker = unsafe { self.waker.with_mut(Option::take) };
             // Release, pairs with the Acquire of `spare.keep`: this ringer no longer uses the cell.
             self.state.store(IDLE, order!("spare.taken", Release));
-            // Only now: the waker may run the task in place, and the task may park again.
+            // Woken only now: the waker may run the task in place, and the task may park again.
             if let Some(waker) = waker {
                 waker.wake();
             }

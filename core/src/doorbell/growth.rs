@@ -11,7 +11,7 @@ use super::Waiters;
 use super::list::{FURTHER, Growth, Key, WaiterList};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, const_unless_loom, order};
 
-/// How many places a list has without an allocation.
+/// How many places a list has without an allocation. The block of a task further on is allocated.
 const FIRST: usize = if cfg!(loom) { 1 } else { 15 };
 
 /// A list of waiters for any number of tasks: its `register` never returns `None`.
@@ -25,7 +25,7 @@ const FIRST: usize = if cfg!(loom) { 1 } else { 15 };
 /// ```
 pub type GrowingWaiterList = WaiterList<FIRST, OnHeap>;
 
-/// A list that grows: the place of the next block.
+/// The growth of a list on the heap: the place of the next block.
 #[derive(Debug)]
 pub struct OnHeap(AtomicPtr<WaiterList<FURTHER, OnHeap>>);
 
@@ -60,8 +60,8 @@ impl AlwaysRoom for GrowingWaiterList {}
 
 impl AlwaysRoom for RareWaiterList {}
 
-/// A list of waiters for any number of tasks that seldom wait: a pointer, until the first one does.
-/// A task takes its place when it waits for the first time, and keeps it.
+/// A list of waiters for any number of tasks that seldom wait. It is a pointer until the first task
+/// waits. A task takes its place when it waits for the first time, and keeps it.
 ///
 /// ```
 /// use core::task::Waker;
@@ -82,7 +82,7 @@ pub struct RareWaiterList(OnHeap);
 #[derive(Debug)]
 pub struct RareKey(AtomicUsize);
 
-/// A task that has never waited.
+/// The key of a task that has never waited.
 const NO_PLACE: usize = usize::MAX;
 
 impl RareKey {
@@ -136,7 +136,7 @@ impl Waiters for RareWaiterList {
             unreachable!("a list on the heap grows")
         };
         list.park(&taken, waker);
-        // Relaxed: one task has the key.
+        // Relaxed: only one task has the key.
         key.0.store(taken.0, Ordering::Relaxed);
     }
 

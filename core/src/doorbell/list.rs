@@ -1,5 +1,5 @@
 //! [`Waiters`], the trait of a place where tasks wait: a [`Doorbell`] for one task, a
-//! [`WaiterList`] for several. They may know the doorbell and nothing of rings or channels.
+//! [`WaiterList`] for several. This file may know the doorbell and nothing of rings or channels.
 //!
 //! In a list, one word has a bit for each task that sleeps, so a ringer that finds zero is done
 //! after one load. Each task has a [`Doorbell`] of its own. The number of places is fixed
@@ -62,7 +62,7 @@ pub trait Waiters {
     }
 }
 
-/// One task waits here.
+/// A doorbell as a place where one task waits.
 impl Waiters for Doorbell {
     const SHARED: bool = false;
 
@@ -256,7 +256,7 @@ impl<const N: usize, G: Growth> WaiterList<N, G> {
                     }
                 }
                 None if turn == 0 => return false,
-                // A new round.
+                // The next round begins at the first place.
                 None => turn = 0,
             }
         }
@@ -280,14 +280,14 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
 
     type Key = Key;
 
-    /// `None` if all places are taken and the list does not grow.
+    /// Returns `None` if all places are taken and the list does not grow.
     fn register(&self) -> Option<Key> {
         if let Some(place) = self.block(0).take() {
             return Some(Key(place));
         }
         if G::GROWS {
-            // Before any task has a place further on. The task parks there, and its fence makes
-            // this visible too.
+            // Set before any task has a place in a further block. The task parks there, and its
+            // fence makes this visible, too.
             self.parked.fetch_or(MORE, Ordering::Relaxed);
         }
         let (mut list, mut start) = (self.growth.next_or_new()?, N);
@@ -325,11 +325,11 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
         }
     }
 
-    /// Without the fence if a task was woken: its bit was taken back by a Release, and each task
-    /// that parks later changes the same word, and so acquires it before it checks; one that parked
-    /// before is seen by the task that was woken, if that passes the wake on. The fence is for a
-    /// list of several words, and for a task that does not sleep yet. A condition here that is
-    /// false too often costs that fence and loses no wake: what follows is the default method.
+    /// Raises no fence if a task was woken: its bit was taken back by a Release, and each task that
+    /// parks later changes the same word, and so acquires it before it checks; a task that parked
+    /// before is seen by the woken task, if that one passes the wake on. The fence is for a list of
+    /// several words, and for a task that does not sleep yet. If the condition here is false too
+    /// often, this costs that fence and loses no wake: the rest is the default method.
     #[inline]
     fn announce_and_ring(&self) {
         let parked = self.parked.load(Ordering::Relaxed);
@@ -341,10 +341,10 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
     }
 }
 
-/// The places of one list, without its type parameters. A place is counted over all blocks.
+/// The places of one block, without its type parameters. A place is counted over all blocks.
 #[derive(Clone, Copy)]
 struct Block<'a> {
-    /// The first place.
+    /// The number of the first place.
     start: usize,
     parked: &'a AtomicUsize,
     taken: &'a AtomicUsize,
@@ -371,7 +371,7 @@ impl Block<'_> {
         self.parked.load(Ordering::Relaxed) & self.all()
     }
 
-    /// The first place from `turn` on whose task sleeps.
+    /// Returns the first place from `turn` on whose task sleeps.
     fn next_parked(&self, turn: usize) -> Option<usize> {
         let skipped = turn.saturating_sub(self.start);
         let later = usize::MAX.checked_shl(skipped as u32).unwrap_or(0);
@@ -387,7 +387,7 @@ impl Block<'_> {
         // pairs with the Acquire of `waiter-list.unpark`: what this ringer published.
         let rung = self.parked.fetch_and(!bit, order!("waiter-list.wake", AcqRel)) & bit != 0;
         if rung {
-            // Has no effect if the task is about to park again: it checks after that.
+            // Has no effect if the task is about to park again: it checks after parking.
             self.bell(place).ring();
         }
         rung

@@ -144,7 +144,8 @@ impl Doorbell {
     #[inline]
     pub fn ring(&self) {
         if self.kept.is_parked() && self.kept.wake() {
-            // A task that sleeps in the spare cell now parked inside that wake, or after it.
+            // A task that sleeps in the spare cell parked during that wake or after it, and so
+            // checked again.
             return;
         }
         if self.spare.is_parked() {

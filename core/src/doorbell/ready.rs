@@ -1,12 +1,12 @@
-//! Which of many sources have something, for one task that reads all of them.
+//! The sources, of many, that have something for the one task that reads all of them.
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
-/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether its reader has to look at
-/// it. With these words a task that reads a thousand rings looks at those that have something, and
-/// not at all of them. A bit may be set although there is nothing.
+/// One bit for each of up to [`BITS`](ReadyWord::BITS) sources: whether the reader has to check it.
+/// With these words a task that reads a thousand rings checks the rings that have something, and
+/// not all of them. A bit may be set although there is nothing.
 ///
-/// The protocol is a Dekker handshake, as that of a doorbell ([module](super)):
+/// The protocol is a Dekker handshake, like that of a doorbell ([module](super)):
 ///
 /// | source | reader |
 /// | --- | --- |
@@ -38,18 +38,18 @@ impl ReadyWord {
     pub const BITS: usize = usize::BITS as usize;
 
     const_unless_loom! {
-        /// A word without a bit.
+        /// Creates a word without a set bit.
         #[must_use]
         pub const fn new() -> ReadyWord {
             ReadyWord(AtomicUsize::new(0))
         }
     }
 
-    /// Source, after [`announce`](super::announce): its reader has to look at it. Returns whether
-    /// the bit was clear; then announce again before ringing the reader.
+    /// Source, after [`announce`](super::announce): sets its bit, so that the reader checks it.
+    /// Returns whether the bit was clear; then announce again before ringing the reader.
     #[inline]
     pub fn set(&self, bit: usize) -> bool {
-        // Relaxed: the fences around it order it.
+        // Relaxed: the fences of both sides order this load.
         if self.0.load(Ordering::Relaxed) & bit != 0 {
             return false;
         }
@@ -57,7 +57,7 @@ impl ReadyWord {
         true
     }
 
-    /// Reader: takes all bits that are set. Look at their sources after this.
+    /// Reader: clears and returns all set bits. Check their sources after this.
     #[inline]
     pub fn take(&self) -> usize {
         if self.0.load(Ordering::Relaxed) == 0 {

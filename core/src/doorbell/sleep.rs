@@ -4,8 +4,8 @@
 //! A [`Doorbell`](super::Doorbell) keeps a waker, which means nothing in another process. A sleep
 //! word is a plain word that one side writes and the other side only reads. It is odd while its
 //! owner sleeps, and every sleep has a value of its own, so the other side rings once for each.
-//! How it rings (a packet on a socket, an `eventfd`) is not the matter of this file, but the word
-//! has one bit for it: a [`WakePath`].
+//! This file does not know how it rings (a packet on a socket, an `eventfd`), but one bit of the
+//! word chooses between two ways: a [`WakePath`].
 //!
 //! The protocol is the Dekker handshake of a doorbell:
 //!
@@ -16,13 +16,13 @@
 //! | check again; sleep only if still nothing | [`Alarm::must_ring`]: load; odd and new: ring |
 //!
 //! Threads may share an alarm, and one may fail to remember its value because another one was
-//! faster, also with the value of an earlier sleep. No wake is lost by that. If the owner sleeps
-//! without what a thread has published, its fence comes before that of the thread. So the thread
-//! sees each value that was remembered for a ring which the owner had received before its fence. A
-//! value that the thread did not see yet belongs to a ring that still wakes the owner.
+//! faster, even with the value of an earlier sleep. No wake is lost by that. If the owner sleeps
+//! and has not seen what a thread has published, the owner's fence comes before that of the thread.
+//! So the thread sees each value that was remembered for a ring which the owner had received before
+//! its fence. A value that the thread did not see yet belongs to a ring that still wakes the owner.
 //!
 //! The word of a hostile owner may have any value. Each new odd value costs the other side one
-//! ring, and each of these follows something that it published.
+//! ring, and each of these rings follows a publication of that side.
 
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom};
 
@@ -36,14 +36,14 @@ pub enum WakePath {
     Thread,
 }
 
-/// The bit of a sleep.
+/// The bit that is set while the owner sleeps.
 const ASLEEP: usize = 1;
-/// The bit of [`WakePath::Thread`].
+/// The bit that is set for [`WakePath::Thread`].
 const BY_THREAD: usize = 2;
-/// One more sleep.
+/// The difference between the values of two sleeps.
 const SLEEP: usize = 4;
 
-/// Says whether its owner sleeps. See the [module](super).
+/// Shows whether its owner sleeps. See the [module](super).
 ///
 /// ```
 /// use mycelium_core::doorbell::{Alarm, SleepWord, WakePath, announce};
@@ -65,22 +65,22 @@ pub struct SleepWord(AtomicUsize);
 
 impl SleepWord {
     const_unless_loom! {
-        /// The word of an owner that is awake.
+        /// Creates the word of an owner that is awake.
         #[must_use]
         pub const fn new() -> SleepWord {
             SleepWord(AtomicUsize::new(0))
         }
     }
 
-    /// Owner: marks it as asleep. The caller must check once more after this, and sleep only if
+    /// Owner: marks itself as asleep. The caller must check once more after this, and sleep only if
     /// there is still nothing. Each call is a new sleep, for which the other side rings again, by
-    /// the path of the sleep before.
+    /// the path of the previous sleep.
     #[inline]
     pub fn sleep(&self) {
         self.begin_sleep(self.0.load(Ordering::Relaxed));
     }
 
-    /// Owner: the same, by this path.
+    /// Owner: as [`sleep`](SleepWord::sleep), with this path.
     #[inline]
     pub fn sleep_by(&self, path: WakePath) {
         let before = self.0.load(Ordering::Relaxed) & !BY_THREAD;
@@ -90,13 +90,13 @@ impl SleepWord {
         });
     }
 
-    /// Stores the value of the sleep that follows this one.
+    /// Stores the value of the sleep after the value `before`.
     fn begin_sleep(&self, before: usize) {
         self.0.store(before.wrapping_add(SLEEP) | ASLEEP, Ordering::Relaxed);
         barrier!("sleep.sleep", SeqCst);
     }
 
-    /// Owner: marks it as awake. Nothing is stored if it is.
+    /// Owner: marks itself as awake. Stores nothing if it is awake already.
     #[inline]
     pub fn wake(&self) {
         let value = self.0.load(Ordering::Relaxed);
@@ -113,16 +113,16 @@ impl SleepWord {
     }
 }
 
-/// Remembers for which sleep of another side it was rung. See [`SleepWord`].
+/// Remembers for which sleep of the other side it has rung. See [`SleepWord`].
 #[derive(Debug, Default)]
 pub struct Alarm {
-    /// The last odd value; 0 if there was none.
+    /// The last odd value for which it has rung; 0 if there was none.
     rung: AtomicUsize,
 }
 
 impl Alarm {
     const_unless_loom! {
-        /// An alarm that has not rung.
+        /// Creates an alarm that has not rung.
         #[must_use]
         pub const fn new() -> Alarm {
             Alarm { rung: AtomicUsize::new(0) }
@@ -130,19 +130,19 @@ impl Alarm {
     }
 
     /// Ringer, after [`announce`](super::announce): whether the owner of the word sleeps and was
-    /// not rung for this sleep. If so, the caller must ring now. Of several threads that share the
-    /// alarm, one rings. Costs one load if the owner is awake.
+    /// not rung for this sleep. If so, the caller must ring now. If several threads share the
+    /// alarm, one of them rings. Costs one load if the owner is awake.
     #[inline]
     #[must_use]
     pub fn must_ring(&self, word: &SleepWord) -> bool {
         self.rings(word).is_some()
     }
 
-    /// Ringer: as [`must_ring`](Alarm::must_ring), and how.
+    /// Ringer: as [`must_ring`](Alarm::must_ring), and returns by which path to ring.
     #[inline]
     #[must_use]
     pub fn rings(&self, word: &SleepWord) -> Option<WakePath> {
-        // The word may be in memory that is mapped read-only: a relaxed load.
+        // Relaxed: the word may be in memory that is mapped read-only.
         let value = word.0.load(Ordering::Relaxed);
         let path = if value & BY_THREAD == 0 { WakePath::Executor } else { WakePath::Thread };
         (value & ASLEEP != 0 && self.take(value)).then_some(path)
@@ -151,7 +151,7 @@ impl Alarm {
     #[cold]
     fn take(&self, value: usize) -> bool {
         let (rung, relaxed) = (self.rung.load(Ordering::Relaxed), Ordering::Relaxed);
-        // If another thread was faster, that one rings.
+        // If another thread was faster, that thread rings.
         rung != value && self.rung.compare_exchange(rung, value, relaxed, relaxed).is_ok()
     }
 }

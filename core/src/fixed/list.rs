@@ -39,14 +39,14 @@ pub struct FixedVec<T: Copy, const N: usize> {
 impl<T: Field, const N: usize> FixedVec<T, N> {
     const FITS: () = assert!(N <= u16::MAX as usize, "a FixedVec has room for 65535 items at most");
 
-    /// An empty list.
+    /// Creates an empty list.
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
         Self { count: ItemCount::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
     }
 
-    /// A list of these items.
+    /// Creates a list of these items.
     ///
     /// # Errors
     ///

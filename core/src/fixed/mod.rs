@@ -36,7 +36,7 @@ use crate::{
 pub struct TooLong {
     /// The capacity in bytes.
     pub capacity: usize,
-    /// How many bytes the text has; of text that was appended, with the bytes before it.
+    /// How many bytes the text has; when text is appended, including the bytes before it.
     pub found: usize,
 }
 
@@ -88,7 +88,7 @@ impl ItemCount {
     }
 }
 
-/// The most digits of a [`U256`].
+/// The number of digits of the largest [`U256`].
 const DIGITS: usize = 78;
 
 /// An unsigned integer of 256 bits: 32 bytes, little-endian, without alignment. It is a number for
@@ -140,14 +140,14 @@ impl U256 {
         Self(bytes)
     }
 
-    /// Its bytes, the least significant one first.
+    /// Returns the number's bytes, the least significant one first.
     #[inline]
     #[must_use]
     pub const fn to_le_bytes(self) -> [u8; 32] {
         self.0
     }
 
-    /// Its bytes, the most significant one first.
+    /// Returns the number's bytes, the most significant one first.
     #[inline]
     #[must_use]
     pub fn to_be_bytes(mut self) -> [u8; 32] {
@@ -177,7 +177,7 @@ impl From<u128> for U256 {
 }
 
 impl fmt::Display for U256 {
-    /// In decimal.
+    /// Writes the number in decimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut rest, mut digits) = (self.to_be_bytes(), [b'0'; DIGITS]);
         let mut first = DIGITS - 1;
@@ -185,7 +185,7 @@ impl fmt::Display for U256 {
             if rest == [0; 32] {
                 break;
             }
-            // One division by 10.
+            // Each round is one division by 10.
             let mut remainder = 0;
             for byte in &mut rest {
                 let number = remainder << 8 | u16::from(*byte);

@@ -110,7 +110,7 @@ impl<const N: usize> FixedStr<N> {
         *self = Self::new();
     }
 
-    /// `text` must fit; otherwise the result is empty.
+    /// Creates a text. `text` must fit; otherwise the result is empty.
     fn fill(text: &str) -> Self {
         let mut this = Self::new();
         if let Some(room) = this.bytes.get_mut(..text.len()) {

@@ -69,7 +69,7 @@ pub enum ExtensionError {
     /// An extension ends after the extension area.
     #[error("truncated extension: expected {needed} bytes, found {found}")]
     Truncated {
-        /// Its size, with its kind, length and padding.
+        /// The size of the extension, with its kind, length and padding.
         needed: usize,
         /// How many bytes are left in the area.
         found: usize,
@@ -82,7 +82,7 @@ pub enum ExtensionError {
     Length {
         /// The kind.
         kind: u16,
-        /// The length of its values.
+        /// The length of values of this kind.
         expected: u16,
         /// The length found.
         found: u16,
@@ -101,7 +101,7 @@ pub enum ExtensionError {
         /// The kind before it.
         after: u16,
     },
-    /// An unknown extension that must not be skipped.
+    /// An unknown extension is marked as critical, so it must not be skipped.
     #[error("unknown extension {kind:#06x} that must not be skipped")]
     Critical {
         /// The kind.
@@ -127,7 +127,7 @@ pub enum WriteError {
         /// The size of the buffer.
         available: usize,
     },
-    /// The frame is longer than its header can say.
+    /// The frame is longer than its header can state.
     #[error("payload of {payload} bytes exceeds the longest frame")]
     TooLong {
         /// The length of the payload.

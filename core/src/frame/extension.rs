@@ -30,15 +30,15 @@ pub mod kind {
     pub const FRAGMENT: u16 = 0x8005;
 }
 
-/// Which part of a message a frame has, if the message is too long for one frame. The frame's own
-/// fixed length is 0, so that no reader takes a part for a whole message.
+/// Which part of a message a frame has, if the message is too long for one frame. The fixed length
+/// of the frame itself is 0, so that no reader takes a part for a whole message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
     /// How many bytes of the message precede this part.
     pub offset: u32,
     /// The length of the message.
     pub total: u32,
-    /// The length of its fixed part.
+    /// The length of the message's fixed part.
     pub fixed_len: u16,
 }
 
@@ -61,7 +61,7 @@ impl Fragment {
     }
 }
 
-/// The bytes of kind and length, before each value.
+/// The number of bytes of kind and length, before each value.
 const PREFIX: usize = 4;
 
 /// The checked extensions of a frame, as an iterator.
@@ -99,7 +99,7 @@ impl<'a> Extensions<'a> {
         self.bytes.is_empty()
     }
 
-    /// Their bytes in the frame.
+    /// Returns the bytes of the extensions in the frame.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
@@ -139,7 +139,7 @@ impl<'a> Iterator for Extensions<'a> {
     type Item = Extension<'a>;
 
     fn next(&mut self) -> Option<Extension<'a>> {
-        // Checked before: `split` fails at the end only.
+        // Checked before, so `split` fails only at the end.
         let (extension, _, rest) = split(self.bytes).ok()?;
         self.bytes = rest;
         Some(extension)
@@ -208,7 +208,7 @@ fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> 
 /// The size of a fragment extension.
 pub(super) const FRAGMENT_LEN: u16 = (PREFIX + Fragment::LEN).next_multiple_of(8) as u16;
 
-/// The most that the extensions of an envelope take.
+/// The limit on the bytes of an envelope's extensions.
 pub(crate) const MOST_EXTENSIONS: usize = 112;
 
 /// The size of an envelope's extensions, at most [`MOST_EXTENSIONS`].

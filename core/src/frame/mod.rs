@@ -128,7 +128,7 @@ impl<'a> FrameView<'a> {
         self.extensions
     }
 
-    /// Which part of a message this is, if it is a fragment.
+    /// Which part of a message this frame has, if it is a fragment.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {
         self.extensions.value(kind::FRAGMENT)?.try_into().ok().map(Fragment::from_bytes)
@@ -287,15 +287,15 @@ pub const MAX_LENGTH: u32 = u32::MAX - 7;
 
 const FIRST_BYTE: u8 = MAGIC << 4 | VERSION;
 
-/// What a reader accepts.
+/// The limits of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest frame in bytes, with its header, without the final padding.
+    /// The most bytes of a frame that are accepted, with its header, without the final padding.
     pub max_frame: u32,
 }
 
 impl Default for Limits {
-    /// One MiB.
+    /// The default limit is one MiB.
     fn default() -> Self {
         Self { max_frame: 1 << 20 }
     }
@@ -318,7 +318,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The caller has checked that the lengths fit.
+    /// Creates a header. The caller has checked that the lengths fit.
     #[inline]
     fn new(envelope: &Envelope, length: u32, fixed_len: u16, extensions: u16) -> Self {
         Self {
@@ -386,7 +386,7 @@ impl Header {
         Ok((head as usize, length as usize))
     }
 
-    /// The check that failed.
+    /// Returns the error of the check that failed.
     #[cold]
     #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
@@ -409,7 +409,7 @@ impl Header {
     }
 }
 
-/// The error of bytes that are too few for a header: the first byte may already be invalid.
+/// Returns the error of bytes that are too few for a header: the first byte may already be invalid.
 #[cold]
 fn incomplete(bytes: &[u8]) -> FrameError {
     match bytes.first().map(|first| first_byte(*first)) {

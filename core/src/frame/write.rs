@@ -116,7 +116,7 @@ pub fn write_message<M: Message>(
 ) -> Result<usize, WriteError> {
     let envelope = Envelope { type_id: M::ID, ..*envelope };
     let payload = message.as_bytes();
-    // It fits: the macro refuses messages of more than 65535 bytes.
+    // The length fits in 16 bits: the macro refuses messages of more than 65535 bytes.
     let fixed_len =
         u16::try_from(payload.len()).map_err(|_| WriteError::TooLong { payload: payload.len() })?;
     write_frame(buf, &envelope, fixed_len, payload)

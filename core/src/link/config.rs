@@ -1,4 +1,4 @@
-//! The settings of a link, and what a side says of a topic when it subscribes.
+//! The settings of a link, and the properties of a subscription to a topic.
 
 use core::time::Duration;
 
@@ -50,7 +50,7 @@ impl Config {
     /// The lower limit of [`silence`](Config::silence).
     pub const MIN_SILENCE: Duration = Duration::from_millis(100);
 
-    /// Settings for most links, for a node with this name and this random number.
+    /// Creates settings for most links, for a node with this name and this random number.
     #[must_use]
     pub fn new(node: Name, boot: u64) -> Config {
         Config {
@@ -107,21 +107,21 @@ pub enum Confirms {
 /// [`Link::flush`](super::Link::flush), so that a sender with little load pays no latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// It has this many bytes.
+    /// The batch has this many bytes.
     pub bytes: usize,
-    /// It has this many frames.
+    /// The batch has this many frames.
     pub messages: u32,
-    /// This time has passed since its first frame.
+    /// This time has passed since the first frame of the batch.
     pub delay: Duration,
 }
 
 impl Batching {
-    /// Each frame on its own.
+    /// Sends each frame on its own.
     pub const LOW_LATENCY: Batching = Batching { bytes: 1, messages: 1, delay: Duration::ZERO };
-    /// The messages that a sender has ready, up to some pages.
+    /// Sends together the messages that a sender has ready, up to some pages.
     pub const BALANCED: Batching =
         Batching { bytes: 16 << 10, messages: 256, delay: Duration::from_micros(50) };
-    /// Large writes.
+    /// Sends in large writes.
     pub const HIGH_THROUGHPUT: Batching =
         Batching { bytes: 64 << 10, messages: 4096, delay: Duration::from_millis(1) };
 }
@@ -205,17 +205,18 @@ pub enum UnsubscribeProgress {
 /// What a publisher does when a reader is slower. Its numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderMode {
-    /// It waits for the reader.
+    /// The publisher waits for the reader.
     Gating = 0,
-    /// It does not wait. The reader learns how many messages it missed.
+    /// The publisher does not wait. The reader learns how many messages it missed.
     Observing = 1,
-    /// It does not wait, and does not overwrite: a publish fails until the reader has room. The
-    /// reader misses no message that was published.
+    /// The publisher does not wait, and does not overwrite: a publish fails until the reader has
+    /// room. The reader misses no message that was published.
     Rejecting = 2,
 }
 
 impl ReaderMode {
-    /// A mode of a later version counts as observing: no publisher waits for such a reader.
+    /// Decodes a mode. A mode of a later version counts as observing: no publisher waits for such a
+    /// reader.
     pub(super) fn of(code: u8) -> ReaderMode {
         match code {
             0 => ReaderMode::Gating,
@@ -225,18 +226,19 @@ impl ReaderMode {
     }
 }
 
-/// The first message of a publisher whose stream the reader does not know, if the writer keeps none
-/// for this reader. Its numbers are those on the wire.
+/// Where a stream begins that the reader does not know, if the writer has kept no message for this
+/// reader. The numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderStart {
-    /// The next one.
+    /// The next message.
     Next = 0,
-    /// The oldest one that the publisher still has.
+    /// The oldest message that the publisher still has.
     Oldest = 1,
 }
 
 impl ReaderStart {
-    /// A start of a later version counts as the next message: nothing is sent twice.
+    /// Decodes a start. A start of a later version counts as the next message: nothing is sent
+    /// twice.
     pub(super) fn of(code: u8) -> ReaderStart {
         match code {
             1 => ReaderStart::Oldest,

@@ -34,7 +34,7 @@ macro_rules! frames {
             }
         )*
 
-        /// A control frame, by kind.
+        /// A control frame, as a variant for each kind.
         #[derive(Debug)]
         #[allow(dead_code, reason = "some kinds have no fields of interest")]
         pub(super) enum Control<'a> {
@@ -63,7 +63,8 @@ macro_rules! frames {
     };
 }
 
-/// The most bytes of a layout in one frame. Its frame is as long as the longest other one.
+/// The limit on the bytes of a layout in one frame: with it, the frame is as long as the longest
+/// other one.
 pub(super) const PIECE: usize = 84;
 
 /// Feature: the side answers `Describe`.
@@ -76,7 +77,7 @@ pub(super) const DEMAND: u32 = 4;
 pub(super) const MEMORY: u32 = 8;
 /// Feature: the side reads the start of a `Subscribe`.
 pub(super) const STARTS: u32 = 16;
-/// The features of each side.
+/// The features that every side has.
 pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND | STARTS;
 
 /// Kinds with this bit must not be skipped.
@@ -89,11 +90,11 @@ frames! {
         max_version: u8,
         max_frame: U32,
         boot: U64,
-        /// In milliseconds.
+        /// The keep-alive interval in milliseconds.
         keep_alive: U32,
         topics: U16,
         streams: U16,
-        /// The longest fragmented message, and how many of them may be open at once.
+        /// The most bytes of a fragmented message, and how many of these may be open at once.
         max_message: U32,
         max_open: U16,
         /// How many streams of earlier connections will be resumed, each by a `Resume`.
@@ -112,16 +113,17 @@ frames! {
         subscription: U32,
         digest: [u8; 16],
         mode: u8,
-        /// Where streams start that the sender does not know.
+        /// Where to start streams that the sender does not know.
         start: u8,
         resumes: U16,
         /// The credit of each new stream.
         window: U32,
         topic: Name,
     }
-    /// Where a stream of an earlier connection continues. `Subscribe` says how many follow it.
+    /// Where a stream of an earlier connection continues. The `Subscribe` before it says how many
+    /// of these frames follow.
     Resume = 4 {
-        /// 1 if the stream has moved to memory.
+        /// 1 if the stream has moved to shared memory.
         moved: U16,
         subscription: U32,
         epoch: U64,
@@ -144,7 +146,8 @@ frames! {
         /// The digest of the layout on this side.
         digest: [u8; 16],
     }
-    /// Opens a stream: header.stream is its number, header.sequence that of its next message.
+    /// Opens a stream: header.stream is its number, header.sequence the sequence of its next
+    /// message.
     Stream = 8 {
         _pad: U16,
         subscription: U32,
@@ -160,7 +163,7 @@ frames! {
         subscription: U32,
         epoch: U64,
     }
-    /// Messages of header.stream, before header.sequence, that are not sent.
+    /// The next messages of header.stream, before header.sequence, are not sent.
     Gap = 10 {
         reason: U16,
         _pad: U32,
@@ -170,8 +173,8 @@ frames! {
     End = 11 {
         _pad: [u8; 6],
     }
-    /// On header.stream, `granted` messages may be sent in all. Those before header.sequence are
-    /// confirmed.
+    /// The total of messages that may be sent on header.stream is now `granted`. Messages before
+    /// header.sequence are confirmed.
     Window = 12 {
         _pad: [u8; 6],
         granted: U64,
@@ -181,7 +184,7 @@ frames! {
         _pad: U16,
         subscription: U32,
     }
-    /// The features of this side beyond version 1: the first frame after its hello. A reader
+    /// The features of this side beyond version 1: its first frame after the hello. A reader
     /// ignores bits that it does not know.
     Features = 16 {
         _pad: U16,
@@ -201,8 +204,9 @@ frames! {
         total: U32,
         bytes: [u8; PIECE],
     }
-    /// `count` messages of header.stream from header.sequence on. The frame is followed by `count`
-    /// items of `stride` bytes: `skip` bytes to ignore, `length` bytes of message, and padding.
+    /// A run: `count` messages of header.stream from header.sequence on. The frame is followed by
+    /// `count` items of `stride` bytes: `skip` bytes to ignore, `length` bytes of message, and
+    /// padding.
     Run = 19 {
         skip: U16,
         count: U32,
@@ -242,7 +246,7 @@ pub(super) fn text(name: &Name) -> Result<&str, LinkError> {
     Ok(name.as_str())
 }
 
-/// The longest control frame.
+/// The bytes of the longest control frame.
 pub(super) const MAX_CONTROL: usize = HEADER_LEN + size_of::<Subscribe>();
 /// The part of the send buffer that only a close frame may use, so that it always fits.
 pub(super) const CLOSE_RESERVE: usize = HEADER_LEN + size_of::<Close>();

@@ -196,8 +196,8 @@ pub enum FragmentError {
     #[error("total length or fixed length differs from the fragment before")]
     Changed,
     /// It is empty, holds the whole message, passes the message's end, or has a fixed part of its
-    /// own; or it is not the last and its length is not a multiple of 8; or the message's fixed
-    /// part is longer than the message.
+    /// own; or it is not the last fragment and its length is not a multiple of 8; or the message's
+    /// fixed part is longer than the message.
     #[error("invalid length: expected a multiple of 8 bytes, or the rest of the message")]
     Length,
     /// Another frame of the stream arrived before the message was complete.
@@ -226,13 +226,13 @@ pub enum RunError {
         /// The most bytes that a run may have.
         limit: u32,
     },
-    /// It starts before a fragmented message is complete.
+    /// The run starts before a fragmented message is complete.
     #[error("expected the next fragment of a message, found a run")]
     Open,
 }
 
 impl LinkError {
-    /// Its code. What a peer sends against the protocol has one code for all of its forms.
+    /// Returns the code of the error. All bytes of a peer against the protocol have one code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {

@@ -1,5 +1,5 @@
-//! What a link hands to its caller: events, which say what the peer did, and what to write to the
-//! connection: bytes of its buffer, and bytes of a run, which stay in the caller's memory.
+//! What a link hands to its caller: events, which report what the peer did, and the bytes to write
+//! to the connection: from the link's buffer, and from a run, which stays in the caller's memory.
 
 use super::config::{ReaderMode, ReaderStart};
 use super::error::RejectReason;
@@ -14,11 +14,11 @@ pub struct Input<'a> {
     pub used: usize,
     /// How many bytes the next call needs, counted from the first unused byte.
     pub needed: usize,
-    /// What the bytes said, if it concerns the caller.
+    /// The event of the bytes, if it concerns the caller.
     pub event: Option<Event<'a>>,
 }
 
-/// What the peer said.
+/// What the peer did.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -28,7 +28,7 @@ pub enum Event<'a> {
         node: &'a str,
         /// A random number that the peer drew at its start.
         boot: u64,
-        /// How many topics it exports at once. Further interests wait for a free place.
+        /// How many topics the peer exports at once. Further interests wait for a free place.
         topics: u16,
     },
     /// The peer subscribes to a topic. The caller accepts, rejects, or decides later.
@@ -43,7 +43,7 @@ pub enum Event<'a> {
         digest: Digest,
         /// What the publishers do when the peer is slower.
         mode: ReaderMode,
-        /// The first message of publishers whose streams it does not know.
+        /// Where publishers start whose streams the peer does not know.
         start: ReaderStart,
         /// How many [`Resume`](Event::Resume)s follow.
         resumes: u16,
@@ -80,7 +80,7 @@ pub enum Event<'a> {
     Rejected {
         /// The topic.
         interest: InterestId,
-        /// Why.
+        /// The reason.
         reason: RejectReason,
         /// The digest of the peer's layout; zero if it has none.
         digest: Digest,
@@ -106,8 +106,8 @@ pub enum Event<'a> {
         epoch: u64,
         /// The sequence of the next message.
         first: u64,
-        /// For a stream of an earlier connection: how many messages were dropped since then. Of a
-        /// stream that [moved](Event::Region), it is 0, and the first message is that of the
+        /// For a stream of an earlier connection: how many messages were dropped since then. For a
+        /// stream that [moved](Event::Region), this is 0, and `first` is the first message of the
         /// region, even if later ones were read already.
         resumed: Option<u64>,
     },
@@ -135,13 +135,13 @@ pub enum Event<'a> {
         /// Whole items.
         bytes: &'a [u8],
     },
-    /// Messages that are not sent.
+    /// The next messages of the stream are not sent.
     Gap {
         /// The stream.
         stream: IncomingId,
-        /// How many messages.
+        /// How many messages are not sent.
         missed: u64,
-        /// Why. Both ends of the topic know the number.
+        /// The reason. Both ends of the topic know the numbers of reasons.
         reason: u16,
     },
     /// The publisher offers shared memory: at most once a connection, and only to a side that
@@ -150,9 +150,9 @@ pub enum Event<'a> {
         /// Identifies this side on the connection that passes the regions.
         token: [u8; 16],
     },
-    /// The next messages of the stream are in shared memory. Of its events, only
-    /// [`End`](Event::End) may follow on this connection. On a later one, the stream resumes at
-    /// `first`, and this event follows again, unless the caller already had its end.
+    /// The next messages of the stream are in shared memory. Only its [`End`](Event::End) may
+    /// follow on this connection. On a later connection the stream resumes at `first`, and this
+    /// event follows again, unless the caller already had the stream's end.
     Region {
         /// The stream.
         stream: IncomingId,
@@ -169,7 +169,8 @@ pub enum Event<'a> {
         /// The sequence after its last message.
         next: u64,
     },
-    /// The publisher ended while the connection was down. How many messages are missed is unknown.
+    /// The publisher ended while the connection was down. It is unknown how many messages are
+    /// missed.
     Gone {
         /// The stream, which no longer exists.
         stream: IncomingId,

@@ -10,7 +10,7 @@ use super::tables::IncomingId;
 use super::{Link, LinkPhase, PeerLimits};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
 
-/// The longest frame before the handshake is complete.
+/// The most bytes of a frame before the handshake is complete.
 const MAX_HELLO: u32 = 1024;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
@@ -20,15 +20,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// there are as many bytes as it needs. If the bytes start at a multiple of 8, messages can be
     /// read in place.
     ///
-    /// Of a [run](Link::send_run), each call returns the messages that are complete, as an
-    /// [`Event::Run`].
+    /// A [run](Link::send_run) is returned in parts: each call returns its messages that are
+    /// complete, as an [`Event::Run`].
     ///
     /// If `take` refuses a message, that message has not arrived, and the link closes with the
     /// given reason.
     ///
     /// # Errors
     /// If the peer broke the protocol or closed the link. The link has ended then.
-    // Inlined as `FrameView::parse` is: otherwise the result goes through memory.
+    // Inlined like `FrameView::parse`: otherwise the result goes through memory.
     #[inline(always)]
     pub fn input<'a>(
         &mut self,
@@ -45,7 +45,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Takes whole messages until another frame follows. Returns how many bytes they have.
+    /// Takes whole messages until another frame follows. Returns the number of their bytes.
     #[inline(always)]
     fn input_messages<'a>(
         &mut self,
@@ -115,7 +115,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Uses no bytes. More bytes than before show that the peer is alive, in a long frame too.
+    /// Handles an incomplete frame: uses no bytes. If there are more bytes than before, the peer is
+    /// alive.
     pub(super) fn incomplete<'a>(
         &mut self,
         now: Duration,
@@ -138,13 +139,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 error
             }
             LinkError::Version { .. } => self.finish(now, error, CloseReason::Version),
-            // No error of the peer: the link has used all its numbers.
+            // Not the peer's error: the link has used all its numbers.
             LinkError::Numbers => self.finish(now, error, CloseReason::Shutdown),
             _ => self.finish(now, error, CloseReason::Protocol),
         }
     }
 
-    /// A fragment, a message to discard, or a message that is an error.
+    /// Handles a fragment, a message to discard, or a message that is an error.
     fn input_message<'a>(
         &mut self,
         now: Duration,
@@ -181,7 +182,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(None)
     }
 
-    /// Messages or a gap of a stream have arrived: a confirmation is due in time.
+    /// Makes a confirmation due in time, as messages or a gap of a stream have arrived.
     #[inline]
     pub(super) fn schedule_confirm(&mut self, now: Duration) {
         self.streams_changed = true;
@@ -196,7 +197,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             // All its messages had arrived, and only its end may follow.
             return Err(LinkError::Stream { number });
         }
-        // The peer sends messages until it knows, and must not wait for credit.
+        // The peer sends messages until it learns of the end, and must not wait for credit.
         stream.granted = stream.used + u64::from(stream.window);
         let interest = stream.interest;
         if let Ok(interest) = self.interests.get(interest) {
@@ -233,7 +234,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             (_, LinkPhase::Handshake(_) | LinkPhase::Down) => return Err(LinkError::NoHello),
             _ => {}
         }
-        // All frames but window may make a frame of this side due.
+        // Every frame but a window frame may make a frame of this side due.
         if !matches!(control, Control::Window(_)) {
             (self.topics_changed, self.streams_changed) = (true, true);
         }

@@ -131,7 +131,7 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     last_number_before: u32,
     last_received: Duration,
     last_sent: Duration,
-    /// The token of a ping that is not answered yet.
+    /// The token with which a ping of the peer is to be answered.
     pong: Option<u64>,
     /// The features frame of this side is due.
     features_due: bool,
@@ -159,15 +159,15 @@ struct PeerLimits {
     max_frame: u32,
     topics: usize,
     streams: usize,
-    /// How many streams of earlier connections it has not named in a resume yet.
+    /// How many streams of earlier connections the peer has not named in a resume yet.
     known: usize,
     max_message: u32,
     max_open: usize,
-    /// Features beyond version 1; none until its features frame arrives.
+    /// The peer's features beyond version 1; none until its features frame arrives.
     features: u32,
 }
 
-/// The smallest fragment, with all its extensions.
+/// The bytes of the smallest fragment, with all its extensions.
 const MIN_FRAGMENT: usize = HEADER_LEN + MOST_EXTENSIONS + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
@@ -178,8 +178,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
 
-    /// A link without a connection, with this send buffer. Neither a batch nor the frame of a
-    /// message is longer than the buffer; a longer message is sent in fragments.
+    /// Creates a link without a connection, with this send buffer. Neither a batch nor the frame of
+    /// a message is longer than the buffer; a longer message is sent in fragments.
     ///
     /// # Errors
     /// If the buffer is shorter than [`MIN_BUFFER`](Link::MIN_BUFFER), or [`Config::check`] fails.
@@ -296,8 +296,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         }
     }
 
-    /// The detail and the words of the peer's close, until the next connection: 0 and empty without
-    /// them. They are for people, and the peer may send any.
+    /// The number and the text with which the peer closed the link, until the next connection: 0
+    /// and empty if there were none. They are for people, and the peer may send anything.
     #[must_use]
     pub fn close_words(&self) -> (u32, &str) {
         (self.close_detail, self.close_words.as_str())

@@ -23,11 +23,11 @@ pub(super) struct Outbox<'b> {
     pub(super) batching: Batching,
     /// How many frames the batch has.
     count: u32,
-    /// When its first frame was appended.
+    /// When the first frame of the batch was appended.
     begun: Option<Duration>,
-    /// It should be written as soon as possible.
+    /// The batch should be written as soon as possible.
     due: bool,
-    /// How many bytes the caller got to write and has not reported.
+    /// How many bytes the caller was given to write and has not reported.
     offered: usize,
     /// Where the last fragment ends, if some of it may be left.
     fragment_end: usize,
@@ -39,13 +39,13 @@ pub(super) struct Outbox<'b> {
 #[derive(Debug)]
 struct QueuedRun {
     bytes: RunBytes,
-    /// Where its bytes belong in the buffer: the end of its header.
+    /// The position of its bytes in the buffer: the end of its header.
     at: usize,
     /// The peer discards it, and the caller need not keep its bytes. Zeros are sent instead.
     is_discarded: bool,
 }
 
-/// Sent instead of bytes that the peer discards.
+/// The bytes that replace those of a run that the peer discards.
 const ZEROS: [u8; 512] = [0; 512];
 
 impl<'b> Outbox<'b> {
@@ -87,7 +87,7 @@ impl<'b> Outbox<'b> {
         self.due = true;
     }
 
-    /// The first message of a stream that is in a run and not completely written.
+    /// Returns the first message of a stream that is in a run and not completely written.
     pub(super) fn first_untransmitted(&self, stream: OutgoingId) -> Option<u64> {
         let run = self.run.as_ref().map(|run| run.bytes).filter(|run| run.stream == stream)?;
         Some(run.first + (run.offset / run.shape.stride as usize) as u64)
@@ -125,7 +125,7 @@ impl<'b> Outbox<'b> {
         true
     }
 
-    /// Appends a control frame and flushes; false if it has no room.
+    /// Appends a control frame and flushes. Returns false if the buffer has no room.
     pub(super) fn queue_control(
         &mut self,
         now: Duration,
@@ -136,7 +136,8 @@ impl<'b> Outbox<'b> {
         self.append_control(now, stream, sequence, frame, CLOSE_RESERVE)
     }
 
-    /// Appends a control frame and flushes, if `reserve` bytes stay free after it.
+    /// Appends a control frame and flushes, if `reserve` bytes stay free after it. Returns whether
+    /// it did.
     pub(super) fn append_control(
         &mut self,
         now: Duration,
@@ -152,7 +153,7 @@ impl<'b> Outbox<'b> {
             return false;
         }
         let appended = self.append(now, needed, |place| {
-            // It fits: at most some hundred bytes.
+            // Cannot fail: the frame fits, and has at most some hundred bytes.
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
         self.flush();
@@ -201,7 +202,7 @@ impl<'b> Outbox<'b> {
         self.due = !self.is_empty();
     }
 
-    /// The bytes to write now, if any.
+    /// Returns the bytes to write now, if any.
     pub(super) fn due(&mut self, now: Duration) -> Option<Transmit<'_>> {
         if self.is_empty() {
             return None;
@@ -226,15 +227,15 @@ impl<'b> Outbox<'b> {
         Some(Transmit { bytes, run })
     }
 
-    /// When the batch becomes due without another frame. `None` if it is due already: then it waits
-    /// for the connection, not for time.
+    /// Returns when the batch becomes due without another frame. `None` if it is due already: then
+    /// it waits for the connection, not for time.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let begun = self.begun.filter(|_| !self.due)?;
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// The caller has written `count` of the bytes that it got. Returns how many of them are in the
-    /// buffer: a late report of the previous connection counts none.
+    /// Records that the caller has written `count` of the bytes that it was given. Returns how many
+    /// of them are in the buffer: a late report of the previous connection counts none.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.offered);
         self.offered -= count;

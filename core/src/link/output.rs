@@ -1,4 +1,5 @@
-//! Output to the peer and its times: batches, due control frames, keep-alive and the close frame.
+//! The output to the peer and its timing: batches, due control frames, keep-alive and the close
+//! frame.
 
 use core::time::Duration;
 
@@ -55,8 +56,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The bytes to write now, if any. Where bytes of a [run](Link::send_run) are next, these are
-    /// the bytes before them, maybe none: see [`poll_vectored`](Link::poll_vectored).
+    /// Returns the bytes to write now, if any. If bytes of a [run](Link::send_run) come next, these
+    /// are the bytes before them, maybe none: see [`poll_vectored`](Link::poll_vectored).
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         self.poll_vectored(now).map(|transmit| transmit.bytes)
     }
@@ -68,7 +69,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.out.due(now)
     }
 
-    /// Reports that `count` bytes are written of those that [`poll_transmit`](Link::poll_transmit)
+    /// Records that `count` bytes were written of those that [`poll_transmit`](Link::poll_transmit)
     /// or [`poll_vectored`](Link::poll_vectored) returned on this connection.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
@@ -182,8 +183,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// Queues the due frames of an interest, if it is one to unsubscribe, or one of the others.
-    /// Returns false if a frame had no room.
+    /// Queues the due frames of an interest, if it has an unsubscribe frame due exactly when
+    /// `unsubscribe` is set. Returns false if a frame had no room.
     fn queue_interest(&mut self, now: Duration, place: usize, unsubscribe: bool) -> bool {
         let Some((_, interest)) = self.interests.at(place) else { return true };
         if interest.is_unsubscribe_due() != unsubscribe {
@@ -257,8 +258,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         queued
     }
 
-    /// Queues the features frame, which is the first after hello: later frames may depend on it.
-    /// Returns false if it had no room.
+    /// Queues the features frame, which must come first after the hello: later frames may depend on
+    /// it. Returns false if it had no room.
     fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
             let features = FEATURES | if self.config.memory { MEMORY } else { 0 };

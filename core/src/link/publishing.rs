@@ -98,10 +98,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.insert(stream).ok_or(SendError::Streams { limit })
     }
 
-    /// For a resumed stream: its messages from `sequence` on are not confirmed yet, even if some of
-    /// them arrived on an earlier connection. Without this call, all messages before its first one
-    /// count as confirmed. Of a stream that [moved](Link::move_stream), name the first message that
-    /// is not confirmed over the link.
+    /// Sets the first message of a resumed stream that is not confirmed yet, even if it or later
+    /// ones arrived on an earlier connection. Without this call, all messages before the stream's
+    /// first one count as confirmed. For a stream that [moved](Link::move_stream), name the first
+    /// message that is not confirmed over the link.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
@@ -138,7 +138,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map_or(0, |stream| stream.granted - stream.sent)
     }
 
-    /// The sequence of a stream's next message; of one that [moved](Link::move_stream), the
+    /// The sequence of a stream's next message; for a stream that [moved](Link::move_stream), the
     /// sequence at which it moved.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if fixed > payload.len() {
             return Err(SendError::Fixed { fixed, payload: payload.len() });
         }
-        // As the peer's limit: without the padding.
+        // Without the padding, as the peer's limit.
         let length = head_len(&envelope, None) + payload.len();
         if length > longest {
             return Err(SendError::TooLong { length, limit: longest as u32 });
@@ -191,13 +191,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             self.out.flush();
             return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
-        // It fits.
+        // Cannot fail: the frame fits.
         self.out.append(now, needed, |place| _ = write_frame(place, &envelope, fixed_len, payload));
         entry.sent_one();
         Ok(())
     }
 
-    /// The longest frame of a message that is sent whole, without its padding.
+    /// The most bytes of a message's frame that is sent whole, without its padding.
     #[inline]
     pub(super) fn longest(&self, envelope: &Envelope) -> usize {
         let buffer = (self.out.capacity() - CONTROL_RESERVE) & !7;
@@ -230,8 +230,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Ends a stream, after all that was sent of it. [`Event::Window`] says when all its messages
-    /// are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
+    /// Ends a stream, after all messages that were sent of it. [`Event::Window`] says when all its
+    /// messages are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
     ///
     /// # Errors
     /// [`SendError::Room`], [`SendError::Open`], [`SendError::Moved`] and [`SendError::Gone`] as
@@ -263,8 +263,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// How many messages of a stream are not confirmed, gaps included; 0 if it does not exist. Of
-    /// one that [moved](Link::move_stream), these are messages before it moved.
+    /// How many messages of a stream are not confirmed, including gaps; 0 if the stream does not
+    /// exist. For a stream that [moved](Link::move_stream), only messages before the move count.
     #[must_use]
     pub fn unconfirmed(&mut self, stream: OutgoingId) -> u64 {
         self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)
@@ -285,13 +285,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let mut bytes = [0; PIECE];
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
-        // No layout that compiles is longer than 32 bits can say.
+        // Cannot overflow: no layout that compiles has more bytes than 32 bits can count.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
         self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
     }
 
-    /// Answers an [`Event::Describe`] without a topic with a piece of the catalogue, whose bytes
-    /// these are.
+    /// Answers an [`Event::Describe`] without a topic with a piece of the catalogue. `catalogue` is
+    /// the whole of it.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
@@ -323,7 +323,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 }
 
-/// Received frames of a subscriber: subscriptions, streams to resume, demand, credit,
+/// Handles the received frames of a subscriber: subscriptions, streams to resume, demand, credit,
 /// confirmations, and requests for a layout.
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn on_subscribe<'a>(
@@ -378,7 +378,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         number: u32,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let Some((export, entry)) = self.exports.numbered(number) else {
-            // A reject crossed this frame. Answer with left all the same.
+            // A reject crossed this frame on the way. It is answered with `Left` all the same.
             let state = ExportState::LeftDue;
             let entry = ExportEntry { number, type_id: 0, window: 0, resumes: 0, state };
             return match self.exports.insert(entry) {
@@ -432,9 +432,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Describe { topic, offset }))
     }
 
-    /// A frame about a stream that does not exist. It is valid if the stream's number was used on
-    /// this connection: the stream ended, or its topic was unsubscribed, while the frame was on its
-    /// way.
+    /// Handles a frame about a stream that does not exist. It is valid if the stream's number was
+    /// used on this connection: the stream ended, or its topic was unsubscribed, while the frame
+    /// was on its way.
     #[cold]
     fn unknown_stream<'a>(&self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
         if number > self.last_number_before && number <= self.last_number {

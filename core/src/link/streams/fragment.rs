@@ -1,9 +1,9 @@
-//! Long messages in fragments, so that they delay others by one fragment only and need no buffer of
-//! their own length.
+//! Long messages in fragments: so they delay other messages by one fragment only, and need no
+//! buffer of their own length.
 //!
-//! A stream has at most one open message: its next one. Its sequence and its credit are used with
-//! its last fragment. Until then no other frame of the stream follows, except a gap that starts
-//! with the message: then its rest is not sent.
+//! A stream has at most one open message: its next one. The message's sequence and credit are used
+//! with its last fragment. Until then no other frame of the stream follows, except a gap that
+//! starts with the message: then the rest of the message is not sent.
 
 use core::time::Duration;
 
@@ -63,7 +63,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
         let attached = if open.is_none() { *envelope } else { Envelope::default() };
         let head = head_len(&attached, Some(fragment));
-        // At most half of the buffer, so that other messages have room.
+        // The fragment takes at most half of the buffer, so that other messages have room.
         let half = ((self.out.capacity() - CONTROL_RESERVE) / 2) & !7;
         let limit = (self.peer.max_frame as usize).min(half);
         let most = limit.saturating_sub(head).min(self.config.fragment);
@@ -86,7 +86,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let envelope = Envelope { type_id, stream, sequence, ..attached };
         let bytes = bytes.get(..count).unwrap_or(bytes);
         self.out.append_fragment(now, needed, |place| {
-            // It fits.
+            // Cannot fail: the fragment fits.
             _ = write_fragment(place, &envelope, fragment, bytes);
         });
         if count == rest {
@@ -104,7 +104,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });
         }
-        // Streams with open messages may be gone: the peer must know that first.
+        // The peer must first learn that streams with open messages are gone.
         self.queue_due(now);
         let limit = self.peer.max_open;
         if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {
@@ -113,7 +113,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// A fragment, or a message without a fragment extension where a fragment is expected.
+    /// Handles a fragment, or a message without a fragment extension where a fragment is expected.
     #[cold]
     pub(in crate::link) fn input_fragment<'a>(
         &mut self,

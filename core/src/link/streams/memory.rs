@@ -1,10 +1,11 @@
-//! Streams through shared memory. The link says where a stream moves to memory, and where it ends;
-//! the messages after the move, their confirmations and the regions themselves are the caller's.
+//! Streams through shared memory. The link says where a stream moves to shared memory, and where it
+//! ends; the messages after the move, their confirmations and the regions themselves are the
+//! caller's concern.
 //!
 //! On both sides `next` of a moved stream stays where it moved. So confirmations never pass it, the
-//! stream resumes there on the next connection, and all of it that concerns the link is confirmed
-//! when all messages before it are. A reader that has left the memory resumes after what it had of
-//! it.
+//! stream resumes there on the next connection, and the link considers the stream confirmed when
+//! all messages before it are. A reader that has left the shared memory resumes after the messages
+//! that it read there.
 
 use core::time::Duration;
 
@@ -48,7 +49,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// If the stream resumes on the next connection as one that has moved ([`Event::Resume`]), open
     /// it at this sequence, and move it again before anything else: the peer may have read messages
-    /// in memory. Otherwise the peer does not know of the move or [has left the
+    /// in shared memory. Otherwise the peer does not know of the move or [has left the
     /// memory](Link::leave_memory), and the stream continues with messages.
     ///
     /// # Errors
@@ -82,8 +83,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Ends a stream that [moved](Link::move_stream); `next` is the sequence after its last message
-    /// in memory. As after [`end_stream`](Link::end_stream), [`Event::Window`]
-    /// says when the messages before the move are confirmed. The link does not know when those in
+    /// in shared memory. As after [`end_stream`](Link::end_stream), [`Event::Window`] says when the
+    /// messages before the move are confirmed. The link does not know when the messages in shared
     /// memory are.
     ///
     /// # Errors
@@ -108,9 +109,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.send_end(now, stream, next)
     }
 
-    /// This side reads nothing more of a stream in memory: from the next connection on, the stream
-    /// continues over the link with the message `next`. If it has `ended`, `next` is its end, and
-    /// all messages before that are confirmed.
+    /// Stops the reading of a stream in shared memory: from the next connection on, the stream
+    /// continues over the link with the message `next`. If the stream has `ended`, `next` is its
+    /// end, and all messages before it are confirmed.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the stream does not exist.
