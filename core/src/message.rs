@@ -52,14 +52,15 @@ pub trait Message:
     const ID: u16;
     /// The topic it is published on, unless a publisher names another.
     const TOPIC: &'static str;
-    /// Its layout.
+    /// The message's layout.
     const DESCRIPTOR: &'static Descriptor;
-    /// The digest of its layout.
+    /// The digest of the message's layout.
     const DIGEST: Digest;
-    /// An array of machine words that can hold it.
+    /// An array of machine words that can hold the message.
     type Words: Words;
 
-    /// Checks the counts and the UTF-8 of all its texts and lists, nested ones too.
+    /// Checks the counts and the UTF-8 of all texts and lists of the message, including nested
+    /// ones.
     ///
     /// # Errors
     ///
@@ -78,12 +79,12 @@ pub trait Message:
             yours can once it has `#[message]` too"
 )]
 pub trait Field: Copy {
-    /// What its bytes mean.
+    /// What the bytes of the field mean.
     const TYPE: FieldType;
     /// The value of unused items of a list: all zero, if that is a valid value.
     const EMPTY: Self;
 
-    /// Checks the counts and the UTF-8 of all its texts and lists.
+    /// Checks the counts and the UTF-8 of all texts and lists of the field.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ pub trait Field: Copy {
     fn check(&self) -> Result<(), Invalid>;
 }
 
-/// A message that is answered by another one: `#[message(.., reply = Price)]` makes it.
+/// A message that is answered by another one. `#[message(.., reply = Price)]` implements it.
 ///
 /// Between two nodes a request travels as the payload of a *call* and its reply as that of an
 /// *answer*: messages of their own, which the macro makes, with a number that says which answer
@@ -120,7 +121,7 @@ pub trait Field: Copy {
     note = "name its reply: `#[message(topic = \"...\", id = ..., reply = Reply)]`"
 )]
 pub trait Request: Message {
-    /// The message that answers it.
+    /// The message that answers the request.
     type Reply: Message;
     /// The request as another node gets it.
     #[doc(hidden)]
@@ -135,7 +136,7 @@ pub trait Request: Message {
     #[doc(hidden)]
     fn of_call(call: Self::Call) -> (CallHead, Self);
 
-    /// `None` is an answer without a reply.
+    /// Creates an answer. `None`: without a reply.
     #[doc(hidden)]
     fn to_answer(head: AnswerHead, reply: Option<Self::Reply>) -> Self::Answer;
 
@@ -146,7 +147,7 @@ pub trait Request: Message {
 /// The fields before the request in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallHead {
-    /// The number of the call; that of its answer is the same.
+    /// The number of the call; its answer has the same number.
     pub number: u64,
     /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
     pub time_left: u64,
@@ -189,8 +190,8 @@ plain_fields! {
     f32 => F32 = 0.0;
     f64 => F64 = 0.0;
     bool => Bool = false;
-    // Those above have the alignment of their size, which is more than a message can have for 128
-    // bits. These have none.
+    // The numbers above have the alignment of their size; for 128 bits that is more than a message
+    // can have. These types have no alignment.
     U128 => U128 = U128::ZERO;
     I128 => I128 = I128::ZERO;
 }
@@ -294,7 +295,7 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
     }
 }
 
-// Below: the cold path of decoding, which finds out which error it is, and in which field.
+// From here on: the cold path of decoding, which finds out the error and its field.
 
 #[cold]
 fn wrong_size(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
@@ -318,7 +319,7 @@ fn in_struct(descriptor: &Descriptor, bytes: &[u8]) -> Option<(&'static str, i12
     })
 }
 
-/// The name is missing outside of a struct.
+/// Returns the value, and the name of its field unless it is outside of a struct.
 fn in_type(ty: &FieldType, bytes: &[u8]) -> Option<(Option<&'static str>, i128)> {
     match ty {
         FieldType::Bool => {

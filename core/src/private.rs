@@ -14,7 +14,7 @@ use crate::{
     message::Field,
 };
 
-/// The crate as its derives see it.
+/// The crate zerocopy, as its derives see it.
 ///
 /// The derive of `IntoBytes` computes the padding with a macro of the crate, and reports it in
 /// many errors. Here another macro takes its place.
@@ -42,13 +42,13 @@ macro_rules! __padding_unless_reported {
 
 /// A struct as the compiler lays it out.
 pub struct Layout {
-    /// Its name.
+    /// The struct's name.
     pub name: &'static str,
-    /// Its size in bytes.
+    /// The struct's size in bytes.
     pub size: usize,
-    /// Its alignment in bytes.
+    /// The struct's alignment in bytes.
     pub align: usize,
-    /// Its fields, in the order of their declaration.
+    /// The struct's fields, in the order of their declaration.
     pub fields: &'static [FieldLayout],
     /// The visibility and the name of a field for padding.
     pub pad: &'static str,
@@ -58,13 +58,13 @@ pub struct Layout {
 
 /// A field, as the compiler lays it out.
 pub struct FieldLayout {
-    /// Its name.
+    /// The field's name.
     pub name: &'static str,
-    /// Its declaration, without a comma.
+    /// The field's declaration, without a comma.
     pub source: &'static str,
-    /// Its size in bytes.
+    /// The field's size in bytes.
     pub size: usize,
-    /// Its alignment in bytes.
+    /// The field's alignment in bytes.
     pub align: usize,
 }
 
@@ -158,7 +158,7 @@ const fn gaps(fields: &[FieldLayout], size: usize, error: &mut ConstText) -> usi
     size - end
 }
 
-/// The first gap names the unit.
+/// Writes the size of a gap. The first gap names the unit.
 const fn write_gap(size: usize, any: bool, error: &mut ConstText) {
     if any {
         error.text(", ").number(size);
@@ -182,7 +182,7 @@ const fn sum(fields: &[FieldLayout]) -> usize {
     sum
 }
 
-/// The first field of the largest alignment, or of the largest size.
+/// Returns the first field of the largest alignment, or of the largest size.
 const fn most(fields: &[FieldLayout], of_alignment: bool) -> usize {
     let (mut most, mut index) = (0, 0);
     while index < fields.len() {
@@ -229,7 +229,7 @@ impl ConstText {
         self
     }
 
-    /// `1 byte`, `2 bytes`.
+    /// Appends a number of bytes: `1 byte`, `2 bytes`.
     const fn bytes(&mut self, number: usize) -> &mut Self {
         self.number(number).text(if number == 1 { " byte" } else { " bytes" })
     }
@@ -303,7 +303,8 @@ impl<const N: usize> fmt::Debug for Pad<N> {
     }
 }
 
-/// The padding before a field of this alignment, after fields of these sizes and alignments.
+/// Returns the padding before a field of this alignment, after fields of these sizes and
+/// alignments.
 #[must_use]
 pub const fn gap(before: &[(usize, usize)], align: usize) -> usize {
     let (mut end, mut index) = (0_usize, 0);
@@ -315,7 +316,7 @@ pub const fn gap(before: &[(usize, usize)], align: usize) -> usize {
     end.next_multiple_of(align) - end
 }
 
-/// The padding at the end of a struct.
+/// Returns the padding at the end of a struct.
 #[must_use]
 pub const fn gap_at_end(fields: &[(usize, usize)]) -> usize {
     let (mut most, mut index) = (1, 0);
@@ -328,7 +329,7 @@ pub const fn gap_at_end(fields: &[(usize, usize)]) -> usize {
     gap(fields, most)
 }
 
-/// How many fields are not padding of no bytes.
+/// Counts the fields, without paddings of no bytes.
 #[must_use]
 pub const fn count_without_empty(fields: &[FieldDescriptor], is_pad: &[bool]) -> usize {
     let (mut count, mut index) = (0, 0);
@@ -341,7 +342,7 @@ pub const fn count_without_empty(fields: &[FieldDescriptor], is_pad: &[bool]) ->
     count
 }
 
-/// The fields that are not padding of no bytes. `N` is their count.
+/// Returns the fields, without paddings of no bytes. `N` is their count.
 #[must_use]
 pub const fn without_empty<const N: usize>(
     fields: &[FieldDescriptor],

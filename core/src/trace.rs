@@ -82,7 +82,7 @@ impl fmt::Display for TraceContext {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TraceParseError {
-    /// Its fields are not where they must be.
+    /// The fields are not where they must be.
     #[error(
         "expected a `traceparent` as in 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: \
          four fields of 2, 32, 16 and 2 lower-case hexadecimal digits"
@@ -98,7 +98,7 @@ pub enum TraceParseError {
 
 crate::debug_as_display!(TraceParseError);
 
-/// Reads a `traceparent`. Of a later version than 00, only the fields of version 00 are read.
+/// Reads a `traceparent`. If its version is later than 00, only the fields of version 00 are read.
 impl FromStr for TraceContext {
     type Err = TraceParseError;
 

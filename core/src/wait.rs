@@ -2,7 +2,7 @@
 //! clock, so time is counted in spins.
 //!
 //! To park and be woken costs far more than one more check, and a task that spins is not late when
-//! the item arrives; but its core does nothing else meanwhile.
+//! the item arrives; but meanwhile its core does nothing else.
 
 /// How long a waiting task spins before it parks.
 ///
@@ -33,14 +33,14 @@ impl WaitStrategy {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinWait {
     strategy: WaitStrategy,
-    /// How often it has spun in this wait; `usize::MAX` once it parked.
+    /// How often the task has spun in this wait; `usize::MAX` once it parked.
     spun: usize,
 }
 
 /// The result of the spins of one poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinResult<R> {
-    /// A check found this.
+    /// A check found this result.
     Found(R),
     /// Nothing was found, and the task wants to be polled again, so that others can run meanwhile.
     Again,
@@ -49,7 +49,7 @@ pub enum SpinResult<R> {
 }
 
 impl SpinWait {
-    /// The beginning of a wait with a strategy.
+    /// Creates the state of a wait with a strategy.
     #[must_use]
     pub fn new(strategy: WaitStrategy) -> SpinWait {
         SpinWait { strategy, spun: 0 }

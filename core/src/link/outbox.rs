@@ -100,8 +100,9 @@ impl<'b> Outbox<'b> {
         }
     }
 
-    /// Appends a frame of `length` bytes, which `write` writes; false if it has no room.
-    // Inlined as `Link::send` is.
+    /// Appends a frame of `length` bytes, which `write` writes. Returns false if the buffer has no
+    /// room.
+    // Inlined like `Link::send`.
     #[inline(always)]
     pub(super) fn append(
         &mut self,

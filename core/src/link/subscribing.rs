@@ -45,9 +45,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(id)
     }
 
-    /// From the next connection on, streams of this interest that this side does not know start
-    /// with the next message: this side has lost a stream that it had read from, and would get
-    /// messages again.
+    /// Makes streams of this interest that this side does not know start with the next message,
+    /// from the next connection on. Needed if this side has lost a stream that it had read from: it
+    /// would get messages again.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the interest does not exist.
@@ -175,8 +175,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 }
 
-/// Received frames of a publisher: answers to subscriptions, streams with their gaps and ends, and
-/// layouts.
+/// Handles the received frames of a publisher: answers to subscriptions, streams with their gaps
+/// and ends, and layouts.
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn on_left<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
         let (interest, entry) = self.sent_interest(number)?;
@@ -209,7 +209,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 self.forget_interest(interest);
                 return Ok(Some(Event::Unsubscribed { interest, discarded }));
             }
-            // The peer also answers the unsubscribe that is on its way.
+            // The peer also answers the unsubscribe, which is on its way.
             InterestState::Unsubscribing => return Ok(None),
             InterestState::Due
             | InterestState::SubscribeThenUnsubscribeDue
@@ -289,11 +289,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((!unsubscribed).then_some(event(id, None)))
     }
 
-    /// Stores a stream, if necessary in the place of a finished one that is kept for the case of a
-    /// lost connection.
+    /// Stores a stream. If there is no free place, it takes the place of a finished stream that is
+    /// kept for a lost connection.
     fn insert_incoming(&mut self, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
-            // The oldest: the peer opens another stream, so it knows that this one has ended.
+            // The oldest one: the peer opens another stream, so it knows that this one has ended.
             let spare = self.incoming.iter().filter(|(_, stream)| stream.is_spare());
             let (oldest, _) = spare.min_by_key(|(_, stream)| stream.finish_order)?;
             self.incoming.remove(oldest);
@@ -377,7 +377,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Described { offset, total, bytes }))
     }
 
-    /// A stream that is open on this connection, and whose messages arrive over the link.
+    /// Returns a stream that is open on this connection, and whose messages arrive over the link.
     pub(super) fn live_stream(
         &mut self,
         number: u32,
@@ -387,7 +387,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((id, stream))
     }
 
-    /// A stream that was opened on this connection. Its number is not used again here.
+    /// Returns a stream that was opened on this connection. Its number is not used again here.
     pub(super) fn known_stream(
         &mut self,
         number: u32,
@@ -396,7 +396,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         found.ok_or(LinkError::Stream { number })
     }
 
-    /// An interest that the peer knows on this connection.
+    /// Returns an interest that the peer knows on this connection.
     fn sent_interest(
         &mut self,
         number: u32,

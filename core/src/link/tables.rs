@@ -5,8 +5,7 @@ use heapless::Vec;
 
 use super::error::SendError;
 
-/// An entry of a table, with the number that distinguishes it from earlier entries in the same
-/// place.
+/// An entry of a table, with a number that distinguishes it from earlier entries in the same place.
 pub(super) trait TableEntry {
     type Id: Id;
     fn number(&self) -> u32;
@@ -14,7 +13,7 @@ pub(super) trait TableEntry {
 
 #[derive(Debug)]
 pub(super) struct Table<T, const N: usize> {
-    /// The last place is not empty, so that a walk visits few empty places.
+    /// The entries. The last place is never empty, so that a walk visits few empty places.
     entries: Vec<Option<T>, N>,
     /// The place that the last search found.
     recent: usize,
@@ -54,7 +53,7 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
         }
     }
 
-    /// The entry at a place.
+    /// Returns the entry at a place.
     pub(super) fn at(&mut self, place: usize) -> Option<(T::Id, &mut T)> {
         let entry = self.entries.get_mut(place)?.as_mut()?;
         Some((T::Id::new(place as u16, entry.number()), entry))
@@ -77,12 +76,12 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
         }
     }
 
-    /// The entry with this number.
+    /// Returns the entry with this number.
     pub(super) fn numbered(&mut self, number: u32) -> Option<(T::Id, &mut T)> {
         self.find(|entry| entry.number() == number)
     }
 
-    /// The first entry that `matches`. It tries the one that the last search found first.
+    /// Returns the first entry that `matches`. It tries the result of the last search first.
     #[inline]
     pub(super) fn find(&mut self, matches: impl Fn(&T) -> bool) -> Option<(T::Id, &mut T)> {
         let found = |entry: &Option<T>| entry.as_ref().is_some_and(&matches);
@@ -159,8 +158,8 @@ ids! {
     OutgoingId
 }
 
-/// The place of an entry in its table, and the number that distinguishes it from earlier entries
-/// there.
+/// The place of an entry in its table, with the number that distinguishes it from earlier entries
+/// in the same place.
 pub(super) trait Id: Copy {
     fn new(place: u16, number: u32) -> Self;
     fn parts(self) -> (usize, u32);

@@ -90,8 +90,8 @@ impl<T> Slot<T> {
         }
     }
 
-    /// The same as `put`, but a value of whole words is stored from its first word to its last, in
-    /// as few stores as possible. `docs/decisions/cache-lines.md` gives the reason.
+    /// As `put`, but a value of whole words is stored from its first word to its last, in as few
+    /// stores as possible. `docs/decisions/cache-lines.md` gives the reason.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].
@@ -118,10 +118,10 @@ impl<T> Slot<T> {
     }
 }
 
-/// The largest store that every processor of this kind has.
+/// The largest store that every processor of this architecture has.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(super) type Piece = core::arch::x86_64::__m128i;
-/// The largest store that every processor of this kind has.
+/// The largest store that every processor of this architecture has.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(super) type Piece = usize;
 

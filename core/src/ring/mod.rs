@@ -91,7 +91,7 @@ pub trait Consumer {
     fn try_pop(&mut self) -> Result<Self::Item, PopError>;
 
     /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
-    /// panics, the items of this call that it has not been given are dropped, or stay in the ring.
+    /// panics, the items of this call that were not given to it are dropped, or stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
@@ -101,7 +101,7 @@ pub trait Consumer {
     /// only every few pops.
     fn flush(&mut self) {}
 
-    /// The next check for items is not skipped, where an end skips checks
+    /// Makes sure that the next check for items is not skipped, by an end that skips checks
     /// ([`spsc::Consumer::slipping`]). A reader that parks calls this before its last check.
     fn force_check(&mut self) {}
 
@@ -116,19 +116,19 @@ pub trait Consumer {
         self.len() == 0
     }
 
-    /// The same as [`close`](Consumer::close), but this end stays and takes the remaining items.
+    /// As [`close`](Consumer::close), but this end stays and takes the remaining items.
     fn refuse_pushes(&mut self);
 
     /// Closes the ring as [`refuse_pushes`](Consumer::refuse_pushes), and drops the items in it,
-    /// also those behind a slot that a writer has claimed and not filled yet. An item that is put
-    /// into such a slot later is dropped with the ring.
+    /// including those behind a slot that a writer has claimed and not filled yet. An item that is
+    /// put into such a slot later is dropped with the ring.
     fn discard(&mut self) {
         self.refuse_pushes();
         while self.try_pop().is_ok() {}
     }
 
     /// Ends reading: all writers get [`PushError::Closed`]. Items in the ring stay there until it
-    /// is dropped; in a ring for many readers the others may take them.
+    /// is dropped; in a ring for many readers the other readers may take them.
     fn close(self);
 }
 
@@ -192,7 +192,7 @@ impl CapacityError {
     }
 }
 
-/// Why an item was refused; it comes back.
+/// Why an item was refused. The item comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
     /// The ring is full. In [`mpmc`]: the next slot is not free, though later ones may be.
@@ -222,7 +222,7 @@ crate::debug_as_display!(<T> PushError);
 /// Why there is no item.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// There is none now. In [`mpmc`]: the next item is not there, though later ones may be.
+    /// There is no item now. In [`mpmc`]: the next item is not there, though later ones may be.
     #[error("the ring is empty")]
     Empty,
     /// All items were taken and the writers have closed the ring.
@@ -238,7 +238,7 @@ pub enum GrantError {
     Count {
         /// How many slots were requested.
         asked: usize,
-        /// How many the ring has.
+        /// How many slots the ring has.
         capacity: usize,
     },
     /// There is less room now.

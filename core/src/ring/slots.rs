@@ -61,21 +61,21 @@ unsafe impl<S: Sync> Send for Slots<S> {}
 // SAFETY: as above.
 unsafe impl<S: Sync> Sync for Slots<S> {}
 
-// By hand: slots need not be `Debug`.
+// Written by hand, because slots need not be `Debug`.
 impl<S> core::fmt::Debug for Slots<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} slots", self.capacity())
     }
 }
 
-// By hand: slots need not be `Clone`.
+// Written by hand, because slots need not be `Clone`.
 impl<S> Clone for Slots<S> {
     fn clone(&self) -> Slots<S> {
         Slots { start: self.start, mask: self.mask }
     }
 }
 
-/// The bytes of a cache line, on most processors.
+/// The number of bytes in a cache line, on most processors.
 const LINE: usize = 64;
 
 impl<S> Slots<S> {
@@ -112,10 +112,10 @@ impl<S> Slots<S> {
         unsafe { slot.as_ref() }
     }
 
-    /// Prefetches for an end at a position that may go to `limit`: the line that is `LINES` lines
-    /// ahead, unless the other side may be using it and would have to fetch it back. Returns where
-    /// the end must call this again: after the slots of one cache line. Slots that fill a line, or
-    /// a large part of one, are not prefetched: the processor does that itself.
+    /// Prefetches for an end at `position` that may go to `limit`: the cache line that is `LINES`
+    /// lines ahead, unless the other side may be using that line and would have to fetch it back.
+    /// Returns where the end must call this again: after the slots of one cache line. Slots that
+    /// fill a line, or a large part of one, are not prefetched: the processor does that itself.
     #[inline]
     pub(super) fn prefetch_ahead<const WRITE: bool, const LINES: usize>(
         &self,
@@ -141,7 +141,7 @@ impl<S> Slots<S> {
         Self::PER_LINE - (position & (Self::PER_LINE - 1))
     }
 
-    /// The slots from a position on, `count` of them, in up to two pieces.
+    /// Returns `count` slots from a position on, in up to two pieces.
     ///
     /// # Safety
     /// The slots that this was made from are alive.
@@ -166,8 +166,8 @@ impl<S> Slots<S> {
 pub use heap::Heap;
 
 /// Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line and not parts
-/// of two. Those of small rings are aligned as their type is: an alignment takes memory and time
-/// of the allocator.
+/// of two. The slots of small rings are aligned only as their type needs, because an alignment
+/// takes memory and time of the allocator.
 #[cfg(feature = "alloc")]
 mod heap {
     use alloc::alloc::{alloc, dealloc};
@@ -207,7 +207,7 @@ mod heap {
             // Slots of size 0 need not be filled.
             let filled = if size_of::<S>() == 0 { 0 } else { capacity };
             for index in 0..filled {
-                // Should this panic, the allocation is leaked.
+                // If this panics, the allocation is leaked.
                 let slot = fresh();
                 // SAFETY: the allocation has room for `capacity` slots.
                 let place = unsafe { start.add(index) };

@@ -1,10 +1,10 @@
 //! `stamped`: one writer, one reader, items in order; the layout with a stamp in each slot.
 //!
-//! The same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows an item
-//! by a word beside it: its position plus one. Stamp and item reach the reader in one cache line,
-//! so a round trip costs two transfers instead of four, and large items do not wait for the line of
-//! an index. For items of one word, and for batches, `spsc` moves fewer bytes. (The idea is from
-//! FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
+//! This is the same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows
+//! an item by a word beside the item: the item's position plus one. Stamp and item reach the reader
+//! in one cache line, so a round trip costs two transfers instead of four, and large items do not
+//! wait for the cache line of an index. For items of one word, and for batches, `spsc` moves fewer
+//! bytes. (The idea is from FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
 //!
 //! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc/` first.
 //!
@@ -37,7 +37,8 @@ ring_types! {
     Slot
 }
 
-/// A slot with its stamp. Aligned so that no single store of a part of the item covers two lines.
+/// A slot with its stamp, aligned so that no single store of a part of the item covers two cache
+/// lines.
 #[derive(Debug)]
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(align(16)))]
@@ -93,7 +94,7 @@ unsafe impl<T> InPlace for Slot<T> {
 // SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire. A stamp
 // of another lap is another number.
 unsafe impl<T> SlotLayout for Slot<T> {
-    // The reader counts only the stamps that it loads.
+    // No: the reader counts only the stamps that it loads.
     const COUNTS: bool = false;
 
     #[inline]
@@ -115,7 +116,7 @@ unsafe impl<T> SlotLayout for Slot<T> {
             // Acquire, pairs with the Release of `show`: the item.
             slot.stamp.load(order!("stamped.look", Acquire)) == position.wrapping_add(1)
         };
-        // The first one alone: most checks are for one item.
+        // The first item is checked alone, because most checks are for one item.
         if most == 0 || !shown(0) {
             return 0;
         }
@@ -161,7 +162,8 @@ unsafe impl<T> SlotLayout for Slot<T> {
 
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
-        // A check takes the line that the next item is written to: the items up to its end.
+        // A check takes the cache line that the next item is written to: count the items up to its
+        // end.
         slots.left_in_line(position).min(slots.capacity() / 2)
     }
 

@@ -1,9 +1,9 @@
 //! Copies between words that other threads may access at the same time and words of this thread.
 //!
 //! Rust has atomic accesses of a word, but of nothing longer. Where the processor has longer ones,
-//! these functions use them: for a few words two at a time, for many 64 bytes at a time (twice as
-//! fast as word by word on the processors that were measured, and for 32 KiB as fast as a
-//! `memcpy`). For Rust they are not accesses of this thread, but of something outside, which may
+//! these functions use them: two words at a time for a few words, 64 bytes at a time for many
+//! (twice as fast as word by word on the processors that were measured, and for 32 KiB as fast as a
+//! `memcpy`). For Rust these are not accesses of this thread, but of something outside, which may
 //! happen at any time because all other accesses to these words are atomic. A reader that races
 //! with a writer may get any mixture of old and new bytes.
 
@@ -44,7 +44,7 @@ pub(crate) fn load_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words
 
 /// Accesses of several words. Both functions return how many words they copied, from the first on.
 ///
-/// Each `W` is an atomic word, and there are as many as words.
+/// Each `W` is an atomic word. There must be as many places as words.
 #[cfg(all(
     target_arch = "x86_64",
     target_pointer_width = "64",
@@ -58,10 +58,10 @@ mod wide {
 
     use crate::sync::seen;
 
-    /// From this number of words on, they are copied 64 bytes at a time.
+    /// From this number of words on, 64 bytes are copied at a time.
     const MANY: usize = 32;
 
-    /// How many times 64 bytes of this number of words are copied at a time.
+    /// Returns how many pieces of 64 bytes of this number of words are copied that way.
     #[inline(always)]
     fn lines(words: usize) -> usize {
         if words < MANY { 0 } else { words / 8 }
@@ -156,7 +156,7 @@ mod wide {
     }
 }
 
-/// The same where words are the longest accesses, and for the model checkers.
+/// As above, where words are the longest accesses, and for the model checkers.
 #[cfg(not(all(
     target_arch = "x86_64",
     target_pointer_width = "64",

@@ -24,11 +24,11 @@ pub enum Kind {
 /// One access to shared memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// Its kind.
+    /// The kind of the access.
     pub kind: Kind,
-    /// The address of its first byte.
+    /// The address of the first byte.
     pub start: usize,
-    /// How many bytes it touches.
+    /// How many bytes the access touches.
     pub bytes: usize,
 }
 

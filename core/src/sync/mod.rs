@@ -16,7 +16,7 @@
 //! which does nothing in any other build.
 
 #![allow(unsafe_code)]
-// The only file that may name them.
+// This is the only file that may name them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub(crate) use core::sync::atomic::Ordering;
@@ -134,8 +134,8 @@ impl AtomicUsize {
         self.0.load(order)
     }
 
-    /// The same as `load`, for a word that may be in memory of another process. Such memory may be
-    /// mapped read-only, where only relaxed loads are defined: a fence follows the load.
+    /// As `load`, for a word that may be in memory of another process. Such memory may be mapped
+    /// read-only, where only relaxed loads are defined: a fence follows the load.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
@@ -143,7 +143,7 @@ impl AtomicUsize {
             return self.load(order);
         }
         let value = self.load(Ordering::Relaxed);
-        // A model may have weakened it.
+        // A model may have weakened the ordering.
         if order != Ordering::Relaxed {
             fence(order);
         }
@@ -166,9 +166,9 @@ impl AtomicUsize {
         self.0.store(value, order);
     }
 
-    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially
-    /// consistent one; or does neither and returns `false`. On processors where an exchange is such
-    /// a fence, this is one instruction.
+    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which must be a sequentially
+    /// consistent fence; or does neither and returns `false`. On processors where an exchange is
+    /// such a fence, this is one instruction.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn exchange_and_fence(
@@ -214,8 +214,8 @@ impl AtomicUsize {
         }
     }
 
-    /// Sets bits, and then calls `fence`, which is a sequentially consistent one. On processors
-    /// where an atomic operation is such a fence, this is one instruction.
+    /// Sets bits, and then calls `fence`, which must be a sequentially consistent fence. On
+    /// processors where an atomic operation is such a fence, this is one instruction.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn or_and_fence(&self, bits: usize, order: Ordering, fence: impl FnOnce()) {
@@ -263,7 +263,7 @@ macro_rules! forward {
 
 forward!(fetch_add fetch_sub fetch_max fetch_or fetch_and);
 
-/// The same for exchanges. `compare_exchange_weak` may fail spuriously: use it in loops; it is
+/// As `forward`, for exchanges. `compare_exchange_weak` may fail spuriously: use it in loops; it is
 /// cheaper on some processors.
 macro_rules! forward_exchange {
     ($($name:ident)*) => {$(
@@ -390,7 +390,7 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// The same as `with_mut`, for an `f` that moves the content out and writes nothing.
+    /// As `with_mut`, for an `f` that moves the content out and writes nothing.
     ///
     /// # Safety
     /// As for `with_mut`.
@@ -401,7 +401,7 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// The same as `with_mut`, for an `f` that reports its accesses itself.
+    /// As `with_mut`, for an `f` that reports its accesses itself.
     ///
     /// # Safety
     /// As for `with_mut`.

@@ -1,12 +1,12 @@
 //! The state of topics and streams; and in the files below, messages that need several frames,
-//! share one, or go through memory.
+//! share one, or go through shared memory.
 //!
 //! A topic is an interest, if this side subscribes to it, or an export, if the peer does. A stream
 //! carries the messages of one start of a publisher: incoming for an interest, outgoing for an
-//! export. The frames that are due are part of the state. `fragment` has long messages, `run` those
-//! that share a header and stay in their ring, `memory` streams that have moved to shared memory.
-//! This file may use the tables, settings, errors and frames of a link, and not the link; the other
-//! three have methods of the link, called by the caller or from `input`.
+//! export. The state includes which frames are due. `fragment` has long messages, `run` the
+//! messages that share a header and stay in their ring, `memory` the streams that have moved to
+//! shared memory. This file may use the tables, settings, errors and frames of a link, and not the
+//! link; the other three have methods of the link, called by the caller or from `input`.
 
 use core::time::Duration;
 
@@ -22,7 +22,7 @@ mod fragment;
 mod memory;
 mod run;
 
-/// What this side has sent of an interest, or has to send next.
+/// The subscription frames of an interest: what this side has sent, or has to send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InterestState {
     /// Subscribe is due.
@@ -54,7 +54,7 @@ pub(super) struct InterestEntry {
 }
 
 impl InterestEntry {
-    /// Whether the peer does not know of it on this connection.
+    /// Whether the interest is unknown to the peer on this connection.
     pub(super) fn is_due(&self) -> bool {
         matches!(self.state, InterestState::Due | InterestState::SubscribeThenUnsubscribeDue)
     }
@@ -77,7 +77,7 @@ impl TableEntry for InterestEntry {
     }
 }
 
-/// What this side has answered to a subscription, or has to send next.
+/// The answer to a subscription: what this side has sent, or has to send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExportState {
     /// The caller has not decided.
@@ -132,21 +132,21 @@ pub(super) struct PendingResume {
 pub(super) enum IncomingState {
     /// Messages.
     Live,
-    /// Its end: its messages from `next` on are in memory.
+    /// The end: the messages from `next` on are in shared memory.
     Moved,
-    /// Its region: it moved at `next` on an earlier connection.
+    /// The region frame: the stream moved at `next` on an earlier connection.
     MoveDue,
-    /// Nothing: its end has arrived, but the peer does not yet know that all messages before `next`
+    /// Nothing: the end has arrived, but the peer does not yet know that all messages before `next`
     /// are confirmed.
     Ended,
 }
 
-/// Where a stream is whose messages in memory are no longer read there.
+/// Where a stream continues whose messages in shared memory are no longer read there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftMemory {
-    /// The next message.
+    /// The sequence of the next message.
     pub(super) next: u64,
-    /// That is its end, and all messages before it are confirmed.
+    /// Whether `next` is the end of the stream, and all messages before it are confirmed.
     pub(super) ended: bool,
 }
 
@@ -161,19 +161,19 @@ pub(super) struct Incoming {
     /// The sequence of the next message that can arrive over the link.
     pub(super) next: u64,
     pub(super) window: u32,
-    /// How many messages may arrive on this connection in all.
+    /// The total of messages that may arrive on this connection.
     pub(super) granted: u64,
-    /// The part of `granted` that the peer knows.
+    /// The value of `granted` that the peer knows.
     pub(super) granted_sent: u64,
     /// How many messages have arrived on this connection.
     pub(super) used: u64,
     /// Messages before this sequence are confirmed.
     pub(super) confirmed: u64,
-    /// The part of `confirmed` that the peer knows.
+    /// The value of `confirmed` that the peer knows.
     pub(super) confirmed_sent: u64,
     /// Since when `confirmed` is ahead of `confirmed_sent`.
     pub(super) unconfirmed: Option<Duration>,
-    /// The caller confirms messages, not their arrival.
+    /// A message is confirmed by the caller, and not by its arrival.
     pub(super) by_caller: bool,
     /// Messages before this sequence may have been delivered to an earlier process. Each is
     /// confirmed at once, so that few are redelivered again.
@@ -181,12 +181,12 @@ pub(super) struct Incoming {
     /// Its interest was unsubscribed: messages are discarded.
     pub(super) unsubscribed: bool,
     pub(super) state: IncomingState,
-    /// It moved to memory, and the caller has not left that.
+    /// The stream moved to shared memory, and the caller still reads it there.
     pub(super) in_memory: bool,
-    /// The caller has left the memory: what holds from the next connection on.
+    /// Where the stream continues on the next connection, if the caller has left the shared memory.
     pub(super) left: Option<LeftMemory>,
-    /// It has ended, and the caller knows. If the connection is lost, the peer may not know, and
-    /// open the stream again; all its messages have arrived before.
+    /// The stream has ended, and the caller knows. If the connection is lost, the peer may not
+    /// know, and open the stream again, although all its messages have arrived.
     pub(super) finished: bool,
     /// Orders the finished streams by the time of their end.
     pub(super) finish_order: u64,
@@ -199,8 +199,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// A stream of an earlier connection. Messages that arrived there and are not released yet
-    /// still use the window; a window frame reports to the peer how much is left.
+    /// Resumes a stream of an earlier connection. Messages that arrived there and are not released
+    /// yet still use the window; a window frame tells the peer how much is left.
     pub(super) fn resume(&mut self, remote: u32, first: u64) {
         (self.granted, self.granted_sent) = (self.granted - self.used, 0);
         (self.remote, self.next) = (Some(remote), first);
@@ -214,7 +214,7 @@ impl Incoming {
         self.unconfirmed = Some(Duration::ZERO);
     }
 
-    /// It has ended, and nothing is left to send of it on this connection.
+    /// Finishes the stream: it has ended, and nothing is left to send about it on this connection.
     pub(super) fn finish(&mut self, finished_streams: &mut u64) {
         *finished_streams += 1;
         self.finish_order = *finished_streams;
@@ -222,7 +222,7 @@ impl Incoming {
         (self.state, self.finished) = (IncomingState::Live, true);
     }
 
-    /// The connection is lost.
+    /// Handles the loss of the connection.
     pub(super) fn lost(&mut self, finished_streams: &mut u64) {
         (self.remote, self.open, self.resuming) = (None, None, false);
         match self.state {
@@ -241,7 +241,7 @@ impl Incoming {
         }
     }
 
-    /// Whether it is kept only in case the peer opens it again.
+    /// Whether the stream is kept only in case the peer opens it again.
     pub(super) fn is_spare(&self) -> bool {
         self.finished && self.remote.is_none() && !self.resuming && self.confirmed == self.next
     }
@@ -254,7 +254,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Whether this is the next message, is whole, has credit and is not to be discarded.
+    /// Whether this frame is the next message, is whole, has credit and is not to be discarded.
     #[inline(always)]
     pub(super) fn accepts(&self, frame: &FrameView<'_>) -> bool {
         let header = frame.header();
@@ -267,7 +267,7 @@ impl Incoming {
             && frame.fragment().is_none()
     }
 
-    /// A message has arrived whole, or with its last fragment.
+    /// Counts a message that has arrived whole, or with its last fragment.
     #[inline]
     pub(super) fn received_one(&mut self, now: Duration, frame: &FrameView<'_>) {
         if frame.is_redelivered() {
@@ -277,7 +277,7 @@ impl Incoming {
         self.received_many(now, 1);
     }
 
-    /// The next `count` messages have arrived whole.
+    /// Counts the next `count` messages, which have arrived whole.
     #[inline]
     pub(super) fn received_many(&mut self, now: Duration, count: u32) {
         self.next += u64::from(count);
@@ -285,7 +285,7 @@ impl Incoming {
         self.confirm_arrived(now);
     }
 
-    /// Confirms all that has arrived, unless the caller confirms.
+    /// Confirms all messages that have arrived, unless the caller confirms them.
     #[inline]
     pub(super) fn confirm_arrived(&mut self, now: Duration) {
         // The caller does not see the messages of an interest that it has unsubscribed.
@@ -306,7 +306,8 @@ impl Incoming {
         is_new
     }
 
-    /// Whether it has this number on this connection, and its messages arrive over the link.
+    /// Whether the stream has this number on this connection, and its messages arrive over the
+    /// link.
     pub(super) fn is_live(&self, remote: u32) -> bool {
         self.remote == Some(remote) && self.state == IncomingState::Live
     }
@@ -331,7 +332,7 @@ impl Incoming {
         }
     }
 
-    /// Whether its end has arrived and the peer does not know that all messages are confirmed.
+    /// Whether the end has arrived and the peer does not know that all messages are confirmed.
     pub(super) fn has_ended(&self) -> bool {
         self.state == IncomingState::Ended
     }
@@ -340,7 +341,7 @@ impl Incoming {
     pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
         let half = u64::from(self.window / 2);
         // A reader that is slower than its peer frees a few slots at a time. As long as less than
-        // this part is free, it has others to take, so the rest of the credit will follow.
+        // this part is free, it has more messages to take, so the rest of the credit will follow.
         let worth = u64::from(self.window / 8).max(1);
         let unconfirmed = self.confirmed - self.confirmed_sent;
         self.remote.is_some()
@@ -361,10 +362,10 @@ impl TableEntry for Incoming {
     }
 }
 
-/// A run of which messages are still to arrive.
+/// A run that has not arrived in full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRun {
-    /// The peer's number for its stream.
+    /// The peer's number for the stream of the run.
     pub(super) number: u32,
     pub(super) shape: RunShape,
     /// How many messages are still to arrive.
@@ -376,9 +377,9 @@ pub(super) struct IncomingRun {
 pub(super) enum OutgoingState {
     /// Messages.
     Live,
-    /// Its end: its messages from `next` on are in memory.
+    /// The end: the messages from `next` on are in shared memory.
     Moved,
-    /// Nothing: its end was sent. The entry stays until all messages before `next` are confirmed.
+    /// Nothing: the end was sent. The entry stays until all messages before `next` are confirmed.
     Ended,
 }
 
@@ -391,7 +392,7 @@ pub(super) struct Outgoing {
     pub(super) next: u64,
     /// The peer has confirmed the messages before this sequence.
     pub(super) confirmed: u64,
-    /// How many messages may be sent on this connection in all.
+    /// The total of messages that may be sent on this connection.
     pub(super) granted: u64,
     /// How many messages were sent on this connection.
     pub(super) sent: u64,
@@ -401,7 +402,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether its next message may be sent.
+    /// Checks that the next message may be sent.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SendError> {
         self.check_live()?;
@@ -414,7 +415,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Whether frames of its messages may be sent.
+    /// Checks that frames of messages may be sent.
     #[inline]
     pub(super) fn check_live(&self) -> Result<(), SendError> {
         match self.state {
@@ -424,14 +425,14 @@ impl Outgoing {
         }
     }
 
-    /// A message was sent whole, or its last fragment.
+    /// Counts a message that was sent whole, or with its last fragment.
     #[inline]
     pub(super) fn sent_one(&mut self) {
         self.open = None;
         self.sent_many(1);
     }
 
-    /// The next `count` messages were sent whole.
+    /// Counts the next `count` messages, which were sent whole.
     #[inline]
     pub(super) fn sent_many(&mut self, count: u32) {
         self.next += u64::from(count);

@@ -16,7 +16,7 @@ use crate::link::event::{Event, Input, RunBytes, RunShape};
 use crate::link::tables::OutgoingId;
 use crate::link::{Link, LinkPhase};
 
-/// The most bytes of a run.
+/// The limit on the bytes of a run.
 const MAX_RUN: u32 = 256 << 10;
 const RUN_HEADER: usize = HEADER_LEN + size_of::<control::Run>();
 
@@ -30,8 +30,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Sends the next messages of a stream as a run: at most `count`, limited by the size of a run
-    /// and by the credit. Returns how many. With 0, the peer accepts no runs, or no such messages:
-    /// send them one by one ([`send`](Link::send)).
+    /// and by the credit. Returns how many. If it returns 0, the peer does not accept runs, or not
+    /// runs of such messages: send them one by one ([`send`](Link::send)).
     ///
     /// Until the run is written, [`poll_vectored`](Link::poll_vectored) names its bytes, and the
     /// caller keeps them unchanged, even if it rejects the topic. The peer cannot confirm messages
@@ -77,7 +77,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let run = control::Run::new(shape.skip, count, shape.stride, u32::from(shape.length));
         let envelope = Envelope { stream: number, sequence: first, ..Envelope::default() };
         let payload = zerocopy::IntoBytes::as_bytes(&run);
-        // It fits.
+        // Cannot fail: the header fits.
         self.out.append(now, RUN_HEADER, |place| {
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
@@ -87,7 +87,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(count as usize)
     }
 
-    /// The header of a run. Its messages follow.
+    /// Handles the header of a run. The run's messages follow.
     pub(in crate::link) fn on_run(
         &mut self,
         number: u32,
@@ -145,7 +145,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let used = count as usize * stride;
         let bytes = bytes.get(..used).unwrap_or(bytes);
         let Ok((id, stream)) = self.live_stream(number) else {
-            // It was open at the header, and only the peer can end it.
+            // The stream was open at the header, and only the peer can end it.
             return Ok(Input { used, needed: 0, event: None });
         };
         let (first, unsubscribed) = (stream.next, stream.unsubscribed);

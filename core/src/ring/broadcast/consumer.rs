@@ -25,26 +25,26 @@ pub enum Peek {
     /// reader that was [suspended](super::Producer::suspend) or began before the tail. The cursor
     /// is at the oldest message left.
     Gap {
-        /// How many messages it missed, exactly.
+        /// How many messages the reader missed, exactly.
         missed: usize,
     },
     /// The next message is not published yet.
     Empty,
     /// The ring was closed and all messages were read.
     Closed,
-    /// The writer no longer waits for this gating reader, and its next message is not there. It
-    /// gets no more messages.
+    /// The writer no longer waits for this gating reader, and the reader's next message is gone.
+    /// The reader gets no more messages.
     Evicted,
 }
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
 ///
-/// A gating reader shows the writer its position only now and then, because each load of it takes
-/// the cache line away: after an eighth of the capacity, at most 16 messages
+/// A gating reader shows the writer its position only now and then, because each time the writer
+/// loads it the cache line moves: after an eighth of the capacity, at most 16 messages
 /// ([`with_lag`](Consumer::with_lag) sets another number), when it finds no more messages, and at
 /// [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse a
 /// message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room)
-/// loads the exact position. Rings of fewer than 16 messages show each one.
+/// loads the exact position. In rings of fewer than 16 messages each position is shown.
 #[derive(Debug)]
 pub struct Consumer<H: BroadcastHandle> {
     pub(super) ring: RingRef<H>,
@@ -65,9 +65,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false }
     }
 
-    /// The same reader, but it shows its position only at [`show`](Consumer::show). For an
+    /// Makes this reader show its position only at [`show`](Consumer::show). For an
     /// [observer](super::Broadcast::observing_shown) whose owner is done with a message later than
-    /// the reader has moved past it. Another reader is not changed.
+    /// the reader has moved past it. Another kind of reader is not changed.
     #[must_use]
     pub fn shown_by_hand(mut self) -> Consumer<H> {
         self.ring.show_by_hand();
@@ -83,19 +83,19 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// The same reader, but it shows the writer its position after every `messages` messages, at
-    /// most the capacity, instead of the default; 1 shows each at once.
+    /// Makes this reader show the writer its position after every `messages` messages, at most the
+    /// capacity, instead of the default; 1 shows each position at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
         self.lag = messages.clamp(1, self.ring.capacity());
         self
     }
 
-    /// Copies the next message to `message`, as many words as that and the message have. The words
-    /// of `message` are of no use unless a message is returned: they may be a mixture of two.
+    /// Copies the next message to `message`: as many words as both have. The words of `message`
+    /// have no meaning unless a message is returned: they may be a mixture of two.
     ///
     /// Another call returns the same message until [`advance`](Consumer::advance), if the writer
-    /// waits for this reader in any case. That of an observer, or of a reader that can be evicted
+    /// always waits for this reader. The message of an observer, or of a reader that can be evicted
     /// or is in another process, may be overwritten meanwhile: the call then returns [`Peek::Gap`]
     /// or [`Peek::Evicted`].
     #[inline(always)]
@@ -106,8 +106,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// The same as [`peek`](Consumer::peek) if the next message is published and all messages of
-    /// the ring have `length` bytes; returns its sequence. After `None`, call
+    /// As [`peek`](Consumer::peek), if the next message is published and all messages of the ring
+    /// have `length` bytes; returns the message's sequence. If it returns `None`, call
     /// [`peek`](Consumer::peek): there may be a message.
     ///
     /// If the length is a constant, and `message` a local array, the words go from the slot to
@@ -178,7 +178,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// As [`advance`](Consumer::advance), but the writer keeps the message for this gating reader
-    /// until the reader moves past a later one, finds no more messages, or calls
+    /// until the reader moves past a later message, finds no more messages, or calls
     /// [`show_passed`](Consumer::show_passed).
     pub fn advance_unshown(&mut self) {
         if core::mem::take(&mut self.peeked) {
@@ -186,8 +186,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Shows the writer the position of this gating reader, if that is past a gap or a message that
-    /// it has not shown at all. Of messages that it has taken it shows nothing more.
+    /// Shows the writer the position of this gating reader, if it is past a gap or a message that
+    /// was not shown at all. It shows nothing more of messages that the reader has taken.
     #[inline]
     pub fn show_passed(&mut self) {
         if let Some(words) = self.ring.reader()
@@ -217,7 +217,7 @@ impl<H: BroadcastHandle> Consumer<H> {
             return 0;
         }
         let last = published.wrapping_sub(1);
-        // If the writer has overwritten even this one, the newest message is the next one.
+        // If the writer has overwritten even that message, the newest one is the next one.
         let is_gone = matches!(self.ring.stamp_at(last), Stamp::Overwritten { .. });
         let skipped = if is_gone { waiting } else { waiting - 1 };
         self.peeked = false;
@@ -237,7 +237,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
-    /// [`peek`](Self::peek), which finds all other cases. As there, a gating reader that finds
+    /// [`peek`](Self::peek), which finds all other cases. As in `peek`, a gating reader that finds
     /// nothing shows the writer its position.
     #[inline]
     #[must_use]
@@ -251,9 +251,10 @@ impl<H: BroadcastHandle> Consumer<H> {
         waiting
     }
 
-    /// How many messages wait for this reader, as far as this thread can see. What it has missed
-    /// already counts, too. If the writer is in another process, that is at most the capacity for a
-    /// reader with an entry that the writer waits for, and any number for another one.
+    /// How many messages wait for this reader, as far as this thread can see, including messages
+    /// that it has already missed. If the writer is in another process, this is at most the
+    /// capacity for a reader with an entry that the writer waits for, and any number for another
+    /// reader.
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
@@ -278,16 +279,16 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.ring.entry()
     }
 
-    /// The claim of its [entry](Consumer::entry), as [`Full::reader`](super::Full::reader) names
-    /// it.
+    /// The claim of the reader's [entry](Consumer::entry), as [`Full::reader`](super::Full::reader)
+    /// names it.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.ring.entry().zip(self.ring.reader())?;
         Some(words.claim_of(entry))
     }
 
-    /// Whether the writer no longer waits for this gating reader, as far as this thread can see. It
-    /// may still get messages that are in the ring, and then [`Peek::Evicted`].
+    /// Whether the writer no longer waits for this gating reader, as far as this thread can see.
+    /// The reader may still get messages that are in the ring, and then [`Peek::Evicted`].
     #[inline]
     #[must_use]
     pub fn is_evicted(&self) -> bool {
@@ -315,7 +316,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     }
 
     /// Copies the message of a sequence, which has this slot, if it is published, and returns its
-    /// length; otherwise the stamp of the slot.
+    /// length. Otherwise returns the stamp of the slot.
     #[inline(always)]
     fn find(&self, slot: Slot<'_>, sequence: usize, message: &mut [usize]) -> Result<usize, usize> {
         // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
@@ -325,7 +326,8 @@ impl<H: BroadcastHandle> Consumer<H> {
             return Err(stamp);
         }
         let length = self.length(slot);
-        // Of messages that differ in length, what a shorter one leaves is not copied.
+        // If messages differ in length, the rest that a longer message left in the slot is not
+        // copied.
         let most = slot.length.map_or(message.len(), |_| length.div_ceil(size_of::<usize>()));
         let most = most.min(message.len());
         let message = &mut message[..most];
@@ -355,17 +357,17 @@ impl<H: BroadcastHandle> Consumer<H> {
         Peek::Message { sequence: self.cursor, length }
     }
 
-    /// The result of a peek that found no message at first.
+    /// Returns the result of a peek that found no message at first.
     #[inline(never)]
     fn peek_slow(&mut self, mut stamp: usize, message: &mut [usize]) -> Peek {
         let mut closed = false;
-        // At most one more time after the ring was seen closed: all messages published before that
-        // are visible then.
+        // Tries once more after the ring was seen closed: all messages published before that are
+        // visible then.
         loop {
             let found = Stamp::of(stamp, self.cursor, self.ring.capacity());
             if matches!(found, Stamp::Overwritten { .. }) {
-                // The writer waits for a gating reader until it suspends or evicts it, whether or
-                // not that is visible here: an eviction may be found by a later peek.
+                // The writer has suspended or evicted a gating reader before it overwrote these
+                // messages, whether or not that is visible here: a later peek may find an eviction.
                 if self.is_evicted() {
                     return self.leave_evicted();
                 }
@@ -390,9 +392,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Requests the second line of the next slot, if it has one and the writer is in another
-    /// process. Processors do this ahead of the stamp that the next peek waits for, so that both
-    /// lines of a message arrive at once, and not one after the other.
+    /// Prefetches the second line of the next slot, if the slot has one and the writer is in
+    /// another process. Processors do this ahead of the stamp that the next peek waits for, so that
+    /// both lines of a message arrive at once, and not one after the other.
     #[inline]
     fn request_second_line(&self) {
         if may_be_foreign::<H::Storage>()
@@ -403,7 +405,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// This reader was evicted: from now on it finds no messages.
+    /// Ends the reading of this evicted reader: it finds no more messages.
     fn leave_evicted(&mut self) -> Peek {
         (self.evicted, self.peeked) = (true, false);
         Peek::Evicted
@@ -411,10 +413,10 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// Moves to the oldest message that is left, and returns how many were missed.
     ///
-    /// A process that dies resumes at its shown position. So that does not pass the gap here, but
-    /// when the owner has handled the gap: at the next message, or at
-    /// [`show_passed`](Consumer::show_passed). A writer of the same process may have this position
-    /// at once.
+    /// A process that dies resumes at its shown position. So that position does not pass the gap
+    /// here, but only when the owner has handled the gap: at the next message, or at
+    /// [`show_passed`](Consumer::show_passed). A writer of the same process may learn the new
+    /// position at once.
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {
@@ -453,8 +455,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Drops the end, but leaves its entry unchanged: a gating reader holds the writer up from here
-    /// on. For the memory of a process that ends, whose last positions another process reads.
+    /// Drops the end, but leaves its entry unchanged: a gating reader holds the writer up from its
+    /// position on. For the memory of a process that ends, whose last positions another process
+    /// reads.
     pub fn leave_in_place(mut self) {
         self.flush();
         _ = self.ring.take_entry();
@@ -478,12 +481,12 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, GATING, None)
     }
 
-    /// The same as [`gating`](Broadcast::gating), but the reader starts with the message of this
-    /// sequence. Another reader must retain the messages from there on until this call has
-    /// returned, or they may be gone. That one must have the lower [entry](Consumer::entry): the
-    /// writer looks at one entry after the other, so it may look at the entry of this reader before
-    /// it joins, and at a later one after its reader has left. The reader borrows nothing if it
-    /// starts before the newest message.
+    /// As [`gating`](Broadcast::gating), but the reader starts with the message of this sequence.
+    /// Another reader must retain the messages from there on until this call has returned, or they
+    /// may be gone. That other reader must have the lower [entry](Consumer::entry): the writer
+    /// checks one entry after the other, so it may check the entry of this reader before it joins,
+    /// and a later entry after its reader has left. The reader borrows nothing if it starts before
+    /// the newest message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -505,15 +508,15 @@ impl<T: Storage> Broadcast<T> {
         Broadcast::join(ring, GATING, Some(sequence))
     }
 
-    /// The same as [`gating`](Broadcast::gating), but the reader can be evicted
-    /// ([`Broadcast::evict`]) and suspended ([`suspend`](super::Producer::suspend)). Because of
-    /// that it borrows nothing: it copies a message and looks at the stamp again.
+    /// As [`gating`](Broadcast::gating), but the reader can be evicted ([`Broadcast::evict`]) and
+    /// suspended ([`suspend`](super::Producer::suspend)). Therefore it borrows nothing: it copies a
+    /// message and checks the stamp again.
     pub fn gating_evictable<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         Broadcast::join(ring, EVICTABLE, None)
     }
 
-    /// The same as [`gating_from`](Broadcast::gating_from), but the reader can be evicted, as that
-    /// of [`gating_evictable`](Broadcast::gating_evictable).
+    /// As [`gating_from`](Broadcast::gating_from), but the reader can be evicted, like one of
+    /// [`gating_evictable`](Broadcast::gating_evictable).
     pub fn gating_evictable_from<H: BroadcastHandle<Storage = T>>(
         ring: H,
         sequence: usize,
@@ -564,7 +567,8 @@ impl<T: Storage> Broadcast<T> {
             if let Some(claimed) = earlier.find(|(_, entry)| entry.claim()) {
                 break claimed;
             }
-            // Before the fence below, so the writer finds a new entry as it finds the others.
+            // Done before the fence below, so that the writer finds a new entry as it finds the
+            // others.
             if !ring.storage.grow(seen) {
                 return None;
             }

@@ -10,10 +10,10 @@
 //! | `EVICTED` | no | `FREE`, by its owner |
 //! | `OBSERVING` | no: the entry shows the position of an observer | `FREE`, by its owner |
 //!
-//! The word of the state also counts the claims of the entry, so that nobody takes the reader of
-//! today for the one of yesterday. A reader that becomes a proxy counts as another claim. The
+//! The word of the state also counts the claims of the entry, so that one reader of the entry is
+//! never taken for an earlier one. A reader that becomes a proxy counts as another claim. The
 //! messages in front of an evictable reader may be overwritten at any time: it never borrows them,
-//! it copies and looks at the stamp again.
+//! but copies them and checks the stamp again.
 
 use core::ops::Deref;
 
@@ -29,7 +29,7 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
 pub struct ReaderWords {
     pub(super) shown: Padded<Shown, { padding::<Shown>() }>,
     /// The sequence that the reader wants next. It is stored for each message, so the writer loads
-    /// it only when it finds no room otherwise, and not each time.
+    /// it only if it finds no room otherwise, and not at each check.
     pub(super) taken: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
 }
 
@@ -54,7 +54,7 @@ pub(super) const OBSERVING: usize = 5;
 const SUSPENDED: usize = 6;
 /// The bits of a state.
 const STATE: usize = 7;
-/// One more claim.
+/// The difference between two claims.
 const CLAIM: usize = 8;
 
 /// Whether the writer waits for a reader in this state.
@@ -62,8 +62,8 @@ pub(super) fn is_gating(word: usize) -> bool {
     matches!(word & STATE, GATING | EVICTABLE)
 }
 
-/// An entry of a ring, claimed by one reader: the same entry that is claimed again is another
-/// claim, and so is that of a reader that becomes a [proxy](super::ProxyReader).
+/// A claim of an entry by one reader. If the same entry is claimed again, that is another claim,
+/// and so is the claim of a reader that becomes a [proxy](super::ProxyReader).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The index of the entry.
@@ -73,16 +73,17 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// That of no reader.
+    /// The claim of no reader.
     pub(super) const NONE: Claim = Claim { entry: 0, generation: 0 };
 
-    /// That of the reader with this entry, from the word of its state.
+    /// Returns the claim of the reader with this entry, from the word of the entry's state.
     pub(super) fn of(entry: usize, word: usize) -> Claim {
         Claim { entry, generation: word / CLAIM }
     }
 }
 
-/// The words of a reader in another process at the last check. Before the first one they are zero.
+/// The words of a reader in another process, as of the last check. Before the first check they are
+/// zero.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
 pub struct SeenReader {
@@ -90,16 +91,16 @@ pub struct SeenReader {
     taken: usize,
 }
 
-/// Words that no reader of another process writes.
+/// How the words of another process differ from what readers write.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReaderFault {
-    /// The word of the state is not one that follows the last one.
+    /// The word of the state cannot follow the one before.
     #[error("its state is {found:#x}, after {before:#x}")]
     State {
         /// The word at the last check.
         before: usize,
-        /// The word.
+        /// The word at this check.
         found: usize,
     },
     /// The position is before an earlier one of the same reader.
@@ -107,7 +108,7 @@ pub enum ReaderFault {
     Backwards {
         /// The position at the last check.
         before: usize,
-        /// The position.
+        /// The position at this check.
         found: usize,
     },
     /// The position is after all messages.
@@ -115,14 +116,14 @@ pub enum ReaderFault {
     Ahead {
         /// The sequence of the next message.
         tail: usize,
-        /// The position.
+        /// The position at this check.
         found: usize,
     },
 }
 
 crate::debug_as_display!(ReaderFault);
 
-/// The most readers that have an entry one after the other between two checks.
+/// How many readers can have an entry one after the other between two checks.
 #[cfg(not(loom))]
 const MOST_CLAIMS: usize = 1 << (usize::BITS / 2);
 
@@ -130,7 +131,7 @@ fn earlier(one: usize, other: usize) -> usize {
     if is_after(one, other) { other } else { one }
 }
 
-/// The next claim after the one in this word, without a state.
+/// Returns the next claim after the one in this word, without a state.
 fn next_claim(word: usize) -> usize {
     (word & !STATE).wrapping_add(CLAIM)
 }
@@ -151,8 +152,8 @@ impl ReaderWords {
         }
     }
 
-    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact
-    /// check.
+    /// Owner: the reader no longer uses the messages before `sequence`. The writer sees this only
+    /// at an exact check.
     #[inline(always)]
     pub(super) fn take(&self, sequence: usize) {
         // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
@@ -160,7 +161,7 @@ impl ReaderWords {
         self.taken.store(sequence, order!("broadcast.take", Release));
     }
 
-    /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
+    /// As [`take`](ReaderWords::take), but the writer sees it at every check.
     #[inline]
     pub(super) fn show(&self, sequence: usize) {
         self.take(sequence);
@@ -180,14 +181,14 @@ impl ReaderWords {
         word & STATE == FREE && exchange().is_ok()
     }
 
-    /// Owner, after a claim: the entry gets its first state. Nobody else changes it before.
+    /// Owner, after a claim: gives the entry its first state. Nobody else changes it before.
     pub(super) fn join(&self, state: usize) {
         let word = self.shown.state.load(Ordering::Relaxed);
         // Release, pairs with the Acquire of `broadcast.readers`: the first cursor.
         self.shown.state.store(word & !STATE | state, order!("broadcast.join", Release));
     }
 
-    /// Owner: gives the entry back, also if it is evicted at the same time.
+    /// Owner: gives the entry back, even if it is evicted at the same time.
     pub(super) fn leave(&self) {
         const { assert!(FREE == 0) };
         // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader
@@ -195,9 +196,10 @@ impl ReaderWords {
         self.shown.state.fetch_and(!STATE, order!("broadcast.leave", Release));
     }
 
-    /// Owner: the writer waits for another process in the place of this reader. That is another
-    /// claim: positions that are still imported for an earlier proxy change nothing. `false` if the
-    /// writer does not wait for this reader: it was evicted, or observes.
+    /// Owner: makes the writer wait for another process in the place of this reader. This is
+    /// another claim, so that positions that are still imported for an earlier proxy change
+    /// nothing. Returns `false` if the writer does not wait for this reader: it was evicted, or
+    /// observes.
     pub(super) fn begin_proxy(&self) -> bool {
         self.change(|word| match word & STATE {
             GATING | EVICTABLE => Some(next_claim(word) | EVICTABLE),
@@ -206,8 +208,8 @@ impl ReaderWords {
         })
     }
 
-    /// Owner: the writer waits for a reader of this process again, in any case unless it
-    /// `can_be_evicted`. `false` after an eviction.
+    /// Owner: makes the writer wait for a reader of this process again; always, unless it
+    /// `can_be_evicted`. Returns `false` after an eviction.
     pub(super) fn end_proxy(&self, can_be_evicted: bool) -> bool {
         self.change(|word| match word & STATE {
             EVICTABLE if can_be_evicted => Some(next_claim(word) | EVICTABLE),
@@ -217,8 +219,8 @@ impl ReaderWords {
         })
     }
 
-    /// Any thread of the writer's process: the writer no longer waits for the reader with this
-    /// claim. `false` if it cannot be evicted, or has left.
+    /// Any thread of the writer's process: makes the writer no longer wait for the reader with this
+    /// claim. Returns `false` if the reader cannot be evicted, or has left.
     pub(super) fn evict(&self, generation: usize) -> bool {
         let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
         let exchange = |from, to| self.shown.state.compare_exchange(from, to, relaxed, relaxed);
@@ -227,8 +229,8 @@ impl ReaderWords {
             || exchange(claim | SUSPENDED, claim | EVICTED).is_ok()
     }
 
-    /// Writer: it does not wait for the reader with this claim until the reader moves. `false` if
-    /// the reader cannot be evicted, is suspended, or has left.
+    /// Writer: makes the writer not wait for the reader with this claim until the reader moves.
+    /// Returns `false` if the reader cannot be evicted, is suspended, or has left.
     pub(super) fn suspend(&self, generation: usize) -> bool {
         let (claim, relaxed) = (generation.wrapping_mul(CLAIM), Ordering::Relaxed);
         let (state, evictable) = (&self.shown.state, claim | EVICTABLE);
@@ -264,7 +266,7 @@ impl ReaderWords {
     fn change(&self, next: impl Fn(usize) -> Option<usize>) -> bool {
         let (state, relaxed) = (&self.shown.state, Ordering::Relaxed);
         let mut word = state.load(relaxed);
-        // Relaxed: an evictable reader copies and looks at the stamp again, so nothing needs to
+        // Relaxed: an evictable reader copies and checks the stamp again, so nothing needs to
         // happen before its slots are used. An exchange continues the release sequence of
         // `broadcast.join`: a writer that sees the new state sees the first cursor, too.
         while let Some(next) = next(word) {
@@ -283,14 +285,13 @@ impl ReaderWords {
         self.shown.state.load(order!("broadcast.readers", Acquire))
     }
 
-    /// Whether the writer no longer waits for this reader. The words may be those of another
-    /// process.
+    /// Whether the writer no longer waits for this reader. The words may belong to another process.
     pub(in crate::ring) fn is_evicted(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == EVICTED
     }
 
-    /// Whether the writer does not wait for this reader until it moves. The words may be those of
-    /// another process.
+    /// Whether the writer does not wait for this reader until the reader moves. The words may
+    /// belong to another process.
     pub(in crate::ring) fn is_suspended(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == SUSPENDED
     }
@@ -300,8 +301,8 @@ impl ReaderWords {
         self.shown.state.load(Ordering::Relaxed) & STATE == OBSERVING
     }
 
-    /// Whether this is the claim with that generation, and the writer waits for its reader, or
-    /// will when the reader moves. The words may be those of another process.
+    /// Whether the entry still has the claim with that generation, and the writer waits for its
+    /// reader, or will when the reader moves. The words may belong to another process.
     #[doc(hidden)]
     #[must_use]
     pub fn is_held(&self, generation: usize) -> bool {
@@ -309,15 +310,15 @@ impl ReaderWords {
         (is_gating(word) || word & STATE == SUSPENDED) && word / CLAIM == generation
     }
 
-    /// Whether the entry has a reader that its writer waits for. The words may be those of another
+    /// Whether the entry has a reader that its writer waits for. The words may belong to another
     /// process.
     #[cfg(not(loom))]
     pub(in crate::ring) fn is_gating(&self) -> bool {
         is_gating(self.shown.state.load(Ordering::Relaxed))
     }
 
-    /// The position of the slowest gating reader of these, as far as they have shown it, or
-    /// exactly. The words may be those of another process, and the position any number.
+    /// The position of the slowest gating reader of these entries: as far as it was shown, or
+    /// `exact`. The words may belong to another process, and the position be any number.
     #[doc(hidden)]
     #[must_use]
     pub fn slowest<'a>(
@@ -337,8 +338,8 @@ impl ReaderWords {
         positions.reduce(earlier)
     }
 
-    /// The position of the slowest observer of these that shows it. The words may be those of
-    /// another process, and the position any number.
+    /// The position of the slowest observer of these entries that shows it. The words may belong to
+    /// another process, and the position be any number.
     #[cfg(not(loom))]
     pub(in crate::ring) fn slowest_observer<'a>(
         entries: impl IntoIterator<Item = &'a ReaderWords>,
@@ -371,11 +372,11 @@ impl ReaderWords {
         }
         let taken = self.taken.acquire(true, order!("broadcast.room", Acquire));
         if self.shown.state.load(Ordering::Relaxed) != state {
-            // The position may be that of another reader: the next check has both.
+            // The position may belong to another reader: the next check has both.
             seen.state = before;
             return Ok(());
         }
-        // A reader that joins may begin before the one that has left.
+        // A reader that joins may begin before the position of the one that has left.
         if state == before && is_after(seen.taken, taken) {
             return Err(ReaderFault::Backwards { before: seen.taken, found: taken });
         }
@@ -388,7 +389,7 @@ impl ReaderWords {
         Ok(())
     }
 
-    /// Owner: the claim of this reader, whose entry has that index.
+    /// Owner: the claim of this reader, whose entry has this index.
     pub(super) fn claim_of(&self, entry: usize) -> Claim {
         Claim::of(entry, self.shown.state.load(Ordering::Relaxed))
     }
@@ -398,13 +399,13 @@ impl ReaderWords {
         Claim::of(entry, next_claim(self.shown.state.load(Ordering::Relaxed)))
     }
 
-    /// Moves the position of an evictable reader to that of a reader in another process, which may
-    /// be any number: never backwards, and at most to `tail`, which is also what `None` says. The
-    /// caller has loaded the tail, raised a sequentially consistent fence, and then loaded that
-    /// position. Any number of threads may do this.
+    /// Moves the position of an evictable reader to the position of a reader in another process,
+    /// which may be any number: never backwards, and at most to `tail`; `None` also moves it to
+    /// `tail`. The caller has loaded the tail, raised a sequentially consistent fence, and then
+    /// loaded that position. Any number of threads may do this.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
-        // A guess for both words: another thread may be between the two.
+        // A guess for both words: another thread may be between its two exchanges.
         let previous = self.taken.load(Ordering::Relaxed);
         let (suspended, state) = (generation.wrapping_mul(CLAIM) | SUSPENDED, &self.shown.state);
         if state.load(Ordering::Relaxed) == suspended && is_after(position, previous) {
@@ -421,7 +422,7 @@ impl ReaderWords {
     fn raise(&self, word: &AtomicUsize, generation: usize, mut previous: usize, position: usize) {
         let evictable = generation.wrapping_mul(CLAIM) | EVICTABLE;
         // The state is loaded after the position. If the entry is given to another reader
-        // meanwhile, that one sees the tail behind the fence of the caller, and its position is a
+        // meanwhile, that reader sees the tail behind the caller's fence, and its position is a
         // later one.
         while self.shown.state.load(Ordering::Relaxed) == evictable {
             // Never backwards. A word that needs no change is exchanged, too: only that shows
@@ -451,8 +452,8 @@ pub(super) const fn padding<T>() -> usize {
     if cfg!(loom) { 0 } else { (line - size_of::<T>()) / size_of::<usize>() }
 }
 
-/// A `T`, which consists of atomic words, alone on its cache lines. `PADDING` is what [`padding`]
-/// says.
+/// A `T`, which consists of atomic words, alone on its cache lines. `PADDING` must be
+/// [`padding::<T>()`](padding).
 ///
 /// The padding is atomic words, too: another process may write to all bytes of its memory, and Rust
 /// assumes that the bytes between two fields do not change while a reference lives.

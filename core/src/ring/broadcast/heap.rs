@@ -1,5 +1,5 @@
-//! The memory of a ring on the heap: slots, and entries, some from the start, more when readers
-//! need them.
+//! The memory of a ring on the heap: slots and entries. Some entries exist from the start, more are
+//! added when readers need them.
 //!
 //! More entries come in blocks, each twice as long as the one before. A block is allocated once and
 //! stays until the ring is dropped, so an entry never moves. A thread that joins adds a block
@@ -26,10 +26,10 @@ pub struct HeapStorage {
     readers: Entries,
 }
 
-/// How many words a cache line contains.
+/// The number of words in a cache line.
 const LINE: usize = 64 / size_of::<usize>();
 
-/// A cache line of words, so that slots begin with one.
+/// A cache line of words, so that the slots begin with a cache line.
 #[derive(Debug, Default)]
 #[repr(C)]
 #[cfg_attr(not(loom), repr(align(64)))]
@@ -78,8 +78,8 @@ impl HeapStorage {
         HeapStorage::growing(layout, readers, readers)
     }
 
-    /// The same as [`new`](HeapStorage::new), but further entries are allocated when gating readers
-    /// join that find none free: up to `most`, and at most 16,380 more than `readers`.
+    /// As [`new`](HeapStorage::new), but further entries are allocated when gating readers join
+    /// that find none free: up to `most`, and at most 16,380 more than `readers`.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, HeapStorage, Layout};
@@ -109,22 +109,22 @@ impl HeapStorage {
     }
 }
 
-/// The entries of the first block.
+/// The number of entries in the first block.
 const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
-/// The most blocks.
+/// The limit on blocks.
 const BLOCKS: usize = if cfg!(loom) { 2 } else { 12 };
 
 #[derive(Debug)]
 struct Entries {
     first: Box<[ReaderWords]>,
     blocks: [AtomicPtr<ReaderWords>; BLOCKS],
-    /// The most entries, of all blocks together.
+    /// The limit on the entries of all blocks together.
     most: usize,
 }
 
 impl Entries {
-    /// `first` entries now, and up to `most` when they are needed, or as many as the blocks have.
-    /// `None` if there is not enough memory.
+    /// Allocates `first` entries, and more up to `most` when they are needed, as far as there are
+    /// blocks. `None` if there is not enough memory.
     fn new(first: usize, most: usize) -> Option<Entries> {
         let blocks = core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
         Some(Entries { first: fresh(first)?, blocks, most: most.max(first) })
@@ -157,8 +157,8 @@ impl Entries {
         Some(unsafe { &*entry })
     }
 
-    /// Adds a block if there are `entries`, and there may be more. Returns whether there are more
-    /// now, by this thread or by another one.
+    /// Adds a block if there are only `entries`, and there may be more. Returns whether there are
+    /// more now, added by this thread or by another one.
     fn grow(&self, entries: usize) -> bool {
         if self.get(entries).is_some() {
             return true;
@@ -182,17 +182,17 @@ impl Entries {
         true
     }
 
-    /// The block that has this index, of those of all blocks.
+    /// Returns the block that has this index, counted over all blocks.
     const fn block_of(index: usize) -> usize {
         (index / FIRST + 1).ilog2() as usize
     }
 
-    /// The entries of all blocks before the one with this number.
+    /// Returns the number of entries in all blocks before the block with this number.
     const fn before(number: usize) -> usize {
         FIRST * ((1 << number) - 1)
     }
 
-    /// The entries of a block: fewer in the last one.
+    /// Returns the number of entries in a block: fewer in the last one.
     fn length(&self, number: usize) -> usize {
         let left = self.most - self.first.len();
         (FIRST << number).min(left.saturating_sub(Entries::before(number)))
@@ -213,7 +213,7 @@ impl Drop for Entries {
     }
 }
 
-/// `count` values, or `None` if they cannot be allocated.
+/// Allocates `count` values; `None` if there is not enough memory.
 fn fresh<T: Default>(count: usize) -> Option<Box<[T]>> {
     let mut all = Vec::new();
     all.try_reserve_exact(count).ok()?;

@@ -68,18 +68,19 @@ pub use storage::{Full, Layout, LayoutError, Storage, Word, WriterWords};
 pub struct Broadcast<T> {
     storage: T,
     layout: Layout,
-    /// Most often no entry before this one is free, and the next reader looks for one from here on:
-    /// many readers that join one after the other do not check each other's entries. A hint.
+    /// A hint: most often no entry before this one is free, so the next reader looks for a free
+    /// entry from here on. Many readers that join one after the other then do not check each
+    /// other's entries.
     first_free: AtomicUsize,
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// Makes a ring in new `storage`. If that [is foreign](Storage::is_foreign), the ring of the
-    /// other process is already there, and is not changed.
+    /// Makes a ring in new `storage`. If the storage [is foreign](Storage::is_foreign), the ring of
+    /// the other process is already there, and is not changed.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the size of the storage is not that
-    /// of the layout.
+    /// If the capacity is not a power of two of at least 2, or the size of the storage does not fit
+    /// the layout.
     pub fn new(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         layout.check()?;
         let expected = layout.checked_words().ok_or(LayoutError::TooLarge)?;
@@ -90,8 +91,8 @@ impl<T: Storage> Broadcast<T> {
         Ok(Broadcast { storage, layout, first_free: AtomicUsize::new(0) }.starting_at(0))
     }
 
-    /// The same ring, as if this number of messages had passed through it. That of another process
-    /// is not changed.
+    /// Makes the ring look as if this number of messages had passed through it. The ring of another
+    /// process is not changed.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, sequence: usize) -> Broadcast<T> {
@@ -100,7 +101,7 @@ impl<T: Storage> Broadcast<T> {
         }
         self.storage.writer().tail.store(sequence, Ordering::Relaxed);
         for ahead in 0..self.capacity() {
-            // Every slot gets the stamp of the message of the lap before.
+            // Every slot gets the stamp of the message of the previous lap.
             let next = sequence.wrapping_add(ahead);
             let stamp = next.wrapping_sub(self.capacity()).wrapping_add(1);
             self.stamp_of(next).0.store(stamp, Ordering::Relaxed);
@@ -127,8 +128,9 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// Evicts the reader with this claim, if it is evictable: the writer no longer waits for it.
-    /// Returns whether it did: not if the reader has left, also if another one has its entry by
-    /// now. The reader gets the messages that are still in the ring, then [`Peek::Evicted`].
+    /// Returns whether it did: not if the reader has left, even if another reader has its entry by
+    /// now. The evicted reader gets the messages that are still in the ring, then
+    /// [`Peek::Evicted`].
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -151,7 +153,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// Whether the writer does not wait for the reader with this claim until that reader moves
-    /// ([`Producer::suspend`]). It may have moved already: the writer finds that out at its next
+    /// ([`Producer::suspend`]). The reader may have moved already: the writer finds out at its next
     /// check.
     #[must_use]
     pub fn is_suspended(&self, reader: Claim) -> bool {
@@ -159,8 +161,8 @@ impl<T: Storage> Broadcast<T> {
         words.is_some_and(|words| words.is_suspended() && words.is_held(reader.generation))
     }
 
-    /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
-    /// lap, and whenever the ring was full.
+    /// The greatest number of messages that a gating reader was behind, as the writer saw at its
+    /// checks: once a lap, and whenever the ring was full.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.storage.writer().state.high_water.load(Ordering::Relaxed)
@@ -173,7 +175,7 @@ impl<T: Storage> Broadcast<T> {
         self.depth_of(|_| true)
     }
 
-    /// The same as [`depth`](Broadcast::depth), of the readers whose entries `counts` accepts.
+    /// As [`depth`](Broadcast::depth), but only for readers whose entries `counts` accepts.
     #[must_use]
     pub fn depth_of(&self, counts: impl Fn(usize) -> bool) -> usize {
         let tail = self.tail();
@@ -222,14 +224,14 @@ impl<T: Storage> Broadcast<T> {
         state.acquire(T::FOREIGN != Some(false), closed) & storage::CLOSED != 0
     }
 
-    /// The same as [`tail`](Broadcast::tail), for a caller that knows that all messages before
-    /// `known` are published.
+    /// As [`tail`](Broadcast::tail), for a caller that knows that all messages before `known` are
+    /// published.
     fn published(&self, known: usize) -> usize {
         let tail = self.tail();
         if is_after(tail, known) { tail } else { known }
     }
 
-    /// A reader gives its entry back.
+    /// Gives the entry of a reader back.
     fn leave(&self, entry: usize) {
         if let Some(words) = self.storage.reader(entry) {
             words.leave();
@@ -248,7 +250,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The writer's check, at `tail`: returns the sequence up to which it may write, and the
-    /// slowest reader. If it is `exact`, also positions count that readers have not shown.
+    /// slowest reader. If it is `exact`, positions that readers have not shown count, too.
     fn room(&self, tail: usize, exact: bool) -> (usize, Claim) {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.
@@ -275,8 +277,8 @@ impl<T: Storage> Broadcast<T> {
         (tail.wrapping_add(self.capacity() - behind), reader)
     }
 
-    /// How many messages the slowest gating reader of these entries is behind `tail`, and its
-    /// claim.
+    /// Returns how many messages the slowest gating reader of these entries is behind `tail`, and
+    /// its claim.
     fn slowest<'a>(
         &self,
         entries: impl Iterator<Item = (usize, &'a ReaderWords)>,
@@ -294,7 +296,7 @@ impl<T: Storage> Broadcast<T> {
             let behind = if is_after(cursor, tail) { 0 } else { tail.wrapping_sub(cursor) };
             Some((behind.min(self.capacity()), Claim::of(index, state)))
         });
-        // Of readers that are equally far behind, the first one.
+        // If several readers are equally far behind, the first one counts.
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })
     }
 
@@ -320,10 +322,10 @@ impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H 
     type Storage = T;
 }
 
-/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`] says, `READERS`
-/// the most gating readers at a time.
+/// Storage in arrays, for a `static` or a field. `WORDS` must be [`Layout::words`]; `READERS` is
+/// the limit on gating readers.
 #[derive(Debug)]
-// In this order and so aligned, slots begin with a cache line.
+// The fields are in this order, and so aligned, that slots begin with a cache line.
 #[repr(C, align(64))]
 pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
     slots: [Word; WORDS],
@@ -397,7 +399,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
         let mut storage = InlineStorage::new();
         let mut slot = 0;
         while slot < layout.capacity() {
-            // The same as `starting_at`, which is not `const`.
+            // As `starting_at`, which is not `const`.
             let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
             storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;

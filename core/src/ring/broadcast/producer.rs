@@ -13,14 +13,14 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 #[derive(Debug)]
 pub struct Producer<H: BroadcastHandle> {
     ring: RingRef<H>,
-    /// The writer has seen room before this sequence.
+    /// The writer has seen room for messages before this sequence.
     limit: usize,
     /// How many checks in a row have found no room.
     refused: u32,
 }
 
-/// Every such check in a row that finds no room loads the exact positions of the readers. The other
-/// checks leave those lines to the readers, which store there for each message.
+/// Of checks in a row that find no room, one in this many loads the exact positions of the readers.
+/// The others leave those cache lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
 impl<T: Storage> Broadcast<T> {
@@ -41,7 +41,7 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// For the caller that has taken the writer's end.
+    /// Creates the end, for a caller that has taken it.
     fn new(ring: H, next: usize) -> Producer<H> {
         Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
@@ -90,8 +90,8 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// The same as [`push_into_known_room`](Producer::push_into_known_room), for a message in two
-    /// parts, as [`Grant::write_parts`] has them.
+    /// As [`push_into_known_room`](Producer::push_into_known_room), for a message in two parts,
+    /// like those of [`Grant::write_parts`].
     ///
     /// # Panics
     /// If a message of `length` bytes has fewer words.
@@ -122,10 +122,10 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.begin(words))
     }
 
-    /// Whether there is room for the next message, as [`try_push`](Producer::try_push) finds it. If
-    /// so, its slot is claimed: nobody else can take it, so the next push has room. Unlike a
-    /// [`grant`](Producer::grant) it does not touch the slot, whose message of the lap before
-    /// stays.
+    /// Checks that there is room for the next message, as [`try_push`](Producer::try_push) finds
+    /// it. If there is, its slot is claimed: nobody else can take it, so the next push has room.
+    /// Unlike a [`grant`](Producer::grant) it does not touch the slot, which keeps the message of
+    /// the previous lap.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -154,19 +154,19 @@ impl<H: BroadcastHandle> Producer<H> {
     #[inline]
     #[must_use]
     pub fn sequence(&self) -> usize {
-        // No other thread stores to it while this end exists.
+        // Relaxed: no other thread stores to it while this end exists.
         self.ring.writer().tail.load(Ordering::Relaxed)
     }
 
-    /// For how many messages there is room now, as far as this thread can see.
+    /// Returns for how many messages there is room now, as far as this thread can see.
     #[must_use]
     pub fn room(&mut self) -> usize {
         self.find_room().unwrap_or(0)
     }
 
-    /// The same as [`room`](Producer::room), but at least 1. Loads the exact positions of the
-    /// readers, also if they have not shown them. For a writer that is about to sleep, and for
-    /// protocols where the other side sends one message for each that it takes.
+    /// As [`room`](Producer::room), but at least 1. Loads the exact positions of the readers, even
+    /// if they have not shown them. For a writer that is about to sleep, and for protocols where
+    /// the other side sends one message for each message that it takes.
     ///
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
@@ -189,8 +189,8 @@ impl<H: BroadcastHandle> Producer<H> {
     /// Suspends the reader with this claim, if it can be [evicted](Broadcast::evict): the writer
     /// does not wait for it until it moves on, and does again at the first check for room after
     /// that. Returns whether it did. The reader gets the messages that are still in the ring, a
-    /// [`Peek::Gap`](super::Peek::Gap) with the exact number of those that are not, and then
-    /// the messages after them.
+    /// [`Peek::Gap`](super::Peek::Gap) with the exact number of the overwritten ones, and then the
+    /// messages after them.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -304,7 +304,8 @@ impl<'a> Grant<'a> {
         sequence: usize,
         tail: &'a AtomicUsize,
     ) -> Grant<'a> {
-        // From here on an observer must not take what it copies for the message of the lap before.
+        // From here on an observer must not take the bytes that it copies for the message of the
+        // previous lap.
         slot.stamp.store(sequence, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
         Grant { slot, exact, sequence, tail, is_written: false }
@@ -327,10 +328,10 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
-    /// The same as [`write`](Grant::write), for a message in two parts: the words of the second
-    /// follow those of the first. The rest of the message keeps the words of the message before it
-    /// in this slot, a lap ago, or zeros: for parts that change rarely, whose lines stay with the
-    /// readers.
+    /// As [`write`](Grant::write), for a message in two parts: the words of the second follow those
+    /// of the first. The rest of the message keeps the words of the message that was in this slot a
+    /// lap ago, or zeros. For messages whose rest changes rarely, so that its cache lines stay with
+    /// the readers.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -381,12 +382,12 @@ impl<'a> Grant<'a> {
         // time. No reader relies on that order: the tail is stored Relaxed, so another thread may
         // see it before the stamp in any case. What needs both is behind a later fence or Release.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
-        // On a line that no reader loads in a stream.
+        // This store goes to a cache line that no reader loads in a stream.
         self.tail.store(next, Ordering::Relaxed);
         self.sequence
     }
 
-    /// Removes the message of the lap before.
+    /// Removes the message of the previous lap.
     #[cold]
     fn clear(&self) {
         self.slot.set_length(0);
@@ -429,7 +430,7 @@ impl<H: BroadcastHandle> Producer<H> {
         assert!(stride > 0 && skip + words <= stride, "an item is shorter than a message");
         let messages = items.chunks_exact(stride).map(|item| &item[skip..skip + words]);
         if bytes == 7 * word {
-            // With a constant length, no loop is needed to copy a message.
+            // With a constant length, copying a message needs no loop.
             return self.push_all(
                 7 * word,
                 messages
@@ -482,8 +483,8 @@ impl<H: BroadcastHandle> Producer<H> {
                 self.ring.slot_of(pushed.next, length).expect("all messages have this length");
             let words = message.as_ref();
             assert!(words.len() == slot.words.len(), "the number of words does not fit the length");
-            // As in `Grant`: an observer must not take what it copies now for the message of the
-            // lap before.
+            // As in `Grant`: an observer must not take the bytes that it copies now for the message
+            // of the previous lap.
             slot.stamp.store(pushed.next, Ordering::Relaxed);
             barrier!("broadcast.overwrite-fence", Release);
             slot.copy_in(words);
@@ -495,7 +496,7 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(pushed.next.wrapping_sub(first))
     }
 
-    /// For how many of `count` messages there is room: at least for one.
+    /// Returns for how many of `count` messages there is room, at least for one.
     #[cold]
     fn room_for(&mut self, count: usize) -> Result<usize, Full> {
         let known = self.known_room();

@@ -1,6 +1,6 @@
-//! Readers that keep messages in the ring while these are used: borrowed in place; retained until
-//! they are confirmed, by a reader that passes them on; or read by another process, for which a
-//! proxy has the entry.
+//! Readers that keep messages in the ring while these are used: messages that are borrowed in
+//! place; messages that a reader passes on, and retains until they are confirmed; and messages that
+//! another process reads, for which a proxy has the entry.
 
 #![allow(unsafe_code)]
 
@@ -19,7 +19,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// [`Messages::release`], and the writer waits for that. Only a gating reader of a ring within
     /// one process may borrow: messages that may be overwritten at the same time must be copied.
     ///
-    /// After `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a message.
+    /// If it returns `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a
+    /// message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -53,15 +54,15 @@ impl<H: BroadcastHandle> Consumer<H> {
         Some(Messages { consumer: self, count })
     }
 
-    /// Whether this is a reader that may borrow: [`read`](Consumer::read) returns messages.
+    /// Whether this reader may borrow messages by [`read`](Consumer::read).
     #[inline]
     #[must_use]
     pub fn borrows(&self) -> bool {
         self.ring.may_borrow
     }
 
-    /// The words of the next message in place, after its stamp was seen; `None` if other threads
-    /// may write to them.
+    /// Returns the words of the next message in place, after its stamp was seen; `None` if other
+    /// threads may write to them.
     #[inline(always)]
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
         // SAFETY: the stamp says that the message was written, and no writer uses the slot again
@@ -92,7 +93,7 @@ impl<H: BroadcastHandle> Messages<'_, H> {
         self.count
     }
 
-    /// The sequence of the first one; the others follow.
+    /// The sequence of the first borrowed message; the others follow.
     #[must_use]
     pub fn sequence(&self) -> usize {
         self.consumer.cursor
@@ -169,7 +170,7 @@ pub struct RetainingConsumer<H: BroadcastHandle> {
 struct Held<H: BroadcastHandle> {
     reader: Consumer<H>,
     entry: Option<usize>,
-    /// Whether the writer may stop waiting for the entry's reader in this process.
+    /// Whether the writer may stop waiting for this process's reader with the entry.
     can_be_evicted: bool,
 }
 
@@ -188,7 +189,8 @@ impl<H: BroadcastHandle> Drop for Held<H> {
 }
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// This reader as one that retains messages after it has read them, until they are released.
+    /// Turns this reader into one that retains messages after it has read them, until they are
+    /// released.
     #[must_use]
     pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
@@ -201,13 +203,13 @@ impl<H: BroadcastHandle> Consumer<H> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// The same as [`Consumer::peek`].
+    /// As [`Consumer::peek`].
     #[inline]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         self.held.reader.peek(message)
     }
 
-    /// The same as [`Consumer::advance`]; the message is retained.
+    /// As [`Consumer::advance`]; the message is retained.
     #[inline]
     pub fn advance(&mut self) -> bool {
         self.held.reader.advance()
@@ -288,7 +290,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.skip_to(self.cursor().wrapping_add(count));
     }
 
-    /// Whether this reader can borrow messages: the writer waits for it in any case, and no other
+    /// Whether this reader can borrow messages: the writer always waits for it, and no other
     /// process writes to the ring. If not, messages must be copied by
     /// [`peek`](RetainingConsumer::peek).
     #[must_use]
@@ -296,9 +298,9 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.may_borrow
     }
 
-    /// Borrows whole slots in place, for a caller that passes them on unchanged: those of `count`
-    /// messages from `first` on, all of which are retained or [ready](RetainingConsumer::ready).
-    /// Each slot begins with a stamp, and the message follows
+    /// Borrows whole slots in place, for a caller that passes them on unchanged: the slots of
+    /// `count` messages from `first` on, all of which are retained or
+    /// [ready](RetainingConsumer::ready). Each slot begins with a stamp, and the message follows
     /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces if the slots wrap
     /// around the end of the ring; otherwise the second piece is empty.
     ///
@@ -321,7 +323,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     #[must_use]
     pub fn borrow(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // A released message counts as far ahead, too.
+        // Here a released message counts as far ahead, too.
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
         let is_kept = ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
@@ -357,8 +359,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 
 /// An entry that the writer waits for on behalf of another process, which reads the ring itself.
 /// Its position is [imported](ProxyReader::import) from that process: by the writer whenever it
-/// looks for room ([`Storage::refresh`]), and by any other thread that wants to know it. It can be
-/// [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
+/// looks for room ([`Storage::refresh`]), and by any other thread that needs the position. The
+/// entry can be [evicted](ProxyReader::evict). Dropping it lets the writer pass, too.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -384,8 +386,8 @@ pub struct ProxyReader<H: BroadcastHandle> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// The same as [`ProxyReader::import`], for the proxy with this claim; does nothing if `look`
-    /// returns the outer `None`, or the entry has another claim by now.
+    /// As [`ProxyReader::import`], for the proxy with this claim. Does nothing if `look` returns
+    /// the outer `None`, or the entry has another claim by now.
     pub fn import(&self, claim: Claim, look: impl FnOnce() -> Option<Option<usize>>) {
         let Some(words) = self.storage.reader(claim.entry) else { return };
         let tail = self.tail();
@@ -399,21 +401,21 @@ impl<T: Storage> Broadcast<T> {
 }
 
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    /// The claim that its entry will have as a [proxy](RetainingConsumer::into_proxy), so that the
-    /// other process can know it before; `None` if it has no entry. It differs from that of each
-    /// earlier proxy.
+    /// The claim that the reader's entry will have as a [proxy](RetainingConsumer::into_proxy), so
+    /// that the other process can know it beforehand; `None` if there is no entry. It differs from
+    /// the claim of each earlier proxy.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let (entry, words) = self.held.entry.zip(self.held.words())?;
         Some(words.proxy_claim(entry))
     }
 
-    /// The same entry on behalf of another process. The messages that are retained now stay until
-    /// the process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
+    /// Keeps the entry on behalf of another process. The messages that are retained now stay until
+    /// that process has read them. The writer waits for this [claim](RetainingConsumer::claim) from
     /// now on, and not before; a suspended reader stays suspended.
     ///
     /// # Errors
-    /// A reader that the writer does not wait for is given back: it observes, or it was evicted.
+    /// Gives the reader back if the writer does not wait for it: it observes, or it was evicted.
     pub fn into_proxy(self) -> Result<ProxyReader<H>, RetainingConsumer<H>> {
         let claim =
             self.claim().filter(|_| self.held.words().is_some_and(ReaderWords::begin_proxy));
@@ -449,18 +451,19 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         if is_suspended { behind } else { behind.min(ring.capacity()) }
     }
 
-    /// Moves the entry to the position that `look` returns: that of the slowest reader of the other
-    /// process. The position may be any number: the entry never moves backwards, and at most to the
-    /// end of the published messages, where `None` moves it, too: no reader there gates. Does
-    /// nothing after an eviction. Any number of threads may do this at a time.
+    /// Moves the entry to the position that `look` returns: the position of the slowest reader of
+    /// the other process. It may be any number: the entry never moves backwards, and at most to the
+    /// end of the published messages. `None`, for no gating reader there, moves it to that end,
+    /// too. Does nothing after an eviction. Any number of threads may do this at a time.
     ///
-    /// `look` is called here, and not before, because a reader may join meanwhile.
+    /// `look` is called within this call, and not before, because a reader may join meanwhile.
     pub fn import(&self, look: impl FnOnce() -> Option<usize>) {
         let ring: &Broadcast<H::Storage> = self.ring();
         ring.import(self.claim, || Some(look()));
     }
 
-    /// The writer no longer waits for the other process. Returns `false` if that was so before.
+    /// Makes the writer no longer wait for the other process. Returns `false` if that was so
+    /// before.
     pub fn evict(&self) -> bool {
         self.held.words().is_some_and(|words| words.evict(self.claim.generation))
     }
@@ -471,10 +474,10 @@ impl<H: BroadcastHandle> ProxyReader<H> {
         self.held.words().is_none_or(ReaderWords::is_evicted)
     }
 
-    /// A reader in this process in its place, which has all messages to read again
-    /// ([`rewind`](RetainingConsumer::rewind)) that the other process has not read. It borrows
-    /// nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still be
-    /// under way. An evicted one becomes an observer, and a suspended one stays suspended.
+    /// Turns the proxy into a reader in this process, which can read again
+    /// ([`rewind`](RetainingConsumer::rewind)) all messages that the other process has not read. It
+    /// borrows nothing ([`can_borrow`](RetainingConsumer::can_borrow)), because an import may still
+    /// be under way. An evicted reader becomes an observer, and a suspended one stays suspended.
     #[must_use]
     pub fn into_retaining(self) -> RetainingConsumer<H> {
         let ProxyReader { mut held, .. } = self;

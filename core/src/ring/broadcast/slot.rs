@@ -1,6 +1,6 @@
-//! A slot: a stamp, the length of the message if messages differ in length, and its words. And
-//! [`RingRef`], which caches in each end the addresses and the layout of the ring, so that an end
-//! follows one pointer to a message.
+//! A slot: a stamp, the length of the message if messages differ in length, and its words. Each end
+//! of a ring has a [`RingRef`], which caches the addresses and the layout of the ring, so that the
+//! end follows one pointer to a message.
 
 #![allow(unsafe_code)]
 
@@ -90,11 +90,11 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// A number of bytes that no message has, and no complement of one.
+/// A number of bytes that no message has, not even with all bits inverted.
 const NONE: usize = 1 << (usize::BITS - 1);
-/// The entry of a reader without one.
+/// Stands for the entry of a reader that has none.
 const NO_ENTRY: usize = usize::MAX;
-/// More bytes than a message of a ring has.
+/// More bytes than a message of a ring can have.
 const TOO_LONG: usize = NONE / 2;
 
 /// An end's reference to its ring, which it keeps alive.
@@ -103,7 +103,7 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     pub(super) ring: H,
     slots: NonNull<Word>,
     writer: NonNull<WriterWords>,
-    /// One less than the number of slots, a power of two.
+    /// The number of slots less 1. The number is a power of two.
     mask: usize,
     slot_words: usize,
     /// The words of a message, or of the longest one.
@@ -115,12 +115,12 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     exact: usize,
     /// The words of a gating reader, or of an observer that shows each position.
     reader: Option<NonNull<ReaderWords>>,
-    /// The entry of either, or of an observer that is shown by hand; or [`NO_ENTRY`].
+    /// The index of that reader's entry, or of an observer that is shown by hand; or [`NO_ENTRY`].
     entry: usize,
     /// Whether messages may differ in length.
     pub(super) has_length: bool,
     /// Whether this is a gating reader that may borrow messages: no other process writes to them,
-    /// and the writer waits in any case.
+    /// and the writer always waits.
     pub(super) may_borrow: bool,
     /// Whether this is a gating reader for which the writer may stop waiting.
     can_be_evicted: bool,
@@ -154,9 +154,9 @@ impl<H: BroadcastHandle> RingRef<H> {
         }
     }
 
-    /// For the gating reader with this entry. `may_borrow` says whether the writer keeps all
-    /// messages from its position on in any case; `can_be_evicted`, whether the writer may
-    /// stop waiting for it.
+    /// Creates the reference of the gating reader with this entry. `may_borrow`: the writer always
+    /// keeps all messages from the reader's position on. `can_be_evicted`: the writer may stop
+    /// waiting for the reader.
     pub(super) fn of_reader(
         ring: H,
         entry: usize,
@@ -164,7 +164,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         can_be_evicted: bool,
     ) -> RingRef<H> {
         let words = ring.storage.reader(entry);
-        // A position that is only shown blocks nobody.
+        // An entry that only shows a position blocks nobody.
         let is_shown = words.is_some_and(ReaderWords::is_observing);
         let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
         let reader = words.map(NonNull::from);
@@ -179,7 +179,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         (self.entry != NO_ENTRY).then_some(self.entry)
     }
 
-    /// Takes the entry away: from now on this is not a gating reader's.
+    /// Takes the entry away: from now on the reader is not a gating one.
     pub(super) fn take_entry(&mut self) -> Option<usize> {
         (self.may_borrow, self.can_be_evicted) = (false, false);
         let entry = self.entry();
@@ -187,7 +187,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         entry
     }
 
-    /// The position of an observer is shown by hand from now on.
+    /// Makes the position of an observer be shown by hand from now on.
     pub(super) fn show_by_hand(&mut self) {
         if self.reader().is_some_and(ReaderWords::is_observing) {
             self.reader = None;
@@ -236,7 +236,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         let start = if bytes == self.exact {
             place * dense
         } else if padded != dense && !bytes == self.exact {
-            // By a shift, or the compiler makes one multiplication of the two, by a variable.
+            // Written as a shift: otherwise the compiler merges two steps into one multiplication
+            // by a variable.
             let shift = padded.trailing_zeros();
             (place * (padded >> shift)) << shift
         } else {

@@ -75,9 +75,9 @@ impl Stamp {
 #[derive(Debug)]
 #[repr(C)]
 pub struct WriterWords {
-    /// All messages before this are published. The writer stores it after each message, so words
-    /// that are loaded in a stream must not share its line: it is loaded only by readers that join,
-    /// and to count what waits.
+    /// All messages before this sequence are published. The writer stores it after each message, so
+    /// words that are loaded in a stream must not share its cache line. It is loaded only by
+    /// readers that join, and to count waiting messages.
     pub(super) tail: Padded<AtomicUsize, { padding::<AtomicUsize>() }>,
     pub(super) state: Padded<WriterState, { padding::<WriterState>() }>,
 }
@@ -85,9 +85,9 @@ pub struct WriterWords {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct WriterState {
-    /// [`CLOSED`] and [`WRITING`].
+    /// The bits [`CLOSED`] and [`WRITING`].
     pub(super) state: AtomicUsize,
-    /// The most messages that a gating reader was behind at a check.
+    /// The greatest number of messages that a gating reader was behind at a check.
     pub(super) high_water: AtomicUsize,
     /// Whether the writer waits for room, for readers in other processes.
     #[cfg_attr(loom, allow(dead_code))]
@@ -118,7 +118,7 @@ impl WriterWords {
 
 #[cfg(not(loom))]
 impl WriterWords {
-    /// Says whether the writer waits for room.
+    /// The word that shows whether the writer waits for room.
     pub(in crate::ring) fn asleep(&self) -> &SleepWord {
         &self.state.asleep
     }
@@ -144,12 +144,12 @@ impl Default for WriterWords {
 ///   may only read, because a reader then loads messages by plain loads.
 /// - The entries are written by this process only. So are the slots and the words of the writer,
 ///   unless the storage is foreign; then this process only reads them.
-/// - [`is_foreign`](Storage::is_foreign) always returns the same, and what
-///   [`FOREIGN`](Storage::FOREIGN) says.
+/// - [`is_foreign`](Storage::is_foreign) always returns the same value, and
+///   [`FOREIGN`](Storage::FOREIGN) if that is set.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// What [`is_foreign`](Storage::is_foreign) returns, if all values of this type return the
-    /// same.
+    /// The value of [`is_foreign`](Storage::is_foreign), if it is the same for all values of this
+    /// type.
     const FOREIGN: Option<bool> = Some(false);
 
     /// Whether the slots and the words of the writer belong to another process. Then every word is
@@ -160,7 +160,7 @@ pub unsafe trait Storage {
         Self::FOREIGN != Some(false)
     }
 
-    /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
+    /// The slots, back to back: [`Layout::words`](super::Layout::words) words.
     fn slots(&self) -> &[Word];
     /// The writer's words.
     fn writer(&self) -> &WriterWords;
@@ -176,11 +176,11 @@ pub unsafe trait Storage {
         self.reader(entries).is_some()
     }
 
-    /// Imports the positions of readers in other processes. The writer calls this at each
-    /// of its checks for room, before it loads the entries. `import` takes the claim of a proxy
+    /// Imports the positions of readers in other processes. The writer calls this at each of its
+    /// checks for room, before it loads the entries. `import` takes the claim of a proxy
     /// ([`ProxyReader`](super::ProxyReader)) and a position, as
-    /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check wants the
-    /// positions that readers have not shown yet, too.
+    /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check also needs
+    /// positions that readers have not shown yet.
     #[inline]
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
         let _ = (exact, import);
@@ -228,27 +228,28 @@ pub struct Layout {
     capacity: usize,
     message_bytes: usize,
     has_length: bool,
-    /// Whether slots are padded. Never true if that changes nothing.
+    /// Whether slots are padded. Never true if padding changes nothing.
     in_lines: bool,
 }
 
 /// The words of a cache line.
 const LINE: usize = 64 / WORD;
 
-/// The words of a slot with `dense` words, padded to the fewest possible cache lines: a power of
-/// two, or whole lines.
+/// Returns the words of a slot with `dense` words, padded to the fewest possible cache lines: a
+/// power of two, or whole lines.
 pub(super) const fn whole_lines(dense: usize) -> usize {
     if dense <= LINE { dense.next_power_of_two() } else { dense.next_multiple_of(LINE) }
 }
 
 impl Layout {
-    /// A ring of `capacity` messages that have `message_bytes` bytes each.
+    /// Creates the layout of a ring of `capacity` messages that have `message_bytes` bytes each.
     #[must_use]
     pub const fn exact(capacity: usize, message_bytes: usize) -> Layout {
         Layout { capacity, message_bytes, has_length: false, in_lines: false }
     }
 
-    /// A ring of `capacity` messages that have at most `message_bytes` bytes, rounded up to words.
+    /// Creates the layout of a ring of `capacity` messages that have at most `message_bytes` bytes,
+    /// rounded up to words.
     #[must_use]
     pub const fn up_to(capacity: usize, message_bytes: usize) -> Layout {
         let rounded = message_bytes.checked_next_multiple_of(WORD);
@@ -260,8 +261,8 @@ impl Layout {
         Layout { capacity, message_bytes, has_length: true, in_lines: false }
     }
 
-    /// The same layout, with slots that are padded so that none takes more cache lines than it
-    /// needs: to a power of two, or to whole lines. For memory where lines are dear, because they
+    /// Returns this layout with padded slots, so that none takes more cache lines than it needs: to
+    /// a power of two, or to whole lines. For memory where cache lines are expensive, because they
     /// move between processes.
     ///
     /// ```
@@ -306,7 +307,7 @@ impl Layout {
     /// The words of all slots.
     ///
     /// # Panics
-    /// If that is more than memory can hold; in a constant that is a compile error.
+    /// If they take more than memory can hold; in a constant that is a compile error.
     #[must_use]
     pub const fn words(&self) -> usize {
         match self.checked_words() {
@@ -315,13 +316,13 @@ impl Layout {
         }
     }
 
-    /// The same as [`words`](Layout::words); `None` if that is more than memory can hold.
+    /// As [`words`](Layout::words); `None` if the slots take more than memory can hold.
     #[must_use]
     pub const fn checked_words(&self) -> Option<usize> {
         self.capacity.checked_mul(self.slot_words())
     }
 
-    /// The bytes of all slots; `None` if that is more than memory can hold.
+    /// The bytes of all slots; `None` if they take more than memory can hold.
     #[must_use]
     pub const fn bytes(&self) -> Option<usize> {
         let bytes = match self.checked_words() {
@@ -387,8 +388,8 @@ pub enum LayoutError {
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the ring is full: gating reader {} has not moved on", .reader.entry)]
 pub struct Full {
-    /// The entry of the reader that is furthest behind, and its claim: what
-    /// [`evict`](super::Broadcast::evict) takes.
+    /// The claim of the reader that is furthest behind, with its entry, for
+    /// [`evict`](super::Broadcast::evict).
     pub reader: Claim,
 }
 

@@ -13,11 +13,11 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, pause};
 
 /// Positions and laps are multiples of this. The two bits below it are the state of a slot.
 pub(super) const STEP: usize = 4;
-/// The state of a slot, in the two low bits of its stamp: it may be filled in this lap.
+/// The state of a slot, in the two low bits of its stamp: the slot may be filled in this lap.
 pub(super) const FREE: usize = 0;
-/// It contains an item of this lap.
+/// The slot contains an item of this lap.
 pub(super) const FULL: usize = 1;
-/// It was claimed in this lap, and contains nothing.
+/// The slot was claimed in this lap, and contains nothing.
 pub(super) const SKIP: usize = 2;
 
 /// A cell for one value, and a stamp with its lap and its state.
@@ -57,14 +57,14 @@ pub(super) fn next_lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
     lap(slots, position).wrapping_add(slots.capacity() * STEP) | FREE
 }
 
-/// A bit of the tail: the ring was closed.
+/// A bit of the tail, which is set when the ring was closed.
 pub(super) const CLOSED: usize = 1;
 /// One claim takes at most this many slots, unless a grant requests more. Slots are checked before
 /// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 pub(super) const CLAIM: usize = 64;
 
-/// Where the words of writers, of readers, and those that are rarely written are: the value between
-/// them, which has no size.
+/// Chooses where the words of writers, the words of readers and rarely written words are: by the
+/// value between them, which has no size.
 pub trait Layout: Copy {
     #[doc(hidden)]
     const GAP: Self;
@@ -93,10 +93,11 @@ impl Layout for Compact {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Indices<L> {
-    /// Writers have claimed the positions before it. With the bit `CLOSED` it never moves again.
+    /// Writers have claimed the positions before this one. With the bit `CLOSED` it never moves
+    /// again.
     pub(super) tail: AtomicUsize,
     readers: L,
-    /// Readers have claimed the positions before it.
+    /// Readers have claimed the positions before this one.
     pub(super) head: AtomicUsize,
     others: L,
     rare: Rare,
@@ -105,8 +106,8 @@ pub struct Indices<L> {
 /// The rarely written words.
 #[derive(Debug)]
 struct Rare {
-    /// Set after the bit in the tail, so that a reader that finds nothing need not take the tail's
-    /// line from the writers.
+    /// Set after the bit in the tail, so that a reader that finds nothing need not take the cache
+    /// line of the tail from the writers.
     closed: AtomicUsize,
     high_water: AtomicUsize,
 }
@@ -183,7 +184,7 @@ impl<L: Layout> Indices<L> {
     pub(super) fn note_depth(&self, tail: usize, capacity: usize) {
         let depth = depth(self.head.load(Ordering::Relaxed), tail, capacity);
         if depth > self.high_water() {
-            // Other writers may do the same at this moment.
+            // Other writers may do the same at this moment, so the greatest value must win.
             self.rare.high_water.fetch_max(depth, Ordering::Relaxed);
         }
     }
@@ -203,9 +204,9 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
 /// call then continues with the word's value. A failed compare-and-swap also shows that the tail
 /// was closed.
 ///
-/// `check` is Acquire: it pairs with the Release of the end that had the slot before, and the claim
-/// needs to know that this end no longer uses the value. The compare-and-swap itself is relaxed: it
-/// claims slots whose stamps were checked, and only the end that moves this word over them may
+/// `check` is Acquire: it pairs with the Release of the end that had the slot before, because the
+/// claim must know that this end no longer uses the value. The compare-and-swap itself is relaxed:
+/// it claims slots whose stamps were checked, and only the end that moves this word over them may
 /// change these stamps.
 ///
 /// # Safety

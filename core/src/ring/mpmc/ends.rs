@@ -29,7 +29,7 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
 pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's word had at some time: the next claim checks there first.
+    /// A position that the ring's tail had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
 
@@ -93,7 +93,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             claim => claim?,
         };
         let end = claim.position.wrapping_add(claim.count * STEP);
-        // A load of the head takes its cache line from the readers, so this is done rarely.
+        // Done rarely: a load of the head takes its cache line from the readers.
         let capacity = self.slots.capacity();
         if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
             indices.note_depth(end, capacity);
@@ -125,7 +125,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 }
 
-// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
+// Written by hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
     fn clone(&self) -> Producer<H> {
         Producer::of(self.ring.clone())
@@ -139,7 +139,7 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's word had at some time: the next claim checks there first.
+    /// A position that the ring's head had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
 
@@ -177,12 +177,12 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 
     /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items
-    /// in it; the rest is dropped with it.
+    /// in it; the rest is dropped with the ring.
     pub fn close(self) {
         self.ring.indices().close();
     }
 
-    /// Closes the ring, and drops the items in it, also those behind a slot that a writer has
+    /// Closes the ring, and drops the items in it, including those behind a slot that a writer has
     /// claimed and not filled yet. An item that is put into such a slot later, or that this thread
     /// does not see yet, is dropped with the ring.
     pub fn discard(&mut self) {
@@ -190,8 +190,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         indices.close();
         // A tail with the bit does not move any more.
         let tail = indices.tail.load(Ordering::Relaxed) & !CLOSED;
-        // Claims all slots, as no other end can from now on. A slot that is not filled yet belongs
-        // to its writer, and is left out.
+        // Claims all slots, which no other end can do from now on. A slot that is not filled yet
+        // belongs to its writer, and is left out.
         let mut position = indices.head.load(Ordering::Relaxed);
         let relaxed = Ordering::Relaxed;
         while let Err(now) = indices.head.compare_exchange_weak(position, tail, relaxed, relaxed) {
@@ -218,7 +218,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(position / STEP) };
-        // No other thread changes the stamp after the claim, which loaded it with Acquire.
+        // Relaxed: no other thread changes the stamp after the claim, which loaded it with Acquire.
         let full = slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
         // SAFETY: the stamp says that the slot contains an item, and this thread has claimed it.
         let item = full.then(|| unsafe { slot.cell.take() });
@@ -247,7 +247,8 @@ impl<H: Handle<Target: Ring>> Rest<'_, H> {
             // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
             let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
             // Exactly of this lap: this thread may still see the stamp of an item that another
-            // reader has taken, a lap ago. What was put after it is dropped with the ring.
+            // reader has taken, a lap ago. An item that was put after that is dropped with the
+            // ring.
             let lap = lap(&self.end.slots, position);
             if stamp == lap | FULL || stamp == lap | SKIP {
                 drop(self.end.take_at(position));
@@ -262,7 +263,7 @@ impl<H: Handle<Target: Ring>> Drop for Rest<'_, H> {
     }
 }
 
-// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
+// Written by hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
     fn clone(&self) -> Consumer<H> {
         Consumer::of(self.ring.clone())
@@ -278,9 +279,9 @@ impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that sees
-    /// the first one can see all of them. Dropping the grant drops the items, and readers never see
-    /// them.
+    /// Claims `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that
+    /// sees the first one can see all of them. Dropping the grant drops the items, and readers
+    /// never see them.
     ///
     /// Until then, readers wait in front of these slots.
     ///
@@ -317,7 +318,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
                 Err(Refused::Short(_)) => return Err(PushError::Full(())),
                 Err(Refused::Closed) => return Err(PushError::Closed(())),
             };
-            // From the last to the first: a reader that finds the first one finds all.
+            // Shown from the last to the first: a reader that finds the first item finds all.
             for (index, item) in rest[..claim.count].iter().enumerate().rev() {
                 let position = claim.position.wrapping_add(index * STEP);
                 // SAFETY: this thread has claimed the slot.
@@ -364,7 +365,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     #[inline]
     pub fn commit(mut self) -> usize {
         let filled = self.filled;
-        // From the last to the first, as above.
+        // Shown from the last to the first, as above.
         self.skip_from(filled);
         for index in (0..filled).rev() {
             self.producer.show(self.position(index));
@@ -411,7 +412,7 @@ impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how
-    /// many there were. If `take` panics, the items that it has not been given are dropped.
+    /// many there were. If `take` panics, the items that were not given to it are dropped.
     ///
     /// A slot is free for writers as soon as its item is given to `take`, but the slots behind it
     /// are not: while `take` runs, writers may find the ring full.

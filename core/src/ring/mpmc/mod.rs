@@ -156,7 +156,7 @@ impl<T, S: Storage<Slot = Slot<T>>, L: Layout> Mpmc<T, S, L> {
         Ok(Mpmc { indices: Indices::new(), slots, items: PhantomData }.starting_at(0))
     }
 
-    /// The same ring, as if this number of items had passed through it.
+    /// Makes the ring look as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, position: usize) -> Mpmc<T, S, L> {
@@ -216,7 +216,7 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     fn drop(&mut self) {
         let slots = Slots::new(self.slots.slots());
         let tail = self.indices.tail.load(Ordering::Relaxed) & !CLOSED;
-        // All of them: `discard` moves the head over slots that are filled later.
+        // All slots are checked: `discard` moves the head over slots that are filled later.
         for index in (1..=slots.capacity()).rev() {
             let position = tail.wrapping_sub(index * STEP);
             // SAFETY: this value owns the slots.
@@ -232,7 +232,7 @@ impl<T, S: Storage<Slot = Slot<T>>, L> Drop for Mpmc<T, S, L> {
     }
 }
 
-/// The ring that a handle leads to.
+/// The ring to which a handle leads.
 #[doc(hidden)]
 pub trait Ring {
     /// What the ring holds.
@@ -241,7 +241,7 @@ pub trait Ring {
     /// Where the words of `indices` are.
     type Layout: Layout;
 
-    /// What all ends share.
+    /// The words that all ends share.
     fn indices(&self) -> &Indices<Self::Layout>;
 
     /// The slots.

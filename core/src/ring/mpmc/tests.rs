@@ -1,13 +1,12 @@
-//! Ends that have been idle for so long that no test could push as much: their positions are set
-//! back by hand.
+//! Ends that were idle for longer than a test can push items: their positions are set back by hand.
 
 use super::*;
 use crate::ring::{GrantError, PopError, PushError};
 
 const CAPACITY: usize = 4;
 
-/// How many positions an end may be behind. Where positions have 32 bits, this is up to a whole
-/// round of them, which an idle end may reach; 64 bits are out of reach.
+/// How many positions an end may be behind. If positions have 32 bits, this is up to a whole round
+/// of them, which an idle end may reach; a round of 64 bits is out of reach.
 fn distances() -> impl Iterator<Item = usize> {
     let half = 1 << (usize::BITS - 3);
     let near = [1, 2, 3, 4, 5, 7, 8, 9, 1 << 20, half / 2 + 1];

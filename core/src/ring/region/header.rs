@@ -17,16 +17,16 @@ use crate::sync::{AtomicUsize, Ordering};
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 const WORD: usize = size_of::<usize>();
-/// The words of an epoch.
+/// The number of words of an epoch.
 const EPOCH: usize = size_of::<u64>() / WORD;
-/// The words of a digest.
+/// The number of words of a digest.
 const DIGEST: usize = 16 / WORD;
 /// The number of fields, each a word.
 const FIELDS: usize = 11 + EPOCH + DIGEST;
-/// The words of a header. The words after it begin with a cache line.
+/// The number of words of a header. The words after it begin with a cache line.
 const HEADER: usize = FIELDS.next_multiple_of(ALIGNMENT / WORD);
 
-/// "myc-ring", as many bytes as a word has.
+/// "myc-ring", cut to the bytes of a word.
 #[allow(clippy::cast_possible_truncation)]
 const MAGIC: usize = u64::from_le_bytes(*b"myc-ring") as usize;
 const VERSION: usize = 2;
@@ -41,7 +41,7 @@ pub enum Kind {
     Cursors = 2,
 }
 
-/// Which ring it is: two starts of a publisher, or two topics, differ.
+/// Which ring it is: different for two starts of a publisher, and for two topics.
 ///
 /// ```
 /// use mycelium_core::ring::region::RingIdentity;
@@ -54,7 +54,7 @@ pub enum Kind {
 pub struct RingIdentity {
     /// The start of the publisher.
     pub epoch: u64,
-    /// The digest of what its messages are.
+    /// A digest of the kind of messages.
     pub digest: [u8; 16],
 }
 
@@ -69,32 +69,32 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The words of a region of any ring with this layout, as [`Header::words`].
+    /// Returns the words of a region of any ring with this layout, as [`Header::words`].
     pub(super) fn words_of(kind: Kind, layout: Layout, readers: usize) -> Option<usize> {
         let identity = RingIdentity { epoch: 0, digest: [0; 16] };
         Header { kind, layout, readers, identity }.words()
     }
 
-    /// The words in front of the entries.
+    /// Returns the number of words in front of the entries.
     fn entries_at(&self) -> Option<usize> {
         let owned = match self.kind {
             Kind::Data => size_of::<WriterWords>() / WORD,
             Kind::Cursors => {
                 let sleep = self.readers.checked_mul(size_of::<SleepWord>() / WORD)?;
-                // And their number.
+                // After the sleep words, one word has the number of those in use.
                 sleep.checked_add(1)?.checked_next_multiple_of(ALIGNMENT / WORD)?
             }
         };
         HEADER.checked_add(owned)
     }
 
-    /// The words in front of the slots.
+    /// Returns the number of words in front of the slots.
     fn slots_at(&self) -> Option<usize> {
         let entries = self.readers.checked_mul(size_of::<ReaderWords>() / WORD)?;
         self.entries_at()?.checked_add(entries)
     }
 
-    /// The words of the whole region; `None` if that is more than memory can hold.
+    /// Returns the words of the whole region; `None` if they are more than memory can hold.
     fn words(&self) -> Option<usize> {
         let slots = match self.kind {
             Kind::Data => self.layout.checked_words()?,
@@ -199,7 +199,8 @@ impl Header {
         Ok(())
     }
 
-    /// The part of the memory that the region takes, if the memory is aligned and large enough.
+    /// Returns the part of the memory that the region takes, if the memory is aligned and large
+    /// enough.
     fn fit<'a>(&self, words: &'a [Word]) -> Result<&'a [Word], RegionError> {
         self.valid()?;
         let off = words.as_ptr().addr() % ALIGNMENT;
@@ -210,7 +211,7 @@ impl Header {
         words.get(..expected).ok_or(RegionError::Size { expected, found: words.len() })
     }
 
-    /// The first field that differs.
+    /// Checks that all fields are equal. The error has the first one that differs.
     pub(super) fn compare(&self, expected: &Header) -> Result<(), RegionError> {
         for ((field, found), (_, expected)) in self.fields().into_iter().zip(expected.fields()) {
             if found != expected {
@@ -260,7 +261,7 @@ pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
     unsafe { core::slice::from_raw_parts(start.cast(), count) }
 }
 
-/// A region of a ring: its memory, and a copy of its header, which was checked against it.
+/// A region of a ring: its memory, and a copy of its header, which was checked against the memory.
 #[derive(Clone, Debug)]
 pub(super) struct Region<M> {
     pub(super) memory: M,
@@ -304,7 +305,7 @@ impl<M: Memory> Region<M> {
         unsafe { self.part(HEADER, self.header.readers) }
     }
 
-    /// How many of them are in use.
+    /// The number of sleep words in use.
     pub(super) fn sleepers(&self) -> &AtomicUsize {
         // SAFETY: an atomic word.
         let words: &[AtomicUsize] = unsafe { self.part(HEADER + self.header.readers, 1) };

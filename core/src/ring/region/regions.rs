@@ -9,7 +9,7 @@ use crate::ring::broadcast::{
 use crate::sync::Ordering;
 
 /// The words of the data region of a ring with entries for `readers` gating readers and processes;
-/// `None` if that is more than memory can hold.
+/// `None` if they are more than memory can hold.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -59,13 +59,13 @@ impl<M: Memory> DataRegion<M> {
         self.0.header.layout
     }
 
-    /// Which ring it is.
+    /// The identity of the ring.
     #[must_use]
     pub fn identity(&self) -> RingIdentity {
         self.0.header.identity
     }
 
-    /// Says to the reading processes whether the writer waits for room.
+    /// The word that shows the reading processes whether the writer waits for room.
     #[must_use]
     pub fn asleep(&self) -> &SleepWord {
         self.0.writer().asleep()
@@ -99,8 +99,9 @@ unsafe impl<M: Memory> Storage for DataRegion<M> {
 pub struct ForeignData<M>(Region<M>);
 
 impl<M: Memory> ForeignData<M> {
-    /// The ring with this identity that another process laid out in this memory, after all fields
-    /// of its header were checked. Its layout may be any: compare it with what you expect.
+    /// Attaches to the ring with this identity that another process laid out in this memory, after
+    /// a check of all fields of its header. The ring may have any layout: compare it with the one
+    /// you expect.
     ///
     /// # Errors
     /// The first field that is wrong.
@@ -116,7 +117,7 @@ impl<M: Memory> ForeignData<M> {
         self.0.header.layout
     }
 
-    /// The number of its entries.
+    /// The number of the region's entries.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.0.header.readers
@@ -128,8 +129,8 @@ impl<M: Memory> ForeignData<M> {
         &self.0.memory
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer waits for room,
-    /// and must be rung for that now, and how ([`Alarm::rings`]).
+    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
+    /// writer ([`Alarm::rings`]), if it waits for room and must be rung for that now.
     #[must_use]
     pub fn rings(&self, alarm: &Alarm) -> Option<WakePath> {
         alarm.rings(self.0.writer().asleep())
@@ -142,7 +143,8 @@ impl<M: Memory> ForeignData<M> {
         words.is_some_and(|words| words.is_held(claim.generation) && words.is_suspended())
     }
 
-    /// Whether the writer still waits for the reader with this claim, or will when it moves.
+    /// Whether the writer still waits for the reader with this claim, or will when the reader
+    /// moves.
     #[must_use]
     pub fn is_held(&self, claim: Claim) -> bool {
         self.0.entry(claim.entry).is_some_and(|words| words.is_held(claim.generation))
@@ -150,7 +152,7 @@ impl<M: Memory> ForeignData<M> {
 }
 
 /// The words of the cursor region of a process with at most `readers` gating readers; `None` if
-/// that is more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
+/// they are more than memory can hold. With 15 readers it is a page of 4,096 bytes on 64-bit hosts.
 ///
 /// ```
 /// # #[cfg(target_arch = "x86_64")]
@@ -158,7 +160,7 @@ impl<M: Memory> ForeignData<M> {
 /// ```
 #[must_use]
 pub fn cursor_words(readers: usize) -> Option<usize> {
-    // They do not depend on the layout.
+    // They do not depend on the layout, so any layout will do.
     Header::words_of(Kind::Cursors, Layout::exact(2, 0), readers)
 }
 
@@ -186,14 +188,14 @@ impl<M: Memory> CursorRegion<M> {
         Region::create(memory, Kind::Cursors, layout, readers, identity).map(CursorRegion)
     }
 
-    /// Says to the writer's process whether the reader with this number sleeps; `None` if it is
-    /// beyond the places. From now on the writer loads this word and those before it.
+    /// The word that shows the writer's process whether the reader with this number sleeps; `None`
+    /// if the number is too large. From now on the writer loads this word and those before it.
     #[must_use]
     pub fn asleep(&self, reader: usize) -> Option<&SleepWord> {
         let word = self.0.sleep_words().get(reader)?;
-        // Relaxed, as the word itself: the fence of `SleepWord::sleep` comes after it, too. Several
-        // threads may do this. The number never falls, so it is stored only when it grows: the
-        // writer's process reads its line after each message.
+        // Relaxed, like the word itself: the fence of `SleepWord::sleep` comes after it, too.
+        // Several threads may do this. The number never falls, and it is stored only when it grows,
+        // because the writer's process reads its cache line after each message.
         let sleepers = self.0.sleepers();
         if sleepers.load(Ordering::Relaxed) <= reader {
             sleepers.fetch_max(reader + 1, Ordering::Relaxed);
@@ -219,8 +221,8 @@ impl<M: Memory> CursorRegion<M> {
 pub struct ForeignCursors<M>(Region<M>);
 
 impl<M: Memory> ForeignCursors<M> {
-    /// The region that another process laid out in this memory for the ring with this layout and
-    /// identity, and as many readers, after all fields of its header were checked.
+    /// Attaches to the region that another process laid out in this memory, for a ring with this
+    /// layout and identity and this number of readers, after a check of all fields of its header.
     ///
     /// # Errors
     /// The first field that is wrong.
@@ -243,8 +245,8 @@ impl<M: Memory> ForeignCursors<M> {
         ReaderWords::slowest(self.0.entries(), exact)
     }
 
-    /// Checks the words of all readers against those of the last check, which `seen` has: one for
-    /// each of the [entries](ForeignCursors::readers). `tail` returns the sequence of the next
+    /// Checks the words of all readers against those of the last check, which are in `seen`: one
+    /// for each of the [entries](ForeignCursors::readers). `tail` returns the sequence of the next
     /// message. A wrong position between the last one and the next message is not found: it may be
     /// true.
     ///
@@ -275,21 +277,21 @@ impl<M: Memory> ForeignCursors<M> {
         self.0.entries().iter().filter(|words| words.is_gating()).count()
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): whether the reader with this entry
-    /// sleeps, and must be rung for that now, and how ([`Alarm::rings`]).
+    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
+    /// reader with this entry ([`Alarm::rings`]), if it sleeps and must be rung for that now.
     #[must_use]
     pub fn rings(&self, entry: usize, alarm: &Alarm) -> Option<WakePath> {
         alarm.rings(self.0.sleep_words().get(entry)?)
     }
 
-    /// The same for all readers at once, each with its alarm: calls `ring` once for each path by
-    /// which some of them must be rung.
+    /// As [`rings`](ForeignCursors::rings) for all readers at once, each with its alarm: calls
+    /// `ring` once for each path by which some of them must be rung.
     #[inline]
     pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
         let (mut by_executor, mut by_thread) = (None, None);
         // The number may be any value.
         let sleepers = self.0.sleepers().load(Ordering::Relaxed);
-        // All are checked, because an alarm remembers for what it has rung.
+        // All are checked, because each alarm remembers for which sleep it has rung.
         for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {
             match alarm.rings(word) {
                 path @ Some(WakePath::Executor) => by_executor = path,
@@ -300,7 +302,7 @@ impl<M: Memory> ForeignCursors<M> {
         by_executor.into_iter().chain(by_thread).for_each(ring);
     }
 
-    /// The number of its entries.
+    /// The number of the region's entries.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.0.header.readers
@@ -314,8 +316,8 @@ impl<M: Memory> ForeignCursors<M> {
 }
 
 /// The storage of a ring whose slots are in the data region of another process, and whose entries
-/// are in a cursor region of this one. Its readers copy each message and look at its stamp again;
-/// gating ones are evicted together, when the writer no longer waits for this process.
+/// are in a cursor region of this one. Its readers copy each message and check its stamp again;
+/// gating readers are evicted together, when the writer no longer waits for this process.
 #[derive(Debug)]
 pub struct ForeignRing<D, C> {
     data: ForeignData<D>,
@@ -324,8 +326,8 @@ pub struct ForeignRing<D, C> {
 }
 
 impl<D: Memory, C: Memory> ForeignRing<D, C> {
-    /// The ring of these two regions. `proxy` is the claim of the entry that the writer's process
-    /// has taken for this one; `None` if all readers observe.
+    /// Creates the ring of these two regions. `proxy` is the claim of the entry that the writer's
+    /// process has taken for this one; `None` if all readers observe.
     ///
     /// # Errors
     /// If the cursor region was made for another ring.
@@ -358,7 +360,7 @@ impl<D: Memory, C: Memory> ForeignRing<D, C> {
         &self.cursors
     }
 
-    /// Says whether the reader with this entry sleeps, to the writer's process.
+    /// The word that shows the writer's process whether the reader with this entry sleeps.
     #[must_use]
     pub fn asleep(&self, entry: usize) -> Option<&SleepWord> {
         self.cursors.asleep(entry)

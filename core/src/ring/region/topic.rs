@@ -5,29 +5,30 @@ use super::regions::{DataRegion, ForeignRing};
 use crate::doorbell::{Alarm, SleepWord, WakePath};
 use crate::ring::broadcast::{Claim, HeapStorage, ReaderWords, Storage, Word, WriterWords};
 
-/// Where the positions of readers in other processes come from. See [`TopicStorage::Shared`].
+/// The source of the positions of readers in other processes. See [`TopicStorage::Shared`].
 pub trait Import {
     /// Calls `import` with the claim of each entry that stands for another process, and the
     /// position of the slowest reader there. As [`Storage::refresh`].
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>));
 }
 
-/// The storage of a ring that is on the heap, or shared with other processes. The code of its ends
-/// is the same for all three, so that a reader can have rings of each.
+/// The storage of a ring that is on the heap, or shared with other processes. The ends of a ring
+/// have the same code for all three kinds, so that a reader can have rings of each.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one for each ring, and never moved again")]
 pub enum TopicStorage<M, I> {
-    /// On the heap, for this process alone.
+    /// The ring is on the heap, for this process alone.
     Heap(HeapStorage),
-    /// In memory of this process that others read. `I` knows their positions.
+    /// The ring is in memory of this process that others read. `I` has the positions of those
+    /// readers.
     Shared(DataRegion<M>, I),
-    /// In memory of another process.
+    /// The ring is in memory of another process.
     Foreign(ForeignRing<M, M>),
 }
 
 impl<M: Memory, I> TopicStorage<M, I> {
-    /// Says to other processes whether the writer waits for room; `None` if none reads the ring, or
-    /// the writer is in another process.
+    /// The word that shows other processes whether the writer waits for room; `None` if none reads
+    /// the ring, or the writer is in another process.
     #[must_use]
     pub fn asleep(&self) -> Option<&SleepWord> {
         match self {
@@ -36,8 +37,8 @@ impl<M: Memory, I> TopicStorage<M, I> {
         }
     }
 
-    /// Says to the writer's process whether the reader with this number sleeps; `None` if the
-    /// writer is in this process, or there is no such number.
+    /// The word that shows the writer's process whether the reader with this number sleeps; `None`
+    /// if the writer is in this process, or there is no such number.
     #[must_use]
     pub fn reader_asleep(&self, reader: usize) -> Option<&SleepWord> {
         match self {
@@ -46,8 +47,8 @@ impl<M: Memory, I> TopicStorage<M, I> {
         }
     }
 
-    /// Ringer, after [`announce`](crate::doorbell::announce): whether the writer is in another
-    /// process and waits, and must be rung for that now, and how.
+    /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
+    /// writer, if it is in another process, waits, and must be rung for that now.
     #[must_use]
     pub fn rings_writer(&self, alarm: &Alarm) -> Option<WakePath> {
         match self {
@@ -101,7 +102,7 @@ unsafe impl<M: Memory, I: Import> Storage for TopicStorage<M, I> {
     fn grow(&self, entries: usize) -> bool {
         match self {
             TopicStorage::Heap(storage) => storage.grow(entries),
-            // Other processes know the number of entries.
+            // The number of entries is fixed, because other processes know it.
             TopicStorage::Shared(..) | TopicStorage::Foreign(_) => false,
         }
     }

@@ -22,7 +22,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<SlotOf<H>>,
     head: usize,
-    /// The position that the writer was shown last: items before it were taken.
+    /// The position that was last shown to the writer: items before it were taken.
     shown: usize,
     /// The reader has seen items before this position.
     limit: usize,
@@ -35,7 +35,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// For the caller that has taken the reader's side.
+    /// Creates the end, for a caller that has taken the reader's side.
     pub(super) fn new(ring: H) -> Consumer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
@@ -57,7 +57,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     ///
     /// # Errors
     /// [`PopError`] if there is none.
-    // Inlined always: a call, and an item that is returned through memory, cost as much as the pop.
+    // Always inlined: a call, and an item that is returned through memory, cost as much as the pop.
     #[inline(always)]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         if self.head == self.stop {
@@ -160,7 +160,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.slip = Slip { on, ..Slip::default() };
     }
 
-    /// The next check is not skipped. See [`slipping`](Consumer::slipping).
+    /// Makes sure that the next check is not skipped. See [`slipping`](Consumer::slipping).
     #[inline]
     pub fn force_check(&mut self) {
         self.slip.force_check();
@@ -206,7 +206,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Checks how far the writer is, and returns how many items there are, at least up to `most`.
+    /// Loads the writer's position, and returns how many items there are, at least up to `most`.
     #[inline]
     fn check_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
@@ -224,7 +224,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         ready
     }
 
-    /// How many items there are for a batch, at most `most`.
+    /// Returns how many items there are for a batch, at most `most`.
     #[inline]
     fn items_for_batch(&mut self, most: usize) -> Result<usize, PopError> {
         if self.limit.wrapping_sub(self.head) < most {
@@ -246,7 +246,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.slip.skips() && !self.ring.memory().writer().is_closed()
     }
 
-    /// The error of a check that found no item, unless a last check of a closed ring finds one.
+    /// Returns the error of a check that found no item, unless a last check of a closed ring finds
+    /// one.
     #[inline]
     fn found_nothing(&mut self) -> Result<(), PopError> {
         if self.ring.memory().writer().is_closed_acquire() {
@@ -259,8 +260,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         Err(PopError::Empty)
     }
 
-    /// Items that were pushed before the ring was closed are visible to a check after that.
-    // A call of its own, so that a pop is small enough to be inlined.
+    /// Checks a closed ring again, which makes items visible that were pushed before it was closed.
+    // A function of its own, so that a pop is small enough to be inlined.
     #[cold]
     #[inline(never)]
     fn check_last_time(&mut self) -> Result<(), PopError> {
@@ -325,8 +326,8 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
-    /// panics, the items that it has not been given stay in the ring.
+    /// Takes up to `most` items, gives each to `take`, and returns how many. If `take` panics, the
+    /// items that were not given to it stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
@@ -337,7 +338,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         mut take: impl FnMut(ItemOf<H>),
     ) -> Result<usize, PopError> {
         let count = self.items_for_batch(most)?;
-        // Before the head moves, so that this holds if `take` panics.
+        // Set before the head moves, so that it is right even if `take` panics.
         self.stop = self.head.wrapping_add(count);
         let consumer = ShowOnDrop(self);
         for _ in 0..count {
@@ -394,7 +395,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 pub struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a mut Consumer<H>,
     count: usize,
-    /// This gives out references to items, so it may go only where they may go.
+    /// Because this gives out references to items, it may go only to threads where they may go.
     items: PhantomData<&'a ItemOf<H>>,
 }
 
@@ -440,11 +441,11 @@ where
     pub fn release(self, count: usize) {
         let count = count.min(self.count);
         let consumer = ShowOnDrop(self.consumer);
-        // Before the head moves, so that this holds if the drop of an item panics.
+        // Set before the head moves, so that it is right even if the drop of an item panics.
         consumer.0.stop = consumer.0.head.wrapping_add(count);
         for _ in 0..count {
             let head = consumer.0.head;
-            // Moved first: an item whose drop panics is not taken again.
+            // The head moves first: an item whose drop panics is not taken again.
             consumer.0.head = head.wrapping_add(1);
             // SAFETY: the ring is alive.
             let slot = unsafe { consumer.0.slots.at(head) };
@@ -454,8 +455,7 @@ where
     }
 }
 
-/// A reader that takes items while user code runs. Its position is shown when it is due, even if
-/// that code panics.
+/// Shows the position of a reader if it is due, even if user code that runs meanwhile panics.
 struct ShowOnDrop<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
 
 impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {
@@ -499,7 +499,7 @@ struct Slip {
 }
 
 impl Slip {
-    /// The most checks that are skipped in a row.
+    /// The limit on checks that are skipped in a row.
     const MOST: u32 = 64;
 
     /// Whether the next check is skipped.
@@ -513,7 +513,7 @@ impl Slip {
         true
     }
 
-    /// The next check is not skipped.
+    /// Makes sure that the next check is not skipped.
     #[inline]
     fn force_check(&mut self) {
         self.left = 0;

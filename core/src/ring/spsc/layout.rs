@@ -1,6 +1,6 @@
 //! What both ends of a ring for one writer and one reader share: the words of each side, the
-//! memory, and how the writer shows items to the reader: by its position, or by a stamp in each
-//! slot.
+//! memory, and the way in which the writer shows items to the reader: by its position, or by a
+//! stamp in each slot.
 
 use core::ops::Deref;
 
@@ -12,12 +12,12 @@ use crate::ring::{CapacityError, Storage};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// The words that one side writes. Its position is on a cache line of its own; the rarely written
-/// words share another.
+/// words share another one.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct SideState {
-    /// The writer's: the position of the next item. The reader's: all items before this one were
-    /// taken.
+    /// Of the writer: the position of the next item. Of the reader: the position before which all
+    /// items were taken.
     pub(in crate::ring) position: CachePadded<AtomicUsize>,
     rare: CachePadded<RareState>,
 }
@@ -27,7 +27,7 @@ pub struct SideState {
 struct RareState {
     taken: AtomicUsize,
     closed: AtomicUsize,
-    /// The most items that this side has seen in the ring at once.
+    /// The greatest number of items that this side has seen in the ring at once.
     high_water: AtomicUsize,
 }
 
@@ -55,15 +55,15 @@ impl SideState {
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
         if took.is_ok() && self.is_closed() {
-            // Released as an end does it: the next one to take this must see, too, that it was
-            // closed.
+            // Released as an end does it: the next owner must also see that the side was closed.
             self.release();
             return false;
         }
         took.is_ok()
     }
 
-    /// The same for a caller with exclusive access to the ring: no compare-and-swap is needed.
+    /// As [`take`](SideState::take), for a caller with exclusive access to the ring: no
+    /// compare-and-swap is needed.
     pub(super) fn take_exclusive(&mut self) -> bool {
         let free = !self.is_taken() && !self.is_closed();
         if free {
@@ -133,7 +133,7 @@ pub unsafe trait Memory {
 
 /// Memory within one process: the words of both sides, and slots from any storage.
 #[derive(Debug)]
-// In this order, so that slots in an array begin with a cache line.
+// The fields are in this order, so that slots in an array begin with a cache line.
 #[repr(C)]
 pub struct LocalMemory<S> {
     writer: SideState,
@@ -181,7 +181,7 @@ unsafe impl<S: Storage> Memory for LocalMemory<S> {
 
 /// After how many items the reader shows the writer its position, if it does not find the ring
 /// empty before. Each check of the writer takes the cache line away from the reader, and a writer
-/// that finds room for one item checks for every item.
+/// that finds room for only one item checks for every item.
 pub(super) const fn lag(capacity: usize) -> usize {
     let part = capacity / 8;
     if part < 1 {
@@ -193,8 +193,8 @@ pub(super) const fn lag(capacity: usize) -> usize {
     }
 }
 
-/// A kind of slot, and how its items are shown. The provided methods are those of the layout with
-/// an index; [`stamped`](crate::ring::stamped) overrides them.
+/// A kind of slot, and how its items are shown. The provided methods belong to the layout with an
+/// index; [`stamped`](crate::ring::stamped) overrides them.
 ///
 /// # Safety
 /// `check` counts an item only if `show` was called for it and what the writer did before is
@@ -214,7 +214,8 @@ pub unsafe trait SlotLayout: Cell + Sized {
         writer.position.store(position.wrapping_add(count), order!("spsc.push", Release));
     }
 
-    /// How many items are shown from a position on. More than `most` need not be counted.
+    /// Returns how many items are shown from a position on. Items beyond `most` need not be
+    /// counted.
     #[doc(hidden)]
     #[inline]
     fn check(writer: &SideState, slots: &Slots<Self>, position: usize, most: usize) -> usize {
@@ -223,7 +224,8 @@ pub unsafe trait SlotLayout: Cell + Sized {
         writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
     }
 
-    /// The number of all items from a position on. What the writer did may not be visible.
+    /// Returns the number of all items from a position on. The content of the items may not be
+    /// visible.
     #[doc(hidden)]
     fn count(writer: &SideState, slots: &Slots<Self>, position: usize) -> usize {
         writer.position.load(Ordering::Relaxed).wrapping_sub(position).min(slots.capacity())
@@ -244,15 +246,15 @@ pub unsafe trait SlotLayout: Cell + Sized {
         slots.prefetch_ahead::<true, 8>(position, limit)
     }
 
-    /// The same for the reader.
+    /// As [`prefetch_put`](SlotLayout::prefetch_put), for the reader.
     #[doc(hidden)]
     #[inline]
     fn prefetch_take(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
         slots.prefetch_ahead::<false, 4>(position, limit)
     }
 
-    /// A reader that slips lets the writer get ahead if a check finds fewer items than this. A
-    /// check takes the line of the writer's position, so the number does not depend on the size of
+    /// The number of items below which a check makes a slipping reader let the writer get ahead. A
+    /// check takes the cache line of the writer's position, so this does not depend on the size of
     /// the items.
     #[doc(hidden)]
     #[inline]
@@ -273,7 +275,7 @@ pub unsafe trait SlotLayout: Cell + Sized {
 #[allow(unsafe_code)]
 unsafe impl<T> SlotLayout for Slot<T> {}
 
-/// The ring that a handle leads to.
+/// The ring to which a handle leads.
 #[doc(hidden)]
 pub trait Ring {
     /// The memory of the ring.

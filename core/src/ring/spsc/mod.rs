@@ -181,7 +181,7 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
         Some((Producer::new(ring), Consumer::new(ring)))
     }
 
-    /// The same ring, as if this number of items had passed through it.
+    /// Makes the ring look as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(mut self, position: usize) -> Spsc<LocalMemory<S>> {
@@ -212,8 +212,8 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.memory.slots().len()
     }
 
-    /// How many items are in the ring, as far as this thread can see, with those that were popped
-    /// without showing it.
+    /// How many items are in the ring, as far as this thread can see, including items that were
+    /// popped and not shown.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
@@ -226,9 +226,9 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.len() == 0
     }
 
-    /// The most items that an end has found in the ring at a check. With an index the reader
-    /// counts, whenever it has taken all items that it knew of. With stamps the writer counts, at
-    /// least once a lap, and includes items that were popped without showing it.
+    /// The greatest number of items that an end has found in the ring at a check. With an index the
+    /// reader counts, whenever it has taken all items that it knew of. With stamps the writer
+    /// counts, at least once a lap, and includes items that were popped and not shown.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())
@@ -241,8 +241,8 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
-        // An end that was forgotten may have moved without showing it. Which items are left is then
-        // unknown, so none is dropped.
+        // An end that was forgotten may have moved without showing it. It is then unknown which
+        // items are left, so none is dropped.
         if writer.is_taken() || reader.is_taken() {
             return;
         }

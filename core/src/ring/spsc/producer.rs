@@ -1,4 +1,4 @@
-//! The writing end of a ring, one item at a time, and batches: slots that are granted, filled and
+//! The writing end of a ring: one item at a time, or batches: slots that are granted, filled and
 //! committed together, and copies of slices.
 
 #![allow(unsafe_code)]
@@ -24,7 +24,7 @@ pub struct Producer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// For the caller that has taken the writer's side.
+    /// Creates the end, for a caller that has taken the writer's side.
     pub(super) fn new(ring: H) -> Producer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
@@ -36,7 +36,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     ///
     /// # Errors
     /// [`PushError`] with the item, if the ring is full or the reader has closed the ring.
-    // Inlined always, like `Consumer::try_pop`.
+    // Always inlined, like `Consumer::try_pop`.
     #[inline(always)]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         if self.is_closed() {
@@ -70,15 +70,15 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.ring.memory().reader().is_closed()
     }
 
-    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. Items
-    /// that the reader has popped without showing it count as room that is missing.
+    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. The
+    /// slots of items that the reader has popped and not shown do not count as room.
     #[inline]
     pub fn is_full(&mut self) -> bool {
         self.limit == self.tail && self.check_room() == 0
     }
 
-    /// How many items are in the ring, as far as this end can see, with those that were popped
-    /// without showing it.
+    /// How many items are in the ring, as far as this end can see, including items that were popped
+    /// and not shown.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
