@@ -1,4 +1,5 @@
-//! The two ends of a queue, as small traits. Ours implement them in `ours`, the others in `rivals`.
+//! The two ends of a queue, as small traits. `ours` implements them for our ends, `rivals` for the
+//! others.
 //!
 //! The loops are generic over these traits, so each column gets its own copy of the same loop, with
 //! its ends inlined.
@@ -9,7 +10,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::sample::Item;
 
-/// The number of items that each queue holds.
+/// The number of items for which each queue has room.
 pub(crate) const CAPACITY: usize = 1024;
 
 /// A sending end.
@@ -67,14 +68,14 @@ impl<P, Q> Ends<P, Q> {
         Ends { name, sender, receiver }
     }
 
-    /// The ends in tasks that do nothing at the end of a poll.
+    /// Wraps the ends in tasks that do nothing at the end of a poll.
     pub(crate) fn bare(self) -> Ends<Bare<P>, Bare<Q>> {
         let Ends { name, sender, receiver } = self;
         Ends { name, sender: Bare::new(sender), receiver: Bare::new(receiver) }
     }
 }
 
-/// A column for each pair of ends, and one for those of the rivals, if they are built:
+/// Makes a column of each pair of ends, and one of the rivals' ends, if they are built:
 /// `columns!(ends => column; first(), second(); rivals: third())`.
 macro_rules! columns {
     ($ends:ident => $column:expr; $($new:expr),+ $(,)?; rivals: $($rival:expr),+ $(,)?) => {
@@ -176,7 +177,7 @@ pub(crate) trait Task: Send {
 /// An end that requires nothing at the end of a poll.
 ///
 /// Padded, so that two ends used by two threads never share a cache line, which would cost several
-/// times what is measured. Programs keep them on two stacks.
+/// times the measured time. In programs they are on two stacks.
 pub(crate) struct Bare<E>(CachePadded<E>);
 
 impl<E> Bare<E> {

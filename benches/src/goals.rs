@@ -3,21 +3,21 @@
 use crate::report::{Limit, Measure, Ratio, WorstPoint};
 use crate::stats::Quartiles;
 
-/// Two columns whose times of each round are divided.
+/// Two columns: the times of each round are divided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     ours: &'static str,
     rival: Rival,
     measure: Measure,
     limit: Option<Limit>,
-    /// Print the ratio only: the goal is decided over the whole sweep.
+    /// Whether only the ratio is printed: the goal is decided over the whole sweep.
     printed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Rival {
     Column(&'static str),
-    /// The one of these whose slowest point is the fastest.
+    /// The one of these rivals whose slowest point is the fastest.
     Best(&'static [&'static str]),
 }
 
@@ -26,7 +26,7 @@ impl Pair {
         Pair::of(ours, Rival::Column(rival))
     }
 
-    /// Ours beside the best of several rivals.
+    /// Compares our column with the best of several rivals.
     pub(crate) const fn best(ours: &'static str, rivals: &'static [&'static str]) -> Pair {
         Pair::of(ours, Rival::Best(rivals))
     }
@@ -35,7 +35,7 @@ impl Pair {
         Pair { ours, rival, measure: Measure::Time, limit: None, printed: false }
     }
 
-    /// Divides throughputs instead of times.
+    /// Compares throughputs instead of times.
     pub(crate) const fn throughput(self) -> Pair {
         Pair { measure: Measure::Throughput, ..self }
     }
@@ -60,13 +60,13 @@ impl Pair {
         Pair { printed: true, ..self }
     }
 
-    /// Whether a goal has to be decided.
+    /// Whether the pair has a goal that must be decided.
     pub(crate) fn decides(&self) -> bool {
         self.limit.is_some() && !self.printed
     }
 
-    /// The slowest points of both columns. `worst` returns the median and the place of a column's
-    /// slowest point, or `None` if the column did not take part.
+    /// Returns the slowest points of both columns. `worst` returns the median and the place of a
+    /// column's slowest point, or `None` if the column did not take part.
     pub(crate) fn worst<P>(&self, worst: impl Fn(&str) -> Option<(f64, P)>) -> Option<[P; 2]> {
         let (_, rival) = match self.rival {
             Rival::Column(name) => worst(name)?,
@@ -78,7 +78,7 @@ impl Pair {
         Some([worst(self.ours)?.1, rival])
     }
 
-    /// The ratio of both columns' times, by round. `judge` is false in a quick run.
+    /// Returns the ratio of both columns' times, by round. `judge` is false in a quick run.
     pub(crate) fn ratio(&self, worst: [WorstPoint; 2], times: [&[f64]; 2], judge: bool) -> Ratio {
         let rounds = times[0].iter().zip(times[1]);
         let ratio = Quartiles::of(rounds.map(|(ours, rival)| match self.measure {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_goal_holds_when_the_worse_quartile_does() {
         let verdict = |pair| ratio(pair).verdict.unwrap();
-        // Throughput beside `fast` is 2 2 2 1 1, cost its inverse.
+        // The throughput beside `fast` is 2 2 2 1 1, and the cost its inverse.
         let pair = Pair::new("ours", "fast");
         assert_eq!(verdict(pair.at_least(1.0)), Verdict::Met);
         assert_eq!(verdict(pair.at_least(1.1)), Verdict::Missed);

@@ -11,14 +11,14 @@ use crate::stats::{Quartiles, Times};
 
 /// One implementation of a job.
 pub(crate) struct Column {
-    /// The name of its rows.
+    /// The name of the column's rows.
     pub(crate) name: &'static str,
     round: Box<dyn FnMut(usize) -> Result<Round, Mismatch>>,
 }
 
 impl Column {
-    /// `round` does the job this number of times, checks that every message arrived, and returns
-    /// what was measured.
+    /// Creates a column. `round` does the job this number of times, checks that every message
+    /// arrived, and returns what was measured.
     pub(crate) fn new(
         name: &'static str,
         round: impl FnMut(usize) -> Result<Round, Mismatch> + 'static,
@@ -39,8 +39,8 @@ pub(crate) enum Round {
 }
 
 impl Round {
-    /// The time of an operation in nanoseconds: the mean, or the median if each one was timed,
-    /// because single messages have a long tail, which is the system's.
+    /// Returns the time of an operation in nanoseconds: the mean; or the median if each one was
+    /// timed, because single messages have a long tail, which the system causes.
     fn nanoseconds(&self, operations: usize) -> f64 {
         match self {
             Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
@@ -60,7 +60,7 @@ pub(crate) struct Contest {
     /// The part of the job that is timed.
     pub(crate) timed: &'static str,
     pub(crate) operations: usize,
-    /// Ours is the first.
+    /// Our column is the first.
     pub(crate) columns: Vec<Column>,
     pub(crate) pairs: Vec<Pair>,
     /// Whether the columns count something other than time, in a single round.
@@ -80,8 +80,8 @@ impl Contest {
         self
     }
 
-    /// Runs the rounds and decides the goals of this contest. Also returns the time of an operation
-    /// by column and round.
+    /// Runs the rounds and decides the goals of this contest. Also returns the time of an
+    /// operation, by column and round.
     fn measure(&mut self, options: &Options) -> Result<(Table, Vec<Vec<f64>>), Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name));
         let (operations, timed) = (self.operations, self.timed);
@@ -177,8 +177,9 @@ struct Spot {
     median: f64,
 }
 
-/// The ratio of a pair over some points, if both columns took part in all of them. Each column
-/// counts at its slowest point. If the pair has a goal, it is decided by a duel of the two.
+/// Returns the ratio of a pair over some points, if both columns took part in all of them. Each
+/// column counts at its slowest point. If the pair has a goal, a duel of the two columns decides
+/// it.
 fn decide(
     options: &Options,
     contests: &mut [Contest],
@@ -239,7 +240,7 @@ fn rounds<R>(
     Ok(results)
 }
 
-/// A column lost, added, reordered or changed messages.
+/// The error of a column that lost, added, reordered or changed messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column `{column}` did not do its work: {what}")]
 pub(crate) struct Mismatch {
@@ -252,7 +253,7 @@ impl Mismatch {
         Mismatch { column, what: what.into() }
     }
 
-    /// Returns an error unless the messages found are those expected.
+    /// Returns an error unless the found messages are the expected ones.
     pub(crate) fn check(
         column: &'static str,
         expected: Tally,
@@ -279,7 +280,7 @@ mod tests {
         Contest { operations: 512, columns, ..Contest::new("emit", "", "") }
     }
 
-    /// Takes this number of nanoseconds per operation.
+    /// Creates a column that takes this number of nanoseconds per operation.
     fn steady(name: &'static str, time: u64) -> Column {
         Column::new(name, move |operations| {
             Ok(Round::Total(Duration::from_nanos(time * operations as u64)))
@@ -318,7 +319,7 @@ mod tests {
             assert_eq!((tables.len(), ratios.len()), (3, 6));
             sweep
         };
-        // 9 ns at 16 pauses beside 20 ns busy, though at 16 pauses the ratio is 0.9.
+        // The ratio is 9 ns (at 16 pauses) to 20 ns (busy), although at 16 pauses alone it is 0.9.
         let printed = judged(0.5).to_string();
         let worst = "ours 9.00 ns at pauses, rival 20.00 ns at busy: time 0.45 (0.45 to 0.45)";
         assert!(printed.contains(worst), "{printed}");

@@ -52,7 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) ->
     match act(&options, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // If even this cannot be written, the exit code remains.
+            // If even this cannot be written, the exit code still tells it.
             let _ = writeln!(out, "error: {failure}");
             ExitCode::FAILURE
         }
@@ -100,7 +100,7 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// A run failed.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// A column did not do its work.

@@ -1,4 +1,4 @@
-//! Raw atomics, the least that the machine allows.
+//! Raw atomics, the fastest exchange that the machine allows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +9,11 @@ use crate::ends::{Ends, tried};
 
 pub(crate) const RAW: &str = "raw atomics";
 
-/// An end of a single cache line that one side writes and the other reads. It holds one number: a
-/// second number sent before the first is read overwrites it.
+/// An end of a single cache line that one side writes and the other reads. The line holds one
+/// number: a second number that is sent before the first is read overwrites it.
 pub(crate) struct Line {
     line: Arc<CachePadded<AtomicU64>>,
-    /// Numbers sent or received.
+    /// How many numbers were sent or received.
     count: u64,
 }
 

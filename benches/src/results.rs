@@ -43,7 +43,7 @@ pub struct Record {
 /// A goal that was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
-    /// The row that it belongs to.
+    /// The row that the goal belongs to.
     pub row: String,
     /// The table, or the tables of the sweep.
     pub table: String,
@@ -83,7 +83,7 @@ impl Record {
     }
 }
 
-/// A ratio with the digits that differ between runs.
+/// Rounds a ratio to the digits that differ between runs.
 fn shortened(ratio: &Ratio) -> Ratio {
     let mut short = ratio.clone();
     for point in [&mut short.ours, &mut short.rival] {

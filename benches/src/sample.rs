@@ -1,5 +1,5 @@
 //! The items that queues move (a number, a message of 56 bytes, a message of 64 bytes), and the
-//! checksum that shows that all arrived, in order.
+//! checksum that shows that all items arrived, in order.
 
 use std::hint::black_box;
 
@@ -22,7 +22,7 @@ pub(crate) struct Sample {
 
 const _: () = assert!(size_of::<Sample>() == 56);
 
-/// The number of different messages. They are prepared in advance, so that making one costs the
+/// The number of different messages. They are prepared in advance, so that creating them costs the
 /// loop nothing, and they are few: if they filled a page, some ring would be aligned such that each
 /// load follows a store at the same offset of another page, which processors treat as a conflict.
 pub(crate) const SAMPLES: usize = 16;
@@ -70,7 +70,7 @@ impl Tally {
 }
 
 impl Sample {
-    /// The sum of all words but the number.
+    /// Returns the sum of all words but the number.
     #[inline]
     fn sum(&self) -> u64 {
         self.time
@@ -82,9 +82,9 @@ impl Sample {
     }
 }
 
-/// An item that shows whether it arrived, and in order.
+/// An item that shows whether it arrived, and whether in order.
 pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
-    /// Items prepared in advance, so that making one costs the loop nothing.
+    /// Items prepared in advance, so that creating them costs the loop nothing.
     type Supply: AsMut<[Self]>;
 
     fn supply() -> Self::Supply;
@@ -98,7 +98,7 @@ pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
     /// Adds an item that arrived.
     fn add(&self, tally: &mut Tally);
 
-    /// The tally of `count` items that all arrived.
+    /// Returns the tally of `count` items that all arrived.
     fn expected(count: usize) -> Tally {
         let (mut supply, mut tally) = (Self::supply(), Tally::default());
         (0..count).for_each(|number| Self::nth(&mut supply, number).add(&mut tally));
@@ -135,7 +135,7 @@ impl Item for Sample {
         black_box(samples())
     }
 
-    /// All 56 bytes.
+    /// Adds all 56 bytes.
     #[inline]
     fn add(&self, tally: &mut Tally) {
         tally.add_word(self.number.wrapping_add(self.sum()));

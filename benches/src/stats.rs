@@ -43,17 +43,17 @@ impl Default for Times {
 
 impl Times {
     pub(crate) fn record(&mut self, time: Duration) {
-        // It grows as needed, unlike by `saturating_record`, which counts long times as short ones.
+        // The histogram grows as needed; `saturating_record` would count long times as short ones.
         let recorded = self.0.record(time.as_nanos() as u64);
         debug_assert!(recorded.is_ok(), "{recorded:?}");
     }
 
-    /// The time in nanoseconds that this part of the values does not exceed.
+    /// Returns the time in nanoseconds that this part of the values does not exceed.
     pub(crate) fn quantile(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)
     }
 
-    /// All times of some rounds.
+    /// Merges all times of some rounds.
     pub(crate) fn all(rounds: &[&Times]) -> Times {
         let mut all = Times::default();
         rounds.iter().for_each(|round| all.0 += &round.0);

@@ -5,7 +5,7 @@ use std::hint::spin_loop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a thread does after an attempt that failed: a queue was full or empty.
+/// What a thread does after a failed attempt, because a queue was full or empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     /// One pause instruction.
@@ -20,13 +20,14 @@ pub(crate) enum Idle {
     MixedPauses,
 }
 
-/// The sweep of threads that have a core each.
+/// The strategies to measure for threads that have a core each.
 pub(crate) const ALONE: [Idle; 3] = [Idle::Busy, Idle::Pauses, Idle::Yield];
-/// The sweep of threads that share cores, where spinning keeps the other side from running.
+/// The strategies to measure for threads that share cores, where spinning keeps the other side from
+/// running.
 pub(crate) const SHARED: [Idle; 3] = [Idle::Yield, Idle::Mixed, Idle::MixedPauses];
 
 impl Idle {
-    /// The number of failed attempts until more than one pause is due.
+    /// Returns the number of failed attempts until more than one pause is due.
     fn every(self) -> u32 {
         match self {
             Idle::Busy => 1 << 16,
@@ -67,7 +68,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Retry {
     idle: Idle,
     deadline: Duration,
-    /// Failed attempts left until more than one pause is due.
+    /// How many attempts may still fail until more than one pause is due.
     left: u32,
     attempts: u32,
     since: Option<Instant>,
@@ -78,7 +79,7 @@ impl Retry {
         Retry { idle, deadline, left: idle.every(), attempts: 0, since: None }
     }
 
-    /// Idles; false after the deadline.
+    /// Idles. Returns false after the deadline.
     #[inline]
     pub(crate) fn wait(&mut self) -> bool {
         spin_loop();
@@ -87,7 +88,7 @@ impl Retry {
     }
 
     /// Not inlined: it would take registers from the measured loops, which would then keep their
-    /// counters on the stack. One store per item is what columns differ by.
+    /// counters on the stack. The columns differ by as little as one store per item.
     #[cold]
     #[inline(never)]
     fn more(&mut self) -> bool {
@@ -105,8 +106,8 @@ impl Retry {
     }
 }
 
-/// Repeats `step`, which gets the number of items that are done and returns how many more it has
-/// done, until there are `count`, or up to the deadline.
+/// Repeats `step` until `count` items are done, or up to the deadline. `step` gets the number of
+/// items that are done and returns how many more it has done.
 #[inline(never)]
 pub(crate) fn repeat(count: usize, mut retry: Retry, mut step: impl FnMut(usize) -> usize) {
     let mut done = 0;

@@ -12,7 +12,7 @@ pub struct Clock(Instant);
 
 #[expect(clippy::disallowed_methods, reason = "the source of time for executors")]
 impl Clock {
-    /// A clock that starts now.
+    /// Starts a clock, at zero.
     #[must_use]
     pub fn start() -> Clock {
         Clock(Instant::now())
@@ -24,16 +24,16 @@ impl Clock {
         self.0.elapsed()
     }
 
-    /// A time of this clock as the system represents it. None if the system cannot represent it: it
-    /// is never reached.
+    /// Converts a time of this clock to the system's representation. `None` if the system cannot
+    /// represent it: such a time is never reached.
     #[must_use]
     pub fn instant(&self, time: Duration) -> Option<Instant> {
         self.0.checked_add(time)
     }
 
-    /// The future for [`Executor::sleep_until`](crate::Executor::sleep_until): the timer that
-    /// `timer` makes, or, if the system cannot represent the deadline, a future that is never
-    /// ready.
+    /// Returns the future for [`Executor::sleep_until`](crate::Executor::sleep_until): the timer
+    /// that `timer` creates, or, if the system cannot represent the deadline, a future that is
+    /// never ready.
     pub fn sleep_until<F: Future<Output = ()> + Send + 'static>(
         &self,
         deadline: Duration,

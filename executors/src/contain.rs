@@ -20,7 +20,7 @@ pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     poll_fn(|context| {
         let poll = || {
             let done = task.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
-            // Dropped inside `catch_unwind`: dropping may panic as well.
+            // Dropped inside `catch_unwind`, because dropping the task may panic as well.
             if done {
                 drop(task.take())
             }

@@ -36,8 +36,9 @@ pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + 
 /// All methods may be called from any thread; [`spawn_local`](Executor::spawn_local) returns an
 /// error on the wrong one. Dropping a returned future cancels its operation. A future of
 /// [`sleep_until`](Executor::sleep_until) may be awaited on any thread. Streams, listeners and the
-/// future of [`connect`](Executor::connect) belong to tasks of the executor: an adapter whose
-/// sockets stay on their thread returns an error to others. They may be dropped on any thread.
+/// future of [`connect`](Executor::connect) belong to tasks of the executor: if an adapter's
+/// sockets stay on their thread, they return an error on other threads. They may be dropped on any
+/// thread.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an executor of Mycelium",
     label = "expected an adapter, such as `mycelium_tokio::Tokio`",
@@ -70,8 +71,8 @@ pub trait Executor: Send + Sync + 'static {
         Err(SpawnError::LocalUnsupported)
     }
 
-    /// Starts a thread with its own executor of this kind, and runs the future that `make` makes on
-    /// it. The executor that `make` is given takes local tasks on that thread. The thread ends when
+    /// Starts a thread with its own executor of this kind, and runs the future that `make` creates
+    /// on it. The executor that `make` gets takes local tasks on that thread. The thread ends when
     /// the future has ended, and so do the tasks that were spawned on that executor.
     ///
     /// Returns when the executor has been made; it does not wait for the future.
@@ -89,13 +90,14 @@ pub trait Executor: Send + Sync + 'static {
         Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
-    /// Makes an executor whose tasks are in a task queue of their own, on the thread of this one.
-    /// It has the clock of this one, and ends with it, or when its last handle is dropped.
-    /// Executors of threads that it [dedicates](Executor::dedicate) have its settings.
+    /// Creates an executor whose tasks are in a task queue of their own, on the thread of this one.
+    /// It has the clock of this executor, and ends with it, or when its last handle is dropped.
+    /// Executors of threads that it [dedicates](Executor::dedicate) have the settings of the task
+    /// queue.
     ///
     /// # Errors
-    /// If this executor has no task queues: the default. If it has ended, or the caller is not on
-    /// its thread.
+    /// If this executor has no task queues, which is the default; if it has ended, or the caller is
+    /// not on its thread.
     fn task_queue(&self, queue: TaskQueue) -> Result<Arc<dyn Executor>, ThreadError> {
         let what = format!("a task queue with {queue}");
         Err(ThreadError::Unsupported { executor: self.name(), what })
@@ -110,18 +112,19 @@ pub trait Executor: Send + Sync + 'static {
         thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
     }
 
-    /// Monotonic time since an origin that the executor chooses. Virtual in a simulating executor.
+    /// Returns monotonic time since an origin that the executor chooses. Virtual in a simulating
+    /// executor.
     fn now(&self) -> Duration;
 
-    /// Ready when [`now`](Executor::now) has reached `deadline`, at once if it has.
+    /// Waits until [`now`](Executor::now) has reached `deadline`; ready at once if it has.
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
 
-    /// The calendar time.
+    /// Returns the calendar time.
     fn wall_clock(&self) -> SystemTime {
         Clock::wall()
     }
 
-    /// An unpredictable seed, or, in a simulating executor, one that it chooses.
+    /// Returns an unpredictable seed, or, in a simulating executor, one that it chooses.
     fn entropy(&self) -> u64 {
         system_entropy()
     }
@@ -170,7 +173,7 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Ready when the process receives SIGINT (Ctrl-C) or SIGTERM after the first poll. From the
+    /// Waits until the process receives SIGINT (Ctrl-C) or SIGTERM after the first poll. From the
     /// first poll on, neither signal ends the process by itself.
     ///
     /// The default implementation needs Unix and this crate's feature `signals`. Without them it is
@@ -214,7 +217,7 @@ pub enum SpawnError {
 debug_as_display!(SpawnError);
 
 impl SpawnError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -226,7 +229,8 @@ impl SpawnError {
     }
 }
 
-/// A seed from the operating system: [`Executor::entropy`] of an executor on a real machine.
+/// Returns a seed from the operating system: [`Executor::entropy`] of an executor on a real
+/// machine.
 #[must_use]
 pub fn system_entropy() -> u64 {
     fastrand::Rng::new().u64(..)

@@ -1,12 +1,12 @@
-//! What a task queue gets of its thread.
+//! The share of its thread that a task queue gets.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A task queue of its own on an executor's thread: its share of the thread, and the latency that
-/// its tasks need. By default both are those of the executor.
+/// The settings of a task queue on an executor's thread: its share of the thread, and the latency
+/// that its tasks need. By default both are those of the executor.
 ///
-/// Of the executors here, glommio has task queues
+/// Of the adapters here, only glommio's executors have task queues
 /// ([`Executor::task_queue`](crate::Executor::task_queue)).
 ///
 /// ```
@@ -21,12 +21,12 @@ use std::time::Duration;
 pub struct TaskQueue {
     /// The weight against the other task queues of the thread while they are busy: 1 to 1,000.
     pub shares: Option<u32>,
-    /// How long the tasks may wait for those of other queues, and for sockets and timers.
+    /// How long the tasks may wait for tasks of other queues, and for sockets and timers.
     pub latency: Option<Duration>,
 }
 
 impl TaskQueue {
-    /// The most [`shares`](TaskQueue::shares).
+    /// The limit on [`shares`](TaskQueue::shares).
     pub const MOST_SHARES: u32 = 1_000;
 }
 

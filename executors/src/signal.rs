@@ -11,7 +11,7 @@ use crate::thread::Thread;
 
 static RECEIVED: Event = Event::new();
 
-/// Ready at the next SIGINT or SIGTERM after the first poll: the default
+/// Waits for the next SIGINT or SIGTERM after the first poll: the default
 /// [`Executor::interrupted`](crate::Executor::interrupted). From the first poll on, neither signal
 /// ends the process by itself. The first poll starts a thread that waits for signals.
 ///

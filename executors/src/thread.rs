@@ -1,7 +1,8 @@
 //! Threads with a name, a set of cores and a scheduling class.
 //!
-//! Every adapter dedicates a thread in the same way: start it, pin it, set its class, make the
-//! executor on it, and report what was granted before anything runs. This file does it for them.
+//! Every adapter dedicates a thread in the same way: start it, pin it, set its class, create the
+//! executor on it, and report what was granted before anything runs. This file does so for all of
+//! them.
 
 use std::fmt;
 use std::sync::{OnceLock, mpsc};
@@ -56,7 +57,7 @@ pub enum PlacementFallback {
 /// The cores and the class that the system granted to a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedPlacement {
-    /// The cores that it may use. Empty if the system does not report them.
+    /// The cores that the thread may use. Empty if the system does not report them.
     pub cores: Vec<usize>,
     /// The class.
     pub class: Class,
@@ -110,12 +111,12 @@ impl Thread {
         }
     }
 
-    /// Applies the cores and the class to the calling thread. For a thread that was not started by
-    /// [`start`](Thread::start), such as one of a pool, `Thread::default().apply_to_current()`
-    /// undoes what it inherited.
+    /// Applies the cores and the class to the calling thread. For a thread that
+    /// [`start`](Thread::start) did not start, such as one of a pool:
+    /// `Thread::default().apply_to_current()` undoes the placement that it inherited.
     ///
     /// # Errors
-    /// If the system refuses one of them, with [`PlacementFallback::Fail`].
+    /// If the system refuses the cores or the class, with [`PlacementFallback::Fail`].
     pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
         let mut granted = GrantedPlacement { class: self.class, ..GrantedPlacement::default() };
         for applied in [system::pin(&self.cores), self.enter_class()] {
@@ -199,7 +200,7 @@ pub enum ThreadError {
 debug_as_display!(ThreadError);
 
 impl ThreadError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -213,13 +214,13 @@ impl ThreadError {
     }
 }
 
-/// The cores that the calling thread may use. None if the system does not report them.
+/// Returns the cores that the calling thread may use. `None` if the system does not report them.
 #[must_use]
 pub fn allowed_cores() -> Option<Vec<usize>> {
     system::allowed()
 }
 
-/// The cores that the process may use. Read once, before this file pins any thread.
+/// Returns the cores that the process may use. Read once, before this file pins any thread.
 fn process_cores() -> Option<&'static [usize]> {
     static CORES: OnceLock<Option<Vec<usize>>> = OnceLock::new();
     CORES.get_or_init(system::allowed).as_deref()

@@ -83,7 +83,7 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// Waits for a wake-up since the last call.
+    /// Waits until there was a wake-up since the last call.
     fn wait(&self, wait: WaitStrategy) {
         let mut spins = match wait {
             WaitStrategy::Spin => usize::MAX,
@@ -99,8 +99,8 @@ impl Signal {
                 spins -= 1;
             }
         }
-        // Acquire, on success and on failure, pairs with the Release of `wake`: it makes visible
-        // what the waking thread did before.
+        // Acquire, on success and on failure, pairs with the Release of `wake`: the work of the
+        // waking thread before it is visible.
         let asleep =
             self.state.compare_exchange(NOTHING, ASLEEP, Ordering::Acquire, Ordering::Acquire);
         if asleep.is_ok() {
@@ -110,7 +110,7 @@ impl Signal {
             }
         }
         // A swap, not a store: a second wake-up may have arrived since the check that ended the
-        // wait, and the next poll has to see what its thread did before.
+        // wait, and the next poll has to see what the second waking thread did before.
         self.state.swap(NOTHING, Ordering::Acquire);
     }
 

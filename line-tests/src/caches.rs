@@ -1,15 +1,16 @@
 //! The caches of some cores, by the MESI protocol: which core has which line, in which state, and
-//! what it requests.
+//! what the core requests.
 //!
 //! Every cache is fully associative, has the same number of lines, and evicts the least recently
 //! used line. Memory has every line. Time and store buffers are not modelled: an access ends before
 //! the next one begins, in the order in which a script runs the cores.
 
-/// The bytes of a cache line.
+/// The number of bytes in a cache line.
 pub const LINE: usize = 64;
-/// The lines that each simulated cache holds: half of those of one lap of a measured ring.
+/// The number of lines that each simulated cache holds: half of the lines of one lap of a measured
+/// ring.
 pub const CACHE_LINES: usize = 128;
-/// The lines of one lap.
+/// The number of lines of one lap.
 pub const LAP_LINES: usize = 2 * CACHE_LINES;
 
 /// The requests of a core.
@@ -24,7 +25,8 @@ pub struct Counts {
     /// another one.
     pub upgrades: u64,
     /// **Lines that change hands**: the requests, of the first two kinds, for a line that another
-    /// core's cache has, so that the data comes from there. The rest come from memory.
+    /// core's cache has, so that the data comes from there. For the other requests it comes from
+    /// memory.
     pub transfers: u64,
 }
 
@@ -54,7 +56,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Empty caches of `lines` lines each.
+    /// Creates empty caches of `lines` lines each.
     pub fn new(cores: usize, lines: usize) -> Caches {
         Caches {
             held: vec![Vec::with_capacity(lines + 1); cores],
@@ -68,7 +70,7 @@ impl Caches {
         &self.counts
     }
 
-    /// `core` reads in `line`.
+    /// Simulates that `core` reads in `line`.
     pub fn load(&mut self, core: usize, line: usize) {
         if let Some(held) = self.take(core, line) {
             return self.put(core, held);
@@ -83,7 +85,7 @@ impl Caches {
         self.put(core, Held { line, state });
     }
 
-    /// `core` writes in `line`.
+    /// Simulates that `core` writes in `line`.
     pub fn store(&mut self, core: usize, line: usize) {
         let own = self.take(core, line);
         let mut elsewhere = false;

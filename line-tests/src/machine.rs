@@ -22,10 +22,10 @@ thread_local! {
 pub struct Machine(PhantomData<*const ()>);
 
 impl Machine {
-    /// A machine with empty caches, each of `lines` lines.
+    /// Creates a machine with empty caches, each of `lines` lines.
     ///
     /// # Panics
-    /// If this thread simulates one already.
+    /// If this thread simulates a machine already.
     pub fn new(cores: usize, lines: usize) -> Machine {
         let state = State { caches: Caches::new(cores, lines), core: 0 };
         let before = STATE.replace(Some(state));

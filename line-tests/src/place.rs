@@ -13,7 +13,8 @@ thread_local! {
 }
 
 /// While `run` runs, every allocation of this thread begins `offset` bytes after the start of a
-/// cache line, or at the start of one if the offset is not a multiple of the requested alignment.
+/// cache line, or at the start of a line if the offset is not a multiple of the requested
+/// alignment.
 ///
 /// # Panics
 /// If the offset is not below the size of a line.
@@ -30,7 +31,7 @@ struct Placed;
 #[global_allocator]
 static PLACED: Placed = Placed;
 
-/// The layout of a block that begins with a line and has room for an offset.
+/// Returns the layout of a block that begins with a line and has room for an offset.
 fn block(layout: Layout) -> Option<Layout> {
     let size = layout.size().checked_add(LINE)?;
     Layout::from_size_align(size, layout.align().max(LINE)).ok()

@@ -33,7 +33,7 @@ impl Script {
     pub const ALL: [Script; 4] =
         [Script::LapBehind, Script::WaitsForRoom, Script::AtTheHeels, Script::RoundTrip];
 
-    /// Its name in tables.
+    /// The script's name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Script::LapBehind => "a lap behind",
@@ -54,7 +54,7 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The cost of each of `messages`, which were sent since `before`.
+    /// Returns the cost of each of `messages`, which were sent since `before`.
     fn since(before: &[Counts], messages: usize) -> Cost {
         let now = Machine::counts();
         let each = |of: fn(&Counts) -> u64| {
@@ -66,7 +66,7 @@ impl Cost {
     }
 }
 
-/// The cost of a message under a script; the worst over the offsets of memory.
+/// Returns the cost of a message under a script; the worst over the offsets of memory.
 pub fn cost(make: fn() -> Subject, script: Script) -> Cost {
     let at = |offset| {
         at_offset(offset, || match script {
@@ -142,7 +142,7 @@ fn round_trip(make: fn() -> Subject) -> Cost {
     })
 }
 
-/// The cost of `count` trips, after as many that are not counted.
+/// Returns the cost of `count` trips, after as many that are not counted.
 fn trips(count: usize, mut trip: impl FnMut()) -> Cost {
     (0..count).for_each(|_| trip());
     let before = Machine::counts();

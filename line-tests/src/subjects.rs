@@ -26,7 +26,7 @@ impl End {
 
 /// A ring with its ends.
 pub struct Subject {
-    /// How many messages it has slots for.
+    /// For how many messages the ring has slots.
     pub capacity: usize,
     /// The end that pushes.
     pub writer: End,
@@ -44,11 +44,11 @@ macro_rules! one_to_one {
 }
 /// A measured ring. One lap takes [`LAP_LINES`] lines, or a few more.
 pub struct Kind {
-    /// Its name in tables.
+    /// The ring's name in tables.
     pub name: &'static str,
     /// The bytes of a message.
     pub bytes: usize,
-    /// A new one.
+    /// Creates a ring of this kind.
     pub make: fn() -> Subject,
 }
 

@@ -19,7 +19,7 @@ pub fn push<P: Producer>(producer: &mut P, mut item: P::Item) {
     }
 }
 
-/// The next item; yields to the other threads while there is none.
+/// Takes the next item; yields to the other threads while there is none.
 ///
 /// # Panics
 /// If the ring is closed.
@@ -33,7 +33,7 @@ pub fn pop<C: Consumer>(consumer: &mut C) -> C::Item {
     }
 }
 
-/// Two words that belong together, so that a mixture of two messages is detected.
+/// Returns two words that belong together, so that a mixture of two messages is detected.
 #[must_use]
 pub fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]

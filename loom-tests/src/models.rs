@@ -16,7 +16,7 @@ pub fn weakened(site: &'static str, model: fn()) {
     model();
 }
 
-/// Starts a thread of a model that has its own handle of what is shared.
+/// Starts a thread of a model, with its own handle of the shared state.
 pub fn beside<S: Clone + 'static, T: 'static>(
     shared: &S,
     work: impl FnOnce(S) -> T + 'static,

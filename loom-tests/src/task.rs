@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a task was woken. It publishes what the thread that wakes did before, as in executors.
+/// Whether a task was woken. As in executors, setting it publishes what the waking thread did
+/// before.
 #[derive(Debug)]
 struct Woken(AtomicBool);
 
@@ -20,7 +21,7 @@ impl Wake for Woken {
 
 /// A future that is polled only when it was woken.
 pub struct Task<T> {
-    /// Dropped when it has ended, as in executors.
+    /// `None` once the task has ended: the future is dropped then, as in executors.
     future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     woken: Arc<Woken>,
     output: Option<T>,

@@ -10,13 +10,13 @@ use std::task::{Wake, Waker};
 pub struct Woken(AtomicBool);
 
 impl Woken {
-    /// A waker that was not used yet.
+    /// Creates a record of no use.
     #[must_use]
     pub fn new() -> Arc<Woken> {
         Arc::default()
     }
 
-    /// The waker itself.
+    /// Returns the waker.
     #[must_use]
     pub fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(self.clone())

@@ -1,5 +1,5 @@
-//! Actors: a message to one, awake or asleep, a question and its answer, a start and an end, and a
-//! ring.
+//! Actors: a message to an actor that is awake or asleep, a question and its answer, a start and an
+//! end, and a ring of actors.
 //!
 //! A [`Library`] is a column. All of them run the same loops, with the same state behind each
 //! actor, from a task of the actors' own runtime.
@@ -19,7 +19,7 @@ use crate::harness::{Column, Mismatch, Round};
 use crate::machine::affinity::Cores;
 use crate::sample::{Item, Tally};
 
-/// A library of actors, or what a program uses in its place. Its actors run on tokio.
+/// A library of actors, or the means that a program uses in its place. Its actors run on tokio.
 pub(crate) trait Library: 'static {
     /// The name of its columns.
     const NAME: &'static str;
@@ -43,10 +43,10 @@ pub(crate) trait Library: 'static {
 
 /// Sends numbers, for which no reply is awaited.
 pub(crate) trait Tells: Library {
-    /// False if the actor has ended.
+    /// Sends a number. Returns false if the actor has ended.
     fn tell(actor: &mut Self::Address, number: u64) -> impl Future<Output = bool> + Send;
 
-    /// False if the actor has ended, or has no room.
+    /// Sends a number if there is room. Returns false if the actor has ended, or has no room.
     fn try_tell(actor: &mut Self::Address, number: u64) -> bool;
 }
 
@@ -55,10 +55,10 @@ pub(crate) trait Asks: Library {
     fn ask(actor: &mut Self::Address, number: u64) -> impl Future<Output = Option<u64>> + Send;
 }
 
-/// Messages that may wait at an actor that is started for few.
+/// How many messages may wait at an actor that gets only few.
 const FEW: usize = 16;
 
-/// What the actors of a round have handled. One task waits for it.
+/// The number of messages that the actors of a round have handled. One task waits for it.
 #[derive(Debug, Default)]
 struct Report {
     /// Actors that have not handled the messages that are waited for.
@@ -81,7 +81,7 @@ impl Report {
         self.zero(&self.missing).await;
     }
 
-    /// One less of `count`.
+    /// Subtracts one from `count`.
     fn less(&self, count: &AtomicUsize) {
         if count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();
@@ -113,12 +113,12 @@ type Pass = Box<dyn FnMut(u64) -> bool + Send>;
 /// How an actor is made.
 #[derive(Clone)]
 pub(crate) struct Plan {
-    /// Messages that wait, where the library bounds them.
+    /// How many messages may wait, if the library has a limit.
     pub(crate) capacity: usize,
     /// An actor reports each time it has handled this many.
     every: u64,
     report: Arc<Report>,
-    /// In a ring.
+    /// Only in a ring: makes the function that passes a number on.
     next: Option<Arc<dyn Fn() -> Pass + Send + Sync>>,
 }
 
@@ -127,7 +127,8 @@ impl Plan {
         Plan { capacity, every: every as u64, report: report.clone(), next: None }
     }
 
-    /// Of an actor of a ring, which passes what it gets to the one that `next` has by then.
+    /// Creates the plan of an actor in a ring: it passes each number to the actor in `next` at that
+    /// time.
     fn passing<L: Tells>(mut self, next: Next<L::Address>) -> Plan {
         self.next = Some(Arc::new(move || {
             let (next, mut known) = (next.clone(), None);
@@ -149,11 +150,11 @@ impl Plan {
     }
 }
 
-/// The actor that gets the token next: the first one starts after the last one.
+/// The next actor that gets the token: the first one starts after the last one.
 type Next<A> = Arc<Mutex<Option<A>>>;
 
-/// The state of an actor: it counts the numbers that it gets, which are their own positions, or
-/// the hops that a token has left.
+/// The state of an actor. It counts the numbers that it gets: they are their own positions, or the
+/// hops that a token has left.
 pub(crate) struct State {
     tally: Tally,
     every: u64,
@@ -197,13 +198,13 @@ impl Drop for State {
 /// The threads of the caller and of the actors.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// One, with everything on it.
+    /// One thread, with everything on it.
     One,
     /// Two workers of a runtime, each on a core, that take each other's tasks.
     Workers(Cores),
 }
 
-/// Runs `body` as a task of tokio, and returns its result. Actors that are left end with the
+/// Runs `body` as a task of tokio, and returns its result. Actors that are left over end with the
 /// runtime.
 fn run<T: Send + 'static>(
     name: &'static str,
@@ -224,7 +225,8 @@ fn run<T: Send + 'static>(
     result.ok().flatten().ok_or_else(|| Mismatch::new(name, "an actor ended"))
 }
 
-/// Runs `work`, which returns how long it took, and checks the messages that its actors handled.
+/// Creates a column of `work`, which returns how long it took, and checks the messages that its
+/// actors handled.
 fn handled<L: Library, W>(place: Place, work: impl Fn(Arc<Report>, usize) -> W + 'static) -> Column
 where
     W: Future<Output = Option<Duration>> + Send + 'static,
@@ -237,7 +239,7 @@ where
     })
 }
 
-/// One message after the other, from the first to the last that is handled.
+/// Measures one message after the other, from the first to the last that is handled.
 pub(crate) fn awake<L: Tells>(place: Place) -> Column {
     handled::<L, _>(place, |report, count| async move {
         report.expect(1);
@@ -254,10 +256,10 @@ pub(crate) fn awake<L: Tells>(place: Place) -> Column {
     })
 }
 
-/// A message to each of sixteen sleeping actors, until all have handled it.
+/// Measures a message to each of sixteen sleeping actors, until all have handled it.
 pub(crate) fn asleep<L: Tells>() -> Column {
     const SLEEPERS: usize = 16;
-    /// Messages that may wait at each of them. One does.
+    /// How many messages may wait at each actor. Only one does.
     const CAPACITY: usize = 64;
     Column::new(L::NAME, move |count| {
         let report = Arc::new(Report::default());
@@ -272,7 +274,7 @@ pub(crate) fn asleep<L: Tells>() -> Column {
             let mut start = Instant::now();
             for round in 0..=rounds {
                 if round == 1 {
-                    // In round 0 the actors started.
+                    // Round 0 is not timed: the actors started in it.
                     start = Instant::now();
                 }
                 shared.expect(SLEEPERS);
@@ -291,7 +293,7 @@ pub(crate) fn asleep<L: Tells>() -> Column {
     })
 }
 
-/// From the first question to the last answer, with this many open at a time.
+/// Measures from the first question to the last answer, with this many open at a time.
 pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
     Column::new(L::NAME, move |count| {
         let report = Arc::new(Report::default());
@@ -324,8 +326,8 @@ pub(crate) fn asked<L: Asks>(place: Place, open: usize) -> Column {
     })
 }
 
-/// An actor starts, handles a message and ends; one after the other, each until its state is
-/// dropped.
+/// Measures actors that start, handle a message and end; one after the other, each until its state
+/// is dropped.
 pub(crate) fn lives<L: Tells>() -> Column {
     handled::<L, _>(Place::One, |report, count| async move {
         let plan = Plan::new(FEW, 1, &report);
@@ -344,7 +346,7 @@ pub(crate) fn lives<L: Tells>() -> Column {
     })
 }
 
-/// A token around a ring of this number of actors.
+/// Measures a token that goes around a ring of this number of actors.
 pub(crate) fn ring<L: Tells>(place: Place, actors: usize) -> Column {
     handled::<L, _>(place, move |report, hops| async move {
         report.expect(1);
@@ -357,7 +359,7 @@ pub(crate) fn ring<L: Tells>(place: Place, actors: usize) -> Column {
         }
         *first.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
         let start = Instant::now();
-        // The token's last hop is that of number 0.
+        // The token's last hop has the number 0.
         if !L::try_tell(&mut actor, hops as u64 - 1) {
             return None;
         }

@@ -44,7 +44,7 @@ impl Receipt {
         let (sender, number) = ((item >> 32) as usize % SENDERS, item & u64::from(u32::MAX));
         self.tally.count += 1;
         self.tally.sum = self.tally.sum.wrapping_add(item);
-        // Other receivers got the numbers between.
+        // The order is right even if other receivers got the numbers between.
         self.disorder |= number < self.next[sender];
         self.next[sender] = number + 1;
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Shape {
 /// A column with all its ends, which move up to this number of items at a time.
 pub(crate) struct Crowd<P, Q, const BATCH: usize> {
     name: &'static str,
-    /// Padded like `ends::Bare`.
+    /// Padded, like `ends::Bare`.
     senders: Vec<CachePadded<P>>,
     receivers: Vec<CachePadded<Q>>,
     idle: Idle,
@@ -129,7 +129,7 @@ where
     P: Push<Item = u64> + Clone + 'static,
     Q: Pop<Item = u64> + Clone + 'static,
 {
-    /// Clones of either end.
+    /// Creates a column with clones of either end.
     pub(crate) fn of(
         Ends { name, sender, receiver }: Ends<P, Q>,
         Shape { senders, receivers }: Shape,
@@ -141,7 +141,7 @@ where
         Crowd { name, senders, receivers, idle, cores: cores.clone() }
     }
 
-    /// Checks that the receipts contain each item that was sent once.
+    /// Checks that the receipts contain each sent item once.
     fn check(&self, sent: &[u64], receipts: &[Receipt]) -> Result<(), Mismatch> {
         let (mut expected, mut found) = (Tally::default(), Tally::default());
         for receipt in receipts {
@@ -194,8 +194,8 @@ where
         Ok(Round::Total(took.map_or(Duration::ZERO, |(start, end)| *end - *start)))
     }
 
-    /// A column of the least share of a sender: the items that it sends in a window of time, as
-    /// part of an equal share. The goal is the least that any sender may get.
+    /// Creates a column of the least share of a sender: the items that it sends in a window of
+    /// time, as part of an equal share. The goal is the least share that any sender may get.
     pub(crate) fn shares(mut self, window: Duration, goal: Option<f64>) -> Column {
         Column::new(self.name, move |_| {
             let share = self.least_share(window)?;
@@ -247,7 +247,7 @@ where
     }
 }
 
-/// The least that any sender moved between two reads, as part of an equal share.
+/// Returns the least number that any sender moved between two reads, as part of an equal share.
 fn least_share(before: &[u64], after: &[u64]) -> f64 {
     let moved = before.iter().zip(after).map(|(before, after)| after - before);
     let (least, all) =

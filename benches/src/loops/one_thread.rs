@@ -7,10 +7,10 @@ use crate::ends::{Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, SAMPLES, Sample, Tally};
 
-/// Items that are sent before they are received: half the capacity.
+/// How many items are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;
 
-/// The sender's loop. Not inlined, so that a profiler can distinguish it from the receiver's.
+/// The sender's loop. Not inlined, so that a profiler can distinguish it from the receiver's loop.
 #[inline(never)]
 fn send_batch<P: Task<End: Push>>(
     sender: &mut P,
@@ -90,7 +90,7 @@ where
     fan(name, Timed::Sending, (sender, vec![receiver]))
 }
 
-/// The sender's loop, with all prepared samples at once.
+/// The sender's loop, for all prepared samples at once.
 #[inline(never)]
 fn send_in_batches<P: Task<End: Push<Item = Sample>>>(
     sender: &mut P,

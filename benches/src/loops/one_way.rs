@@ -56,7 +56,7 @@ where
             tally.count += u64::from(receiver.pop(|_| ()).is_some());
             (end, tally)
         };
-        // Each within one poll of its task.
+        // Both ends work within one poll of their tasks.
         let (start, (end, tally)) =
             threads::both(&cores, || sender.poll(send), || receiver.poll(receive));
         Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;

@@ -19,7 +19,8 @@ struct Trip<P, Q> {
     cores: Cores,
 }
 
-/// The round trip of a number by raw atomics, in nanoseconds: the median of a few short rounds.
+/// Returns the round trip of a number by raw atomics, in nanoseconds: the median of a few short
+/// rounds.
 pub(crate) fn raw(cores: &Cores) -> f64 {
     const TRIPS: usize = 2_000;
     let idle = cores.sweep().first().copied().unwrap_or(Idle::Yield);
@@ -34,7 +35,7 @@ impl<P: Push, Q: Pop<Item = P::Item>> Trip<P, Q> {
         Trip { there: ends().bare(), back: ends().bare(), idle, cores: cores.clone() }
     }
 
-    /// Makes these trips, and calls `each` after every one.
+    /// Makes this number of trips, and calls `each` after every one.
     fn run(&mut self, trips: usize, each: impl FnMut()) -> Result<Duration, Mismatch> {
         let Trip { there, back, idle, cores } = self;
         let [send, answer] = [(); 2].map(|()| Retry::new(*idle, DEADLINE));
@@ -93,7 +94,7 @@ fn answer_all<P: Push>(
     }
 }
 
-/// Sends as soon as there is space; `None` after the deadline.
+/// Sends as soon as there is space. Returns `None` after the deadline.
 #[inline]
 fn send<P: Push>(sender: &mut P, item: &P::Item, retry: &mut Retry) -> Option<()> {
     while !sender.push(item) {
@@ -104,7 +105,7 @@ fn send<P: Push>(sender: &mut P, item: &P::Item, retry: &mut Retry) -> Option<()
     Some(())
 }
 
-/// Waits for an item; `None` after the deadline.
+/// Waits for an item. Returns `None` after the deadline.
 #[inline]
 fn receive<Q: Pop>(receiver: &mut Q, retry: &mut Retry) -> Option<Q::Item> {
     loop {
@@ -132,7 +133,7 @@ where
             return trip.run(operations, || {}).map(Round::Total);
         }
         let mut times = Times::default();
-        // The start of the first trip is unknown: it includes the start of the other thread.
+        // The start of the first trip is not timed: it includes the start of the other thread.
         let mut before = None;
         trip.run(operations, || {
             let now = Instant::now();

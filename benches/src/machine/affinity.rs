@@ -33,19 +33,20 @@ impl Cores {
             Some(core) => pin(*core),
             None => Err("the process may use one core only".into()),
         };
-        // The reader's core first: if it is refused, no thread must stay pinned to the writer's.
+        // The reader's core comes first: if it is refused, no thread must stay pinned to the
+        // writer's core.
         let refused = on(Side::Reader).and_then(|()| on(Side::Writer)).err();
         let core = refused.is_none().then(|| usable[Side::Reader as usize]);
         let reader = ThreadPoolBuilder::new()
             .num_threads(1)
-            // This worked above.
+            // The result needs no check: pinning to this core worked above.
             .start_handler(move |_| _ = core.map(pin))
             .build()
             .expect("the process may start a thread");
         Cores { usable, refused, reader: Arc::new(reader) }
     }
 
-    /// The same cores in another process, which was started with their [names](Cores::names).
+    /// Finds the same cores in another process, which was started with their [names](Cores::names).
     #[cfg(target_os = "linux")]
     pub(crate) fn named(names: &str) -> Cores {
         let names = names.split(',').filter_map(|name| name.parse().ok());
@@ -63,7 +64,7 @@ impl Cores {
 
     /// Pins the calling thread to the core of one of the two threads.
     pub(crate) fn pin_to(&self, side: Side) {
-        // This worked before.
+        // The result needs no check: pinning to this core worked before.
         let _ = self.of(side).map(pin);
     }
 
@@ -88,7 +89,7 @@ impl Cores {
         self.pin_to(if number.is_multiple_of(2) { Side::Writer } else { Side::Reader });
     }
 
-    /// The core of one of the two threads, if they are pinned.
+    /// Returns the core of one of the two threads, if they are pinned.
     pub(crate) fn of(&self, side: Side) -> Option<usize> {
         self.usable.get(side as usize).copied().filter(|_| self.refused.is_none())
     }

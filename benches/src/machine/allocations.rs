@@ -7,7 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    /// Bytes allocated minus bytes freed by this thread. Negative if it frees others' memory.
+    /// Bytes that this thread allocated minus bytes that it freed. Negative if it frees memory of
+    /// others.
     static LIVE: Cell<isize> = const { Cell::new(0) };
     /// The maximum of `LIVE` since `peak` started.
     static PEAK: Cell<isize> = const { Cell::new(0) };

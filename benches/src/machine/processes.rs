@@ -1,8 +1,8 @@
 //! Other processes of a run: the program starts itself again, with a job in its environment.
 //!
-//! A job is a line of words. Both sides say further lines to each other over the job's standard
+//! A job is a line of words. Both sides send further lines to each other over the job's standard
 //! input and output. A descriptor is passed by its number: the other side opens it by its path in
-//! `/proc`. A job ends with its standard input.
+//! `/proc`. A job ends when its standard input does.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::affinity::Cores;
 
-/// The variable with the job.
+/// The environment variable with the job.
 const JOB: &str = "MYCELIUM_BENCHES_JOB";
 
 /// The other side of a job.
@@ -30,13 +30,13 @@ impl Talk {
         Talk { process: parent_id(), input, output }
     }
 
-    /// Says a line.
+    /// Sends a line.
     pub(crate) fn say(&mut self, line: impl Display) {
-        // If the other side has ended, it says nothing more either.
+        // If the other side has ended, it sends no more lines either, so the caller notices.
         let _ = writeln!(self.input, "{line}").and_then(|()| self.input.flush());
     }
 
-    /// Waits for a line; `None` at the end.
+    /// Waits for a line. Returns `None` at the end.
     pub(crate) fn hear(&mut self) -> Option<String> {
         let mut line = String::new();
         let count = self.output.read_line(&mut line).expect("a pipe can be read");
@@ -61,7 +61,7 @@ impl Talk {
     }
 }
 
-/// Says the number of a descriptor.
+/// Returns the number of a descriptor, to be sent.
 pub(crate) fn number(descriptor: impl AsFd) -> i32 {
     descriptor.as_fd().as_raw_fd()
 }
@@ -80,7 +80,7 @@ impl Worker {
         Worker(child.expect("the process may start another one"))
     }
 
-    /// Starts a job that is talked to.
+    /// Starts a job, and opens the talk with it.
     pub(crate) fn talking(cores: &Cores, job: &str) -> (Worker, Talk) {
         let mut worker = Worker::start(cores, job, Stdio::piped(), Stdio::piped());
         let input = Box::new(worker.0.stdin.take().expect("a pipe"));
@@ -92,13 +92,13 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It fails if the process has ended.
+        // Fails if the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The cores and the words of the job of this process, if it was started for one.
+/// Returns the cores and the words of this process's job, if it was started for one.
 pub(crate) fn job() -> Option<(Cores, String)> {
     let job = std::env::var(JOB).ok()?;
     let (cores, words) = job.split_once(' ').unwrap_or((&job, ""));

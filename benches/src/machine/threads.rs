@@ -5,7 +5,7 @@ use std::thread;
 
 use super::affinity::Cores;
 
-/// Runs `send` on this thread and `receive` on the reader's, from the same moment.
+/// Runs `send` on this thread and `receive` on the reader's thread, from the same moment.
 pub(crate) fn both<S, R: Send>(
     cores: &Cores,
     send: impl FnOnce() -> S,
@@ -21,7 +21,7 @@ pub(crate) fn both<S, R: Send>(
         });
         start.wait();
         let sent = send();
-        // Spin: a thread that sleeps here would wake on a core that sleeps, too.
+        // Spinning: a thread that sleeps here would wake on a core that sleeps, too.
         end.wait();
         sent
     });

@@ -76,7 +76,8 @@ fn reader(topic: &Arc<Topic>, budget: Arc<TaskBudget>) -> InTask<Subscription<Sa
     InTask { wakes: [end.attach(&budget)], end, budget }
 }
 
-/// A publisher that `wrap` turns into the sending end, in a task. Its readers are there.
+/// Creates a publisher that `wrap` turns into the sending end, in a task. Its readers exist
+/// already.
 fn writer<E>(
     topic: &Arc<Topic>,
     budget: Arc<TaskBudget>,
@@ -121,7 +122,7 @@ pub(crate) fn ends_among(
     });
     let others: Vec<_> = all.by_ref().take(topics as usize / 2).collect();
     let (sender, receiver) = all.next().expect("there is a topic");
-    // The others stay as long as the program.
+    // The other ends stay as long as the program.
     std::mem::forget((others, all.collect::<Vec<_>>()));
     (sender, vec![receiver])
 }

@@ -20,7 +20,7 @@ pub(crate) const PASSED_ON: &str = "emit, trace passed on";
 pub(crate) const BEGUN: &str = "emit, trace begun";
 pub(crate) const COPYING: &str = "emit and copy 25 bytes";
 
-/// Spans end here: what an exporter does with them later is on a thread of its own.
+/// Takes the spans and drops them: an exporter would work on them later, on a thread of its own.
 #[derive(Debug)]
 struct Nowhere;
 
@@ -50,7 +50,7 @@ fn task(tracer: &Arc<Tracer>) -> Arc<TaskBudget> {
     TaskBudget::with_trace(TaskBudget::DEFAULT, trace)
 }
 
-/// A message begins a trace, unless it is not in the sample.
+/// Emits messages that begin a trace, unless they are not in the sample.
 fn with_share(name: &'static str, share: f64) -> Emits {
     let tracer = tracer(share);
     wrapped(name, &topic(Some(tracer.clone())), task(&tracer), |publisher| publisher)
@@ -64,17 +64,17 @@ pub(crate) fn begun() -> Emits {
     with_share(BEGUN, 1.0)
 }
 
-/// The task handles a message with a trace.
+/// Emits messages while the task handles a message with a trace.
 pub(crate) fn passed_on() -> Emits {
     let tracer = tracer(0.0);
     let task = task(&tracer);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 0 };
-    // It stays so.
+    // The trace stays set.
     let _ = task.trace().map(|task| task.replace(Some(trace)));
     wrapped(PASSED_ON, &topic(Some(tracer)), task, |publisher| publisher)
 }
 
-/// A publisher of a topic without traces; the bytes of one are copied beside it.
+/// A publisher of a topic without traces, which copies the bytes of a trace beside each message.
 pub(crate) struct Copying {
     publisher: Publisher<Sample>,
     trace: [u8; 25],

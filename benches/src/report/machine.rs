@@ -11,8 +11,8 @@ pub struct Machine {
     pub processor: Processor,
     /// Number of cores that the process could use before its threads were pinned.
     pub cores: usize,
-    /// Round trip of a number between two cores without a queue, in nanoseconds: the least that
-    /// this machine allows.
+    /// The round trip of a number between two cores without a queue, in nanoseconds: the shortest
+    /// that this machine allows.
     pub raw_trip: f64,
     /// Whether threads could be pinned to cores, in words.
     pub pinning: String,
@@ -71,7 +71,7 @@ impl Processor {
         }
     }
 
-    /// The vendor and the family: the groups of the results page.
+    /// Returns the vendor and the family: the groups of the results page.
     pub fn family(&self) -> String {
         format!("{}, family {}", self.vendor, self.family)
     }

@@ -11,7 +11,7 @@ use crate::stats::Quartiles;
 pub struct Ratio {
     /// Our column.
     pub ours: WorstPoint,
-    /// The rival's.
+    /// The rival's column.
     pub rival: WorstPoint,
     /// Whether the rival was chosen as the best of several.
     pub best: bool,
@@ -19,7 +19,7 @@ pub struct Ratio {
     pub measure: Measure,
     /// The goal in words, such as `<= 1.3`.
     pub goal: Option<String>,
-    /// Ours divided by the rival's, over all rounds.
+    /// Our quantity divided by the rival's, over all rounds.
     pub ratio: Quartiles,
     /// Whether the goal is met, if it was decided.
     pub verdict: Option<Verdict>,
@@ -38,7 +38,7 @@ impl Ratio {
         upper > FAR * lower || !(1.0 / FAR..=FAR).contains(&(median / before))
     }
 
-    /// The value that the goal is about: the worse quartile, or the median.
+    /// Returns the value that the goal is about: the worse quartile, or the median.
     pub(crate) fn judged(&self) -> f64 {
         match self.measure {
             _ if self.goal.as_ref().is_some_and(|goal| goal.ends_with(AT_MEDIAN)) => {
@@ -82,9 +82,9 @@ impl fmt::Display for WorstPoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
-    /// Below 1, ours is better.
+    /// Time: below 1, ours is better.
     Time,
-    /// Above 1, ours is better.
+    /// Throughput: above 1, ours is better.
     Throughput,
 }
 
@@ -97,14 +97,14 @@ impl fmt::Display for Measure {
     }
 }
 
-/// A goal: the worse quartile has to be within the limit, or the median.
+/// A goal: the limit for the worse quartile, or for the median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
-    /// The upper quartile is at most this.
+    /// The upper quartile must be at most this.
     AtMost(f64),
-    /// The median is at most this.
+    /// The median must be at most this.
     MedianAtMost(f64),
-    /// The lower quartile is at least this.
+    /// The lower quartile must be at least this.
     AtLeast(f64),
 }
 
@@ -135,9 +135,9 @@ impl fmt::Display for Limit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It is.
+    /// The goal is met.
     Met,
-    /// It is not.
+    /// The goal is not met.
     Missed,
 }
 

@@ -14,7 +14,7 @@ pub struct Header {
     pub key: &'static str,
     /// Distinguishes the tables of one key, such as a point of a sweep.
     pub point: Option<String>,
-    /// The row that its goals belong to.
+    /// The row that the table's goals belong to.
     pub row: &'static str,
     /// The measured quantity.
     pub title: String,
@@ -54,9 +54,9 @@ pub struct Table {
 pub struct Figures {
     /// The column.
     pub name: &'static str,
-    /// Over all rounds.
+    /// The times of all rounds.
     pub nanoseconds: Quartiles,
-    /// If each operation was timed.
+    /// Only if each operation was timed.
     pub percentiles: Option<Percentiles>,
 }
 
@@ -65,16 +65,16 @@ pub struct Figures {
 pub struct Percentiles {
     /// The median.
     pub p50: u64,
-    /// 99 %.
+    /// The 99th percentile.
     pub p99: u64,
-    /// 99.9 %.
+    /// The 99.9th percentile.
     pub p999: u64,
-    /// The slowest one.
+    /// The slowest time.
     pub max: u64,
 }
 
 impl Percentiles {
-    /// Those of all rounds, if there is one.
+    /// Returns the percentiles of all rounds, if there is a round.
     pub(crate) fn of(rounds: &[&Times]) -> Option<Percentiles> {
         let all = Times::all(rounds);
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| all.quantile(part));

@@ -111,7 +111,7 @@ fn line(runs: &[&Goal]) -> String {
     )
 }
 
-/// The state over the runs that had the same limit as the last one.
+/// Describes the state over the runs that had the same limit as the last one.
 fn state(runs: &[&Goal]) -> String {
     let limit = &runs[runs.len() - 1].ratio.goal;
     let judged: Vec<_> =

@@ -1,5 +1,5 @@
-//! kameo, and what a program uses in place of a library of actors: a task with a bounded channel of
-//! tokio, and a oneshot channel for each answer.
+//! kameo, and the means that a program uses in place of a library of actors: a task with a bounded
+//! channel of tokio, and a oneshot channel for each answer.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -90,7 +90,7 @@ mod with_kameo {
     use super::{Asks, KAMEO, Library, Plan, Tells};
     use crate::loops::actors::State;
 
-    /// Messages go by `send`: an `await` of the request itself boxes a future first.
+    /// Sends messages by `send`, because an `await` of the request itself boxes a future first.
     pub(crate) struct Kameo;
 
     impl kameo::Actor for State {
@@ -139,7 +139,7 @@ mod with_kameo {
         }
 
         async fn stop(counter: Self::Address) {
-            // An error says that it has ended.
+            // Fails if the actor has ended.
             let _ = counter.stop_gracefully().await;
         }
     }

@@ -27,7 +27,7 @@ impl Pop for Subscriber<Words> {
     #[inline]
     fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
         let words: Words = self.try_recv().ok()?;
-        // Read in place: a second copy would wait for the stores of the first.
+        // Read in place: a second copy would wait for the stores of the first one.
         decode_ref(words.as_bytes()).ok().map(read)
     }
 }
@@ -38,7 +38,7 @@ pub(crate) fn many(readers: usize) -> (Publisher<Words>, Vec<Subscriber<Words>>)
     (publisher, (0..readers).map(|_| ring.subscribe()).collect())
 }
 
-/// The same with one reader.
+/// As [`many`], with one reader.
 pub(crate) fn pair() -> Ends<Publisher<Words>, Subscriber<Words>> {
     let (sender, mut receivers) = many(1);
     Ends::new(PHOTON, (sender, receivers.remove(0)))

@@ -10,7 +10,7 @@ use crate::ends::{CAPACITY, Ends, tried};
 use crate::rivals::{ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, GIL_MPMC, KANAL, RAPIDFIRE};
 use crate::sample::Item;
 
-/// A channel of two ends: `channel!(function() = NAME, channel; Sender: |end, item| ...)`.
+/// Makes a channel of two ends: `channel!(function() = NAME, channel; Sender: |end, item| ...)`.
 macro_rules! channel {
     ($function:ident() = $name:expr, $new:expr; $sender:ty: |$tx:ident, $value:ident| $push:expr;
         $receiver:ty: |$rx:ident| $pop:expr) => {
@@ -44,7 +44,7 @@ impl<Q> Clone for Shared<Q> {
     }
 }
 
-/// A queue whose two ends are one type:
+/// Makes a queue whose two ends are of one type:
 /// `queue!(function() = NAME, queue; Queue: |end, item| bool; |end| Option<item>)`.
 macro_rules! queue {
     ($function:ident() = $name:expr, $new:expr; $queue:ty: |$tx:ident, $value:ident| $push:expr;

@@ -1,5 +1,5 @@
 //! The rivals' ends: each is used as its documentation shows, with the same capacity as ours. The
-//! crates that exist here only for comparison have the feature `rivals`. Without it their columns
+//! crates that exist here only for comparison need the feature `rivals`. Without it their columns
 //! are absent, and the goals about them are not decided.
 
 #[cfg(target_os = "linux")]
@@ -19,7 +19,7 @@ use crate::sample::{Sample, Wide};
 
 pub(crate) const RTRB: &str = "rtrb";
 pub(crate) const RTRB_CHUNKS: &str = "rtrb chunks";
-/// With as many bytes as a slot of our broadcast ring.
+/// The column of rtrb whose items have as many bytes as a slot of our broadcast ring.
 pub(crate) const RTRB_SLOT: &str = "rtrb 64 B";
 pub(crate) const RTRB_MESSAGE: &str = "rtrb 56 B";
 pub(crate) const RINGBUF: &str = "ringbuf";

@@ -64,7 +64,8 @@ pub(crate) fn ringbuf<T: Item>() -> Ends<Ringbuf<HeapProd<T>>, Ringbuf<HeapCons<
     Ends::new(RINGBUF, (Ringbuf(sender), Ringbuf(receiver)))
 }
 
-/// Holds one item less than the others: with one more slot its indices would need a division.
+/// Makes a queue that holds one item less than the others: with one more slot its indices would
+/// need a division.
 pub(crate) fn heapless<T: Item, const N: usize>()
 -> Ends<spsc::Producer<'static, T>, spsc::Consumer<'static, T>> {
     // Usually the queue is a static; here it lives as long as the process.

@@ -8,7 +8,8 @@ use crate::sample::{Item, Sample};
 tried!([T: Item] T; broadcast::Sender<T>: |end, item| end.send(*item).is_ok();
     broadcast::Receiver<T>: |end| end.try_recv().ok());
 
-/// It overwrites what was not received: for loops that never send more than fits.
+/// Makes a channel that overwrites items that were not received: for loops that never send more
+/// than fits.
 pub(crate) fn many(
     readers: usize,
 ) -> (broadcast::Sender<Sample>, Vec<broadcast::Receiver<Sample>>) {

@@ -10,7 +10,7 @@ use crate::ours::actors::Ours;
 use crate::rivals::actors::Kameo;
 use crate::rivals::actors::{Channel, ChannelAndOneshot, KAMEO};
 
-/// A column of each library: ours, `$channel`, and the rivals.
+/// Makes a column of each library: ours, `$channel`, and the rivals.
 macro_rules! every {
     ($channel:ident, $library:ident => $column:expr) => {
         vec![
@@ -47,7 +47,7 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
     contests.map(Sweep::from).into()
 }
 
-/// Ours beside the best library, and beside what a program uses without one.
+/// Compares ours with the best library, and with the means that a program uses without one.
 fn goals(library: f64, channel: &'static str, most: f64) -> Vec<Pair> {
     let ours = Ours::NAME;
     vec![Pair::new(ours, KAMEO).within(library), Pair::new(ours, channel).within(most)]

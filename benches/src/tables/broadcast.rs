@@ -1,4 +1,5 @@
-//! One publisher and many readers on one thread: the cost of publishing, and until all have read.
+//! One publisher and many readers on one thread: the cost of publishing, and the time until all
+//! readers have read.
 
 use crate::ends::{Bare, CAPACITY};
 use crate::goals::Pair;

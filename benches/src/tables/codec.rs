@@ -103,7 +103,7 @@ impl Codec for Zerocopy {
     }
 }
 
-/// Every sample encoded, with its length.
+/// Encodes every sample, and returns each with its length.
 fn encoded<C: Codec>() -> [(Buffer, usize); SAMPLES] {
     samples().map(|sample| {
         let mut buffer = Buffer([0; 16]);
@@ -112,7 +112,7 @@ fn encoded<C: Codec>() -> [(Buffer, usize); SAMPLES] {
     })
 }
 
-/// Checks that these are the samples.
+/// Checks that these bytes are the samples.
 fn decoded<C: Codec>(
     name: &'static str,
     encoded: impl Iterator<Item = (Buffer, usize)>,
@@ -144,7 +144,7 @@ fn encode_all<C: Codec>(
 
 fn encodes<C: Codec>(name: &'static str) -> Column {
     let messages = Box::new(samples());
-    // One for each message, so that all can be checked at the end.
+    // One buffer for each message, so that all can be checked at the end.
     let mut buffers = Box::new([Buffer([0; 16]); SAMPLES]);
     let lengths = encoded::<C>().map(|(_, length)| length);
     Column::new(name, move |operations| {

@@ -20,7 +20,8 @@ use crate::sample::{Sample, Wide};
 
 const ROW: &str = "emit to one subscriber";
 
-/// Every column; our ends are in one task or in two: `every!(writer, reader, ends => column)`.
+/// Makes every column; our ends are in one task or in two: `every!(writer, reader, ends =>
+/// column)`.
 macro_rules! every {
     ($writer:expr, $reader:expr, $ends:ident => $column:expr) => {
         columns!($ends => $column;
@@ -35,7 +36,7 @@ macro_rules! every {
     };
 }
 
-/// Our column beside each rival, except for those of `goal`.
+/// Pairs our column with each rival, except for those of `goal`.
 fn pairs(goal: Pair) -> Vec<Pair> {
     let rivals = [RING, RTRB_MESSAGE, PHOTON, CROSSBEAM];
     [goal].into_iter().chain(rivals.map(|rival| Pair::new(EMIT, rival))).collect()
@@ -71,7 +72,7 @@ pub(super) fn emit_batch(options: &Options, _: &Cores) -> Vec<Sweep> {
     vec![contest.into()]
 }
 
-/// Emits to a traced topic, beside those to one that is not.
+/// Measures emits to a traced topic, beside emits to a topic without traces.
 pub(super) fn emit_traces(options: &Options, _: &Cores) -> Vec<Sweep> {
     let contest = Contest {
         timed: "512 sends and the end of the poll; received between the timed parts",
@@ -95,7 +96,7 @@ pub(super) fn emit_traces(options: &Options, _: &Cores) -> Vec<Sweep> {
     vec![contest.into()]
 }
 
-/// Emits in a node with many topics, and to many subscribers.
+/// Measures emits in a node with many topics, and to many subscribers.
 pub(super) fn among_many(options: &Options, _: &Cores) -> Vec<Sweep> {
     const ONE: &str = "emit to 1 of 1 topic";
     const OF_MANY: &str = "emit to 1 of 1,000 topics";

@@ -1,5 +1,5 @@
-//! Services on executors: to a handler on one thread, requests, wakes of another thread, and idle
-//! ones; and tasks that await each other's channels.
+//! Services on executors: messages to a handler on one thread, requests, wakes of another thread,
+//! and services without work; and tasks that await each other's channels.
 
 use mycelium::execution::WaitStrategy;
 
@@ -29,7 +29,7 @@ fn on(runtime: Runtime) -> &'static str {
     }
 }
 
-/// A number to a sleeping task and back, both tasks in one runtime of one thread.
+/// Measures a number to a sleeping task and back, both tasks in one runtime of one thread.
 pub(super) fn tasks(options: &Options, _: &Cores) -> Vec<Sweep> {
     let title = "two tasks of a current_thread runtime, 8 bytes to a sleeping task and back";
     let contest = Contest {

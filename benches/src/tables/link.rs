@@ -25,11 +25,11 @@ struct Over {
     sockets: SocketKind,
     table: &'static str,
     row: &'static str,
-    /// How titles name the sockets.
+    /// The words for the sockets in titles.
     title: &'static str,
     /// The least share of the raw socket's throughput, from emit to receive.
     emit: f64,
-    /// The same of the link alone.
+    /// The least share of the raw socket's throughput for the link alone.
     link: f64,
 }
 
@@ -72,7 +72,7 @@ impl Over {
     }
 
     fn one_way(&self, options: &Options, wire: &Wire) -> Contest {
-        /// Bytes on the wire of a message in a run.
+        /// The bytes on the wire of a message in a run.
         const SLOT: usize = 8 + size_of::<Sample>();
         let (between, place) = (Between::Socket(self.sockets), Place::On(wire.runtime));
         let executor = wire.runtime.name();

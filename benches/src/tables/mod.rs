@@ -19,10 +19,10 @@ use crate::machine::affinity::Cores;
 use crate::options::Options;
 use crate::sample::{Sample, Wide};
 
-/// The contests of a key. Their queues are made when it is their turn.
+/// Makes the contests of a key. Their queues are made when it is their turn.
 type Sweeps = fn(&Options, &Cores) -> Vec<Sweep>;
 
-/// In the order of a full run.
+/// The tables, in the order of a full run.
 const TABLES: &[(&str, Sweeps)] = &[
     ("emit", emit::emit),
     ("emit-batch", emit::emit_batch),
@@ -42,7 +42,7 @@ const TABLES: &[(&str, Sweeps)] = &[
     ("publish-read", broadcast::publish_and_read),
 ];
 
-/// Those that follow where the system is Linux.
+/// The tables that follow if the system is Linux.
 #[cfg(target_os = "linux")]
 const ON_LINUX: &[(&str, Sweeps)] = &[
     ("tasks", executor::tasks),
@@ -60,7 +60,7 @@ const ON_LINUX: &[(&str, Sweeps)] = &[
 #[cfg(not(target_os = "linux"))]
 const ON_LINUX: &[(&str, Sweeps)] = &[];
 
-/// What `--only` accepts.
+/// Returns the names that `--only` accepts.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().chain(ON_LINUX).map(|(key, _)| *key)
 }

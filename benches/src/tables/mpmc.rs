@@ -42,7 +42,7 @@ pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
             Crowd::<_, _, 1>::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
             Crowd::<_, _, BATCH>::of(mpmc(MPMC_BATCHES), shape, idle, cores).shares(window, LEAST);
             rivals:
-            // Without a goal: shows what the system's scheduler gives to threads.
+            // Without a goal: it shows how the system's scheduler divides time between threads.
             Crowd::<_, _, 1>::of(many::array_queue(), shape, idle, cores).shares(window, None),
         ),
         ..Contest::new("fairness", ROW, title).at("4-1-mixed")
@@ -52,7 +52,7 @@ pub(super) fn fairness(options: &Options, cores: &Cores) -> Vec<Sweep> {
 
 pub(super) fn throughput(options: &Options, cores: &Cores) -> Vec<Sweep> {
     let points = SHAPES.into_iter().flat_map(|shape| {
-        // Two threads have a core each.
+        // Two threads can have a core each.
         let idle = if shape.senders == 1 { cores.sweep() } else { SHARED.to_vec() };
         idle.into_iter().map(move |idle| (shape, idle))
     });

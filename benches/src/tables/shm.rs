@@ -1,5 +1,5 @@
-//! Two processes that share memory: our rings, and services of two nodes, beside the least that
-//! the machine allows.
+//! Two processes that share memory: our rings, and services of two nodes, beside the fastest
+//! exchange that the machine allows.
 
 use crate::goals::Pair;
 use crate::harness::{Contest, Sweep};
@@ -18,7 +18,7 @@ const TWO: &str = "two processes";
 const ONE: &str = "one process";
 
 pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
-    // A slot of 48 bytes is one line, one of 64 bytes two.
+    // A slot of 48 bytes takes one line, a slot of 64 bytes two.
     let mut small = trip::<6>(options, cores, 1.2);
     let pair = nodes::Pair::Trip;
     small.columns.push(two_processes(TWO, pair, Between::Memory, Place::Spinning, cores));
@@ -79,7 +79,8 @@ fn asleep(options: &Options, cores: &Cores) -> Contest {
     const ON_TOKIO: &str = "eventfd on tokio";
     const ON_SMOL: &str = "eventfd on smol";
     let on = |runtime: Runtime| (runtime.name(), Place::On(runtime));
-    // Each beside an eventfd that is awaited in the same executor. On glommio nothing awaits one.
+    // Each is compared with an eventfd that is awaited in the same executor; glommio has no such
+    // rival.
     let rivals = [ON_TOKIO, ON_SMOL, BLOCKING];
     let mut places: Vec<_> = Runtime::all().into_iter().map(on).zip(rivals).collect();
     places.push((("bare loop", Place::Thread), BLOCKING));

@@ -24,10 +24,11 @@ const RIVALS: &[&str] = &[RTRB, RINGBUF, HEAPLESS, ARRAY_QUEUE, CROSSBEAM, KANAL
 
 /// Items in a batch.
 const BATCH: usize = 64;
-/// Items that the rings of a round trip hold. One is in flight, and this size fits the L1 cache.
+/// The capacity of the rings of a round trip. One item is in flight, and this size fits the L1
+/// cache.
 const TRIP_CAPACITY: usize = 64;
 
-/// Every column that takes items one by one: `every!(type, ends => column)`.
+/// Makes every column that takes items one by one: `every!(type, ends => column)`.
 macro_rules! every {
     ($item:ty, $ends:ident => $column:expr) => {
         columns!($ends => $column;

@@ -2,7 +2,7 @@
 //! pseudo-random times, which are the same in every run, and each test requires that it occurred
 //! during the calls that are tested.
 //!
-//! These tests need no compare-and-swap; the others are in `sleeping`.
+//! These tests need no compare-and-swap; those that do are in `sleeping`.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 

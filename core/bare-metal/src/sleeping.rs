@@ -1,5 +1,5 @@
 //! Doorbells, and rings with more than two ends, which an interrupt shares with the interrupted
-//! program. They need compare-and-swap; see `preempted` for the rest.
+//! program. They need compare-and-swap; tests that do not are in `preempted`.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -28,7 +28,8 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Sleeps until the bell's waker was woken once more. `waiting` returns whether there is something
-/// to wake up for: then the bell was rung before, so the waker must have been woken already.
+/// to wake up for. If there is, the bell was rung before, so the waker must have been woken
+/// already.
 fn sleep(woken: &Count, before: usize, waiting: impl Fn() -> bool) {
     loop {
         let late = waiting();

@@ -15,7 +15,7 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
-/// The most bytes that were on the stack. Interrupts use the same stack.
+/// Returns the greatest number of bytes that were on the stack. Interrupts use the same stack.
 pub(crate) fn deepest() -> usize {
     let (end, start) = (addr_of!(_stack_end), addr_of!(_stack_start));
     let words = (start.addr() - end.addr()) / size_of::<u32>();

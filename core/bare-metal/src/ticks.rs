@@ -37,7 +37,7 @@ impl<T: Send> Shared<T> {
         free(|token| self.0.borrow(token).take()).expect("nothing was put here")
     }
 
-    /// For the interrupt, which is not interrupted itself.
+    /// Calls `use_it` with the value. For the interrupt, which is not interrupted itself.
     pub(crate) fn with(&self, use_it: impl FnOnce(&mut T)) {
         free(|token| {
             use_it(self.0.borrow(token).borrow_mut().as_mut().expect("nothing was put here"))
@@ -66,7 +66,8 @@ pub(crate) fn inside<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `test` while the interrupt runs `step`. Returns how often it occurred inside a tested call.
+/// Runs `test` while the interrupt runs `step`. Returns how often the interrupt came inside a
+/// tested call.
 pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
     free(|token| STEP.borrow(token).set(step));
     PREEMPTED.store(0, SeqCst);
@@ -85,9 +86,9 @@ pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
 
 #[exception]
 fn SysTick() {
-    // The timer stops meanwhile, or a slow step would leave no time to the program.
+    // The timer stops meanwhile: otherwise a slow step would leave no time to the program.
     with_timer(|timer| timer.disable_counter());
-    // Nothing else adds to it, and not every processor has an atomic addition.
+    // Not an atomic addition, which some processors lack: nothing else adds to it.
     PREEMPTED.store(PREEMPTED.load(SeqCst) + INSIDE.load(SeqCst), SeqCst);
     free(|token| STEP.borrow(token).get())();
     start(REST + dice() % VARIATION);

@@ -14,7 +14,8 @@ pub(crate) struct Item {
     /// Made for a push that will be aborted: no reader may see it.
     pub(crate) ghost: bool,
     check: u64,
-    /// So that the allocator also detects an item that is dropped twice, or never.
+    /// A value on the heap, so that the allocator also detects an item that is dropped twice, or
+    /// never.
     heap: Option<Box<u64>>,
 }
 
@@ -133,7 +134,7 @@ impl Dice {
         scramble(self.0)
     }
 
-    /// Below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }

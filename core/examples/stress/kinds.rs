@@ -18,7 +18,7 @@ pub(crate) trait Kind: 'static {
 
     fn ring(capacity: usize) -> Self::Ring;
 
-    /// An end, unless all are taken or the ring is closed.
+    /// Takes an end, unless all are taken or the ring is closed.
     fn writer(ring: &Self::Ring) -> Option<Self::Writer>;
     fn reader(ring: &Self::Ring) -> Option<Self::Reader>;
 

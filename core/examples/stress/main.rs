@@ -21,7 +21,7 @@
 //! `--ring probe-loses` and the other probes are queues with a fault, which must be found
 //! (`.ci/run stress`).
 
-// A program for the terminal. Its counters are not shared memory of the core.
+// This is a program for the terminal, and its counters are not shared memory of the core.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 

@@ -7,7 +7,7 @@ use mycelium_core::ring::{self, PushError, mpmc};
 use crate::item::Item;
 use crate::kinds::{Kind, Mpmc};
 
-/// One item in this many goes wrong, and the ring stops after so many.
+/// One item in this many goes wrong, and the ring stops after this many items.
 const SELDOM: u64 = 500;
 
 pub(crate) const LOSES: u8 = 0;

@@ -44,13 +44,13 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
             let worked = reader.tenure(&mut end);
             (worked, end)
         }));
-        // The other side looks again.
+        // Lets the other side check again.
         reader.side.until(|| Some(()));
         match worked {
             Ok((Ok(()), end)) if reader.dice.below(2) == 0 => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
-                // The drop has shown its position.
+                // The drop has shown its position: let the other side check again.
                 reader.side.until(|| Some(()));
                 retaken += 1;
             }
@@ -70,7 +70,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
 }
 
 impl<K: Kind> Reader<'_, K> {
-    /// Some operations with one end.
+    /// Runs some operations with one end.
     fn tenure(&mut self, end: &mut K::Reader) -> Result<(), Over> {
         let round = self.round;
         // If there is one reader at a time, the next one continues exactly where this one stops.
@@ -91,7 +91,8 @@ impl<K: Kind> Reader<'_, K> {
                     }
                     _ => self.pop_many(end, panics),
                 };
-                // A check that finds nothing shows the items that were taken before.
+                // A check that finds nothing shows the items that were taken before: let the other
+                // side check again.
                 self.side.until(|| Some(()));
                 match found {
                     Ok(()) => {}

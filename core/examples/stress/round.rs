@@ -25,7 +25,7 @@ pub(crate) fn broken(what: &str) -> ! {
 /// The payload of a panic on purpose, which is not printed.
 pub(crate) struct Deliberate;
 
-/// How often each thing happened.
+/// How often each kind of event happened.
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) rounds: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Round<K: Kind> {
     pub(crate) drained: AtomicBool,
     /// The number of the next item of each writer, if there is one reader at a time.
     pub(crate) expected: Mutex<[u64; WRITERS]>,
-    /// Readers that panicked while they had items.
+    /// How many readers panicked while they had items.
     pub(crate) forsaken: AtomicU64,
     pub(crate) counts: Mutex<Counts>,
 }

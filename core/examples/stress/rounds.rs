@@ -16,7 +16,7 @@ use crate::round::{Counts, PLACE, Round, broken, place};
 use crate::sides::Sides;
 use crate::{readers, watchdog, writers};
 
-/// The most slots of one claim: a reader that panics may lose this many items.
+/// The most slots of one claim, and so the most items that a reader that panics may lose.
 const CLAIM: u64 = 64;
 /// After this many rounds of a ring, each event that is counted must have happened at least once.
 const ENOUGH: u64 = 20;
@@ -34,7 +34,7 @@ const PROBES: &[(&str, Run)] = &[
     (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
 ];
 
-/// Rounds on all chosen rings in turn until the time is over.
+/// Runs rounds on all chosen rings in turn until the time is over.
 pub(crate) fn run_all(ring: &str, seed: u64, time: Duration) -> Result<(), String> {
     let all = KINDS.iter().chain(if ring.is_empty() { &[] } else { PROBES });
     let chosen: Vec<_> = all.filter(|(name, _)| name.starts_with(ring)).collect();
@@ -65,7 +65,7 @@ pub(crate) fn run_all(ring: &str, seed: u64, time: Duration) -> Result<(), Strin
     Ok(())
 }
 
-/// One round. Writers push all their items, or the ring is closed while all threads work; then
+/// Runs one round. Writers push all their items, or the ring is closed while all threads work; then
 /// readers take the rest.
 fn run<K: Kind>(seed: u64, number: u64) -> Counts {
     let mut dice = Dice::of(seed, number);

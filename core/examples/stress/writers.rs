@@ -47,7 +47,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dic
             let worked = writer.tenure(&mut end);
             (worked, end)
         }));
-        // The other side looks again.
+        // Lets the other side check again.
         writer.side.until(|| Some(()));
         match worked {
             Ok((Ok(()), end)) if writer.dice.below(2) == 0 => kept = Some(end),
@@ -65,7 +65,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dic
 }
 
 impl<K: Kind> Writer<'_, K> {
-    /// Some operations with one end.
+    /// Runs some operations with one end.
     fn tenure(&mut self, end: &mut K::Writer) -> Result<(), Over> {
         for _ in 0..self.dice.below(200) {
             if self.next == self.last {
@@ -103,7 +103,7 @@ impl<K: Kind> Writer<'_, K> {
         Ok(())
     }
 
-    /// A grant that is committed, perhaps with slots to spare.
+    /// Fills a grant and commits it, perhaps with slots to spare.
     fn push_many(&mut self, end: &mut K::Writer) -> Result<(), Over> {
         let (count, filled) = self.slots();
         let mut numbers = self.next..(self.next + filled as u64).min(self.last);
@@ -111,7 +111,7 @@ impl<K: Kind> Writer<'_, K> {
         let next = || numbers.next().map(|number| Item::new(index, number, false));
         let pushed = K::fill(end, count, next, true);
         self.pushed(pushed as u64);
-        // There may have been too little room.
+        // If nothing was pushed, there may have been too little room: push one item.
         if pushed == 0 { self.push(end) } else { Ok(()) }
     }
 

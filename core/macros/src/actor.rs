@@ -1,9 +1,9 @@
 //! `#[actor]`: makes the mailbox of an actor out of its methods.
 //!
-//! The impl block stays, without `#[tell]` and `#[ask]`. Beside it stand an enum of everything that
-//! the mailbox holds, and the impls by which a reference wraps a message in it and the task hands
-//! it to its method. As for a service, the future of the task is made at the concrete type, where
-//! the compiler knows whether it is `Send`.
+//! The impl block stays, without `#[tell]` and `#[ask]`. Beside it the macro writes an enum of
+//! everything that the mailbox holds, and the impls by which a reference wraps a message in the
+//! enum and the task hands it to its method. As for a service, the future of the task is created at
+//! the concrete type, where the compiler knows whether it is `Send`.
 
 mod block;
 
@@ -17,7 +17,7 @@ use block::{ActorImpl, HandlerKind, Method, Returns};
 use crate::impl_block::Head;
 use crate::launch::{Life, TaskKind};
 
-/// The expansion, or the error and the unchanged block.
+/// Returns the expansion; or the error and the unchanged block.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     let actor: ActorImpl = match syn::parse2(item.clone()) {
         Ok(actor) => actor,
@@ -56,7 +56,7 @@ fn unknown_argument(attr: &TokenStream) -> Error {
     Error::new_spanned(attr, "expected `#[actor]`, `#[actor(send)]` or `#[actor(local)]`")
 }
 
-/// The items beside the impl block.
+/// Returns the items beside the impl block.
 fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     actor.check()?;
     let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
@@ -123,7 +123,7 @@ struct Enum {
     ty: TokenStream,
 }
 
-/// The enum of what the mailbox holds.
+/// Returns the enum of everything that the mailbox holds.
 fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let variants = handlers.iter().enumerate().map(|(index, handler)| {
@@ -150,7 +150,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
         }
     });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
-    // A reference to an enum without variants must be matched by its place.
+    // A reference cannot be matched by no variants, but the enum behind it can.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
     let definition = quote! {
         #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]
@@ -170,7 +170,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
     Enum { definition, ty: quote!(Mail #ty_generics) }
 }
 
-/// A variant that uses the parameters of a generic actor, and that no value has.
+/// Returns a variant that uses the parameters of a generic actor, and that no value has.
 fn unused_variant(generics: &Generics) -> Option<TokenStream> {
     let parameters = generics.type_params().map(|parameter| &parameter.ident);
     let parameters: Vec<_> = parameters.collect();
@@ -185,7 +185,7 @@ fn unused_arm(generics: &Generics) -> Option<TokenStream> {
     unused_variant(generics).map(|_| quote!(Mail::Unused(never, _) => match *(&never) {},))
 }
 
-/// The slots of the requests that one reference makes.
+/// Returns the slots of the requests that one reference makes.
 fn slots(
     handlers: &[Method],
     generics: &Generics,
@@ -213,7 +213,8 @@ fn slots(
     (definition, quote!(Slots #ty_generics))
 }
 
-/// The handlers of requests: their places among all, and the types of the requests.
+/// Returns the handlers of requests: their places among all handlers, and the types of the
+/// requests.
 fn asked(handlers: &[Method]) -> impl Iterator<Item = (usize, &Type)> {
     let handlers = handlers.iter().enumerate();
     handlers
@@ -225,11 +226,11 @@ fn variant(index: usize) -> Ident {
     format_ident!("V{index}")
 }
 
-/// How a handler gets what its variant holds.
+/// Returns the code that gives a handler the content of its variant.
 fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
     let accept = quote! {
         let ::core::option::Option::Some(asked) = mail.accept(#number) else {
-            // Its requester no longer waits.
+            // The request is dropped, because its requester no longer waits.
             return ::core::result::Result::Ok(());
         };
     };
@@ -261,7 +262,7 @@ fn receive(handler: &Method, number: usize, root: &TokenStream) -> TokenStream {
     }
 }
 
-/// The hooks: those of the block, and what happens without them.
+/// Returns the hooks: those of the block, and the defaults of the others.
 fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     let context = quote!(context: &mut ::mycelium::actors::ActorContext<Self>);
     let started = match &actor.started {
@@ -307,7 +308,7 @@ fn hooks(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     }
 }
 
-/// The impls by which a reference knows what its actor handles.
+/// Returns the impls by which a reference knows which messages its actor handles.
 fn handler_impls(actor: &ActorImpl, root: &TokenStream) -> TokenStream {
     let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
     let (impl_generics, _, bounds) = generics.split_for_impl();

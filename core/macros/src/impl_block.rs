@@ -6,7 +6,7 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseBuffer, ParseStream};
 use syn::{Attribute, Error, Generics, Ident, Result, Signature, Token, Type, Visibility, braced};
 
-/// What is before the braces of an impl block.
+/// The part of an impl block before the braces.
 pub(crate) struct Head {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) generics: Generics,
@@ -14,8 +14,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head of a block without a trait, and what is in its braces. `attribute` is the name of
-    /// the macro, and `example` a type that it is for.
+    /// Parses the head of a block without a trait, and returns it with the content of the braces.
+    /// `attribute` is the name of the macro, and `example` a type that it is for.
     pub(crate) fn parse<'a>(
         input: ParseStream<'a>,
         attribute: &str,
@@ -39,10 +39,10 @@ impl Head {
         Ok((Head { attributes, generics, self_ty }, content))
     }
 
-    /// The name of the type; `kind` says what it is, as in `a service`.
+    /// Returns the name of the type; `kind` describes it in errors, as in `a service`.
     pub(crate) fn name(&self, kind: &str) -> Result<&Ident> {
         let mut ty = &self.self_ty;
-        // A type that another macro passes on.
+        // A group without braces stands for a type that another macro passes on.
         while let Type::Group(group) = ty {
             ty = &group.elem;
         }
@@ -63,7 +63,7 @@ pub(crate) struct BlockMethod {
     pub(crate) body: Group,
 }
 
-/// The next item, if it is a method.
+/// Parses the next item, if it is a method.
 pub(crate) fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
     let item = content.fork();
     let attributes = item.call(Attribute::parse_outer).ok()?;
@@ -74,7 +74,7 @@ pub(crate) fn parse_method(content: ParseStream<'_>) -> Option<BlockMethod> {
     Some(BlockMethod { attributes, visibility, signature, body })
 }
 
-/// The tokens of an item that is no method: to its semicolon, or its block.
+/// Parses the tokens of an item that is no method: to its semicolon, or its block.
 pub(crate) fn parse_other(content: ParseStream<'_>) -> Result<TokenStream> {
     let mut item = TokenStream::new();
     while !content.is_empty() {

@@ -10,29 +10,29 @@ use crate::impl_block::Head;
 /// Whether a task may move between threads, as its attribute says.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum TaskKind {
-    /// The type of its future decides.
+    /// The attribute does not say it: the type of the future decides.
     #[default]
     Unknown,
     Send,
     Local,
 }
 
-/// What lives as a task.
+/// A service or an actor whose life is a task.
 pub(crate) struct Life<'a> {
     pub(crate) kind: TaskKind,
     pub(crate) head: &'a Head,
-    /// The life of a type.
+    /// Returns the type of a life.
     pub(crate) of: fn(&TokenStream) -> TokenStream,
-    /// The private function that makes a future of a life.
+    /// The private function that creates the future of a life.
     pub(crate) run: Ident,
     /// Whether the life has a parameter `Q`, the queue of its mailbox.
     pub(crate) has_queue: bool,
-    /// What a generic type without a kind is told.
+    /// The text that an error adds for a generic type without a kind.
     pub(crate) hint: &'static str,
 }
 
 impl Life<'_> {
-    /// The methods `is_send` and `launch`, and a function that they need.
+    /// Returns the methods `is_send` and `launch`, and a function that they need.
     pub(crate) fn launch(&self) -> Result<(TokenStream, TokenStream)> {
         let Life { kind, head, of, run, has_queue, hint } = self;
         let (root, own) = (quote!(::mycelium::__private), of(&quote!(Self)));
@@ -59,8 +59,8 @@ impl Life<'_> {
         }
         let any_queue = has_queue.then(|| quote!(::<::mycelium::channel::Mpsc>));
         let its_queue = has_queue.then(|| quote!(::<Q>));
-        // The compiler infers for the future's type whether it is `Send`; a trait bound in the
-        // expansion would require it.
+        // The compiler infers whether the future's type is `Send`; a trait bound in the expansion
+        // would require it.
         let methods = quote! {
             fn is_send() -> bool {
                 use #root::{IsLocal as _, IsSend as _};

@@ -25,12 +25,12 @@ use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
 use request::RequestTokens;
 use source::{plain_name, source};
 
-/// The expansion, or the error alone.
+/// Returns the expansion, or the error alone.
 pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream) -> TokenStream {
     expand(root, attr, item.clone()).unwrap_or_else(|error| refusal::refuse(item, &error))
 }
 
-/// `root` is the path of `mycelium_core` in the user's crate.
+/// Returns the expansion. `root` is the path of `mycelium_core` in the user's crate.
 pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let shown = source(&attr);
     let arguments = MessageArguments::parse(attr)?;
@@ -44,7 +44,7 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     }
 }
 
-/// `shown` is what the user wrote as arguments.
+/// Expands a struct. `shown` are the arguments as the user wrote them.
 fn expand_struct(
     root: &Path,
     arguments: &MessageArguments,
@@ -83,7 +83,7 @@ fn expand_struct(
     })
 }
 
-/// The impl of a request, and its carriers, which are messages.
+/// Returns the impl of a request, and its carriers, which are messages.
 fn expand_request(root: &Path, tokens: RequestTokens) -> Result<TokenStream> {
     let RequestTokens { carriers, request } = tokens;
     let carriers = carriers.map(|(attr, item)| expand(root.clone(), attr, item));
@@ -98,7 +98,7 @@ fn expand_request(root: &Path, tokens: RequestTokens) -> Result<TokenStream> {
     })
 }
 
-/// What the constant assertion needs to find padding, and to show a struct without it.
+/// Returns what the constant assertion needs to find padding, and to show a struct without it.
 fn layout(root: &Path, shown: &str, name: &Ident, fields: &FieldsNamed) -> TokenStream {
     let text = plain_name(name);
     let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();

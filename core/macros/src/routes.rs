@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 
 use input::{List, Listed, RoutesInput};
 
-/// The expansion, or the error alone.
+/// Returns the expansion, or the error alone.
 pub(crate) fn expand_or_explain(input: TokenStream) -> TokenStream {
     expand(input).unwrap_or_else(|error| error.into_compile_error())
 }
@@ -41,7 +41,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
     let self_type = quote!(#name #type_generics);
     let impls = lists.iter().map(|list| {
         let message = &list.message;
-        // So that a type that is not a message is one error.
+        // This bound makes a type that is not a message a single error.
         let bound = quote_spanned!(message.span()=> where #message: ::mycelium::Message);
         let bound = list.bus.then_some(bound);
         let impls = impls(list).into_iter().map(|(of, body)| {
@@ -137,7 +137,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
     })
 }
 
-/// The traits that a list implements, with their methods.
+/// Returns the traits that a list implements, with their methods.
 fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStream)> {
     let root = quote!(::mycelium::__private);
     let is_async = handlers.iter().any(|handler| handler.is_async);
@@ -150,7 +150,7 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
         },
     });
     let mut calls: Vec<_> = calls.collect();
-    // The result of the last one is that of all, as one would write it by hand.
+    // The result of the last call is that of the list, as one would write it by hand.
     let last = calls.pop();
     let calls = quote!(#(#calls?;)* #last);
     let parameters = quote! {

@@ -20,7 +20,7 @@ use tasks::check_tasks;
 use crate::impl_block::Head;
 use crate::launch::Life;
 
-/// The expansion, or an error with what keeps it from causing others.
+/// Returns the expansion; or an error, with items that keep it from causing others.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     let service: ServiceImpl = match syn::parse2(item.clone()) {
         Ok(service) => service,
@@ -39,15 +39,15 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
     }
 }
 
-/// The error, and what keeps it from causing others: the block with an empty `run`, and the impl of
-/// the trait.
+/// Returns the error, with items that keep it from causing others: the block with an empty `run`,
+/// and the impl of the trait.
 fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let error = error.to_compile_error();
     let ServiceImpl { head, run, others } = service;
     let Head { attributes, generics, self_ty } = head;
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let (Ok(name), Some(Run { signature, .. })) = (head.name(KIND), run) else {
-        // Perhaps another block has `run`.
+        // The block has no `run`, but another block may have one.
         return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
     };
     let name = name.unraw().to_string();
@@ -93,7 +93,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     }
 }
 
-/// The impls beside the impl block.
+/// Returns the impls beside the impl block.
 fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
     check_run(service)?;
     check_own_topics(arguments, service)?;
@@ -207,8 +207,8 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
             ) -> impl ::core::future::Future<Output = ::mycelium::Result<()>> {
                 // Boxed, so that enclosing futures do not contain its state.
                 let run = ::std::boxed::Box::pin(Self::run(self, context));
-                // Through a bound, so that each error type is accepted, and named if it does not
-                // fit.
+                // The result goes through a bound, so that each error type is accepted, and named
+                // if it does not fit.
                 async move { #root::outcome(run.await) }
             }
 
@@ -225,8 +225,8 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
     })
 }
 
-/// The impls by which the context finds a requester or a mailbox. They come after the publishers
-/// and subscriptions.
+/// Returns the impls by which the context finds a requester or a mailbox. They come after the
+/// publishers and subscriptions.
 fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenStream {
     let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
     let Head { generics, self_ty, .. } = &service.head;
@@ -257,7 +257,7 @@ fn types(ports: &[Port]) -> Vec<&Path> {
     ports.iter().map(|port| &port.message).collect()
 }
 
-/// The key of each port: its name, or the topic of its message.
+/// Returns the key of each port: its name, or the topic of its message.
 fn keys(ports: &[Port]) -> Vec<TokenStream> {
     let key = |Port { message, name }: &Port| match name {
         Some(name) => name.unraw().to_string().into_token_stream(),
@@ -278,7 +278,7 @@ fn ports(ports: &[Port], root: &TokenStream) -> Vec<TokenStream> {
     ports.iter().map(describe).collect()
 }
 
-/// A constant for each named port, by which `run` names it.
+/// Returns a constant for each named port, by which `run` names it.
 fn constants(ports: &[Port], kind: &TokenStream) -> TokenStream {
     let named = ports.iter().enumerate().filter_map(|(place, Port { message, name })| {
         let name = name.as_ref()?;
@@ -339,7 +339,8 @@ fn is_bare_context(ty: &Type) -> bool {
         .is_some_and(|last| last.ident == "Context" && last.arguments.is_none())
 }
 
-/// A type parameter cannot have a topic of its own: the compiler refuses the impl of `EmittedBy`.
+/// Refuses a type parameter as a topic of its own, because the compiler would refuse the impl of
+/// `EmittedBy`.
 fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<()> {
     let is_parameter = |message: &Path| {
         let mut parameters = service.head.generics.type_params();
@@ -355,6 +356,6 @@ fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Resu
     }
 }
 
-/// What errors call a service.
+/// The words for a service in errors.
 const KIND: &str = "a service";
 const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";

@@ -40,7 +40,7 @@ macro_rules! run_all {
 bodies::each!(run_all);
 
 /// The entry point. The kernel jumps here with the stack aligned to 16 bytes, but a Rust function
-/// expects a call: so this only makes the call.
+/// expects to be called: so this only makes that call.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 extern "C" fn _start() -> ! {

@@ -1,4 +1,4 @@
-//! What needs no std beside the portable tests: a channel and a link.
+//! The parts that need no std, beside the portable tests: a channel and a link.
 
 use core::{
     hint::black_box,
@@ -39,7 +39,7 @@ pub(crate) fn link() {
     assert_eq!(up, 2);
 }
 
-/// Carries what one side has to send to the other one, and returns how many sides are up by that.
+/// Carries the bytes that one side has to send to the other. Returns how many sides that brings up.
 fn carry(now: Duration, from: &mut Link<'_, 1, 1>, to: &mut Link<'_, 1, 1>) -> u32 {
     let Some(bytes) = from.poll_transmit(now) else { return 0 };
     let (mut start, mut up) = (0, 0);

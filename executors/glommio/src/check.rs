@@ -7,10 +7,10 @@ use io_uring::{IoUring, Probe, opcode};
 use mycelium_executor::ThreadError;
 use rustix::process::{Resource, getrlimit};
 
-/// The bytes of memory that glommio locks at least.
+/// The least number of bytes that glommio must be able to lock in memory.
 const LOCKED: u64 = 512 * 1024;
 
-/// Whether an executor can be made on this machine.
+/// Checks whether an executor can be created on this machine.
 ///
 /// # Errors
 /// If it does not meet a requirement. The error says which one, and what to change.
@@ -18,7 +18,7 @@ pub fn check() -> Result<(), ThreadError> {
     memory().and_then(|()| ring()).map_err(error)
 }
 
-/// An error of this executor: what is wrong, and what to change.
+/// Creates an error of this executor: what is wrong, and what to change.
 pub(crate) fn error(error: String) -> ThreadError {
     ThreadError::Executor { executor: "glommio".to_owned(), error }
 }

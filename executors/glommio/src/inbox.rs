@@ -32,7 +32,7 @@ pub(crate) struct Inbox {
     thread: u64,
     /// Identifies the executor.
     id: u64,
-    /// Whether there are messages: read before each task, without the lock.
+    /// Whether there are messages. Read before each task, without the lock.
     has_messages: AtomicBool,
     /// Whether the executor has to be interrupted.
     asleep: AtomicBool,
@@ -54,7 +54,8 @@ pub(crate) enum Message {
 }
 
 impl Inbox {
-    /// An inbox for the calling thread, and the socket on which the thread waits for a byte.
+    /// Creates an inbox for the calling thread, and the socket on which the thread waits for a
+    /// byte.
     ///
     /// # Errors
     /// If the system has no sockets left.
@@ -91,7 +92,7 @@ impl Inbox {
         let mut messages = self.lock();
         if messages.ended {
             drop(messages);
-            // Dropping a task may send messages, so this needs the lock to be free.
+            // Dropped without the lock: dropping a task may send messages.
             drop(message);
             return Err(SpawnError::Ended);
         }
@@ -101,7 +102,7 @@ impl Inbox {
         // or the executor sees the message.
         self.has_messages.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
-            // If the socket is full, the thread has bytes to read already.
+            // Fails if the socket is full, and then the thread has bytes to read already.
             let _ = (&self.doorbell).write(&[1]);
         }
         Ok(())
@@ -123,12 +124,12 @@ impl Inbox {
     }
 
     /// Exchanges the messages for `empty`, a list with capacity, so that nothing is allocated.
-    /// False if there are none.
+    /// Returns false if there are no messages.
     pub(crate) fn receive(&self, empty: &mut Vec<Message>) -> bool {
         if !self.has_messages.load(Ordering::Relaxed) {
             return false;
         }
-        // Before the exchange: a message that is sent after it sets this again.
+        // Cleared before the exchange: a message that is sent after the exchange sets it again.
         self.has_messages.store(false, Ordering::SeqCst);
         mem::swap(&mut self.lock().list, empty);
         true

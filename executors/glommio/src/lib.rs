@@ -40,7 +40,7 @@
 //! Tasks, blocking work and wake-ups are accepted from any thread, and a timer may be awaited on
 //! any thread. Sockets, listeners and connecting belong to tasks of the executor that made them: on
 //! another thread they return an error. A socket that is dropped on another thread is closed on its
-//! own. Local tasks can only be spawned on the executor's own thread.
+//! own thread. Local tasks can only be spawned on the executor's own thread.
 //!
 //! # Latency of a busy executor
 //!
@@ -61,10 +61,10 @@
 //!
 //! # Task queues
 //!
-//! [`Executor::task_queue`] makes an executor with a task queue of its own on the same thread.
-//! While several of them are busy, they take turns, and their times are as their
-//! [shares](Settings). The shortest [latency](Latency) of the thread is how long one of them may
-//! delay the others.
+//! [`Executor::task_queue`] creates an executor with a task queue of its own on the same thread.
+//! While several of these executors are busy, they take turns, and each gets time in proportion to
+//! its [shares](Settings). The shortest [latency](Latency) of the thread is how long one of them
+//! may delay the others.
 //!
 //! # Files
 //!
@@ -110,7 +110,8 @@ pub struct Glommio {
     inbox: Arc<Inbox>,
     clock: Clock,
     settings: Settings,
-    /// Of a task queue: the task of glommio's that polls its tasks. It ends with the last handle.
+    /// Only for a task queue: glommio's task that polls the queue's tasks. It ends with the last
+    /// handle.
     queue: Option<Arc<LocalValue<Task<()>>>>,
 }
 
@@ -130,7 +131,7 @@ pub enum LocalError {
 }
 
 impl fmt::Debug for LocalError {
-    /// The text, as `main` and `unwrap` print errors.
+    /// Writes the same text as `Display`, because `main` and `unwrap` print errors this way.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -153,7 +154,7 @@ where
     executor.run(settings.run_in_queue(runner, Glommio::wrapping(settings.clone(), body)))
 }
 
-/// Runs `body` in the executor and the task queue of glommio's that awaits this. The tasks that
+/// Runs `body` in the executor and the task queue of glommio's that await this. The tasks that
 /// `body` spawns make progress while this is awaited, and end with it.
 ///
 /// # Errors
@@ -172,7 +173,7 @@ where
 }
 
 impl Glommio {
-    /// `body` as a function of the executor's inbox.
+    /// Wraps `body` as a function of the executor's inbox.
     fn wrapping<F>(
         settings: Settings,
         body: impl FnOnce(Glommio) -> F,
@@ -180,8 +181,8 @@ impl Glommio {
         |inbox| body(Glommio { inbox, clock: Clock::start(), settings, queue: None })
     }
 
-    /// This executor, but with other settings for the executors of [dedicated](Executor::dedicate)
-    /// threads.
+    /// Returns this executor with other settings for the executors of
+    /// [dedicated](Executor::dedicate) threads.
     #[must_use]
     pub fn with(&self, settings: Settings) -> Glommio {
         Glommio { settings, ..self.clone() }
@@ -232,7 +233,7 @@ impl Executor for Glommio {
             let (executor, runner) = settings.make_executor()?;
             let body = |glommio| contain(make(Arc::new(glommio)));
             let body = Glommio::wrapping(settings.clone(), body);
-            // The queue is new, so this cannot fail.
+            // Cannot fail, because the queue is new.
             Ok(move || drop(executor.run(settings.run_in_queue(runner, body))))
         })?;
         Ok(granted)

@@ -1,7 +1,7 @@
 //! Everything that stays on the thread of one glommio executor: its tasks, and values such as
 //! sockets and timers.
 //!
-//! The rest of the process refers to them by keys, through the [`Inbox`].
+//! Other threads refer to these by keys, through the [`Inbox`].
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -24,11 +24,11 @@ thread_local! {
     static EXECUTORS: RefCell<Vec<Rc<LocalState>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What an executor gets of its thread.
+/// The share of its thread that an executor gets.
 #[derive(Clone, Copy)]
 pub(crate) struct Weight {
     pub(crate) shares: u32,
-    /// How long its tasks may wait.
+    /// How long the executor's tasks may wait.
     pub(crate) interval: Duration,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct LocalState {
     runner: RefCell<Option<Waker>>,
     /// Whether that task is being polled, so that it need not be woken.
     polling: Cell<bool>,
-    /// An empty list, which is exchanged for that of the inbox.
+    /// An empty list, which is exchanged for the list of messages in the inbox.
     spare: Cell<Vec<Message>>,
 }
 
@@ -68,11 +68,11 @@ impl LocalState {
         &self.inbox
     }
 
-    /// How long this executor polls its tasks before the others of the thread have their turn, and
-    /// whether the thread has no other. No task waits for longer than the interval of its executor.
-    /// Those that are busy take turns, so their times are as their shares: glommio cannot weigh
-    /// them itself, because each has one task of glommio's, which waits for the rings after each
-    /// turn.
+    /// Returns how long this executor polls its tasks before the other executors of the thread have
+    /// their turn, and whether the thread has no other. No task waits for longer than the interval
+    /// of its executor. Busy executors take turns, and get time in proportion to their shares:
+    /// glommio cannot weigh them itself, because each is one task of glommio's, which waits for the
+    /// rings after each turn.
     pub(crate) fn slice(&self) -> (Duration, bool) {
         EXECUTORS.with(|all| {
             let all = all.borrow();
@@ -95,7 +95,7 @@ impl LocalState {
         EXECUTORS.try_with(|executors| !executors.borrow().is_empty()).unwrap_or(false)
     }
 
-    /// The executor of an inbox. None on another thread, and after its end.
+    /// Returns the executor of an inbox. `None` on another thread, and after the executor's end.
     pub(crate) fn of(inbox: &Inbox) -> Option<Rc<LocalState>> {
         if !inbox.is_on_this_thread() {
             return None;
@@ -124,7 +124,7 @@ impl LocalState {
         }
     }
 
-    /// Handles the messages of other threads.
+    /// Handles the messages that other threads have sent.
     pub(crate) fn receive(&self) {
         let mut list = self.spare.take();
         if self.inbox.receive(&mut list) {
@@ -165,7 +165,7 @@ impl LocalState {
     }
 
     fn release(&self, value: Key) {
-        // Dropped after the borrow has ended: dropping it may release others.
+        // Dropped after the borrow has ended: dropping a value may release others.
         let released = self.values.borrow_mut().remove(value);
         drop(released);
     }
@@ -202,9 +202,10 @@ struct Task {
 }
 
 impl Task {
-    /// Polls the task. True if it has ended.
+    /// Polls the task. Returns whether it has ended.
     fn is_done(&self) -> bool {
-        // With the swap of `wake_by_ref`: this poll sees what the waker's thread did before.
+        // Acquire, with the swap of `wake_by_ref`: this poll sees what the waking thread did
+        // before.
         self.wake.woken.swap(false, Ordering::AcqRel);
         let mut future = self.future.borrow_mut();
         let done = future.as_mut().is_none_or(|future| {
@@ -236,7 +237,7 @@ impl Wake for TaskWake {
         }
         match LocalState::of(&self.inbox) {
             Some(state) => state.make_ready(self.key),
-            // An error means that the executor has ended and the task was dropped.
+            // An error means that the executor has ended and has dropped the task.
             None => drop(self.inbox.send(Message::Wake(self.key))),
         }
     }
@@ -259,7 +260,7 @@ impl<T: 'static> LocalValue<T> {
         Some(LocalValue { inbox: inbox.clone(), key, kind: PhantomData })
     }
 
-    /// The same, if the value can be made.
+    /// As [`new`](LocalValue::new), if the value can be created.
     pub(crate) fn try_new<E>(
         inbox: &Arc<Inbox>,
         make: impl FnOnce() -> Result<T, E>,

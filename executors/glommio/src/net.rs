@@ -2,8 +2,8 @@
 //!
 //! The socket belongs to the standard library and may be on any thread. It is watched by a
 //! `TcpStream` of glommio, which stays on the executor's thread and has its own file descriptor.
-//! That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and a
-//! listening one, for which everything but waiting fails.
+//! That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and even a
+//! listening one, for which only waiting works.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
@@ -52,7 +52,7 @@ pub(crate) fn stream(inbox: Arc<Inbox>, socket: UnixStream) -> io::Result<Stream
     Socket::new(inbox, socket).map(Stream::new)
 }
 
-/// A listener on a non-blocking socket.
+/// Creates a listener on a non-blocking socket.
 pub(crate) fn listener<L>(inbox: Arc<Inbox>, socket: L) -> Listener
 where
     L: ListeningSocket + AsFd + Send,
@@ -79,7 +79,7 @@ fn wrong_thread() -> io::Error {
 struct Socket {
     inbox: Arc<Inbox>,
     socket: UnixStream,
-    /// Made at the first use.
+    /// Created at the first use.
     watched: Option<LocalValue<TcpStream>>,
 }
 
@@ -146,14 +146,14 @@ impl AsyncWrite for Socket {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.socket.shutdown(Shutdown::Write) {
-            // The peer has closed the connection first.
+            // The peer has closed the connection first, so it is closed.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
         }
     }
 }
 
-/// A listening socket and what waits for it.
+/// A listening socket, and glommio's stream that waits for it.
 struct WatchedListener<L> {
     inbox: Arc<Inbox>,
     socket: L,
@@ -170,7 +170,7 @@ impl<L: AsFd> WatchedListener<L> {
         let Some(read) = watched.with(wait) else {
             return Poll::Ready(Err(wrong_thread()));
         };
-        // Reading from a listening socket fails, but it fails only when a connection has arrived.
+        // Reading from a listening socket always fails, but only once a connection has arrived.
         let _ = ready!(read);
         self.watched = None;
         Poll::Ready(Ok(()))

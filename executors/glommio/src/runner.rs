@@ -1,11 +1,12 @@
 //! One task of glommio's that runs all of ours.
 //!
 //! glommio 0.9 has a defect: if the system suspends a thread for longer than the preempt timer at a
-//! certain moment, glommio concludes that nothing was to be done, and sleeps although tasks are
+//! certain moment, glommio concludes that nothing is to be done, and sleeps although tasks are
 //! ready. (The law `tasks_that_wake_each_other_never_stall` stalled within a second.) So an
-//! executor that is made here has a preempt timer that never fires. Its tasks are queued by this
-//! crate, and this one task polls them. To make glommio check its rings, it waits for a timer that
-//! is almost due: glommio has nothing else to do, so it checks rings and timers once and continues.
+//! executor that is created here has a preempt timer that never fires. Its tasks are queued by this
+//! crate, and a single task of glommio's polls them. To make glommio check its rings, that task
+//! waits for a timer that is almost due: glommio has nothing else to do, so it checks rings and
+//! timers once and continues.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -33,12 +34,12 @@ const TASKS_PER_CLOCK_READ: u32 = 32;
 /// An executor that does not run yet.
 pub(crate) struct Runner {
     inbox: Arc<Inbox>,
-    /// Where the bytes of the inbox's doorbell arrive.
+    /// The socket at which the bytes of the inbox's doorbell arrive.
     rung: UnixStream,
 }
 
 impl Runner {
-    /// A runner for the calling thread.
+    /// Creates a runner for the calling thread.
     ///
     /// # Errors
     /// If the system has no sockets left for the inbox.
@@ -47,8 +48,8 @@ impl Runner {
         Ok(Runner { inbox, rung })
     }
 
-    /// Runs `body` and what it spawns, inside glommio, until `body` has ended. While tasks are
-    /// ready, glommio checks its rings and timers at the interval of `weight`.
+    /// Runs `body` and the tasks that it spawns, inside glommio, until `body` has ended. While
+    /// tasks are ready, glommio checks its rings and timers at the interval of `weight`.
     pub(crate) async fn run<F>(
         self,
         weight: Weight,
@@ -79,7 +80,7 @@ impl Registered {
         self.guard.0.inbox()
     }
 
-    /// Runs `body` and what it spawns, inside glommio, until `body` has ended.
+    /// Runs `body` and the tasks that it spawns, inside glommio, until `body` has ended.
     pub(crate) async fn run<F>(self, body: impl FnOnce(Arc<Inbox>) -> F + 'static) -> F::Output
     where
         F: Future + 'static,
@@ -122,8 +123,8 @@ impl Registered {
     }
 }
 
-/// Polls ready tasks, for the time slice of the executor at most. True if tasks may still be ready
-/// and glommio has to check its rings first, and to run the others of the thread.
+/// Polls ready tasks, at most for the time slice of the executor. Returns true if tasks may still
+/// be ready and glommio first has to check its rings, and to run the other tasks of the thread.
 fn poll_tasks(state: &LocalState) -> bool {
     let _polling = state.polling();
     let (slice, is_alone) = state.slice();
@@ -143,7 +144,7 @@ fn poll_tasks(state: &LocalState) -> bool {
     }
 }
 
-/// A timer that is pending now and due when glommio checks its timers.
+/// Creates a timer that is pending now, and due when glommio checks its timers.
 fn almost_due_timer(context: &mut Context<'_>) -> Timer {
     let mut pause = Duration::from_micros(1);
     loop {
@@ -151,7 +152,7 @@ fn almost_due_timer(context: &mut Context<'_>) -> Timer {
         if Pin::new(&mut timer).poll(context).is_pending() {
             return timer;
         }
-        // The thread was suspended for longer than the pause.
+        // The thread was suspended for longer than the pause: try a longer one.
         pause *= 2;
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of an executor, and making it.
+//! The settings of an executor, and its creation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,11 +56,11 @@ impl Default for Settings {
     }
 }
 
-/// A preempt timer that never fires: `runner.rs` says why.
+/// A preempt timer that never fires. `runner.rs` gives the reason.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
-    /// What the executor gets of its thread.
+    /// Returns the share of its thread that the executor gets.
     pub(crate) fn weight(&self) -> Weight {
         // How often a busy executor checks sockets and timers.
         let interval = match self.latency {
@@ -70,7 +70,7 @@ impl Settings {
         Weight { shares: u32::try_from(self.shares).unwrap_or(u32::MAX), interval }
     }
 
-    /// Those of a task queue.
+    /// Returns the settings of a task queue.
     pub(crate) fn with(&self, queue: TaskQueue) -> Result<Settings, ThreadError> {
         let shares = queue.shares.map_or(Ok(self.shares), usize::try_from);
         let latency = queue.latency.map_or(self.latency, Latency::Matters);
@@ -96,7 +96,7 @@ impl Settings {
         self.check()?;
         check::check()?;
         let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
-        // glommio spins only if it pins the thread itself.
+        // Pinned by glommio, because it spins only if it pins the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
             _ => Placement::Unbound,
@@ -105,7 +105,7 @@ impl Settings {
             LocalExecutorBuilder::new(placement)
                 .spin_before_park(self.spin)
                 .preempt_timer(NEVER)
-                // Memory for files, which are not used: the minimum.
+                // The memory for files, which are not used, is the minimum.
                 .io_memory(0)
                 .make()
         };

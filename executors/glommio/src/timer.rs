@@ -13,7 +13,7 @@ use glommio::timer::Timer;
 use crate::inbox::{Inbox, Message};
 use crate::local::LocalValue;
 
-/// Ready at `deadline`, on any thread that polls it.
+/// Waits until `deadline`, on any thread that polls it.
 pub(crate) async fn sleep(inbox: Arc<Inbox>, deadline: Instant) {
     Sleep { inbox, deadline, timer: RunningTimer::None }.await
 }
@@ -26,7 +26,7 @@ struct Sleep {
 
 enum RunningTimer {
     None,
-    /// A timer of glommio's on this thread, the executor's.
+    /// A timer of glommio's on this thread, which is the executor's.
     Local(LocalValue<Timer>),
     /// A task on the executor's thread that waits and then reports to this one.
     Remote(oneshot::Receiver<()>),
@@ -51,7 +51,7 @@ impl Sleep {
                 let _ = done.send(());
             }
         };
-        // After the executor's end the receiver is pending forever.
+        // If the executor has ended, the receiver is pending forever.
         let _ = self.inbox.send(Message::Spawn(Box::pin(task)));
         RunningTimer::Remote(receiver)
     }

@@ -1,7 +1,7 @@
 //! Mycelium on smol's executors.
 //!
 //! Of smol's crates this one uses [`async_executor`] for tasks and [`async_io`] for timers and
-//! sockets; it works beside the others. There are three ways to use it:
+//! sockets; it works beside smol's other crates. There are three ways to use it:
 //!
 //! - [`Smol::new`] takes an executor that you run yourself, on any number of threads, for services
 //!   that are `Send`.
@@ -69,7 +69,7 @@ use local::{LocalGuard, LocalHandle};
 /// An executor of smol's as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Smol {
-    /// Weak, because the executor's own tasks may hold this.
+    /// Weak, because the executor's own tasks may hold this value.
     tasks: Weak<async_executor::Executor<'static>>,
     clock: Clock,
     runner: Runner,
@@ -80,9 +80,9 @@ pub struct Smol {
 enum Runner {
     /// The user of this crate.
     User,
-    /// This many threads.
+    /// This number of threads runs them.
     Threads(usize),
-    /// One thread, which runs local tasks as well.
+    /// One thread, which also runs local tasks.
     Local(LocalHandle),
 }
 
@@ -98,8 +98,8 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
     threads::run(threads, &tasks, body(executor))
 }
 
-/// Runs `body` with an executor that takes local tasks as well, on the calling thread. Its tasks
-/// make progress while this is awaited, and end with it. Any executor may await it;
+/// Runs `body` with an executor that also takes local tasks, on the calling thread. Its tasks make
+/// progress while this is awaited, and end with it. Any executor may await it;
 /// [`async_io::block_on`] drives timers and sockets best.
 ///
 /// ```
@@ -128,8 +128,8 @@ pub async fn local<F: Future>(body: impl FnOnce(Smol) -> F) -> F::Output {
 }
 
 impl Smol {
-    /// An executor that the caller runs, on one thread or on several. It has ended when the caller
-    /// drops it.
+    /// Wraps an executor that the caller runs, on one thread or on several. It has ended when the
+    /// caller drops it.
     #[must_use]
     pub fn new(executor: &Arc<async_executor::Executor<'static>>) -> Smol {
         Smol::with_runner(executor, Runner::User)

@@ -31,8 +31,8 @@ pub(crate) fn run<T>(
     })
 }
 
-/// Makes the reactor of the process, which `async_io` makes at the first wait. That panics if the
-/// system refuses it, such as for lack of descriptors: it is tried here first.
+/// Creates the reactor of the process, which `async_io` otherwise creates at the first wait. That
+/// panics if the system refuses it, such as for lack of descriptors, so it is tried here first.
 fn make_reactor() -> io::Result<()> {
     static IS_MADE: Mutex<bool> = Mutex::new(false);
     let mut is_made = IS_MADE.lock().unwrap_or_else(PoisonError::into_inner);

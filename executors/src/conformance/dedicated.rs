@@ -25,7 +25,7 @@ fn unique_thread() -> Thread {
     Thread { name, ..Thread::default() }
 }
 
-/// Whether this process has a thread with this name. None if the system does not report it.
+/// Whether this process has a thread with this name. `None` if the system does not report it.
 fn thread_exists(name: &str) -> Option<bool> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let names =
@@ -33,7 +33,8 @@ fn thread_exists(name: &str) -> Option<bool> {
     Some(names.into_iter().any(|found| found.trim_end() == name))
 }
 
-/// Runs `work` on a dedicated thread. Returns its output and what the thread was granted.
+/// Runs `work` on a dedicated thread. Returns its output and the placement that the thread was
+/// granted.
 async fn dedicated<T: Send + 'static>(
     executor: &Arc<dyn Executor>,
     thread: Thread,
@@ -49,7 +50,7 @@ async fn dedicated<T: Send + 'static>(
     (soon(executor, finished).await.expect("it reports"), granted)
 }
 
-/// As requested, according to the system.
+/// The thread has the requested name and core, according to the system.
 pub fn a_dedicated_thread_has_its_name_and_its_core<S: Subject>() {
     inside::<S>(async |executor| {
         let unpinned = unique_thread();
@@ -86,12 +87,12 @@ pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
         assert_eq!(refused, Err(ThreadError::Core { core: 1_000_000, allowed }));
         assert_eq!(gone.try_iter().count(), 1);
         // The system lists a thread for a moment after it was joined, so the tests of
-        // `Thread::start` check that it was.
+        // `Thread::start` check that it was joined.
         until(&executor, || thread_exists(&name) != Some(true)).await;
     });
 }
 
-/// It has tasks, local tasks, timers, blocking work and streams.
+/// A dedicated executor has tasks, local tasks, timers, blocking work and streams.
 pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
     inside::<S>(async |executor| {
         let kind =
@@ -126,7 +127,8 @@ pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
             soon(&there, two.read_exact(&mut said)).await.expect("read");
             assert_eq!(&said, b"hello");
 
-            // A task that it spawns on the executor that made it does not run on this thread.
+            // A task that it spawns on the first executor, which created it, does not run on this
+            // thread.
             let (done, finished) = oneshot::channel();
             let here = thread::current().id();
             let task = async move { done.send(thread::current().id()).expect("the law waits") };

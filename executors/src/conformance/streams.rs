@@ -106,7 +106,7 @@ fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer)
     });
 }
 
-/// More bytes than the system buffers, in both directions at once.
+/// The streams carry more bytes than the system buffers, in both directions at once.
 pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
@@ -175,7 +175,7 @@ impl Pattern {
     }
 }
 
-/// Some compatibility layers write only the first buffer.
+/// A vectored write takes all buffers. (Some compatibility layers write only the first one.)
 pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let parts = [&[1u8; 100][..], &[], &[2; 1], &[3; 5_000]];
@@ -210,7 +210,7 @@ pub fn a_dropped_read_loses_no_byte<S: Subject>() {
                 let mut buffer = [0; 4];
                 let mut read = server.read(&mut buffer);
                 let mut polls = 0;
-                // Ready by its k-th poll, or dropped.
+                // The read is ready by its k-th poll, or dropped.
                 let count = poll_fn(|context| match Pin::new(&mut read).poll(context) {
                     Poll::Ready(count) => Poll::Ready(count.expect("bytes")),
                     Poll::Pending if polls < k => {
@@ -239,7 +239,7 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
         let block = [7; 10_000];
         let mut sent = 0;
         let mut pendings = 0;
-        // Without a reader: a pending write does not count.
+        // There is no reader, and a write that is pending does not count.
         while pendings < 20 {
             let write =
                 poll_fn(|context| match Pin::new(&mut client).poll_write(context, &block) {
@@ -280,7 +280,7 @@ pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     });
 }
 
-/// The address over TCP, the process over a Unix socket.
+/// `accept` reports the address over TCP, and the process over a Unix socket.
 pub fn accept_reports_the_peer<S: Subject>() {
     pairs::<S>(async |executor, _, _, peer| match peer {
         Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
@@ -311,7 +311,8 @@ pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     });
 }
 
-/// It is neither a panic, nor a signal that ends the process, nor pending forever.
+/// The write fails: it does not panic, send a signal that ends the process, or stay pending
+/// forever.
 pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
@@ -320,7 +321,7 @@ pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     });
 }
 
-/// A port without a listener, and invalid addresses.
+/// A port without a listener, and invalid addresses, are errors.
 pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
         let listener = TestListener::bind(&executor, SocketKind::Tcp);
@@ -336,8 +337,8 @@ pub fn an_unusable_address_is_an_error<S: Subject>() {
     });
 }
 
-/// While the listener exists, and only then: the port is free as soon as it is dropped, on any
-/// thread.
+/// A second bind fails while the listener exists, and only then: the port is free as soon as the
+/// listener is dropped, on any thread.
 pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     inside::<S>(async |executor| {
         let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
@@ -363,7 +364,7 @@ pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     });
 }
 
-/// Small writes are sent at once, and the system probes a silent peer.
+/// An adopted socket sends small writes at once, and the system probes a silent peer.
 pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
     inside::<S>(async |executor| {
         let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
@@ -382,7 +383,7 @@ pub fn an_adopted_tcp_socket_is_prepared_for_messages<S: Subject>() {
     });
 }
 
-/// Connections of either listener arrive, also when both have some.
+/// Connections of either listener arrive, even if both have some.
 pub fn two_listeners_accept_as_one<S: Subject>() {
     inside::<S>(async |executor| {
         let one = TestListener::bind(&executor, SocketKind::Tcp);

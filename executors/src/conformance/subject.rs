@@ -1,4 +1,4 @@
-//! The subjects of the laws, and what the laws share.
+//! The subjects of the laws, and the helpers that the laws share.
 
 use std::future::pending;
 use std::marker::PhantomData;
@@ -24,7 +24,8 @@ pub trait Subject: 'static {
     /// The name in reports.
     const NAME: &'static str;
 
-    /// Why this machine cannot run it. Its tests are then skipped and print the reason.
+    /// Returns why this machine cannot run the executor. Its tests are then skipped and print the
+    /// reason.
     fn skip_reason() -> Option<String> {
         None
     }
@@ -34,7 +35,7 @@ pub trait Subject: 'static {
 }
 
 /// The executor on a thread that another subject's executor [dedicates](Executor::dedicate). It
-/// keeps the same laws.
+/// must keep the same laws.
 #[derive(Debug)]
 pub struct Dedicated<S>(PhantomData<S>);
 
@@ -65,7 +66,7 @@ impl<S: Subject> Subject for Dedicated<S> {
 }
 
 /// The executor of another subject with [paused time](PausedTime), which a thread moves at the pace
-/// of the real one. It keeps the same laws.
+/// of the real one. It must keep the same laws.
 #[derive(Debug)]
 pub struct Paused<S>(PhantomData<S>);
 
@@ -106,7 +107,7 @@ pub fn can_run<S: Subject>() -> bool {
     reason.is_none()
 }
 
-/// How long a law waits. Nothing here takes long, but machines may be busy.
+/// How long a law waits before it fails. Nothing here takes long, but machines may be busy.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a law inside the subject, on a separate thread, so that an executor that hangs fails the
@@ -127,7 +128,7 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
     }
 }
 
-/// The output of `future`, which has to be ready within the timeout.
+/// Returns the output of `future`, which has to be ready within the timeout.
 pub(super) async fn soon<T>(executor: &Arc<dyn Executor>, future: impl Future<Output = T>) -> T {
     let deadline = executor.sleep_until(executor.now() + TIMEOUT);
     match select(std::pin::pin!(future), deadline).await {

@@ -87,7 +87,7 @@ pub fn a_local_task_is_refused_on_another_thread<S: Subject>() {
 /// The executor and its other tasks continue.
 pub fn a_panic_ends_its_own_task_only<S: Subject>() {
     inside::<S>(async |executor| {
-        // Like a panic, but without a call of the panic hook, which would print it.
+        // Unwinds like a panic, but does not call the panic hook, which would print it.
         async fn panic() {
             yield_now().await;
             resume_unwind(Box::new("of this task alone"));
@@ -211,7 +211,7 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
     });
 }
 
-/// After the end, methods return errors and do not panic. What they were given is dropped.
+/// After the end, methods return errors and do not panic. Their arguments are dropped.
 pub fn an_ended_executor_refuses_everything<S: Subject>() {
     let (sender, receiver) = mpsc::channel();
     inside::<S>(async move |executor| sender.send(executor).expect("the law waits"));
@@ -232,7 +232,7 @@ pub fn an_ended_executor_refuses_everything<S: Subject>() {
     drop(executor);
 }
 
-/// The work waits for a task, so it must not run on a thread of the tasks.
+/// Blocking work may wait for a task, so it must not run on a thread of the tasks.
 pub fn blocking_work_does_not_block_tasks<S: Subject>() {
     inside::<S>(async |executor| {
         let (begun, begins) = oneshot::channel();
@@ -278,7 +278,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     });
 }
 
-/// Repeatedly. From the first poll on, the signals do not end the process.
+/// The future is ready at each signal. From the first poll on, the signals do not end the process.
 pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {

@@ -55,7 +55,7 @@ pub fn a_past_deadline_is_ready_at_once<S: Subject>() {
     });
 }
 
-/// Deadlines after centuries, and the maximum.
+/// Timers with a deadline after centuries, or the maximum, stay pending.
 pub fn a_far_deadline_stays_pending<S: Subject>() {
     inside::<S>(async |executor| {
         let century = Duration::from_secs(100 * 365 * 86_400);
@@ -85,7 +85,7 @@ pub fn a_dropped_timer_does_not_wake<S: Subject>() {
     });
 }
 
-/// A timer of this executor is awaited by a thread without an executor.
+/// A thread without an executor can await a timer of this executor.
 pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
@@ -104,7 +104,7 @@ pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
     });
 }
 
-/// On one thread, and between threads.
+/// The time never goes back, on one thread and between threads.
 pub fn time_never_goes_back<S: Subject>() {
     inside::<S>(async |executor| {
         let mut last = executor.now();

@@ -18,9 +18,10 @@ use crate::network::prepare_tcp;
 #[cfg(unix)]
 use crate::network::{Address, Credentials, Peer};
 
-/// What an adapter's listener must implement.
+/// The trait that an adapter's listener must implement.
 pub trait Accept: Send {
-    /// The next connection and its peer. Dropping a pending accept loses no connection.
+    /// Accepts the next connection, and returns its peer. Dropping a pending accept loses no
+    /// connection.
     ///
     /// # Errors
     /// An error of one connection, or of the listener (for example, no file descriptors left). The
@@ -43,10 +44,11 @@ impl Listener {
         Listener(Box::new(listener))
     }
 
-    /// Wraps a non-blocking socket of the standard library, for a runtime that only waits for it.
+    /// Wraps a non-blocking socket of the standard library, for a runtime that is only used to wait
+    /// for it.
     ///
-    /// When no connection waits, `poll_readable` is polled: it is ready when there may
-    /// be one. `adopt` makes a stream of an accepted socket.
+    /// When no connection waits, `poll_readable` is polled: it must be ready when there may be one.
+    /// `adopt` makes a stream of an accepted socket.
     pub fn watching<L: ListeningSocket, W: AsRef<L> + Send + 'static>(
         socket: W,
         poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
@@ -55,13 +57,14 @@ impl Listener {
         Listener::new(Watching { socket, poll_readable, adopt, kind: PhantomData })
     }
 
-    /// Accepts the connections of both listeners, in turn. Its address is that of the first.
+    /// Accepts the connections of both listeners, in turn. The address is that of the first.
     #[must_use]
     pub fn and(self, other: Listener) -> Listener {
         Listener::new(Both { listeners: [self, other], turn: 0 })
     }
 
-    /// The next connection and its peer. Dropping a pending accept loses no connection.
+    /// Accepts the next connection, and returns its peer. Dropping a pending accept loses no
+    /// connection.
     ///
     /// # Errors
     /// An error of one connection, or of the listener (for example, no file descriptors left). The
@@ -87,7 +90,7 @@ impl fmt::Debug for Listener {
 
 struct Both {
     listeners: [Listener; 2],
-    /// The one that was polled last.
+    /// The listener that was polled last.
     turn: usize,
 }
 
@@ -110,10 +113,10 @@ impl Accept for Both {
 
 /// A listening socket of the standard library.
 pub trait ListeningSocket: 'static {
-    /// The sockets of its connections.
+    /// The sockets of accepted connections.
     type Stream;
 
-    /// The next connection, prepared for messages, and its peer.
+    /// Accepts the next connection, prepared for messages, and returns its peer.
     ///
     /// # Errors
     /// As the system says; `WouldBlock` if no connection waits.

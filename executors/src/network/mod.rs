@@ -1,6 +1,6 @@
-//! Sockets for every adapter: [`Stream`] and [`Listener`] wrap those of a runtime, [`bind_tcp`],
-//! [`prepare_tcp`] and [`connect_first`] make and prepare them, and [`Credentials`] say whose
-//! process a peer is.
+//! Sockets for every adapter: [`Stream`] and [`Listener`] wrap the sockets of a runtime,
+//! [`bind_tcp`], [`prepare_tcp`] and [`connect_first`] create and prepare them, and [`Credentials`]
+//! identify the process of a peer.
 
 mod address;
 mod listener;

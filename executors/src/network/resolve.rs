@@ -53,7 +53,7 @@ pub async fn connect_first<T, F: Future<Output = io::Result<T>>>(
     Err(last)
 }
 
-/// Resolves `host:port`: to all addresses of the host, in the order in which the system returns
+/// Resolves `host:port` to all addresses of the host, in the order in which the system returns
 /// them. The future may be dropped at any time.
 async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
     match address.parse() {
@@ -90,7 +90,7 @@ impl Resolver {
         let (lookup, name) = (Arc::<Lookup>::default(), address.to_owned());
         let (own, key) = (lookup.clone(), address.to_owned());
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
-            // The placement of the thread that asked is not this one's.
+            // The new thread must not inherit the placement of the thread that asked.
             let _ = Thread::default().apply_to_current();
             let found = look_up(&name);
             // From here on the next attempt begins a new lookup.
@@ -108,7 +108,7 @@ struct Lookup(Mutex<LookupState>);
 
 #[derive(Default)]
 struct LookupState {
-    /// An error by its kind and its text, since all who wait get it.
+    /// The result. An error is kept as its kind and its text, since all waiting tasks get it.
     found: Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>,
     waiting: BTreeMap<u64, Waker>,
     last: u64,

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// What an adapter's stream must implement.
+/// The trait that an adapter's stream must implement.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -24,8 +24,8 @@ impl Stream {
         Stream(Box::new(Plain(stream)))
     }
 
-    /// Wraps an adapter's stream whose own `poll_close` does not shut down the write direction:
-    /// `shutdown` does it. `shutdown` must not block.
+    /// Wraps an adapter's stream whose own `poll_close` does not shut down the write direction, and
+    /// calls `shutdown` for that, which must not block.
     pub fn closing<S: Duplex + 'static>(stream: S, shutdown: fn(&S) -> io::Result<()>) -> Stream {
         Stream(Box::new(Closing { stream, shutdown }))
     }
@@ -81,7 +81,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// An adapter's stream and its way to close.
+/// An adapter's stream, and the way to close it.
 trait Wrapped: Send {
     fn duplex(&mut self) -> Pin<&mut dyn Duplex>;
 
@@ -113,7 +113,7 @@ impl<S: Duplex> Wrapped for Closing<S> {
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         match (self.shutdown)(&self.stream) {
-            // The peer has closed the connection first.
+            // The peer has closed the connection first, so it is closed.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
         }

@@ -1,4 +1,4 @@
-//! TCP sockets as links need them: how one is bound, and how a connected one is prepared.
+//! TCP sockets as links need them: how they are bound, and how connected ones are prepared.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-/// How long a connection is idle before the system probes its peer.
+/// How long a connection may be idle before the system probes its peer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// The pause between two probes without an answer.
 const PROBES: Duration = Duration::from_secs(10);
 
-/// How many connections wait to be accepted; the system may allow fewer. When they are too many, it
-/// drops the packets of others, which try again after a second, while a peer that renews its
+/// How many connections may wait to be accepted; the system may allow fewer. If there are more, it
+/// drops the packets of further peers, which try again after a second, while a peer that renews its
 /// connections without a pause takes each place that becomes free.
 const BACKLOG: i32 = 4096;
 
@@ -50,7 +50,7 @@ pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections that the process before has closed do not hold its port.
+    // With this, connections that an earlier process has closed do not keep the port in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -23,8 +23,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after a failure, given the number of consecutive failures before it. `random` is
-    /// any number.
+    /// Returns the pause after a failure. `earlier` is the number of consecutive failures before
+    /// it; `random` is any number.
     #[must_use]
     pub fn pause(&self, earlier: u32, random: u64) -> Duration {
         let pause = self.first.saturating_mul(2u32.saturating_pow(earlier)).min(self.longest);

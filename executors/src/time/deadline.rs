@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::executor::{Executor, SendFuture};
 
-/// A timer for deadlines that follow each other. One that fires before the next deadline is kept,
-/// so that a timer is made about once in the length of a deadline, and not for each of them.
+/// A timer for deadlines that follow each other. A timer that fires before the next deadline is
+/// kept until it does, so a new one is needed about once in the length of a deadline, and not for
+/// each.
 #[derive(Default)]
 pub struct DeadlineTimer(Option<(Duration, SendFuture<()>)>);
 
 impl DeadlineTimer {
-    /// Ready at the time `end`, of the executor's clock. Before that, the task is woken in time to
+    /// Ready when the executor's clock has reached `end`. Before that, the task is woken in time to
     /// poll again.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! Timers for every adapter: [`PausedTime`] for tests, a timer that is set again
+//! Timers for every adapter: [`PausedTime`] for tests, a timer for deadlines that follow each other
 //! ([`DeadlineTimer`]), and growing pauses ([`Backoff`]).
 
 mod backoff;

@@ -24,8 +24,8 @@ use crate::thread::{GrantedPlacement, Thread, ThreadError};
 /// calendar time moves with it.
 ///
 /// Moving the time wakes the tasks whose timers are due; it does not run them. The executor runs
-/// them when it can, so let it do so before you assert what they did. A timer counts from its first
-/// poll.
+/// them when it can, so let it do so before you assert what the tasks did. A timer counts from its
+/// first poll.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -69,7 +69,7 @@ struct Time {
 #[derive(Default)]
 struct TimeState {
     now: Duration,
-    /// Timers that are awaited, by deadline and number.
+    /// The timers that are awaited, by deadline and number.
     timers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
 }
@@ -135,7 +135,7 @@ impl Time {
     }
 }
 
-/// Ready when the time has reached a deadline.
+/// A timer, which is ready when the time has reached its deadline.
 struct Timer {
     time: Arc<Time>,
     deadline: Duration,
@@ -152,7 +152,8 @@ impl Future for Timer {
             if number.is_some() {
                 return Poll::Ready(());
             }
-            // The time is paused, so a loop of short sleeps would never return to the executor.
+            // Yields once: the time is paused, so a loop of short sleeps would never return to the
+            // executor.
             *number = Some(u64::MAX);
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -171,7 +172,8 @@ impl Future for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            // Not under the lock: the drop of a waker may drop a task, and with it other timers.
+            // Dropped without the lock: the drop of a waker may drop a task, and with it other
+            // timers.
             let waker = self.time.state().timers.remove(&(self.deadline, number));
             drop(waker);
         }

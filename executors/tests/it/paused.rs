@@ -1,4 +1,4 @@
-//! Paused time on an executor without tasks: timers, their order, and what a drop leaves.
+//! Paused time on an executor without tasks: timers, their order, and the effects of a drop.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

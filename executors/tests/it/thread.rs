@@ -7,7 +7,7 @@ use std::time::Duration;
 use mycelium_executor::{Class, PlacementFallback, Thread, ThreadError, allowed_cores};
 use thread_priority::unix::{ThreadSchedulePolicy, thread_schedule_policy};
 
-/// The output of `observe` on a thread with these properties.
+/// Returns the output of `observe` on a thread with these properties.
 fn seen<T: Send + 'static>(thread: Thread, observe: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let (thread, _) = thread.start(|| Ok(move || sender.send(observe()).unwrap())).unwrap();
@@ -38,8 +38,8 @@ fn a_thread_started_by_a_real_time_one_has_the_normal_class() {
     assert_eq!((outer, inner), (granted.class != Class::Normal, false));
 }
 
-/// Sends at the end of the thread that has it as a local variable. Before that it gives `start` the
-/// time to return too early.
+/// Sends a message at the end of the thread that has it as a local variable. Before that it waits,
+/// so that a `start` that returns too early is noticed.
 struct AtExit {
     returned: Receiver<()>,
     ended: Sender<()>,

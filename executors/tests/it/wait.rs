@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const STRATEGIES: [WaitStrategy; 3] =
     [WaitStrategy::Spin, WaitStrategy::SpinThenPark(100), WaitStrategy::Park];
 
-/// It polls once, parks, and polls again only after a wake-up, not when something else unparks its
-/// thread.
+/// The thread polls once, parks, and polls again only after a wake-up, not when something else
+/// unparks it.
 #[test]
 fn a_parked_thread_polls_only_when_woken() {
     static POLLS: AtomicUsize = AtomicUsize::new(0);

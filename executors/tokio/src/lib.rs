@@ -1,8 +1,9 @@
 //! Mycelium in a tokio runtime, or on dedicated threads with one runtime each.
 //!
 //! [`Tokio::current`] uses the runtime of the caller, multi-thread or current-thread, for services
-//! that are `Send`. [`local`] also runs services that are not, all on the thread that awaits it. A
-//! [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both kinds.
+//! that are `Send`. [`local`] also runs services that are not `Send`, all on the thread that awaits
+//! it. A [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both
+//! kinds.
 //!
 //! ```
 //! use mycelium_executor::Executor;
@@ -90,7 +91,7 @@ pub struct NoRuntime;
 mycelium_core::debug_as_display!(NoRuntime);
 
 impl Tokio {
-    /// The runtime of the caller. It needs tokio's timer and I/O drivers (`enable_all`).
+    /// Returns the runtime of the caller. It needs tokio's timer and I/O drivers (`enable_all`).
     ///
     /// # Errors
     /// If the caller is not in a runtime.
@@ -101,8 +102,8 @@ impl Tokio {
     }
 }
 
-/// Runs `body` in the current runtime with an executor that takes local tasks as well, on the
-/// calling thread. The local tasks make progress while this is awaited, and end with it.
+/// Runs `body` in the current runtime with an executor that also takes local tasks, on the calling
+/// thread. The local tasks make progress while this is awaited, and end with it.
 ///
 /// # Errors
 /// If the caller is not in a runtime.
@@ -165,9 +166,9 @@ impl Executor for Tokio {
                     error: error.to_string(),
                 })?;
             Ok(move || {
-                // Inside a runtime, so this cannot fail.
+                // Cannot fail, because this is inside a runtime.
                 let _ = runtime.block_on(local(|executor| contain(make(Arc::new(executor)))));
-                // Do not wait for blocking work.
+                // Ends the runtime without waiting for blocking work.
                 runtime.shutdown_background();
             })
         })?;

@@ -10,17 +10,17 @@ use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    // tokio would resolve a name on a thread that the end of the runtime waits for.
+    // Resolved here: tokio would do it on a thread that the end of the runtime waits for.
     Ok(Stream::new(Socket(prepare(connect_first(address, TcpStream::connect).await?)?)))
 }
 
-/// Adopts a socket. To be called inside the runtime.
+/// Adopts a socket. Call it inside the runtime.
 pub(crate) fn tcp_stream(socket: std::net::TcpStream) -> io::Result<Stream> {
     socket.set_nonblocking(true)?;
     Ok(Stream::new(Socket(prepare(TcpStream::from_std(socket)?)?)))
 }
 
-/// Adopts a socket. To be called inside the runtime.
+/// Adopts a socket. Call it inside the runtime.
 pub(crate) fn tcp_listener(socket: std::net::TcpListener) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     Ok(Listener::new(Tcp(TcpListener::from_std(socket)?)))
@@ -96,13 +96,13 @@ pub(crate) mod unix {
 
     use super::Socket;
 
-    /// Adopts a socket. To be called inside the runtime.
+    /// Adopts a socket. Call it inside the runtime.
     pub(crate) fn stream(socket: net::UnixStream) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         Ok(Stream::new(Socket(UnixStream::from_std(socket)?)))
     }
 
-    /// Adopts a socket. To be called inside the runtime.
+    /// Adopts a socket. Call it inside the runtime.
     pub(crate) fn listener(socket: net::UnixListener) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
         Ok(Listener::new(Unix(UnixListener::from_std(socket)?)))

@@ -3,9 +3,9 @@
 use mycelium_line_tests::scripts::{Cost, Script, cost};
 use mycelium_line_tests::subjects::{ALL, BROADCAST, Kind, STAMPED, STAMPED_WORD};
 
-/// The most of each script for a ring with one line per message: `Cost::transfers`, then
+/// The limits for each script on a ring with one line per message: of `Cost::transfers`, then of
 /// `Cost::waits`. The line goes from the writer to the reader, and back to the writer if the reader
-/// has loaded it before the push. All other shared words may cost a fifth of a line together.
+/// has loaded it before the push. All other shared words together may cost a fifth of a line.
 const ONE_LINE: [(Script, f64, f64); 3] = [
     (Script::LapBehind, 1.2, 1.2),
     (Script::WaitsForRoom, 1.2, 1.2),
@@ -15,8 +15,8 @@ const ONE_LINE: [(Script, f64, f64); 3] = [
 /// The rings whose goal is [`ONE_LINE`].
 const OF_ONE_LINE: [Kind; 2] = [BROADCAST, STAMPED];
 
-/// The most waits of a round trip. Through one atomic word it has four: each side requests twice a
-/// line that the other one has.
+/// The limits on the waits of a round trip. Through one atomic word a trip has four waits: each
+/// side requests twice a line that the other one has.
 const ROUND_TRIPS: [(Kind, f64); 3] = [(STAMPED_WORD, 4.04), (STAMPED, 4.4), (BROADCAST, 4.4)];
 
 #[test]

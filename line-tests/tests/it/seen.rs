@@ -14,7 +14,7 @@ thread_local! {
     static STORED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The bytes that `run` loads, and those that it stores.
+/// Returns how many bytes `run` loads, and how many it stores.
 fn moved(run: impl FnOnce()) -> (usize, usize) {
     let add_up = |access: Access| match access.kind {
         Does::Load => LOADED.set(LOADED.get() + access.bytes),

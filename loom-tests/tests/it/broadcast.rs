@@ -21,7 +21,7 @@ fn ring() -> Ring {
     Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap())
 }
 
-/// The writer and a gating reader of a new ring.
+/// Creates the writer and a gating reader of a new ring.
 fn ends() -> (Producer<Ring>, Consumer<Ring>) {
     let ring = ring();
     (Broadcast::producer(ring.clone()).unwrap(), Broadcast::gating(ring).unwrap())
@@ -123,10 +123,10 @@ where
     writer.join().unwrap();
 }
 
-/// A new reader never makes the writer wait for room that it does not need: the writer sees it
-/// together with its first position, and then the one where it starts. The reader joins on the first
-/// thread: it loads the state before it stores it, which would hide an earlier load of the writer
-/// from loom's search.
+/// A new reader never makes the writer wait for room that it does not need: the writer sees the
+/// reader together with its first position, and then the position where it starts. The reader joins
+/// on the first thread: it loads the state before it stores it, which would hide an earlier load of
+/// the writer from loom's search.
 fn a_new_reader_leaves_room() {
     let ring = ring();
     let mut producer = Broadcast::producer(ring.clone()).unwrap();
@@ -142,7 +142,7 @@ fn a_new_reader_leaves_room() {
     }
 }
 
-/// Two readers join a ring that grows to two entries: each gets one of its own.
+/// Two readers join a ring that grows to two entries: each gets an entry of its own.
 fn two_readers_add_entries() {
     let storage = HeapStorage::growing(LAYOUT, 0, 2).unwrap();
     let ring = Arc::new(Broadcast::new(storage, LAYOUT).unwrap());
@@ -153,8 +153,8 @@ fn two_readers_add_entries() {
 }
 
 /// The slots of a reader that has left are used for the next message, and its entry for the next
-/// reader. The writer may still see the old reader in the entry, and must not overwrite what that
-/// reader had borrowed: a gating reader loads words plainly, and the checker reports a store that
+/// reader. The writer may still see the old reader in the entry, and must not overwrite messages
+/// that it had borrowed: a gating reader loads words plainly, and the checker reports a store that
 /// comes too early.
 fn an_entry_changes_hands() {
     let ring = ring();
@@ -240,8 +240,8 @@ fn a_parked_writer_sees_the_exact_position() {
     assert_eq!((next, missed), (3, 0));
 }
 
-/// Retained messages are complete when they are read again, also while the writer runs; released
-/// ones make room.
+/// Retained messages are complete when they are read again, even while the writer runs; released
+/// messages make room.
 fn retained_messages_stay() {
     let (mut producer, reader) = ends();
     let mut reader = reader.retaining();

@@ -116,7 +116,7 @@ fn a_receiver_goes_while_the_sender_parks() {
     sender.try_send(1).unwrap();
     let taken = run(vec![
         Task::new(async move {
-            // One sender may get the slot that became free.
+            // One more sender may get the slot that became free.
             let mut sent = 2;
             while sender.send(sent).await.is_ok() {
                 sent += 1;
@@ -247,7 +247,8 @@ fn the_last_sender_closes() {
     assert_eq!(taken[0].iter().sum::<usize>(), 3);
 }
 
-/// The last of two receivers drops what is in the channel, and so sees what the other one knew of.
+/// The last of two receivers drops the items in the channel, even those that only the other one
+/// knew.
 fn the_last_of_two_receivers_drops_all() {
     let item = std::sync::Arc::new(());
     let ring = Arc::new(mpmc::Inline::<std::sync::Arc<()>, 2>::new());
@@ -265,8 +266,8 @@ fn the_last_of_two_receivers_drops_all() {
     assert_eq!(std::sync::Arc::strong_count(&item), 1, "an item is left");
 }
 
-/// The channel is closed although senders are left: the receiver gets what was sent, and the end; a
-/// sender that waits for room gets its item back.
+/// The channel is closed although senders are left: the receiver gets the sent items, and the end;
+/// a sender that waits for room gets its item back.
 fn a_closed_channel_ends_for_both_sides() {
     let (mut sender, mut receiver) = many();
     let closer = sender.try_clone().unwrap();
@@ -292,7 +293,7 @@ fn a_closed_channel_ends_for_both_sides() {
     let tasks = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     let ended = finish(tasks);
     assert_eq!(ended[0], ended[1]);
-    // Until now it was a sender that could have sent more.
+    // The closer counted until now as a sender that could have sent more.
     drop(closer);
 }
 

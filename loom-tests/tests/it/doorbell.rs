@@ -57,8 +57,8 @@ fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + S
 }
 
 /// `ringers` threads publish one thing each and ring. A waiter parks `parks` times; if its second
-/// check does not find all things, it sleeps. Then a ringer must wake it. Each park uses its own
-/// waker, or all use the `same` one.
+/// check does not find all things, it sleeps. Then a ringer must wake it. Each park uses a waker of
+/// its own, or all use the `same` one.
 fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     check(at, 3, move |shared| {
         let threads: Vec<_> = (0..ringers)
@@ -142,8 +142,8 @@ fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
 /// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
 /// with the same waker.
 fn a_task_returns_after_leaving_inside_its_wake() {
-    // The flag is a part of the model, as in an executor: a poll sees everything before the wake
-    // that caused it.
+    // The flag is a part of the model, as in an executor: a poll sees everything that was done
+    // before the wake that caused it.
     struct Leaves(Arc<One>, loom::sync::atomic::AtomicBool);
 
     impl Wake for Leaves {
@@ -232,8 +232,8 @@ models! {
         fails_with_a_relaxed_keep: "kept.keep" => "Causality violation",
     }
     two_ringers_wake_the_waiter = no_wake_is_lost(At::Kept, 2, 1, true) {}
-    /// One rings while the waiter registers, so the waiter wakes itself, or is still waking while
-    /// the waiter parks again; then the other one rings.
+    /// One ringer rings while the waiter registers, so the waiter wakes itself, or that ringer is
+    /// still waking while the waiter parks again; then the other one rings.
     two_ringers_wake_a_waiter_that_parks_again = no_wake_is_lost(At::Kept, 2, 2, true) {}
     two_ringers_wake_a_waiter_that_parks_with_another_waker =
         no_wake_is_lost(At::Kept, 2, 2, false) {}

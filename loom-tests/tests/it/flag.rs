@@ -1,4 +1,4 @@
-//! Says how to run the models, if they were compiled out because `--cfg loom` is missing.
+//! Tells how to run the models if they were compiled out because `--cfg loom` is missing.
 
 use std::io::Write;
 

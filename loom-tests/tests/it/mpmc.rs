@@ -1,7 +1,7 @@
 //! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a
 //! full ring, closing from either side, aborted and discarded slots, two writers, two readers, ends
 //! that remember an old position.
-// A flag outlives the runs of a model.
+// A flag outlives the runs of a model, so it cannot be one of loom's.
 #![allow(clippy::disallowed_types)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ fn drain<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> Vec<usize> {
     }
 }
 
-/// One by one through a ring that is full after two: each slot is used twice.
+/// Items go one by one through a ring that is full after two: each slot is used twice.
 fn one_by_one() {
     let (mut producer, mut consumer) = ends::<2>();
     let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
@@ -92,7 +92,8 @@ fn two_writers_and_a_full_ring() {
     assert!(first || second, "both were refused, and there was a slot");
 }
 
-/// Two readers share what one writer pushes, one by one and by a batch claim; a slot is used again.
+/// Two readers share the items of one writer, one by one and by a batch claim; a slot is used
+/// again.
 fn two_readers() {
     let ring = ring::<2>();
     let mut producer = Mpmc::producer(ring.clone());
@@ -102,7 +103,7 @@ fn two_readers() {
     push(&mut producer, 2);
     let reader = thread::spawn(move || {
         let mut sum = 0;
-        // Refused if the other writer was first.
+        // Refused if the other reader was first.
         _ = other.pop_many(2, |item| sum = sum * 10 + item);
         sum
     });
@@ -180,7 +181,7 @@ fn aborted() {
     other.join().unwrap();
 }
 
-/// The last reader drops what is there while two writers push: each item is dropped once.
+/// The last reader drops the items in the ring while two writers push: each item is dropped once.
 fn discarded() {
     let kept = std::sync::Arc::new(());
     let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
@@ -198,8 +199,8 @@ fn discarded() {
     assert_eq!(std::sync::Arc::strong_count(&kept), 1);
 }
 
-/// A slot is used again just before a reader drops what is there. That reader may still see the
-/// stamp of the lap before, and must not drop the item of that lap a second time.
+/// A slot is used again just before a reader drops the items in the ring. That reader may still see
+/// the stamp of the previous lap, and must not drop the item of that lap a second time.
 fn discarded_beside_another_reader() {
     let kept = std::sync::Arc::new(());
     let ring = Arc::new(Inline::<std::sync::Arc<()>, 2>::new());
@@ -290,7 +291,7 @@ fn a_reader_that_is_behind() {
     assert_eq!(popped, [4, 5], "lost or doubled");
 }
 
-/// The writer remembers a position of the lap before, while a reader frees a slot and another
+/// The writer remembers a position of the previous lap, while a reader frees a slot and another
 /// writer takes one.
 fn a_writer_that_is_behind() {
     let ring = ring::<2>();
@@ -347,7 +348,7 @@ fn closed_behind_a_full_slot() {
     assert_eq!(producer.try_push(3), Err(PushError::Closed(3)));
 }
 
-/// `Empty` is about the next slot only: a pop gets it behind an unfinished push, although a later
+/// `Empty` concerns only the next slot: a pop gets it behind an unfinished push, although a later
 /// push has returned. The model must find such a run, and all other runs must return both items.
 #[test]
 fn empty_behind_an_unfinished_push() {
@@ -357,8 +358,8 @@ fn empty_behind_an_unfinished_push() {
         let mut slow = Mpmc::producer(ring.clone());
         let mut consumer = Mpmc::consumer(ring.clone());
         let writer = thread::spawn(move || slow.try_push(1).unwrap());
-        // Made here: an end whose compare-and-swap fails lets the other thread run, here until it
-        // has finished.
+        // Created here: an end whose compare-and-swap fails lets the other thread run, in this case
+        // until it has finished.
         let mut fast = Mpmc::producer(ring.clone());
         fast.try_push(2).unwrap();
         let popped = consumer.try_pop();

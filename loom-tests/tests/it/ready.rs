@@ -5,7 +5,8 @@ use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use mycelium_core::doorbell::{Doorbell, ReadyWord, announce};
 use mycelium_loom_tests::{Woken, beside};
 
-/// What a source and its reader share: the reader's bell and bits, and how much was published.
+/// The shared state of a source and its reader: the reader's bell and bits, and how much was
+/// published.
 #[derive(Default)]
 struct Shared {
     bell: Doorbell,
@@ -14,7 +15,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// The source: publishes up to `number`.
+    /// Source: publishes numbers up to `number`.
     fn publish(&self, number: usize) {
         self.published.store(number, Relaxed);
         announce();
@@ -24,7 +25,7 @@ impl Shared {
         self.bell.ring();
     }
 
-    /// The reader: looks at the source if its bit is set.
+    /// Reader: checks the source if its bit is set.
     fn look(&self, seen: &mut usize) {
         if self.ready.take() == 1 {
             *seen = self.published.load(Relaxed);
@@ -33,7 +34,7 @@ impl Shared {
 }
 
 /// The reader checks `looks` times while it is awake, parks, checks again, and sleeps if something
-/// is missing. It must be woken then, and find it.
+/// is missing. Then it must be woken, and find what was missing.
 fn nothing_is_lost(messages: usize, looks: usize) {
     let shared = Arc::new(Shared::default());
     let source =

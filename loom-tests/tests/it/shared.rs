@@ -3,7 +3,7 @@
 //!
 //! The memory of a region is not loom's, so the parts of the two regions are put together here: the
 //! reading process sees the slots and the writer's words of the other one's ring, and has entries
-//! of its own, which the other one only looks at.
+//! of its own, which the other process only reads.
 #![allow(unsafe_code)]
 
 use loom::cell::UnsafeCell;
@@ -19,18 +19,18 @@ use mycelium_loom_tests::{beside, bounded, content, models, read};
 
 const LAYOUT: Layout = Layout::exact(2, 16);
 const WORDS: usize = LAYOUT.words();
-/// That of the first proxy with the one entry of the data region, after the claim of the reader
-/// that became it.
+/// The claim of the first proxy, with the one entry of the data region. It follows the claim of the
+/// reader that became the proxy.
 const CLAIM: Claim = Claim { entry: 0, generation: 2 };
 
 /// The entries of the reading process.
 type Cursors = Arc<[ReaderWords]>;
 
-/// The memory of the writer's process. It looks into the entries of the other one.
+/// The memory of the writer's process, which reads the entries of the other one.
 struct Data {
     own: InlineStorage<WORDS, 1>,
     cursors: Cursors,
-    /// Whether the writer imports positions, or another thread does.
+    /// Whether the writer imports positions; if not, another thread does.
     writer_imports: bool,
 }
 
@@ -55,7 +55,7 @@ unsafe impl Storage for Data {
     }
 }
 
-/// What the reading process sees.
+/// The memory that the reading process sees.
 struct Foreign {
     data: Arc<Broadcast<Data>>,
     cursors: Cursors,
@@ -129,8 +129,8 @@ fn a_reader_joins_in_the_other_process() {
     assert_eq!(reader.cursor(), ring.tail(), "the end came before a message");
 }
 
-/// A reader joins at a message that another one holds, which then leaves. That one has the lower
-/// entry, or not.
+/// A reader joins at a message that another one holds, which then leaves. The other one has the
+/// lower entry, if `holder_is_lower`.
 fn takes_over(holder_is_lower: bool) {
     let (ring, mut producer, _proxy) = shared(2, true);
     let mut holder = Broadcast::gating_from(ring.clone(), 0).unwrap();
@@ -145,14 +145,14 @@ fn takes_over(holder_is_lower: bool) {
     writer.join().unwrap();
 }
 
-/// The model reaches what `Broadcast::gating_from` forbids.
+/// The model reaches the case that `Broadcast::gating_from` forbids.
 #[test]
 #[should_panic]
 fn a_reader_in_the_lower_entry_cannot_take_over() {
     bounded(3, || takes_over(false));
 }
 
-/// The same, while another thread of the writer's process imports the position.
+/// As above, while another thread of the writer's process imports the position.
 fn a_reader_joins_beside_an_import() {
     let (ring, mut producer, proxy) = shared(1, false);
     producer.try_push(&content(0), 16).unwrap();
@@ -167,9 +167,10 @@ fn a_reader_joins_beside_an_import() {
     importer.join().unwrap();
 }
 
-/// What the other process has read is written again only after the reader has finished with it:
-/// if the writer imports or a third thread passes the position on, and if the reader has only left.
-/// The words are plain ones here, so that the checker reports a store that comes too early.
+/// A slot that the other process has read is written again only after the reader has finished with
+/// it: whether the writer imports or a third thread passes the position on, and even if the reader
+/// has only left. The words are plain ones here, so that the checker reports a store that comes too
+/// early.
 fn the_writer_sees_what_was_read(writer_imports: bool, leaves: bool) {
     let (ring, mut producer, proxy) = shared(1, writer_imports);
     let words = Arc::new([UnsafeCell::new(0), UnsafeCell::new(1)]);
@@ -233,8 +234,8 @@ fn the_entry_of_a_proxy_changes_hands() {
     writer.join().unwrap();
 }
 
-/// A reader is evicted while it joins, or copies a message. It never gets a torn one, and learns
-/// that it was evicted.
+/// A reader is evicted while it joins, or copies a message. It never gets a torn message, and
+/// learns that it was evicted.
 fn a_reader_is_evicted_while_it_copies() {
     let (ring, mut producer) = alone();
     let writer = beside(&ring, move |evicting| {
@@ -254,15 +255,16 @@ fn a_reader_is_evicted_while_it_copies() {
     writer.join().unwrap();
 }
 
-/// A reader is suspended while it joins, or copies a message. It never gets a torn one, and what it
-/// gets and what it misses is what was sent. Once it has moved, it is waited for.
+/// A reader is suspended while it joins, or copies a message. It never gets a torn message, and the
+/// messages that it gets and misses are together the sent ones. Once it has moved, the writer waits
+/// for it.
 fn a_reader_is_suspended_while_it_copies() {
     let (ring, mut producer) = alone();
     let mut reader = Broadcast::gating_evictable(ring).unwrap();
     let writer = thread::spawn(move || {
         for sequence in 0..4 {
             if let Err(full) = producer.try_push(&content(sequence), 16) {
-                // It may have moved meanwhile, or be suspended.
+                // The reader may have moved meanwhile, or be suspended already.
                 producer.suspend(full.reader);
                 while producer.try_push(&content(sequence), 16).is_err() {
                     thread::yield_now();
@@ -276,7 +278,7 @@ fn a_reader_is_suspended_while_it_copies() {
     writer.join().unwrap();
 }
 
-/// The reader that blocked the writer leaves, and another one gets its entry. That one is not
+/// The reader that blocked the writer leaves, and another one gets its entry. The other one is not
 /// evicted.
 fn an_eviction_comes_too_late() {
     let (ring, mut producer) = alone();
@@ -292,7 +294,7 @@ fn an_eviction_comes_too_late() {
     assert!(!next.is_evicted(), "another reader was evicted");
 }
 
-/// The same for a reader in the other process, whose proxy is evicted.
+/// As above for a reader in the other process, whose proxy is evicted.
 fn the_other_process_is_evicted() {
     let (ring, mut producer, proxy) = shared(1, true);
     let writer = thread::spawn(move || {
@@ -336,7 +338,7 @@ fn a_sleeping_reader_is_rung() {
     assert!(rung || !sleeps, "a wake was lost");
 }
 
-/// A writer that finds no room sleeps, unless it finds some when it checks again. If it sleeps, it
+/// A writer that finds no room sleeps, unless it finds room when it checks again. If it sleeps, it
 /// is rung.
 fn a_sleeping_writer_is_rung() {
     let (ring, mut producer, _proxy) = shared(1, true);
@@ -361,8 +363,8 @@ fn a_sleeping_writer_is_rung() {
     assert!(rung || !sleeps, "a wake was lost");
 }
 
-/// Of two threads that share an alarm, at least one rings, and a sleep that was not rung for is
-/// rung for by the next.
+/// Of two threads that share an alarm, at least one rings. A sleep for which no thread rang is rung
+/// for by the next one.
 fn two_ringers_share_an_alarm() {
     let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
     word.sleep();
@@ -377,7 +379,7 @@ fn two_ringers_share_an_alarm() {
     assert!(alarm.must_ring(&word), "it is another sleep");
 }
 
-/// The same with an owner that is rung for one sleep, and sleeps again without what the other
+/// As above, with an owner that is rung for one sleep, and sleeps again without what the other
 /// ringer has published.
 fn two_ringers_and_the_next_sleep() {
     let (word, alarm) = (Arc::new(SleepWord::new()), Arc::new(Alarm::new()));
@@ -395,7 +397,7 @@ fn two_ringers_and_the_next_sleep() {
         });
         (published, ringer)
     });
-    // It is woken, by one of them or by something else.
+    // The owner is woken, by a ringer or by something else.
     bell.swap(0, Ordering::Acquire);
     word.wake();
     word.sleep();
@@ -413,7 +415,7 @@ models! {
         fails_with_a_relaxed_look: "broadcast.look",
         fails_with_a_relaxed_end: "broadcast.closed",
     }
-    /// The writer looks at the lower entry first, so it sees one of them.
+    /// The writer checks the lower entry first, so it sees one of the two readers.
     a_reader_takes_over_in_the_other_process [3] = takes_over(true) {
         fails_with_a_relaxed_look_at_readers: "broadcast.readers",
     }

@@ -105,7 +105,7 @@ macro_rules! models_of {
             sender.join().unwrap();
         }
 
-        /// A closed end cannot be taken again, also if several threads try.
+        /// A closed end cannot be taken again, even if several threads try.
         fn closed_for_good() {
             let ring = Arc::new($new);
             let writer = Spsc::producer(ring.clone()).unwrap();
@@ -116,8 +116,8 @@ macro_rules! models_of {
             closer.join().unwrap();
         }
 
-        /// The next owner of an end continues where the previous one stopped, with the slots as
-        /// that one left them.
+        /// The next owner of an end continues where the previous one stopped, with the slots as the
+        /// previous one left them.
         fn hand_over() {
             let ring = Arc::new($new);
             let (mut writer, mut reader) = ends(&ring);

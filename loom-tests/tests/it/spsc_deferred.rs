@@ -56,7 +56,7 @@ macro_rules! models_of {
             sender.join().unwrap();
         }
 
-        /// Items that the previous reader took without showing it are not taken again.
+        /// Items that the previous reader took and did not show are not taken again.
         fn the_readers_end_changes_hands() {
             let ring = Arc::new($new);
             let (mut writer, mut reader) = ends(&ring);

@@ -18,8 +18,8 @@ trait List: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static {}
 
 impl<L: Waiters<Key: Sync + 'static> + Default + Send + Sync + 'static> List for L {}
 
-/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
-/// Or the first task `cancels` its wait, and there is one thing for the other.
+/// Two tasks wait for one thing each in one list, and a ringer publishes two things, one after the
+/// other. If the first task `cancels` its wait, there is one thing, for the other task.
 fn no_wake_is_lost<L: List>(cancels: bool, ring: fn(&L)) {
     let shared = Arc::new((L::default(), AtomicUsize::new(0)));
     let things = if cancels { 1 } else { 2 };
@@ -72,9 +72,9 @@ async fn take<L: List>(shared: Arc<(L, AtomicUsize)>) {
     list.unregister(&key);
 }
 
-/// Two things. The first one is published when the first task parks, and its second check finds it.
-/// The ring for the second thing goes to that task although the other one sleeps, so the first task
-/// must see the second thing.
+/// Two things are published. The first one is published when the first task parks, and its second
+/// check finds it. The ring for the second thing goes to that task although the other one sleeps,
+/// so the first task must see the second thing.
 fn an_unneeded_wake_is_passed_on() {
     /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
     struct Things {
@@ -208,9 +208,9 @@ models! {
         fails_with_a_relaxed_new_block: "on-heap.add" => "Causality violation",
         fails_with_a_relaxed_second_block: "on-heap.added" => "Causality violation",
     }
-    /// The first two waiters of a list that is allocated by the first one, at the same time; or one
-    /// of them `cancels`. A ringer that does not see the list yet has announced before its waiter's
-    /// fence.
+    /// The first two waiters of a list, which the first one allocates, wait at the same time; or
+    /// one of them `cancels`. A ringer that does not see the list yet has announced before its
+    /// waiter's fence.
     the_first_waiters_of_a_rare_list_are_woken [2] =
         no_wake_is_lost(false, announced::<RareWaiterList>) {
         fails_in_a_rare_list_without_the_fence_of_a_list: "waiter-list.park" => "a wake was lost",

@@ -1,5 +1,5 @@
-//! A message to a handler on the same thread. Busy: one after the other while both sides are awake.
-//! Parked: there and back, each side asleep until the other one sends.
+//! A message to a handler on the same thread. Busy: one message after the other while both sides
+//! are awake. Parked: there and back, each side asleep until the other one sends.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{Item, Tally};
 
-/// Services of a node.
+/// Creates a column of the services of a node.
 pub(crate) fn services(name: &'static str, on: Runtime, parked: bool) -> Column {
     Column::new(name, move |operations| {
         let task = Task::of(operations);
@@ -19,7 +19,7 @@ pub(crate) fn services(name: &'static str, on: Runtime, parked: bool) -> Column 
     })
 }
 
-/// A channel between two tasks.
+/// Creates a column of a channel between two tasks.
 pub(crate) fn channel<P: Transmit, Q: Receive>(
     ends: fn() -> Ends<P, Q>,
     on: Runtime,

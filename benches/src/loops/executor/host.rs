@@ -20,7 +20,7 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    /// Those that the machine supports.
+    /// Returns the kinds that the machine supports.
     pub(crate) fn all() -> Vec<Runtime> {
         let tried =
             std::thread::spawn(|| mycelium_glommio::run(&Settings::default(), async |_| ()));
@@ -36,7 +36,7 @@ impl Runtime {
         }
     }
 
-    /// Runs `body` inside one on this thread, and returns its result.
+    /// Runs `body` inside an executor on this thread, and returns its result.
     pub(crate) fn run<T: 'static>(
         self,
         body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
@@ -84,7 +84,7 @@ pub(crate) fn task<E: Executor, W: Future<Output: Send + 'static> + Send + 'stat
     work: W,
 ) -> impl Future<Output = Option<W::Output>> + use<E, W> {
     let (done, ended) = tokio::sync::oneshot::channel();
-    // Boxed first: a future that moves another one into its `await` has room for it twice.
+    // Boxed first: a future that moves another one into its `await` would have room for it twice.
     let work = Box::pin(work);
     let spawned = executor.spawn(Box::pin(async { _ = done.send(work.await) }));
     async move {

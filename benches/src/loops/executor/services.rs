@@ -40,7 +40,7 @@ impl Task {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What they found, if it is all numbers.
+    /// Returns what the services found, if they saw every message.
     pub(crate) fn checked(&self, name: &'static str) -> std::result::Result<Found, Mismatch> {
         let found = self.found();
         Mismatch::check(name, u64::expected(self.operations), found.tally)?;
@@ -85,7 +85,7 @@ impl Handler {
     }
 }
 
-/// A node with a source and a handler.
+/// Creates a node with a source and a handler.
 pub(crate) fn stream(task: &Arc<Task>) -> Node {
     let [source, handler] = [task.clone(), task.clone()];
     Node::builder("bench")
@@ -107,7 +107,7 @@ struct Answer {
 
 /// Emits each number after the previous one has returned.
 struct Client {
-    /// Time each trip, and not only all of them.
+    /// Whether to time each trip, and not only all of them.
     each: bool,
     task: Arc<Task>,
 }
@@ -156,10 +156,10 @@ impl Echo {
 pub(crate) const CLIENT: &str = "Client";
 pub(crate) const ECHO: &str = "Echo";
 
-/// A builder of a node with round trips, each timed or all together.
+/// Creates a builder of a node with round trips, each timed or all together.
 pub(crate) fn trips(each: bool, task: &Arc<Task>) -> mycelium::Builder {
-    // A node refuses two services that can block each other, so one of the topics drops: no number
-    // is lost, because only one is in flight.
+    // A node refuses two services that can block each other, so one of the topics drops messages.
+    // No number is lost, because only one is in flight.
     let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
     let (topology, task) = (Topology::parse("bench", topology).expect(FITS), task.clone());
     Node::builder("bench")
@@ -170,7 +170,7 @@ pub(crate) fn trips(each: bool, task: &Arc<Task>) -> mycelium::Builder {
 
 pub(crate) const FITS: &str = "the services fit together";
 
-/// A node whose services wait.
+/// Creates a node whose services wait.
 pub(crate) fn waiting() -> Node {
     let topology = "[subscription.\"Second.answers\"]\npolicy = \"drop-oldest\"";
     let topology = Topology::parse("bench", topology).expect(FITS);

@@ -22,7 +22,7 @@ pub(crate) fn services(
     Column::new(name, move |operations| {
         let task = Task::of(operations);
         let builder = trips(true, &task);
-        // The remote executor, and its end.
+        // Passes the remote executor here, and ends it.
         let (give, given) = mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
         let (ran, _) = threads::both(

@@ -22,9 +22,9 @@ use crate::sample::Tally;
 pub(crate) use socket::SocketKind;
 pub(crate) use tls::write_certificates;
 
-/// Bytes of a frame beside its message.
+/// The bytes of a frame beside its message.
 const HEADER: usize = 24;
-/// Bytes of one write or read without a link, and of half a link's buffer.
+/// The bytes of one write or read without a link, and of half a link's buffer.
 const PIECE: usize = 64 << 10;
 
 /// An executor on each of two threads, and a new connection between them for each round.
@@ -56,7 +56,7 @@ impl Wire {
 #[derive(Clone, Copy)]
 struct Side {
     batching: Batching,
-    /// Bytes that may wait to be written.
+    /// How many bytes may wait to be written.
     buffer: usize,
     wants: Option<Interest>,
 }
@@ -80,8 +80,8 @@ impl Side {
     }
 }
 
-/// Messages one way without a link, as bytes in large writes and reads; `size` is that of a message
-/// on the wire.
+/// Measures messages one way without a link, as bytes in large writes and reads; `size` is the size
+/// of a message on the wire.
 pub(crate) fn raw(name: &'static str, size: usize, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let bytes = operations * size;

@@ -23,13 +23,13 @@ use crate::machine::allocations;
 use crate::report::Limit;
 use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 
-/// Words of a slot: a stamp and a sample.
+/// The words of a slot: a stamp and a sample.
 const SLOT: usize = 1 + size_of::<Sample>() / 8;
-/// The most messages of a run, which are 64 KiB, and the least.
+/// The most messages of a run, which are 64 KiB. The next constant is the least.
 const RUN: usize = PIECE / size_of::<[u64; SLOT]>();
 const SHORT: u64 = 8;
 
-/// The samples repeated, with the layout of a ring: the source of runs.
+/// The same samples in the layout of a ring: the source of runs.
 static SLOTS: LazyLock<Vec<[u64; SLOT]>> = LazyLock::new(|| {
     let slot = |sample: &Sample| {
         let mut slot = [0; SLOT];
@@ -39,7 +39,7 @@ static SLOTS: LazyLock<Vec<[u64; SLOT]>> = LazyLock::new(|| {
     samples().iter().map(slot).cycle().take(SAMPLES + RUN).collect()
 });
 
-/// Opens when no subscription is missing, so that all links exist at the same time.
+/// Opens when all subscriptions have arrived, so that all links exist at the same time.
 #[derive(Default)]
 struct Gate {
     missing: usize,
@@ -67,7 +67,7 @@ struct Writer {
     count: u64,
     window: u32,
     gate: Arc<Mutex<Gate>>,
-    /// The stream, and when it was opened.
+    /// The stream, and the time at which it was opened.
     stream: Option<(OutgoingId, Instant)>,
 }
 
@@ -131,12 +131,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
     }
 }
 
-/// Receives this number of samples and notes when all have arrived, which is before they are
+/// Receives this number of samples, and notes when all have arrived, which is before they are
 /// confirmed.
 #[derive(Default)]
 struct Reader {
     count: u64,
-    /// Messages of the stream since the last grant of credit.
+    /// How many messages of the stream were taken since the last grant of credit.
     taken: Option<(IncomingId, u32)>,
     tally: Tally,
     done: Option<Instant>,
@@ -177,9 +177,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Rea
     }
 }
 
-/// Messages over a link with tables for a single topic.
+/// Measures messages over a link with tables for a single topic.
 pub(crate) fn over_link(name: &'static str, wire: Wire) -> Column {
-    /// Messages in flight, so that flow control does not limit the throughput.
+    /// How many messages may be in flight, so many that flow control does not limit the throughput.
     const WINDOW: u32 = 8192;
     Column::new(name, move |operations| {
         let batching = Batching::HIGH_THROUGHPUT;
@@ -204,7 +204,8 @@ pub(crate) fn over_link(name: &'static str, wire: Wire) -> Column {
     })
 }
 
-/// The peak memory of an end of this number of links over Unix sockets, all in one runtime.
+/// Measures the peak memory of an end of this number of links over Unix sockets, all in one
+/// runtime.
 pub(crate) fn memory(name: &'static str, count: usize) -> Column {
     /// The goal: the most bytes that an end may hold at any moment.
     const MOST: f64 = (64 << 10) as f64;
@@ -213,12 +214,13 @@ pub(crate) fn memory(name: &'static str, count: usize) -> Column {
         let share = (operations / count).max(1);
         // Sends its share over each of the links, all of which exist at the same time.
         let run = async move |executor: Arc<dyn Executor>| -> Result<(), Mismatch> {
-            /// Messages in flight on each link.
+            /// How many messages may be in flight on each link.
             const WINDOW: u32 = 128;
-            /// Bytes of a side that may wait to be written: a window of frames and control frames.
+            /// How many bytes of a side may wait to be written: a window of frames and control
+            /// frames.
             const BUFFER: usize = 16 << 10;
-            // Two files for each link, and those of any process. If the limit cannot be raised,
-            // opening the sockets fails.
+            // Each link needs two files, and the process some of its own. If the limit cannot be
+            // raised, opening the sockets fails.
             let (files, limit) = (2 * count as u64 + 100, getrlimit(Resource::Nofile));
             if limit.current.is_some_and(|current| current < files) {
                 let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit });

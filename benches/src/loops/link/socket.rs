@@ -15,7 +15,7 @@ pub(crate) enum SocketKind {
     Unix,
     /// Over the loopback interface.
     Tcp,
-    /// The same, encrypted.
+    /// TCP, encrypted.
     Tls,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum SocketKind {
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
-    /// It is encrypted by one of the two ends.
+    /// TCP, encrypted by one of the two ends.
     Tls(TcpStream, TlsEnd),
 }
 
@@ -44,8 +44,8 @@ impl SocketKind {
 }
 
 fn tcp() -> io::Result<(TcpStream, TcpStream)> {
-    // One for all: closed connections keep the port of their listener for a minute, and thousands
-    // of listeners would use up all ports.
+    // One listener serves all: closed connections keep the port of their listener for a minute, and
+    // thousands of listeners would use up all ports.
     static LISTENER: LazyLock<io::Result<Mutex<TcpListener>>> =
         LazyLock::new(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(Mutex::new));
     let listener = LISTENER.as_ref().map_err(io::Error::kind)?;
@@ -56,7 +56,7 @@ fn tcp() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 impl Socket {
-    /// As a stream of the executor, which is encrypted if its kind is.
+    /// Opens the socket as a stream of the executor, encrypted if its kind is.
     pub(crate) async fn open(self, executor: &dyn Executor) -> Stream {
         match self {
             Socket::Tls(_, end) => end.secure(self.stream(executor)).await,
@@ -64,7 +64,7 @@ impl Socket {
         }
     }
 
-    /// As a stream of the executor, which is not encrypted.
+    /// Opens the socket as a stream of the executor, not encrypted.
     pub(crate) fn stream(self, executor: &dyn Executor) -> Stream {
         let stream = match self {
             Socket::Unix(socket) => executor.unix_stream(socket),

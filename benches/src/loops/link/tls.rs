@@ -29,7 +29,7 @@ impl TlsEnd {
 
 const NAMES: [&str; 2] = ["connects", "accepts"];
 
-/// Both ends with their certificates.
+/// Both ends, with their certificates.
 static ENDS: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
     let directory = env::temp_dir().join(format!("mycelium-benches-tls-{}", std::process::id()));
     let file = |name: String| directory.join(name);
@@ -49,7 +49,7 @@ static ENDS: LazyLock<[Arc<Tls>; 2]> = LazyLock::new(|| {
     ends
 });
 
-/// Writes an authority and certificates of it for these names.
+/// Writes an authority, and certificates that it has issued for these names.
 pub(crate) fn write_certificates(directory: &Path, names: [&str; 2]) -> io::Result<()> {
     let issue = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut params = CertificateParams::default();

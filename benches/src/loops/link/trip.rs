@@ -1,4 +1,4 @@
-//! Round trips over a socket: a message over a link, and the same bytes alone.
+//! Round trips over a socket: a message over a link, and the same bytes without a link.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -29,9 +29,9 @@ impl Ping {
     }
 }
 
-/// Bytes of a ping on the wire.
+/// The bytes of a ping on the wire.
 const ON_THE_WIRE: usize = HEADER + size_of::<Ping>();
-/// More than are ever in flight.
+/// More messages than are ever in flight.
 const WINDOW: u32 = 64;
 
 /// Times trips, and counts wrong answers.
@@ -132,7 +132,7 @@ impl Traffic<1, 1> for Peer {
     }
 }
 
-/// Over a link.
+/// Measures trips over a link.
 pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let wants = Interest::of::<Ping>(ReaderMode::Gating, WINDOW).ok();
@@ -151,10 +151,11 @@ pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> C
     })
 }
 
-/// Bytes of a read. A read that fills its buffer would be followed by another, which finds nothing.
+/// The bytes of a read. A read that fills its buffer would be followed by another, which finds
+/// nothing.
 const BUFFER: usize = 4 << 10;
 
-/// Reads the bytes of one ping; false if the stream ends.
+/// Reads the bytes of one ping. Returns false if the stream ends.
 async fn read(stream: &mut Stream, buffer: &mut [u8; BUFFER]) -> bool {
     let mut length = 0;
     while length < ON_THE_WIRE {
@@ -166,7 +167,7 @@ async fn read(stream: &mut Stream, buffer: &mut [u8; BUFFER]) -> bool {
     true
 }
 
-/// The same bytes alone.
+/// Measures trips of the same bytes without a link.
 pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
     Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);

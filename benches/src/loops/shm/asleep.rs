@@ -1,5 +1,5 @@
-//! Two processes that sleep until the other one writes to its eventfd. It is awaited by hand in
-//! tokio or smol, or read by a thread that blocks.
+//! Two processes that sleep until the other one writes to its eventfd. The eventfd is awaited by
+//! hand in tokio or smol, or read by a thread that blocks.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::machine::affinity::Cores;
 use crate::machine::processes::Worker;
 use crate::stats::Times;
 
-/// An eventfd that is waited for.
+/// An eventfd that a process waits for.
 enum Waited {
     Tokio(AsyncFd<OwnedFd>),
     Smol(Async<OwnedFd>),
@@ -26,7 +26,7 @@ enum Waited {
 }
 
 impl Waited {
-    /// Inside the executor.
+    /// Waits inside the executor.
     #[expect(deprecated, reason = "an `OwnedFd` stays the same; the replacement is unsafe")]
     fn of(place: Place, file: OwnedFd) -> io::Result<Waited> {
         Ok(match place {
@@ -56,7 +56,8 @@ fn copy(file: impl AsFd) -> OwnedFd {
     file.as_fd().try_clone_to_owned().expect("a descriptor is free")
 }
 
-/// The other process, whose standard input and output are the eventfds: answers until it is killed.
+/// Runs the other process, whose standard input and output are the eventfds: it answers until it is
+/// killed.
 pub(super) fn answer(place: &str) {
     let place = Place::of(place);
     let (there, back) = (copy(io::stdin()), copy(io::stdout()));

@@ -1,5 +1,5 @@
-//! The least that shared pages allow: a number on a line, and stamped slots without a protocol for
-//! joining, ending or sleeping. Nothing is checked: the other side is trusted.
+//! The simplest exchange through shared pages: a number on a line, and stamped slots without a
+//! protocol for joining, ending or sleeping. Nothing is checked: the other side is trusted.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -28,7 +28,7 @@ impl Pages {
         let theirs = other.open(theirs, true);
         [File::from(file), theirs].map(|file| {
             let region = MmapRegion::from_file(FileOffset::new(file, 0), bytes).expect(MAPPED);
-            // Now and not in the loop.
+            // Resolved now, and not in the loop.
             let page = |offset| region.get_atomic_ref::<AtomicU64>(offset).expect(MAPPED);
             (0..bytes).step_by(4096).for_each(|offset| _ = page(offset).load(Ordering::Relaxed));
             Pages(region)
@@ -74,12 +74,12 @@ pub(crate) struct Slots {
     own: Pages,
     theirs: Pages,
     sent: usize,
-    /// The position of the other side, when this one last looked.
+    /// The position of the other side, as of this side's last look.
     room_to: usize,
     taken: usize,
 }
 
-/// Where the slot of a position is: positions are in the first page, slots behind it.
+/// Returns the offset of a position's slot: positions are in the first page, slots behind it.
 #[inline]
 const fn slot<const W: usize>(position: usize) -> usize {
     4096 + position % CAPACITY * ((W + 1) * WORD).next_multiple_of(LINE)
@@ -138,5 +138,5 @@ impl<const W: usize> Duplex<W> for Slots {
     }
 }
 
-/// A message of this number of words is a constant number of accesses, others are a `memcpy`.
+/// A message of this number of words is a constant number of accesses; a longer one is a `memcpy`.
 const FEW: usize = 8;

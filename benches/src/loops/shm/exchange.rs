@@ -1,7 +1,7 @@
 //! The loops of two processes: round trips, and messages one way.
 //!
 //! A message has its number in its first and its last word; both sides check them. The other
-//! process hears a line for each round and spins meanwhile. Then it says a line if every message
+//! process gets a line for each round and spins meanwhile. Then it sends a line if every message
 //! was right, and waits for the next round without using its core.
 
 use std::time::Instant;
@@ -44,7 +44,7 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         Side { end: D::meet(other), sent: 0, received: 0, wrong: 0, message, retry }
     }
 
-    /// Sends the next message; false after the deadline.
+    /// Sends the next message. Returns false after the deadline.
     #[inline]
     fn send(&mut self) -> bool {
         self.sent += 1;
@@ -58,7 +58,7 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         true
     }
 
-    /// Waits for the next message; false after the deadline.
+    /// Waits for the next message. Returns false after the deadline.
     #[inline]
     fn receive(&mut self) -> bool {
         while !self.end.receive(&mut self.message) {
@@ -71,7 +71,7 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         true
     }
 
-    /// The other process: one round for each line.
+    /// Runs the other process: one round for each line.
     fn serve(mut self, parent: &mut Talk) {
         while let Some(line) = parent.hear() {
             let (what, count) = line.split_once(' ').expect("a round");
@@ -114,7 +114,8 @@ impl<D: Duplex<W>, const W: usize> Side<D, W> {
         })
     }
 
-    /// A column of rounds with the other process, which returns whether all messages came.
+    /// Creates a column of rounds with the other process. `round` returns whether all messages
+    /// came.
     fn column(
         name: &'static str,
         cores: &Cores,
@@ -164,7 +165,7 @@ pub(crate) fn one_way<D: Duplex<W>, const W: usize>(name: &'static str, cores: &
         side.retry = Retry::new(Idle::Pauses, DEADLINE);
         let ready = side.receive();
         let start = Instant::now();
-        // The answer is there half a round trip after the last message was taken.
+        // The answer arrives half a round trip after the last message was taken.
         let done = side.give(operations) && side.receive();
         (ready && done, Round::Total(start.elapsed()))
     })

@@ -1,8 +1,8 @@
-//! Messages between two processes through memory that both map. The process of the run is one side;
-//! the other one is a job ([`processes`]).
+//! Messages between two processes through shared memory. The process of the run is one side; the
+//! other one is a job ([`processes`]).
 //!
 //! `exchange` has the loops of bare ends: `ring` and `bare`. `nodes` has the columns of services,
-//! `asleep` what is beside them when they sleep.
+//! `asleep` the columns beside them for processes that sleep.
 
 pub(crate) mod asleep;
 pub(crate) mod bare;
@@ -21,7 +21,7 @@ use crate::machine::processes::{self, Talk};
 pub(crate) fn serve_job() -> Option<ExitCode> {
     let (cores, job) = processes::job()?;
     cores.pin_to(Side::Reader);
-    // A directory may contain spaces.
+    // The directory, which comes last, may contain spaces.
     match job.splitn(3, ' ').collect::<Vec<_>>()[..] {
         ["exchange", kind, words] => exchange::serve(kind, words, &mut Talk::parent()),
         ["services", place, directory] => nodes::serve(place, directory, &cores),

@@ -42,11 +42,11 @@ impl Pair {
         }
     }
 
-    /// The topology of one node, or of two with this between them.
+    /// Returns the topology of one node, or of two nodes with this between them.
     fn topology(self, between: Option<Between>) -> String {
         let [here, there] = self.names();
         // This subscription may lose messages, so that the two services cannot block each other.
-        // None is lost, because only one is on its way.
+        // None is lost, because only one is in transit.
         let answers = match self {
             Pair::Trip => "Client.pongs",
             Pair::Flow => "Source.tallies",
@@ -99,11 +99,11 @@ impl Pair {
     }
 }
 
-/// What is between two nodes.
+/// The connection between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Between {
     Memory,
-    /// A link of high throughput.
+    /// A link with the settings for high throughput.
     Socket(SocketKind),
 }
 
@@ -114,12 +114,12 @@ pub(crate) enum Place {
     On(Runtime),
     /// On a pinned thread with a loop of its own.
     Thread,
-    /// The same, which never sleeps.
+    /// As `Thread`, but it never sleeps.
     Spinning,
 }
 
 impl Place {
-    /// The one with this name in jobs.
+    /// Returns the place with this name in jobs.
     pub(super) fn of(name: &str) -> Place {
         let on = [Runtime::Tokio, Runtime::Smol, Runtime::Glommio].map(Place::On);
         let mut all = on.into_iter().chain([Place::Thread, Place::Spinning]);
@@ -146,12 +146,12 @@ impl Place {
     }
 }
 
-/// A directory of one column, whose name no other column or run has. It is removed with all that
-/// is in it.
+/// A directory of one column, whose name no other column or run uses. It is removed with all its
+/// content.
 struct Directory(PathBuf);
 
 impl Directory {
-    /// With the files of two nodes.
+    /// Creates the directory, with the files of two nodes.
     fn new(pair: Pair, between: Between) -> io::Result<Directory> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +184,7 @@ pub(crate) fn two_processes(
     place: Place,
     cores: &Cores,
 ) -> Column {
-    // In this order the directory is removed after the worker has ended.
+    // Declared in this order, so that the directory is removed after the worker has ended.
     let (mut made, cores): (Option<(Worker, Talk, Directory)>, _) = (None, cores.clone());
     Column::new(name, move |operations| {
         let (_, other, directory) = made.get_or_insert_with(|| {
@@ -221,7 +221,7 @@ pub(crate) fn in_one_process(name: &'static str, pair: Pair, cores: &Cores) -> C
     })
 }
 
-/// The other process: a node for each line, which names the services.
+/// Runs the other process: a node for each line, which names the services.
 pub(super) fn serve(place: &str, directory: &str, cores: &Cores) {
     let (place, directory) = (Place::of(place), Directory(directory.into()));
     let mut parent = Talk::parent();
@@ -245,7 +245,7 @@ fn watch(name: &'static str, directory: &Path) -> Sender<()> {
     let directory = directory.to_owned();
     thread::spawn(move || {
         if over.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-            // What cannot be removed or written remains: the exit code says enough.
+            // If a file cannot be removed or written, the exit code still tells the failure.
             let _ = fs::remove_dir_all(directory);
             let _ = writeln!(io::stderr(), "error: {}", Mismatch::new(name, LATE));
             process::exit(1);

@@ -14,8 +14,8 @@ use mycelium_transports::memory::{Mapping, cursor_region, data_region};
 use super::duplex::{CAPACITY, Duplex};
 use crate::machine::processes::{Talk, number};
 
-/// The positions of a process that reads a ring of this one. It is read where the writer looks for
-/// room, as in a node.
+/// The positions of a process that reads a ring of this one. They are read when the writer looks
+/// for room, as in a node.
 #[derive(Clone, Default)]
 struct Positions(Arc<OnceLock<(Claim, ForeignCursors<Mapping>)>>);
 
@@ -30,7 +30,7 @@ impl Import for Positions {
 type Own = Arc<Broadcast<TopicStorage<Mapping, Positions>>>;
 type Peers = Arc<Broadcast<ForeignRing<Mapping, Mapping>>>;
 
-/// The entries of a cursor region.
+/// The number of entries of a cursor region.
 const READERS: usize = 15;
 const MOST_WORDS: usize = 1 << 24;
 const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [7; 16] };
@@ -41,7 +41,7 @@ pub(crate) struct Rings {
     writer: Producer<Own>,
     _proxy: ProxyReader<Own>,
     reader: Consumer<Peers>,
-    /// The other process opens them.
+    /// Kept open, as the other process opens them by their numbers.
     _files: [OwnedFd; 2],
 }
 
@@ -56,7 +56,7 @@ impl<const W: usize> Duplex<W> for Rings {
         let ring = Broadcast::new(TopicStorage::Shared(region, positions.clone()), layout);
         let ring = Arc::new(ring.expect(FITS));
         let writer = Broadcast::producer(ring.clone()).expect("a fresh ring");
-        // The other process reads it from now on.
+        // The other process reads the ring from now on.
         let reader = Broadcast::gating(ring).expect("an entry for each process");
         let proxy = reader.retaining().into_proxy().ok().expect("a gating reader");
         let Claim { entry, generation } = proxy.claim();

@@ -13,13 +13,14 @@ use crate::loops::executor::services::{Found, Task};
 use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
 use crate::stats::Times;
 
-/// A stream begins on the socket; this long after the first answer both are in memory.
+/// How long after the first answer both streams are surely in shared memory: they begin on the
+/// socket.
 const MOVES: Duration = Duration::from_millis(50);
 
 /// After this time the first message is sent again, if it was not answered.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What a subscription has within some time.
+/// Returns what a subscription gets within some time.
 macro_rules! heard {
     ($ctx:ident, $answers:ident) => {{
         let next = pin!($answers.recv());
@@ -31,8 +32,9 @@ macro_rules! heard {
     }};
 }
 
-/// Whether the first message is answered. An answer that is sent before the other node knows the
-/// subscription, which observes, does not arrive; then this waits until no other one is on its way.
+/// Waits until the first message is answered, and returns whether it was. An answer that is sent
+/// before the other node knows the subscription, which observes, does not arrive; so this waits
+/// until no other answer is in transit.
 macro_rules! answered {
     ($ctx:ident, $answers:ident, |$answer:ident| $is_right:expr) => {
         match heard!($ctx, $answers) {
@@ -122,10 +124,10 @@ pub(super) struct Taken {
     sum: u64,
 }
 
-/// The flags of a sample that requests the tally. No other one has them.
+/// The flags of a sample that requests the tally. No other sample has them.
 const ASKS: u32 = u32::MAX;
 
-/// Samples before those that are timed.
+/// How many samples are sent before those that are timed.
 const FIRST: usize = 512;
 
 #[mycelium::service(reads(Taken), emits(Sample))]

@@ -19,8 +19,8 @@ pub(super) struct ActorImpl {
     pub(super) on_error: Option<Method>,
     /// All items, without `#[tell]` and `#[ask]`.
     items: TokenStream,
-    /// The first method that cannot be a handler or a hook. It is reported beside the block, which
-    /// then has no attributes that the compiler does not know.
+    /// The error of the first method that cannot be a handler or a hook. It is reported beside the
+    /// block, from which the attributes that the compiler does not know were removed.
     error: Option<Error>,
 }
 
@@ -28,20 +28,20 @@ pub(super) struct ActorImpl {
 pub(super) struct Method {
     pub(super) kind: HandlerKind,
     signature: Signature,
-    /// What a handler handles. Not used of a hook.
+    /// The type that a handler handles. Not used for a hook.
     pub(super) message: Type,
     pub(super) returns: Returns,
     has_context: bool,
 }
 
-/// What a handler handles.
+/// The kinds of handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandlerKind {
-    /// A message.
+    /// Handles a message.
     Tell,
-    /// A request, whose reply it returns.
+    /// Handles a request, and returns the reply.
     Ask,
-    /// A request that it answers by `reply`, perhaps later.
+    /// Handles a request, and answers it by `reply`, perhaps later.
     Asked,
 }
 
@@ -112,14 +112,14 @@ impl ActorImpl {
         self.items.extend(quote!(#(#attributes)* #visibility #signature #body));
     }
 
-    /// The block, as the compiler gets it.
+    /// Returns the block, as the compiler gets it.
     pub(super) fn block(&self) -> TokenStream {
         let ActorImpl { head: Head { attributes, generics, self_ty }, items, .. } = self;
         let (impl_generics, _, bounds) = generics.split_for_impl();
         quote!(#(#attributes)* impl #impl_generics #self_ty #bounds { #items })
     }
 
-    /// What the compiler would explain less well.
+    /// Reports the mistakes that the compiler would explain less well.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -175,7 +175,7 @@ impl Method {
         }
     }
 
-    /// `started`, `stopped`, `gone` or `on_error`.
+    /// Parses a hook: `started`, `stopped`, `gone` or `on_error`.
     fn hook(signature: &Signature) -> Result<Method> {
         let name = signature.ident.to_string();
         let (shape, others) = match name.as_str() {
@@ -208,7 +208,7 @@ impl Method {
         })
     }
 
-    /// The call, with this argument.
+    /// Returns the call, with this argument.
     pub(super) fn call(&self, argument: &TokenStream) -> TokenStream {
         let name = &self.signature.ident;
         let argument = (!argument.is_empty()).then(|| quote!(#argument,));
@@ -217,7 +217,7 @@ impl Method {
         quote!(Self::#name(self, #argument #context) #wait)
     }
 
-    /// A call, as the result of a handler.
+    /// Returns a call as the result of a handler.
     pub(super) fn outcome(&self, call: &TokenStream, root: &TokenStream) -> TokenStream {
         match self.returns {
             Returns::Result => quote!(#root::outcome(#call)),
@@ -242,7 +242,7 @@ impl Returns {
     }
 }
 
-/// The request of `Asked<Request>`.
+/// Returns the request of `Asked<Request>`.
 fn asked_type(ty: &Type) -> Option<Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == "Asked")?;

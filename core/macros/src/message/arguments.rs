@@ -9,18 +9,18 @@ use syn::{
 };
 
 pub(super) struct MessageArguments {
-    /// None for a type that is only a field of messages.
+    /// `None` for a type that is only a field of messages.
     pub(super) topic_and_id: Option<(LitStr, u16)>,
     /// The reply of a request.
     pub(super) reply: Option<Path>,
     /// `pad`.
     pub(super) pad: Option<Ident>,
-    /// `hidden`: errors of the compiler do not list it. For messages that users do not see.
+    /// `hidden`: the compiler does not list the type in errors. For messages that users do not see.
     pub(super) hidden: Option<Ident>,
 }
 
 impl MessageArguments {
-    /// The attribute of its impls that keeps them out of errors of the compiler.
+    /// Returns the attribute of the type's impls that keeps them out of the compiler's errors.
     pub(super) fn hides(&self) -> Option<TokenStream> {
         self.hidden.as_ref().map(|_| quote!(#[diagnostic::do_not_recommend]))
     }
@@ -116,7 +116,7 @@ fn value(input: ParseStream<'_>, argument: &Ident, expected: &str) -> Result<Exp
     value.map(without_group)
 }
 
-/// A value without the invisible group that `macro_rules` puts around a `$topic:literal`.
+/// Returns a value without the invisible group that `macro_rules` puts around a `$topic:literal`.
 fn without_group(value: Expr) -> Expr {
     match value {
         Expr::Group(group) if group.attrs.is_empty() => without_group(*group.expr),
@@ -129,7 +129,7 @@ fn checked_topic(value: &Expr) -> Result<LitStr> {
         return Err(Error::new_spanned(value, format!("invalid topic: expected {TOPIC}")));
     };
     let text = topic.value();
-    // Links carry no longer names.
+    // Links carry only names of up to 62 bytes.
     if text.is_empty() || text.len() > 62 {
         let message = format!("invalid topic of {} bytes: expected 1 to 62 bytes", text.len());
         return Err(Error::new_spanned(topic, message));

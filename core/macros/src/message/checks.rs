@@ -17,7 +17,7 @@ pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
     Err(Error::new_spanned(generics, message))
 }
 
-/// Two sides must have the same layout, so it cannot depend on the build.
+/// Refuses conditions: two sides must have the same layout, so it cannot depend on the build.
 pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
     match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
     {
@@ -47,7 +47,7 @@ pub(super) fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     Ok(reprs)
 }
 
-/// Payloads are read in place, so big-endian hosts are not supported.
+/// Refuses big-endian hosts, which are not supported: payloads are read in place.
 pub(super) fn little_endian_only(span: Span) -> TokenStream {
     quote_spanned! { span =>
         #[cfg(target_endian = "big")]

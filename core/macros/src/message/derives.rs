@@ -4,7 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Attribute, Ident, Path, Result, Token, parse_quote, punctuated::Punctuated};
 
-/// `Clone`, `Copy` and zerocopy's derives, without those that the user wrote below the attribute.
+/// Returns `Clone`, `Copy` and zerocopy's derives, without those that the user wrote below the
+/// attribute.
 pub(super) fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     let mut present = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
@@ -37,7 +38,7 @@ pub(super) fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     })
 }
 
-/// Takes `Debug` out of the derives. Returns whether it was there.
+/// Removes `Debug` from the derives. Returns whether it was there.
 pub(super) fn take_debug(attrs: &mut Vec<Attribute>) -> Result<bool> {
     let mut found = false;
     let mut kept = Vec::new();
@@ -56,7 +57,7 @@ pub(super) fn take_debug(attrs: &mut Vec<Attribute>) -> Result<bool> {
     Ok(found)
 }
 
-/// Rust's own, not one of another crate.
+/// Whether a path is Rust's own `Debug`, and not one of another crate.
 fn is_debug(path: &Path) -> bool {
     let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
     match &names[..] {

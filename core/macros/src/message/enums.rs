@@ -57,7 +57,8 @@ pub(super) fn expand_enum(
 
             impl #root::Field for #name {
                 const TYPE: #root::FieldType = #root::FieldType::Enum(&__MYCELIUM_DESCRIPTOR);
-                // The variant that is zero, so that unused items are zero; else the first one.
+                // The variant that is zero, so that unused items are zero; if there is none, the
+                // first variant.
                 const EMPTY: Self = {
                     #(if #name::#variants as #repr == 0 { #name::#variants } else)*
                     { #(#name::#first)* }

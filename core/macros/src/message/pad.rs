@@ -10,8 +10,8 @@ use syn::{Field, FieldsNamed, Ident, ItemStruct, Path, Result, Visibility, parse
 
 use super::{derives::take_debug, source::plain_name};
 
-/// Adds the fields to the struct, and takes `Debug` from its derives. Returns the impls: `new`, and
-/// `Debug` without the padding if it was there.
+/// Adds the fields to the struct, and removes `Debug` from its derives. Returns the impls: `new`,
+/// and `Debug` without the padding if it was derived.
 pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStream> {
     let is_debug = take_debug(&mut item.attrs)?;
     let name = &item.ident;
@@ -77,7 +77,8 @@ pub(super) fn is_pad(field: &Field) -> bool {
 
 const PREFIX: &str = "__mycelium_pad_";
 
-/// An error about a struct literal shows this name, and so what to write instead.
+/// Returns the name of a padding. An error about a struct literal shows it, and so says what to
+/// write instead.
 fn pad_name(index: usize) -> Ident {
     format_ident!("{PREFIX}{index}_use_new")
 }
@@ -90,7 +91,8 @@ fn pad_field(root: &Path, vis: &Visibility, name: Ident, size: &TokenStream) -> 
     }
 }
 
-/// `new` is visible where a struct literal would be allowed: where all fields are visible.
+/// Returns the visibility of `new`, which is visible where a struct literal would be allowed: where
+/// all fields are.
 pub(super) fn least_visible(fields: &FieldsNamed) -> Visibility {
     let rank = |vis: &Visibility| match vis {
         Visibility::Inherited => 0,

@@ -1,8 +1,8 @@
 //! What the macro writes for an item that it refuses: the errors, and no others.
 //!
-//! An item that is only removed, or that lacks its impls, gives one more error at each use. So its
-//! name is imported from a module that has nothing but the errors. The compiler knows that such a
-//! module is incomplete: it says nothing about the import, nor about any use of the name.
+//! If an item were only removed, or lacked its impls, there would be one more error at each use. So
+//! its name is imported from a module that contains nothing but the errors. The compiler knows that
+//! such a module is incomplete: it reports neither the import nor any use of the name.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -33,7 +33,7 @@ pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
         }
         #[allow(unused_imports)]
         #vis use #module::#name;
-        // The imports of these types are in use.
+        // Uses the types, so that their imports count as used.
         const _: () = {
             #[allow(dead_code)]
             fn types(#(_: *const #types),*) {}
@@ -41,7 +41,7 @@ pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
     }
 }
 
-/// The types of the fields that a function could have as parameters.
+/// Returns the types of the fields that a function could have as parameters.
 fn types(generics: &Generics, fields: impl IntoIterator<Item = Field>) -> Vec<Type> {
     let fields = fields.into_iter().filter(|_| generics.params.is_empty());
     let types = fields.map(|field| field.ty);

@@ -8,7 +8,7 @@ use syn::{Ident, Path};
 
 use super::arguments::MessageArguments;
 
-/// What a request expands to, beside its message.
+/// The expansion of a request, beside that of its message.
 pub(super) struct RequestTokens {
     /// The attribute and the struct of each of the two messages.
     pub(super) carriers: [(TokenStream, TokenStream); 2],
@@ -16,7 +16,7 @@ pub(super) struct RequestTokens {
     pub(super) request: TokenStream,
 }
 
-/// `None` for a message without a reply.
+/// Expands a request; returns `None` for a message without a reply.
 pub(super) fn request(
     root: &Path,
     arguments: &MessageArguments,

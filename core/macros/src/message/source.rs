@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Ident, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 
-/// The source of a type or a visibility, on one line.
+/// Returns the source of a type or a visibility, on one line.
 pub(super) fn source(tokens: &impl ToTokens) -> String {
     let mut text = String::new();
     write(&mut text, tokens.to_token_stream());
@@ -45,7 +45,7 @@ fn write(text: &mut String, tokens: TokenStream) {
     }
 }
 
-/// A name without the `r#` of a raw identifier.
+/// Returns a name without the `r#` of a raw identifier.
 pub(super) fn plain_name(ident: &Ident) -> String {
     ident.unraw().to_string()
 }

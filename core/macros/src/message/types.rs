@@ -7,8 +7,8 @@ use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type};
 
 use super::source::source;
 
-/// Also checks items of arrays and arguments of paths, as in `FixedVec<usize, 4>`. `field` is the
-/// name of the field.
+/// Refuses types that a message cannot have, also as items of arrays and arguments of paths, as in
+/// `FixedVec<usize, 4>`. `field` is the name of the field.
 pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
     let instead = match ty {
         Type::Array(array) => return refuse_unsuitable(field, &array.elem),
@@ -71,7 +71,7 @@ fn arguments_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
     })
 }
 
-/// Items of a list have no alignment, so `u128` is allowed there.
+/// Refuses items of a list. They have no alignment, so `u128` is allowed there.
 fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
     match ty {
         Type::Path(path) if path.path.is_ident("u128") || path.path.is_ident("i128") => Ok(()),
@@ -79,7 +79,8 @@ fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
     }
 }
 
-/// Types with arguments: a type of the user may have such a name, but then without arguments.
+/// Returns what to write instead of a type with arguments. (A type of the user may have such a
+/// name, but then without arguments.)
 fn instead_of(field: &str, segment: &PathSegment) -> Option<String> {
     let name = segment.ident.to_string();
     // The type of the items, for the suggestion.

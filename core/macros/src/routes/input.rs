@@ -39,7 +39,7 @@ const METHODS: [&str; 6] =
     ["new", "route", "route_to", "route_async", "route_async_to", "into_parts"];
 
 impl RoutesInput {
-    /// Each handler once, in the order in which the lists name them first.
+    /// Returns each handler once, in the order in which the lists name them first.
     pub(super) fn handlers(&self) -> Result<Vec<Listed>> {
         let mut all: Vec<Listed> = Vec::new();
         for listed in self.lists.iter().flat_map(|list| &list.handlers) {
@@ -151,7 +151,7 @@ impl Parse for Listed {
     }
 }
 
-/// The name of a type as that of a method: `OrderBook` is `order_book`.
+/// Returns the name of a type as a method's name: `OrderBook` becomes `order_book`.
 fn snake_case(ty: &TypePath) -> Result<Ident> {
     let Some(last) = ty.path.segments.last() else {
         return Err(Error::new_spanned(ty, "expected the type of a handler"));
@@ -170,13 +170,13 @@ fn snake_case(ty: &TypePath) -> Result<Ident> {
         }
         name.extend(letter.to_lowercase());
     }
-    // A name may be a keyword.
+    // The name is a raw identifier if it is a keyword.
     let span: Span = last.ident.span();
     let is_plain = syn::parse_str::<Ident>(&name).is_ok();
     Ok(if is_plain { Ident::new(&name, span) } else { Ident::new_raw(&name, span) })
 }
 
-/// The tokens, as a user would write them.
+/// Returns the tokens as a user would write them.
 fn text(tokens: &impl ToTokens) -> String {
     tokens.to_token_stream().to_string().replace(' ', "")
 }

@@ -87,7 +87,8 @@ impl Parse for Port {
     }
 }
 
-/// Each list has a message without a port once, and the service has each port once.
+/// Checks that each list has a message without a port once, and that the service has each port
+/// once.
 fn check_unique(arguments: &ServiceArguments) -> Result<()> {
     for ports in [&arguments.reads, &arguments.emits] {
         let mut messages = Vec::new();

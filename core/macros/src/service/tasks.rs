@@ -1,5 +1,5 @@
-//! Finds child tasks that emit by the context of their service. The compiler refuses them because a
-//! task may outlive the borrow of the context, and cannot say what to write instead.
+//! Finds child tasks that emit by the context of their service. The compiler refuses such tasks
+//! because a task may outlive the borrow of the context, and cannot say what to write instead.
 
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::{Error, FnArg, Pat, Result, Signature};
@@ -21,7 +21,7 @@ pub(super) fn check_tasks(run: &Signature, body: &TokenStream) -> Result<()> {
     Err(Error::new(place, message))
 }
 
-/// The name of the parameter that is the context.
+/// Returns the name of the parameter that is the context.
 fn context_name(run: &Signature) -> Option<Ident> {
     match run.inputs.iter().nth(1) {
         Some(FnArg::Typed(parameter)) => match &*parameter.pat {
@@ -32,17 +32,17 @@ fn context_name(run: &Signature) -> Option<Ident> {
     }
 }
 
-/// Where tokens are.
+/// Where tokens stand.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Run,
-    /// In the arguments of `spawn`, which are evaluated before the task runs.
+    /// Within the arguments of `spawn`, which are evaluated before the task runs.
     Arguments,
-    /// In a block in these arguments.
+    /// Within a block in these arguments.
     Task,
 }
 
-/// The first emit by the context in a task: its place and its method.
+/// Returns the first emit by the context in a task: its place and its method.
 fn find_in_tasks(tokens: &TokenStream, context: &Ident, place: Place) -> Option<(Span, String)> {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     if place == Place::Task && declares(&tokens, context) {
@@ -72,7 +72,7 @@ fn find_in_tasks(tokens: &TokenStream, context: &Ident, place: Place) -> Option<
     None
 }
 
-/// Whether the tokens begin with `context.method`.
+/// Returns the place and the method, if the tokens begin with `context.method`.
 fn method_of(tokens: &[TokenTree], context: &Ident) -> Option<(Span, String)> {
     match tokens {
         [TokenTree::Ident(name), TokenTree::Punct(dot), TokenTree::Ident(method), ..]
@@ -84,7 +84,7 @@ fn method_of(tokens: &[TokenTree], context: &Ident) -> Option<(Span, String)> {
     }
 }
 
-/// Whether the tokens may declare another variable of this name: they have it without a method.
+/// Whether the tokens may declare another variable of this name: they contain it without a method.
 fn declares(tokens: &[TokenTree], context: &Ident) -> bool {
     tokens.iter().enumerate().any(|(at, token)| match token {
         TokenTree::Ident(name) if name == context => !tokens.get(at + 1).is_some_and(is_dot),

@@ -43,7 +43,7 @@ impl Subject for RunByUser {
     }
 }
 
-/// A task queue of its own, beside that of the executor.
+/// A task queue of its own, beside the task queue of the executor.
 struct InQueue;
 
 impl Subject for InQueue {

@@ -41,12 +41,12 @@ fn the_settings_of_a_task_queue_reach_glommio() {
         let (send, shares) = channel();
         queue.spawn(Box::pin(tell_shares(send))).unwrap();
         assert_eq!(shares.await, Ok(70));
-        // And the executors of its threads.
+        // The executors of its threads have them, too.
         let (send, shares) = channel();
         let make = move |_| Box::pin(tell_shares(send)) as LocalFuture<()>;
         queue.dedicate(Thread::default(), Box::new(make)).unwrap();
         assert_eq!(shares.await, Ok(70));
-        // Those that it does not set are those of the executor.
+        // Settings that a queue does not set are those of its executor.
         let queue = queue.task_queue(TaskQueue { shares: Some(7), latency: None }).unwrap();
         assert!(queue.name().ends_with("shares = 7, latency = \"250µs\""), "{}", queue.name());
         let error = executor.task_queue(TaskQueue { shares: Some(0), latency: None });

@@ -16,7 +16,7 @@ fn resolver() -> &'static Resolver {
     Box::leak(Box::new(Resolver { pending: Mutex::default() }))
 }
 
-/// A lookup that answers when the test says so, and says when it has begun.
+/// A lookup that answers when the test says so, and reports when it has begun.
 struct Server {
     begun: Receiver<()>,
     answer: Sender<io::Result<Vec<SocketAddr>>>,
@@ -33,7 +33,7 @@ impl Server {
     }
 }
 
-/// A lookup that is not needed, because one is open.
+/// A lookup that must not run, because another one is open.
 fn second(_: &str) -> io::Result<Vec<SocketAddr>> {
     Err(io::Error::other("a second lookup"))
 }
@@ -57,7 +57,7 @@ fn attempts_at_one_name_wait_for_one_lookup_and_the_next_one_is_new() {
     let mut others: Vec<Resolving> =
         (0..100).map(|_| resolver.resolve("far:7400", second).unwrap()).collect();
     assert!(others.iter_mut().all(is_pending));
-    // Another name does not wait for this one.
+    // A lookup of another name does not wait for this one.
     let near = resolver.resolve("near:7400", |_| Ok(addresses(2))).unwrap();
     assert_eq!(block_on(near).unwrap(), addresses(2));
     server.answer.send(Ok(addresses(1))).unwrap();
