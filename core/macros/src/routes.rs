@@ -61,7 +61,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
 
         #[allow(dead_code)]
         impl #impl_generics #self_type {
-            /// Of these handlers.
+            /// Creates the struct from these handlers.
             #[allow(clippy::too_many_arguments)]
             #visibility fn new(#(#names: #types),*) -> Self {
                 Self { #(#names),* }
@@ -70,7 +70,7 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
             /// Calls the handlers of a message, in their order, until one fails.
             ///
             /// # Errors
-            /// That of the first handler that fails. Those after it were not called.
+            /// The error of the first handler that fails. The handlers after it were not called.
             #[inline(always)]
             #visibility fn route<M>(&mut self, message: &M) -> ::mycelium::Result<()>
             where

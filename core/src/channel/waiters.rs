@@ -1,5 +1,5 @@
-//! Where the ends of a channel wait, how one end waits, and the future of both ends. It may know
-//! doorbells and wait strategies, and no ring.
+//! Where the ends of a channel wait, how one end waits, and the future of both ends. This file may
+//! know doorbells and wait strategies, and no ring.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};

@@ -176,7 +176,7 @@ pub enum LinkError {
 #[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// It does not start where the fragment before it ended.
+    /// The fragment does not start where the previous one ended.
     #[error("expected offset {expected}, found {found}")]
     Offset {
         /// The end of the fragment before.
@@ -192,12 +192,12 @@ pub enum FragmentError {
         /// The length of the message.
         found: u32,
     },
-    /// Its message has another total or fixed length than the fragment before said.
+    /// The message's total or fixed length differs from that in the previous fragment.
     #[error("total length or fixed length differs from the fragment before")]
     Changed,
-    /// It is empty, holds the whole message, passes the message's end, or has a fixed part of its
-    /// own; or it is not the last fragment and its length is not a multiple of 8; or the message's
-    /// fixed part is longer than the message.
+    /// The fragment is empty, holds the whole message, passes the message's end, or has a fixed
+    /// part of its own; or it is not the last fragment and its length is not a multiple of 8; or
+    /// the message's fixed part is longer than the message.
     #[error("invalid length: expected a multiple of 8 bytes, or the rest of the message")]
     Length,
     /// Another frame of the stream arrived before the message was complete.

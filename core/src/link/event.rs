@@ -158,7 +158,7 @@ pub enum Event<'a> {
         stream: IncomingId,
         /// The region's number between the two sides.
         number: u32,
-        /// The sequence of the first message in memory.
+        /// The sequence of the first message in shared memory.
         first: u64,
     },
     /// The publisher has ended, and all its messages have arrived or are in [shared

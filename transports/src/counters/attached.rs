@@ -91,7 +91,7 @@ pub enum AttachError {
     /// There is no such process, or it has ended.
     #[error("no process has the number {process} [{code}]", code = self.code())]
     NoProcess {
-        /// Its number.
+        /// The number of the process.
         process: u32,
     },
     /// The system does not let this process see the descriptors of the other one.
@@ -101,7 +101,7 @@ pub enum AttachError {
         code = self.code()
     )]
     Permission {
-        /// Its number.
+        /// The number of the process.
         process: u32,
     },
     /// The process has no region that others can read.
@@ -111,7 +111,7 @@ pub enum AttachError {
         code = self.code()
     )]
     NoCounters {
-        /// Its number.
+        /// The number of the process.
         process: u32,
     },
     /// A descriptor of the process has the name, but is not sealed memory.
@@ -122,7 +122,7 @@ pub enum AttachError {
     Memory {
         /// The number of the process.
         process: u32,
-        /// Its descriptor.
+        /// The number of the descriptor.
         descriptor: u32,
         /// What is wrong.
         #[source]
@@ -137,7 +137,7 @@ pub enum AttachError {
     View {
         /// The number of the process.
         process: u32,
-        /// Its descriptor.
+        /// The number of the descriptor.
         descriptor: u32,
         /// What is wrong.
         #[source]

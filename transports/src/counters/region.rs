@@ -19,7 +19,7 @@ use crate::sync::{Ordering, lock};
 const FEWEST: usize = 64;
 /// How many lines whose writers are gone stay readable. Beyond this the oldest are replaced.
 const RETIRED: usize = 1024;
-/// The same limit while all lines are read.
+/// The limit on these lines while all lines are read.
 const RETIRED_WHILE_READ: usize = 2 * RETIRED;
 /// The default limit on the lines of a region, which then has 256 MiB.
 const MOST: usize = 1 << 20;

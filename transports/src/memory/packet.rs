@@ -16,7 +16,7 @@ pub type Token = [u8; 16];
 /// A packet of a control connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// What it says.
+    /// The kind of the packet.
     pub kind: PacketKind,
     /// The number of the region that the packet is about.
     pub number: u64,
@@ -24,7 +24,7 @@ pub struct Packet {
     pub args: [u64; 4],
 }
 
-/// What a packet says.
+/// The kind of a packet, which is also its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PacketKind {

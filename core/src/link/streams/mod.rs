@@ -313,7 +313,7 @@ impl Incoming {
     }
 
     /// Refuses the end of the stream, unless it is at the next sequence. The end of a moved stream
-    /// may be after any of its messages in memory, which do not arrive over the link.
+    /// may be after any of its messages in shared memory, which do not arrive over the link.
     pub(super) fn check_end(&self, stream: u32, found: u64) -> Result<(), LinkError> {
         if self.state != IncomingState::Moved {
             self.check_live(stream)?;

@@ -84,7 +84,7 @@ pub enum ViewError {
         code = self.code()
     )]
     Segment {
-        /// Its number.
+        /// The number of the segment.
         segment: usize,
         /// The incomplete part.
         what: &'static str,

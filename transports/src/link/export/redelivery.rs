@@ -8,15 +8,15 @@ use crate::link::gap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// They are sent to its next process, marked as redelivered. A message that may be the cause of
-    /// `deaths` deaths becomes a dead letter of the link if the last of these processes had it
-    /// alone.
+    /// The messages are sent to the reader's next process, marked as redelivered. A message that
+    /// may be the cause of `deaths` deaths becomes a dead letter of the link if the last of these
+    /// processes had it alone.
     AtLeastOnce {
         /// The number of deaths. With 0 no message becomes a dead letter. 1 counts as 2: after the
         /// first death it is unknown which message was in flight.
         deaths: u32,
     },
-    /// They are not sent again: the next process gets a gap with their number.
+    /// The messages are not sent again: the next process gets a gap with their number.
     AtMostOnce,
 }
 

@@ -230,7 +230,7 @@ pub enum KeyError {
     TooLong {
         /// The field.
         field: String,
-        /// Its size.
+        /// The size of the field in bytes.
         bytes: usize,
     },
 }
