@@ -1,4 +1,4 @@
-//! How the node ends what comes to a service, at a shutdown.
+//! How the node ends, at a shutdown, the subscriptions and mailboxes of its services.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Whether it can end before those that send to it: what they send afterwards is refused, or
-    /// was allowed to be lost.
+    /// Whether the subscription or mailbox can end before its senders: a request that is sent
+    /// afterwards is refused, and a message was allowed to be lost.
     pub(crate) fn can_end_first(&self) -> bool {
         match self {
             Ending::Subscription(finisher) => !finisher.policy().is_gating(),
@@ -22,7 +22,7 @@ impl Ending {
         }
     }
 
-    /// It ends when the service has what was sent until now.
+    /// Ends it once the service has received everything that was sent until now.
     pub(crate) fn finish_after_sent(&self) {
         match self {
             Ending::Subscription(finisher) => finisher.finish_after_sent(),
@@ -30,7 +30,7 @@ impl Ending {
         }
     }
 
-    /// It ends when it is empty.
+    /// Ends it once it is empty.
     pub(crate) fn finish_when_empty(&self) {
         match self {
             Ending::Subscription(finisher) => finisher.finish_when_empty(),
@@ -38,7 +38,7 @@ impl Ending {
         }
     }
 
-    /// It ends now. A mailbox never comes from another node.
+    /// Ends it now. A mailbox closes as above: its requests never come from another node.
     pub(crate) fn finish_now(&self) {
         match self {
             Ending::Subscription(finisher) => finisher.finish_now(),

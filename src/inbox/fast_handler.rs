@@ -14,7 +14,7 @@ use crate::plan::BoundPorts;
 use crate::support::names::nearest;
 use crate::topology::check_topic;
 
-/// Those of a node, in the order in which they were added.
+/// The fast handlers of a node, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct FastHandlers(Vec<RegisteredHandler>);
 
@@ -49,14 +49,14 @@ impl FastHandlers {
         });
     }
 
-    /// Adds one of another process, which is planned and never runs.
+    /// Adds a fast handler of another process, which is planned and never runs.
     #[cfg(feature = "describe")]
     pub(crate) fn add_described(&mut self, topic: &str, name: &str, schema: Schema) {
         let (name, topic) = (name.to_owned(), topic.to_owned());
         self.0.push(RegisteredHandler { name, topic, schema, add: Box::new(|_| Ok(())) });
     }
 
-    /// The name, the topic and the message of each.
+    /// Returns the name, the topic and the message of each handler.
     #[cfg(feature = "describe")]
     pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &str, Schema)> {
         self.0.iter().map(|handler| (&*handler.name, &*handler.topic, handler.schema))
@@ -104,7 +104,7 @@ impl FastHandlers {
         Ok(unused.map(warning).collect())
     }
 
-    /// Adds those of a topic to it.
+    /// Registers with `topic` the handlers that were added for it.
     pub(crate) fn add_to(&self, topic: &Topic) -> Result<(), TopicError> {
         let mut handlers = self.0.iter().filter(|handler| handler.topic == topic.name());
         handlers.try_for_each(|handler| (handler.add)(topic))

@@ -1,6 +1,6 @@
 //! What comes to a service: messages by `subscription`, requests by the mailboxes of `request`, and
-//! messages that a function gets before they are published (`fast_handler`). `ending` knows when no
-//! more will come. It knows the plan, and no running service.
+//! messages that a function gets before they are published (`fast_handler`). `ending` ends
+//! subscriptions and mailboxes at a shutdown. This module knows the plan, and no running service.
 
 pub(crate) mod ending;
 pub(crate) mod fast_handler;

@@ -30,14 +30,14 @@ struct InboxState<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
-    /// The current run of the service has taken it.
+    /// Whether the current run of the service has taken the subscription.
     taken_by_run: AtomicBool,
-    /// The service has ended it by [`Subscription::unsubscribe`].
+    /// Whether the service has ended the subscription by [`Subscription::unsubscribe`].
     is_ended: AtomicBool,
     /// How the run of the service ended while a handle was taken: [`WELL`], [`INTERRUPTED`] or
     /// [`FAILED`].
     ended: AtomicU8,
-    /// Messages that failed at each delivery, until supervision takes them.
+    /// Messages that failed at each delivery, until supervision collects them.
     undelivered: Mutex<Vec<Undelivered>>,
 }
 
@@ -91,19 +91,19 @@ impl<M: Message> fmt::Debug for Inbox<M> {
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
-    /// The current run of the service has taken it.
+    /// Whether the current run of the service has taken it.
     fn is_taken(&self) -> bool;
-    /// The next run of the service begins.
+    /// Notes that the next run of the service begins.
     fn begin_run(&self);
     /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
-    /// The service failed: see [`local::Subscription::fail`].
+    /// Notes that the service failed: see [`local::Subscription::fail`].
     fn fail(&self);
-    /// The run of the service was dropped: see [`local::Subscription::interrupt`].
+    /// Notes that the run of the service was dropped: see [`local::Subscription::interrupt`].
     fn interrupt(&self);
-    /// The service has ended well: it has finished its message in flight.
+    /// Finishes the message in flight: the service has ended well.
     fn finish_message(&self);
-    /// The messages that failed at each delivery since the last call.
+    /// Returns the messages that failed at each delivery since the last call.
     fn take_undelivered(&self) -> Vec<Undelivered>;
 }
 
@@ -140,7 +140,7 @@ impl<M: Message> AnyInbox for InboxState<M> {
     fn interrupt(&self) {
         match lock(&self.subscription).as_mut() {
             Some(subscription) => subscription.interrupt(),
-            // As after a failure; one that was not applied yet stays.
+            // As after a failure. A failure that was not applied yet stays.
             None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
         }
     }
@@ -162,23 +162,24 @@ impl<M: Message> AnyInbox for InboxState<M> {
 /// continues at the same message. Until the service has ended and will not be restarted, the
 /// subscription still applies backpressure to its publishers. A message from a gating subscription
 /// (`block`, `reject`) is *in flight* from its delivery to the next receive or
-/// [`done`](Subscription::done). If the service fails meanwhile, the message is delivered once
-/// more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter). If its
-/// supervisor ends the run meanwhile, because another service has failed, the message is delivered
-/// once more, too, and this does not count as a failure.
+/// [`done`](Subscription::done). If the service fails while a message is in flight, the message is
+/// delivered once more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter).
+/// If the supervisor ends the run because another service has failed, the message is delivered once
+/// more, too, and this does not count as a failure.
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
     subscription: Option<local::Subscription<M>>,
     inbox: Option<Arc<InboxState<M>>>,
-    /// Of a subscription outside the services. While it lives, the node can end the subscription.
+    /// The finisher of a subscription outside the services: while it lives, the node can end the
+    /// subscription.
     _finisher: Option<Arc<Finisher>>,
-    /// As a stream it has returned `None`.
+    /// Whether the stream has returned `None`.
     has_ended: bool,
 }
 
 impl<M: Message> Subscription<M> {
-    /// A subscription without a service: dropping it unsubscribes.
+    /// Creates a subscription without a service: dropping it unsubscribes.
     pub(crate) fn outside(
         subscription: local::Subscription<M>,
         finisher: Arc<Finisher>,
@@ -187,12 +188,12 @@ impl<M: Message> Subscription<M> {
         Subscription { subscription, inbox: None, _finisher, has_ended: false }
     }
 
-    /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and
-    /// all sent messages were received.
+    /// Waits for the next message or gap. `None` when every publisher has ended, or the node shuts
+    /// down, and all sent messages were received.
     ///
     /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`: its poll would move the message once more.
+        // Not an `async fn`: polling one would move the message once more.
         std::future::poll_fn(|context| self.poll_recv(context))
     }
 
@@ -216,9 +217,9 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Waits for messages or gaps, and appends at least one and at most `limit` of them to
-    /// `deliveries` (at most 256 at a time), as many as there are. Returns their number; 0 at the
-    /// end, as `None` of [`recv`](Subscription::recv), or if `limit` is 0.
+    /// Waits for messages or gaps, and appends those that are there to `deliveries`: at least one,
+    /// and at most `limit` (never more than 256 at a time). Returns their number; 0 at the end,
+    /// where [`recv`](Subscription::recv) returns `None`, or if `limit` is 0.
     ///
     /// It costs less than a receive for each of them, and allocates nothing if the vector has room.
     /// The messages of one publisher are in order, and a gap is between the messages around it. The
@@ -276,8 +277,8 @@ impl<M: Message> Subscription<M> {
     }
 
     /// The trace of the last message that was received, as its publisher has sent it, until the
-    /// next receive or [`done`](Subscription::done). `None` if it has none, or its topic is not
-    /// traced.
+    /// next receive or [`done`](Subscription::done). `None` if the message has no trace, or its
+    /// topic is not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.subscription.as_ref()?.trace()
@@ -294,7 +295,7 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_ref()?.epoch_in_flight()
     }
 
-    /// What happens when it is slower than a publisher.
+    /// The policy: what happens when the subscription is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
@@ -343,7 +344,7 @@ impl<M: Message> Stream for Subscription<M> {
     }
 }
 
-/// After `None` there is nothing more.
+/// After `None` the stream returns nothing more.
 impl<M: Message> FusedStream for Subscription<M> {
     fn is_terminated(&self) -> bool {
         self.has_ended

@@ -47,7 +47,8 @@ impl Attached {
         Ok(())
     }
 
-    /// Checks that topics are `known`: that a service of the node `does` so with them.
+    /// Checks that each topic is in `known`, the topics of this node's services. `does` is the verb
+    /// of the error text: "emits" or "reads".
     fn check_topics<'p>(
         &self,
         topics: &[String],

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 #[cfg(feature = "tls")]
 use crate::topology::Setting;
 
-/// What the node proves its name with to nodes of other hosts.
+/// The files by which the node proves its name to nodes of other hosts.
 pub(super) struct Far {
     /// `None` if no link goes over TLS.
     #[cfg(feature = "tls")]
@@ -52,7 +52,7 @@ impl Far {
         Ok(Far { tls: Some(Arc::new(tls)) })
     }
 
-    /// Where this node connects to another one.
+    /// Returns the endpoint at which this node connects to `peer`.
     pub(super) fn of_peer(&self, plan: &Plan, peer: &str) -> Result<Endpoint, StartError> {
         let link = &plan.links[peer];
         let plain = link.endpoint.clone();
@@ -62,16 +62,18 @@ impl Far {
         }
     }
 
-    /// Where nodes of other hosts connect to this one, which has these addresses.
+    /// Returns the endpoint, with the addresses of `plain`, at which nodes of other hosts connect
+    /// to this one.
     pub(super) fn of_self(&self, plan: &Plan, plain: Endpoint) -> Result<Endpoint, StartError> {
-        // Its server has the limit for handshakes of others.
+        // No limit here: the server of the endpoint limits the handshakes of other nodes.
         match plan.carriers.requires_tls() {
             true => self.secured(&plan.node, plain, Duration::MAX),
             false => Ok(plain),
         }
     }
 
-    /// An endpoint that is to be secured is never plain.
+    /// Returns the TLS endpoint with the addresses of `plain`, or an error: never the plain
+    /// endpoint.
     fn secured(
         &self,
         node: &str,
@@ -91,7 +93,7 @@ impl Far {
     }
 }
 
-/// Without the feature no topology has links over TLS.
+/// Without the feature `tls` no topology has links over TLS.
 #[cfg(not(feature = "tls"))]
 impl Far {
     #[allow(clippy::unnecessary_wraps, reason = "with the feature `tls` it reads files")]

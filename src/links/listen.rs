@@ -46,7 +46,7 @@ impl Listening {
         }
     }
 
-    /// Ready when the address had vanished and was restored: its listener. A problem that
+    /// Ready with a new listener when the address had vanished and was restored. A problem that
     /// prevents this is reported once.
     async fn restored(&mut self, executor: &dyn Executor) -> Listener {
         let endpoint = &self.endpoint;
@@ -88,7 +88,8 @@ fn restore_memory(memory: Option<&ControlThread>) -> Result<(), String> {
     restored.map(drop).map_err(|error| error.to_string())
 }
 
-/// `place` is where the topology sets the address, if it does.
+/// The error of a node that could not listen at `endpoint`. `place` is where the topology sets the
+/// address, if it does.
 pub(crate) fn bind_error(
     plan: &Plan,
     endpoint: &Endpoint,

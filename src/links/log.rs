@@ -26,9 +26,9 @@ use mycelium_transports::stream::DriveError;
 use crate::support::lock::lock;
 use crate::support::log;
 
-/// Occurrences after the first are counted for this long.
+/// How long occurrences after the first are counted before a line with their number is written.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most causes and peers with their own counts; all others share one.
+/// The most causes and peers that have their own counts; all others share one count.
 const KEYS: usize = 256;
 /// An absent peer is a warning when the pause between two attempts is at least this long.
 const ABSENT: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub(crate) struct Log {
     node: String,
     executor: Arc<dyn Executor>,
     limiter: Mutex<Limiter>,
-    /// Notified when an occurrence is counted.
+    /// Notified when an occurrence is counted, so that `run` waits for the next due count.
     counts: Event,
 }
 
@@ -135,11 +135,13 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error } => {
             of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
         }
-        // Another user could send in place of the node: it does not only start later.
+        // An error, not only a node that starts later: another user could send in place of the
+        // node.
         Notice::Unreachable { peer, .. } if notice.code() != Some(Code::PEER_UNREACHABLE) => {
             of(Level::Error, "untrusted", peer)
         }
-        // A process that does not answer has made the node wait before, however short the pause is.
+        // A timeout is not among these: the attempt itself took seconds, however short the pause
+        // is.
         Notice::Unreachable { peer, pause, error }
             if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>
         {
@@ -201,20 +203,20 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
     }
 }
 
-/// The kind of an error. There are few kinds.
+/// The kind of an error, for its key: there are few kinds, so errors cannot fill the counts.
 fn kind_of(error: &DriveError) -> String {
     match error {
-        // A peer says why with the reason of its end.
+        // A peer that closes the connection says why: each reason is a kind.
         DriveError::Link(error @ LinkError::PeerClosed(_)) => error.to_string(),
         DriveError::Link(error) => format!("{:?}", discriminant(error)),
-        // TLS, for example an alert.
+        // An error of TLS, for example an alert: its text is the kind.
         DriveError::Io(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
         DriveError::Io(error) => error.kind().to_string(),
         other => format!("{:?}", discriminant(other)),
     }
 }
 
-/// An address, or the part of it that one site has.
+/// An IPv4 address, or the first half of an IPv6 address, which all addresses of one site share.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -236,7 +238,7 @@ struct Entry {
     level: Level,
     /// The text of the first occurrence.
     words: String,
-    /// Occurrences before this are counted.
+    /// Occurrences before this time are counted, and write no line.
     until: Duration,
     count: u64,
 }
@@ -276,7 +278,7 @@ impl Limiter {
         counted.map(|entry| entry.until).min()
     }
 
-    /// Writes the counts that are due, and removes causes that have not occurred for a minute.
+    /// Writes the counts that are due, and removes keys that have not occurred for a minute.
     fn tick(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
         self.entries.retain(|_, entry| {
             let is_due = entry.until <= now;

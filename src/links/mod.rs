@@ -50,17 +50,17 @@ pub(crate) use peers::{Peers, RECONNECT};
 /// The parts of a node that its links use.
 pub(crate) struct LinkSetup<'a> {
     pub(crate) plan: &'a Plan,
-    /// All of its topics.
+    /// All topics of the node.
     pub(crate) topics: Vec<Arc<Topic>>,
     pub(crate) executor: &'a Arc<dyn Executor>,
-    /// What they know of the node's end.
+    /// Tells the links that the node starts to leave, drains, or stops.
     pub(crate) control: &'a Arc<Control>,
     pub(crate) counters: &'a Arc<Region>,
     /// The connections with nodes that this one reads from.
     pub(crate) peers: &'a Arc<Peers>,
     /// Called for each notice of the links to nodes that this one reads from, beside the log.
     pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
-    /// As `on_notice`, of the links of nodes that read from this one.
+    /// Called as `on_notice`, for the links to nodes that read from this one.
     pub(crate) on_reader_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
     /// Called if a transport of the program fails while the node runs.
     pub(crate) on_failure: Arc<dyn Fn(StartError) + Send + Sync>,
@@ -72,7 +72,7 @@ pub(crate) struct Links {
     exports: Option<Arc<Exports>>,
     /// Shares memory with other nodes; `None` if no link goes through memory.
     memory: Option<Arc<ControlThread>>,
-    /// Why links that were to go through memory do not.
+    /// Why links that should go through shared memory do not.
     memory_problem: Option<String>,
     /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
@@ -81,7 +81,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Announces the readers, listens for them, and starts to connect to the publishers.
+    /// Announces the topics to the nodes that read them, listens for those nodes, and starts to
+    /// connect to the nodes that publish.
     pub(crate) fn start(
         setup: &LinkSetup<'_>,
         attached: Vec<Attached>,
@@ -139,9 +140,10 @@ impl Links {
         MEMBERS.watch(move |member, standing| {
             let Some(control) = control.upgrade() else { return };
             match standing {
-                // No other process may read from here by this name.
+                // No other process may read from this node by this name.
                 MemberState::Running(process) => control.bind(member, process),
-                // The name stays with its last process, whose connection is read to the end.
+                // The name stays bound to its last process, so that its connection can be read to
+                // the end.
                 _ if bound.contains(member) => {}
                 _ => control.bind(member, NO_PROCESS),
             }
@@ -201,7 +203,7 @@ impl Links {
             exports.bind_near(near);
         }
         let exports = Arc::new(exports);
-        // All are bound before the first one is served.
+        // All endpoints are bound before the first one is served.
         let mut listening = Vec::new();
         for (endpoint, place) in setup.endpoints(far)? {
             let bound = endpoint.bind();
@@ -254,7 +256,8 @@ impl Links {
                 Notice::Disconnected { .. } => Some(None),
                 _ => None,
             };
-            // First: it uses whether the peer was connected.
+            // Before `peers` is set: the observer reads there whether the peer was connected until
+            // now.
             observer(notice);
             connection.into_iter().for_each(|boot| peers.set(&name, boot));
         });
@@ -278,7 +281,7 @@ impl Links {
         setup.spawn(reading?)
     }
 
-    /// Why links that were to go through memory do not.
+    /// Returns why links that should go through shared memory do not.
     pub(crate) fn memory_problem(&self) -> Option<&str> {
         self.memory_problem.as_deref()
     }
@@ -289,7 +292,7 @@ impl Links {
         self.control.ready().await
     }
 
-    /// The last readers are about to leave.
+    /// Tells the links that the last readers of this node are about to leave.
     pub(crate) fn leave(&self) {
         self.control.leave();
     }
@@ -314,7 +317,7 @@ impl Links {
         }
     }
 
-    /// Drops what has not ended.
+    /// Drops the links that have not ended.
     pub(crate) fn abandon(&self) {
         self.control.abandon();
     }
@@ -325,7 +328,7 @@ impl Links {
         self.exports.as_ref().map_or_else(Vec::new, |exports| exports.undelivered())
     }
 
-    /// Those of these readers that have broken the protocol.
+    /// Returns the readers among these that were let go, because they have broken the protocol.
     pub(crate) fn let_go(&self, left: &[(String, String, usize)]) -> Vec<String> {
         let nodes: BTreeSet<&String> = left.iter().map(|(node, ..)| node).collect();
         let is_let_go =
@@ -333,13 +336,15 @@ impl Links {
         nodes.into_iter().filter(is_let_go).cloned().collect()
     }
 
-    /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
+    /// Whether a reader has messages left to take, and the launcher runs that reader or will run it
+    /// again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
         let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
         self.exports.as_ref().is_some_and(|exports| exports.unfinished().iter().any(comes))
     }
 
-    /// The number of messages that readers have confirmed. While it grows, it is worth waiting.
+    /// The number of messages that readers have confirmed. While it grows, waiting for them is
+    /// useful.
     pub(crate) fn progress(&self) -> u64 {
         self.exports.as_ref().map_or(0, |exports| exports.progress())
     }
@@ -354,7 +359,8 @@ impl Drop for Links {
     }
 }
 
-/// Starts the control thread, which listens if other nodes read from this one through memory.
+/// Starts the control thread, which listens if other nodes read from this one through shared
+/// memory.
 fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
     let control = ControlThread::start(&setup.plan.node, ControlLimits::default());
     let control = control.map_err(|error| error.to_string())?;
@@ -367,16 +373,16 @@ fn share_memory(setup: &LinkSetup<'_>) -> Result<Arc<ControlThread>, String> {
     Ok(control)
 }
 
-/// No process has this id.
+/// A process id that no process has.
 const NO_PROCESS: u32 = 0;
 
 impl LinkSetup<'_> {
-    /// The readers of this host, which do not connect over TCP.
+    /// The nodes of this host that read from this one: they do not connect over TCP.
     fn near_readers(&self) -> impl Iterator<Item = &String> {
         self.plan.peer_topics.readers.keys().filter(|node| !self.plan.carriers.over_tcp(node))
     }
 
-    /// Where the node listens, and where the topology says so.
+    /// Where the node listens, each with the place in the topology that says so.
     fn endpoints(&self, far: &Far) -> Result<Vec<(Endpoint, Option<String>)>, StartError> {
         let (node, plan) = (&*self.plan.node, self.plan);
         let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
@@ -390,7 +396,8 @@ impl LinkSetup<'_> {
         Ok(near.into_iter().chain(far).collect())
     }
 
-    /// Starts a transport of the program: it makes its taps before any service runs.
+    /// Starts a transport that the program attached: it makes its taps (its subscriptions to
+    /// topics) before any service runs.
     fn start(&self, attached: Attached) -> Result<(), StartError> {
         let topics =
             |names: &[String]| names.iter().filter_map(|it| self.topic(it)).cloned().collect();
@@ -416,7 +423,8 @@ impl LinkSetup<'_> {
         self.topics.iter().find(|topic| topic.name() == name)
     }
 
-    /// Links go over sockets for this reason, unless one of them must not.
+    /// Returns `problem`, the reason why links go over sockets, or an error if a link requires
+    /// shared memory.
     fn without_memory(&self, problem: String) -> Result<String, StartError> {
         let needs = |link: &LinkSettings| link.config.memory == MemoryUse::Required;
         let mut links = self.plan.links.iter();
@@ -428,7 +436,7 @@ impl LinkSetup<'_> {
         Err(StartError::SharedMemory { node: node.clone(), place, problem })
     }
 
-    /// No link with this peer can be as the topology says.
+    /// The error of a link with `peer` that cannot be made as the topology says.
     fn refused(&self, peer: &str, error: &ImportError) -> StartError {
         self.failed(None, format!("link with node `{peer}`: {error}"))
     }

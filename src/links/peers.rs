@@ -28,17 +28,17 @@ impl Peers {
         self.changed.notify(usize::MAX);
     }
 
-    /// The process of this node that is connected.
+    /// The boot number of the process of node `peer` that is connected; `None` if none is.
     pub(crate) fn get(&self, peer: &str) -> Option<u64> {
         lock(&self.connected).get(peer).copied().flatten()
     }
 
-    /// Ready when this is not the process of the node that is connected.
+    /// Ready when the connected process of node `peer` is another one than `seen`, or none.
     pub(crate) async fn until_not(&self, peer: &str, seen: Option<u64>) {
         until(&self.changed, || self.get(peer) != seen).await;
     }
 
-    /// Ready when there was no connection with this node for longer than [`RECONNECT`].
+    /// Ready when there was no connection with node `peer` for longer than [`RECONNECT`].
     pub(crate) async fn until_lost(&self, peer: &str, executor: &dyn Executor) {
         loop {
             let seen = self.get(peer);

@@ -1,5 +1,5 @@
-//! Events of a node and its services. `observers.rs` notifies observers of them, and `health.rs`
-//! makes the node's health of them.
+//! Events of a node and its services. `observers.rs` calls the observers with them, and `health.rs`
+//! derives the node's health from them.
 
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ pub enum Event<'a> {
         /// The number of slots of the ring.
         capacity: usize,
     },
-    /// The depth of that ring has fallen to three quarters of the threshold. Called as the event
-    /// before.
+    /// The depth of the ring has fallen to three quarters of the threshold. Called where
+    /// [`BackpressureStarted`](Event::BackpressureStarted) is.
     BackpressureEnded {
         /// The service.
         service: &'a str,
@@ -114,12 +114,12 @@ pub enum Event<'a> {
         topic: &'a str,
         /// The reader: a subscription, or another node.
         reader: &'a str,
-        /// For how long it had held the publisher up.
+        /// How long the reader had held the publisher up.
         stalled: Duration,
     },
-    /// A reader that was evicted has moved, and the publisher waits for it again; or it has left.
-    /// Called where the reader takes its gap, or where the publisher finds that it has moved: once
-    /// it has sent as many messages as its ring has slots at the latest.
+    /// An evicted reader reads again, so the publisher waits for it again; or it has left. Called
+    /// where the reader takes its gap, or where the publisher finds that it reads again: at the
+    /// latest when the publisher has sent as many further messages as its ring has slots.
     ReaderReturned {
         /// The service that publishes.
         service: &'a str,
@@ -135,18 +135,19 @@ pub enum Event<'a> {
         /// Whether this node reads from the other one. If not, the other one reads from this one.
         reads: bool,
     },
-    /// A link with another node has lost its connection, or has ended. Called as the event before.
+    /// A link with another node has lost its connection, or has ended. Called where the node's
+    /// links run.
     LinkDisconnected {
         /// The other node.
         peer: &'a str,
         /// Whether this node reads from the other one.
         reads: bool,
-        /// Whether it has ended: one of both nodes has closed it permanently, or will not run
+        /// Whether the link has ended: one of both nodes has closed it permanently, or will not run
         /// again.
         is_over: bool,
     },
-    /// The health of a service, or of the node, is another one. Called after the event that has
-    /// changed it, on the thread of that event, or of a later one.
+    /// The health of a service, or of the node, has changed. Called after the event that has
+    /// changed it, on the thread of that event or of a later one.
     HealthChanged {
         /// The service; `None` for the node.
         service: Option<&'a str>,
@@ -164,8 +165,8 @@ pub enum Event<'a> {
         limit: Duration,
     },
     /// A fast handler has run for longer than the watchdog's limit and has not ended: nothing else
-    /// runs on the thread of its publisher. If that is a service, its poll hangs, too. Called on
-    /// the watchdog's thread.
+    /// runs on the thread of its publisher. If the publisher is a service, its poll hangs, too.
+    /// Called on the watchdog's thread.
     FastHandlerHangs {
         /// The handler.
         handler: &'a str,
@@ -176,11 +177,11 @@ pub enum Event<'a> {
         /// The limit.
         limit: Duration,
     },
-    /// A poll that was reported has ended. Called on the watchdog's thread.
+    /// A poll that hung, and was reported, has ended. Called on the watchdog's thread.
     PollEnded {
         /// The service.
         service: &'a str,
-        /// Its approximate duration.
+        /// The approximate duration of the poll.
         lasted: Duration,
     },
 }

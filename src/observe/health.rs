@@ -1,7 +1,7 @@
-//! The health of a node and of its services: a fold of their events. `docs/guarantees.md` defines
-//! each state.
+//! The health of a node and of its services, computed from their events alone. `docs/guarantees.md`
+//! defines each state.
 //!
-//! [`Health`] knows nothing but events, so a program can feed one itself. The node feeds its own in
+//! [`Health`] knows nothing but events, so a program can give it events itself. The node does so in
 //! `observers.rs`.
 
 use std::collections::BTreeMap;
@@ -82,8 +82,9 @@ impl fmt::Display for HealthCause {
 
 /// The health of a node and of each of its services, as a fold of [`Event`]s.
 ///
-/// [`Running::health`](crate::Running::health) has that of a node that runs. A program that gets
-/// events otherwise can fold them itself: the same events in the same order give the same health.
+/// [`Running::health`](crate::Running::health) returns the health of a running node. A program that
+/// gets events otherwise can fold them itself: the same events in the same order give the same
+/// health.
 ///
 /// ```
 /// use std::time::Duration;
@@ -121,7 +122,7 @@ pub struct Health {
     lost_links: usize,
 }
 
-/// Another state of a service, or of the node (`None`).
+/// A changed state of a service, or of the node (`None`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealthChange {
     pub(crate) service: Option<String>,
@@ -148,7 +149,7 @@ enum ServicePhase {
     Stopped,
 }
 
-/// A node may have many services, and most of them are well.
+/// The health of one service. It is small: a node may have many services, most of them well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ServiceHealth {
     phase: ServicePhase,
@@ -158,11 +159,11 @@ struct ServiceHealth {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Causes {
-    /// The number of its polls that hang: its own, and those of its child tasks.
+    /// The number of hanging polls, of the service and of its child tasks.
     hanging: usize,
-    /// The number of its rings of each topic that are nearly full.
+    /// The number of the service's rings of each topic that are nearly full.
     pressed: BTreeMap<String, usize>,
-    /// How often each reader of a topic is evicted.
+    /// How many publishers of a topic have evicted each reader.
     evicted: BTreeMap<(String, String), usize>,
 }
 
@@ -190,7 +191,7 @@ impl ServiceHealth {
 }
 
 impl Health {
-    /// Of a node that has not started, with these services.
+    /// The health of a node with these services that has not started.
     pub fn new<N: Into<String>>(services: impl IntoIterator<Item = N>) -> Health {
         let services =
             services.into_iter().map(|name| (name.into().into(), ServiceHealth::default()));
@@ -199,7 +200,7 @@ impl Health {
         health
     }
 
-    /// With a supervisor of these services, whose health is what they have together.
+    /// Adds a supervisor of these services, whose health is computed from theirs.
     ///
     /// ```
     /// use mycelium::observe::{Event, Health, HealthState};
@@ -229,7 +230,8 @@ impl Health {
         self.changes(event);
     }
 
-    /// As [`apply`](Health::apply), and returns what has changed: services before the node.
+    /// Takes the next event, as [`apply`](Health::apply). Returns what has changed: services before
+    /// the node.
     pub(crate) fn changes(&mut self, event: &Event<'_>) -> Vec<HealthChange> {
         let before = self.node();
         let mut changes = self.fold(event);
@@ -272,10 +274,10 @@ impl Health {
         self.services.iter().map(|(name, service)| (&**name, service.state()))
     }
 
-    /// The state of a supervisor, which its services have together; `None` if the node has no
-    /// supervisor with this name. It is `Stopped` if all of them have stopped, `Starting` if one
-    /// has never run, `BackingOff` if all that have not stopped back off, `Degraded` if one of them
-    /// is not ready, and otherwise `Ready`.
+    /// The state of a supervisor, computed from its services; `None` if the node has no supervisor
+    /// with this name. It is `Stopped` if all of them have stopped, `Starting` if one has never
+    /// run, `BackingOff` if all that have not stopped back off, `Degraded` if one of them is not
+    /// ready, and otherwise `Ready`.
     #[must_use]
     pub fn supervisor(&self, name: &str) -> Option<HealthState> {
         Some(self.together(self.supervisors.get(name)?))
@@ -290,7 +292,7 @@ impl Health {
         HealthState::together(services.iter().filter_map(|service| self.service(service)))
     }
 
-    /// Whether the node should get work: it is ready or degraded. It is what `/ready` answers.
+    /// Whether the node should get work: it is ready or degraded. `/ready` answers this.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match self.node() {
@@ -300,14 +302,14 @@ impl Health {
     }
 
     /// Whether the process should continue: the node has not ended, and no poll hangs, as far as a
-    /// [watchdog](crate::Builder::watchdog) has found. It is what `/live` answers.
+    /// [watchdog](crate::Builder::watchdog) has found. `/live` answers this.
     #[must_use]
     pub fn is_live(&self) -> bool {
         let hangs = self.services.values().any(ServiceHealth::hangs);
         self.phase != NodePhase::Stopped && !hangs
     }
 
-    /// What is wrong.
+    /// The causes for which the node is not ready.
     #[must_use]
     pub fn causes(&self) -> Vec<HealthCause> {
         let mut causes = Vec::new();
@@ -382,7 +384,8 @@ impl Health {
                 self.reach(NodePhase::Stopped);
                 return self.stop_services();
             }
-            // If a service runs it, its poll hangs, too.
+            // No change: if a service runs the handler, the poll of that service hangs, and has its
+            // own event.
             Event::FastHandlerHangs { .. }
             | Event::ThreadStarted { .. }
             | Event::ThreadStopped { .. }
@@ -422,13 +425,13 @@ impl Health {
         self.change(service, |it| it.change(cause))
     }
 
-    /// The node has ended, and with it the services that have never started.
+    /// Stops the services that have never started, when the node has ended.
     fn stop_services(&mut self) -> Vec<HealthChange> {
         let names: Vec<Box<str>> = self.services.keys().cloned().collect();
         names.iter().filter_map(|name| self.enter(name, ServicePhase::Stopped)).collect()
     }
 
-    /// Changes what is known of a service.
+    /// Changes the health of a service.
     fn change(
         &mut self,
         name: &str,

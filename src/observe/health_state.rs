@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a node or a service is.
+/// The state of a node or a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HealthState {
@@ -43,7 +43,7 @@ impl HealthState {
         }
     }
 
-    /// The state that the children of a supervisor have together. See
+    /// The state of a supervisor whose children have these states. See
     /// [`Health::supervisor`](crate::observe::Health::supervisor).
     pub(crate) fn together(states: impl IntoIterator<Item = HealthState>) -> HealthState {
         let (mut seen, mut all) = ([false; 5], 0);

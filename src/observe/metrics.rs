@@ -1,10 +1,11 @@
-//! What a service counts itself: counters, gauges and histograms, in the region of the node's other
-//! counters.
+//! What a service counts itself: counters, gauges and histograms, in the memory region where the
+//! node's other counters are.
 //!
-//! A handle has words that nobody else writes, so an update is a load and a store. [`Registered`]
-//! keeps the words of each metric from the first use of its name to the end of the service: a
-//! handle that is dropped leaves its words to the next one of the same metric. Without the feature
-//! `metrics` this file is replaced by `metrics/none.rs`, in which nothing is left of it.
+//! A handle has words (atomic `u64`s of the region) that nobody else writes, so an update is a load
+//! and a store. [`Registered`] keeps the words of each metric from the first use of its name to the
+//! end of the service: a handle that is dropped leaves its words to the next one of the same
+//! metric. Without the feature `metrics`, `metrics/none.rs` replaces this file, and nothing of it
+//! is compiled.
 
 mod error;
 
@@ -21,9 +22,9 @@ use mycelium_transports::counters::{
 
 pub use error::MetricError;
 
-/// The most handles of a service, and words that handles left behind.
+/// The most handles of a service; words that dropped handles left behind count, too.
 const MOST: usize = 256;
-/// The longest end of a histogram's label: the first number of a line of buckets.
+/// The length of the longest end of a histogram's label, which names the first bucket of a line.
 const FIRST: usize = " first=240".len();
 /// Keys of labels that the node sets.
 const RESERVED: [&str; 3] = ["service", "metric", "first"];
@@ -31,7 +32,7 @@ const RESERVED: [&str; 3] = ["service", "metric", "first"];
 /// The metrics of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Registered {
-    /// By name and labels, in the form of a line's label.
+    /// The metrics by name and labels, in the form of a line's label.
     metrics: BTreeMap<String, Metric>,
     words: usize,
 }
@@ -83,10 +84,10 @@ trait Lines: Sized {
 
     fn make(region: &Region, label: &str) -> Self;
 
-    /// A metric without words.
+    /// Creates a metric of this kind without words.
     fn metric() -> Metric;
 
-    /// The words of a metric, if it is of this kind.
+    /// Returns the words of a metric, if it is of this kind.
     fn of(metric: &mut Metric) -> Option<&mut Vec<Arc<Words<Self>>>>;
 }
 
@@ -222,9 +223,9 @@ impl Metrics<'_> {
         self.take(name, labels).map(Gauge)
     }
 
-    /// A histogram, without labels. Its buckets are those of HdrHistogram with eight sub-buckets:
-    /// each is at most a quarter as wide as its least value, and they have every `u64`. It takes 4
-    /// KiB.
+    /// A histogram, without labels. Its buckets are those of an HdrHistogram with eight
+    /// sub-buckets: each is at most a quarter as wide as its least value, and together they cover
+    /// every `u64`. A handle takes 4 KiB.
     ///
     /// # Errors
     /// As [`counter`](Metrics::counter).
@@ -244,7 +245,7 @@ impl Metrics<'_> {
         self.take(name, labels).map(Histogram)
     }
 
-    /// Takes words of a metric that no handle has, or makes some.
+    /// Takes words of a metric that no handle has, or makes new ones.
     fn take<L: Lines>(
         &mut self,
         name: &str,
@@ -256,7 +257,7 @@ impl Metrics<'_> {
         if let Some(metric) = metrics.get_mut(&*key)
             && let Some(all) = L::of(metric)
         {
-            // Acquire: with the Release of the handle that had them before.
+            // Acquire: pairs with the Release of the handle that had the words before.
             let is_free = |it: &&Arc<Words<L>>| !it.is_taken.swap(true, Ordering::Acquire);
             if let Some(words) = all.iter().find(is_free) {
                 return Ok(Taken(words.clone()));
@@ -288,7 +289,7 @@ fn kind_of(metrics: &BTreeMap<String, Metric>, name: &str) -> Option<Kind> {
     Some(metric.kind())
 }
 
-/// A metric's part of the label of a line.
+/// The part of a line's label that says the metric: its name and labels.
 fn key<'n>(name: &'n str, labels: &[(&str, &str)]) -> Cow<'n, str> {
     if labels.is_empty() {
         return name.into();
@@ -316,19 +317,19 @@ fn check(name: &str, labels: &[(&str, &str)]) -> Result<(), MetricError> {
     Ok(())
 }
 
-/// Whether a text is a letter or `_`, and then letters, digits, and these other bytes.
+/// Whether a text begins with a letter or `_`, and continues with letters, digits and `others`.
 fn is_identifier(text: &str, others: &[u8]) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
-/// Counts something that only grows: [`Metrics::counter`]. Dropping it keeps the number.
+/// Counts something that only grows: [`Metrics::counter`]. Dropping the handle keeps the number.
 #[must_use = "a counter counts what is added to it"]
 pub struct Counter(Taken<Line<CounterValue>>);
 
 impl Counter {
-    /// Adds to it.
+    /// Adds `count`.
     #[inline]
     pub fn add(&mut self, count: u64) {
         self.0.lines().add(CounterValue::Count, count);
@@ -341,25 +342,25 @@ impl Counter {
     }
 }
 
-/// A number that goes up and down: [`Metrics::gauge`]. Dropping it keeps the number.
+/// A number that goes up and down: [`Metrics::gauge`]. Dropping the handle keeps the number.
 #[must_use = "a gauge has the value that it is set to"]
 pub struct Gauge(Taken<Line<GaugeValue>>);
 
 impl Gauge {
-    /// Sets it.
+    /// Sets the value.
     #[inline]
     pub fn set(&mut self, value: i64) {
         self.0.lines().set(GaugeValue::Value, value.cast_unsigned());
     }
 
-    /// Adds to it; a negative number subtracts.
+    /// Adds `difference`; a negative number subtracts.
     #[inline]
     pub fn add(&mut self, difference: i64) {
         self.0.lines().add(GaugeValue::Value, difference.cast_unsigned());
     }
 }
 
-/// Counts values by their size: [`Metrics::histogram`]. Dropping it keeps what it has.
+/// Counts values by their size: [`Metrics::histogram`]. Dropping the handle keeps the counts.
 #[must_use = "a histogram has what is recorded in it"]
 pub struct Histogram(Taken<HistogramLines>);
 

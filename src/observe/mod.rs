@@ -1,7 +1,8 @@
-//! What an owner sees of a node, as values: events (`event`), health (`health_state`, and `health`
-//! that follows the events), the report of its end and the warnings of its start (`report`), and
-//! the metrics that services register (`metrics`, whose counters are in a region that other
-//! processes read). It knows no running node: `shared` and `node` make these values.
+//! What the owner of a node sees of it, as values: events (`event`), health (`health_state`, and
+//! `health`, which follows the events), the report of its end and the warnings of its start
+//! (`report`), and the metrics that services register (`metrics`, whose counters are in a region
+//! that other processes read). This module knows no running node: `shared` and `node` make these
+//! values.
 
 pub(crate) mod counters_region;
 mod event;

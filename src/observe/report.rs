@@ -8,14 +8,14 @@ use mycelium_transports::counters::Reading;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Its `run` returned. Or it has no subscriptions and failed during a shutdown: it is not
+    /// Its `run` returned. Or it failed during a shutdown and has no subscriptions: then it is not
     /// restarted, and the failure is logged and counted.
     Completed,
     /// It failed more often than its limit of restarts, or with a permanent error.
     Failed {
         /// The last error or panic.
         error: String,
-        /// How often it had been restarted within its window.
+        /// How often it was restarted within the window of its restart limit.
         restarts: u32,
     },
     /// It is [temporary](crate::supervision::Lifetime::Temporary), and failed, or its supervisor stopped it
@@ -56,7 +56,7 @@ pub struct ServiceReport {
     pub last_failure: Option<String>,
 }
 
-/// What the messages of a link go through.
+/// How the messages of a link are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Carrier {
@@ -81,8 +81,8 @@ impl fmt::Display for Carrier {
     }
 }
 
-/// The carrier of the link with another node, which is planned at the start. Each stream
-/// begins on the socket; the log says when it moves to memory, and why one does not.
+/// How the messages of the link with another node are carried, as planned at the start. Each stream
+/// begins on the socket; the log says when a stream moves to shared memory, and why one does not.
 ///
 /// ```
 /// use mycelium::observe::Carrier;
@@ -147,11 +147,11 @@ impl fmt::Display for Carrier {
 pub struct LinkReport {
     /// The other node.
     pub peer: String,
-    /// What the topology requests, if it does.
+    /// The carrier that the topology requests, if it does.
     pub asked: Option<Carrier>,
     /// The carrier of the link.
     pub used: Carrier,
-    /// Why it is not shared memory. `None` if it is.
+    /// Why the carrier is not shared memory. `None` if it is.
     pub reason: Option<String>,
     /// Topics whose messages stay on the socket although the link goes through shared memory: a
     /// `drop-newest` subscription of the reading node has a ring of its own.
@@ -181,17 +181,17 @@ impl fmt::Display for LinkReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RingMemory {
-    /// On the heap.
+    /// The bytes on the heap.
     pub heap: usize,
-    /// In shared memory: the rings that other nodes read there, and the positions of this node in
-    /// the rings of others.
+    /// The bytes in shared memory: the rings that other nodes read there, and the positions of this
+    /// node in the rings of others.
     pub shared: usize,
-    /// The huge pages of the shared part.
+    /// The number of huge pages in the shared part.
     pub huge_pages: usize,
 }
 
 impl RingMemory {
-    /// All bytes. They count in the `memory` of the node.
+    /// The sum of all bytes. They count in the `memory` of the node.
     #[must_use]
     pub fn total(&self) -> usize {
         self.heap.saturating_add(self.shared)
@@ -209,8 +209,8 @@ impl fmt::Display for RingMemory {
     }
 }
 
-/// Probably a mistake: the node runs, but not as its author wants. In the
-/// [report of the start](crate::execution::StartReport), and logged.
+/// A probable mistake: the node runs, but not as its author wants. The warning is in the [report of
+/// the start](crate::execution::StartReport), and is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartWarning {
@@ -233,7 +233,8 @@ pub enum StartWarning {
         topic: String,
         /// The name of its message.
         message: &'static str,
-        /// Whether it is the topic of its message type, and not only one to which ports are bound.
+        /// Whether the topic is the one of its message type, and not only one to which ports are
+        /// bound.
         is_own: bool,
         /// Where the topology binds the first of the ports to the topic, if it does: file, line and
         /// column.
@@ -249,7 +250,8 @@ pub enum StartWarning {
         topic: String,
         /// The name of its message.
         message: &'static str,
-        /// Whether it is the topic of its message type, and not only one to which ports are bound.
+        /// Whether the topic is the one of its message type, and not only one to which ports are
+        /// bound.
         is_own: bool,
         /// The services of this node that publish it.
         publishers: Vec<String>,
@@ -365,7 +367,7 @@ impl fmt::Display for StartWarning {
     }
 }
 
-/// The subject and the verb of a clause: "`Sum` subscribes,".
+/// The subject and the verb of a clause, for example "`Sum` subscribes,".
 fn do_to(services: &[String], one: &str, many: &str) -> String {
     let verb = if services.len() == 1 { one } else { many };
     format!("`{}` {verb},", services.join("`, `"))

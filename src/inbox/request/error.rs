@@ -9,7 +9,7 @@ use mycelium_core::{Code, Request, to_words};
 use super::slot::Failure;
 use crate::error::ShuttingDown;
 
-/// Whether a service had a request that has no reply.
+/// Whether a service had taken a request that has no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// No service has seen it, and none will.
@@ -24,11 +24,11 @@ pub enum Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// It answers no requests of this topic: it is of another type.
+    /// The actor answers no requests of this topic: it is of another type.
     Request,
-    /// Its node has another layout of the request, or of the reply.
+    /// The actor's node has another layout of the request, or of the reply.
     Layout,
-    /// Its mailbox has a queue with one sender.
+    /// The actor's mailbox is a queue with a single sender.
     OneSender,
 }
 
@@ -42,8 +42,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Why a request has no reply. Each says whether a service may have acted on the request:
-/// [`taken`](RequestError::taken). A request to an actor has an error that names it:
+/// Why a request has no reply. Each error says whether a service may have acted on the request:
+/// [`taken`](RequestError::taken). The error of a request to an actor names the actor:
 /// [`actor`](RequestError::actor).
 ///
 /// ```
@@ -79,7 +79,8 @@ impl fmt::Display for Mismatch {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum RequestError<Q: Request> {
-    /// No service answers this topic, or those that did have ended; or the actor has. Not taken.
+    /// No service answers this topic, or the services that did have ended; or the actor has ended.
+    /// Not taken.
     Gone {
         /// The actor that it was sent to; `None` for a service.
         actor: Option<Arc<str>>,
@@ -89,7 +90,7 @@ pub enum RequestError<Q: Request> {
         /// The actor that it was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The mailbox was full, and its services reject requests then. Not taken.
+    /// The mailbox was full, and is set to reject requests then. Not taken.
     Refused {
         /// The request.
         request: Q,
@@ -126,8 +127,8 @@ pub enum RequestError<Q: Request> {
         /// The actor that it was sent to.
         actor: Option<Arc<str>>,
     },
-    /// The node shuts down: the service that requests should end, or those that answer have ended.
-    /// Not taken.
+    /// The node shuts down: the service that requests should end, or the services that answer have
+    /// ended. Not taken.
     ShuttingDown,
 }
 
@@ -188,7 +189,7 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -203,7 +204,7 @@ impl<Q: Request> RequestError<Q> {
         }
     }
 
-    /// The same, for a requester in another node.
+    /// The reason that is sent to a requester in another node.
     pub(crate) fn failure(&self) -> Failure {
         match self {
             RequestError::Gone { .. } | RequestError::Mismatch { .. } => Failure::Gone,
@@ -283,7 +284,7 @@ impl<Q: Request> fmt::Display for RequestError<Q> {
     }
 }
 
-/// As `Display`: `main` and `unwrap` print this.
+/// Formats as `Display` does: `main` and `unwrap` print this.
 impl<Q: Request> fmt::Debug for RequestError<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

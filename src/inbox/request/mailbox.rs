@@ -24,13 +24,14 @@ impl<Q: Request> Queued<Q> {
         Queued(Some(request))
     }
 
-    /// The request, if its requester still waits: the service has taken it.
+    /// Returns the request, which is then taken by the service; `None` if its requester no longer
+    /// waits.
     #[inline]
     pub(super) fn take(mut self) -> Option<Replying<Owner, Q, Q::Reply>> {
         self.0.take().filter(Replying::take)
     }
 
-    /// The request, and whether its requester still waits: then it is taken.
+    /// Returns the request, and whether its requester still waits: if so, the request is now taken.
     #[inline]
     #[allow(clippy::type_complexity)]
     pub(super) fn open(mut self) -> Option<(Replying<Owner, Q, Q::Reply>, bool)> {
@@ -44,7 +45,7 @@ impl<Q: Request> Queued<Q> {
         self.0.as_ref().map(|request| &request.owner().trace)
     }
 
-    /// The request was not sent.
+    /// Empties this without an outcome for the request, which was not sent.
     pub(super) fn withdraw(mut self) {
         self.0 = None;
     }
@@ -58,8 +59,8 @@ impl<Q: Request> Drop for Queued<Q> {
     }
 }
 
-/// The end of a mailbox where requests are taken. The last one that is dropped says that nobody
-/// takes any more, and then drops what waits: so its fields are in this order.
+/// The receiving end of a mailbox. When the last taker is dropped, its fields are dropped in their
+/// order: first it says that nobody takes requests any more, then it drops the requests that wait.
 #[derive(Clone)]
 pub(super) struct Taker<Q: Request> {
     _reading: Arc<Reading>,
@@ -88,26 +89,26 @@ impl<Q: Request> DerefMut for Taker<Q> {
     }
 }
 
-/// The mailbox of a topic. It closes when those who request have ended, or those who answer.
+/// The mailbox of a topic. It closes when all services that request have ended, or all that answer.
 pub(crate) struct Mailbox<Q: Request> {
     topic: Arc<str>,
-    /// All requesters have a copy; this one closes it.
+    /// Each requester has a copy of this sender; this one closes the mailbox.
     sender: Mutex<Sender<Queued<Q>>>,
-    /// Keeps it open until the node starts.
+    /// A taker that keeps the mailbox open until the node starts.
     taker: Mutex<Option<Taker<Q>>>,
     requesters: Mutex<Requesters>,
     state: Arc<MailboxState>,
-    /// Begins the traces of its requests.
+    /// Begins the traces of the mailbox's requests.
     tracer: Option<Arc<Tracer>>,
 }
 
-/// The mailbox closes when the last of them has ended. If no service requests, it stays open until
-/// a shutdown, for requesters that are made later.
+/// The number of requesters: the mailbox closes when the last one has ended. If no service
+/// requests, it stays open until a shutdown, for requesters that are made later.
 #[derive(Default)]
 struct Requesters {
     /// Services that have not ended.
     services: usize,
-    /// Those outside the services.
+    /// Requesters outside the services.
     outside: usize,
     had_services: bool,
 }
@@ -130,7 +131,7 @@ impl<Q: Request> Mailbox<Q> {
         lock(&self.sender).clone()
     }
 
-    /// For a service that answers.
+    /// Returns a taker for a service that answers.
     pub(super) fn taker(&self) -> Taker<Q> {
         let taker = lock(&self.taker);
         taker.clone().expect("services are wired before the node starts")
@@ -140,12 +141,12 @@ impl<Q: Request> Mailbox<Q> {
         &self.state
     }
 
-    /// The topic whose requests it has: that of `Q`, or the one to which a port is bound.
+    /// The topic of the mailbox's requests: the topic of `Q`, or one to which a port is bound.
     pub(super) fn topic(&self) -> &Arc<str> {
         &self.topic
     }
 
-    /// Whether its requests have traces.
+    /// Whether the mailbox's requests have traces.
     pub(super) fn is_traced(&self) -> bool {
         self.tracer.is_some()
     }
@@ -182,9 +183,10 @@ impl<Q: Request> Mailbox<Q> {
 
 /// A mailbox of any request type, for the node.
 pub(crate) trait AnyMailbox: Send + Sync {
-    /// The node starts: without a service that answers, the mailbox closes.
+    /// Tells the mailbox that the node starts: it closes if no service answers.
     fn start(&self);
-    /// The node shuts down: those who answer get the requests that wait, and then the end.
+    /// Closes the mailbox at a shutdown: services that answer get the requests that wait, and then
+    /// `None`.
     fn close(&self);
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -242,7 +244,7 @@ impl Mailboxes {
         Ok(mailbox.into_any().downcast().ok())
     }
 
-    /// The node starts.
+    /// Tells all mailboxes that the node starts.
     pub(crate) fn start(&self) {
         let mut topics = lock(&self.0);
         topics.have_started = true;
@@ -286,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_is_sent_while_the_last_service_ends_is_gone() {
         let (mailbox, mut requester) = pair();
-        // Another one has a slot and has not filled it.
+        // Another requester has reserved a slot of the queue and has not filled it.
         let mut other = mailbox.sender();
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
@@ -307,7 +309,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(slot)) = pin!(other.reserve()).poll(&mut context) else { panic!() };
         let mut requests = [1, 2].map(|value| tokio::spawn(requester.request(Ask { value })));
-        // Both wait.
+        // Lets both requests wait.
         tokio::task::yield_now().await;
         assert!(requests.iter().all(|request| !request.is_finished()));
         drop(taker);

@@ -31,25 +31,25 @@ pub struct Requester<Q: Request> {
     sender: Sender<Queued<Q>>,
     name: Arc<str>,
     line: Arc<Line<RequesterValue>>,
-    /// Whether child tasks have requesters with the same line.
+    /// Whether requesters of child tasks count in the same line of counters.
     is_line_shared: bool,
     wait: WaitStrategy,
     role: Role,
-    /// Known from the first request on.
+    /// What all requests of this requester share; made by the first one.
     origin: Option<Arc<Origin>>,
     slots: SlotPool<Q>,
-    /// If the topic is traced.
+    /// The source of traces; `None` if the topic is not traced.
     traces: Option<RequestTraces>,
 }
 
-/// Whose requester it is.
+/// Who uses a requester.
 #[derive(Clone)]
 pub(super) enum Role {
-    /// A service's own.
+    /// The service itself.
     Service,
-    /// Of a child task of a service.
+    /// A child task of a service.
     Child(Arc<dyn Executor>),
-    /// Of code outside the services.
+    /// Code outside the services.
     Outside(Arc<dyn Executor>),
 }
 
@@ -72,7 +72,7 @@ impl<Q: Request> Requester<Q> {
         Requester { mailbox, sender, name, line, is_line_shared, wait, role, origin, slots, traces }
     }
 
-    /// That of a service.
+    /// Creates the requester of a service.
     pub(crate) fn of_service(
         mailbox: Arc<Mailbox<Q>>,
         name: &str,
@@ -82,7 +82,7 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name.into(), Arc::new(line), wait, Role::Service)
     }
 
-    /// One for code outside the services.
+    /// Creates a requester for code outside the services.
     pub(crate) fn outside(
         mailbox: Arc<Mailbox<Q>>,
         name: &str,
@@ -93,7 +93,8 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name.into(), Arc::new(line), WaitStrategy::default(), role)
     }
 
-    /// One for code outside the services, which does not keep the mailbox open. Its line is shared.
+    /// Creates a requester for code outside the services that does not keep the mailbox open.
+    /// Others count in the same line of counters.
     pub(crate) fn sharing(
         mailbox: Arc<Mailbox<Q>>,
         name: &str,
@@ -104,12 +105,12 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name, line, wait, Role::Child(executor))
     }
 
-    /// Another one for the same purpose.
+    /// Creates another requester in the same role.
     pub(crate) fn another(&self) -> Requester<Q> {
         self.in_role(self.role.clone())
     }
 
-    /// Another one, for a child task of the service.
+    /// Creates another requester, for a child task of the service.
     pub(crate) fn child(&mut self, executor: &Arc<dyn Executor>) -> Requester<Q> {
         self.is_line_shared = true;
         self.in_role(Role::Child(executor.clone()))
@@ -120,7 +121,7 @@ impl<Q: Request> Requester<Q> {
         Requester::new(mailbox, name, line, self.wait, role)
     }
 
-    /// Requests. The request is in its mailbox when this returns, if that has room. Several
+    /// Sends a request. If the mailbox has room, the request is in it when this returns. Several
     /// requests may be open at a time.
     ///
     /// As [`Context::request`](crate::Context::request) otherwise.
@@ -155,7 +156,7 @@ impl<Q: Request> Requester<Q> {
         PendingReply::new(awaiting, progress, self.wait)
     }
 
-    /// A request that is refused, because the service should end.
+    /// Returns the future of a request that is refused, because the service should end.
     pub(crate) fn refuse(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
         PendingReply::new(awaiting, Progress::Ended(Cause::ShuttingDown), self.wait)
@@ -205,8 +206,8 @@ impl<Q: Request> fmt::Debug for Requester<Q> {
 
 /// The future of a reply. It borrows nothing, so several requests can be open at a time.
 ///
-/// Dropped before it is ready, it cancels the request: if no service has taken it yet, none will,
-/// and otherwise the reply is discarded and counted as late.
+/// Dropping it before it is ready cancels the request: if no service has taken the request yet,
+/// none will, and otherwise the reply is discarded and counted as late.
 #[must_use = "dropping it cancels the request: `ctx.request(request).await?`"]
 pub struct PendingReply<Q: Request> {
     awaiting: Awaiting<Owner, Q, Q::Reply>,
@@ -221,7 +222,7 @@ pub(crate) enum Progress<Q: Request> {
     Full(SendFuture<Sent<Q>>),
     /// The request was sent.
     Waiting,
-    /// It was not.
+    /// The request was not sent, for this reason.
     Ended(Cause),
     /// The result was returned.
     Done,
@@ -289,7 +290,7 @@ impl<Q: Request> PendingReply<Q> {
         self
     }
 
-    /// As [`within`](PendingReply::within).
+    /// Sets the deadline, as [`within`](PendingReply::within).
     pub(crate) fn set_deadline(&mut self, duration: Duration) {
         let owner = self.awaiting.owner();
         let end = owner.origin.executor.now().saturating_add(duration);
@@ -323,7 +324,7 @@ impl<Q: Request> PendingReply<Q> {
         self.poll_deadline(context)
     }
 
-    /// Waits for another request in place of this one, which was not sent. The deadline stays.
+    /// Waits for `other` in place of this request, which was not sent. The deadline stays.
     #[cold]
     fn replace_by(&mut self, mut other: PendingReply<Q>) {
         std::mem::swap(&mut self.awaiting, &mut other.awaiting);
@@ -333,7 +334,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// The result, if there is one. Otherwise the task is woken when there is.
+    /// Returns the result, if there is one. Otherwise wakes the task when there is.
     #[inline]
     fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<(), Cause>> {
         if let Some(result) = self.result() {
@@ -353,7 +354,8 @@ impl<Q: Request> PendingReply<Q> {
                     return self.result();
                 }
                 let mailbox = &self.awaiting.owner().origin.mailbox;
-                // It may have been sent when what waits was dropped, and is not dropped then.
+                // If the last taker ended before the request was sent, nobody drops the request:
+                // withdraw it.
                 if !mailbox.is_unread() {
                     return None;
                 }
@@ -362,7 +364,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// The result, if there is one.
+    /// Returns the result, if there is one.
     #[inline]
     fn result(&self) -> Option<Result<(), Cause>> {
         match self.awaiting.outcome() {
@@ -418,7 +420,7 @@ impl<Q: Request> PendingReply<Q> {
                     }
                 }
                 Some(_) => Cause::Deadline { taken: Taken::Yes, within },
-                // The outcome came at the same moment.
+                // The outcome came while this tried to cancel.
                 None => match self.result() {
                     Some(result) => return Poll::Ready(result),
                     None => unreachable!("a request that cannot be cancelled has an outcome"),
@@ -440,8 +442,8 @@ impl<Q: Request> PendingReply<Q> {
         });
     }
 
-    /// Ends it with the result of [`poll_outcome`](PendingReply::poll_outcome), and copies the
-    /// reply out of its slot.
+    /// Ends the future with the result of [`poll_outcome`](PendingReply::poll_outcome), and copies
+    /// the reply out of its slot.
     #[inline]
     pub(crate) fn finish(
         &mut self,
@@ -453,7 +455,7 @@ impl<Q: Request> PendingReply<Q> {
         }
     }
 
-    /// As [`finish`](PendingReply::finish).
+    /// Ends the future as [`finish`](PendingReply::finish) does.
     #[inline]
     pub(crate) fn settle(&mut self, result: Result<(), Cause>) -> Result<Q::Reply, Cause> {
         self.progress = Progress::Done;
@@ -479,7 +481,7 @@ pub(crate) fn closed(mailbox: &MailboxState) -> Cause {
     if mailbox.shuts_down.get() { Cause::ShuttingDown } else { Cause::Gone }
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<Q: Request> Unpin for PendingReply<Q> {}
 
 impl<Q: Request> Future for PendingReply<Q> {

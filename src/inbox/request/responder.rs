@@ -21,20 +21,20 @@ use super::traces::TakenTraces;
 use crate::inbox::AnyInbox;
 use crate::support::lock::lock;
 
-/// What a service has of a topic that it answers, from before any service runs until it has ended
-/// and will not be restarted: requests wait for it meanwhile.
+/// A service's access to a topic that it answers. It exists from before any service runs until the
+/// service has ended and will not be restarted: requests wait for the service meanwhile.
 pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
 
 struct AnsweringState<Q: Request> {
     mailbox: Arc<MailboxState>,
-    /// `Service.topic`.
+    /// The name, as `Service.topic`.
     name: String,
     receiver: Mutex<Taker<Q>>,
     was_taken: AtomicBool,
     taken_by_run: AtomicBool,
-    /// Its number in the mailbox.
+    /// The number of the service in the mailbox.
     number: usize,
-    /// If the topic is traced.
+    /// The traces of taken requests; `None` if the topic is not traced.
     traces: Option<TakenTraces>,
 }
 
@@ -103,7 +103,8 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
         lock(&self.receiver).len()
     }
 
-    /// The requests that the run held were dropped with it, or are kept for the next one.
+    /// Does nothing: the requests that the run held were dropped with it, or are kept for the next
+    /// run.
     fn fail(&self) {}
 
     fn interrupt(&self) {}
@@ -121,22 +122,22 @@ impl<Q: Request> fmt::Debug for Answering<Q> {
     }
 }
 
-/// Takes the requests that a service answers. Several of them, in child tasks for example, share
-/// the mailbox: each request goes to one.
+/// Takes the requests that a service answers. Several handles, in child tasks for example, share
+/// the mailbox: each request goes to one of them.
 pub struct Requests<Q: Request> {
     receiver: Taker<Q>,
     mailbox: Arc<MailboxState>,
-    /// That of the service in the mailbox.
+    /// The number of the service in the mailbox.
     number: usize,
-    /// Requests since it last yielded.
+    /// The number of requests that were taken since the task last yielded.
     taken: u32,
-    /// If the topic is traced.
+    /// The traces of taken requests; `None` if the topic is not traced.
     traces: Option<TakenTraces>,
 }
 
 impl<Q: Request> Requests<Q> {
-    /// The next request. `None` when all services that request have ended, or the node shuts down,
-    /// and all requests were taken. Requests that were cancelled meanwhile are left out.
+    /// Waits for the next request. `None` when all services that request have ended, or the node
+    /// shuts down, and all requests were taken. Leaves out requests that were cancelled meanwhile.
     ///
     /// Dropping the future loses nothing: a request is taken only when this returns it.
     pub async fn recv(&mut self) -> Option<Asked<Q>> {
@@ -178,7 +179,7 @@ impl<Q: Request> Requests<Q> {
         }
     }
 
-    /// A reply came after its requester had stopped to wait.
+    /// Counts a reply that came after its requester had stopped waiting.
     pub(crate) fn count_late(&self) {
         self.count(ResponderValue::Late);
     }
@@ -214,8 +215,8 @@ impl<Q: Request> fmt::Debug for Requests<Q> {
 }
 
 impl<Q: Request> Queued<Q> {
-    /// The request, for the one who answers with this number, if its requester still waits. It is
-    /// counted.
+    /// Takes the request for the service with the number `responder`, and counts it. `None` if its
+    /// requester no longer waits.
     #[inline]
     pub(crate) fn accept(self, responder: usize) -> Option<Asked<Q>> {
         let (request, is_taken) = self.open()?;
@@ -226,26 +227,26 @@ impl<Q: Request> Queued<Q> {
     }
 }
 
-/// A request that a service holds. It is the request (by `Deref`), and is answered by
+/// A request that a service holds. It derefs to the request, and is answered by
 /// [`reply`](Asked::reply).
 ///
-/// It may be kept, and answered later, by another task too. If it is dropped without a reply, also
+/// It may be kept and answered later, also by another task. If it is dropped without a reply, also
 /// by a panic, its requester gets [`RequestError::HandlerFailed`](crate::requests::RequestError).
 #[must_use = "dropping it fails the request: answer it by `reply`"]
 pub struct Asked<Q: Request> {
-    /// `None` once it has an outcome.
+    /// `None` once the request has an outcome.
     request: Option<Replying<Owner, Q, Q::Reply>>,
-    /// The number of the service that holds it, in the mailbox.
+    /// The number, in the mailbox, of the service that holds the request.
     responder: usize,
 }
 
 impl<Q: Request> Asked<Q> {
-    /// A request that was taken by the one with this number.
+    /// Wraps a request that the service with the number `responder` has taken.
     pub(super) fn new(request: Replying<Owner, Q, Q::Reply>, responder: usize) -> Asked<Q> {
         Asked { request: Some(request), responder }
     }
 
-    /// Replies. Returns whether the requester still waits for it; a reply that came too late is
+    /// Replies. Returns whether the requester still waits for the reply; one that comes too late is
     /// discarded and counted.
     pub fn reply(mut self, reply: Q::Reply) -> bool {
         let Some(request) = self.request.take() else { return false };
@@ -260,37 +261,38 @@ impl<Q: Request> Asked<Q> {
         refused.is_ok()
     }
 
-    /// Replies with what `reply` makes of the request. As [`reply`](Asked::reply) otherwise.
+    /// Replies with the value that `reply` makes of the request. As [`reply`](Asked::reply)
+    /// otherwise.
     pub fn reply_with(self, reply: impl FnOnce(&Q) -> Q::Reply) -> bool {
         let reply = reply(&self);
         self.reply(reply)
     }
 
-    /// Whether the requester no longer waits: it was dropped, or its deadline has passed. A long
-    /// piece of work may look from time to time.
+    /// Whether the requester no longer waits: it was dropped, or its deadline has passed. Long work
+    /// can ask from time to time.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.request.as_ref().is_some_and(Replying::is_cancelled)
     }
 
-    /// The name of the service that requests. For a request of another node, a name of that node.
+    /// The name of the service that requests. For a request from another node, a name of that node.
     #[must_use]
     pub fn requester(&self) -> &str {
         self.request.as_ref().map_or("", |request| &request.owner().origin.name)
     }
 
-    /// The trace of the request, as its requester has sent it. `None` if it has none.
+    /// The trace of the request, as its requester has sent it. `None` if the request has no trace.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.request.as_ref()?.owner().trace.get()
     }
 
-    /// How long its requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
+    /// How long the requester still waits, in nanoseconds; `u64::MAX` if it has no deadline.
     pub(crate) fn time_left(&self) -> u64 {
         self.request.as_ref().map_or(0, |request| request.owner().time_left())
     }
 
-    /// There is no reply, for this reason.
+    /// Ends the request without a reply, for this reason.
     pub(crate) fn fail(mut self, failure: Failure) {
         self.end(failure);
     }

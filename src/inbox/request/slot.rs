@@ -1,6 +1,6 @@
-//! What a request and its reply share: a slot of [`mycelium_core::channel::reply`], of which the
-//! requester has one side, and the mailbox, or the service that answers, the other one. Its state
-//! says whose turn it is, so each request has exactly one outcome.
+//! The *slot* that a request and its reply share: a slot of [`mycelium_core::channel::reply`]. The
+//! requester has one side of it; the mailbox, or the service that answers, has the other one. Its
+//! state says whose turn it is, so each request has exactly one outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,24 +22,24 @@ pub(crate) enum Failure {
     Dropped,
     /// No service takes it any more.
     Gone,
-    /// The mailbox in the other node had no room, and rejects then.
+    /// The mailbox in the other node had no room, and is set to reject requests then.
     Refused,
-    /// It was too late in the other node, before a service had taken it.
+    /// The deadline passed in the other node, before a service had taken the request.
     Late,
-    /// The same, after a service had taken it.
+    /// The deadline passed in the other node, after a service had taken the request.
     LateHeld,
     /// The other node shuts down.
     ShuttingDown,
     /// The connection with the other node was lost after the request was sent.
     Lost,
-    /// The same, and it was not sent.
+    /// The connection with the other node was lost before the request was sent.
     Away,
     /// No actor of the other node has the name, and none had it lately.
     NotFound,
 }
 
 impl Failure {
-    /// All of them, by their numbers.
+    /// All reasons, by their numbers.
     pub(crate) const ALL: [Failure; 9] = [
         Failure::Dropped,
         Failure::Gone,
@@ -61,10 +61,10 @@ impl Failure {
 /// What all requests of one requester share.
 pub(crate) struct Origin {
     pub(crate) mailbox: Arc<MailboxState>,
-    /// The name of the requester; of requests to an actor, that of the actor.
+    /// The name of the requester; for requests to an actor, the name of the actor.
     pub(crate) name: Arc<str>,
     pub(crate) is_actor: bool,
-    /// That of the thread where the requester runs.
+    /// The executor of the thread where the requester runs.
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) line: Arc<Line<RequesterValue>>,
 }
@@ -78,7 +78,7 @@ impl Origin {
 /// What both sides of a slot know of the request.
 pub(crate) struct Owner {
     pub(crate) origin: Arc<Origin>,
-    /// When its requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
+    /// When the requester will no longer wait, in nanoseconds of its executor; `u64::MAX` if it has
     /// no deadline.
     ends_at: AtomicU64,
     /// The trace of the request.
@@ -90,7 +90,7 @@ impl Owner {
         Owner { origin, ends_at: AtomicU64::new(u64::MAX), trace: TraceCell::default() }
     }
 
-    /// The next request has no deadline yet.
+    /// Resets the deadline: the next request has none yet.
     #[inline]
     pub(super) fn renew(&self) {
         self.ends_at.store(u64::MAX, Ordering::Relaxed);
@@ -112,17 +112,17 @@ impl Owner {
     }
 }
 
-/// The most slots that a requester keeps: as many requests at a time allocate nothing.
+/// The most slots that a requester keeps: up to this many open requests allocate nothing.
 const SLOTS: usize = 64;
 
 /// Both sides of an open slot.
 pub(crate) type SlotSides<Q> =
     (Awaiting<Owner, Q, <Q as Request>::Reply>, Replying<Owner, Q, <Q as Request>::Reply>);
 
-/// The slots of one requester, which are used again.
+/// The slots of one requester, which uses them again.
 pub struct SlotPool<Q: Request> {
     slots: Vec<ReplySlot<Owner, Q, Q::Reply>>,
-    /// The slot that was used longest ago.
+    /// The index of the slot that was used longest ago.
     next: usize,
 }
 
@@ -133,8 +133,8 @@ impl<Q: Request> Default for SlotPool<Q> {
 }
 
 impl<Q: Request> SlotPool<Q> {
-    /// Opens a slot for a request: the one that was used longest ago if nobody else has it any
-    /// more, or a new one.
+    /// Opens a slot for a request: the slot that was used longest ago, if the other side has
+    /// released it, or a new one.
     #[inline]
     pub(crate) fn open(
         &mut self,

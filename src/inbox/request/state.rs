@@ -1,4 +1,4 @@
-//! What a mailbox is like, for those who wait for a reply.
+//! The state of a mailbox, for requesters that wait for a reply.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -7,30 +7,30 @@ use std::task::Waker;
 use futures_util::task::AtomicWaker;
 use mycelium_transports::counters::{Line, ResponderValue};
 
-/// Set by the node; all are false at first.
+/// Flags that the node sets; all are false at first.
 #[derive(Debug, Default)]
 pub(crate) struct MailboxState {
-    /// Requests are rejected when it is full; otherwise they wait.
+    /// Requests are rejected when the mailbox is full; otherwise they wait.
     pub(super) rejects: Flag,
-    /// The node shuts down, and has closed it.
+    /// The node shuts down, and has closed the mailbox.
     pub(super) shuts_down: Flag,
-    /// Its requests go to another node.
+    /// The mailbox's requests go to another node.
     pub(super) is_remote: Flag,
-    /// Nobody takes requests from it any more.
+    /// Nobody takes requests from the mailbox any more.
     is_unread: Flag,
-    /// That node is not connected.
+    /// The other node is not connected.
     pub(super) is_unreachable: Flag,
-    /// Requests that were sent to that node are cancelled.
+    /// Requests that were sent to the other node were cancelled.
     cancelled: Cancelled,
-    /// Those who answer.
+    /// The services that answer.
     pub(super) responders: Arc<Responders>,
 }
 
-/// How many responders one block has.
+/// The number of responders in one block of the list.
 const RESPONDERS: usize = 8;
 
-/// The counters of those who answer a topic, by number, so that a request that is held needs no
-/// handle of its own. None is removed: a service has one for as long as the node lives.
+/// The counters of the services that answer a topic, by number, so that a held request needs only
+/// the number. None is removed: a service has one for as long as the node lives.
 #[derive(Debug, Default)]
 pub(crate) struct Responders {
     lines: [OnceLock<Line<ResponderValue>>; RESPONDERS],
@@ -38,7 +38,7 @@ pub(crate) struct Responders {
 }
 
 impl Responders {
-    /// Adds one, and returns its number.
+    /// Adds the counters of a service, and returns their number.
     pub(crate) fn add(&self, mut line: Line<ResponderValue>) -> usize {
         for (number, place) in self.lines.iter().enumerate() {
             match place.set(line) {
@@ -68,41 +68,42 @@ struct Cancelled {
 }
 
 impl MailboxState {
-    /// That of a mailbox whose requests are counted by these.
+    /// Creates the state of a mailbox whose requests are counted by `responders`.
     pub(crate) fn counted_by(responders: Arc<Responders>) -> MailboxState {
         MailboxState { responders, ..MailboxState::default() }
     }
 
-    /// The node, or the set of actors, shuts down.
+    /// Sets that the node, or the set of actors, shuts down.
     pub(crate) fn set_shuts_down(&self) {
         self.shuts_down.set(true);
     }
 
-    /// Requests that find it full are rejected.
+    /// Sets that requests are rejected when the mailbox is full.
     pub(crate) fn reject(&self) {
         self.rejects.set(true);
     }
 
-    /// Its requests go to another node, which is connected or not.
+    /// Sets that requests go to another node, and whether that node is connected.
     pub(crate) fn set_remote(&self, is_connected: bool) {
         self.is_remote.set(true);
         self.is_unreachable.set(!is_connected);
     }
 
-    /// Nobody takes requests from it any more. Requests that wait are dropped after this.
+    /// Sets that nobody takes requests any more. Requests that wait are dropped after this call.
     pub(crate) fn end_reading(&self) {
         self.is_unread.set(true);
         fence(Ordering::SeqCst);
     }
 
-    /// Whether nobody takes a request any more that was sent before this. If not, and nobody takes
-    /// it later, it is dropped. A send raises a fence, or wakes a task that will take what it sent:
-    /// of that fence and the one of `end_reading`, the later one sees what was before the other.
+    /// Whether nobody will take a request that was sent before this call. If false, and the last
+    /// taker ends later, it drops that request. Why: a send raises a fence, or wakes a task that
+    /// will take the request. Of that fence and the fence of `end_reading`, the later one sees all
+    /// that was written before the earlier one.
     pub(super) fn is_unread(&self) -> bool {
         self.is_unread.get()
     }
 
-    /// A request that was taken is cancelled.
+    /// Tells the client of the other node that a taken request was cancelled.
     pub(super) fn cancel(&self) {
         if self.is_remote.get() {
             // Release: the client that sees this sees that the request is cancelled.
@@ -112,7 +113,7 @@ impl MailboxState {
     }
 
     /// Whether requests were cancelled since [`forget_cancelled`](MailboxState::forget_cancelled).
-    /// If not, the task is woken when one is.
+    /// If none was, wakes the task when one is.
     pub(crate) fn has_cancelled(&self, waker: &Waker) -> bool {
         self.cancelled.client.register(waker);
         self.cancelled.some.load(Ordering::Acquire)

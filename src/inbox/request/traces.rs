@@ -1,5 +1,5 @@
-//! The traces of requests: a requester sets that of each request, and the task of a service that
-//! takes one handles it until it takes the next.
+//! The traces of requests: a requester gives each request a trace, and the task of a service that
+//! takes a request handles it until it takes the next one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use mycelium_transports::local::{TaskBudget, TraceSource, TracedMessage, Tracer}
 pub(super) struct RequestTraces {
     topic: Arc<str>,
     source: TraceSource,
-    /// How many requests it has made.
+    /// The number of requests that the requester has made.
     requests: u64,
 }
 
@@ -20,7 +20,7 @@ impl RequestTraces {
         RequestTraces { topic: topic.clone(), source, requests: 0 }
     }
 
-    /// The trace of the next request.
+    /// Returns the trace of the next request.
     pub(super) fn next(&mut self, requester: &Arc<str>) -> Option<TraceContext> {
         let RequestTraces { topic, source, requests } = self;
         let message = TracedMessage { topic, publisher: requester, sequence: *requests };
@@ -35,9 +35,9 @@ impl RequestTraces {
 pub(super) struct TakenTraces {
     topic: Arc<str>,
     task: Arc<TaskBudget>,
-    /// How many requests were taken.
+    /// The number of requests that were taken.
     taken: u64,
-    /// A request is the current delivery of the service's task.
+    /// Whether a request is the current delivery of the service's task.
     is_handling: bool,
 }
 
@@ -46,7 +46,7 @@ impl TakenTraces {
         TakenTraces { topic: topic.clone(), task, taken: 0, is_handling: false }
     }
 
-    /// The task takes a request with this trace.
+    /// Makes a request with this trace the current delivery of the task.
     pub(super) fn take(&mut self, requester: &Arc<str>, trace: Option<TraceContext>) {
         let TakenTraces { topic, task, taken, is_handling } = self;
         let message = TracedMessage { topic, publisher: requester, sequence: *taken };
@@ -57,7 +57,7 @@ impl TakenTraces {
         }
     }
 
-    /// It is no longer the current delivery.
+    /// Ends the current delivery, if it is a request.
     pub(super) fn end_handling(&mut self) {
         if std::mem::take(&mut self.is_handling)
             && let Some(task) = self.task.trace()

@@ -51,7 +51,8 @@ fn a_flood_is_one_line_and_then_a_count_per_minute() {
     assert_eq!(test.lines.len(), 3);
 }
 
-/// Each attempt at a peer that does not answer takes seconds, so pauses stay short for a long time.
+/// Each attempt at a peer that does not answer takes seconds, so the pause between attempts would
+/// reach `ABSENT` very late: a timeout is a warning at once, whatever the pause.
 #[test]
 fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     let found = mycelium_executor::Credentials { process: Some(7), user: 1001, group: 0 };
@@ -69,7 +70,7 @@ fn a_peer_that_does_not_answer_and_a_socket_of_another_user_are_told_at_once() {
     }
 }
 
-/// One of them does not hide another: a certificate that expired, behind a scan of the port.
+/// No occurrence hides another: a scan of the port does not hide a certificate that expired.
 #[test]
 fn users_peers_addresses_and_errors_are_counted_apart() {
     let mut test = LogTest::default();
@@ -96,7 +97,7 @@ fn users_peers_addresses_and_errors_are_counted_apart() {
             test.note(&Notice::Disconnected { peer: "left", error: &error });
         }
     }
-    // Addresses of one site, and texts of one kind of error of the system, are one.
+    // Addresses of one site count together, and so do texts of one kind of system error.
     assert_eq!(test.lines.len(), 5 + 3 + 4, "{:?}", test.lines);
 }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MetricError {
-    /// The name cannot be that of a metric.
+    /// The name is not valid for a metric.
     #[error(
         "invalid name of a metric `{}`: expected a letter or `_`, and then letters, digits, `_`, \
          `.` and `:` [{code}]",
@@ -19,7 +19,7 @@ pub enum MetricError {
         /// The name.
         name: String,
     },
-    /// The key cannot be that of a label, is that of another label of the metric, or is one that
+    /// The key is not valid for a label, is the key of another label of the metric, or is one that
     /// the node sets.
     #[error(
         "metric `{name}`: invalid key of a label `{}`: expected a letter or `_`, and then letters, \
@@ -33,7 +33,7 @@ pub enum MetricError {
         /// The key.
         key: String,
     },
-    /// The value cannot be that of a label.
+    /// The value is not valid for a label.
     #[error(
         "metric `{name}`: invalid value of the label `{key}`, `{}`: expected a text without white \
          space, `=` and control characters [{code}]",
@@ -54,9 +54,9 @@ pub enum MetricError {
         code = self.code()
     )]
     TooLong {
-        /// All of them.
+        /// The names and labels, as one text.
         label: String,
-        /// The most bytes.
+        /// The most bytes that are allowed.
         most: usize,
     },
     /// A metric of this name has another kind.
@@ -81,7 +81,7 @@ pub enum MetricError {
     TooMany {
         /// The service.
         service: String,
-        /// The most handles.
+        /// The most handles that a service may have.
         most: usize,
     },
 }
@@ -89,7 +89,7 @@ pub enum MetricError {
 debug_as_display!(MetricError);
 
 impl MetricError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

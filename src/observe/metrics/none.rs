@@ -1,5 +1,5 @@
-//! Metrics of services without the feature `metrics`: the same calls, which do nothing. The
-//! compiler leaves them out.
+//! Metrics of services without the feature `metrics`: the same calls, which do nothing and compile
+//! to nothing.
 
 mod error;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use error::MetricError;
 
-/// The metrics of a service. Without the feature `metrics` it has none.
+/// The metrics of a service. Without the feature `metrics` there are none.
 #[derive(Debug)]
 pub struct Metrics<'c>(pub(crate) PhantomData<&'c mut ()>);
 
@@ -44,7 +44,8 @@ macro_rules! handles {
             #[must_use = "it has what is recorded in it"]
             pub struct $handle(());
 
-            // With the feature `metrics` a handle releases its words.
+            // Empty, so that a handle has a `Drop` with and without the feature `metrics`: with it,
+            // the handle gives its words of the counters back there.
             impl Drop for $handle {
                 #[inline]
                 fn drop(&mut self) {}
