@@ -1,4 +1,4 @@
-//! The driver: a task that starts the services of a node and waits for the end, which comes by
+//! The driver: a task that starts the services of a node and waits for the end. The node ends by
 //! itself, by a shutdown, or at the shutdown's deadline. The order of the end: services, links,
 //! threads, stop hooks, watchdog, sinks.
 
@@ -27,11 +27,11 @@ use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads, WatchdogHandle};
 use crate::support::lock::lock;
 use crate::support::log;
 
-/// A declared subscription that is not taken within this time is logged, and a topic to which
-/// nothing has subscribed.
+/// How long the driver waits before it logs declared subscriptions that were not taken, and topics
+/// to which nothing has subscribed.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A shutdown that takes longer than this logs what it waits for.
+/// How long a shutdown takes before the log says what it waits for.
 const SLOW_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Places all services and the driver, then lets them run.
@@ -70,7 +70,7 @@ pub(super) fn start(
 }
 
 /// Ends the threads of a node that cannot start. Services that were placed have been aborted before
-/// they ran.
+/// they ran, so the threads have nothing to do.
 pub(super) fn abort_start(shared: &Shared, watchdog: Option<&WatchdogHandle>) {
     shared.sinks.stop();
     let of_watchdog = watchdog.map(|watchdog| {
@@ -89,11 +89,12 @@ struct Driver {
     links: Arc<OnceLock<Links>>,
     services: Vec<Handle>,
     watchdog: Option<Arc<WatchdogHandle>>,
-    /// The topics that no service reads, until they were logged.
+    /// The warnings of topics that no service reads, until they were logged.
     unread: Mutex<Vec<StartWarning>>,
-    /// The links have ended: messages to other nodes were delivered, or reported as not delivered.
+    /// Whether the links have ended: messages to other nodes were delivered, or reported as not
+    /// delivered.
     are_links_drained: AtomicBool,
-    /// All steps of the end are done.
+    /// Whether all steps of the end are done.
     has_ended: bool,
 }
 
@@ -114,8 +115,8 @@ impl Driver {
         select(pin!(self.wait_for_the_end(hooks)), pin!(self.log_slow_shutdown())).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
-            // It ends by itself, and not by the executor's time, which may be paused: a timer
-            // would move that.
+            // The watchdog's thread ends by itself, so this needs no timer: the executor's time may
+            // be paused, and a timer would move it.
             let overdue = pin!(self.shared.lifecycle.overdue.wait());
             select(pin!(watchdog.threads().gone()), overdue).await;
         }
@@ -123,7 +124,7 @@ impl Driver {
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;
         self.wait_for_exporters().await;
         self.has_ended = true;
-        // The drop of the driver finishes the node.
+        // Dropping the driver finishes the node.
     }
 
     /// Waits for services, actors, links and threads, and runs the stop hooks.
@@ -223,9 +224,9 @@ impl Driver {
         Some(deadline)
     }
 
-    /// Ends the subscriptions to dead letters, when all other services have ended, and also the
-    /// links, if these can end first: then no dead letter is written any more. The future is never
-    /// ready.
+    /// Ends the subscriptions to dead letters when all other services have ended. If the links can
+    /// write dead letters and end first, they must have ended, too: then nothing writes dead
+    /// letters any more. The future is never ready.
     async fn wait_for_dead_letters(&self) {
         self.shared.services.others_running.wait().await;
         let dead_letters = &self.shared.plan.dead_letters;
@@ -238,18 +239,20 @@ impl Driver {
         std::future::pending::<()>().await
     }
 
-    /// Readers of dead letters receive the rest of them, and then the end.
+    /// Ends the subscriptions to dead letters: their readers receive the remaining ones, and then
+    /// the end.
     fn end_dead_letters(&self) {
         self.shared.topics.end_dead_letters();
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if **topic == *DeadLetter::TOPIC {
-                // Services that end after the readers can still write dead letters.
+                // When they are empty, not now: services that end after the readers can still write
+                // dead letters.
                 ending.finish_when_empty();
             }
         }
     }
 
-    /// Delivers what services sent to other nodes: until the shutdown's deadline. Without a
+    /// Delivers to other nodes what services have sent, until the shutdown's deadline. Without a
     /// shutdown, it waits as long as readers confirm a message within each shutdown timeout, or the
     /// launcher runs a reader or will run it again.
     async fn drain_links(&self, mut shutdown: Option<Duration>) {
@@ -315,8 +318,9 @@ impl Driver {
         }
     }
 
-    /// Waits until what is left was sent, and the response to a scrape was made. Exporters have
-    /// their own deadlines, in the time of the system, which the executor's time may not follow.
+    /// Waits until the exporters have sent the rest, and the running scrape has its response.
+    /// Exporters have their own deadlines, in the time of the system, which may differ from the
+    /// executor's time.
     async fn wait_for_exporters(&self) {
         let exporters = self.shared.sinks.exporters();
         let overdue = pin!(self.shared.lifecycle.overdue.wait());
@@ -358,7 +362,7 @@ impl Driver {
         }
     }
 
-    /// The topics that nothing outside the services has subscribed to, either.
+    /// Warns of the topics to which nothing outside the services has subscribed, either.
     fn warn_of_unread_topics(&self) {
         let unread = &mut *lock(&self.unread);
         for warning in std::mem::take(unread) {
@@ -430,8 +434,8 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. These nodes keep what was not taken for the
-    /// next process of this node.
+    /// Ends the subscriptions to topics of other nodes. These nodes keep the messages that were not
+    /// taken for the next process of this node.
     fn leave_remote_topics(&self) {
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if self.shared.plan.peer_topics.writes(topic) {
@@ -440,7 +444,8 @@ impl Driver {
         }
     }
 
-    /// Returns the services whose outcome fits; `None` is that of a service that has not ended.
+    /// Returns the services whose outcome fits; the outcome of a service that has not ended is
+    /// `None`.
     fn names(&self, fits: impl Fn(Option<&Outcome>) -> bool) -> Vec<String> {
         let ended = self.shared.services.ended();
         let names = self.services.iter().map(|service| &service.name);
@@ -450,7 +455,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // One snapshot: another thread may be dropping their tasks.
+        // One snapshot, because another thread may be dropping the tasks of services.
         let lost = self.names(|outcome| matches!(outcome, None | Some(Outcome::Abandoned)));
         if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });

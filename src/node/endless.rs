@@ -1,13 +1,16 @@
-//! Subscriptions that may not see the end of their publishers, at a shutdown.
+//! The subscriptions that the node must end itself at a shutdown, because they may not see the end
+//! of their publishers.
 //!
-//! Most subscriptions end when all of their publishers have ended. The node ends two kinds itself.
-//! A subscription that drops messages and closes a circle of services ends when it has what was
-//! sent before the services outside the circle had ended: then the others of the circle see the end
-//! of their publishers, one after the other. A subscription without a publisher, or with one
-//! outside the services, ends when the services that emit to its topic have ended and it is empty.
+//! Most subscriptions end when all of their publishers have ended. The node ends two kinds itself:
 //!
-//! Each service that ends is handled once: the end of a node with many services takes a time that
-//! grows with their number, and not with its square.
+//! 1. A subscription that drops messages and closes a circle of services. It ends when it has what
+//!    was sent before the services outside the circle had ended. Then the other services of the
+//!    circle see the end of their publishers, one after the other.
+//! 2. A subscription without a publisher, or with one outside the services. It ends when the
+//!    services that emit to its topic have ended and it is empty.
+//!
+//! Each service that ends is handled once, so the end of a node takes a time that grows with the
+//! number of its services, and not with the square of that number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,20 +23,22 @@ use crate::shared::Shared;
 /// The subscriptions of a node that it must end.
 pub(super) struct Endless<'a> {
     shared: &'a Shared,
-    /// Those of each topic, and how many of its services have not ended.
+    /// The subscriptions of each topic, and how many of its publishing services have not ended.
     topics: BTreeMap<&'a str, (Vec<&'a Ending>, usize)>,
-    /// Those that close each circle, and how many services before the circle have not ended.
+    /// The subscriptions that close each circle, and how many services before the circle have not
+    /// ended.
     circles: Vec<(Vec<&'a Ending>, usize)>,
-    /// The circles that each service is before.
+    /// The indices of the circles that come after each service.
     circles_after: BTreeMap<&'a str, Vec<usize>>,
-    /// How many services were seen to end.
+    /// How many services this has seen to end.
     ended: usize,
-    /// How many topics had a publisher outside the services. `None` before the first check.
+    /// How many topics had a publisher outside the services at the last check. `None` before the
+    /// first.
     from_outside: Option<usize>,
 }
 
 impl<'a> Endless<'a> {
-    /// Of these subscriptions: service, topic, and the handle that ends it.
+    /// `subscriptions` are all of the node: service, topic, and the handle that ends it.
     pub(super) fn new(
         shared: &'a Shared,
         subscriptions: impl Iterator<Item = (&'a str, &'a str, &'a Ending)>,
@@ -49,7 +54,7 @@ impl<'a> Endless<'a> {
             }
         }
         let mut topics = BTreeMap::new();
-        // `end_dead_letters` ends the others.
+        // Without the subscriptions to dead letters, which `end_dead_letters` ends.
         for (service, topic, ending) in subscriptions.filter(|it| *it.1 != *DeadLetter::TOPIC) {
             match feedback.circle(service, topic) {
                 Some(circle) if ending.can_end_first() => circles[circle].0.push(ending),
@@ -62,7 +67,7 @@ impl<'a> Endless<'a> {
         Endless { shared, topics, circles, circles_after, ended: 0, from_outside: None }
     }
 
-    /// Ends the subscriptions for which that is due, after services have ended.
+    /// Ends the subscriptions whose services before them have all ended.
     pub(super) fn finish(&mut self) {
         let is_first = self.from_outside.is_none();
         if is_first {
@@ -95,7 +100,7 @@ impl<'a> Endless<'a> {
         }
     }
 
-    /// Whether the end of a topic's services is not the end of its subscriptions.
+    /// Whether the subscriptions of a topic do not end when its services have ended.
     fn has_no_end(&self, topic: &str) -> bool {
         let plan = &self.shared.plan;
         plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0)

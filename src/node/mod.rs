@@ -1,8 +1,9 @@
 //! A node: it starts the services of one process. Read `builder` first, then this file; then
-//! `prepare` (a service is wired), `supervisors` (it gets its place in the tree), `placing` (it
-//! gets its executor or thread), `service_task` (what surrounds each poll), `driver` (it waits for
-//! the end) with `endless` (which subscriptions it ends), `watchdog`, `telemetry` (what it passes
-//! on of itself), and `running` (what the owner sees).
+//! `prepare` (makes a service's subscriptions and publishers), `supervisors` (gives it its place in
+//! the tree), `placing` (gives it its executor or thread), `service_task` (what surrounds each
+//! poll), `driver` (waits for the end) with `endless` (the subscriptions that it must end),
+//! `watchdog`, `telemetry` (the metrics and traces that the node passes on), and `running` (what
+//! the owner sees).
 //!
 //! `remote` carries requests to other nodes, `legacy` serves clients of the original system, and
 //! `overview` builds the nodes of all programs for tools.
@@ -76,8 +77,8 @@ use watchdog::Watchdog;
 pub use placing::Placement;
 pub use running::{Running, StartReport};
 
-/// Signals within this time of one before are the same request: `timeout` of coreutils sends one to
-/// its process, and one to the group with it.
+/// How long further signals count as the same request: `timeout` of coreutils sends one signal to
+/// its process, and one to the group that the process is in.
 #[cfg(feature = "signals")]
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
@@ -91,10 +92,10 @@ pub struct Node {
     attached: Vec<Attached>,
     hooks: Vec<StopHook>,
     observers: Observers,
-    /// Its limit, and whether the program or the topology sets it.
+    /// The limit of the watchdog, and whether the program or the topology sets it.
     watchdog: Option<(Duration, bool)>,
     telemetry: Telemetry,
-    /// Its listeners for clients of the original system.
+    /// The node's listeners for clients of the original system.
     #[cfg(feature = "topology")]
     legacy: Vec<Arc<Hub>>,
     #[cfg(feature = "testing")]
@@ -120,8 +121,8 @@ impl Node {
         self.plan.peer_topics.publishers.keys().map(String::as_str)
     }
 
-    /// A subscription for code outside the services, such as a test or a thread of the application.
-    /// It misses nothing: not even what a service emits at once.
+    /// Makes a subscription for code outside the services, such as a test or a thread of the
+    /// application. It misses nothing: it also gets what a service emits as soon as it runs.
     ///
     /// With a gating policy (`block`, `reject`) it applies backpressure from the start: publishers
     /// wait when it is not read. Its `recv` returns `None` when the services have ended and all
@@ -182,9 +183,10 @@ impl Node {
         self.topics.outside_subscription(topic, name, options.into())
     }
 
-    /// A publisher for code outside the services. Emit after the start: services subscribe then, so
-    /// an earlier message reaches only subscriptions made [before the start](Node::subscribe).
-    /// While it exists, subscriptions of its topic do not end before a shutdown.
+    /// Makes a publisher for code outside the services. Emit after the start: services subscribe
+    /// then, so an earlier message reaches only subscriptions made [before the
+    /// start](Node::subscribe). While the publisher exists, subscriptions of its topic do not end
+    /// before a shutdown.
     ///
     /// # Errors
     /// If the topic refuses it.
@@ -204,12 +206,13 @@ impl Node {
         self.topics.outside_publisher(topic, name)
     }
 
-    /// Everything runs in the node's own executor, without threads, and the probe sees it.
+    /// Prepares the node for a test: everything runs in the node's own executor, without threads,
+    /// and the probe sees it.
     #[cfg(feature = "testing")]
     pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
         self.watchdog = None;
         self.telemetry = Telemetry::default();
-        // The test is the other side of each topic.
+        // No warnings of topics: the test is the other side of each.
         self.warnings.clear();
         for service in &mut self.services {
             service.execution = Execution::default();
@@ -219,7 +222,7 @@ impl Node {
         Ok(())
     }
 
-    /// The kind of executor that the topology requests.
+    /// The kind of executor that the topology requests for the node.
     #[cfg(feature = "testing")]
     pub(crate) fn requested_executor(&self) -> Option<&str> {
         self.plan.settings.executor.as_deref()
@@ -234,7 +237,8 @@ impl Node {
     /// shutdown's deadline.
     #[cfg(feature = "signals")]
     pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
-        // The future has no type parameter: a wrong executor is one error of the compiler.
+        // Boxed: the future has no type parameter, so a wrong executor is one error of the
+        // compiler.
         Box::pin(self.run_on(Arc::new(executor)))
     }
 
@@ -260,7 +264,7 @@ impl Node {
                     if std::mem::replace(&mut interrupted, true) {
                         shared.lifecycle.overdue.set();
                     }
-                    // Nobody listens meanwhile.
+                    // Signals are ignored during this time: nobody listens.
                     let until = shared.executor.now().saturating_add(ONE_SIGNAL);
                     match select(again, shared.executor.sleep_until(until)).await {
                         Either::Left((report, _)) => return report,
@@ -313,7 +317,7 @@ impl Node {
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
         }
-        // Code outside the services may be the other side of a topic.
+        // No warning where code outside the services is the other side of a topic.
         self.warnings.retain(|warning| match warning {
             StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
             StartWarning::UnusedFastHandler { topic, .. } => {
@@ -347,7 +351,7 @@ impl Node {
         shared.topics.mailboxes.start();
         #[cfg(feature = "topology")]
         self.legacy.iter().try_for_each(|hub| listen_to_legacy(&shared, hub))?;
-        // Before any service runs, so that readers in other nodes miss nothing.
+        // The links start before any service runs, so that readers in other nodes miss nothing.
         let setup = LinkSetup {
             plan: &shared.plan,
             topics: shared.topics.all(),
@@ -360,7 +364,8 @@ impl Node {
             on_failure: shared.on_failure(),
         };
         let _ = links.set(Links::start(&setup, self.attached)?);
-        // Code outside the services may subscribe after the start: the driver warns of those.
+        // Topics without readers are left to the driver, which warns later: code outside the
+        // services may subscribe after the start.
         let is_of_readers = |it: &&StartWarning| matches!(it, StartWarning::NoReader { .. });
         let (unread, known): (Vec<_>, Vec<_>) = self.warnings.iter().partition(is_of_readers);
         for warning in known {
@@ -405,7 +410,7 @@ impl Node {
     }
 }
 
-/// The executor of a service: one that was added by name, or the node's own.
+/// Chooses the executor of a service: one that was added by name, or the node's own.
 fn choose(
     plan: &Plan,
     own: &Arc<dyn Executor>,
@@ -456,7 +461,8 @@ fn listen_to_legacy(shared: &Arc<Shared>, hub: &Hub) -> Result<(), StartError> {
     Ok(())
 }
 
-/// An executor with the settings of this queue. `owner` has the queue, by its setting in the file.
+/// Wraps an executor so that it runs tasks with the settings of this queue. `owner` is the setting
+/// of the topology that has the queue.
 fn in_queue(
     executor: Arc<dyn Executor>,
     queue: TaskQueue,
@@ -471,9 +477,9 @@ fn in_queue(
     })
 }
 
-/// Starts the watchdog, which watches all polls of the services. If nobody has asked for it, it
-/// does not watch each run of a fast handler, which is a part of an emit, and the node runs without
-/// it if there is no thread.
+/// Starts the watchdog, which watches all polls of the services. If neither the program nor the
+/// topology asks for it, it does not watch fast handlers, each of which runs within an emit, and
+/// the node runs without a watchdog if there is no thread for it.
 fn watch(
     shared: &Arc<Shared>,
     limit: Duration,
@@ -490,7 +496,7 @@ fn watch(
     });
     match Watchdog::start(shared, &handle, limit, watched) {
         Ok(()) => {
-            // For child tasks, which begin after this.
+            // Child tasks begin after this, and get the watchdog from here.
             let _ = shared.watchdog.set(handle.clone());
             Ok(Some(handle))
         }

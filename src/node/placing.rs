@@ -23,7 +23,7 @@ pub struct Placement {
     pub service: String,
     /// The execution that the topology and the program request.
     pub asked: Execution,
-    /// The shared executor, or the kind of the executor on its own thread.
+    /// The name of the shared executor, or the kind of the executor on the service's own thread.
     pub executor: String,
     /// The name of its own thread, if it has one.
     pub thread: Option<String>,
@@ -32,11 +32,11 @@ pub struct Placement {
     pub cores: Vec<usize>,
     /// The scheduling class of its own thread.
     pub class: Class,
-    /// What the system refused; the service runs without it.
+    /// The settings that the system refused; the service runs without them.
     pub refused: Vec<ThreadError>,
 }
 
-/// One sentence about what was granted.
+/// Formats one sentence about the execution that was granted.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` runs ", self.service)?;
@@ -54,12 +54,12 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The kind of the executor with this name: `tokio` of `tokio, 2 workers`.
+/// The kind of the executor with this name, for example `tokio` for the name `tokio, 2 workers`.
 pub(super) fn kind(name: &str) -> &str {
     name.split(',').next().unwrap_or_default()
 }
 
-/// Places a service. It waits there until all services are placed.
+/// Places a service in its executor or thread. It waits there until all services are placed.
 pub(super) fn place(
     shared: &Arc<Shared>,
     service: Prepared,
@@ -153,7 +153,8 @@ fn dedicate(
     )
 }
 
-/// Sends the events of a service's own thread. Dropped with the service, also if that was aborted.
+/// Sends the events of a service's own thread. It is dropped with the service, also if that was
+/// aborted.
 struct ThreadEvents {
     shared: Arc<Shared>,
     thread: String,

@@ -1,5 +1,5 @@
-//! The steps of a service before it runs: registered with its factory, resolved to an executor,
-//! prepared with its subscriptions and publishers.
+//! The steps of a service before it runs. It is *registered* with its factory, *resolved* to an
+//! executor, and *prepared* with its subscriptions and publishers.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -22,7 +22,7 @@ use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
 use crate::task::launch::Task;
 
-/// Runs after all services have ended.
+/// A function that runs after all services have ended.
 pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
 
 pub(super) struct Registered {
@@ -35,7 +35,7 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    /// A service with the default execution.
+    /// Registers a service with the default execution.
     pub(super) fn new<S: Service>(
         name: &str,
         ports: Ports,
@@ -52,7 +52,7 @@ impl Registered {
         }
     }
 
-    /// A service of another process: it is planned, and never prepared.
+    /// Registers a service of another process: it is planned, and never prepared.
     #[cfg(feature = "describe")]
     pub(super) fn described(name: &str, ports: Ports, is_local: bool) -> Registered {
         Registered {
@@ -66,7 +66,7 @@ impl Registered {
         }
     }
 
-    /// A service that carries requests between nodes.
+    /// Registers a service that carries requests between nodes.
     pub(super) fn carrying_requests<S: Service>(
         name: &str,
         factory: impl FnMut() -> S + Send + 'static,
@@ -126,7 +126,7 @@ pub(super) fn prepare<S: Service>(
     let mut wiring = Wiring::new(shared, &name, &ports, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let Wiring { budget, mut deferred_wakes, mut inboxes, mut endings, .. } = wiring;
-    // A node may have many services, and they keep these.
+    // Gives back spare memory: a node may have many services, and each keeps these lists.
     deferred_wakes.shrink_to_fit();
     inboxes.shrink_to_fit();
     endings.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! A node that runs, for its owner.
+//! A running node, as its owner sees it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,27 +25,27 @@ pub struct Running {
     pub(super) report: StartReport,
 }
 
-/// How a node started: how each service is executed, what each link goes through, the memory of its
-/// rings, and probable mistakes.
+/// How a node started: how each service is executed, how the messages of each link are carried, the
+/// memory of its rings, and probable mistakes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartReport {
-    /// The requested execution of each service, and the one that the system granted. In the order
+    /// The requested execution of each service, and the one that the system granted, in the order
     /// in which the services start.
     pub placements: Vec<Placement>,
-    /// What each link goes through, by the name of the other node.
+    /// How the messages of each link are carried, by the name of the other node.
     pub links: Vec<LinkReport>,
-    /// The memory of its rings.
+    /// The memory of the node's rings.
     pub memory: RingMemory,
-    /// Where its metrics are served, if they are: `/metrics`, `/live` and `/ready`.
+    /// The address where the node serves metrics, if it does: `/metrics`, `/live` and `/ready`.
     pub metrics_address: Option<SocketAddr>,
-    /// They are logged at the start, too. Topics without a reader are logged five seconds later, or
-    /// when a shutdown begins or all services have ended before, unless code outside the services
-    /// has subscribed.
+    /// Probable mistakes. They are logged at the start, too. Topics without a reader are logged
+    /// five seconds later, or earlier if a shutdown begins or all services have ended, unless code
+    /// outside the services has subscribed.
     pub warnings: Vec<StartWarning>,
 }
 
-/// A line for each service, each link, the rings, and each warning.
+/// Formats a line for each service, each link, the rings, and each warning.
 impl fmt::Display for StartReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.placements.iter().try_for_each(|placement| writeln!(f, "{placement}"))?;
@@ -110,13 +110,13 @@ impl Running {
         }
     }
 
-    /// How the node started.
+    /// The report of how the node started.
     #[must_use]
     pub fn start_report(&self) -> &StartReport {
         &self.report
     }
 
-    /// How the node and each of its services are now.
+    /// The current health of the node and of each of its services.
     ///
     /// ```
     /// use mycelium::observe::HealthState;
@@ -157,16 +157,16 @@ impl Running {
         self.shared.topics.counters().read()
     }
 
-    /// The current values of the metrics of services: what
-    /// [`Context::metrics`](crate::Context::metrics) made. Those of a node that has ended are among
-    /// the [counters](Report::counters) of its report: [`Metric::of`].
+    /// The current values of the metrics that services made by
+    /// [`Context::metrics`](crate::Context::metrics). After the end of the node, the
+    /// [counters](Report::counters) of its report have them: [`Metric::of`].
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         Metric::of(&self.counters())
     }
 
-    /// The number of lines of counters that found no place in their region, and are not among
-    /// [`counters`](Running::counters).
+    /// The number of lines of counters that found no place in the region of counters, and are not
+    /// among [`counters`](Running::counters).
     #[must_use]
     pub fn unseen_counters(&self) -> u64 {
         self.shared.topics.counters().unseen()
@@ -196,11 +196,12 @@ impl Running {
     }
 
     /// A requester for code outside the services: another thread, another runtime. Until a
-    /// shutdown, services that answer its topic do not end while it exists. If they are in another
-    /// node, a service of this one must declare the request too: without it, requests are `Gone`.
+    /// shutdown, services that answer its topic do not end while it exists. If these services are
+    /// in another node, a service of this node must declare the request, too: without that,
+    /// requests are `Gone`.
     ///
     /// # Errors
-    /// If another request type has its topic.
+    /// If the topic carries requests of another type.
     pub fn requester<Q: Request>(&self, name: &str) -> Result<Requester<Q>, BuildError> {
         let topics = &self.shared.topics;
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
@@ -209,9 +210,9 @@ impl Running {
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit
-    /// begins after this returns; one that is made [before the start](crate::Node::subscribe)
-    /// misses nothing. Its `recv` returns `None` when the services have ended and all messages were
-    /// received.
+    /// begins after this returns; a subscription that is made [before the
+    /// start](crate::Node::subscribe) misses nothing. Its `recv` returns `None` when the services
+    /// have ended and all messages were received.
     ///
     /// # Errors
     /// If the topic refuses it.

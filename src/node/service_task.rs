@@ -1,5 +1,5 @@
 //! The task of a service, and what surrounds each of its polls: the watchdog's mark, the budget,
-//! the deferred wakes. It can be aborted.
+//! the deferred wakes. The task can be aborted.
 
 use std::future::{Pending, pending};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::shared::PollMark;
 pub(super) struct PollHooks {
     pub(super) budget: Arc<TaskBudget>,
     pub(super) deferred_wakes: Vec<DeferredWakes>,
-    /// Without a watchdog it is `None`.
+    /// The watchdog's mark; `None` without a watchdog.
     pub(super) mark: Option<Arc<PollMark>>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct ServiceTask<F> {
     task: F,
     poll_hooks: PollHooks,
     abort: Abortable<Pending<()>>,
-    /// By this the abort wakes the task.
+    /// The waker by which the abort wakes the task, as it was registered.
     waker: Option<Waker>,
 }
 
@@ -34,8 +34,8 @@ impl<F> ServiceTask<F> {
         ServiceTask { task, poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
     }
 
-    /// Whether it was aborted. If not, the abort wakes the task. An abort happens once, so a waker
-    /// that was registered stays: a poll with the same one costs a load.
+    /// Whether the task was aborted. If not, the abort will wake it. An abort happens once, so a
+    /// registered waker stays registered: a poll with the same waker costs a load.
     #[inline]
     fn is_aborted(&mut self, context: &mut Context<'_>) -> bool {
         match &self.waker {
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts wakes.
+    /// Counts how often it is woken.
     #[derive(Default)]
     struct Count(AtomicUsize);
 

@@ -10,8 +10,8 @@ use crate::shared::Shared;
 use crate::supervise::member::Member;
 use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 
-/// The children of the tree, by service. Those of supervisors start in their order, the others at
-/// once.
+/// Adds the supervisors and services to the tree, and returns the place of each service. Services
+/// of a supervisor start in their order, the others at once.
 pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String, Member> {
     let (plan, tree) = (&shared.plan.supervision, &shared.supervision);
     let now = shared.executor.now();
@@ -25,8 +25,8 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
         let member = tree.add(parent, ChildSpec { lifetime, restart }, now);
         members.extend(member.map(|member| (service.to_owned(), member)));
     };
-    // A child takes its place among its siblings when it is added, and nothing starts before all
-    // have one.
+    // A child takes its place among its siblings when it is added. No child starts before all have
+    // a place.
     let mut ids: Vec<Option<SupervisorId>> = plan.supervisors.iter().map(|_| None).collect();
     for (place, supervisor) in plan.supervisors.iter().enumerate() {
         if supervisor.parent.is_none() {

@@ -14,12 +14,12 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Spans also go to the program's own sink.
+    /// Passes spans to the program's own sink, too.
     pub(crate) fn set_sink(&mut self, sink: Arc<dyn SpanSink>) {
         self.sink = Some(sink);
     }
 
-    /// Sets the share of traces that are recorded. The last one counts.
+    /// Sets the share of traces that are recorded. The last call counts.
     pub(crate) fn set_share(&mut self, share: f64) {
         self.share = Some(share);
     }
@@ -30,14 +30,14 @@ impl Traces {
         self.share
     }
 
-    /// Whether the program takes the spans.
+    /// Whether the program has a sink for the spans.
     #[cfg(feature = "describe")]
     pub(crate) fn have_sink(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// The tracer of the node's topics, if anything takes its spans: the program's sink, or the
-    /// exporter's queue. By default it records all traces.
+    /// Creates the tracer of the node's topics, if anything takes its spans: the program's sink, or
+    /// the exporter's queue. By default it records all traces.
     pub(crate) fn tracer(
         self,
         exporter: Option<Arc<dyn SpanSink>>,
@@ -55,7 +55,7 @@ impl Traces {
     }
 }
 
-/// Two sinks that get the same spans.
+/// Passes each span to two sinks.
 #[derive(Debug)]
 struct Both(Arc<dyn SpanSink>, Arc<dyn SpanSink>);
 

@@ -1,7 +1,8 @@
 //! The watchdog: a thread that reports services whose polls last too long, and fast handlers that
-//! do. Nothing else runs on the thread of such a poll.
+//! run too long. Nothing else runs on the thread of such a poll.
 //!
-//! `shared/poll_mark.rs` has the words that it checks, and how a poll wakes it.
+//! Each task or publisher has a *mark*, which says whether a poll runs: `shared/poll_mark.rs` has
+//! the words that the watchdog checks, and how a poll wakes it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,9 +27,9 @@ pub(super) struct Watchdog {
     handle: Arc<WatchdogHandle>,
     limit: Duration,
     watched: Vec<Watched>,
-    /// What the log has warned of: services, and publishers with fast handlers.
+    /// The names that the log has warned of: services, and publishers with fast handlers.
     warned: BTreeSet<String>,
-    /// The time at which it first saw the shutdown.
+    /// The time at which the watchdog first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
@@ -36,11 +37,11 @@ pub(super) struct Watchdog {
 struct Watched {
     subject: Subject,
     mark: Arc<PollMark>,
-    /// Its word at the last check, and when this value was first seen.
+    /// The value of the mark at the last check, and the time when this value was first seen.
     polls: u64,
     since: Duration,
     hangs: bool,
-    /// The log says that it hangs, and when that has ended.
+    /// Whether the log has reported the hang: then it also reports its end.
     is_logged: bool,
 }
 
@@ -48,14 +49,14 @@ struct Watched {
 enum Subject {
     /// The polls of a service, with its name.
     Service(String, Line<WatchdogValue>),
-    /// Those of a child task of this service. They count in the line of the service.
+    /// The polls of a child task of this service. They count in the line of the service.
     Child(String),
     /// The fast handlers of a publisher.
     Handlers(Arc<WatchedHandlers>),
 }
 
 impl Subject {
-    /// The name by which it is warned of once.
+    /// The name by which the log warns of it, once.
     fn name(&self) -> String {
         match self {
             Subject::Service(name, _) | Subject::Child(name) => name.clone(),
@@ -63,7 +64,7 @@ impl Subject {
         }
     }
 
-    /// The service whose polls they are.
+    /// The service that the polls belong to.
     fn service(&self) -> Option<&str> {
         match self {
             Subject::Service(name, _) | Subject::Child(name) => Some(name),
@@ -94,7 +95,7 @@ impl Watchdog {
         let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
             thread_guard.of_this_thread();
-            // Set before the watchdog can park: a wake needs it.
+            // Set before the watchdog can park, because a wake needs the handle.
             let _ = watchdog.handle.thread.set(thread::current());
             Ok(move || watchdog.run())
         });
@@ -117,8 +118,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks all marks. Returns whether a poll ran since the last check: then this thread does not
-    /// sleep, and a busy node need not wake it for each poll.
+    /// Checks all marks. Returns whether a poll ran since the last check: if so, this thread does
+    /// not sleep, so a busy node need not wake it for each poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let new = self.handle.new_marks().into_iter().map(|mark| {
@@ -158,7 +159,8 @@ impl Watchdog {
             });
             line.inspect(|line| line.add(WatchdogValue::LongPolls, 1));
         }
-        // A child task or a publisher that has ended has dropped its mark.
+        // A child task or a publisher that has ended has dropped its mark: no other reference is
+        // left.
         let has_ended = |it: &Watched| match it.subject {
             Subject::Service(..) => false,
             Subject::Child(_) | Subject::Handlers(_) => Arc::strong_count(&it.mark) == 1,
@@ -195,7 +197,7 @@ impl Watchdog {
     }
 }
 
-/// Reports what takes too long.
+/// Reports a poll or a fast handler that takes too long.
 fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
     let observers = &shared.lifecycle.observers;
     let (is_logged, code) = (watched.is_logged, Code::POLL_HANGS);
@@ -241,7 +243,7 @@ fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
     }
 }
 
-/// Reports that it has ended.
+/// Reports that such a poll or fast handler has ended.
 fn report_end(shared: &Shared, watched: &Watched, lasted: Duration) {
     match &watched.subject {
         Subject::Service(service, _) | Subject::Child(service) => {

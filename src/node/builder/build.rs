@@ -22,7 +22,7 @@ const WATCHDOG: Duration = Duration::from_millis(250);
 
 impl Builder {
     /// Checks that the services fit together. If the topology places services on this node, the
-    /// node has exactly those, in that order. Otherwise it has all.
+    /// node has exactly those, in that order. Otherwise it has all services.
     ///
     /// # Errors
     /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
@@ -189,7 +189,7 @@ impl Builder {
 
     /// The services that the topology places nowhere, if it places services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
-        // A node without a list runs all services.
+        // Only if each node has a list: a node without one runs all services.
         let lists_all = self.topology.placements().count() == self.topology.nodes().count();
         let places = self.topology.placements().filter(|_| lists_all);
         let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();
@@ -199,7 +199,7 @@ impl Builder {
         unplaced.cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The ports of all services with their topics.
+    /// Returns the ports of all services, with their topics.
     fn bind_ports(&self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
         let (topology, coded, options) = (&self.topology, &self.bindings, &self.subscriptions);
         let bindings = Bindings { topology, coded, options };

@@ -1,5 +1,6 @@
-//! Descriptions of builders, and builders from descriptions. Such a builder has everything that
-//! decides whether a node can be built, and no code: its node is planned and never started.
+//! Descriptions of builders, and builders from descriptions. A builder from a description has
+//! everything that decides whether a node can be built, and no code: its node is planned and never
+//! started.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -27,13 +28,13 @@ use crate::topology::{Problem, Setting, Topology, TopologyError, own_features};
 
 /// The argument that requests a description.
 const ARGUMENT: &str = "--describe";
-/// Why a topology has not read a description.
+/// Why a topology that was parsed from a text has read no description.
 const OF_TEXT: &str =
     "a topology that is parsed from a text includes no files: read it by `Topology::load`";
 
 impl Builder {
-    /// What the program says of its services and of its node, except by the topology. Needs the
-    /// feature `describe`. See [`Description`].
+    /// Describes the services of the program and the settings of its node, without the topology.
+    /// Needs the feature `describe`. See [`Description`].
     #[must_use]
     pub fn describe(&self) -> Description {
         let mut messages = Messages::default();
@@ -106,11 +107,12 @@ impl Builder {
     /// Ends the process with its [description](Builder::describe) if its command line has the
     /// argument `--describe`: prints one line of JSON to standard output, and exits with code 0, as
     /// other programs do for `--help`. Otherwise it does nothing. `mycelium check` runs programs
-    /// so.
+    /// with this argument.
     ///
-    /// Call it before anything that takes time, writes, or needs what only a real run has: files, a
-    /// network, free ports. A program whose parser of arguments refuses unknown ones adds
-    /// `--describe` to it, or prints [`Description::to_json`] itself. Needs the feature `describe`.
+    /// Call it before anything that takes time, writes, or needs something that only a real run
+    /// has: files, a network, free ports. A program whose parser of arguments refuses unknown ones
+    /// adds `--describe` to it, or prints [`Description::to_json`] itself. Needs the feature
+    /// `describe`.
     ///
     /// ```
     /// use mycelium::{Context, Node, Result, service};
@@ -139,8 +141,8 @@ impl Builder {
         self
     }
 
-    /// The builder of a node of a described program, with this topology, of which the descriptions
-    /// in `read` are read. Its node must not be started.
+    /// Creates the builder of a node of a described program, with this topology. The descriptions
+    /// that the topology names are already in `read`. The node must not be started.
     pub(crate) fn described(
         description: &Description,
         node: &str,
@@ -184,8 +186,8 @@ impl Builder {
     }
 
     /// Adds the services that run in other nodes, by programs that the topology describes. They are
-    /// planned, and never run here. A service that this program has, too, stays as it is. A
-    /// description of which nothing is needed is not read.
+    /// planned, and never run here. A service that this program has, too, stays as it is.
+    /// Descriptions of which no service is needed are not read.
     pub(super) fn add_services_of_others(&mut self) -> Result<(), BuildError> {
         let topology = mem::take(&mut self.topology);
         let own: BTreeSet<String> = self.services.iter().map(|it| it.name.clone()).collect();
@@ -204,8 +206,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds described services with these names, their requests, and what their program sets of
-    /// their ports.
+    /// Adds the described services with these names, their requests, and the settings that their
+    /// program makes for their ports.
     fn add_described_services(
         &mut self,
         Description { form, schemas }: &Description,
@@ -235,7 +237,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The message of a subscription, if the program declares it.
+    /// Returns the message of a subscription, if the program declares the subscription.
     fn schema_of(&self, service: &str, key: &str) -> Option<Schema> {
         let service = self.services.iter().find(|it| it.name == service)?;
         let mut inputs = service.ports.reads.iter().chain(&service.ports.answers);
@@ -244,19 +246,19 @@ impl Builder {
 }
 
 impl Topology {
-    /// What the program of a node says of itself, if the file names a description of it
-    /// (`description`). Needs the feature `describe`.
+    /// Returns the description of a node's program, if the topology file names one (`description`).
+    /// Needs the feature `describe`.
     ///
     /// # Errors
-    /// If it is damaged, or of a newer version. If the topology was parsed from a text, which
-    /// includes no files.
+    /// If the description is damaged, or of a newer version. If the topology was parsed from a
+    /// text, which includes no files.
     pub fn description(&self, node: &str) -> Result<Option<Description>, TopologyError> {
         let file = self.description_file(node)?;
         file.map(|file| self.read_description(node, file)).transpose()
     }
 
-    /// The number of the file with the description of a node's program. A topology that was parsed
-    /// from a text has read none.
+    /// Returns the number of the file with the description of a node's program. A topology that was
+    /// parsed from a text has read no such file.
     fn description_file(&self, node: &str) -> Result<Option<usize>, TopologyError> {
         match self.description_number(node) {
             None if self.description_path(node).is_some() => {
@@ -311,7 +313,7 @@ impl Messages {
     }
 }
 
-/// Stands for the sink of another process.
+/// Stands for the span sink of another process.
 #[derive(Debug)]
 struct NoSink;
 

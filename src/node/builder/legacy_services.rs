@@ -19,7 +19,7 @@ use crate::plan::{Port, Ports};
 use crate::service::port::HasPorts;
 use crate::topology::{ListenerConfig, Topology, TypeConfig};
 
-/// The payloads of the program's message types in the original system.
+/// The codecs (payloads in the original system) of the program's message types.
 #[derive(Default)]
 pub(crate) struct LegacyCodecs(Vec<Box<dyn AnyCodec>>);
 
@@ -27,7 +27,7 @@ pub(crate) struct LegacyCodecs(Vec<Box<dyn AnyCodec>>);
 trait AnyCodec: Send {
     fn schema(&self) -> Schema;
 
-    /// Adds the way from clients to a hub, and returns what makes its service.
+    /// Adds to a hub the way of messages from clients, and returns the maker of its service.
     fn incoming(
         &self,
         hub: &mut Hub,
@@ -44,7 +44,7 @@ struct DescribedCodec(Schema);
 
 #[cfg(feature = "describe")]
 impl DescribedCodec {
-    /// Makes a service with a port of this name.
+    /// Makes a service with these ports.
     fn service(ports: Ports) -> MakeService {
         Box::new(|name, _| Registered::described(name, ports, false))
     }
@@ -93,7 +93,7 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
-            // It lives as long as the service, over all of its runs.
+            // The guard lives as long as the service, over all of its runs.
             let guard = OutgoingGuard(hub.clone());
             Registered::new(name, Outgoing::<M>::ports(), move || Outgoing {
                 hub: guard.0.clone(),
@@ -112,7 +112,7 @@ pub(crate) struct LegacyService {
 }
 
 impl LegacyCodecs {
-    /// Adds the codec of one type, in place of an earlier one.
+    /// Adds the codec of one type. It replaces an earlier one.
     pub(crate) fn add<M: Message>(&mut self, codec: LegacyCodec<M>) {
         self.0.retain(|other| other.schema() != Schema::of::<M>());
         self.0.push(Box::new(Arc::new(codec)));
@@ -124,14 +124,15 @@ impl LegacyCodecs {
         self.0.push(Box::new(DescribedCodec(schema)));
     }
 
-    /// The messages that have one.
+    /// Returns the messages that have a codec.
     #[cfg(feature = "describe")]
     pub(crate) fn schemas(&self) -> impl Iterator<Item = Schema> {
         self.0.iter().map(|codec| codec.schema())
     }
 
-    /// The services of all listeners, and the hubs of those of `node`. The services are placed in
-    /// the topology. `bound` are the ports of all services of the program.
+    /// Makes the services of all listeners, and returns them with the hubs of the listeners of
+    /// `node`. Places the services in the topology. `bound` are the ports of all services of the
+    /// program.
     pub(crate) fn services(
         &self,
         node: &str,
@@ -146,8 +147,8 @@ impl LegacyCodecs {
         for config in topology.legacy_listeners() {
             let is_own = config.node.as_deref().is_none_or(|there| there == node);
             let there = config.node.clone().unwrap_or_else(|| node.to_owned());
-            // A node without a list runs all services of the program: its listeners are not those
-            // of other nodes.
+            // A node without a list runs all services of its own program, so no other node places
+            // the services of its listeners.
             if !is_own && !topology.lists_services(&there) {
                 continue;
             }
@@ -161,7 +162,7 @@ impl LegacyCodecs {
         Ok((services, hubs))
     }
 
-    /// The services of one listener.
+    /// Makes the services of one listener.
     fn listener(
         &self,
         config: ListenerConfig,
@@ -208,7 +209,7 @@ impl LegacyCodecs {
     }
 }
 
-/// A service of one type, before the hub is shared.
+/// A service to make for one type, before the hub is shared.
 struct Made {
     kind: &'static str,
     topic: String,
@@ -216,14 +217,14 @@ struct Made {
     origins: Option<Arc<Origins>>,
 }
 
-/// Whether clients send and receive a topic: then both of its services know which client sent a
-/// message.
+/// Whether clients both send and receive a topic: then its incoming and its outgoing service share
+/// which client sent a message.
 fn is_returned(config: &ListenerConfig, topic: &str) -> bool {
     let mut types = config.types.iter().filter(|of| of.topic == topic);
     types.clone().any(|of| of.from_clients) && types.any(|of| of.to_clients)
 }
 
-/// What both services of a topic share.
+/// Returns the origins of messages that both services of a topic share.
 fn origins_of(made: &[Made], topic: &str) -> Arc<Origins> {
     let other = made.iter().find(|made| made.topic == topic);
     other.and_then(|made| made.origins.clone()).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! The builder of a node: it collects services and settings, and `build` checks them and makes the
 //! plan. `request_links` adds the services that carry requests to other nodes, `legacy_services`
-//! those for clients of the original system. `described` makes a builder from a description.
+//! adds those for clients of the original system. `described` makes a builder from a description.
 
 mod build;
 #[cfg(feature = "describe")]
@@ -56,15 +56,15 @@ pub struct Builder {
     #[cfg(feature = "describe")]
     descriptions: Descriptions,
     services: Vec<Registered>,
-    /// Service and port, with the topic.
+    /// Topics by service and port.
     bindings: BTreeMap<(String, String), String>,
-    /// Service and port or topic, with the options of the subscription.
+    /// Options of subscriptions, by service and port or topic.
     subscriptions: BTreeMap<(String, String), SubscribeOptions>,
     executions: BTreeMap<String, Execution>,
     supervisors: Vec<Supervisor>,
-    /// By service.
+    /// Settings of supervision, by service.
     supervised: BTreeMap<String, ServiceSetting>,
-    /// Those that `supervised` names, with the method that did.
+    /// The services in `supervised`, each with the builder's method that named it.
     supervised_by: Vec<(String, &'static str)>,
     pub(super) topics: CodedTopics,
     pub(super) traces: Traces,
@@ -133,7 +133,7 @@ impl Builder {
         self.named_service(S::NAME, factory)
     }
 
-    /// Adds a service under a name of its own, for a second one of the same type.
+    /// Adds a service under a name of its own, for example a second service of the same type.
     #[must_use]
     pub fn named_service<S: Service>(
         mut self,
@@ -264,7 +264,7 @@ impl Builder {
         self
     }
 
-    /// Adds a supervisor of services, with those that it supervises itself: see [`Supervisor`].
+    /// Adds a supervisor of services, with the supervisors below it: see [`Supervisor`].
     /// `[supervisor.NAME]` of the topology takes precedence, key by key.
     #[must_use]
     pub fn supervisor(mut self, supervisor: Supervisor) -> Builder {
@@ -273,8 +273,8 @@ impl Builder {
     }
 
     /// Sets when and how often a service is restarted. Keys of the topology take precedence, one by
-    /// one. By default ten times a minute; the limit of a service with a
-    /// [supervisor](Supervisor) is that of the supervisor.
+    /// one. The default is ten times a minute; a service with a [supervisor](Supervisor) has the
+    /// limit of the supervisor instead.
     ///
     /// ```
     /// use std::time::Duration;
@@ -318,7 +318,7 @@ impl Builder {
     /// Sets how long a run of a service may take until it has *started*: its first poll has
     /// returned, and it has taken all of the subscriptions that it declares. A run that takes
     /// longer is dropped, and has failed. The key `start_deadline` of the topology takes
-    /// precedence. By default there is none.
+    /// precedence. By default there is no deadline.
     #[must_use]
     pub fn start_deadline(mut self, service: &str, within: Duration) -> Builder {
         self.supervised(service, "start_deadline").start_deadline = Some(within);
@@ -405,8 +405,8 @@ impl Builder {
         self
     }
 
-    /// Records the traces of messages: this share of them, from 0 to 1, chosen where one begins.
-    /// By default messages have no traces. `sample` of `[telemetry]` in the topology takes
+    /// Records the traces of messages: this share of the traces, from 0 to 1, chosen where a trace
+    /// begins. By default messages have no traces. `sample` of `[telemetry]` in the topology takes
     /// precedence. `docs/observability.md` says what a trace is.
     ///
     /// The sink gets the spans of this node when they end. It must not wait: tasks of services call
@@ -487,19 +487,19 @@ impl Builder {
     }
 
     /// Sets the limit of the watchdog, a thread that reports services that stay in one poll for
-    /// longer: once for each service in the log, and each time as [`Event`]s and in a counter. The
-    /// key `watchdog` of the topology takes precedence. By default the limit is 250 ms. With zero
-    /// there is no watchdog. If the limit is set, fast handlers are watched, too.
+    /// longer than the limit: once for each service in the log, and each time as [`Event`]s and in
+    /// a counter. The key `watchdog` of the topology takes precedence. By default the limit is 250
+    /// ms. With zero there is no watchdog. If the limit is set, fast handlers are watched, too.
     #[must_use]
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.watchdog = Some(limit);
         self
     }
 
-    /// Sets the payload of one message type in the original system, for clients of it: a listener
-    /// (`[legacy.NAME]` of the topology) maps types of the original system to topics, whose message
-    /// types need this. Without a listener it has no effect. A second one for the same type
-    /// replaces the first. `docs/legacy.md` has more.
+    /// Sets the payload of one message type in the original system, for clients of that system. A
+    /// listener (`[legacy.NAME]` of the topology) maps types of the original system to topics: the
+    /// message types of these topics need a codec. Without a listener the codec has no effect. A
+    /// second codec for the same type replaces the first. `docs/legacy.md` has more.
     ///
     /// ```
     /// use mycelium::legacy::LegacyCodec;
@@ -567,8 +567,8 @@ impl Builder {
 
     /// Adds a hook that runs at the end, when all services have ended or were abandoned, for
     /// example to close what they shared. Hooks run one after the other, in the reverse of the
-    /// order in which they were added. Together they have as long as the services have at a
-    /// shutdown.
+    /// order in which they were added. All hooks together have as much time as the services have at
+    /// a shutdown.
     #[must_use]
     pub fn on_stop<F: Future<Output = ()> + Send + 'static>(
         mut self,

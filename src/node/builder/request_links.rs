@@ -17,10 +17,11 @@ use crate::plan::{Port, Ports};
 use crate::service::port::RequestVisitor;
 use crate::topology::{Setting, Topology, check_topic};
 
-/// Makes the two services of one request type.
+/// The two services that carry the requests of one type, and their makers.
 #[derive(Clone, Copy)]
 struct RequestLink {
-    /// The topic of its type. Requests of another topic come and go by ports that are bound to it.
+    /// The topic of the request type. A service for requests of another topic has ports bound to
+    /// it.
     own_topic: &'static str,
     services: LinkServices,
 }
@@ -28,12 +29,12 @@ struct RequestLink {
 #[derive(Clone, Copy)]
 enum LinkServices {
     Typed {
-        /// Of a name, the node that answers, and the capacity of the topic.
+        /// Makes the client from its name, the node that answers, and the capacity of the topic.
         client: fn(&str, &str, usize) -> Registered,
-        /// Of a name, the node that requests, and the capacity of the topic.
+        /// Makes the server from its name, the node that requests, and the capacity of the topic.
         server: fn(&str, &str, usize) -> Registered,
     },
-    /// Those of another process.
+    /// The messages of a request type of another process.
     #[cfg(feature = "describe")]
     Described(RequestMessages),
 }
@@ -47,7 +48,7 @@ pub(crate) struct RequestMessages {
     pub(crate) answer: Schema,
 }
 
-/// Those of all request types that services declare, by topic.
+/// The request links of all request types that services declare, by topic.
 #[derive(Default)]
 pub(crate) struct RequestLinks(BTreeMap<&'static str, RequestLink>);
 
@@ -71,7 +72,7 @@ impl RequestLinks {
         self.0.entry(topic).or_insert(RequestLink { own_topic: topic, services });
     }
 
-    /// The topic and the messages of each request type.
+    /// Returns the topic and the messages of each request type.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, RequestMessages)> {
         self.0.iter().filter_map(|(topic, link)| {
             let client = link.client("client", "peer", 2).ports;
@@ -84,8 +85,8 @@ impl RequestLinks {
 }
 
 impl RequestLinks {
-    /// The services for all requests that are answered in another node than they are made in. They
-    /// are placed in the topology. `bound` are the ports of all services.
+    /// Makes the services for all requests that one node makes and another node answers, and places
+    /// them in the topology. `bound` are the ports of all services.
     pub(crate) fn services(
         &self,
         topology: &mut Topology,
@@ -129,8 +130,8 @@ impl RequestLinks {
     }
 }
 
-/// The services that carry requests to actors of other nodes, as the topology says. They are placed
-/// in it.
+/// Makes the services that carry requests to actors of other nodes, as the topology says, and
+/// places them in it.
 pub(crate) fn actor_services(topology: &mut Topology) -> Result<Vec<AddedService>, BuildError> {
     let askers = topology.actor_askers().map(owned).collect::<Vec<_>>();
     let links = [RequestLink::of::<ActorCall>(), RequestLink::of::<WatchCall>()];
@@ -171,7 +172,7 @@ impl RequestLink {
         }
     }
 
-    /// The client of this name for the node that answers.
+    /// Makes the client of this name; `peer` is the node that answers.
     fn client(&self, name: &str, peer: &str, capacity: usize) -> Registered {
         match self.services {
             LinkServices::Typed { client, .. } => client(name, peer, capacity),
@@ -189,7 +190,7 @@ impl RequestLink {
         }
     }
 
-    /// The server of this name for the node that requests.
+    /// Makes the server of this name; `peer` is the node that requests.
     fn server(&self, name: &str, peer: &str, capacity: usize) -> Registered {
         match self.services {
             LinkServices::Typed { server, .. } => server(name, peer, capacity),
@@ -207,7 +208,7 @@ impl RequestLink {
         }
     }
 
-    /// The services for the requests of `topic` that are made in `node` and answered in `there`.
+    /// Makes the services for the requests of `topic` that `node` makes and `there` answers.
     fn services(
         &self,
         topology: &mut Topology,

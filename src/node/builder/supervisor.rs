@@ -10,7 +10,8 @@ use crate::supervise::{Strategy, SupervisorSetting};
 /// [`Builder::supervisor`](crate::Builder::supervisor) adds it to a node. `docs/supervision.md` has
 /// the rules.
 ///
-/// A service without one is restarted alone, and its own limit is that of the node.
+/// A service without a supervisor is restarted alone. If it fails more often than its own limit
+/// allows, the node shuts down.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,13 +52,13 @@ use crate::supervise::{Strategy, SupervisorSetting};
 pub struct Supervisor {
     setting: SupervisorSetting,
     children: Vec<String>,
-    /// Those that it supervises.
+    /// The supervisors that this one supervises.
     below: Vec<Supervisor>,
 }
 
 impl Supervisor {
-    /// A supervisor without children. Its name is in logs, in the health of the node, and in the
-    /// topology: `[supervisor.NAME]`.
+    /// Creates a supervisor without children. Its name is in logs, in the health of the node, and
+    /// in the topology: `[supervisor.NAME]`.
     #[must_use]
     pub fn new(name: &str, strategy: Strategy) -> Supervisor {
         let (name, strategy) = (name.to_owned(), Some(strategy));
@@ -65,19 +66,19 @@ impl Supervisor {
         Supervisor { setting, children: Vec::new(), below: Vec::new() }
     }
 
-    /// One that restarts only the child that failed.
+    /// Creates a supervisor that restarts only the child that failed.
     #[must_use]
     pub fn one_for_one(name: &str) -> Supervisor {
         Supervisor::new(name, Strategy::OneForOne)
     }
 
-    /// One that restarts all children when one fails.
+    /// Creates a supervisor that restarts all children when one fails.
     #[must_use]
     pub fn one_for_all(name: &str) -> Supervisor {
         Supervisor::new(name, Strategy::OneForAll)
     }
 
-    /// One that restarts the child that failed, and those after it.
+    /// Creates a supervisor that restarts the child that failed, and those after it.
     #[must_use]
     pub fn rest_for_one(name: &str) -> Supervisor {
         Supervisor::new(name, Strategy::RestForOne)
@@ -105,23 +106,24 @@ impl Supervisor {
         self
     }
 
-    /// Sets the limit: the most restarts of all of its children together, within the window. One
-    /// failure more, and it gives up. The pauses are those before its parent restarts it; those of
-    /// a service are its own. By default they are [those of a service](Restart::default).
+    /// Sets the limit: the most restarts of all of its children together, within the window. With
+    /// one failure more it gives up. The pauses of `restart` are those before its parent restarts
+    /// it; each service has its own pauses. By default they are [those of a
+    /// service](Restart::default).
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Supervisor {
         self.setting.restart = restart.into();
         self
     }
 
-    /// One that says this.
+    /// Creates a supervisor with this setting.
     #[cfg(feature = "describe")]
     pub(crate) fn from_setting(setting: SupervisorSetting) -> Supervisor {
         let children = setting.children.clone().unwrap_or_default();
         Supervisor { setting, children, below: Vec::new() }
     }
 
-    /// What it says, and what those below say.
+    /// Returns its setting, and the settings of the supervisors below it.
     pub(crate) fn settings(self) -> Vec<SupervisorSetting> {
         let Supervisor { setting, children, below } = self;
         let own = SupervisorSetting { children: Some(children), ..setting };

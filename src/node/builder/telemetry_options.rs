@@ -1,4 +1,4 @@
-//! What a program sets of the metrics and traces that its node passes on.
+//! The methods of the builder for the metrics and traces that a node passes on.
 
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use super::Builder;
 #[cfg(feature = "metrics")]
 impl Builder {
     /// Measures how long messages of a topic take from their emit to their receive: a share of the
-    /// messages, from 0 to 1, chosen at random by their publishers in this node; 1 measures all.
-    /// By default none is measured. Each reader counts what it measures: as the metric
+    /// messages, from 0 to 1, chosen at random by their publishers in this node; 1 measures all. By
+    /// default none is measured. Each reader counts its own latencies: as the metric
     /// `mycelium_message_latency_seconds`, and in the counters, where
-    /// [`Latency::of`](crate::counters::Latency::of) finds it. `latency_sample` of the topology
+    /// [`Latency::of`](crate::counters::Latency::of) finds them. `latency_sample` of the topology
     /// takes precedence. Needs the feature `metrics`.
     ///
     /// ```
@@ -159,8 +159,9 @@ impl Builder {
 
 #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
 impl Builder {
-    /// Sets how many sets of label values a family of metrics has at most; by default 1,000. The
-    /// rest is one set, with `other` as each value. `label_sets` of `[telemetry]` takes precedence.
+    /// Sets the most sets of label values that a family of metrics has; by default 1,000. All
+    /// further sets are counted as one, with `other` as each value. `label_sets` of `[telemetry]`
+    /// takes precedence.
     #[must_use]
     pub fn metrics_label_sets(mut self, most: usize) -> Builder {
         self.telemetry.label_sets = Some(most);
@@ -175,10 +176,10 @@ impl Builder {
     /// precedence, one by one. `docs/observability.md` says what a trace is. Needs the feature
     /// `otlp`.
     ///
-    /// The node has a thread for it, on any executor. Services never wait: spans that find no room
-    /// in the queue, and those that the collector does not accept in time, are dropped, counted,
-    /// and logged once a minute. The end of the node waits for the rest, by default for at
-    /// most 2 s. All traces are recorded, unless
+    /// The node has a thread for sending, on any executor. Services never wait: spans that find no
+    /// room in the queue, and those that the collector does not accept in time, are dropped,
+    /// counted, and logged once a minute. The end of the node waits for the remaining spans, by
+    /// default for at most 2 s. All traces are recorded, unless
     /// [`OtlpTraces::sample`](crate::trace::OtlpTraces::sample) says otherwise; if
     /// [`traces`](Builder::traces) is called too, both get the same spans, and the share that was
     /// set last counts.
@@ -206,10 +207,10 @@ impl Builder {
     /// node. Keys of `[telemetry]` in the topology take precedence, one by one. Needs the
     /// feature `otlp`.
     ///
-    /// Names, labels and values are those of the Prometheus endpoint. The node has a thread for it,
-    /// on any executor. Values are cumulative, so what the collector did not take is in the next
-    /// push, with newer values; a push that failed is counted, and logged once a minute. The end of
-    /// the node waits for the last one, by default for at most 2 s.
+    /// Names, labels and values are those of the Prometheus endpoint. The node has a thread for the
+    /// pushes, on any executor. Values are cumulative, so a push that the collector did not take is
+    /// made up for by the next one, with newer values; a push that failed is counted, and logged
+    /// once a minute. The end of the node waits for the last push, by default for at most 2 s.
     ///
     /// ```
     /// use std::time::Duration;

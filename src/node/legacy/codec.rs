@@ -4,7 +4,7 @@ use std::fmt;
 
 use mycelium_core::{Message, decode};
 
-/// Makes a message of a payload, or says why it cannot.
+/// Makes a message from a payload, or says why it cannot.
 type Decode<M> = dyn Fn(&[u8]) -> Result<M, String> + Send + Sync;
 /// Writes the payload of a message into an empty buffer.
 type Encode<M> = dyn Fn(&M, &mut Vec<u8>) + Send + Sync;
@@ -12,9 +12,10 @@ type Encode<M> = dyn Fn(&M, &mut Vec<u8>) + Send + Sync;
 /// The payload of one message type in the original system, for
 /// [`Builder::legacy`](crate::Builder::legacy).
 ///
-/// The original sends the memory of a `#[repr(C)]` struct: with padding, in little-endian order.
-/// Where a message has the same fields at the same places, [`same_bytes`](LegacyCodec::same_bytes)
-/// is enough. Texts and lists differ: those of the original have six zero bytes after their count.
+/// The original system sends the memory of a `#[repr(C)]` struct: with padding, in little-endian
+/// order. If a message has the same fields at the same places,
+/// [`same_bytes`](LegacyCodec::same_bytes) is enough. Texts and lists differ: in the original
+/// system they have six zero bytes after their count.
 ///
 /// ```
 /// use mycelium::fields::FixedStr;
@@ -52,8 +53,8 @@ pub struct LegacyCodec<M> {
 }
 
 impl<M: Message> LegacyCodec<M> {
-    /// The payload has the same bytes as the message. A payload of another length, or with an
-    /// invalid value, is refused.
+    /// Creates a codec for a payload that has the same bytes as the message. A payload of another
+    /// length, or with an invalid value, is refused.
     ///
     /// ```
     /// use mycelium::legacy::LegacyCodec;
@@ -79,9 +80,9 @@ impl<M: Message> LegacyCodec<M> {
         }
     }
 
-    /// The payload is converted. `decode` runs for each frame that arrives, and may get any bytes;
-    /// its error is logged. `encode` writes the payload of a message into an empty buffer; it runs
-    /// once for each message, for all clients.
+    /// Creates a codec that converts the payload. `decode` runs for each frame that arrives, and
+    /// may get any bytes; its error is logged. `encode` writes the payload of a message into an
+    /// empty buffer; it runs once for each message, for all clients.
     ///
     /// If `decode` panics, the connection of the client ends. If `encode` panics, the message is
     /// tried once more, and then becomes a dead letter.

@@ -1,8 +1,9 @@
 //! One client: its frames become messages, and the frames that wait for it are written.
 //!
 //! Reading stops while the channel of a type is full, so a topic that makes its publishers wait
-//! makes clients wait, by the flow control of their sockets. Nothing is allocated by what a client
-//! claims: the buffer grows when it is full of bytes, up to the longest payload that is accepted.
+//! makes clients wait, by the flow control of their sockets. The length that a client claims
+//! allocates nothing: the buffer grows when it is full of bytes, up to the longest payload that is
+//! accepted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,9 +27,9 @@ use super::outbox::Taken;
 use crate::links::log::Level;
 use crate::topology::OnBadFrame;
 
-/// Bytes of a buffer at first.
+/// The size of a buffer at first, in bytes.
 const BUFFER: usize = 4096;
-/// After this many frames in a row, other tasks run.
+/// The number of frames in a row after which other tasks run.
 const TURN: usize = 64;
 
 /// The connection of one client. Dropping it frees the place of the client.
@@ -37,10 +38,10 @@ pub(super) struct Connection {
     client: Arc<Client>,
     executor: Arc<dyn Executor>,
     stream: Mutex<Stream>,
-    /// Frames that were accepted from the client, and written to it.
+    /// The number of frames that were accepted from the client; `sent` has those written to it.
     received: AtomicU64,
     sent: AtomicU64,
-    /// Frames that are being written.
+    /// The number of frames that are being written.
     unsent: AtomicU64,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Connection {
 enum End {
     /// The client has closed it.
     Left,
-    /// The node ends, and the client got all that waited for it.
+    /// The node ends, and the client got all frames that waited for it.
     Finished,
     Failed(io::Error),
     Invalid(LegacyError),
@@ -130,13 +131,13 @@ impl Connection {
                 let Step { consumed, event } = step;
                 let is_whole = !decoder.is_within(&[]);
                 if is_whole && !self.hub.admit(&self.client) {
-                    // It was evicted: its task is about to be cancelled.
+                    // The client was evicted: its task is about to be cancelled.
                     pending::<()>().await;
                 }
                 if let Err(end) = self.take(event, &mut intakes).await {
                     return end;
                 }
-                // The time is that of one frame.
+                // The time limit is for one frame: it starts again.
                 if event != Event::Passed || is_whole {
                     due = None;
                 }
@@ -210,7 +211,7 @@ impl Connection {
                     match hub.config.invalid {
                         OnBadFrame::End => return Err(End::Undecodable { type_id, problem }),
                         OnBadFrame::Drop => {
-                            // Codecs may quote the client.
+                            // Escaped, because the error of a codec may quote bytes of the client.
                             let (peer, problem) = (&client.peer, problem.escape_debug());
                             let words = format_args!(
                                 "{peer} sends an invalid payload of type {type_id}: {problem}"
@@ -241,8 +242,8 @@ impl Connection {
                 return End::Failed(error);
             }
         }
-        // The client gets the end of the stream. Until it has closed its side, the socket is kept:
-        // one that is closed with unread bytes may take back what was sent.
+        // The client gets the end of the stream. The socket is kept until the client has closed its
+        // side: a socket that is closed with unread bytes may take back what was sent.
         if let Err(error) =
             poll_fn(|context| Pin::new(&mut *self.stream()).poll_close(context)).await
         {
@@ -259,7 +260,7 @@ impl Connection {
         }
     }
 
-    /// Writes frames. Each of them is sent once the socket has taken its last byte.
+    /// Writes frames. A frame counts as sent once the socket has taken its last byte.
     async fn write_all(&self, frames: &[u8]) -> io::Result<()> {
         let (mut bytes, mut unsent) = (frames, frames);
         while !bytes.is_empty() {
@@ -278,8 +279,8 @@ impl Connection {
         poll_fn(|context| Pin::new(&mut *self.stream()).poll_flush(context)).await
     }
 
-    /// Counts the first ones of these frames as sent, but for those that end in the last `waiting`
-    /// bytes.
+    /// Counts the frames at the start of `unsent` as sent, except those that end in its last
+    /// `waiting` bytes, which are not written.
     fn count_sent(&self, unsent: &mut &[u8], waiting: usize) {
         let mut sent = 0;
         while let Some(rest) = after_frame(unsent).filter(|rest| rest.len() >= waiting) {
@@ -291,7 +292,7 @@ impl Connection {
         self.hub.count(LegacyValue::Sent, sent);
     }
 
-    /// The stream, for one poll: both sides are polled by one task.
+    /// Locks the stream for one poll: one task polls both reading and writing.
     fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -305,7 +306,7 @@ impl Drop for Connection {
 }
 
 impl End {
-    /// What it is counted as; `None` if client and listener have done nothing wrong.
+    /// The counter of this end; `None` if client and listener have done nothing wrong.
     fn counted_as(&self) -> Option<LegacyValue> {
         match self {
             End::Left | End::Finished => None,
@@ -319,7 +320,7 @@ impl End {
         }
     }
 
-    /// What log lines are counted by.
+    /// The cause, a part of the key by which log lines are counted.
     fn cause(&self) -> &'static str {
         match self {
             End::Left => "left",
@@ -337,8 +338,8 @@ impl End {
 }
 
 impl End {
-    /// What the client did wrong, if log lines are counted by that and not by the address: an
-    /// operator reads there what the topology lacks.
+    /// The subject of the client's fault, if log lines are counted by subject and not by address:
+    /// so an operator reads in the log what the topology lacks.
     fn subject(&self) -> Option<Subject> {
         match self {
             End::Unknown { type_id } | End::Undecodable { type_id, .. } => {
@@ -383,14 +384,14 @@ impl fmt::Display for End {
     }
 }
 
-/// The frames after the first one of these.
+/// Returns the frames after the first one.
 fn after_frame(frames: &[u8]) -> Option<&[u8]> {
     let (header, rest) = frames.split_first_chunk::<HEADER>()?;
     let [_, _, length @ ..] = *header;
     rest.get(u32::from_le_bytes(length) as usize..)
 }
 
-/// Bytes that were read and not yet taken.
+/// Bytes that were read and not yet taken by the decoder.
 struct Buffer {
     bytes: Vec<u8>,
     start: usize,
@@ -399,7 +400,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer that grows up to `most` bytes.
+    /// Creates a buffer that grows up to `most` bytes.
     fn new(most: usize) -> Buffer {
         Buffer { bytes: vec![0; BUFFER.min(most)], start: 0, end: 0, most }
     }
@@ -412,7 +413,7 @@ impl Buffer {
         self.start = (self.start + count).min(self.end);
     }
 
-    /// Where to read to: at least one byte, unless the buffer has `most` bytes that are not taken.
+    /// Returns the place to read into: at least one byte, unless `most` bytes wait to be taken.
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -420,7 +421,7 @@ impl Buffer {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end == self.bytes.len() {
-                // It is full of bytes that have arrived.
+                // The buffer is full of bytes that have arrived: it grows.
                 self.bytes.resize((self.end * 2).min(self.most), 0);
             }
         }

@@ -1,5 +1,5 @@
-//! What the services and connections of one listener share: its clients, and the ways of messages
-//! to and from them.
+//! The *hub* of one listener, which its services and connections share: its clients, and the ways
+//! of messages to and from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,28 +19,28 @@ use crate::links::log::{Level, Log};
 use crate::support::latch::{Countdown, Latch, until};
 use crate::topology::{ListenerConfig, OnSlowClient};
 
-/// The most types, and the most digests, that have log lines of their own.
+/// The most types, and the most digests, that have log lines of their own for each cause.
 const NAMED: usize = 32;
 
 /// The state of one listener.
 pub(crate) struct Hub {
     pub(crate) config: ListenerConfig,
     intakes: BTreeMap<u16, Box<dyn MakeIntake>>,
-    /// The services that send to clients and have not ended.
+    /// The number of services that send to clients and have not ended.
     pub(super) outgoing: Countdown,
-    /// Clients are not read any more.
+    /// Set when clients are not read any more.
     pub(super) is_closing: Latch,
     clients: Mutex<Clients>,
     /// Notified when a connection has ended.
     departed: Event,
     running: OnceLock<Started>,
-    /// What log lines have named.
+    /// The causes and subjects that log lines have named.
     named: Mutex<BTreeSet<(&'static str, Subject)>>,
-    /// Until the listener runs.
+    /// The open address, until the listener takes it.
     open: Mutex<Option<Open>>,
 }
 
-/// What it has once its node has started.
+/// The parts of a hub that exist once its node has started.
 struct Started {
     line: Line<LegacyValue>,
     log: Arc<Log>,
@@ -54,14 +54,14 @@ pub(super) struct Open {
 
 #[derive(Default)]
 struct Clients {
-    /// In the order in which they connected.
+    /// The clients, in the order in which they connected.
     connected: Vec<Arc<Client>>,
     next: u64,
-    /// Connections whose tasks have not ended.
+    /// The number of connections whose tasks have not ended.
     live: usize,
 }
 
-/// A service that sends to clients, until it will not be restarted.
+/// Exists until a service that sends to clients has ended and will not be restarted.
 pub(crate) struct OutgoingGuard(pub(crate) Arc<Hub>);
 
 impl Drop for OutgoingGuard {
@@ -70,7 +70,7 @@ impl Drop for OutgoingGuard {
     }
 }
 
-/// The service that accepts clients, until it will not be restarted.
+/// Exists until the service that accepts clients has ended and will not be restarted.
 pub(crate) struct ListenerGuard(pub(crate) Arc<Hub>);
 
 impl Drop for ListenerGuard {
@@ -84,11 +84,12 @@ pub(super) struct Client {
     pub(super) number: u64,
     pub(super) peer: Peer,
     pub(super) outbox: Outbox,
-    /// It has sent its hello, or a whole frame if it needs none: it keeps its place.
+    /// Whether it has sent its hello, or a whole frame if it needs no hello. Then it keeps its
+    /// place.
     is_admitted: AtomicBool,
-    /// Messages that it missed because its queue was full.
+    /// The number of messages that it missed because its queue was full.
     pub(super) dropped: AtomicU64,
-    /// It has to go, for this reason.
+    /// Why it has to go, once it has to.
     eviction: OnceLock<Eviction>,
     evicted: Latch,
 }
@@ -105,9 +106,9 @@ pub(super) enum Subject {
 /// Why a client has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Eviction {
-    /// Its queue was full.
+    /// The client's queue was full.
     Slow,
-    /// Another client needed its place before it was admitted.
+    /// Another client needed the place of this one, which was not admitted yet.
     Displaced,
 }
 
@@ -127,7 +128,7 @@ impl Hub {
         }
     }
 
-    /// Clients can send messages of this type.
+    /// Adds the intake of a type that clients can send.
     pub(super) fn add_intake(&mut self, type_id: u16, intake: Box<dyn MakeIntake>) {
         self.intakes.insert(type_id, intake);
     }
@@ -148,7 +149,7 @@ impl Hub {
         Ok(Open { bound, listener })
     }
 
-    /// The address, once.
+    /// Takes the open address. `None` after the first call.
     pub(super) fn take_open(&self) -> Option<Open> {
         self.lock_open().take()
     }
@@ -185,8 +186,8 @@ impl Hub {
         }
     }
 
-    /// What the log lines of a cause are counted by, if the subject is new or known: a client
-    /// cannot fill the log with subjects.
+    /// Returns the subject as the key by which log lines of a cause are counted. Empty if the cause
+    /// already has as many subjects as it may: a client cannot fill the log with subjects.
     pub(super) fn named(&self, cause: &'static str, subject: Subject) -> String {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let of_cause = named.iter().filter(|(other, _)| *other == cause).count();
@@ -199,7 +200,7 @@ impl Hub {
         }
     }
 
-    /// Writes how often each cause has occurred since its line.
+    /// Writes how often each cause has occurred since its last line.
     pub(super) fn finish_log(&self) {
         if let Some(started) = self.running.get() {
             started.log.finish();
@@ -219,7 +220,7 @@ impl Hub {
         !self.intakes.is_empty()
     }
 
-    /// Clients are not read any more; what they have sent is published.
+    /// Stops reading from clients; the messages that they have sent are published.
     pub(super) fn close_intakes(&self) {
         self.is_closing.set();
         self.intakes.values().for_each(|intake| intake.close());
@@ -246,7 +247,7 @@ impl Hub {
         Some(client)
     }
 
-    /// A connection has ended, and its descriptor is free.
+    /// Removes a client whose connection has ended, and whose descriptor is free.
     pub(super) fn leave(&self, client: &Arc<Client>) {
         let mut clients = self.clients();
         clients.connected.retain(|other| !Arc::ptr_eq(other, client));
@@ -256,7 +257,7 @@ impl Hub {
         self.departed.notify(usize::MAX);
     }
 
-    /// The client has sent its hello, or a whole frame, and keeps its place. False if it was
+    /// Lets a client keep its place: it has sent its hello, or a whole frame. False if it was
     /// evicted before.
     pub(super) fn admit(&self, client: &Arc<Client>) -> bool {
         if client.is_admitted() {
@@ -268,12 +269,12 @@ impl Hub {
         stays
     }
 
-    /// The system is short of descriptors: evicts a client that is not admitted, and waits until it
-    /// has left. False if there is none.
+    /// Makes room when the system is short of descriptors: evicts a client that is not admitted,
+    /// and waits until it has left. False if there is none.
     pub(super) async fn make_room(&self) -> bool {
         let live = {
             let mut clients = self.clients();
-            // One that is leaving makes room, too.
+            // A client that is leaving makes room, too: then none is evicted.
             if clients.live == clients.connected.len() && !clients.displace() {
                 return false;
             }
@@ -283,7 +284,7 @@ impl Hub {
         true
     }
 
-    /// Waits until the tasks of connections that have to go have ended.
+    /// Waits until the tasks of evicted connections have ended.
     pub(super) async fn until_room(&self) {
         until(&self.departed, || self.clients().live <= self.config.connections).await;
     }
@@ -321,7 +322,7 @@ impl Hub {
         });
     }
 
-    /// Clients get what waits for them, and then the end. Ready once all have left.
+    /// Gives clients the frames that wait for them, and then the end. Ready once all have left.
     pub(super) async fn finish(&self) {
         self.clients().connected.iter().for_each(|client| client.outbox.close());
         until(&self.departed, || self.clients().live == 0).await;
@@ -333,8 +334,8 @@ impl Hub {
 }
 
 impl Clients {
-    /// Evicts the oldest client that is not admitted, of the process or address that has most of
-    /// them. False if there is none.
+    /// Evicts a client that is not admitted: the oldest one of the process or address that has the
+    /// most such clients. False if there is none.
     fn displace(&mut self) -> bool {
         let pending = self.connected.iter().filter(|client| !client.is_admitted());
         let Some(client) = oldest_of_most(pending, |client| &client.peer).cloned() else {
@@ -356,14 +357,14 @@ impl Client {
         self.evicted.set();
     }
 
-    /// Ready when it has to go.
+    /// Ready when the client has to go.
     pub(super) async fn evicted(&self) -> Eviction {
         self.evicted.wait().await;
         self.eviction.get().copied().unwrap_or(Eviction::Displaced)
     }
 }
 
-/// What log lines of a peer are counted by: a user, or an address without its port.
+/// The key by which log lines of a peer are counted: its user, or its address without the port.
 pub(super) fn source(peer: &Peer) -> String {
     match peer {
         Peer::Tcp(address) => address.ip().to_canonical().to_string(),

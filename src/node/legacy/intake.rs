@@ -1,5 +1,5 @@
-//! The way of the frames of one type from connections to the service that publishes them: a bounded
-//! channel of messages with the number of their client.
+//! An *intake* carries the frames of one type from a connection to the service that publishes them:
+//! a bounded channel of messages with the number of their client.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,21 +9,21 @@ use mycelium_core::channel::mpmc::{self, Receiver, Sender};
 
 use super::codec::LegacyCodec;
 
-/// The messages that may wait in the channel of one type.
+/// The most messages that wait in the channel of one type.
 const WAITING: usize = 64;
 
 /// Makes the [intakes](Intake) of one type.
 pub(super) trait MakeIntake: Send + Sync {
-    /// For one more connection. `None` if it cannot have one.
+    /// Makes the intake of one more connection. `None` if the channel cannot have one more.
     fn intake(&self) -> Option<Box<dyn Intake>>;
 
-    /// No more messages are taken.
+    /// Closes the channel: no more messages are taken.
     fn close(&self);
 }
 
-/// What one connection does with the frames of one type.
+/// Takes the frames of one type from one connection.
 pub(super) trait Intake: Send {
-    /// Decodes a payload of a client; [`poll_send`](Intake::poll_send) is next.
+    /// Decodes a payload of a client. Call [`poll_send`](Intake::poll_send) next.
     fn decode(&mut self, client: u64, payload: &[u8]) -> Result<(), String>;
 
     /// Sends the decoded message. False if no more messages are taken.
@@ -37,7 +37,7 @@ pub(super) struct FromClient<M> {
     pub(super) message: M,
 }
 
-/// The intakes of messages `M`, and the end of their channel.
+/// Creates the channel of messages `M`: the maker of its intakes, and its receiver.
 pub(super) fn channel<M: Message>(
     codec: &Arc<LegacyCodec<M>>,
 ) -> (Box<dyn MakeIntake>, Receiver<FromClient<M>>) {

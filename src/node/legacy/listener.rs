@@ -23,8 +23,8 @@ use crate::service::Context;
 const RECHECK: Duration = Duration::from_secs(1);
 /// The pause after the system could not accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long clients have, at the end, to take what waits for them; at most a quarter of the time
-/// that the node has for its shutdown.
+/// How long clients have, at the end, to take the frames that wait for them; at most a quarter of
+/// the time that the node has for its shutdown.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Accepts clients, and serves each one in a child task.
@@ -39,12 +39,12 @@ impl Listener {
         let executor = ctx.waits.executor.clone();
         let mut open = match hub.take_open() {
             Some(open) => open,
-            // An earlier run has failed.
+            // None is left if an earlier run has failed: listen again.
             None => hub.listen(&*executor)?,
         };
         let shutdown = pin!(ctx.shutdown_requested());
         let over = pin!(async {
-            // Then nothing comes from clients, and nothing goes to them.
+            // After this, nothing comes from clients, and nothing goes to them.
             hub.outgoing.wait().await;
             if hub.has_intakes() {
                 pending::<()>().await;
@@ -82,7 +82,8 @@ impl Listener {
             };
             match accepted {
                 Some(Ok((stream, peer))) => {
-                    // The last descriptor may have gone to this client.
+                    // If the last free descriptor went to this client, another client makes room
+                    // for the spare one.
                     if !spare.restore() && hub.make_room().await {
                         _ = spare.restore();
                     }
@@ -91,7 +92,8 @@ impl Listener {
                         Err(reason) => self.reject(&peer, &reason),
                     }
                 }
-                // The system says so even if nobody connects. The next call has the spare one.
+                // The system reports a shortage even if nobody connects. The next call can use the
+                // spare descriptor.
                 Some(Err(error)) if is_shortage(&error) && spare.give() => {}
                 Some(Err(error)) => {
                     let departure = hub.departure();
@@ -102,7 +104,7 @@ impl Listener {
                 }
                 None => self.restore(ctx, open),
             }
-            // Tasks of connections may be in this executor.
+            // Tasks of connections may run in this executor: let them.
             yield_now().await;
         }
     }
@@ -117,7 +119,7 @@ impl Listener {
         };
         let executor = ctx.waits.executor.clone();
         let connection = Connection::new(self.hub.clone(), client, executor, stream);
-        // It is a child task of this service, and its result is of no use.
+        // The connection runs as a child task of this service. Its result is of no use.
         drop(ctx.spawn(connection.run()));
     }
 
@@ -127,7 +129,7 @@ impl Listener {
         self.hub.log(Level::Warn, "rejected", &source(peer), &words);
     }
 
-    /// Whether to wait until something has changed.
+    /// Returns whether to wait until something has changed.
     async fn accept_failed(&self, error: &io::Error) -> bool {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
             return false;

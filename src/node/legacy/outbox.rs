@@ -1,13 +1,13 @@
-//! The frames that wait for one client: a bounded queue of bytes. One side appends whole frames,
-//! the other takes all bytes at once and writes them. Two buffers change places, and are kept: no
-//! frame allocates.
+//! The frames that wait for one client: a bounded queue of bytes. The hub appends whole frames; the
+//! connection takes all bytes at once and writes them. Two buffers change places, and both are
+//! kept, so no frame allocates.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-/// The bytes that each of the two buffers keeps.
+/// The bytes that each of the two buffers keeps after a burst.
 const KEPT: usize = 64 << 10;
 
 /// The queue of one client.
@@ -15,7 +15,7 @@ const KEPT: usize = 64 << 10;
 pub(super) struct Outbox {
     limit: usize,
     queue: Mutex<Queue>,
-    /// The task that writes.
+    /// Wakes the task that writes.
     writer: AtomicWaker,
 }
 
@@ -23,28 +23,28 @@ pub(super) struct Outbox {
 struct Queue {
     bytes: Vec<u8>,
     frames: u64,
-    /// Bytes that were taken and are not written yet.
+    /// The number of bytes that were taken and are not written yet.
     writing: usize,
-    /// The last frame was appended.
+    /// Whether the queue accepts no more frames.
     is_closed: bool,
 }
 
-/// What a writer took.
+/// The result of taking the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// This many frames.
+    /// This many frames were taken.
     Frames(u64),
-    /// None, and none will come.
+    /// There are no frames, and none will come.
     End,
 }
 
 impl Outbox {
-    /// An empty queue that holds at most `limit` bytes, or one frame.
+    /// Creates an empty queue that holds at most `limit` bytes, or one frame.
     pub(super) fn new(limit: usize) -> Outbox {
         Outbox { limit, queue: Mutex::default(), writer: AtomicWaker::new() }
     }
 
-    /// Appends a frame. False if it has no room, or the queue is closed.
+    /// Appends a frame. False if there is no room for it, or the queue is closed.
     pub(super) fn push(&self, header: &[u8], payload: &[u8]) -> bool {
         let mut queue = self.queue();
         let waiting = queue.bytes.len() + queue.writing;
@@ -63,10 +63,11 @@ impl Outbox {
         true
     }
 
-    /// Takes all frames, in place of `written`, whose bytes are written.
+    /// Takes all frames into `written`. The bytes that `written` had before were written to the
+    /// client.
     pub(super) fn poll_take(&self, context: &Context<'_>, written: &mut Vec<u8>) -> Poll<Taken> {
         written.clear();
-        // After a burst the memory is given back.
+        // Gives back the memory of a burst.
         written.shrink_to(KEPT);
         self.writer.register(context.waker());
         let mut queue = self.queue();

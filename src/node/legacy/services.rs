@@ -18,8 +18,8 @@ use crate::error::Result;
 use crate::links::log::Level;
 use crate::service::Context;
 
-/// Which client sent each message of an [`Incoming`] that its [`Outgoing`] may still have to read:
-/// a client does not get its own messages.
+/// Which client sent each message of an [`Incoming`], for the [`Outgoing`] of the same topic: a
+/// client does not get its own messages. Has the messages that may still be read.
 #[derive(Debug, Default)]
 pub(crate) struct Origins(OnceLock<Table>);
 
@@ -31,21 +31,22 @@ struct Table {
 }
 
 impl Origins {
-    /// Messages are those of a publisher with this epoch, whose ring has `capacity` slots.
+    /// Sets the table for the messages of a publisher with this epoch, whose ring has `capacity`
+    /// slots.
     fn begin(&self, epoch: u64, capacity: usize) {
         // While a message is being published, a whole ring may be unread before it.
         let clients = || (0..2 * capacity).map(|_| AtomicU64::new(0)).collect();
         self.0.get_or_init(|| Table { epoch, clients: clients() });
     }
 
-    /// The next message is of this client. The ring publishes this with the message.
+    /// Sets the client of the next message. Publishing the message in the ring publishes this, too.
     fn set(&self, sequence: u64, client: u64) {
         if let Some(place) = self.0.get().and_then(|table| table.place(sequence)) {
             place.store(client, Ordering::Relaxed);
         }
     }
 
-    /// The client that sent a message, if one did.
+    /// Returns the client that sent a message; `None` if no client did.
     fn of(&self, epoch: Option<u64>, sequence: u64) -> Option<u64> {
         let table = self.0.get().filter(|table| Some(table.epoch) == epoch)?;
         table.place(sequence).map(|place| place.load(Ordering::Relaxed))
@@ -73,7 +74,7 @@ pub(crate) struct IncomingParts<M: Message> {
 }
 
 impl<M: Message> IncomingParts<M> {
-    /// Of the type with this id in the original system.
+    /// Creates them for the type with this id in the original system.
     pub(crate) fn new(
         hub: &mut Hub,
         type_id: u16,
@@ -85,7 +86,7 @@ impl<M: Message> IncomingParts<M> {
         IncomingParts { receiver, origins: origins.clone() }
     }
 
-    /// Another instance of the service.
+    /// Makes another instance of the service.
     pub(crate) fn make(&self, hub: &Arc<Hub>) -> Incoming<M> {
         let receiver = self.receiver.try_clone().expect("the list of receivers grows");
         Incoming { hub: hub.clone(), receiver, origins: self.origins.clone() }
@@ -150,7 +151,7 @@ impl<M: Message> Outgoing<M> {
                         }
                     }
                 }
-                // The frames of the original system cannot say it.
+                // A gap is only counted: the frames of the original system cannot say it.
                 Delivery::Gap(gap) => self.lose(gap.count, &gap),
             }
         }
@@ -159,7 +160,7 @@ impl<M: Message> Outgoing<M> {
 }
 
 impl<M: Message> Outgoing<M> {
-    /// Clients miss messages.
+    /// Counts messages that clients miss.
     fn lose(&self, count: u64, why: &dyn std::fmt::Display) {
         self.hub.count(LegacyValue::Missed, count);
         let words = format_args!("clients miss messages of type {}: {why}", self.type_id);
@@ -176,7 +177,7 @@ mod tests {
         let origins = Origins::default();
         assert_eq!(origins.of(Some(1), 0), None, "nothing was sent");
         origins.begin(1, 4);
-        // A ring of 4 is unread, and one more is about to be published.
+        // A whole ring of 4 is unread, and one more message is about to be published.
         (0..5).for_each(|sequence| origins.set(sequence, 100 + sequence));
         assert!((0..5).all(|sequence| origins.of(Some(1), sequence) == Some(100 + sequence)));
         assert_eq!(origins.of(Some(2), 0), None, "the message of another publisher");

@@ -1,6 +1,6 @@
-//! The overview of a topology with its programs: the nodes of all programs are built as their
-//! starts build them, from the descriptions, and what their plans say is put together. `sketch`
-//! collects it from one node.
+//! The overview of a topology with its programs. It builds the nodes of all programs as their
+//! starts build them, from the descriptions, and combines their plans. `sketch` collects the
+//! overview from one node after the other.
 
 mod sketch;
 pub(crate) mod types;
@@ -16,13 +16,13 @@ use crate::topology::{KINDS, Setting, Topology};
 use sketch::{Built, Sketch};
 
 impl Topology {
-    /// The nodes, topics and links of this topology, when these programs run its nodes. Each node
-    /// is built as its start builds it, from what its program describes: so an overview is there
-    /// if, and only if, the nodes can be built. Nothing runs, and nothing is bound or written.
-    /// Needs the feature `describe`.
+    /// Returns the nodes, topics and links of this topology, when these programs run its nodes.
+    /// Each node is built as its start builds it, from the description of its program: so there is
+    /// an overview if, and only if, the nodes can be built. Nothing runs, and nothing is bound or
+    /// written. Needs the feature `describe`.
     ///
-    /// The names and layouts of messages in descriptions stay in memory until the process ends,
-    /// each distinct one once.
+    /// The names and layouts of messages in descriptions stay in memory until the process ends.
+    /// Each distinct name or layout is kept once.
     ///
     /// ```
     /// use mycelium::observe::Carrier;
@@ -70,9 +70,8 @@ impl Topology {
     /// # Ok::<(), mycelium::topology::TopologyError>(())
     /// ```
     ///
-    /// # Errors
-    /// All that is wrong: nodes that could not be built, each error once; nodes without a program;
-    /// programs that contradict each other.
+    /// Everything that is wrong: nodes that could not be built, each error once; nodes without a
+    /// program; programs that contradict each other.
     pub fn overview(&self, programs: &[NodeProgram<'_>]) -> Result<Overview, Vec<OverviewError>> {
         let mut errors = self.unfit_programs(programs);
         let mut built = Vec::new();
@@ -101,7 +100,7 @@ impl Topology {
         self.nodes().next().is_none() || self.nodes().any(|known| known == node)
     }
 
-    /// What is wrong with the programs themselves.
+    /// Returns the errors of the programs themselves.
     fn unfit_programs(&self, programs: &[NodeProgram<'_>]) -> Vec<OverviewError> {
         let is_given = |node: &str| programs.iter().any(|of| of.node == node);
         let without = self.nodes().filter(|node| !is_given(node));
@@ -120,7 +119,8 @@ impl Topology {
         errors
     }
 
-    /// Services whose node knows other ports of them than the other nodes do.
+    /// Returns an error for each service whose ports differ between the program of its own node and
+    /// another program.
     fn different_ports(
         &self,
         programs: &[NodeProgram<'_>],
@@ -149,7 +149,7 @@ impl Topology {
     }
 }
 
-/// One of each description.
+/// Returns one program for each distinct description.
 fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>> {
     let mut distinct = Vec::<&NodeProgram<'_>>::new();
     for of in programs {
@@ -163,7 +163,7 @@ fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>>
     distinct
 }
 
-/// Topics that carry different messages in two programs.
+/// Returns an error for each topic that carries different messages in two programs.
 fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
     let mut topics = BTreeMap::<&str, (String, &str)>::new();
     let mut errors = Vec::new();
@@ -177,7 +177,7 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
             let Some(message) = form.messages.get(port.message) else { continue };
             let (name, id) = (&message.layout.name, message.id);
             let text = format!("`{name}` (id {id}, digest {})", message.digest);
-            // Two of one program are an error of its build.
+            // Two messages of one program are an error of its build.
             seen.entry(port.key.as_str()).or_insert(text);
         }
         for (topic, second) in seen {
@@ -199,7 +199,8 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
     errors
 }
 
-/// What a service reads and emits, if the program has it. Its messages are compared by topic.
+/// Returns the topics that a service reads and emits, with their messages, as a text to compare.
+/// `None` if the program does not have the service.
 fn ports(description: &Description, service: &str) -> Option<String> {
     let form = &description.form;
     let service = form.services.iter().find(|it| it.name == service)?;
@@ -226,7 +227,7 @@ fn ports(description: &Description, service: &str) -> Option<String> {
     Some(if kinds.is_empty() { "has no ports".to_owned() } else { format!("has {kinds}") })
 }
 
-/// The errors of nodes: those with one text are one. `of_all` says that no node could be built.
+/// Combines errors with the same text into one. `of_all` says that no node could be built.
 fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<OverviewError> {
     let mut texts = BTreeMap::<(String, &str), usize>::new();
     let mut errors = Vec::<(Vec<String>, &str, BuildError)>::new();
@@ -248,13 +249,13 @@ fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<Over
 }
 
 impl NodeProgram<'_> {
-    /// The program without its arguments: the same one may run several nodes.
+    /// The program without its arguments: one program may run several nodes.
     fn program_name(&self) -> &str {
         self.program.split(' ').next().unwrap_or_default()
     }
 }
 
-/// Services of a node that name an executor that the node cannot have.
+/// Returns an error for each service of a node that names an executor that the node cannot have.
 fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
     let (plan, form) = (&built.node.plan, &built.of.description.form);
     let own = plan.settings.executor.as_deref();
@@ -265,10 +266,10 @@ fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
         Some((&service.name, executor)).filter(|_| !known.contains(&executor.as_str()))
     });
     let errors = services.filter_map(|(service, executor)| {
-        // Without the key of the node it is known at the start alone.
+        // If the node has no key `executor`, only its start knows its executor.
         let expected = match own {
             Some(_) => expected_instead_of(executor, &known),
-            // It may have been started on an executor of this kind.
+            // The start may use an executor of this kind.
             None if KINDS.contains(&&**executor) => return None,
             None => {
                 format!("which the program does not add: {}", expected_instead_of(executor, &known))

@@ -1,4 +1,4 @@
-//! What the plans of nodes say, put together.
+//! Combines the plans of nodes into an overview.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) struct Sketch<'a> {
     topics: BTreeMap<String, TopicOverview>,
     links: BTreeMap<[String; 2], LinkOverview>,
     requests: BTreeMap<String, RequestOverview>,
-    /// By text.
+    /// The nodes of each warning, by its text.
     warnings: BTreeMap<String, Vec<String>>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Sketch<'a> {
         let warnings = built.node.warnings.iter().filter(|it| **it != StartWarning::PanicsAbort);
         let aborts = aborts.then_some(&StartWarning::PanicsAbort);
         let warnings = warnings.chain(aborts).map(ToString::to_string);
-        // Which executor the program starts the node on is known at the start alone.
+        // Only the start knows on which executor the program runs the node.
         for warning in warnings.chain(self.topology.foreign_executor(&plan.node)) {
             self.warnings.entry(warning).or_default().push(plan.node.clone());
         }
@@ -170,7 +170,7 @@ impl<'a> Sketch<'a> {
         });
     }
 
-    /// The links of a node, with what it reads over them.
+    /// Adds the links of a node, with the topics that it reads over them.
     fn add_links(&mut self, plan: &Plan) {
         let node = &plan.node;
         for report in plan.carriers.links() {
@@ -198,7 +198,7 @@ impl<'a> Sketch<'a> {
         }
     }
 
-    /// A service, on the sides of its topics.
+    /// Adds a service to its topics, as publisher, reader, requester or responder.
     fn add_members(&mut self, plan: &Plan, service: &str, ports: &BoundPorts) {
         let member = |port: &BoundPort, reads| MemberOverview {
             node: plan.node.clone(),

@@ -1,5 +1,5 @@
 //! The overview of a topology with its programs: nodes, topics and links, as the plans of all nodes
-//! have them. The types alone; `node/overview/mod.rs` fills them.
+//! have them. This file has the types alone; `node/overview/mod.rs` fills them.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::topology::TopologyError;
 pub struct NodeProgram<'a> {
     /// The node.
     pub node: &'a str,
-    /// The program, for people: such as its command.
+    /// The program, in a form for people: such as its command.
     pub program: &'a str,
-    /// What the program says of itself.
+    /// The description of the program.
     pub description: &'a Description,
 }
 
@@ -40,7 +40,7 @@ pub struct Overview {
     pub requests: Vec<RequestOverview>,
     /// The listeners for clients of the original system.
     pub listeners: Vec<ListenerOverview>,
-    /// Probably mistakes: the nodes run, but not as their authors want.
+    /// Probable mistakes: the nodes run, but not as their authors want.
     pub warnings: Vec<OverviewWarning>,
 }
 
@@ -70,17 +70,17 @@ pub struct NodeOverview {
     pub supervisors: Vec<SupervisorOverview>,
 }
 
-/// The memory of a node's rings in bytes, and the most that it may have.
+/// The memory of a node's rings in bytes, and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryOverview {
-    /// On the heap.
+    /// The bytes on the heap.
     pub heap: usize,
-    /// In shared memory.
+    /// The bytes in shared memory.
     pub shared: usize,
-    /// The huge pages of the shared part.
+    /// The number of huge pages in the shared part.
     pub huge_pages: usize,
-    /// The most bytes of both: `memory` of the node.
+    /// The most bytes that both may have together: `memory` of the node.
     pub budget: usize,
 }
 
@@ -93,7 +93,7 @@ pub struct ServiceOverview {
     /// Whether the library adds it, for requests between nodes or for clients of the original
     /// system.
     pub is_added: bool,
-    /// How it is executed, as keys of the topology.
+    /// How it is executed, in the form of topology keys.
     pub execution: String,
     /// Its supervisor, if it has one.
     pub supervisor: Option<String>,
@@ -105,9 +105,9 @@ pub struct ServiceOverview {
     pub reads: Vec<PortOverview>,
     /// Its publishers.
     pub emits: Vec<PortOverview>,
-    /// What it requests.
+    /// The requests that it makes.
     pub requests: Vec<PortOverview>,
-    /// What it answers.
+    /// The requests that it answers.
     pub answers: Vec<PortOverview>,
 }
 
@@ -117,12 +117,12 @@ pub struct ServiceOverview {
 pub struct PortOverview {
     /// Its topic.
     pub topic: String,
-    /// Its name, if it is bound by one.
+    /// The name of the port, if it is bound by one.
     pub port: Option<String>,
     /// What happens when the subscription is slower than a publisher; `None` for a publisher.
     #[serde(serialize_with = "policy_as_text")]
     pub policy: Option<Policy>,
-    /// Whether it begins with the oldest message that is retained.
+    /// Whether it begins with the oldest message that is retained: a subscription only.
     pub from_oldest: bool,
 }
 
@@ -165,7 +165,7 @@ pub struct TopicOverview {
     pub publishers: Vec<MemberOverview>,
     /// The services that subscribe to it.
     pub readers: Vec<MemberOverview>,
-    /// How long a reader may hold up its publishers before it is evicted; `None` for ever.
+    /// How long a reader may hold up its publishers before it is evicted; `None` if it never is.
     #[serde(serialize_with = "as_text_if_any")]
     pub evict_after: Option<Duration>,
     /// Its rings in each node that publishes or reads it.
@@ -185,8 +185,8 @@ pub struct MemberOverview {
     pub port: PortOverview,
 }
 
-/// The rings of a topic in a node: one of each publisher in this node, and of each in another node
-/// that this node reads.
+/// The rings of a topic in a node: one for each publisher in this node, and one for each publisher
+/// in another node that this node reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RingOverview {
@@ -194,9 +194,9 @@ pub struct RingOverview {
     pub node: String,
     /// The number of rings.
     pub rings: usize,
-    /// The slots of each ring.
+    /// The number of slots of each ring.
     pub capacity: usize,
-    /// The bytes of a slot.
+    /// The size of a slot in bytes.
     pub slot_bytes: usize,
     /// Whether the rings of this node's publishers are in shared memory.
     pub is_shared: bool,
@@ -208,10 +208,10 @@ pub struct RingOverview {
 pub struct LinkOverview {
     /// The two nodes, by name.
     pub nodes: [String; 2],
-    /// What its messages go through.
+    /// How its messages are carried.
     #[serde(serialize_with = "carrier_as_text")]
     pub carrier: Carrier,
-    /// Why that is not shared memory. `None` if it is.
+    /// Why the carrier is not shared memory. `None` if it is.
     pub reason: Option<String>,
     /// The topics that cross it.
     pub flows: Vec<FlowOverview>,
@@ -227,7 +227,7 @@ pub struct FlowOverview {
     pub from: String,
     /// The node that reads it.
     pub to: String,
-    /// The strictest policy of the subscriptions there.
+    /// The strictest policy of the subscriptions of the reading node.
     #[serde(serialize_with = "policy_as_text")]
     pub policy: Option<Policy>,
     /// Whether its messages stay on the socket although the link goes through shared memory.
@@ -242,7 +242,7 @@ pub struct RequestOverview {
     pub topic: String,
     /// The name of the request type.
     pub message: String,
-    /// The places of its mailbox.
+    /// The number of requests that its mailbox holds.
     pub capacity: usize,
     /// The services that request.
     pub requesters: Vec<MemberOverview>,
@@ -258,7 +258,7 @@ pub struct ListenerOverview {
     pub name: String,
     /// The node that listens, if the file has nodes.
     pub node: Option<String>,
-    /// Where it listens.
+    /// The endpoint at which it listens.
     pub endpoint: String,
     /// The types of the original system that it maps.
     pub types: Vec<LegacyTypeOverview>,
@@ -278,7 +278,7 @@ pub struct LegacyTypeOverview {
     pub to_clients: bool,
 }
 
-/// Probably a mistake.
+/// A probable mistake in a topology or program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OverviewWarning {
@@ -292,7 +292,7 @@ pub struct OverviewWarning {
 #[derive(Error)]
 #[non_exhaustive]
 pub enum OverviewError {
-    /// Nodes could not be built: the same error as that of their start.
+    /// Nodes could not be built: their start would have the same error.
     #[error(
         "{}{} [{code}]",
         Code::split(&error.to_string()).0,

@@ -1,4 +1,4 @@
-//! The side of the node that requests.
+//! The client: the service of requests to another node, in the node that requests.
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -20,11 +20,11 @@ use crate::links::RECONNECT;
 use crate::service::Context;
 use crate::shared::Shared;
 
-/// Answers requests by calls of another node.
+/// Answers the requests of this node by calls to another node.
 pub(crate) struct Client<Q> {
     /// The node that answers.
     peer: String,
-    /// That of the topic.
+    /// The capacity of the topic.
     capacity: usize,
     request: PhantomData<fn(Q)>,
 }
@@ -36,15 +36,15 @@ impl<Q: Request> Client<Q> {
 }
 
 enum Event<Q: Request> {
-    /// A call was sent, or cannot be.
+    /// A call was sent, or cannot be sent.
     Sent(Result<(), EmitError<Q::Call>>),
     Answer(Option<Delivery<Q::Answer>>),
     Asked(Option<Asked<Q>>),
-    /// Requesters no longer wait.
+    /// Some requesters no longer wait.
     Cancelled,
-    /// The connection was lost, or there is one with another process.
+    /// The connection was lost, or another process is connected.
     Connection,
-    /// It has not come back in time.
+    /// The connection has not come back in time.
     Overdue,
 }
 
@@ -61,14 +61,14 @@ impl<Q: Request> Client<Q> {
         let mut change = changed(&shared, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
-            // While a call waits for room, none is added to it. Watches end when their actors do:
-            // one that waited for another one could wait for ever, so it is refused.
+            // While a call waits for room, no call is added. A watch ends only when its actor does:
+            // a watch that waits for the end of another one could wait for ever, so it is refused.
             let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
             let has_room = connected.is_some() && !open.is_full() && open.are_sent();
             let takes = has_requesters && (has_room || refuses);
             let event = poll_fn(|context| {
-                // A process that is stopped leaves no room. Answers, deadlines and the end of the
-                // connection do not wait for it.
+                // If the other process is stopped, there is no room for calls. Answers, deadlines
+                // and the end of the connection do not wait for room.
                 if connected.is_some()
                     && let Some((call, trace)) = open.unsent()
                     && let Poll::Ready(result) = {
@@ -109,7 +109,8 @@ impl<Q: Request> Client<Q> {
                     }
                     answers.done();
                 }
-                // A process of the node is gone. Its calls are lost when the next one connects.
+                // A process of the other node is gone. Its calls are lost when the next process
+                // connects.
                 Event::Answer(Some(Delivery::Gap(_))) => {}
                 // Nobody answers any more.
                 Event::Answer(None) => break,
@@ -142,7 +143,7 @@ impl<Q: Request> Client<Q> {
             }
         }
         open.lose_all();
-        // Cancels, if there is room: they hold up no end.
+        // Sends the cancels that find room: the end does not wait for room.
         while let Some((call, _)) = open.unsent()
             && ctx.try_emit_on(Self::calls, call).is_ok()
         {
@@ -152,7 +153,7 @@ impl<Q: Request> Client<Q> {
     }
 }
 
-/// Ready when this is not the process of the node that is connected.
+/// Ready when the connected process of node `peer` is another one than `seen`, or none.
 fn changed(shared: &Arc<Shared>, peer: &str, seen: Option<u64>) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
     Box::pin(async move { shared.peers.until_not(&peer, seen).await })

@@ -1,5 +1,5 @@
-//! The service that takes requests of other nodes to actors of this one. Each of them is a future
-//! of its own: a slow actor holds up no other one.
+//! The *desk*: the service that answers requests of other nodes to actors of this one. Each request
+//! is a future of its own, so a slow actor holds up no other one.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::inbox::request::{Asked, Failure, MailboxState, Requests};
 use crate::service::Context;
 
-/// Answers requests to actors of this node, and reports how these end.
+/// Answers requests to actors of this node, and reports to other nodes when these actors end.
 #[derive(Default)]
 pub(crate) struct ActorDesk {}
 
@@ -39,7 +39,7 @@ impl ActorDesk {
         let watches = Calls::new(ctx.requests::<WatchCall>(), ctx.mailbox::<WatchCall>());
         let shared = ctx.waits.shared.clone();
         let watches = watches.answer_all(|call| {
-            // The actors end after this service.
+            // Waits for the shutdown, too: the actors end after this service.
             let (end, shared) = (actors.answer_watch(call), shared.clone());
             Box::pin(async move {
                 match select(end, pin!(shared.lifecycle.shutdown.wait())).await {
@@ -55,14 +55,14 @@ impl ActorDesk {
 
 type Outcome<Q> = Result<<Q as Request>::Reply, Failure>;
 
-/// A call, which ends with its number.
+/// A call that runs. Its output has the number of the call.
 type Running<Q> = Abortable<SendFuture<(u64, Outcome<Q>)>>;
 
 /// The calls of one type.
 struct Calls<Q: Request> {
     requests: Requests<Q>,
     mailbox: Arc<MailboxState>,
-    /// By number.
+    /// The open calls, by number.
     open: HashMap<u64, (Asked<Q>, AbortHandle)>,
     running: FuturesUnordered<Running<Q>>,
     next: u64,
@@ -70,13 +70,13 @@ struct Calls<Q: Request> {
 
 impl<Q: Request> Calls<Q> {
     fn new(requests: Requests<Q>, mailbox: Arc<MailboxState>) -> Calls<Q> {
-        // So that it learns which of the calls that it has taken are cancelled.
+        // As a remote mailbox, it tells which of the taken calls are cancelled.
         mailbox.set_remote(true);
         let (open, running) = (HashMap::new(), FuturesUnordered::new());
         Calls { requests, mailbox, open, running, next: 0 }
     }
 
-    /// Answers all calls, until none follows.
+    /// Answers calls until no more will come.
     async fn answer_all(mut self, start: impl Fn(&Asked<Q>) -> SendFuture<Outcome<Q>>) {
         poll_fn(|task| self.poll(task, &start)).await;
     }
@@ -99,7 +99,7 @@ impl<Q: Request> Calls<Q> {
             }
         };
         while let Poll::Ready(Some(ended)) = self.running.poll_next_unpin(task) {
-            // One that was cancelled has no outcome.
+            // A cancelled call has no outcome.
             let Ok((number, outcome)) = ended else { continue };
             let Some((call, _)) = self.open.remove(&number) else { continue };
             match outcome {

@@ -1,6 +1,7 @@
 //! Requests that are answered in another node. Two services of this crate stand in between, and use
-//! the same means as those of users: in the node that requests, the [`Client`] answers the topic,
-//! by sending calls to the other node; there, the [`Server`] requests, and sends answers back.
+//! only what users' services can use. In the node that requests, the [`Client`] answers the topic
+//! by sending calls to the other node. There, the [`Server`] makes the requests, and sends answers
+//! back.
 //!
 //! ```text
 //! ctx.request ─▶ mailbox ─▶ Client ─ topic of calls ─▶ Server ─▶ mailbox ─▶ Asked
@@ -8,12 +9,13 @@
 //!                             └──── topic of answers ────┴──◀── reply ────────┘
 //! ```
 //!
-//! Calls and answers are messages of topics, one pair for each node that requests, so links carry
-//! them like all others, over sockets and in shared memory. Both topics deliver at most once: a
-//! request whose connection or process is lost fails, and is never taken twice.
+//! Calls and answers are messages of topics. There is one pair of topics for each node that
+//! requests, so links carry them like all others, over sockets and in shared memory. Both topics
+//! deliver at most once: a request whose connection or process is lost fails, and is never taken
+//! twice.
 //!
 //! Requests to actors of other nodes go the same way: the `desk` of a node answers the topic of its
-//! actors, and `nodes` is how the actors of a node see the others.
+//! actors, and `nodes` gives the actors of a node access to the other nodes.
 //!
 //! A client has at most half as many calls open as a ring has slots. So answers always have room,
 //! and a client and a server that send to each other never wait for each other.
@@ -31,10 +33,10 @@ pub(crate) use desk::ActorDesk;
 pub(crate) use nodes::RemoteNodes;
 pub(crate) use server::Server;
 
-/// The outcome of an answer: 0 is a reply.
+/// The value of `outcome` in an answer with a reply.
 const REPLIED: u64 = 0;
 
-/// The outcome of an answer without a reply. `docs/wire-format.md` lists them.
+/// The value of `outcome` in an answer without a reply. `docs/wire-format.md` lists the values.
 fn outcome_of(failure: Failure) -> u64 {
     match failure {
         Failure::Dropped => 1,
@@ -43,14 +45,14 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Late => 4,
         Failure::LateHeld => 5,
         Failure::ShuttingDown => 6,
-        // The node that answers has no requests that it has not sent.
+        // Never sent: the node that answers has no requests to another node.
         Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
     }
 }
 
-/// The reason why an answer has no reply. An outcome that this version does not know is a failure
-/// of the service.
+/// Returns the reason why an answer has no reply. A value that this version does not know is a
+/// failure of the service.
 fn failure_of(outcome: u64) -> Failure {
     let known = Failure::ALL.into_iter().find(|failure| outcome_of(*failure) == outcome);
     known.unwrap_or(Failure::Dropped)
@@ -61,13 +63,13 @@ pub(crate) fn topics(topic: &str, node: &str) -> (String, String) {
     (format!("{topic}@{node}.calls"), format!("{topic}@{node}.answers"))
 }
 
-/// The names of the two services: that of the node that requests, and that of the node that
-/// answers.
+/// The names of the two services: the client in the node that requests, and the server in the node
+/// that answers.
 pub(crate) fn services(topic: &str, node: &str) -> (String, String) {
     (format!("calls:{topic}@{node}"), format!("answers:{topic}@{node}"))
 }
 
-/// The most calls that a client of this topic has open.
+/// The most calls that a client of a topic with this capacity has open.
 fn most_open(capacity: usize) -> usize {
     (capacity / 2).max(1)
 }

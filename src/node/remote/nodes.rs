@@ -1,4 +1,4 @@
-//! What the actors of a node know of the nodes whose actors they may ask.
+//! The access of a node's actors to the other nodes, whose actors they may ask.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -19,11 +19,11 @@ use crate::support::names::expected_instead_of;
 /// The name of all requesters of actors, in counters and traces.
 const NAME: &str = "actors";
 
-/// The nodes beside the one of `shared`.
+/// The nodes beside the one that `shared` belongs to.
 pub(crate) struct RemoteNodes {
-    /// Weakly: actors are a part of it.
+    /// A weak reference, because the actors are a part of the node's shared state.
     shared: Weak<Shared>,
-    /// Those of the requesters, by topic.
+    /// The counters of the requesters, by topic.
     lines: Mutex<BTreeMap<String, Arc<Line<RequesterValue>>>>,
 }
 
@@ -76,7 +76,8 @@ impl OtherNodes for RemoteNodes {
     }
 
     fn lost(&self, node: &str) -> SendFuture<()> {
-        // The state of a node is not kept by those who wait.
+        // Takes only these two: a future that waits must not keep the shared state of the node
+        // alive.
         let peers =
             self.shared.upgrade().map(|shared| (shared.peers.clone(), shared.executor.clone()));
         let node = node.to_owned();

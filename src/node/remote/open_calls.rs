@@ -1,5 +1,5 @@
-//! The requests of a client that the other node has or will get, by the numbers of their calls, and
-//! the calls that were not sent yet.
+//! The open calls of a client, by number: the requests that the other node has or will get. Also
+//! the calls among them that were not sent yet.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,20 +9,21 @@ use mycelium_core::{Request, TraceContext};
 use super::{REPLIED, failure_of};
 use crate::inbox::request::{Asked, Failure};
 
-/// Open calls, at most as many as the table was made for.
+/// Open calls, at most `most` of them.
 pub(super) struct OpenCalls<Q: Request> {
     calls: HashMap<u64, Call<Q>>,
     most: usize,
     /// The number of the next call.
     next: u64,
-    /// In their order: at most one for each call that can be open, and one more.
+    /// What is to be sent, in order: at most one entry for each call that can be open, and one
+    /// more.
     unsent: VecDeque<Unsent<Q>>,
 }
 
 enum Unsent<Q> {
-    /// The call with this number, if it is still open then.
+    /// The call with this number, if it is still open when its turn comes.
     Call(u64),
-    /// Cancels the call with this number. It has the request of that one.
+    /// A cancel of the call with this number. It carries the request of that call.
     Cancel(u64, Q),
 }
 
@@ -37,13 +38,14 @@ impl<Q> Unsent<Q> {
 
 struct Call<Q: Request> {
     asked: Asked<Q>,
-    /// The process of the other node that got it. `None` if it was not sent yet, or while none was
-    /// connected.
+    /// The process of the other node that got the call. `None` if the call was not sent yet, or was
+    /// sent while no process was connected.
     process: Option<u64>,
 }
 
 impl<Q: Request> OpenCalls<Q> {
-    /// `first` is random: an answer to an earlier process of this node has the number of no call.
+    /// Creates an empty table. `first` is random, so that an answer to an earlier process of this
+    /// node has the number of no call.
     pub(super) fn new(most: usize, first: u64) -> OpenCalls<Q> {
         OpenCalls { calls: HashMap::new(), most, next: first, unsent: VecDeque::new() }
     }
@@ -56,7 +58,7 @@ impl<Q: Request> OpenCalls<Q> {
         self.calls.is_empty()
     }
 
-    /// Adds a call, which is to be sent.
+    /// Adds a call, which waits to be sent.
     pub(super) fn add(&mut self, asked: Asked<Q>) {
         let number = self.next;
         self.next = number.wrapping_add(1);
@@ -69,22 +71,22 @@ impl<Q: Request> OpenCalls<Q> {
         self.unsent.is_empty()
     }
 
-    /// The next call to send, and the trace of its request. It stays the next one until
-    /// [`sent`](OpenCalls::sent).
+    /// Returns the next call or cancel to send, and the trace of its request. It stays the next one
+    /// until [`sent`](OpenCalls::sent).
     pub(super) fn unsent(&mut self) -> Option<(Q::Call, Option<TraceContext>)> {
         loop {
             match self.unsent.front()? {
                 Unsent::Call(number) => {
                     if let Some(Call { asked, .. }) = self.calls.get(number) {
-                        // A call without time left would be one that cancels.
+                        // At least 1, because a call without time left means a cancel.
                         let time_left = asked.time_left().max(1);
                         let head = CallHead { number: *number, time_left };
                         return Some((Q::to_call(head, **asked), asked.trace()));
                     }
-                    // Nobody waits for it any more.
+                    // The call is not open any more: nobody waits for it.
                     self.unsent.pop_front();
                 }
-                // A call without time left cancels the one with its number.
+                // A call without time left cancels the earlier call with its number.
                 Unsent::Cancel(number, request) => {
                     let head = CallHead { number: *number, time_left: 0 };
                     return Some((Q::to_call(head, *request), None));
@@ -93,7 +95,7 @@ impl<Q: Request> OpenCalls<Q> {
         }
     }
 
-    /// The next call was sent, while this process of the other node was connected.
+    /// Notes that the next call was sent, while this process of the other node was connected.
     pub(super) fn sent(&mut self, process: Option<u64>) {
         let number = self.unsent.pop_front().as_ref().and_then(Unsent::call);
         if let Some(call) = number.and_then(|number| self.calls.get_mut(&number)) {
@@ -101,7 +103,7 @@ impl<Q: Request> OpenCalls<Q> {
         }
     }
 
-    /// An answer came. Returns false if no call of its number is open: it is too late.
+    /// Takes an answer. Returns false if no call has its number any more: the answer is too late.
     pub(super) fn answer(&mut self, number: u64, outcome: u64, reply: Q::Reply) -> bool {
         let Some(Call { asked, .. }) = self.calls.remove(&number) else { return false };
         match outcome {
@@ -111,13 +113,14 @@ impl<Q: Request> OpenCalls<Q> {
         true
     }
 
-    /// Takes out the calls that nobody waits for any more.
+    /// Ends the calls for which nobody waits any more.
     pub(super) fn cancel(&mut self) {
         self.end(|call| call.asked.is_cancelled());
     }
 
-    /// This process of the other node is connected, and gets the calls that were sent while none
-    /// was. Those of an earlier process are lost: whether it has taken them is unknown.
+    /// Notes that this process of the other node is connected. It gets the calls that were sent
+    /// while no process was. The calls of an earlier process are lost: whether it has taken them is
+    /// unknown.
     pub(super) fn connected(&mut self, process: u64) {
         let unsent = self.unsent_calls();
         for (number, call) in &mut self.calls {
@@ -128,17 +131,19 @@ impl<Q: Request> OpenCalls<Q> {
         self.end(|call| call.process.is_some_and(|of| of != process));
     }
 
-    /// The connection is away, perhaps for ever. Calls with a deadline wait for it.
+    /// Ends the calls without a deadline: the connection is away, perhaps for ever. Calls with a
+    /// deadline wait for it.
     pub(super) fn lose_without_deadline(&mut self) {
         self.end(|call| call.asked.time_left() == u64::MAX);
     }
 
-    /// Nobody answers any more.
+    /// Ends all calls: nobody answers any more.
     pub(super) fn lose_all(&mut self) {
         self.end(|_| true);
     }
 
-    /// The other node gets a cancel for each, unless its deadline is over there, too.
+    /// Ends the calls for which `ends` is true. The other node gets a cancel for each call that it
+    /// got, unless the deadline of the call is over there, too.
     fn end(&mut self, ends: impl Fn(&Call<Q>) -> bool) {
         let unsent = self.unsent_calls();
         for (number, Call { asked, .. }) in self.calls.extract_if(|_, call| ends(call)) {

@@ -1,4 +1,4 @@
-//! The side of the node that answers.
+//! The server: the service of requests from another node, in the node that answers.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -23,15 +23,15 @@ use crate::inbox::request::{PendingReply, RequestError, Taken};
 use crate::service::Context;
 use crate::shared::Shared;
 
-/// How long an answer waits for room once the node shuts down, or calls have ended: a process that
-/// is stopped, or takes no answers, does not hold up the end of this node.
+/// How long an answer waits for room once the node shuts down, or calls have ended. So a process
+/// that is stopped, or takes no answers, does not hold up the end of this node.
 const ROOM: Duration = Duration::from_secs(1);
 
-/// Requests what another node calls for, and sends the answers back.
+/// Makes the requests for which another node calls, and sends the answers back.
 pub(crate) struct Server<Q> {
     /// The node that requests.
     peer: String,
-    /// That of the topic.
+    /// The capacity of the topic.
     capacity: usize,
     request: PhantomData<fn(Q)>,
 }
@@ -42,17 +42,18 @@ impl<Q: Request> Server<Q> {
     }
 }
 
-/// A call: the epoch of its client, which is that of its process, and its number there.
+/// The id of a call: the epoch of its client, which identifies the client's process, and the number
+/// that the client gave it.
 type Id = (u64, u64);
 
 enum Event<Q: Request> {
     Call(Option<Delivery<Q::Call>>),
     Outcome(Id, Result<Q::Reply, RequestError<Q>>),
-    /// The call that waits has room.
+    /// There is room to open the call that waits.
     Room,
-    /// The answer was sent, or cannot be.
+    /// The answer was sent, or cannot be sent.
     Sent(Result<(), EmitError<Q::Answer>>),
-    /// There was no room for it in time.
+    /// There was no room for the answer in time.
     NoRoom,
 }
 
@@ -66,9 +67,9 @@ impl<Q: Request> Server<Q> {
         let mut open = FuturesUnordered::new();
         let mut handles = HashMap::<Id, AbortHandle>::new();
         let (mut has_callers, mut ends) = (true, false);
-        // A call that came when as many were open as can be.
+        // A call that came when the most calls were open.
         let mut waiting = None;
-        // An answer that waits for room. The others wait behind it.
+        // An answer that waits for room in its ring. The next answers wait behind it.
         let mut unsent = None;
         let mut room: Option<SendFuture<()>> = None;
         while has_callers || !open.is_empty() || waiting.is_some() || unsent.is_some() {
@@ -101,7 +102,7 @@ impl<Q: Request> Server<Q> {
                 while unsent.is_none()
                     && let Poll::Ready(Some(outcome)) = open.poll_next_unpin(context)
                 {
-                    // One that was cancelled has no answer.
+                    // A cancelled call has no answer.
                     if let Ok((id, outcome)) = outcome {
                         return Poll::Ready(Event::Outcome(id, outcome));
                     }
@@ -112,7 +113,7 @@ impl<Q: Request> Server<Q> {
                     }
                     ends |= shutdown.as_mut().poll(context).is_ready();
                 }
-                // Also if as many are open as can be: the next one may cancel one of them.
+                // Also if the most calls are open: the next message may cancel one of them.
                 if has_callers
                     && (waiting.is_none() || ends)
                     && let Poll::Ready(call) = calls.poll_recv(context)
@@ -131,11 +132,12 @@ impl<Q: Request> Server<Q> {
                     match time_left {
                         0 => handles.remove(&id).iter().for_each(AbortHandle::abort),
                         _ if waiting.is_none() => waiting = Some((id, time_left, request, trace)),
-                        // More than can be open, and the node shuts down.
+                        // The node shuts down, and this call is one more than can be open: it gets
+                        // no answer.
                         _ => {}
                     }
                 }
-                // It starts with the next turn.
+                // The call that waits is opened at the start of the loop.
                 Event::Room => {}
                 Event::Sent(result) => {
                     result?;
@@ -168,7 +170,8 @@ impl<Q: Request> Server<Q> {
     }
 }
 
-/// The outcome of a call. One without a deadline ends when its node is `lost`, as at its client.
+/// The outcome of a call, with its id. A call without a deadline ends when its node is `lost`, as
+/// it does at its client.
 async fn numbered<Q: Request>(
     id: Id,
     reply: PendingReply<Q>,
@@ -183,8 +186,8 @@ async fn numbered<Q: Request>(
     }
 }
 
-/// Ready when the node has been away for too long. A node that shuts down reads no calls any more,
-/// and finishes those that it has.
+/// Ready when the node that requests has been away for too long. Never ready in a shutdown: this
+/// node reads no calls any more then, and finishes the calls that it has.
 fn lost(shared: &Arc<Shared>, peer: &str) -> SendFuture<()> {
     let (shared, peer) = (shared.clone(), peer.to_owned());
     Box::pin(async move {
@@ -238,8 +241,8 @@ mod tests {
         }
     }
 
-    /// Two processes of the node that requests, of which the first one is found to be dead after
-    /// the second one has called.
+    /// The node that requests runs two processes, one after the other. The first one is found to be
+    /// dead after the second one has called.
     #[tokio::test]
     async fn the_death_of_a_requester_ends_no_call_of_another_one() {
         let (sent, mut asked) = unbounded_channel();
@@ -255,7 +258,8 @@ mod tests {
         let call = |epoch| {
             let publisher = topic.feed("calls:doubles@desk", epoch, 0);
             let mut publisher = publisher.unwrap();
-            // As each process numbers its calls at random, they may have the same number.
+            // Both processes use the same number, which may happen: each numbers its calls at
+            // random.
             let head = CallHead { number: 1, time_left: u64::MAX - 1 };
             publisher.push(Ask::to_call(head, Ask { value: epoch }).as_bytes(), false).unwrap();
             publisher.flush();

@@ -1,4 +1,4 @@
-//! Metrics for the recorder of the crate `metrics`, at an interval.
+//! Passes the metrics of a node to the recorder of the crate `metrics`, at an interval.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,18 @@ use crate::error::StartError;
 use crate::plan::Plan;
 use crate::shared::Shared;
 
-/// The shortest interval.
+/// The shortest interval; a shorter one counts as this.
 const OFTENEST: Duration = Duration::from_millis(10);
 
-/// What the program sets.
+/// The settings of the program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) interval: Option<Duration>,
 }
 
 impl Settings {
-    /// With the interval of the topology, if the program passes metrics on.
+    /// Returns the settings with the interval of the topology. `None` if the program passes no
+    /// metrics on.
     pub(super) fn with(self, plan: &Plan) -> Option<Settings> {
         let interval = plan.settings.telemetry_interval.or(self.interval);
         self.interval.map(|_| Settings { interval })
@@ -37,7 +38,7 @@ impl Settings {
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
         start(shared, shared.sinks.threads(), "recorder", move || {
-            // The receiver waits until it has the handle.
+            // Cannot fail: the receiver waits for the handle.
             let _ = handle.send(thread::current());
             let mut facade = Facade::new(Collector::with_most(label_sets));
             loop {
@@ -47,7 +48,7 @@ impl Settings {
                 if is_last {
                     return;
                 }
-                // A stop before this makes it return at once.
+                // Returns at once if the stop came before this.
                 thread::park_timeout(interval);
             }
         })?;

@@ -1,6 +1,6 @@
-//! What a node passes on of itself, each on a thread of its own: the endpoint for Prometheus,
-//! metrics for the recorder of the crate `metrics`, and spans and metrics for OpenTelemetry
-//! collectors. The threads end with the node.
+//! The metrics and traces that a node passes on, each on a thread of its own: the endpoint for
+//! Prometheus, metrics for the recorder of the crate `metrics`, and spans and metrics for
+//! OpenTelemetry collectors. The threads end with the node.
 
 #[cfg(feature = "facade")]
 mod facade;
@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::shared::Shared;
 use crate::topology::Topology;
 
-/// What the program sets; keys of the topology take precedence.
+/// The settings of the program; keys of the topology take precedence.
 #[derive(Debug, Default)]
 pub(super) struct Telemetry {
     #[cfg(feature = "prometheus")]
@@ -42,7 +42,7 @@ pub(super) struct Telemetry {
     pub(super) label_sets: Option<usize>,
 }
 
-/// Everything is bound, and no thread has started.
+/// Telemetry whose addresses are bound, and whose threads have not started.
 pub(super) struct Prepared {
     #[cfg(feature = "prometheus")]
     endpoint: Option<prometheus::Listening>,
@@ -67,8 +67,8 @@ impl Telemetry {
         false
     }
 
-    /// The queue of what sends the spans of the node to a collector, if the program or the topology
-    /// names one. Checks what is set of metrics for a collector, too.
+    /// Returns the queue of spans for a collector, if the program or the topology names one. Also
+    /// checks the settings of metrics for a collector.
     #[cfg_attr(
         not(feature = "otlp"),
         allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "no spans are sent")
@@ -145,7 +145,7 @@ impl Prepared {
         }
         #[cfg(feature = "otlp")]
         {
-            // Spans and metrics are of the same start of the node.
+            // Shared by spans and metrics: both identify the same start of the node.
             let random = || u128::from(shared.executor.entropy());
             let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
             self.otlp.start(shared, resource.clone())?;

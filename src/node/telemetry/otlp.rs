@@ -1,4 +1,4 @@
-//! The spans of a node for an OpenTelemetry collector.
+//! Sends the spans of a node to an OpenTelemetry collector.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::shared::Shared;
 use crate::support::log;
 use crate::topology::Topology;
 
-/// What the program sets, and what follows from it.
+/// The settings of the program, and the exporter that follows from them.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpTraces>,
-    /// Made when the node is built: topics need its queue.
+    /// Made when the node is built, because the topics need its queue.
     exporter: Option<Exporter>,
 }
 

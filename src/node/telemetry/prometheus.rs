@@ -14,7 +14,7 @@ use crate::shared::Shared;
 use crate::support::log;
 use crate::topology::Setting;
 
-/// What the program sets.
+/// The settings of the program.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) address: Option<SocketAddr>,

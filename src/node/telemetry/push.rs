@@ -1,4 +1,4 @@
-//! The metrics of a node, pushed to an OpenTelemetry collector.
+//! Pushes the metrics of a node to an OpenTelemetry collector.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::shared::Shared;
 use crate::support::log;
 use crate::topology::Topology;
 
-/// What the program sets, and what follows from it.
+/// The settings of the program, and the pusher that follows from them.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Settings {
     pub(in crate::node) of_program: Option<OtlpMetrics>,
-    /// Made when the node is built: its settings are checked then.
+    /// Made when the node is built, because its settings are checked then.
     pusher: Option<Pusher>,
 }
 

@@ -1,4 +1,4 @@
-//! What a node knows of itself, for the threads that pass it on.
+//! The state of a node, for the threads that pass it on.
 
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
@@ -10,7 +10,7 @@ use crate::observe::health::Health;
 use crate::observe::health_state::HealthState;
 use crate::shared::Shared;
 
-/// A node, as long as it exists.
+/// A node as a source of metrics, as long as the node exists.
 pub(super) struct NodeSource(pub(super) Weak<Shared>);
 
 impl Source for NodeSource {
@@ -27,7 +27,7 @@ impl Source for NodeSource {
     }
 }
 
-/// A node once all of its services are placed: one that fails to start has nothing to pass on.
+/// A node once all of its services are placed. A node that fails to start has nothing to pass on.
 #[cfg(feature = "otlp")]
 pub(super) struct StartedNode(pub(super) NodeSource);
 
@@ -48,7 +48,8 @@ impl Source for StartedNode {
 }
 
 impl NodeSource {
-    /// The state of the node, its causes, and the supervisors that are not ready: a line for each.
+    /// Lists the state of the node, its causes, and the supervisors that are not ready: a line for
+    /// each. `Err` if the node is not well.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {
         let Some(shared) = self.0.upgrade() else { return Err("stopped\n".to_owned()) };
         let health = shared.lifecycle.observers.health();
@@ -78,8 +79,8 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         state: state.name(),
     });
     let counters = shared.topics.counters();
-    // First the rings: the messages that readers have taken are then never more than those that
-    // were sent.
+    // Reads the rings before the counters: so readers have never taken more messages than were
+    // sent.
     let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
     Snapshot {
         node: shared.plan.node.clone(),

@@ -1,4 +1,4 @@
-//! The threads of what a node passes on of itself.
+//! The threads that pass a node's metrics and traces on.
 
 use std::sync::Arc;
 
