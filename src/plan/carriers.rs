@@ -1,6 +1,6 @@
-//! What the links of a node go through, as far as the topology and the system say so before any of
-//! them runs. A link that is to go through shared memory may still stay on its socket later: that
-//! is a notice of the link.
+//! The *carriers* of a node's links: shared memory or a kind of socket, as far as the topology and
+//! the system decide it before any link runs. A link that should go through shared memory may still
+//! stay on its socket later: that is a notice of the link.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,18 @@ use crate::error::BuildError;
 use crate::observe::report::{Carrier, LinkReport};
 use crate::topology::{Problem, Setting, Topology};
 
-/// The links of a node, by the name of the other node.
+/// The carriers of a node's links, by the name of the other node.
 #[derive(Debug, Default)]
 pub(crate) struct Carriers {
     links: Vec<LinkReport>,
-    /// Nodes that connect over TCP must use TLS.
+    /// Whether nodes that connect over TCP must use TLS.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "it is false"))]
     requires_tls: bool,
 }
 
 impl Carriers {
-    /// Those of `node`. `obstacle` is why this system has no shared memory, if it has none.
+    /// Decides the carriers of `node`. `obstacle` is why this system has no shared memory, if it
+    /// has none.
     pub(super) fn new(
         node: &str,
         topology: &Topology,
@@ -82,7 +83,8 @@ impl Carriers {
             let mut peers = links.map(|link| &*link.peer);
             peers.find(|peer| peer_topics.readers.contains_key(*peer))
         };
-        // All that connect over TCP connect to one socket, also nodes that the file does not know.
+        // Nodes that connect over TCP all connect to one socket, also nodes that the file does not
+        // know.
         let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
             (Some(tls), Some(plain)) => {
                 let message = format!(
@@ -140,7 +142,7 @@ impl Carriers {
     }
 }
 
-/// Checks that each topic of a link can go through what its section says.
+/// Checks that each topic of a link can use the carrier that its section requests.
 fn check_topics(
     topology: &Topology,
     topics: &AllTopicSettings,
@@ -175,7 +177,7 @@ fn check_topics(
     Ok(())
 }
 
-/// Why a link does not go through memory: the file says so, here.
+/// Why a link does not go through shared memory: the file says so, at this place.
 fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     let place = topology.place_of(Setting::LinkTransport(node, peer)).unwrap_or_default();
     let name = match topology.transport(node, peer) {
@@ -186,7 +188,7 @@ fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     format!("`transport = \"{name}\"` ({place})")
 }
 
-/// Why a link goes over TCP although the file does not say so.
+/// Why a link goes over TCP although the file does not say so: its nodes run on different hosts.
 fn distance(topology: &Topology, node: &str, peer: &str) -> String {
     let [host, other] = [node, peer].map(|node| host(topology, node));
     format!("the nodes run on hosts `{host}` and `{other}`")
@@ -196,7 +198,8 @@ fn host<'t>(topology: &'t Topology, node: &str) -> &'t str {
     topology.host(node).unwrap_or_default()
 }
 
-/// Checks a link over TCP: readers must know where to connect, and names must mean something.
+/// Checks a link over TCP: readers must know where to connect, and lists of names must have an
+/// effect.
 fn check_tcp(
     topology: &Topology,
     peer_topics: &PeerTopics,
@@ -229,7 +232,7 @@ mod tests {
 
     const FILE: &str = "[node.a]\n[node.b]\n[node.c]\n";
 
-    /// The links of `a`, which reads from `b` and is read by `c`.
+    /// Returns the links of `a`, which reads from `b` and is read by `c`.
     fn links(keys: &str, obstacle: Option<&str>) -> Result<Vec<String>, String> {
         let topology = Topology::parse("t.toml", &format!("{FILE}{keys}")).unwrap();
         let topics = || vec![("ticks".into(), Policy::Block)];
@@ -256,7 +259,7 @@ mod tests {
         let b = "link with node `b`: Unix socket: no memory here";
         let c = "link with node `c`: Unix socket: no memory here";
         assert_eq!(links("", reason).unwrap(), [b, c]);
-        // What the file says is the reason, if it says so.
+        // If the file sets the transport, that is the reason.
         let b = "link with node `b`: Unix socket: `transport = \"unix\"` (t.toml:5:13)";
         assert_eq!(links("[link.\"a-b\"]\ntransport = \"unix\"\n", reason).unwrap(), [b, c]);
     }

@@ -6,17 +6,17 @@ use mycelium_transports::local::Undelivered;
 
 /// A message at which a service failed at each delivery, or at which processes of its reader died.
 /// Read it like any other message, in the node that wrote it: dead letters do not cross links.
-/// Their reader gets `None` when all other services of the node have ended and its links have
-/// delivered what was sent.
+/// Their reader gets `None` when all other services of the node have ended, and the node's links
+/// have delivered the messages that were sent.
 ///
 /// Texts and payloads that are longer than their fields are cut. `length` is the full length of the
 /// payload.
 #[message(topic = "mycelium.dead-letters", id = 0xFFFF)]
 #[derive(Debug)]
 pub struct DeadLetter {
-    /// The number of the publisher's start.
+    /// The epoch of the publisher: the number that identifies its start.
     pub epoch: u64,
-    /// Its number among the messages of its publisher in this epoch.
+    /// The number of the message among the messages of its publisher in this epoch.
     pub sequence: u64,
     /// The length of the payload in bytes.
     pub length: u32,
@@ -26,9 +26,9 @@ pub struct DeadLetter {
     pub topic: FixedStr<62>,
     /// The publisher.
     pub publisher: FixedStr<62>,
-    /// The subscription that could not handle it.
+    /// The subscription that could not handle the message.
     pub reader: FixedStr<62>,
-    /// The message.
+    /// The bytes of the message.
     pub payload: FixedVec<u8, 1024>,
 }
 

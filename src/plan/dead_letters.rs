@@ -1,4 +1,4 @@
-//! Readers of dead letters. They end after the services and links that can write some.
+//! The readers of dead letters: they end after the services and links that can write dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,18 @@ use crate::plan::dead_letter::DeadLetter;
 /// readers.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetterPlan {
-    /// Services that end last: those that read dead letters, and those that get all of their
+    /// The services that end last: those that read dead letters, and those that get all of their
     /// messages from such services.
     last: BTreeSet<String>,
-    /// A service that ends last shares a topic with another node: links cannot end before it does.
+    /// Whether a service that ends last shares a topic with another node: then the links cannot end
+    /// before that service.
     pub(crate) cross_links: bool,
-    /// All services end last, and links may write dead letters of their messages: only a shutdown
-    /// ends the dead letters.
+    /// Whether all services end last, and links may write dead letters: then only a shutdown ends
+    /// the dead letters.
     pub(crate) have_no_end: bool,
-    /// A service that does not end last waits for messages of one that does.
+    /// Whether a service that does not end last waits for messages of one that does.
     pub(crate) feed_others: bool,
-    /// No service and no link of this node can write a dead letter.
+    /// Whether no service and no link of this node can write a dead letter.
     pub(crate) are_never_written: bool,
 }
 
@@ -43,7 +44,7 @@ impl DeadLetterPlan {
         }
         let mut last = all_after(&readers, services, flows);
         if last.len() == services.len() {
-            // Some service must remain that can write dead letters.
+            // At least one service that can write dead letters must not end last.
             last = readers.clone();
         }
         let (mine, others): (Vec<_>, Vec<_>) =
@@ -62,7 +63,7 @@ impl DeadLetterPlan {
         DeadLetterPlan { last, cross_links, have_no_end, feed_others, are_never_written }
     }
 
-    /// Whether a service ends after the others.
+    /// Whether a service ends last.
     pub(crate) fn ends_last(&self, service: &str) -> bool {
         self.last.contains(service)
     }
@@ -72,7 +73,7 @@ impl DeadLetterPlan {
     }
 }
 
-/// These services, and those that get messages only from them, or from others of these.
+/// Returns these services, and all services that get messages only from services of the result.
 fn all_after(
     readers: &BTreeSet<String>,
     services: &[(String, BoundPorts)],

@@ -1,5 +1,5 @@
-//! The flow of messages between services, and the circles in it. A topic with many publishers and
-//! many readers is one node of the graph: their pairs are never listed.
+//! The flow of messages between services, and the circles in it. In the graph, each topic is a node
+//! between its publishers and its readers, so pairs of a publisher and a reader are never listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
 use crate::topology::{Setting, Topology};
 
-/// Which services publish and read each topic. Services are numbers, in their order.
+/// Which services publish and read each topic. A service is its index in their order.
 #[derive(Debug)]
 pub(super) struct Flows<'a> {
     services: &'a [(String, BoundPorts)],
@@ -19,7 +19,7 @@ pub(super) struct Flows<'a> {
 #[derive(Debug, Default)]
 pub(super) struct TopicFlow<'a> {
     pub(super) writers: Vec<usize>,
-    /// With the port of each.
+    /// The reading services, each with its port.
     readers: Vec<(usize, &'a BoundPort)>,
 }
 
@@ -47,12 +47,12 @@ impl<'a> Flows<'a> {
         Flows { services, topics }
     }
 
-    /// The flow of a topic that a service reads.
+    /// Returns the flow of a topic that a service reads.
     pub(super) fn topic(&self, topic: &str) -> Option<&TopicFlow<'a>> {
         self.topics.get(topic)
     }
 
-    /// The services that get messages from these, directly or through others, and these themselves.
+    /// Returns `starts`, and the services that get messages from them, directly or through others.
     pub(super) fn reached_from(&self, starts: &BTreeSet<String>) -> BTreeSet<&'a str> {
         let names = || self.services.iter().map(|(name, _)| name.as_str()).enumerate();
         let starts = names().filter(|(_, name)| starts.contains(*name)).map(|(number, _)| number);
@@ -60,7 +60,8 @@ impl<'a> Flows<'a> {
         names().filter(|(number, _)| is_reached[*number]).map(|(_, name)| name).collect()
     }
 
-    /// Services, and behind them topics, with the subscriptions that count.
+    /// The graph of services and topics: first the services, then the topics. It has the
+    /// subscriptions for which `counts` is true.
     fn graph(&self, counts: impl Fn(&BoundPort) -> bool) -> Graph {
         let mut graph = Graph::new(self.services.len() + self.topics.len());
         for (topic, flow) in (self.services.len()..).zip(self.topics.values()) {
@@ -85,7 +86,7 @@ pub(super) fn refuse_blocking_cycles(
 ) -> Result<(), BuildError> {
     let waits = |port: &BoundPort| port.options.policy.is_gating() && !port.is_request;
     let circles = flows.graph(waits).circles();
-    // Only pairs of services on one circle are listed.
+    // Lists only pairs of services on one circle.
     let blocking: Vec<Flow<'_>> = flows
         .services
         .iter()
@@ -115,7 +116,7 @@ pub(super) fn refuse_blocking_cycles(
     Err(BuildError::Cycle { path: round, subscriptions, place })
 }
 
-/// The flows on a way from one service of a circle to another.
+/// Returns the flows on a path from one service of a circle to another.
 fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
     let mut ways = vec![Vec::<Flow<'_>>::new()];
     let mut seen = BTreeSet::from([from]);
@@ -133,22 +134,22 @@ fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
     Vec::new()
 }
 
-/// The subscriptions that close circles of services: their services get messages that their own
-/// messages caused. In such a circle no service is the first to end.
+/// The subscriptions that close circles of services, in which the messages of a service cause
+/// messages that come back to it. In such a circle no service is the first to end.
 #[derive(Debug, Default)]
 pub(crate) struct Feedback {
-    /// The circle of each such subscription, by service and topic.
+    /// The number of the circle that a subscription closes, by service and topic.
     subscriptions: BTreeMap<String, Vec<(Arc<str>, usize)>>,
     /// For each circle, the services outside of it that send to it, on any topic.
     before: Vec<BTreeSet<String>>,
 }
 
 impl Feedback {
-    /// Those of all circles of these flows.
+    /// Finds the circles of these flows, and the subscriptions that close them.
     pub(super) fn all(flows: &Flows<'_>) -> Feedback {
         let groups = flows.graph(|_| true).circles();
         let topics = &groups[flows.services.len()..];
-        // Circles get numbers of their own: few groups are circles.
+        // Circles are numbered apart from the groups of the graph, because few groups are circles.
         let mut numbers = BTreeMap::<usize, usize>::new();
         let mut feedback = Feedback::default();
         for (flow, topic_group) in flows.topics.values().zip(topics) {

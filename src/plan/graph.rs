@@ -17,8 +17,9 @@ impl Graph {
         self.previous[to].push(from);
     }
 
-    /// For each node that lies on a circle: the number of its group. Two nodes have the same number
-    /// if a circle goes through both. The time is linear in nodes and links (Kosaraju's algorithm).
+    /// Returns for each node that lies on a circle the number of its group. Two nodes have the same
+    /// number if a circle goes through both. The time is linear in nodes and links (Kosaraju's
+    /// algorithm).
     pub(super) fn circles(&self) -> Vec<Option<usize>> {
         let mut groups = vec![None; self.next.len()];
         let mut sizes = Vec::new();
@@ -39,11 +40,11 @@ impl Graph {
             }
             sizes.push(size);
         }
-        // No node has a link to itself, so a circle has at least two.
+        // A group of one node is no circle, because no node has a link to itself.
         groups.into_iter().map(|group| group.filter(|group| sizes[*group] > 1)).collect()
     }
 
-    /// The nodes in the order in which a search in depth leaves them.
+    /// Returns the nodes in the order in which a depth-first search leaves them.
     fn leaving_order(&self) -> Vec<usize> {
         let mut is_seen = vec![false; self.next.len()];
         let mut order = Vec::with_capacity(self.next.len());
@@ -51,7 +52,8 @@ impl Graph {
             if std::mem::replace(&mut is_seen[start], true) {
                 continue;
             }
-            // Each node of the way, and the number of its links that were followed.
+            // The nodes on the path from `start`, each with the number of its links that were
+            // followed.
             let mut way = vec![(start, 0)];
             while let Some((node, followed)) = way.last_mut() {
                 match self.next[*node].get(*followed) {
@@ -71,7 +73,7 @@ impl Graph {
         order
     }
 
-    /// The nodes that can be reached from these, with them.
+    /// Returns for each node whether it is one of `starts` or can be reached from one.
     pub(super) fn reached_from(&self, starts: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut is_reached = vec![false; self.next.len()];
         let mut new: Vec<usize> = starts.into_iter().collect();
@@ -90,7 +92,8 @@ mod tests {
 
     #[test]
     fn circles_are_found() {
-        // Two circles of two and three nodes, with a link from one to the other, and a node alone.
+        // Two circles, of two and of three nodes, with a link from one to the other, and a node
+        // alone.
         let mut graph = Graph::new(7);
         for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 2), (4, 5)] {
             graph.link(from, to);

@@ -1,9 +1,10 @@
 //! How much memory the rings of a node take: on the heap, and in shared memory. The tables of
 //! `latest` subscriptions by key, and the rings of `drop-newest` subscriptions, count, too.
 //!
-//! A topic that another node reads through memory has the rings of its publishers there. What this
-//! node reads from others begins on a socket, so it has a ring on the heap for each of their
-//! publishers, and a region for its positions in their rings.
+//! If another node reads a topic through shared memory, the rings of its publishers are there. The
+//! streams that this node reads from others begin on a socket. So for each publisher of other nodes
+//! it has a ring on the heap, and in shared memory a region for its positions in the publisher's
+//! ring.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::topics::PlannedTopic;
 use crate::observe::report::RingMemory;
 
 /// The memory of the rings of all planned publishers, with the entries of their readers. On the
-/// heap those are the readers of the topology; a ring adds entries for others when they join.
+/// heap only the readers in the topology count: a ring adds entries for others when they join.
 pub(super) fn ring_memory(
     topics: &BTreeMap<Arc<str>, PlannedTopic>,
     peer_topics: &PeerTopics,
@@ -46,14 +47,16 @@ pub(super) fn ring_memory(
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     let read = peers.flat_map(|(_, topics)| topics);
     for (topic, _) in read.filter(|(topic, _)| !settings.of(topic).stays_on_socket()) {
-        // One place holds the publisher up until subscriptions have joined.
+        // One more position than readers: it holds the publisher up until subscriptions have
+        // joined.
         let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);
     }
     memory
 }
 
-/// The memory of the mailboxes of requests, by topic: each place has a stamp and a pointer.
+/// The memory of the mailboxes of requests, by topic. Each slot of a mailbox has a stamp and a
+/// pointer.
 pub(super) fn mailbox_memory<'s>(
     settings: &AllTopicSettings,
     services: &'s [(String, BoundPorts)],

@@ -1,11 +1,12 @@
 //! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
-//! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
-//! services in a `graph`, `peer_topics` are the topics that cross links, `carriers` says through
-//! what, `topics` are all topics, `memory` counts the bytes of their rings, `dead_letters` decides
-//! which services end last, `settings` are the values of the topology, `supervision` says who
-//! supervises which service. Nothing asks the topology after the plan is made.
+//! flow of messages. `ports` has the topics that services declare, `flows` finds circles of
+//! services in a `graph`, `peer_topics` has the topics that cross links, `carriers` decides whether
+//! shared memory or a socket carries them, `topics` has all topics, `memory` counts the bytes of
+//! their rings, `dead_letters` decides which services end last, `settings` has the values of the
+//! topology, and `supervision` says which supervisor each service has. Nothing asks the topology
+//! after the plan is made.
 //!
-//! `description` is what a program says of itself, `dead_letter` is the message about a message
+//! `description` is the description of a program, and `dead_letter` the message about a message
 //! that failed.
 
 mod carriers;
@@ -47,8 +48,8 @@ pub(crate) use settings::{CodedTopics, LinkSettings, NodeSettings, TopicSettings
 pub(crate) use supervision::{PlannedChild, SupervisionPlan};
 use topics::{Members, PlannedTopic, members, topics};
 
-/// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
-/// by other nodes or outside the services.
+/// The room in a topic for gating subscriptions that are not in the topology: those made at run
+/// time, by other nodes or outside the services.
 const SPARE_READERS: usize = 64;
 
 /// The number of dead letters in the ring of one service.
@@ -59,7 +60,7 @@ const DEAD_LETTERS: usize = 16;
 pub(crate) struct Plan {
     pub(crate) node: String,
     pub(crate) settings: NodeSettings,
-    /// Where the topology sets what the start may refuse.
+    /// The places in the topology of settings that the start may refuse.
     pub(crate) places: Places,
     topic_settings: AllTopicSettings,
     /// Its links, by the name of the other node.
@@ -67,7 +68,7 @@ pub(crate) struct Plan {
     pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
     /// The memory of all rings.
     pub(crate) memory: RingMemory,
-    /// The pages of the rings in shared memory.
+    /// The page size of the rings in shared memory.
     pub(crate) pages: PageSize,
     /// Begins the traces of messages.
     pub(crate) tracer: Option<Arc<Tracer>>,
@@ -75,7 +76,7 @@ pub(crate) struct Plan {
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
-    /// What its links go through.
+    /// What carries its links: shared memory or a kind of socket.
     pub(crate) carriers: Carriers,
     /// Its supervisors, and how its services are supervised.
     pub(crate) supervision: SupervisionPlan,
@@ -83,16 +84,16 @@ pub(crate) struct Plan {
     pub(crate) dead_letters: DeadLetterPlan,
     /// The services of this node.
     services: Vec<(String, BoundPorts)>,
-    /// The places of all in `services`, sorted by name.
+    /// The indices of all `services`, sorted by name.
     by_name: Vec<usize>,
-    /// Those of each topic.
+    /// The services of this node that publish and read each topic.
     members: BTreeMap<Arc<str>, Members>,
 }
 
 impl Plan {
     /// Checks `services`, in their order of start, against each other and against the topology. The
-    /// topology may name all services that are `known`. With a tracer, messages have traces. Of the
-    /// topics, the program sets what is `coded`.
+    /// topology may name all services that are `known`. With a tracer, messages have traces.
+    /// `coded` are the settings of topics that the program makes.
     pub(crate) fn new(
         node: &str,
         topology: &Topology,
@@ -142,7 +143,7 @@ impl Plan {
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
             planned.area = recorded(settings, tracer.as_ref(), topic).area();
         }
-        // A subscription does not wait for publishers in other nodes.
+        // Only services of this node: a subscription does not wait for publishers in other nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows, topology)?;
@@ -200,35 +201,36 @@ impl Plan {
         })
     }
 
-    /// What the topology, or else the program, says of a topic.
+    /// Returns the settings of a topic: those of the topology take precedence over the program's.
     pub(crate) fn topic(&self, topic: &str) -> &TopicSettings {
         self.topic_settings.of(topic)
     }
 
-    /// Begins the traces of a topic, if it is traced.
+    /// Returns the tracer, which begins the traces of a topic, if the topic is traced.
     pub(crate) fn tracer_of(&self, topic: &str) -> Option<Arc<Tracer>> {
         self.tracer.clone().filter(|_| is_traced(self.topic(topic), topic))
     }
 
-    /// The records of the messages of a topic.
+    /// What is recorded with each message of a topic: traces and latencies.
     pub(crate) fn recorded(&self, topic: &str) -> Recorded {
         recorded(self.topic(topic), self.tracer.as_ref(), topic)
     }
 
-    /// Where the rings of a topic are that other nodes read through shared memory.
+    /// The shared memory of a topic's rings that other nodes read: its pages, and whether it is
+    /// required.
     pub(crate) fn ring_memory(&self, topic: &str) -> local::RingMemory {
         let is_required = self.pages == PageSize::Huge || self.needs_memory(topic).is_some();
         local::RingMemory::Shared { pages: self.pages, is_required }
     }
 
-    /// A node that reads a topic and needs shared memory for it.
+    /// Returns a node that reads a topic and requires shared memory for it.
     fn needs_memory(&self, topic: &str) -> Option<&str> {
         let of_topic = self.topic(topic).transport == Some(Carrier::SharedMemory);
         let mut readers = self.peer_topics.readers_of(topic).map(|(node, _)| node);
         readers.find(|node| of_topic || self.links[*node].is_in_memory)
     }
 
-    /// The error of a topic, with its place if shared memory is the reason.
+    /// The error of a topic. It has a place in the topology if shared memory is the reason.
     pub(crate) fn start_error(&self, error: BuildError) -> StartError {
         let BuildError::Topic(TopicError::Memory { topic, problem }) = error else {
             return error.into();
@@ -242,7 +244,8 @@ impl Plan {
         StartError::SharedMemory { node: self.node.clone(), place, problem }
     }
 
-    /// Checks that the system can still give the huge pages of the plan, of which `free` are left.
+    /// Checks that the system still has the huge pages of the plan. `free` returns how many are
+    /// left.
     pub(crate) fn check_huge_pages(&self, free: fn() -> usize) -> Result<(), StartError> {
         let needed = self.memory.huge_pages;
         if needed == 0 || needed <= free() {
@@ -298,8 +301,8 @@ impl Plan {
         }
     }
 
-    /// What the start should warn of: topics that are only read or only published, readers of dead
-    /// letters that cannot get any. Probably a service is missing.
+    /// Returns the warnings of the start: topics that are only read or only published, and readers
+    /// of dead letters that cannot get any. Probably a service is missing.
     pub(crate) fn warnings(&self) -> Vec<StartWarning> {
         let mut warnings = Vec::new();
         if self.services.is_empty() {
@@ -357,8 +360,8 @@ impl Plan {
         warnings
     }
 
-    /// The warning of a topic that is only read, by these ports. Probably a binding is misspelt if
-    /// one of the topics of its message that are `published` has a similar name.
+    /// The warning of a topic that these ports read and nobody publishes. If a `published` topic of
+    /// the same message has a similar name, probably a binding is misspelt.
     fn no_publisher(
         &self,
         topic: &str,
@@ -383,7 +386,7 @@ impl Plan {
     }
 }
 
-/// The services of all nodes, if the topology places services.
+/// Returns the services of all nodes, if the topology places services.
 fn placed(
     topology: &Topology,
     known: &[(String, BoundPorts)],
@@ -424,7 +427,8 @@ fn capacity(
     windows.chain([settings.capacity]).max().unwrap_or(2)
 }
 
-/// Where the topology sets the largest capacity of these topics, or else has the node.
+/// The place in the topology that sets the largest capacity of these topics. If none does, the
+/// place of the node.
 fn place_of_largest(
     topology: &Topology,
     node: &str,
@@ -440,7 +444,7 @@ fn place_of_largest(
 fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
     let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
     let mut ids = BTreeMap::<u16, &BoundPort>::new();
-    // Publishers first: a wrong reader is named beside the publisher of its topic.
+    // Publishers first, so that a wrong reader is named beside the publisher of its topic.
     let ports = known
         .iter()
         .flat_map(|(service, ports)| ports.outputs().map(move |port| (&**service, port)))
@@ -450,7 +454,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
                 .flat_map(|(service, ports)| ports.inputs().map(move |port| (&**service, port))),
         );
     for (service, port) in ports {
-        // Calls and answers have the id of their request.
+        // Calls and answers share the id of their request.
         let carries_requests = port.is_request && !port.has_own_topic;
         let same_id = *ids.entry(port.schema.id).or_insert(port);
         if same_id.schema != port.schema && !carries_requests {
@@ -465,7 +469,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
     Ok(())
 }
 
-/// The error of two ports whose messages differ, on one topic.
+/// The error of two ports on one topic whose messages differ.
 fn wrong_type(
     topology: &Topology,
     (first_service, first): (&str, &BoundPort),
@@ -487,7 +491,7 @@ fn wrong_type(
     }
 }
 
-/// The records of the messages of a topic.
+/// What is recorded with each message of a topic: traces and latencies.
 fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str) -> Recorded {
     Recorded {
         tracer: tracer.filter(|_| is_traced(settings, topic)).cloned(),
@@ -495,8 +499,8 @@ fn recorded(settings: &TopicSettings, tracer: Option<&Arc<Tracer>>, topic: &str)
     }
 }
 
-/// Whether messages of a topic have traces in a node with a tracer. A dead letter is about a
-/// message that may have one.
+/// Whether messages of a topic have traces in a node with a tracer. Dead letters have none: each is
+/// about a message that may have a trace.
 fn is_traced(settings: &TopicSettings, topic: &str) -> bool {
     topic != DeadLetter::TOPIC && settings.is_traced
 }

@@ -1,8 +1,8 @@
 //! Which topics a node shares with each other node of the topology.
 //!
-//! This follows from the topology and from what the services of the whole program declare. So both
-//! nodes of a link know of each other before either of them runs, and their topics are in its
-//! limits.
+//! This follows from the topology and from the ports that the services of the whole program
+//! declare. So both nodes of a link know of each other before either of them runs, and the limits
+//! of the link have room for their topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,15 +25,16 @@ pub(crate) struct PeerTopics {
     pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// Topics that others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
-    /// Topics with a subscription of this node that starts at the oldest retained message.
+    /// Topics that a subscription of this node reads from the oldest retained message on.
     pub(super) late: BTreeSet<Arc<str>>,
-    /// Topics whose messages stay on the socket of the link with another node, because one of its
-    /// reading services, or of this node's, has a `drop-newest` subscription.
+    /// Topics whose messages stay on the socket of the link with another node, because a reading
+    /// service of that node, or of this one, has a `drop-newest` subscription.
     pub(super) on_socket: BTreeMap<String, BTreeSet<Arc<str>>>,
 }
 
 impl PeerTopics {
-    /// Those of `node`, which runs `services`. `known` are the services of all nodes.
+    /// Finds the shared topics of `node`, which runs `services`. `known` are the services of all
+    /// nodes.
     pub(crate) fn new(
         node: &str,
         topology: &Topology,
@@ -99,7 +100,7 @@ impl PeerTopics {
         Ok(peer_topics)
     }
 
-    /// The topics that stay on the socket of the link with this node.
+    /// Returns the topics that stay on the socket of the link with this node.
     pub(super) fn on_socket(&self, peer: &str) -> impl Iterator<Item = &str> {
         self.on_socket.get(peer).into_iter().flatten().map(|topic| &**topic)
     }
@@ -110,7 +111,8 @@ impl PeerTopics {
         both.into_iter().flatten().flatten().map(|(topic, _)| &**topic)
     }
 
-    /// Where this node begins to read a topic of others that keep none of its messages for it.
+    /// Where this node begins to read `topic` from other nodes that have kept no messages of it for
+    /// this node.
     pub(crate) fn start(&self, topic: &str) -> Start {
         if self.late.contains(topic) { Start::OldestRetained } else { Start::Next }
     }
@@ -128,8 +130,8 @@ impl PeerTopics {
         })
     }
 
-    /// The number of entries that other nodes need in a ring of this node: one for each that gates,
-    /// and one for each that is `in_memory`.
+    /// The number of entries that other nodes need in a ring of this node: one for each node that
+    /// gates, and one for each node that is `in_memory` (reads through shared memory).
     pub(super) fn entries(&self, topic: &str, in_memory: impl Fn(&str) -> bool) -> usize {
         let readers = self.readers_of(topic);
         readers.filter(|(peer, policy)| policy.is_gating() || in_memory(peer)).count()
@@ -162,8 +164,8 @@ impl PeerTopics {
     }
 }
 
-/// Checks the limits of a link for what `reader` reads from `publisher`. `topics` has one item for
-/// each publisher.
+/// Checks the limits of a link for the topics that `reader` reads from `publisher`. `topics` has
+/// one item for each publisher.
 fn check_limits<'a>(
     topology: &Topology,
     publisher: &str,
@@ -183,15 +185,15 @@ fn check_limits<'a>(
     Ok(())
 }
 
-/// The topics that any of these services reads with `drop-newest`.
+/// Returns the topics that any of these services reads with `drop-newest`.
 fn dropped<'a>(services: impl Iterator<Item = &'a (String, BoundPorts)>) -> BTreeSet<&'a str> {
     let ports = services.flat_map(|(_, ports)| &ports.reads);
     let dropped = ports.filter(|port| port.options.policy == Policy::DropNewest);
     dropped.map(|port| &*port.topic).collect()
 }
 
-/// The strictest policy of these services for each topic that any of them reads. Dead letters stay
-/// in the node that made them.
+/// Returns each topic that any of these services reads, with the strictest policy. Dead letters are
+/// left out: they stay in the node that made them.
 fn strictest<'a>(
     services: impl Iterator<Item = &'a (String, BoundPorts)>,
 ) -> BTreeMap<&'a str, Policy> {

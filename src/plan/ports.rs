@@ -1,4 +1,4 @@
-//! The ports of a service, as it declares them, and the topic of each.
+//! The ports of a service, as the service declares them, and the topic of each port.
 //!
 //! `reads(Swap)` is a port of the message's own topic. `reads(Swap as left)` is a named port: the
 //! topology or the program binds it to a topic.
@@ -17,7 +17,7 @@ use crate::topology::{Topology, check_topic};
 /// A declared subscription or publisher.
 #[derive(Clone, Copy, Debug)]
 pub struct Port {
-    /// Its name, or the topic of its message type.
+    /// The name of the port, or the topic of its message type.
     key: &'static str,
     has_own_topic: bool,
     is_request: bool,
@@ -45,14 +45,14 @@ impl Port {
 }
 
 impl Ports {
-    /// The same, of a service that carries requests over its topics.
+    /// Marks the ports as those of a service that carries requests over its topics.
     pub(crate) fn carrying_requests(mut self) -> Ports {
         self.reads.iter_mut().chain(&mut self.emits).for_each(|port| port.is_request = true);
         self
     }
 
-    /// The same, of a service whose requests are those of a topic to which it is bound, by the name
-    /// of the topic of their type.
+    /// Marks the requests as bound: the service's requests are those of a topic to which a binding
+    /// joins it. The name in the binding is the topic of the request type.
     pub(crate) fn bound_requests(mut self) -> Ports {
         self.requests.iter_mut().chain(&mut self.answers).for_each(|port| {
             port.has_own_topic = false;
@@ -73,7 +73,7 @@ impl Port {
         Port { key, has_own_topic, is_request, schema }
     }
 
-    /// Its name or topic, and whether that is its topic.
+    /// The name or topic of the port, and whether it is the topic.
     pub(crate) fn key(&self) -> (&'static str, bool) {
         (self.key, self.has_own_topic)
     }
@@ -98,29 +98,30 @@ pub struct Ports {
     pub reads: Vec<Port>,
     /// Its publishers.
     pub emits: Vec<Port>,
-    /// What it requests.
+    /// Its requests.
     pub requests: Vec<Port>,
-    /// What it answers.
+    /// The requests that it answers.
     pub answers: Vec<Port>,
 }
 
 /// A port and its topic.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundPort {
-    /// Unique among the subscriptions or publishers of its service: the name of the port, or the
-    /// topic.
+    /// The name of the port, or the topic. It is unique among the subscriptions or the publishers
+    /// of the service.
     pub(crate) key: &'static str,
     pub(crate) has_own_topic: bool,
-    /// It carries requests or replies: nobody waits in a circle for these.
+    /// Whether the port carries requests or replies. Such ports are in no circle of waiting
+    /// services.
     pub(crate) is_request: bool,
     pub(crate) topic: Arc<str>,
     pub(crate) schema: Schema,
-    /// How its subscription reads.
+    /// The options with which the subscription reads.
     pub(crate) options: SubscribeOptions,
 }
 
 impl BoundPort {
-    /// Its name in counters, logs and gaps: `Service`, or `Service.port` for a named port.
+    /// The port's name in counters, logs and gaps: `Service`, or `Service.port` for a named port.
     pub(crate) fn member_name(&self, service: &str) -> String {
         if self.has_own_topic { service.to_owned() } else { format!("{service}.{}", self.key) }
     }
@@ -136,22 +137,22 @@ pub(crate) struct BoundPorts {
 }
 
 impl BoundPorts {
-    /// Those of topics.
+    /// Returns the ports of messages, not of requests.
     pub(crate) fn all(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.emits)
     }
 
-    /// Whether it carries requests over its topics.
+    /// Whether the service carries requests over its topics.
     pub(crate) fn carries_requests(&self) -> bool {
         self.emits.iter().any(|port| port.is_request)
     }
 
-    /// By which something comes to the service: messages, or requests.
+    /// Returns the ports by which messages or requests come to the service.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &BoundPort> {
         self.reads.iter().chain(&self.answers)
     }
 
-    /// By which something leaves the service: messages, or requests.
+    /// Returns the ports by which messages or requests leave the service.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = &BoundPort> {
         self.emits.iter().chain(&self.requests)
     }
@@ -160,20 +161,20 @@ impl BoundPorts {
         self.reads.iter().any(|port| *port.topic == *topic)
     }
 
-    /// Whether messages of the service can become dead letters. Those of a reader of dead letters
-    /// cannot: it would receive its own.
+    /// Whether messages of the service can become dead letters. If it reads dead letters they
+    /// cannot, because it would receive its own.
     pub(crate) fn can_give_up(&self) -> bool {
         !self.reads.is_empty() && !self.read(DeadLetter::TOPIC)
     }
 }
 
-/// The bindings of named ports, and the options of subscriptions: those of the topology take
-/// precedence over those of the program.
+/// The bindings of named ports, and the options of subscriptions. The topology takes precedence
+/// over the program.
 pub(crate) struct Bindings<'a> {
     pub(crate) topology: &'a Topology,
-    /// Service and port, with the topic.
+    /// Topics by service and port, as the program sets them.
     pub(crate) coded: &'a BTreeMap<(String, String), String>,
-    /// Service and port or topic, with the options of the subscription.
+    /// Options of subscriptions, by service and port or topic.
     pub(crate) options: &'a BTreeMap<(String, String), SubscribeOptions>,
 }
 
@@ -221,8 +222,8 @@ impl Bindings<'_> {
         Ok(())
     }
 
-    /// The ports of a service with their topics. A service that no node runs may have ports without
-    /// a topic; they are left out.
+    /// Returns the ports of a service with their topics. Ports without a topic, which a service
+    /// that no node runs may have, are left out.
     pub(crate) fn bind(
         &self,
         service: &str,

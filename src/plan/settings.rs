@@ -1,5 +1,5 @@
-//! What the topology says of a node, of topics and of links, as plain values, with the defaults of
-//! what it does not say. A running node asks these: it no longer has the file.
+//! The settings that the topology makes for a node, topics and links, as plain values, with the
+//! defaults of the missing keys. A running node asks these: it no longer has the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 #[cfg(feature = "prometheus")]
@@ -18,31 +18,31 @@ use crate::observe::report::Carrier;
 use crate::support::names::expected_instead_of;
 use crate::topology::Topology;
 
-/// What a topology says of one of its nodes.
+/// The settings of one node in a topology.
 #[derive(Debug)]
 pub(crate) struct NodeSettings {
     #[cfg_attr(not(feature = "describe"), allow(dead_code, reason = "tools print it"))]
     pub(crate) host: Option<String>,
-    /// The kind of executor that it must be started on.
+    /// The kind of executor on which the node must be started.
     pub(crate) executor: Option<String>,
-    /// The task queue that all of its services have by default.
+    /// The task queue that its services have by default.
     pub(crate) queue: TaskQueue,
     /// How long a shutdown may take.
     pub(crate) shutdown: Duration,
-    /// How many bytes its rings may take.
+    /// The most bytes that its rings may take.
     pub(crate) memory: usize,
-    /// It listens at its Unix socket also if no other node reads from it.
+    /// Whether the node listens at its Unix socket also if no other node reads from it.
     pub(crate) admits_observers: bool,
-    /// Where nodes of this host connect to it.
+    /// The endpoint for nodes of this host.
     pub(crate) endpoint: Endpoint,
-    /// Where nodes of other hosts connect to it, if they can.
+    /// The endpoint for nodes of other hosts, if they can connect.
     pub(crate) tcp: Option<Endpoint>,
-    /// The files with which it proves its name.
+    /// The files by which the node proves its name.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<mycelium_transports::tls::TlsFiles>,
     #[cfg(feature = "prometheus")]
     pub(crate) metrics_address: Option<SocketAddr>,
-    /// Other hosts may read its metrics.
+    /// Whether other hosts may read its metrics.
     #[cfg(feature = "prometheus")]
     pub(crate) exposes_metrics: bool,
     /// How often its metrics go to a recorder.
@@ -56,7 +56,7 @@ pub(crate) struct NodeSettings {
     pub(crate) asks: BTreeSet<String>,
     /// The users who own names of nodes.
     pub(crate) owners: BTreeMap<String, u32>,
-    /// How links are with nodes that the file does not have.
+    /// The configuration of links with nodes that the file does not have.
     pub(crate) default_link: LinkConfig,
 }
 
@@ -91,7 +91,7 @@ impl NodeSettings {
     }
 }
 
-/// What the topology, or else the program, says of a topic.
+/// The settings of a topic: those of the topology take precedence over the program's.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicSettings {
     pub(crate) capacity: usize,
@@ -99,7 +99,7 @@ pub(crate) struct TopicSettings {
     pub(crate) on_stall: OnStall,
     /// The share of a ring at which its publisher is under backpressure.
     pub(crate) threshold: Threshold,
-    /// Its messages have traces, if the node traces.
+    /// Whether its messages have traces, if the node has a tracer.
     pub(crate) is_traced: bool,
     /// The share of its messages whose latency is measured.
     pub(crate) latency_sample: Option<f64>,
@@ -107,25 +107,25 @@ pub(crate) struct TopicSettings {
     pub(crate) redelivery: Redelivery,
     /// The nodes that may read it, if the file has a list.
     pub(crate) readers: Option<Vec<String>>,
-    /// Those of `readers` that are believed also over plain TCP.
+    /// The nodes in `readers` that are believed to be who they say, also over plain TCP.
     pub(crate) believed: Vec<String>,
-    /// What its messages go through, on each of its links.
+    /// The carrier of its messages, on each of its links.
     pub(crate) transport: Option<Carrier>,
-    /// It has requests, or their answers.
+    /// Whether it carries requests, or their answers.
     pub(crate) carries_requests: bool,
 }
 
-/// What the program sets of topics. The topology takes precedence.
+/// The settings of topics in the program. The topology takes precedence.
 #[derive(Debug, Default)]
 pub(crate) struct CodedTopics {
-    /// In percent.
+    /// The thresholds of backpressure, in percent.
     pub(crate) thresholds: BTreeMap<String, u32>,
     pub(crate) on_stall: BTreeMap<String, OnStall>,
     pub(crate) latency_samples: BTreeMap<String, f64>,
 }
 
 impl CodedTopics {
-    /// Checks what the program sets, of topics of services that are `known`.
+    /// Checks the program's settings, for topics of services that are `known`.
     pub(super) fn check(&self, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
         let topics = topics_of(known);
         for (topic, &percent) in &self.thresholds {
@@ -177,7 +177,7 @@ fn check_known(topic: &str, topics: &BTreeSet<&str>) -> Result<(), String> {
 }
 
 impl TopicSettings {
-    /// Those of a topic in `node`.
+    /// Creates the settings of a topic in `node`.
     pub(super) fn new(
         node: &str,
         topic: &str,
@@ -218,12 +218,12 @@ impl TopicSettings {
 #[derive(Debug)]
 pub(crate) struct AllTopicSettings {
     named: BTreeMap<String, TopicSettings>,
-    /// Those of a topic that nothing names.
+    /// The settings of a topic that nothing names.
     others: TopicSettings,
 }
 
 impl AllTopicSettings {
-    /// Those of the topics with these names, in `node`.
+    /// Creates the settings of the topics with these names, in `node`.
     pub(super) fn new<'a>(
         node: &str,
         topology: &Topology,
@@ -231,7 +231,7 @@ impl AllTopicSettings {
         coded: &CodedTopics,
     ) -> AllTopicSettings {
         let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
-        // No topic has an empty name.
+        // The empty name stands for all other topics: no topic has it.
         let named = names.into_iter().map(|topic| (topic.to_owned(), of(topic)));
         AllTopicSettings { named: named.collect(), others: of("") }
     }
@@ -241,21 +241,22 @@ impl AllTopicSettings {
     }
 }
 
-/// The link with another node.
+/// The settings of the link with another node.
 #[derive(Debug)]
 pub(crate) struct LinkSettings {
-    /// It needs memory if one of its topics does.
+    /// The configuration of the link. It requires shared memory if one of its topics does.
     pub(crate) config: LinkConfig,
-    /// All of its topics must go through memory, because the topology says so of the link.
+    /// Whether the topology says that the link must go through shared memory, with all of its
+    /// topics.
     pub(crate) is_in_memory: bool,
-    /// Where this node connects to it, before TLS.
+    /// The endpoint at which this node connects to the other one, before TLS.
     pub(crate) endpoint: Endpoint,
-    /// A topic of the link that must go through memory, because the topology says so.
+    /// A topic of the link that the topology says must go through shared memory.
     pub(crate) topic_in_memory: Option<String>,
 }
 
 impl LinkSettings {
-    /// Those of `node` and `peer`, between which the link goes over TCP or not.
+    /// Creates the settings of the link between `node` and `peer`, which goes over TCP or not.
     pub(super) fn new(
         [node, peer]: [&str; 2],
         topology: &Topology,

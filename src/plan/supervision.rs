@@ -1,5 +1,5 @@
-//! The supervisors of a node, checked: what the program says and what the topology says fit
-//! together, and each child has one supervisor.
+//! The supervisors of a node, checked: the program and the topology do not contradict each other,
+//! and each child has one supervisor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::topology::{Setting, Topology};
 /// The supervisors of a node, and how its services are supervised.
 #[derive(Debug, Default)]
 pub(crate) struct SupervisionPlan {
-    /// Each parent is before its children.
+    /// The supervisors. Each parent is before its children.
     pub(crate) supervisors: Vec<PlannedSupervisor>,
-    /// Those of which the program or the topology says something.
+    /// The settings of the services for which the program or the topology has some.
     settings: BTreeMap<String, ServiceSetting>,
     /// The supervisor of each service that has one.
     of_services: BTreeMap<String, Arc<str>>,
@@ -28,9 +28,9 @@ pub(crate) struct PlannedSupervisor {
     pub(crate) name: Arc<str>,
     pub(crate) strategy: Strategy,
     pub(crate) restart: Restart,
-    /// `None` if the node is above it.
+    /// The index of the supervisor above it. `None` if the node is above it.
     pub(crate) parent: Option<usize>,
-    /// In their order.
+    /// The children, in their order.
     pub(crate) children: Vec<PlannedChild>,
     /// The services below it, and below its supervisors.
     pub(crate) services: Vec<String>,
@@ -39,12 +39,12 @@ pub(crate) struct PlannedSupervisor {
 #[derive(Debug)]
 pub(crate) enum PlannedChild {
     Service(String),
-    /// The supervisor at this place.
+    /// The supervisor at this index.
     Supervisor(usize),
 }
 
 impl SupervisionPlan {
-    /// Checks what the program says, `coded` and `settings`, and what the topology says. The
+    /// Checks the settings of the program, `coded` and `settings`, and those of the topology. The
     /// program has the services `known`, of which the node runs `own`.
     pub(crate) fn new(
         topology: &Topology,
@@ -58,7 +58,7 @@ impl SupervisionPlan {
         for service in own {
             let coded = settings.get(*service).copied().unwrap_or_default();
             let setting = topology.supervised(service).or(coded);
-            // A node may have many services, and of most nobody says anything.
+            // Keeps no default settings: a node may have many services, and most have no settings.
             if setting != ServiceSetting::default() {
                 settings.insert((*service).to_owned(), setting);
             }
@@ -70,7 +70,7 @@ impl SupervisionPlan {
         Ok(plan)
     }
 
-    /// Adds a supervisor, if services below it are in this node. Returns its place.
+    /// Adds a supervisor, if services below it are in this node. Returns its index.
     fn add(
         &mut self,
         all: &Supervisors,
@@ -124,8 +124,8 @@ impl SupervisionPlan {
         self.setting(service).start_deadline
     }
 
-    /// The pauses of a service, and its own limit. With a supervisor it has one only if the program
-    /// or the topology says so: the limit is that of the supervisor.
+    /// The pauses of a service, and its own limit. A service with a supervisor has a limit of its
+    /// own only if the program or the topology sets one: otherwise the supervisor's limit counts.
     pub(crate) fn restart(&self, service: &str) -> Restart {
         let is_supervised = self.of_services.contains_key(service);
         let limit = if is_supervised { u32::MAX } else { Restart::default().limit };
@@ -139,10 +139,10 @@ impl SupervisionPlan {
 
 /// All supervisors of the program and the topology, by name.
 struct Supervisors {
-    /// In the order of the program, then those that only the topology has.
+    /// The names, in the order of the program. Names that only the topology has come last.
     names: Vec<String>,
     settings: BTreeMap<String, SupervisorSetting>,
-    /// The supervisor of each child.
+    /// The supervisor above each child.
     parents: BTreeMap<String, String>,
 }
 
@@ -207,7 +207,7 @@ impl Supervisors {
         Ok(all)
     }
 
-    /// Checks that none is above itself, and that each is in one node.
+    /// Checks that no supervisor is above itself, and that all services below one are in one node.
     fn check(&self, topology: &Topology) -> Result<(), BuildError> {
         let nodes: BTreeMap<&str, &str> = topology
             .placements()
@@ -222,7 +222,7 @@ impl Supervisors {
                     let place = topology.place_of(Setting::Supervisor(name));
                     return Err(problem(place, SupervisorProblem::Circle { path }));
                 }
-                // A circle further up is found from one of its own.
+                // Stops at a circle further up: the check of a supervisor on that circle finds it.
                 above =
                     self.parents.get(parent).filter(|next| !path.contains(next) || *next == name);
             }
@@ -245,7 +245,7 @@ impl Supervisors {
         Ok(())
     }
 
-    /// The services below a supervisor, and below its supervisors.
+    /// Returns the services below a supervisor, and below the supervisors under it.
     fn services_below<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let children =
             self.settings.get(name).into_iter().flat_map(|it| it.children.iter().flatten());

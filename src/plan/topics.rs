@@ -13,25 +13,26 @@ use crate::plan::dead_letter::DeadLetter;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedTopic {
     pub(crate) schema: Schema,
-    /// Those of other nodes, too.
+    /// The number of publishers, in this node and in others.
     pub(crate) publishers: usize,
-    /// Those of other nodes alone. Each has a ring in this node.
+    /// The number of publishers in other nodes. Each has a ring in this node.
     pub(crate) remote_publishers: usize,
     pub(crate) readers: usize,
     /// The number of slots of each ring.
     pub(crate) capacity: usize,
-    /// The entries that each ring has at first, for the gating subscriptions of the topology and
-    /// the nodes that read the ring in memory, and the most that it can have.
+    /// The number of entries that each ring has at first, for the gating subscriptions of the
+    /// topology and the nodes that read the ring through shared memory; and the most that it can
+    /// have.
     pub(crate) gating: Readers,
-    /// The `drop-newest` subscriptions: each has a ring for each publisher.
+    /// The number of `drop-newest` subscriptions: each has a ring for each publisher.
     pub(crate) drop_newest: usize,
-    /// The bytes of the tables of its `latest` subscriptions by key; `None` if that is more than
+    /// The bytes of the tables of its `latest` subscriptions by key; `None` if they are more than
     /// memory can hold.
     pub(crate) tables: Option<usize>,
-    /// Whether another node reads it through shared memory: the rings of this node's publishers
-    /// are there.
+    /// Whether another node reads the topic through shared memory: then the rings of this node's
+    /// publishers are there.
     pub(crate) is_shared: bool,
-    /// Whether its messages have traces.
+    /// Whether the slots of its rings have an area for the trace and the time of each message.
     pub(crate) area: TraceArea,
 }
 
@@ -70,16 +71,16 @@ pub(super) fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Pl
     topics
 }
 
-/// The services of this node that publish and read a topic, by their places in the plan.
+/// The services of this node that publish and read a topic, by their indices in the plan.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     pub(super) publishers: Vec<usize>,
     pub(super) readers: Vec<usize>,
-    /// A service declares the topic by its message type.
+    /// Whether a service declares the topic by its message type.
     pub(super) is_own: bool,
 }
 
-/// Those of all topics. A service that has several ports of a topic is listed once.
+/// Returns the members of all topics. A service that has several ports of a topic is listed once.
 pub(super) fn members(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, Members> {
     let mut topics = BTreeMap::<Arc<str>, Members>::new();
     for (service, (_, ports)) in services.iter().enumerate() {

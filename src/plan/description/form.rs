@@ -1,5 +1,5 @@
-//! The JSON of a description. Keys that this version does not know are ignored: a program of a
-//! later version may say more.
+//! The JSON of a description. Unknown keys are ignored, because a program of a later version may
+//! write more keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::values::{ExecutionForm, OptionsForm, StallForm};
 use crate::plan::{Port, Ports};
 use crate::supervise::{ServiceSetting, SupervisorSetting};
 
-/// The version alone.
+/// The version number alone, without the other keys.
 #[derive(Deserialize)]
 pub(super) struct Version {
     pub(super) mycelium_description: Option<u32>,
@@ -25,11 +25,11 @@ pub(crate) struct DescriptionForm {
     pub(crate) library: String,
     /// The name of the node that the program would run.
     pub(crate) node: String,
-    /// The features of the library, those that a topology may need.
+    /// The features of the library that the program has, of those that a topology may need.
     pub(crate) features: Vec<String>,
-    /// Whether a panic ends the process.
+    /// Whether a panic ends the process of the program.
     pub(crate) panics_abort: bool,
-    /// The message types. Ports have places in this list.
+    /// The message types. Ports refer to them by their index in this list.
     pub(crate) messages: Vec<MessageForm>,
     pub(crate) services: Vec<ServiceForm>,
     pub(crate) requests: Vec<RequestForm>,
@@ -39,14 +39,14 @@ pub(crate) struct DescriptionForm {
     pub(crate) executors: Vec<ExecutorForm>,
     pub(crate) supervisors: Vec<SupervisorSetting>,
     pub(crate) supervised: BTreeMap<String, ServiceSetting>,
-    /// The calls of the builder that name services, and the services.
+    /// The builder's calls that name services, each with the service.
     pub(crate) supervised_by: Vec<(String, String)>,
     pub(crate) thresholds: BTreeMap<String, u32>,
     pub(crate) on_stall: BTreeMap<String, StallForm>,
     pub(crate) latency_samples: BTreeMap<String, f64>,
     pub(crate) traces: TracesForm,
     pub(crate) fast_handlers: Vec<HandlerForm>,
-    /// The messages with a codec of the original system.
+    /// The indices of the messages with a codec of the original system.
     pub(crate) legacy: Vec<usize>,
     pub(crate) watchdog: Option<Duration>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct DescriptionForm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServiceForm {
     pub(crate) name: String,
-    /// Whether it must stay on one thread.
+    /// Whether the service must stay on one thread.
     pub(crate) is_local: bool,
     pub(crate) reads: Vec<PortForm>,
     pub(crate) emits: Vec<PortForm>,
@@ -64,9 +64,9 @@ pub(crate) struct ServiceForm {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortForm {
-    /// Its name, or the topic of its message type.
+    /// The name of the port, or the topic of its message type.
     pub(crate) key: String,
-    /// Whether it is bound to a topic by its name.
+    /// Whether the port is bound to a topic by its name.
     pub(crate) is_named: bool,
     pub(crate) message: usize,
 }
@@ -97,14 +97,14 @@ pub(crate) struct SubscriptionForm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExecutorForm {
     pub(crate) name: String,
-    /// Such as `tokio`.
+    /// The kind of the executor, such as `tokio`.
     pub(crate) kind: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TracesForm {
     pub(crate) share: Option<f64>,
-    /// Whether the program takes spans, or sends them somewhere.
+    /// Whether the program takes spans itself, or sends them somewhere.
     pub(crate) are_recorded: bool,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct HandlerForm {
 }
 
 impl DescriptionForm {
-    /// Checks what a builder from it relies on. Returns its messages.
+    /// Checks everything on which a builder from this description relies. Returns its messages.
     pub(super) fn check(&self) -> Result<Vec<Schema>, String> {
         let schemas = self.messages.iter().map(MessageForm::schema);
         let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
@@ -141,7 +141,7 @@ impl DescriptionForm {
         Ok(schemas)
     }
 
-    /// The message of a subscription.
+    /// Returns the message of a subscription.
     pub(crate) fn schema_of<'a>(
         &self,
         schemas: &'a [Schema],
@@ -155,7 +155,7 @@ impl DescriptionForm {
 }
 
 impl ServiceForm {
-    /// Its ports, with messages of this list.
+    /// Returns the ports of the service, whose messages are in `schemas`.
     pub(crate) fn ports(&self, schemas: &[Schema]) -> Result<Ports, String> {
         let of = |problem| format!("service `{}`: {problem}", self.name.escape_debug());
         let ports = |forms: &[PortForm], is_request: bool| {
@@ -175,7 +175,7 @@ impl ServiceForm {
     }
 }
 
-/// A message by its place.
+/// Returns the message at this index.
 pub(crate) fn schema(schemas: &[Schema], place: usize) -> Result<&Schema, String> {
     schemas.get(place).ok_or_else(|| {
         format!("no message has number {place}: expected less than {}", schemas.len())

@@ -1,6 +1,6 @@
-//! Texts and layouts that live as long as the process. Layouts of messages and names of ports are
-//! constants of a program; those of a description are made such constants here, each distinct one
-//! once.
+//! Texts and layouts that live as long as the process. A program has its layouts of messages and
+//! names of ports as constants. For those of a description this makes such constants, once for each
+//! distinct text or layout.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use crate::support::lock::lock;
 use mycelium_core::descriptor::Descriptor;
 
 static TEXTS: Mutex<BTreeMap<&'static str, ()>> = Mutex::new(BTreeMap::new());
-/// By the JSON of the layout.
+/// The layouts, by their JSON.
 static LAYOUTS: Mutex<BTreeMap<String, &'static Descriptor>> = Mutex::new(BTreeMap::new());
 
-/// The same text, for ever.
+/// Returns the same text, which lives as long as the process.
 pub(super) fn text(text: &str) -> &'static str {
     let mut texts = lock(&TEXTS);
     if let Some((known, ())) = texts.get_key_value(text) {
@@ -23,7 +23,7 @@ pub(super) fn text(text: &str) -> &'static str {
     new
 }
 
-/// The layout with this JSON, which `make` makes at most once.
+/// Returns the layout with this JSON. `make` makes it, at most once in the process.
 pub(super) fn layout<E>(
     json: String,
     make: impl FnOnce() -> Result<&'static Descriptor, E>,

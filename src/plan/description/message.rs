@@ -19,10 +19,10 @@ pub(super) const LONGEST_NAME: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageForm {
     pub(crate) id: u16,
-    /// In hexadecimal digits.
+    /// The digest in hexadecimal digits.
     pub(crate) digest: String,
     pub(crate) layout: StructForm,
-    /// The type with its module path, for people.
+    /// The type with its module path, shown to people.
     #[serde(default)]
     path: String,
 }
@@ -70,7 +70,7 @@ enum TypeForm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct VariantForm {
     name: String,
-    /// A text, because JSON has no numbers of 128 bits.
+    /// The number as a text, because JSON has no numbers of 128 bits.
     value: String,
 }
 
@@ -81,7 +81,7 @@ impl MessageForm {
         MessageForm { id: schema.id, digest, layout, path }
     }
 
-    /// The schema, checked: its digest is that of its layout.
+    /// Returns the schema, after a check that its digest is the digest of its layout.
     pub(crate) fn schema(&self) -> Result<Schema, String> {
         let name = self.layout.name.escape_debug();
         let json = serde_json::to_string(&self.layout).map_err(|error| error.to_string())?;
@@ -181,12 +181,12 @@ impl TypeForm {
                 repr: Box::new(TypeForm::of(&descriptor.repr)),
                 variants: descriptor.variants.iter().map(VariantForm::of).collect(),
             },
-            // The enum is open for other crates; `tests/it/describe.rs` has all of its types.
+            // The enum is `non_exhaustive`; `tests/it/describe.rs` covers all of its types.
             other => unreachable!("the type {other:?} has no form"),
         }
     }
 
-    /// The type, and the bytes of its values.
+    /// Returns the type, and the number of bytes of its values.
     fn field_type(&self) -> Result<(FieldType, usize), String> {
         let plain = |ty: FieldType| Ok((ty, ty.size()));
         match self {
@@ -258,7 +258,7 @@ fn within_limit(size: Option<usize>) -> Result<usize, String> {
         .ok_or_else(|| format!("a field of more than {LARGEST} bytes"))
 }
 
-/// A name that lives as long as the process.
+/// Returns a name that lives as long as the process.
 pub(crate) fn kept(name: &str) -> Result<&'static str, String> {
     check_name(name)?;
     Ok(intern::text(name))

@@ -1,8 +1,8 @@
-//! The description of a program: its services, and all that it sets in code of its node. A program
-//! prints it as JSON; a tool reads it, and plans nodes of the program without running it.
+//! The description of a program: its services, and everything that it sets for its node in code. A
+//! program prints it as JSON; a tool reads it, and plans nodes of the program without running it.
 //!
-//! `form` is the JSON, `message` are the layouts of messages in it, `values` the settings. The
-//! builder makes descriptions, and builders from them: `node/builder/described.rs`.
+//! `form` is the JSON, `message` has the layouts of messages in it, `values` the settings. The
+//! builder makes descriptions, and makes builders from them: `node/builder/described.rs`.
 //!
 //! A description comes from another process: nothing in it is believed before it is checked, and
 //! no damaged one panics.
@@ -23,8 +23,9 @@ use thiserror::Error;
 use crate::support::lock::lock;
 use form::DescriptionForm;
 
-/// What a program says of itself: its services with their ports, and what it sets in code of its
-/// node. [`Builder::describe`](crate::Builder::describe) makes it. Needs the feature `describe`.
+/// The description of a program: its services with their ports, and everything that it sets for its
+/// node in code. [`Builder::describe`](crate::Builder::describe) makes it. Needs the feature
+/// `describe`.
 ///
 /// ```
 /// use mycelium::overview::Description;
@@ -54,12 +55,12 @@ use form::DescriptionForm;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     pub(crate) form: DescriptionForm,
-    /// Its messages, in their order.
+    /// The messages, in the order of the form.
     pub(crate) schemas: Vec<Schema>,
 }
 
 impl Description {
-    /// The version of the format that this library writes. It reads this one and older ones.
+    /// The version of the format that this library writes. It can read this version and older ones.
     pub const VERSION: u32 = 1;
 
     /// The most bytes of a description as JSON.
@@ -68,7 +69,7 @@ impl Description {
     /// The description as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Its keys are texts, and its numbers are finite or absent.
+        // Cannot fail: the keys are texts, and the numbers are finite or absent.
         serde_json::to_string(&self.form).expect("a description is JSON")
     }
 
@@ -118,13 +119,13 @@ impl Description {
     }
 }
 
-/// The descriptions that are read, by file: one program may run many nodes, and a tool builds all
-/// of them.
+/// The descriptions that were read, by file. Each is read once, although one program may run many
+/// nodes and a tool builds all of them.
 #[derive(Clone, Default)]
 pub(crate) struct Descriptions(Arc<Mutex<BTreeMap<usize, Arc<Description>>>>);
 
 impl Descriptions {
-    /// The description in the file with this number, which `read` reads at most once.
+    /// Returns the description in the file with this number. `read` reads it, at most once.
     pub(crate) fn of<E>(
         &self,
         file: usize,
@@ -141,7 +142,7 @@ impl Descriptions {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// It is too long.
+    /// The text is too long.
     #[error("the description has {bytes} bytes: expected at most {most} [{code}]", code = self.code())]
     TooLong {
         /// Its length in bytes.
@@ -149,26 +150,26 @@ pub enum DescriptionError {
         /// The greatest length.
         most: usize,
     },
-    /// It is JSON of something else, or says no version.
+    /// The text is JSON of something else, or has no version.
     #[error(
         "the text is not a description of a program: expected JSON with the key \
          `mycelium_description`, as `Builder::describe_on_request` prints it [{code}]",
         code = self.code()
     )]
     NotOne,
-    /// A newer version of the library has written it.
+    /// A newer version of the library has written the text.
     #[error(
         "the description has version {found}, and this program reads versions up to {known}: \
          expected a program with the same version of `mycelium`, or an older one [{code}]",
         code = self.code()
     )]
     Newer {
-        /// Its version.
+        /// The version of the text.
         found: u32,
         /// The newest version that can be read.
         known: u32,
     },
-    /// It is not JSON, or a key has another type of value.
+    /// The text is not JSON, or a key has another type of value.
     #[error("the description is damaged at {line}:{column}: {problem} [{code}]", code = self.code())]
     Syntax {
         /// The line; the first is 1.
@@ -178,7 +179,7 @@ pub enum DescriptionError {
         /// The part that is damaged, and the expected one.
         problem: String,
     },
-    /// Its parts contradict each other.
+    /// The parts of the description contradict each other.
     #[error("the description is damaged: {problem} [{code}]", code = self.code())]
     Damaged {
         /// The part that is damaged, and the expected one.
@@ -189,8 +190,8 @@ pub enum DescriptionError {
 mycelium_core::debug_as_display!(DescriptionError);
 
 impl DescriptionError {
-    /// Its code, with which its text ends. A text that cannot be read has one code for all forms of
-    /// that.
+    /// Returns the code with which the text of the error ends. All ways in which a text cannot be
+    /// read have one code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -203,7 +204,7 @@ impl DescriptionError {
     }
 }
 
-/// The message of an error of `serde_json`, without its place.
+/// The text of an error of `serde_json`, without the line and column at its end.
 fn without_place(message: &str) -> String {
     let end = message.rfind(" at line ").unwrap_or(message.len());
     message[..end].to_owned()

@@ -26,7 +26,7 @@ enum PolicyForm {
     DropNewest,
     DropOldest,
     Latest,
-    /// Of a field of the message.
+    /// `latest` by a field of the message.
     LatestByKey {
         field: String,
         keys: NonZeroU32,
@@ -42,7 +42,7 @@ enum StartForm {
 }
 
 impl OptionsForm {
-    /// `schema` is that of the subscription, if the program declares it.
+    /// Creates the form. `schema` is the message of the subscription, if the program declares it.
     pub(crate) fn of(options: SubscribeOptions, schema: Option<&Schema>) -> OptionsForm {
         let policy = match options.policy {
             Policy::Block => PolicyForm::Block,
@@ -57,7 +57,7 @@ impl OptionsForm {
                 })
             }
             Policy::Sample(every) => PolicyForm::Sample(every),
-            // `latest`; the enum is open for other crates.
+            // Only `latest` is left; the enum is `non_exhaustive`.
             _ => PolicyForm::Latest,
         };
         let start = match options.start {
@@ -149,7 +149,7 @@ struct QueueForm {
     latency: Option<Duration>,
 }
 
-/// What happens to readers that stall: `null` is nothing.
+/// What happens to readers that stall. `null` means that nothing does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StallForm {
     evict_after: Option<Duration>,
