@@ -10,8 +10,8 @@ use super::error::{Problem, TopologyError};
 use crate::topology::keys::sections::NodeSection;
 
 impl Topology {
-    /// Checks the names of nodes: sockets have them in their paths, links and counters in their
-    /// names, and frames and launchers have no room for longer ones.
+    /// Checks the names of nodes. Sockets have these names in their paths, and links and counters
+    /// in their own names; frames and launchers have no room for longer ones.
     pub(super) fn check_node_names(&self) -> Result<(), TopologyError> {
         let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
         let is_valid =
@@ -38,8 +38,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The services of `node` in their order, if the topology places services. Checks that all
-    /// services that it names exist.
+    /// Returns the services of `node` in their order, if the topology places services. Checks that
+    /// all services in the list exist.
     pub(crate) fn place(
         &self,
         node: &str,
@@ -63,7 +63,7 @@ impl Topology {
         self.sections.node.keys().map(|node| node.as_ref().as_str())
     }
 
-    /// The nodes to which the topology places services, with these.
+    /// Returns the nodes that have a list of services, each with its list.
     pub(crate) fn placements(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.sections.node.iter().filter_map(|(node, section)| {
             let services = section.services.as_ref()?;
@@ -74,12 +74,12 @@ impl Topology {
         })
     }
 
-    /// The topics with sections.
+    /// Returns the topics that have a section.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
         self.sections.topic.keys().map(|topic| topic.as_ref().as_str())
     }
 
-    /// The nodes that may read a topic, if it has a list.
+    /// Returns the nodes that may read a topic, if it has a list.
     pub(crate) fn readers(&self, topic: &str) -> Option<Vec<String>> {
         let readers = self.sections.topic.get(topic)?.readers.as_ref()?;
         Some(readers.iter().map(|node| node.as_ref().clone()).collect())
@@ -120,13 +120,13 @@ impl Topology {
         unknown.try_for_each(|topic| self.check_name("topic", topic, known))
     }
 
-    /// Checks that the section of a service binds only ports that it declares: `known`.
+    /// Checks that the section of a service binds only ports that the service declares: `known`.
     pub(crate) fn check_ports(&self, service: &str, known: &[&str]) -> Result<(), TopologyError> {
         let Some(section) = self.sections.service.get(service) else { return Ok(()) };
         section.ports.keys().try_for_each(|port| self.check_name("port", port, known))
     }
 
-    /// Checks that subscriptions are known: by service and key, and whether that is a named port.
+    /// Checks that subscriptions are known: by service, key, and whether the key is a named port.
     pub(crate) fn check_subscriptions(
         &self,
         known: &[(&str, &str, bool)],

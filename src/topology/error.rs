@@ -14,7 +14,7 @@ use crate::support::names::expected_instead_of;
 /// The start of serde's message about a value of another type.
 pub(super) const INVALID_TYPE: &str = "invalid type: ";
 
-/// Longer values are cut in messages.
+/// The most characters of a value in a message; longer values are cut.
 const LONGEST_VALUE: usize = 200;
 
 /// An error of a topology, with its place in the file.
@@ -28,18 +28,19 @@ const LONGEST_VALUE: usize = 200;
 pub struct TopologyError {
     pub(super) location: SourceLocation,
     pub(super) problem: Box<Problem>,
-    /// What the file has in place of the value, if that has variables of the environment.
+    /// The text of the value in the file, if it has variables of the environment.
     pub(super) written: Option<String>,
 }
 
 impl TopologyError {
-    /// The file: that of the topology, or one that it includes.
+    /// The file with the error: the topology's, or one that it includes.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.location.file
     }
 
-    /// Its code, with which its text ends. `mycelium explain` and `docs/errors.md` explain it.
+    /// Returns the code with which the text of the error ends. `mycelium explain` and
+    /// `docs/errors.md` explain it.
     #[must_use]
     pub fn code(&self) -> Code {
         self.problem.code()
@@ -51,7 +52,7 @@ impl TopologyError {
         &self.problem
     }
 
-    /// The line; the first is 1. 0 if it is an error of the whole file.
+    /// The line; the first is 1. 0 if the error is about the whole file.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
@@ -74,13 +75,13 @@ pub enum Problem {
         /// The text that was found, and the expected one.
         message: String,
     },
-    /// A variable of the environment that is not set, or that cannot be written so.
+    /// A variable of the environment is not set, or is written in a wrong form.
     #[error("{message}")]
     Variable {
         /// The variable, and what was expected.
         message: String,
     },
-    /// A file that cannot be included.
+    /// A file cannot be included.
     #[error("cannot include `{}`: {reason}", path.display())]
     Include {
         /// The file.
@@ -99,17 +100,17 @@ pub enum Problem {
         /// Where the other file has it.
         first: String,
     },
-    /// A name that nothing in the program or the topology has.
+    /// A name that does not exist in the program or the topology.
     #[error("unknown {kind} `{}`: {}{hint}", name.escape_debug(), expected_instead_of(name, known))]
     Unknown {
-        /// What it should name: `key`, `service`, `node`, `host`, `topic`, `port`, `subscription`,
+        /// The kind of the name: `key`, `service`, `node`, `host`, `topic`, `port`, `subscription`,
         /// `link`, `placeholder` or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
         /// The names that exist.
         known: Vec<String>,
-        /// The end of the text: what else may be the reason. Often empty.
+        /// The end of the text: another possible reason. Often empty.
         hint: String,
     },
     /// A name that a node cannot have.
@@ -133,10 +134,10 @@ pub enum Problem {
         /// The nodes of the file.
         known: Vec<String>,
     },
-    /// Two names for one thing.
+    /// Two names stand for one thing.
     #[error("{kind} `{name}` is the same as `{first}`, which also has a section: merge the two")]
     Twice {
-        /// What both name.
+        /// The kind of the thing that both names stand for.
         kind: &'static str,
         /// The name.
         name: String,
@@ -151,7 +152,7 @@ pub enum Problem {
         /// The pairs of nodes.
         meanings: Vec<[String; 2]>,
     },
-    /// `key` or `keys` of a subscription whose policy has no key.
+    /// A subscription has `key` or `keys`, but its policy has no key.
     #[error(
         "`{key}` has no meaning with the policy `{policy}`: it needs `policy = \"latest\"`{}",
         if *key == "keys" { " and a `key`" } else { "" }
@@ -168,7 +169,7 @@ pub enum Problem {
         /// The field, and what was expected.
         error: KeyError,
     },
-    /// A node reads or writes a topic whose list does not name it.
+    /// A node reads or writes a topic whose list does not have the node.
     #[error(
         "node `{node}` {does} topic `{topic}`, but is not on this list: add `{node}` to `{}`",
         list(does)
@@ -181,7 +182,7 @@ pub enum Problem {
         /// The topic.
         topic: String,
     },
-    /// A key of a topic that has no effect on requests.
+    /// A topic that carries requests has a key that has no effect on requests.
     #[error("topic `{topic}` carries requests, on which `{key}` has no effect: remove the key")]
     NotOfRequests {
         /// The topic.
@@ -202,7 +203,7 @@ pub enum Problem {
         path: PathBuf,
         /// Its length in bytes.
         found: usize,
-        /// The longest length.
+        /// The greatest length.
         limit: usize,
     },
     /// Two keys contradict each other.
@@ -211,7 +212,7 @@ pub enum Problem {
         /// The contradiction, and the expected keys.
         message: String,
     },
-    /// A link is to go through shared memory, and cannot.
+    /// A link should go through shared memory, and cannot.
     #[error(
         "the link between `{node}` and `{peer}` cannot go through shared memory: {reason}; \
          write `transport = \"unix\"`, or leave the key out: the link then uses shared memory \
@@ -220,7 +221,7 @@ pub enum Problem {
     NoSharedMemory {
         /// The node that starts.
         node: String,
-        /// The other one.
+        /// The other node.
         peer: String,
         /// The reason.
         reason: String,
@@ -237,7 +238,8 @@ pub enum Problem {
         /// All hosts of the file.
         hosts: Vec<String>,
     },
-    /// A link is to go through memory or a Unix socket, but its nodes run on different hosts.
+    /// A link should go through shared memory or a Unix socket, but its nodes run on different
+    /// hosts.
     #[error(
         "nodes `{}` and `{}` run on hosts `{}` and `{}`, which have no memory and no Unix socket in \
          common: write `transport = \"tcp\"`, or leave the key out",
@@ -249,7 +251,7 @@ pub enum Problem {
         /// Their hosts.
         hosts: [String; 2],
     },
-    /// The messages of a topic cannot go through what its section says.
+    /// The messages of a topic cannot use the carrier that its section requests.
     #[error(
         "topic `{topic}` has `transport = \"{}\"`, but between `{}` and `{}` {reason}",
         name(*carrier), nodes[0], nodes[1]
@@ -274,7 +276,7 @@ pub enum Problem {
         node: String,
         /// The node that reads from it.
         peer: String,
-        /// Whether the file says on which host it runs.
+        /// Whether the file says on which host the node without an address runs.
         has_host: bool,
     },
     /// A topic has a list of nodes, but a peer over plain TCP may have any name.
@@ -290,7 +292,7 @@ pub enum Problem {
         list: &'static str,
         /// The node that starts.
         node: String,
-        /// The other one.
+        /// The other node.
         peer: String,
     },
     /// `actors_for` names a node, but a peer over plain TCP may have any name.
@@ -302,7 +304,7 @@ pub enum Problem {
     UnprovenAsker {
         /// The node that starts.
         node: String,
-        /// The other one.
+        /// The other node.
         peer: String,
     },
     /// Ports with different message types are bound to one topic.
@@ -316,11 +318,11 @@ pub enum Problem {
         topic: String,
         /// The first service, or its port.
         first: String,
-        /// Its message type.
+        /// The message type of the first service or port.
         carries: String,
         /// The second service, or its port.
         second: String,
-        /// Its message type.
+        /// The message type of the second service or port.
         asked: String,
         /// Whether one of the two is a named port, which is bound to the topic.
         has_port: bool,
@@ -340,7 +342,8 @@ pub enum Problem {
 debug_as_display!(TopologyError, Problem);
 
 impl Problem {
-    /// Its code. The text of the [`TopologyError`] with this problem ends with it.
+    /// Returns the code of the problem. The text of the [`TopologyError`] with this problem ends
+    /// with it.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -374,9 +377,9 @@ impl Problem {
 }
 
 impl Problem {
-    /// The problem of a text that serde refuses: an unknown key has the nearest one beside it, and
-    /// a number has no name of a Rust type.
-    /// `line` is the line with the problem. `is_substituted`: the value has a variable.
+    /// Returns the problem of a text that serde refuses. An unknown key is shown with the nearest
+    /// known one, and numbers without the names of Rust types. `line` is the line with the problem.
+    /// `is_substituted`: the value has a variable.
     pub(super) fn of_text(message: &str, line: &str, is_substituted: bool) -> Problem {
         const NUMBERS: [&str; 5] = ["i64", "u64", "u32", "usize", "f64"];
         if let Some((found, expected)) =
@@ -425,7 +428,7 @@ impl Problem {
     }
 }
 
-/// The name of a carrier in the file.
+/// Returns the name of a carrier in the file.
 pub(super) fn name(carrier: Carrier) -> &'static str {
     match carrier {
         Carrier::SharedMemory => "shm",
@@ -439,7 +442,7 @@ fn of_variables(written: Option<&str>) -> String {
     written.map(|written| format!("; the file has {}", cut(written))).unwrap_or_default()
 }
 
-/// A message whose long values, between backquotes, are cut.
+/// Returns the message with its long values, between backquotes, cut.
 fn shortened(message: &str) -> String {
     let is_value = |number: &usize| number % 2 == 1;
     let parts = message.split('`').enumerate();
@@ -450,7 +453,7 @@ fn shortened(message: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// The beginning of a long text, and its length.
+/// Returns the beginning of a long text, and its length.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST_VALUE) {
         Some((end, _)) => {
@@ -469,7 +472,7 @@ fn another_topic(has_port: bool) -> &'static str {
     }
 }
 
-/// The key with the list of nodes.
+/// The key whose list says which nodes may do this.
 fn list(does: &str) -> &'static str {
     if does == "reads" { "readers" } else { "writers" }
 }
@@ -484,7 +487,7 @@ fn pairs(pairs: &[[String; 2]]) -> String {
     pairs.collect::<Vec<_>>().join(", or ")
 }
 
-/// A place in a file; with line 0, the file itself.
+/// A place in a file. With line 0, it is the file itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceLocation {
     pub(super) file: PathBuf,

@@ -10,11 +10,12 @@ use super::error::{Problem, TopologyError};
 use crate::observe::report::Carrier;
 use crate::topology::keys::link::LinkSection;
 
-/// The section that stands for all links.
+/// The name of the section whose settings all links have.
 const DEFAULT: &str = "default";
 
 impl Topology {
-    /// Each pair of nodes has one section at most, and each section names one existing pair.
+    /// Checks that each pair of nodes has at most one section, and that each section names an
+    /// existing pair.
     pub(super) fn check_links(&self) -> Result<(), TopologyError> {
         let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
         let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));
@@ -42,7 +43,7 @@ impl Topology {
             }
             self.check_link(a, b)?;
         }
-        // Links without a section, and peers that have not sent their name.
+        // The default is for links without a section, and for peers that have not sent their name.
         self.check_link(DEFAULT, DEFAULT)
     }
 
@@ -55,32 +56,32 @@ impl Topology {
         Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
-    /// How the link between two nodes is.
+    /// Returns the configuration of the link between two nodes.
     pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
         let mut config = LinkConfig::default();
         self.sections_of_link(node, other).for_each(|section| section.apply(&mut config));
         config
     }
 
-    /// What the file says the link between two nodes goes through.
+    /// Returns the carrier of the link between two nodes, if the file sets it.
     pub(crate) fn transport(&self, node: &str, other: &str) -> Option<Carrier> {
         self.sections_of_link(node, other).filter_map(LinkSection::transport).last()
     }
 
-    /// What the file says the messages of a topic go through, on each of its links.
+    /// Returns the carrier of a topic's messages on each of its links, if the file sets it.
     pub(crate) fn topic_transport(&self, topic: &str) -> Option<Carrier> {
         Some(self.sections.topic.get(topic)?.transport.as_ref()?.as_ref().0)
     }
 
-    /// Whether the link between two nodes goes over TCP, plain or with TLS: the file says so, or
-    /// they run on different hosts.
+    /// Whether the link between two nodes goes over TCP, plain or with TLS: because the file says
+    /// so, or because they run on different hosts.
     pub(crate) fn is_over_tcp(&self, node: &str, other: &str) -> bool {
         let is_near = self.host(node) == self.host(other);
         let over_tcp = |carrier| matches!(carrier, Carrier::Tcp | Carrier::Tls);
         self.transport(node, other).map_or(!is_near, over_tcp)
     }
 
-    /// Whether a peer is believed that connects over plain TCP.
+    /// Whether a peer that connects over plain TCP is believed to have the name that it sends.
     pub(super) fn trusts_network(&self, node: &str, other: &str) -> bool {
         let trusts = self.sections_of_link(node, other).filter_map(LinkSection::trusts_network);
         trusts.last().unwrap_or_default()
@@ -90,7 +91,7 @@ impl Topology {
         self.sections_of_link(node, other).filter_map(LinkSection::place_of_transport).last()
     }
 
-    /// The sections of the link between two nodes. Later ones take precedence.
+    /// Returns the sections of the link between two nodes. Later ones take precedence.
     pub(super) fn sections_of_link(
         &self,
         node: &str,
@@ -100,7 +101,7 @@ impl Topology {
         names.into_iter().filter_map(|name| self.sections.link.get(name.as_str()))
     }
 
-    /// How links with nodes are that the topology does not know.
+    /// Returns the configuration of links with nodes that the topology does not know.
     pub(crate) fn default_link(&self) -> LinkConfig {
         let mut config = LinkConfig::default();
         if let Some(section) = self.sections.link.get(DEFAULT) {
@@ -109,7 +110,7 @@ impl Topology {
         config
     }
 
-    /// The nodes whose names are bound to a user, with the user.
+    /// Returns the nodes whose names belong to a user, each with the user.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
         let sections = self.sections.node.iter();
         sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.owner?)))

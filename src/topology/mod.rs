@@ -1,8 +1,8 @@
 //! The topology file: which services make up a node, and the settings of nodes, services, topics,
-//! subscriptions and links that differ from the defaults. `read` reads it, `keys` has its keys and
-//! their values, `nodes`, `links`, `legacy`, `subscription` and `requests` answer questions about
-//! them, `check` compares names. `error` has the errors, `places` where in the file a `setting` is
-//! that an error is about, `source` the texts.
+//! subscriptions and links that differ from the defaults. `read` reads it, and `keys` has its keys
+//! and their values. `nodes`, `links`, `legacy`, `subscription` and `requests` answer questions
+//! about these values, and `check` compares names. `error` has the errors, `places` finds the place
+//! in the file of a `setting`, for an error about it, and `source` has the texts.
 //!
 //! Without the feature `topology` nothing reads a file, and a topology has the defaults.
 //!
@@ -54,7 +54,7 @@ pub(crate) use places::Places;
 pub use read::{TopologyFiles, TopologyOptions, TopologyPart};
 pub(crate) use setting::Setting;
 
-/// The settings of a topology file. The default topology has all services in one node, default
+/// The settings of a topology file. The default topology has all services in one node and default
 /// capacities, and loses no message.
 ///
 /// Each node is a process of its own. Services read topics of other nodes over links.
@@ -93,7 +93,7 @@ pub struct Topology {
     sections: Sections,
     #[cfg(feature = "topology")]
     parts: Vec<TopologyPart>,
-    /// The numbers of the files with the descriptions of programs, by node.
+    /// The files with the descriptions of programs, as file numbers by node.
     #[cfg(feature = "topology")]
     #[cfg_attr(not(feature = "describe"), allow(dead_code, reason = "the key is an error"))]
     descriptions: BTreeMap<String, usize>,
@@ -102,9 +102,9 @@ pub struct Topology {
 
 impl Topology {
     /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
-    /// processes of a topology must use the same one. It is created if its parent exists, and is
-    /// closed to other users. By default it is a directory of this user, named after the topology's
-    /// file.
+    /// processes of a topology must use the same directory. It is created if its parent exists, and
+    /// is closed to other users. By default it is a directory of this user, named after the
+    /// topology's file.
     #[must_use]
     pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
         self.directory = Some(directory.into());
@@ -147,7 +147,7 @@ impl Topology {
         capacity.map_or(CAPACITY, |capacity| capacity.as_ref().0)
     }
 
-    /// Whether the messages of a topic have traces, if the node traces.
+    /// Whether the messages of a topic have traces, if the node has a tracer.
     pub(crate) fn is_traced(&self, topic: &str) -> bool {
         self.sections.topic.get(topic).and_then(|section| section.trace).unwrap_or(true)
     }
@@ -162,7 +162,7 @@ impl Topology {
         Some(self.sections.topic.get(topic)?.backpressure_threshold.as_ref()?.as_ref().0)
     }
 
-    /// What happens to readers that hold up the publishers of a topic, if the file says it.
+    /// What happens to readers that hold up the publishers of a topic, if the file sets it.
     pub(crate) fn on_stall(&self, topic: &str) -> Option<OnStall> {
         Some(self.sections.topic.get(topic)?.on_stall.as_ref()?.as_ref().0)
     }
@@ -180,7 +180,7 @@ impl Topology {
         }
     }
 
-    /// The topic of a service's named port, if the file binds it.
+    /// Returns the topic to which the file binds a service's named port, if it does.
     pub(crate) fn port(&self, service: &str, port: &str) -> Option<&str> {
         let topic = self.sections.service.get(service)?.ports.get(port)?;
         Some(&topic.as_ref().0)

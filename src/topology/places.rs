@@ -1,4 +1,4 @@
-//! Where in the file a setting is.
+//! Finds the place of a setting in the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,11 +17,11 @@ pub(crate) struct Places(BTreeMap<String, Place>);
 #[derive(Debug)]
 struct Place {
     location: SourceLocation,
-    /// What the file has in place of the value, if that has variables of the environment.
+    /// The text of the value in the file, if it has variables of the environment.
     written: Option<String>,
 }
 
-/// A text for each setting, which no other one has.
+/// A text that identifies a setting.
 fn key(setting: Setting<'_>) -> String {
     format!("{setting:?}")
 }
@@ -41,8 +41,8 @@ impl Places {
 }
 
 impl Topology {
-    /// The places of settings that a node can have errors of when it starts. It has links with
-    /// these `peers`.
+    /// Returns the places of settings about which a node can have errors when it starts. It has
+    /// links with these `peers`.
     pub(crate) fn places_for<'a>(
         &'a self,
         node: &'a str,
@@ -151,7 +151,7 @@ impl Topology {
             Setting::Supervisor(name) => sections.supervisor.get_key_value(name)?.0.span(),
             Setting::SupervisedChild(name, child) => {
                 let children = sections.supervisor.get(name)?.children.as_ref()?;
-                // Of a child that is listed twice, the second place.
+                // If a child is listed twice, the second place.
                 children.iter().rfind(|listed| listed.as_ref() == child)?.span()
             }
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),
@@ -167,7 +167,7 @@ impl Topology {
                 }
             }
         };
-        // What the program adds has no place in the file.
+        // Settings that the program adds have no place in the file.
         (!span.is_empty()).then_some(span)
     }
 }

@@ -1,4 +1,5 @@
-//! What the program adds for requests between nodes, as if the file had it.
+//! The topics and services that the program adds for requests between nodes, as if the file had
+//! them.
 
 use serde_spanned::Spanned;
 
@@ -8,7 +9,7 @@ use crate::topology::keys::sections::TopicSection;
 use crate::topology::keys::values::{Capacity, Delivery, Text};
 
 impl Topology {
-    /// Checks that a topic of requests has no key that is for other topics.
+    /// Checks that a topic of requests has no key that has an effect only on messages.
     pub(crate) fn check_request_topic(&self, topic: &str) -> Result<(), TopologyError> {
         let Some(section) = self.sections.topic.get(topic) else { return Ok(()) };
         let keys = [
@@ -35,7 +36,8 @@ impl Topology {
         }
     }
 
-    /// Adds a topic that carries the requests of another one, or their answers, to `reader` alone.
+    /// Adds a topic that carries the requests of another topic, or their answers, to `reader`
+    /// alone.
     pub(crate) fn add_request_topic(
         &mut self,
         topic: &str,

@@ -1,4 +1,4 @@
-//! The settings that errors of a node are about.
+//! The settings about which a node can have errors.
 
 /// Names a setting of a topology.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! How subscriptions read, as their sections say: the policy, the key of `latest`, and the start.
+//! How subscriptions read, from their sections: the policy, the key of `latest`, and the start.
 
 use std::num::NonZeroU32;
 
@@ -9,12 +9,12 @@ use super::Topology;
 use super::error::{Problem, TopologyError};
 use crate::topology::keys::sections::SubscriptionSection;
 
-/// The number of keys of `latest`, if nothing else sets one.
+/// The number of keys of a `latest` subscription by key, if nothing else sets one.
 const KEYS: NonZeroU32 = NonZeroU32::new(1024).unwrap();
 
 impl Topology {
-    /// The options of a subscription: `key` is the name of its port, or its topic. Keys of the file
-    /// take precedence over those that the program has set.
+    /// Returns the options of a subscription: `key` is the name of its port, or its topic. The file
+    /// takes precedence over the program, key by key.
     pub(crate) fn subscription(
         &self,
         service: &str,
@@ -29,7 +29,7 @@ impl Topology {
         Ok(SubscribeOptions::new(self.by_key(section, policy, coded.policy, schema)?, start))
     }
 
-    /// Adds the key to the policy, if there is one.
+    /// Adds the key to the policy, if the section has one.
     fn by_key(
         &self,
         section: &SubscriptionSection,

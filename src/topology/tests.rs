@@ -11,7 +11,7 @@ use mycelium_transports::local::{LatestByKey, Policy, Schema, Start, SubscribeOp
 use super::*;
 use crate::supervise::execution::Execution;
 
-/// The text of an error of a topology before its code.
+/// Returns the text of an error of a topology, without its code.
 pub(super) fn without_code(error: TopologyError) -> String {
     let text = error.to_string();
     let (text, code) = Code::split(&text);
@@ -23,7 +23,7 @@ pub(super) fn without_code(error: TopologyError) -> String {
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file.toml: cannot read the topology: "), "{missing}");
-    // The path is relative to a directory that the reader may not expect.
+    // The error names the directory of a relative path, which the reader may not expect.
     assert!(missing.contains("; the current directory is `/"), "{missing}");
 }
 
@@ -71,7 +71,7 @@ fn the_transport_of_a_link_is_that_of_its_section_or_of_all_links() {
         }
     }
     assert_eq!(text(unix, shm).default_link().memory, MemoryUse::Never);
-    // A preset sets batches and the buffer, and not the transport.
+    // A preset sets batches and the buffer, but not the transport.
     let preset = text(unix, "preset = \"low-latency\"");
     assert_eq!(preset.link("a", "b").memory, MemoryUse::Never);
 }
@@ -162,7 +162,7 @@ fn the_file_overrides_the_options_of_a_subscription_key_by_key() {
 
 #[test]
 fn a_node_has_a_name_that_a_path_may_have() {
-    // A peer reads the name in a frame, and a launcher writes it in a line.
+    // A peer gets the name in a frame, and a launcher writes it in a line.
     let [longest, long, letters] = ["n".repeat(62), "n".repeat(63), "ß".repeat(32)];
     for name in ["", "../x", "a/b", "..", "a..b", "a b", "a\\n", &long, &letters] {
         let error = Topology::parse("t.toml", &format!("\n[node.\"{name}\"]\n")).unwrap_err();

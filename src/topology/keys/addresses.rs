@@ -1,4 +1,4 @@
-//! Addresses in a topology file: those of nodes, with a port, and those of hosts, without one.
+//! Addresses in a topology file: addresses of nodes, with a port, and of hosts, without one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Port {
 }
 
 impl HostAddresses {
-    /// Its addresses with a port.
+    /// Returns each of the addresses with this port.
     pub(crate) fn with_port(&self, Port(port): Port) -> Vec<String> {
         let with_port = |address: &String| match address.parse::<IpAddr>() {
             Ok(address) => SocketAddr::new(address, port).to_string(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Default of `capacity`: the slots of each publisher's ring.
+/// Default of `capacity`: the number of slots of each publisher's ring.
 pub(crate) const CAPACITY: usize = 1024;
 /// Default of `memory`: the most bytes of all rings of a node.
 pub(crate) const MEMORY: usize = 256 << 20;

@@ -1,4 +1,4 @@
-//! What a topology says of a listener for clients of the original system.
+//! The settings of a listener for clients of the original system, from its section.
 
 use std::time::Duration;
 
@@ -12,22 +12,23 @@ pub(crate) struct ListenerConfig {
     /// The node that listens; `None` if the file has no nodes.
     pub(crate) node: Option<String>,
     pub(crate) endpoint: Endpoint,
-    /// Where the file says it: file, line and column.
+    /// The place of the section: file, line and column.
     pub(crate) place: String,
-    /// The digests of which a client has to send one. If there are none, it sends no hello.
+    /// The digests of contracts: a client has to send one of them. If there are none, it sends no
+    /// hello.
     pub(crate) digests: Vec<ContractDigest>,
-    /// Frames of types that have no topic.
+    /// What happens to frames of types that have no topic.
     pub(crate) unknown: OnBadFrame,
-    /// Payloads that the program cannot decode.
+    /// What happens to payloads that the program cannot decode.
     pub(crate) invalid: OnBadFrame,
     pub(crate) slow: OnSlowClient,
-    /// The most clients.
+    /// The most clients that are connected at a time.
     pub(crate) connections: usize,
     /// How long a client may take for a hello, or for a frame that it has begun.
     pub(crate) timeout: Duration,
     /// The longest payload that is accepted, in bytes.
     pub(crate) payload: u32,
-    /// The bytes that may wait for one client.
+    /// The most bytes that wait for one client.
     pub(crate) queue: usize,
     pub(crate) types: Vec<TypeConfig>,
 }
@@ -37,9 +38,9 @@ pub(crate) struct ListenerConfig {
 pub(crate) struct TypeConfig {
     pub(crate) id: u16,
     pub(crate) topic: String,
-    /// Clients send its messages.
+    /// Whether clients send its messages.
     pub(crate) from_clients: bool,
-    /// Clients receive its messages.
+    /// Whether clients receive its messages.
     pub(crate) to_clients: bool,
 }
 

@@ -36,11 +36,11 @@ pub(crate) struct LegacySection {
     pub(crate) types: BTreeMap<Spanned<String>, Spanned<TypeEntry>>,
 }
 
-/// `"plain"`, or `{ digest = ".." }` with one digest or a list.
+/// The digests of contracts: `"plain"` for none, or `{ digest = ".." }` with one digest or a list.
 #[derive(Clone, Debug)]
 pub(crate) struct WireName(pub(crate) Vec<ContractDigest>);
 
-/// A topic, or `{ topic = "..", clients = ".." }`.
+/// The topic of a type: a name, or `{ topic = "..", clients = ".." }`.
 #[derive(Clone, Debug)]
 pub(crate) struct TypeEntry {
     pub(crate) topic: String,

@@ -13,7 +13,7 @@ use crate::observe::report::Carrier;
 use crate::topology::error::name as carrier_name;
 use crate::topology::keys::values::{Bytes, FromText, Span, Text, choice};
 
-/// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
+/// The settings of a link. A missing key has the value in `[link.default]`, or else its default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkSection {
@@ -33,8 +33,8 @@ pub(crate) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// Whether a link over plain TCP believes the name of a peer: `"network"`, of every process that
-/// can connect; `"nobody"`, of none on another host.
+/// Whether a link over plain TCP believes the name of a peer: `"network"` believes every process
+/// that can connect; `"nobody"` believes no process on another host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust {
     pub(crate) is_network: bool,
@@ -84,19 +84,19 @@ impl<'de> Deserialize<'de> for Pause {
 }
 
 impl LinkSection {
-    /// Where it sets the transport, if it does.
+    /// The place where the section sets the transport, if it does.
     pub(crate) fn place_of_transport(&self) -> Option<Range<usize>> {
         self.transport.as_ref().map(Spanned::span)
     }
 
-    /// Where it sets what no link can have.
+    /// The place where the section sets a value that no link can have.
     pub(crate) fn place_of(&self, error: &ConfigError) -> Option<Range<usize>> {
         let keep_alive = self.keep_alive.as_ref().map(Spanned::span);
         match error {
             ConfigError::Silence => self.silence.as_ref().map(Spanned::span).or(keep_alive),
             ConfigError::KeepAlive => keep_alive,
             ConfigError::Buffer { .. } => self.buffer.as_ref().map(Spanned::span),
-            // A file does not set the others.
+            // The other values are not set by a file.
             _ => None,
         }
     }
@@ -105,7 +105,7 @@ impl LinkSection {
         self.transport.as_ref().map(|transport| transport.as_ref().0)
     }
 
-    /// Whether everybody in the network is trusted, if it says so.
+    /// Whether every process of the network is trusted; `None` if the section does not say.
     pub(crate) fn trusts_network(&self) -> Option<bool> {
         self.trust.map(|trust| trust.0.is_network)
     }

@@ -10,10 +10,10 @@ use serde::de::{Deserializer, Error};
 
 use crate::topology::keys::values::{FromText, Span, Written, choice};
 
-/// The largest number of keys.
+/// The largest number of keys that a subscription may have.
 const MOST_KEYS: u32 = 1 << 24;
 
-/// The name of a policy; `sample(1/10)` has a number.
+/// Reads the name of a policy; `sample(1/10)` has a number.
 impl FromText for Policy {
     fn from_text(text: &str) -> Result<Policy, String> {
         if let Some(number) = text.strip_prefix("sample") {
@@ -40,7 +40,7 @@ impl FromText for Start {
     }
 }
 
-/// A number of keys.
+/// A number of keys, at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keys(pub(crate) NonZeroU32);
 

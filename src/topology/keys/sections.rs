@@ -48,7 +48,7 @@ pub(crate) struct HostSection {
     pub(crate) address: Spanned<HostAddresses>,
 }
 
-/// The files with which nodes prove their names. Relative paths are in the directory of the
+/// The files by which nodes prove their names. Relative paths start at the directory of the
 /// topology file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,8 +89,8 @@ pub(crate) struct NodeSection {
     pub(crate) latency: Option<Spanned<Latency>>,
     pub(crate) actors_for: Option<Vec<Spanned<String>>>,
     pub(crate) command: Option<Spanned<Vec<Spanned<String>>>>,
-    /// What the program of the node says of itself. A relative path is in the directory of the
-    /// file.
+    /// The file with the description of the node's program. A relative path starts at the directory
+    /// of the topology file.
     pub(crate) description: Option<Spanned<PathBuf>>,
 }
 
@@ -140,10 +140,11 @@ pub(crate) struct TopicSection {
     pub(crate) transport: Option<Spanned<Text<Carrier>>>,
     pub(crate) trace: Option<bool>,
     pub(crate) latency_sample: Option<Spanned<Share>>,
-    /// The program has added it for the requests of another topic, or for their answers.
+    /// Whether the program has added the topic for the requests of another topic, or for their
+    /// answers.
     #[serde(skip)]
     pub(crate) carries_requests: bool,
-    /// These are requests of actors, by a node that `actors_for` names.
+    /// Whether these are requests to actors, by a node that `actors_for` names.
     #[serde(skip)]
     pub(crate) is_of_actors: bool,
 }

@@ -10,7 +10,7 @@ use serde_spanned::Spanned;
 
 use crate::topology::keys::values::{FromText, Span};
 
-/// What all nodes share.
+/// The settings of telemetry that all nodes share.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TelemetrySection {
@@ -38,7 +38,7 @@ pub(crate) struct Share(pub(crate) f64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabelSets(pub(crate) usize);
 
-/// An address of this host, or one that others reach.
+/// Reads an address of this host, or one that other hosts reach.
 impl FromText for SocketAddr {
     fn from_text(text: &str) -> Result<SocketAddr, String> {
         let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);

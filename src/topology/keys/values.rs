@@ -22,7 +22,7 @@ const LARGEST: usize = 1 << 30;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<T>(pub(crate) T);
 
-/// Reads a text; the error is for the person who wrote it.
+/// Reads a value from a text. The text of the error is for the person who wrote the file.
 pub(crate) trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, String>;
 }
@@ -34,7 +34,7 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
     }
 }
 
-/// The value with this name.
+/// Returns the value whose name is `text`.
 pub(crate) fn choice<T: Copy>(kind: &str, text: &str, all: &[(&str, T)]) -> Result<T, String> {
     let found = all.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
@@ -48,7 +48,7 @@ pub(crate) fn choice<T: Copy>(kind: &str, text: &str, all: &[(&str, T)]) -> Resu
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span(pub(crate) Duration);
 
-/// A duration as the file has it.
+/// A duration in the form in which the file has it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Written {
@@ -58,7 +58,7 @@ pub(crate) enum Written {
 }
 
 impl Span {
-    /// Reads a duration; the error is for the person who wrote it.
+    /// Reads a duration. The text of the error is for the person who wrote the file.
     pub(crate) fn of(written: Written) -> Result<Span, String> {
         let text = match written {
             Written::Text(text) => text,
@@ -73,7 +73,7 @@ impl Span {
                 );
             }
         };
-        // The library takes a zero without a unit; the file has a unit in each duration.
+        // The parser accepts `0` without a unit, but in a file each duration has a unit.
         let span = humantime::parse_duration(&text).ok().filter(|_| text != "0");
         match span {
             Some(span) if span <= LONGEST => Ok(Span(span)),
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// The topic of a port.
+/// The name of the topic of a port.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicName(pub(crate) String);
 
@@ -104,7 +104,8 @@ impl<'de> Deserialize<'de> for TopicName {
     }
 }
 
-/// The promise of a topic when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
+/// How often a topic delivers a message when a reader's process dies: `"at-least-once"` or
+/// `"at-most-once"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     pub(crate) is_at_most_once: bool,
@@ -118,7 +119,7 @@ impl FromText for Delivery {
     }
 }
 
-/// The number of deaths of its reader's processes after which a message becomes a dead letter, or
+/// The number of deaths of its reader's processes after which a message becomes a dead letter; or
 /// `"never"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeathLimit(pub(crate) u32);
@@ -132,8 +133,8 @@ impl<'de> Deserialize<'de> for DeathLimit {
             Text(String),
         }
         match Raw::deserialize(deserializer) {
-            // After two deaths it is known which messages were in flight at both. The third death
-            // decides.
+            // At least 3: after two deaths it is known which messages were in flight at both, and
+            // the third death decides.
             Ok(Raw::Number(deaths @ 3..)) => Ok(DeathLimit(deaths)),
             Ok(Raw::Text(text)) if text == "never" => Ok(DeathLimit(0)),
             _ => {
@@ -240,7 +241,7 @@ pub(crate) struct Mode(pub(crate) u32);
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // Connecting needs write permission; execute permission has no meaning.
+        // Write permission is needed to connect; execute permission has no meaning.
         let mode = u32::from_str_radix(&text, 8).ok();
         let mode = mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600);
         mode.map(Mode).ok_or_else(|| {
@@ -267,7 +268,7 @@ pub(crate) struct Latency(pub(crate) Duration);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget(pub(crate) u32);
 
-/// `"shared"`, `"dedicated"`, `"pinned(1)"`, `"pinned(1, 3)"`.
+/// Reads `"shared"`, `"dedicated"`, `"pinned(1)"` or `"pinned(1, 3)"`.
 impl FromText for Run {
     fn from_text(text: &str) -> Result<Run, String> {
         match call(text) {
@@ -292,7 +293,7 @@ fn cores_of(list: &str) -> Result<Vec<usize>, String> {
     Ok(cores)
 }
 
-/// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
+/// Reads `"park"`, `"spin"` or `"spin-then-park(1000)"`.
 impl FromText for WaitStrategy {
     fn from_text(text: &str) -> Result<WaitStrategy, String> {
         let wait = match call(text) {
@@ -319,7 +320,7 @@ impl<'de> Deserialize<'de> for ThreadName {
     }
 }
 
-/// `"normal"`, `"fifo(10)"`.
+/// Reads `"normal"` or `"fifo(10)"`.
 impl FromText for Class {
     fn from_text(text: &str) -> Result<Class, String> {
         let class = match call(text) {
@@ -384,7 +385,7 @@ impl<'de> Deserialize<'de> for Latency {
     }
 }
 
-/// `name`, or `name(arguments)`.
+/// Splits `name(arguments)`; a name without arguments has `None`.
 fn call(text: &str) -> (&str, Option<&str>) {
     match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
         Some((name, arguments)) => (name, Some(arguments)),

@@ -1,4 +1,4 @@
-//! Listeners for clients of the original system: what the sections `legacy` say, checked.
+//! The listeners for clients of the original system: the sections `legacy`, checked.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -210,7 +210,7 @@ impl Topology {
         listeners.collect()
     }
 
-    /// Where a listener listens, and the place that says so.
+    /// Returns where a listener listens, and the place of the key that says so.
     pub(super) fn legacy_endpoint(
         name: &Spanned<String>,
         section: &LegacySection,
@@ -224,7 +224,7 @@ impl Topology {
                 let access = access(section.users.as_deref(), section.group, section.mode.as_ref());
                 (Endpoint::unix(socket.as_ref(), access), socket.span())
             }
-            // `check_legacy` refuses it.
+            // Does not occur: `check_legacy` refuses a section without an address.
             (None, None) => (Endpoint::unix("", Access::default()), name.span()),
         }
     }

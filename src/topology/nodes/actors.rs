@@ -6,8 +6,8 @@ use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
 impl Topology {
-    /// Checks that each list names other nodes, each of them once. The program adds services to
-    /// both nodes, so both have lists of services.
+    /// Checks that each list names other nodes, each of them once. Both nodes must have lists of
+    /// services, because the program adds services to both.
     pub(crate) fn check_actors(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
         let known: Vec<&str> = nodes.keys().map(|name| name.as_ref().as_str()).collect();
@@ -43,7 +43,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Each node whose actors others may ask, with these.
+    /// Returns each node whose actors other nodes may ask, with these nodes.
     pub(crate) fn actor_askers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.sections.node.iter().filter_map(|(node, section)| {
             let askers = section.actors_for.as_ref()?;
@@ -52,7 +52,8 @@ impl Topology {
         })
     }
 
-    /// Where the file says that one of two nodes may ask the actors of the other one, if it does.
+    /// Returns the place where the file lets one of two nodes ask the actors of the other, if it
+    /// does.
     pub(crate) fn place_of_asker(&self, nodes: [&str; 2]) -> Option<&Spanned<String>> {
         let [one, other] = nodes;
         [(one, other), (other, one)].into_iter().find_map(|(node, asker)| {

@@ -18,7 +18,7 @@ use crate::topology::error::TopologyError;
 use crate::topology::keys::telemetry_section::TelemetrySection;
 
 impl TelemetrySection {
-    /// The keys about collectors that the file has, and their places.
+    /// Returns the keys about collectors that the file has, with their places.
     pub(crate) fn keys_of_collectors(&self) -> impl Iterator<Item = (&'static str, Range<usize>)> {
         let TelemetrySection { traces, metrics, headers, namespace, timeout, flush, .. } = self;
         let keys = [
@@ -33,8 +33,8 @@ impl TelemetrySection {
     }
 }
 
-/// The settings of one signal: as the file says, else as the program does. Those of traces and of
-/// metrics have the same methods.
+/// The settings of traces or of metrics: the file takes precedence over the program. It is a macro
+/// because the two types of settings have the same methods.
 #[cfg(feature = "otlp")]
 macro_rules! settings {
     ($settings:ident, $of_program:expr, $url:expr, $section:expr) => {{
@@ -69,7 +69,8 @@ impl Topology {
         self.sections.telemetry.sample.map(|share| share.0)
     }
 
-    /// Collectors have URLs, and get headers that can be sent, and metrics not too often.
+    /// Checks the URLs of collectors, the headers that are sent to them, and the interval of
+    /// metrics.
     #[cfg(feature = "otlp")]
     pub(crate) fn check_collectors(&self) -> Result<(), TopologyError> {
         let TelemetrySection { traces, metrics, headers, .. } = &self.sections.telemetry;
@@ -98,21 +99,21 @@ impl Topology {
         self.otlp_metrics(None).map(drop)
     }
 
-    /// Without the feature the keys themselves are errors.
+    /// Checks nothing: without the feature the keys themselves are errors.
     #[cfg(not(feature = "otlp"))]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "no file has the keys")]
     pub(crate) fn check_collectors(&self) -> Result<(), TopologyError> {
         Ok(())
     }
 
-    /// Where spans go.
+    /// Returns the settings for sending spans, if there is a collector.
     #[cfg(feature = "otlp")]
     pub(crate) fn otlp(&self, of_program: Option<OtlpTraces>) -> Option<OtlpTraces> {
         let section = &self.sections.telemetry;
         settings!(OtlpTraces, of_program, section.traces, section)
     }
 
-    /// Where metrics go, and how often.
+    /// Returns the settings for pushing metrics, if there is a collector.
     #[cfg(feature = "otlp")]
     pub(crate) fn otlp_metrics(
         &self,

@@ -1,4 +1,4 @@
-//! The commands that run nodes: the key `command` of a node, or that of `[bundle]` for all nodes.
+//! The commands that run nodes: the key `command` of a node, or of `[bundle]` for all nodes.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
-/// The words in braces that a command may have.
+/// The placeholders: words in braces that a command may have.
 const PLACEHOLDERS: [&str; 3] = ["directory", "node", "topology"];
 
 /// The command that runs a node of a topology as a process: see [`Topology::command`].
@@ -22,14 +22,15 @@ pub struct NodeCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// The working directory: that of the topology file.
+    /// The working directory: the directory of the topology file.
     pub directory: PathBuf,
-    /// Where the topology has the command: file, line and column. `None` if it does not have it.
+    /// The place of the command in the topology: file, line and column. `None` if it is not from
+    /// there.
     pub place: Option<String>,
 }
 
 impl NodeCommand {
-    /// The process, which inherits the environment and the standard streams.
+    /// Returns the process to start. It inherits the environment and the standard streams.
     #[must_use]
     pub fn process(&self) -> Command {
         let mut process = Command::new(&self.program);
@@ -39,7 +40,7 @@ impl NodeCommand {
 }
 
 impl Topology {
-    /// The command that runs a node as a process: that of its key `command`, or else that of
+    /// Returns the command that runs a node as a process: its key `command`, or else `command` of
     /// `[bundle]`. `{node}` in it is the name of the node, `{topology}` the path of the file,
     /// `{directory}` the [directory of the sockets](Topology::in_directory). A program with a slash
     /// is relative to the directory of the file, which is also the working directory. `None` if the
@@ -79,11 +80,11 @@ impl Topology {
         Some(NodeCommand { node: node.to_owned(), program, arguments, directory, place })
     }
 
-    /// The command of a node that a person gives instead of the file, with the same words in
-    /// braces. A program with a slash is relative to the current directory.
+    /// Returns the command of a node from the words that a person gives instead of the file, with
+    /// the same placeholders. A program with a slash is relative to the current directory.
     ///
     /// # Errors
-    /// If it has another word in braces.
+    /// If the words have another placeholder.
     pub fn command_from(
         &self,
         node: &str,
@@ -104,7 +105,7 @@ impl Topology {
         Ok(NodeCommand { node: node.to_owned(), program, arguments, directory, place: None })
     }
 
-    /// Checks that the commands have a program, and only known words in braces.
+    /// Checks that the commands have a program, and only known placeholders.
     pub(crate) fn check_commands(&self) -> Result<(), TopologyError> {
         let keys = self.sections.node.values().map(|section| &section.command);
         for command in keys.chain([&self.sections.bundle.command]).flatten() {
@@ -139,7 +140,7 @@ impl Topology {
         Some(own.or(self.sections.bundle.command.as_ref())?.as_ref())
     }
 
-    /// A word with the values of its placeholders.
+    /// Returns a word with the values of its placeholders.
     fn filled(&self, node: &str, word: &str) -> OsString {
         let (mut filled, mut rest) = (OsString::new(), word);
         while let Some((before, name, after)) = next_placeholder(rest) {
@@ -171,12 +172,12 @@ fn is_name(program: &Path) -> bool {
     program.components().count() == 1 && !program.as_os_str().as_encoded_bytes().contains(&b'/')
 }
 
-/// The first placeholder of a word, with the text before and after it.
+/// Returns the text before the first placeholder of a word, the placeholder, and the text after it.
 fn next_placeholder(word: &str) -> Option<(&str, &str, &str)> {
     braces(word).find(|(_, name, _)| PLACEHOLDERS.contains(name))
 }
 
-/// The error of the first word in braces that is not a placeholder.
+/// Returns the error of the first word in braces that is not a placeholder.
 fn unknown_placeholder(word: &str) -> Option<Problem> {
     let is_word = |name: &str| {
         !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '_')
@@ -192,7 +193,7 @@ fn unknown_placeholder(word: &str) -> Option<Problem> {
     })
 }
 
-/// The texts in braces, without braces in them, with the text before and after each.
+/// Returns each text in braces that has no braces in it, with the text before and after it.
 fn braces(word: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     word.match_indices('{').filter_map(move |(start, _)| {
         let inner = &word[start + 1..];

@@ -1,4 +1,4 @@
-//! How a service is executed: the keys of its section, combined with what the program sets.
+//! How a service is executed: the keys of its section, combined with the settings of the program.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::topology::keys::values::{Latency, Shares};
 pub(crate) const KINDS: [&str; 3] = ["glommio", "smol", "tokio"];
 
 impl ServiceSection {
-    /// The first key that needs a thread of the service's own.
+    /// The first key that has an effect only on a thread of the service's own.
     fn of_own_thread(&self) -> Option<(&'static str, Range<usize>)> {
         let thread = self.thread.as_ref().map(|thread| ("thread", thread.span()));
         let class = self.class.as_ref().map(|class| ("class", class.span()));
@@ -40,8 +40,8 @@ impl Topology {
         Err(self.file.error(place, Problem::Contradiction { message }))
     }
 
-    /// How a service is executed: each key of the file takes precedence over `coded`, what the
-    /// program sets. `run = "shared"` in the file also drops what the program sets for a thread.
+    /// How a service is executed. Each key of the file takes precedence over `coded`, the settings
+    /// of the program. `run = "shared"` in the file also drops the program's settings of a thread.
     pub(crate) fn execution(
         &self,
         service: &str,
@@ -74,7 +74,7 @@ impl Topology {
         })
     }
 
-    /// The task queue of a node: the default is that of its executor.
+    /// The task queue of a node. Missing keys have the default of its executor.
     pub(crate) fn task_queue(&self, node: &str) -> TaskQueue {
         let section = self.sections.node.get(node);
         section.map_or_else(TaskQueue::default, |section| {
@@ -82,8 +82,8 @@ impl Topology {
         })
     }
 
-    /// Warnings, for people, of the executors of nodes and services that do not come with Mycelium.
-    /// These are not errors, because a program may bring its own.
+    /// Returns warnings, for people, of executors that nodes and services name and that do not come
+    /// with Mycelium. They are not errors, because a program may bring its own executors.
     ///
     /// ```
     /// let text = "[node.main]\nexecutor = \"tokyo\"";
@@ -100,7 +100,7 @@ impl Topology {
         of_nodes.chain(of_services).collect()
     }
 
-    /// The same of a node.
+    /// Returns the warning of a node whose executor does not come with Mycelium.
     pub(crate) fn foreign_executor(&self, node: &str) -> Option<String> {
         self.if_foreign(self.sections.node.get(node)?.executor.as_ref()?, "node", node)
     }
@@ -119,7 +119,7 @@ impl Topology {
     }
 }
 
-/// A task queue, in which keys of the file take precedence.
+/// Combines a task queue: keys of the file take precedence over `coded`.
 fn queue(
     shares: Option<&Spanned<Shares>>,
     latency: Option<&Spanned<Latency>>,

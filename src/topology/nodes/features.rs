@@ -22,12 +22,12 @@ pub(crate) fn own_features() -> Vec<String> {
 }
 
 impl Topology {
-    /// Checks that this program has what the keys need.
+    /// Checks that this program has the features that the keys need.
     pub(crate) fn check_own_features(&self) -> Result<(), TopologyError> {
         self.check_features(&own_features())
     }
 
-    /// Checks that a program with these features has what the keys need.
+    /// Checks that a program with these features has all that the keys need.
     pub(crate) fn check_features(&self, features: &[String]) -> Result<(), TopologyError> {
         let refuse = |place: Range<usize>, message: String| {
             Err(self.file.error(place, Problem::Contradiction { message }))

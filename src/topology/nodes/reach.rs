@@ -1,4 +1,4 @@
-//! How a program that is not a node of the topology reaches one: a tool, or a recorder.
+//! How a program that is not a node of the topology, such as a tool or a recorder, reaches a node.
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::endpoint::Endpoint;
@@ -13,7 +13,7 @@ use crate::topology::Topology;
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReachError {
-    /// The file has no such node.
+    /// The file does not have the node.
     #[error("unknown node `{}`{}", name.escape_debug(), instead(name, known))]
     Unknown {
         /// The name.
@@ -21,7 +21,7 @@ pub enum ReachError {
         /// The nodes of the file.
         known: Vec<String>,
     },
-    /// A program would read messages in place of a node that runs services.
+    /// The program would have the name of a node that runs services, and would get its messages.
     #[error(
         "node `{node}` may run services, and their publishers would wait for a program with its \
          name: use the name of a node with `services = []`, such as `[node.viewer]`, and name it in \
@@ -62,13 +62,13 @@ fn instead(name: &str, known: &[String]) -> String {
 }
 
 impl Topology {
-    /// Where a program that is not a node of the topology reaches a node, in the order in which to
-    /// try: its Unix socket if there is one on this machine, and its TCP addresses.
+    /// Returns where a program that is not a node of the topology reaches a node, in the order in
+    /// which to try: its Unix socket if there is one on this machine, then its TCP addresses.
     ///
-    /// `own` is the name by which the program comes. Over TLS its certificate is that of this node,
-    /// and topics with `readers` are sent to it if they name this node. The node must have
-    /// `services = []`: messages that are kept for its services would be sent to the program.
-    /// Without a name it may read topics without `readers`.
+    /// `own` is the node whose name the program uses. Over TLS the program has the certificate of
+    /// this node, and it gets topics with a list `readers` if the list has this node. The node must
+    /// have `services = []`: otherwise the program would get the messages that are kept for its
+    /// services. Without a name, the program may read topics without `readers`.
     ///
     /// ```
     /// use mycelium::Topology;
@@ -87,8 +87,8 @@ impl Topology {
     /// ```
     ///
     /// # Errors
-    /// If the file has not these nodes, `own` may run services, or a certificate is needed and not
-    /// there.
+    /// If the file does not have these nodes, `own` may run services, or a certificate is needed
+    /// and missing.
     pub fn reach(&self, node: &str, own: Option<&str>) -> Result<Vec<Endpoint>, ReachError> {
         for name in [Some(node), own].into_iter().flatten() {
             if !self.sections.node.contains_key(name) {
@@ -105,14 +105,14 @@ impl Topology {
         }
         let far = self.tcp(node).map(|plain| self.secured(node, own, plain));
         let near = self.endpoint(node);
-        // An error names the first endpoint: a socket of another machine would only confuse.
+        // Leaves out the socket of another machine, because an error names the first endpoint.
         let is_here = match &near {
             Endpoint::Unix { path, .. } => far.is_none() || path.exists(),
             _ => true,
         };
         let near = is_here.then_some(near);
         match far {
-            // Without a certificate it may still be reached by its socket.
+            // Without a certificate the program may still reach the node by its socket.
             Some(Err(error)) => near.map_or(Err(error), |near| Ok(vec![near])),
             Some(Ok(far)) => Ok(near.into_iter().chain([far]).collect()),
             None => Ok(near.into_iter().collect()),

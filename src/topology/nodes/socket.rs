@@ -1,5 +1,5 @@
-//! Where nodes listen, as which user, and which users may connect: the keys `socket`, `owner`,
-//! `users`, `group` and `mode` of a node.
+//! The endpoints of nodes, the users that own them, and the users that may connect: the keys
+//! `socket`, `owner`, `users`, `group` and `mode` of a node.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::topology::error::{Problem, TopologyError};
 use crate::topology::keys::values::Mode;
 
 impl Topology {
-    /// Where a node listens.
+    /// Returns the endpoint at which a node listens.
     pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
         let section = self.sections.node.get(node);
         let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
@@ -86,7 +86,8 @@ pub(crate) fn contradiction_of_mode(
     }
 }
 
-/// The users that may connect to a socket: that of the node, unless the section says more.
+/// Returns the users that may connect to a socket: only the node's own, unless the section says
+/// more.
 pub(crate) fn access(
     users: Option<&[u32]>,
     group: Option<u32>,

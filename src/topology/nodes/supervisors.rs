@@ -1,4 +1,4 @@
-//! What the file says of supervisors, and of how services are supervised.
+//! The settings of supervisors, and of how services are supervised.
 
 use crate::supervise::{RestartSetting, ServiceSetting, SupervisorSetting};
 use crate::topology::Topology;
@@ -26,7 +26,7 @@ impl Topology {
         settings.collect()
     }
 
-    /// What the file says of how a service is supervised.
+    /// Returns the settings in the file of how a service is supervised.
     pub(crate) fn supervised(&self, service: &str) -> ServiceSetting {
         let Some(section) = self.sections.service.get(service) else {
             return ServiceSetting::default();

@@ -11,7 +11,7 @@ use crate::topology::error::{Problem, TopologyError};
 use crate::topology::keys::values::Text;
 
 impl Topology {
-    /// Other hosts read metrics only if the file says so.
+    /// Checks that the file allows it if metrics are served to other hosts.
     pub(crate) fn check_telemetry(&self) -> Result<(), TopologyError> {
         let nodes = self.sections.node.values();
         let addresses = nodes.filter_map(|node| node.listen_metrics.as_ref());
@@ -27,7 +27,7 @@ impl Topology {
         Err(self.file.error(far.span(), Problem::Contradiction { message }))
     }
 
-    /// Where a node serves its metrics, and where the file says so.
+    /// Returns the address at which a node serves its metrics, if the file sets it.
     #[cfg_attr(not(feature = "prometheus"), allow(dead_code, reason = "the key is an error"))]
     pub(crate) fn metrics_address(&self, node: &str) -> Option<SocketAddr> {
         Some(self.sections.node.get(node)?.listen_metrics.as_ref()?.as_ref().0)
@@ -38,13 +38,13 @@ impl Topology {
         self.sections.telemetry.expose.as_ref().is_some_and(|key| *key.as_ref())
     }
 
-    /// How often metrics are passed on.
+    /// How often metrics are passed on, if the file sets it.
     #[cfg_attr(not(feature = "facade"), allow(dead_code, reason = "it is for a recorder"))]
     pub(crate) fn telemetry_interval(&self) -> Option<Duration> {
         self.sections.telemetry.interval.as_ref().map(|key| key.as_ref().0)
     }
 
-    /// The most sets of label values of a family of metrics.
+    /// The most sets of label values that a family of metrics has, if the file sets it.
     #[cfg_attr(
         not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(dead_code, reason = "the key is an error")

@@ -1,4 +1,4 @@
-//! The section `tls`: the files with which nodes prove their names to nodes of other hosts.
+//! The section `tls`: the files by which nodes prove their names to nodes of other hosts.
 
 #[cfg(feature = "tls")]
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::observe::report::Carrier;
 use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
-/// Stands for the name of a node in a path.
+/// The placeholder, in a path, for the name of a node.
 #[cfg(feature = "tls")]
 const NODE: &str = "{node}";
 
@@ -20,7 +20,7 @@ impl Topology {
         if self.sections.tls.is_some() { Carrier::Tls } else { Carrier::Tcp }
     }
 
-    /// The file says how nodes speak TLS if it requests it.
+    /// Checks that the file has a section `[tls]` if a link requests TLS.
     pub(crate) fn check_tls(&self) -> Result<(), TopologyError> {
         let mut links = self.sections.link.values();
         let asks = |transport: Option<Carrier>| transport == Some(Carrier::Tls);
@@ -50,7 +50,7 @@ impl Topology {
         Err(self.file.error(place, Problem::Contradiction { message }))
     }
 
-    /// Without the feature no file has links over TLS.
+    /// Checks nothing: without the feature no file has links over TLS.
     #[cfg(not(feature = "tls"))]
     pub(crate) fn check_certified(&self, _nodes: [&str; 2]) -> Result<(), TopologyError> {
         Ok(())
@@ -61,14 +61,15 @@ impl Topology {
     pub(crate) fn tls_files(&self, node: &str) -> Option<mycelium_transports::tls::TlsFiles> {
         let section = self.sections.tls.as_ref()?.as_ref();
         let path = |key: &Spanned<PathBuf>| {
-            // A file that is included has paths of its own.
+            // Relative to the file that has the key, which may be an included one.
             let directory = self.file.file(&key.span()).parent().unwrap_or(Path::new(""));
             match key.as_ref().to_str() {
                 Some(path) => directory.join(path.replace(NODE, node)),
                 None => directory.join(key.as_ref()),
             }
         };
-        // The process may have another current directory when it reads them again.
+        // Absolute paths: the process may have another current directory when it reads the files
+        // again.
         let path = |key| {
             let path = path(key);
             std::path::absolute(&path).unwrap_or(path)

@@ -1,5 +1,5 @@
 //! The descriptions of programs that nodes name by the key `description`. Their texts are files of
-//! the topology: a launcher gives them to its nodes, as it does with the others.
+//! the topology: a launcher gives them to its nodes, like the other files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::topology::read::files::TopologyFiles;
 use crate::topology::read::include::{read, unreadable};
 use crate::topology::source::{FileText, Source};
 
-/// Reads the descriptions that nodes name, each once: the numbers of the files, by node. Those in
-/// `given` are not read from the disk.
+/// Reads the descriptions that nodes name, each once. Returns the numbers of the files, by node.
+/// Files that are in `given` are not read from the disk.
 pub(super) fn descriptions(
     sections: &Sections,
     source: &mut Source,
@@ -44,13 +44,14 @@ pub(super) fn descriptions(
     Ok(descriptions)
 }
 
-/// The path without links, and the text of a file. `others` is the size of the other files.
+/// Returns the path without symlinks, and the text of a file. `others` is the number of bytes of
+/// the other files.
 fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, String), String> {
     if let Some(FileText { paths, text }) = given.find(path) {
         return Ok((paths[0].clone(), text.clone()));
     }
     let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
-    // To open a pipe may wait for its other side for ever.
+    // Not a pipe: opening it may wait for its other side for ever.
     if !real.is_file() {
         return Err("it is not a file".to_owned());
     }
@@ -58,8 +59,8 @@ fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, S
 }
 
 impl Topology {
-    /// A program that does not have the services of other nodes knows from lists alone where they
-    /// are.
+    /// Checks that each node has a list of services if a node has a description: a program that
+    /// does not have the services of other nodes knows only from the lists where they are.
     pub(super) fn check_descriptions(&self) -> Result<(), TopologyError> {
         let nodes = &self.sections.node;
         let Some(key) = nodes.values().find_map(|node| node.description.as_ref()) else {
@@ -75,20 +76,20 @@ impl Topology {
         Err(self.file.error(key.span(), Problem::Contradiction { message }))
     }
 
-    /// The number of the file with the description of a node's program, if the file names one that
-    /// was read.
+    /// Returns the number of the file with the description of a node's program, if the file names a
+    /// description that was read.
     #[cfg(feature = "describe")]
     pub(crate) fn description_number(&self, node: &str) -> Option<usize> {
         self.descriptions.get(node).copied()
     }
 
-    /// The text of the file with this number.
+    /// Returns the text of the file with this number.
     #[cfg(feature = "describe")]
     pub(crate) fn text_of(&self, file: usize) -> &str {
         self.file.text_of(file).0
     }
 
-    /// The path of a node's description, as the file has it.
+    /// Returns the path of a node's description, as it is in the file.
     #[cfg(feature = "describe")]
     pub(crate) fn description_path(&self, node: &str) -> Option<PathBuf> {
         Some(self.sections.node.get(node)?.description.as_ref()?.as_ref().clone())

@@ -1,7 +1,7 @@
-//! The table of one file, with the values of its variables, and the sections that follow from it.
+//! The table of one file with the values of its variables, and the sections that are read from it.
 //!
-//! A value with a variable is a text. Where its key takes no such text, but a number or a truth
-//! value, the text is read as one: the key decides, not the variable.
+//! A value with a variable is a text. If its key takes a number or a truth value, the text is read
+//! as one: the key decides this, not the variable.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,12 +15,12 @@ use crate::topology::keys::sections::Sections;
 use crate::topology::read::substitution::{Environment, substitute};
 use crate::topology::source::Source;
 
-/// The values of texts with variables, by the places where the texts begin.
+/// The values of texts with variables, by the place at which each text begins.
 #[derive(Debug, Default)]
 pub(crate) struct Substituted(BTreeMap<usize, String>);
 
 impl Substituted {
-    /// Adds those of a table whose spans begin at `base`.
+    /// Adds the values of a table whose spans begin at `base`.
     pub(crate) fn add(
         &mut self,
         source: &Source,
@@ -57,7 +57,7 @@ impl Substituted {
         }
     }
 
-    /// A table with these values, and with spans that begin at `base`.
+    /// Returns the table with these values, and with spans that begin at `base`.
     pub(crate) fn put_in<'t>(&'t self, table: DeTable<'t>, base: usize) -> DeTable<'t> {
         let entries = table.into_iter().map(|(key, value)| {
             let key = Spanned::new(shifted(key.span(), base), key.into_inner());
@@ -107,7 +107,7 @@ impl Substituted {
     }
 }
 
-/// Replaces the text at this place. False if none is there.
+/// Replaces the text at this place. False if no text is there.
 fn replace<'t>(
     value: &mut Spanned<DeValue<'t>>,
     span: &Range<usize>,
@@ -129,14 +129,14 @@ fn replace<'t>(
     }
 }
 
-/// The sections of a topology's table, which has these values.
+/// Reads the sections of a topology's table, whose variables have these values.
 pub(crate) fn sections<'t>(
     source: &Source,
     substituted: &'t Substituted,
     mut table: DeTable<'t>,
 ) -> Result<Sections, TopologyError> {
     refuse_lists(source, &table)?;
-    // The error of a value as a text, before it was read as a number.
+    // The error that a value had as a text, before it was read as a number.
     let mut as_text: Option<(Range<usize>, String)> = None;
     loop {
         let document = toml::Deserializer::from(Spanned::new(0..0, table.clone()));
@@ -153,7 +153,7 @@ pub(crate) fn sections<'t>(
         if let Some((_, text)) = as_text.filter(|(text, _)| *text == span)
             && !text.starts_with(INVALID_TYPE)
         {
-            // The key takes a text, but not this one.
+            // The key takes texts, but not this one: the earlier error is the right one.
             message = text;
         }
         let problem = Problem::of_text(&message, source.line(span.start), is_substituted);
@@ -184,7 +184,7 @@ fn refuse_lists(source: &Source, table: &DeTable<'_>) -> Result<(), TopologyErro
             }
             continue;
         }
-        // The others have sections by name.
+        // The other sections are tables of sections by name.
         let DeValue::Table(named) = value.get_ref() else { continue };
         if let Some((name, _)) = named.iter().find(|(_, value)| is_list(value)) {
             return refuse(name.span(), format!("{section}.{}", name.get_ref()));

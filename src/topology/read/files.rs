@@ -1,9 +1,9 @@
-//! The texts that were read of a topology's files, and their copy on the disk: what a launcher
-//! gives to its nodes, so that these work with the version of the files that it has read.
+//! The texts of a topology's files, and their copy on the disk. A launcher gives the copy to its
+//! nodes, so that they use the version of the files that the launcher has read.
 //!
-//! A copy is a file: a first line, and for each file the count of its paths and the size of its
-//! text, the size of each path and the path, and the text. Each of these three ends with a line
-//! break:
+//! A copy is a file. It has a first line, and then for each topology file: the number of its paths
+//! and the size of its text; the size of each path, and the path; the text. Each of these lines,
+//! paths and texts ends with a line break:
 //!
 //! ```text
 //! mycelium topology files 1
@@ -27,18 +27,18 @@ use std::sync::Arc;
 use crate::topology::Topology;
 use crate::topology::source::FileText;
 
-/// The most bytes of all files of a topology.
+/// The most bytes that all files of a topology have together.
 pub(crate) const LARGEST: u64 = 16 << 20;
 /// The first line of a copy.
 const HEAD: &[u8] = b"mycelium topology files 1\n";
-/// The most bytes of a copy: of its texts, and of as many paths.
+/// The most bytes of a copy: half for the texts, and half for the paths.
 const LARGEST_COPY: u64 = 2 * LARGEST;
 
 /// The texts of a topology's files, by their paths: [`Topology::files`].
 ///
-/// A launcher writes them to a file that its nodes read in place of the files on the disk: a file
-/// that is changed, or is being written, while a node starts is not seen by that node, and a node
-/// that is started again reads what it has read before.
+/// A launcher writes them to a file, which its nodes read in place of the files on the disk. So a
+/// node does not see a file that is changed or being written while it starts, and a node that is
+/// started again reads the same texts as before.
 ///
 /// ```
 /// use mycelium::topology::TopologyFiles;
@@ -63,8 +63,8 @@ const LARGEST_COPY: u64 = 2 * LARGEST;
 pub struct TopologyFiles(Arc<Vec<FileText>>);
 
 impl Topology {
-    /// The texts that were read of the file and of those that it includes. None of a topology that
-    /// was parsed from a text.
+    /// Returns the texts that were read: of the topology file, and of the files that it includes.
+    /// None if the topology was parsed from a text.
     #[must_use]
     pub fn files(&self) -> TopologyFiles {
         TopologyFiles(Arc::new(self.file.texts()))
@@ -74,10 +74,11 @@ impl Topology {
 impl TopologyFiles {
     /// The environment variable with the path of a copy. [`Topology::load`] takes the texts of
     /// files from there in a process that a launcher (`mycelium_bundle`) has started with it, and
-    /// whose standard input is the launcher's pipe: not in the other processes that inherit it.
+    /// whose standard input is the launcher's pipe. Other processes that inherit the variable
+    /// ignore it.
     pub const VARIABLE: &str = "MYCELIUM_TOPOLOGY_FILES";
 
-    /// Writes a copy, in place of a file that is there. It is readable for this user only, and
+    /// Writes a copy; a file that is there is replaced. It is readable for this user only, and
     /// never half written.
     ///
     /// # Errors
@@ -90,7 +91,7 @@ impl TopologyFiles {
             .and_then(|mut file| file.write_all(&self.encode()))
             .and_then(|()| fs::rename(&new, path));
         if written.is_err() {
-            // It may not be there.
+            // The error does not matter: the file may not be there.
             let _ = fs::remove_file(&new);
         }
         written
@@ -110,10 +111,11 @@ impl TopologyFiles {
         decode(&bytes).map(|files| TopologyFiles(Arc::new(files))).ok_or_else(invalid)
     }
 
-    /// Those that the launcher of this process has given to it; none without a launcher.
+    /// Returns the texts that the launcher of this process has given to it; none without a
+    /// launcher.
     ///
     /// # Errors
-    /// If they cannot be read: the text names their copy.
+    /// If the copy cannot be read: the text names the copy.
     pub(crate) fn of_launcher() -> Result<TopologyFiles, String> {
         let given = env::var_os(TopologyFiles::VARIABLE).filter(|_| has_launcher());
         let Some(path) = given else { return Ok(TopologyFiles::default()) };
@@ -131,7 +133,7 @@ impl TopologyFiles {
         })
     }
 
-    /// The file with this path: one by which it was found, or the one without links.
+    /// Returns the file with this path: a path by which it was found, or the one without symlinks.
     pub(crate) fn find(&self, path: &Path) -> Option<&FileText> {
         let with = |path: &Path| self.0.iter().find(|file| file.paths.iter().any(|it| it == path));
         if self.0.is_empty() {
@@ -157,7 +159,7 @@ impl TopologyFiles {
     }
 }
 
-/// The files of a copy, if it is one.
+/// Returns the files of a copy. `None` if the bytes are not a copy.
 fn decode(bytes: &[u8]) -> Option<Vec<FileText>> {
     let mut rest = bytes.strip_prefix(HEAD)?;
     let mut files = Vec::new();
@@ -182,7 +184,7 @@ fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(part(rest, end)?).ok()
 }
 
-/// Takes this many bytes, and the line break behind them.
+/// Takes this many bytes, and the line break after them.
 fn part<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (part, after) = rest.split_at_checked(length)?;
     *rest = after.strip_prefix(b"\n")?;
@@ -203,9 +205,9 @@ fn path(bytes: &[u8]) -> Option<PathBuf> {
     std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
-/// A new file that only this user can read.
+/// Creates a file that only this user can read.
 fn private(path: &Path) -> io::Result<File> {
-    // One that is left has the permissions that it was created with.
+    // A file that is left from before may have other permissions: it is removed.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -253,7 +255,7 @@ mod tests {
             for byte in [b'\n', b' ', b'9', 0xff] {
                 let mut bytes = whole.clone();
                 bytes[at] = byte;
-                // It is refused, or read as other files.
+                // Damaged bytes are refused, or read as other files: they never panic.
                 let _ = decode(&bytes);
             }
         }

@@ -1,8 +1,8 @@
-//! The files of a topology: the one that is read, and those that it includes, in `include` at its
-//! top. They become one table.
+//! The files of a topology: the file itself, and those in the list `include` at its top, and so on.
+//! They become one table.
 //!
-//! Of a key that several files have, that of the including file is taken. Two files of which
-//! neither includes the other, directly or not, must not have the same key.
+//! If several files have a key, the including file takes precedence. Two files must not have the
+//! same key if neither includes the other, directly or not.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,16 +22,16 @@ use crate::topology::read::parts::{TopologyPart, parts};
 use crate::topology::read::substitution::Environment;
 use crate::topology::source::{FileText, Source};
 
-/// The most files that include each other in a row.
+/// The most files in a chain in which each file includes the next one.
 const DEEPEST: usize = 8;
 
 /// Reads the files of a topology.
 pub(crate) struct Reader<'a> {
     environment: &'a dyn Environment,
-    /// Files whose texts are not read from the disk.
+    /// Files whose texts are taken from here and not from the disk.
     given: &'a TopologyFiles,
     files: Files,
-    /// The number of each file that has been read, by its path without links.
+    /// The number of each file that was read, by its path without symlinks.
     numbers: BTreeMap<PathBuf, usize>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         Reader { environment, given, files: Files::default(), numbers: BTreeMap::new() }
     }
 
-    /// Reads a file and what it includes.
+    /// Reads a file and the files that it includes.
     pub(crate) fn load(mut self, path: &Path) -> Result<Files, TopologyError> {
         let (real, text) = match self.given.find(path) {
             Some(FileText { paths, text }) => (paths[0].clone(), Ok(text.clone())),
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a text: its number, and the files that it includes.
+    /// Parses a text. Returns its number, and the files that it includes.
     fn read(&mut self, path: &Path, text: String) -> Result<(usize, Vec<Include>), TopologyError> {
         let Files { source, substituted, includes } = &mut self.files;
         let number = includes.len();
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         Ok((number, take_includes(source, &mut table)?))
     }
 
-    /// Adds a file with this text, and what it includes.
+    /// Adds a file with this text, and the files that it includes.
     fn add(
         &mut self,
         path: &Path,
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         if let Some(FileText { text, .. }) = given {
             return Ok(Found::New { real, text: text.clone() });
         }
-        // To open a pipe may wait for its other side for ever.
+        // Not a pipe: opening it may wait for its other side for ever.
         match fs::metadata(&real) {
             Ok(file) if !file.is_file() => return Err("it is not a file".to_owned()),
             Ok(_) => {}
@@ -178,7 +178,7 @@ struct Include {
 
 /// A file to include.
 enum Found {
-    /// It was read before.
+    /// The file was read before.
     Known {
         number: usize,
         real: PathBuf,
@@ -190,15 +190,15 @@ enum Found {
 }
 
 impl Files {
-    /// The sections of all files, and their parts as texts.
+    /// Returns the sections of all files together, and their parts as texts.
     pub(crate) fn sections(&self) -> Result<(Sections, Vec<TopologyPart>), TopologyError> {
-        // A file reaches more files than each of those that it includes, so it is before them.
+        // Including files first: a file reaches more files than any file that it includes.
         let mut order: Vec<usize> = (0..self.includes.len()).collect();
         order.sort_by_key(|number| Reverse(self.reached_from(*number).len()));
         let mut merged = DeTable::new();
         for number in order {
             let (text, base) = self.source.text_of(number);
-            // Each text was parsed before.
+            // Cannot fail: each text was parsed before.
             let table = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
             let mut table = self.substituted.put_in(table, base);
             table.remove("include");
@@ -218,7 +218,7 @@ impl Files {
         reached
     }
 
-    /// Adds the keys of a table that no file before it has.
+    /// Adds the keys of a table that the files before it do not have.
     fn merge<'t>(
         &self,
         merged: &mut DeTable<'t>,
@@ -278,7 +278,7 @@ pub(crate) fn unreadable_topology(path: &Path, error: String) -> TopologyError {
     source.error_of_file(Problem::Unreadable { error })
 }
 
-/// The text of a file, if there is room for it beside as many bytes of others.
+/// Reads a file, if its size and the bytes of `others` are together within the limit.
 pub(super) fn read(path: &Path, others: usize) -> Result<String, String> {
     let error = |error| unreadable(path, &error);
     let room = LARGEST.saturating_sub(u64::try_from(others).unwrap_or(u64::MAX));
@@ -294,8 +294,8 @@ pub(super) fn read(path: &Path, others: usize) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "its text is not UTF-8".to_owned())
 }
 
-/// Why a file cannot be read. A relative path is searched in the current directory, which is often
-/// not the expected one.
+/// Why a file cannot be read. If its path is relative, this names the current directory, where it
+/// is searched: that is often not the expected one.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     match std::env::current_dir() {
         Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {

@@ -1,7 +1,7 @@
-//! Reads a topology: `options` begins, `include` reads its files (`files`: their texts, for
-//! others), `document` their tables and variables (`substitution`). `descriptions` reads what the
-//! programs of nodes say of themselves, `parts` is the file as texts. A topology leaves here by
-//! `Topology::load` and `Topology::parse`.
+//! Reads a topology. `options` begins, `include` reads its files (`files` has their texts, for
+//! nodes of a launcher), and `document` reads their tables and variables (`substitution`).
+//! `descriptions` reads the descriptions of nodes' programs, and `parts` makes texts of the keys. A
+//! topology leaves here by `Topology::load` and `Topology::parse`.
 
 mod descriptions;
 mod document;

@@ -17,8 +17,8 @@ use crate::topology::read::substitution::Environment;
 use crate::topology::source::Source;
 
 impl Topology {
-    /// Reads the descriptions that nodes name, but not if the topology was parsed from a text, and
-    /// checks that the sections do not contradict each other.
+    /// Reads the descriptions that nodes name, unless the topology was parsed from a text. Checks
+    /// that the sections do not contradict each other.
     fn new(
         sections: Sections,
         parts: Vec<TopologyPart>,
@@ -50,13 +50,13 @@ impl Topology {
     /// texts that the launcher has read, if it gives them to its processes: [`TopologyFiles`].
     ///
     /// # Errors
-    /// If a file cannot be read, or they are not a valid topology.
+    /// If a file cannot be read, or the files are not a valid topology.
     pub fn load(path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         Topology::options().load(path)
     }
 
-    /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
-    /// which are in its directory.
+    /// Parses a topology. `path` is for errors, and its directory is the start of relative paths of
+    /// the files of `[tls]`.
     ///
     /// # Errors
     /// If the text is not a valid topology, or includes a file.
@@ -64,15 +64,16 @@ impl Topology {
         Topology::options().parse(path, text)
     }
 
-    /// To read a topology with another environment than that of the process, or with texts of its
-    /// files that were read before.
+    /// Returns options, to read a topology with another environment than that of the process, or
+    /// with texts of its files that were read before.
     #[must_use]
     pub fn options() -> TopologyOptions {
         TopologyOptions::new()
     }
 
-    /// All keys of the file and of those that it includes, with their values, sorted. Two versions
-    /// of a topology mean the same to a node if the parts that concern it are equal.
+    /// Returns all keys of the file and of the files that it includes, with their values, sorted.
+    /// Two versions of a topology mean the same to a node if the parts that concern the node are
+    /// equal.
     ///
     /// ```
     /// use mycelium::Topology;
@@ -90,8 +91,8 @@ impl Topology {
     }
 }
 
-/// How a topology is read: with which environment, and with which texts of its files.
-/// [`Topology::options`] makes it.
+/// Options for reading a topology: the environment, and the texts of its files.
+/// [`Topology::options`] makes them.
 ///
 /// ```
 /// use mycelium::Topology;
@@ -115,7 +116,7 @@ impl Topology {
 /// ```
 pub struct TopologyOptions {
     environment: Box<dyn Environment + Send + Sync>,
-    /// `None`: those that the launcher has given.
+    /// `None` stands for the texts that the launcher has given.
     files: Option<TopologyFiles>,
 }
 
@@ -124,8 +125,7 @@ impl TopologyOptions {
         TopologyOptions { environment: Box::new(|name: &str| env::var_os(name)), files: None }
     }
 
-    /// Sets the environment, instead of that of the process: the value of each variable that is
-    /// set.
+    /// Sets the variables of the environment and their values, instead of those of the process.
     #[must_use]
     pub fn environment<V: Into<OsString>>(
         mut self,
@@ -135,12 +135,13 @@ impl TopologyOptions {
         self
     }
 
-    /// Sets the files whose texts are taken from here and not from the disk, instead of those that
-    /// the launcher of this process has given to it ([`TopologyFiles::VARIABLE`]). With
-    /// `TopologyFiles::default()`, all files are read from the disk.
+    /// Sets the files whose texts are taken from `files` and not from the disk. Without this call
+    /// they are those that the launcher of this process has given to it
+    /// ([`TopologyFiles::VARIABLE`]). With `TopologyFiles::default()`, all files are read from the
+    /// disk.
     ///
-    /// A file is found by the path that it was read by, or by its path without links. Files that
-    /// are not among these are read from the disk.
+    /// A file is found by the path by which it was read, or by its path without symlinks. Files
+    /// that are not in `files` are read from the disk.
     #[must_use]
     pub fn files(mut self, files: TopologyFiles) -> TopologyOptions {
         self.files = Some(files);
@@ -150,7 +151,7 @@ impl TopologyOptions {
     /// Reads a topology file, and those that it includes.
     ///
     /// # Errors
-    /// If a file cannot be read, or they are not a valid topology.
+    /// If a file cannot be read, or the files are not a valid topology.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         let path = path.as_ref();
         let given = self.files.clone().map_or_else(TopologyFiles::of_launcher, Ok);
@@ -160,8 +161,8 @@ impl TopologyOptions {
         Topology::new(sections, parts, files.source, Some(&given))
     }
 
-    /// Parses a topology. `path` is for errors, and for relative paths of the files of `[tls]`,
-    /// which are in its directory.
+    /// Parses a topology. `path` is for errors, and its directory is the start of relative paths of
+    /// the files of `[tls]`.
     ///
     /// # Errors
     /// If the text is not a valid topology, or includes a file.

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The sections whose names are in the program or the file: `[node.main]` is one of `node`.
+/// The kinds of sections that have names: `[node.main]` is one of `node`.
 const NAMED: [&str; 8] =
     ["host", "node", "service", "supervisor", "topic", "subscription", "link", "legacy"];
 
@@ -14,11 +14,12 @@ const NAMED: [&str; 8] =
 pub struct TopologyPart {
     /// The kind of its section, such as `topic`.
     pub section: String,
-    /// The name of its section, such as `swaps`. Empty for those without a name, such as `[tls]`.
+    /// The name of its section, such as `swaps`. Empty for a section without a name, such as
+    /// `[tls]`.
     pub name: String,
     /// The key, such as `capacity`.
     pub key: String,
-    /// The value in one form: without comments, and with the keys of tables sorted.
+    /// The value in a normal form: without comments, and with the keys of tables sorted.
     pub value: String,
 }
 
@@ -62,7 +63,7 @@ fn of_section(section: &str, name: &str, table: &DeTable<'_>) -> Vec<TopologyPar
     parts.collect()
 }
 
-/// A value in one form. Tables are nested as deeply as the parser of TOML allows.
+/// Returns a value in the normal form. Tables are nested as deeply as the TOML parser allows.
 fn text(value: &DeValue<'_>) -> String {
     let all = |values: Vec<String>| values.join(", ");
     match value {

@@ -1,13 +1,13 @@
-//! Variables of the environment in the texts of a topology: `${NAME}`, and `${NAME:-default}` for
-//! one that is not set or empty. `$$` is a dollar sign.
+//! Variables of the environment in the texts of a topology: `${NAME}`, and `${NAME:-default}` with
+//! a default for a variable that is not set or empty. `$$` is a dollar sign.
 
 use std::ffi::OsString;
 
 use crate::topology::error::Problem;
 
-/// The variables that texts may have.
+/// Gives the values of variables.
 pub(crate) trait Environment {
-    /// The value of a variable that is set.
+    /// Returns the value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<OsString>;
 }
 
@@ -17,7 +17,7 @@ impl<F: Fn(&str) -> Option<OsString>> Environment for F {
     }
 }
 
-/// The text of a value with its variables, or `None` if it has none.
+/// Returns the text with the values of its variables, or `None` if it has no variable.
 ///
 /// The value of a variable is taken unchanged: a `$` in it means nothing.
 pub(crate) fn substitute(
@@ -47,7 +47,7 @@ pub(crate) fn substitute(
     Ok(Some(result))
 }
 
-/// The value of `NAME` or `NAME:-default`.
+/// Returns the value of `NAME` or `NAME:-default`.
 fn value(inner: &str, environment: &dyn Environment) -> Result<String, Problem> {
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
@@ -75,7 +75,7 @@ fn value(inner: &str, environment: &dyn Environment) -> Result<String, Problem> 
     }
 }
 
-/// The error of what follows a `$`.
+/// The error of a `$` that is followed by this text.
 fn invalid(after: &str) -> Problem {
     let end = match after.strip_prefix('{') {
         Some(inner) => inner.find('}').map_or(after.len(), |end| end + 2),
@@ -128,7 +128,7 @@ mod tests {
             ("$${PORT}", "${PORT}"),
             ("$$$${PORT}$$", "$${PORT}$"),
             ("$$${PORT}", "$7400"),
-            // A value is not read for variables.
+            // Variables in the value of a variable are not replaced.
             ("${DOLLAR}", "${PORT}"),
             ("größe ${PORT}", "größe 7400"),
         ] {

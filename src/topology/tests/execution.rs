@@ -29,7 +29,7 @@ fn a_service_is_executed_as_its_section_says() {
         .latency(Duration::from_millis(2));
     assert_eq!(said, coded);
     assert_eq!(execution("", coded.clone()), coded);
-    // What an execution shows is what a section says.
+    // An execution is shown in the form of a section.
     assert_eq!(
         execution(
             &coded.to_string().replace(", ", "\n").replace("1\n3", "1, 3"),

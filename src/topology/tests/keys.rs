@@ -13,7 +13,7 @@ fn schema() -> Value {
     serde_json::from_str(include_str!("../../../docs/topology.schema.json")).expect("a JSON text")
 }
 
-/// The keys that the parser knows beside one that it does not.
+/// Returns the keys that the parser names as known, in the error of an unknown key in `text`.
 fn keys_beside_an_unknown_one(text: &str) -> BTreeSet<String> {
     let error = Topology::parse("t.toml", text).expect_err("no section has this key");
     match error.problem() {
@@ -30,7 +30,7 @@ fn keys_of(schema: &Value) -> BTreeSet<String> {
 fn the_schema_has_the_keys_of_the_parser() {
     let schema = schema();
     let mut sections = keys_beside_an_unknown_one("no_such_key = 1");
-    // It is taken out before the sections are read.
+    // `include` is taken out before the sections are read.
     sections.insert("include".to_owned());
     assert_eq!(keys_of(&schema), sections);
     sections.remove("include");
@@ -47,12 +47,12 @@ fn the_schema_has_the_keys_of_the_parser() {
     }
 }
 
-/// A file with the defaults of a section of the schema.
+/// Returns the text of a file with the defaults of a section of the schema.
 fn defaults(section: &str) -> String {
     let schema = schema();
     let keys = schema["$defs"][section]["properties"].as_object().expect("keys");
     let defaults = keys.iter().filter_map(|(key, schema)| {
-        // Texts, numbers and truth values are written in TOML as in JSON.
+        // TOML and JSON have the same form of texts, numbers and truth values.
         Some(format!("{key} = {}\n", schema.get("default")?))
     });
     defaults.collect()

@@ -11,12 +11,12 @@ use serde_spanned::Spanned;
 use crate::topology::Topology;
 use crate::topology::error::{Problem, TopologyError};
 
-/// How many host names are resolved at once.
+/// The number of host names that are resolved at once.
 const LOOKUPS: usize = 16;
 
 impl Topology {
-    /// Each node is on a host of the file, if it has any, and its keys do not contradict each
-    /// other.
+    /// Checks that each node is on a host of the file, if the file has hosts, and that the keys of
+    /// the node do not contradict each other.
     pub(crate) fn check_hosts(&self) -> Result<(), TopologyError> {
         let hosts: Vec<&str> = self.hosts().collect();
         for (name, section) in &self.sections.node {
@@ -50,8 +50,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The nodes of these hosts. If none is named: the nodes of the host that this machine is, by
-    /// its addresses, or all nodes if the file has no hosts. A launcher starts these nodes.
+    /// Returns the nodes of these hosts, which a launcher starts. If no host is named: the nodes of
+    /// the host that this machine is, by its addresses, or all nodes if the file has no hosts.
     ///
     /// Resolving host names blocks: 16 at once, each for as long as the system waits for an answer.
     ///
@@ -77,8 +77,8 @@ impl Topology {
     /// ```
     ///
     /// # Errors
-    /// If the file has no host of such a name. If none is named, and this machine has the addresses
-    /// of no host of the file, or of two.
+    /// If the file does not have a host with such a name. If no host is named, and this machine has
+    /// the addresses of no host of the file, or of two.
     pub fn nodes_of(&self, hosts: &[impl AsRef<str>]) -> Result<Vec<&str>, TopologyError> {
         let known: Vec<&str> = self.hosts().collect();
         let mut named: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
@@ -96,7 +96,7 @@ impl Topology {
         Ok(self.nodes().filter(is_there).collect())
     }
 
-    /// The host that this machine is.
+    /// Returns the host that this machine is.
     fn this_host(&self) -> Result<&str, TopologyError> {
         let addresses = self.sections.host.iter().flat_map(|(name, host)| {
             let addresses = host.address.as_ref().0.iter();
@@ -124,7 +124,7 @@ impl Topology {
         Some(host.as_ref())
     }
 
-    /// How nodes of other hosts connect to this one; `None` if they cannot.
+    /// Returns the endpoint for nodes of other hosts; `None` if they cannot connect.
     pub(crate) fn tcp(&self, node: &str) -> Option<Endpoint> {
         let section = self.sections.node.get(node)?;
         let addresses = match (&section.address, &section.port) {
@@ -139,7 +139,7 @@ impl Topology {
         Some(Endpoint::Tcp { addresses, listen: listen.unwrap_or_default() })
     }
 
-    /// Checks a link over TCP: `publisher` is read by `reader`.
+    /// Checks a link over TCP on which `reader` reads from `publisher`.
     ///
     /// # Errors
     /// If the reader cannot know where to connect.
@@ -154,17 +154,18 @@ impl Topology {
         Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
     }
 
-    /// Whether a peer that connects over plain TCP, and so may give itself any name, is believed to
-    /// be a node that the lists of a topic name.
+    /// Whether `peer` is believed to be the node of that name in the lists of a topic. Over plain
+    /// TCP, a process can give itself any name.
     pub(crate) fn believes(&self, node: &str, peer: &str, topic: &str) -> bool {
         let section = self.sections.topic.get(topic);
-        // The list of a topic with requests is not a grant of the file, but `actors_for` is one.
+        // The program adds lists to topics with requests. Only those from `actors_for` grant
+        // something.
         let has_grant = section.is_none_or(|it| !it.carries_requests || it.is_of_actors);
         !has_grant || self.trusts_network(node, peer)
     }
 
-    /// Checks that the lists of a topic mean something on a link over plain TCP, where a peer may
-    /// give itself any name.
+    /// Checks that the lists of a topic have an effect on a link over plain TCP, where a process
+    /// can give itself any name.
     pub(crate) fn check_trust(
         &self,
         node: &str,
@@ -187,8 +188,9 @@ impl Topology {
     }
 }
 
-/// The hosts with such an address, of hosts and their addresses. Each address is checked on a
-/// thread of its own: the system may take half a minute to resolve a name that no server knows.
+/// Returns the hosts that have an address of this machine. `addresses` are pairs of host and
+/// address. Each address is checked on a thread of its own, because the system may take half a
+/// minute to resolve a name that no server knows.
 fn hosts_of<'t>(
     addresses: &[(&'t str, &str)],
     is_own: impl Fn(&str) -> bool + Sync,
@@ -200,7 +202,7 @@ fn hosts_of<'t>(
             let begun = some.iter().map(|&(host, address)| {
                 let resolver = thread::Builder::new().name("resolver".to_owned());
                 let begun = resolver.spawn_scoped(scope, move || is_own(address));
-                // Without another thread it takes longer.
+                // Without another thread the check runs here, which takes longer.
                 (host, begun.map_err(|_| is_own(address)))
             });
             for (host, begun) in begun.collect::<Vec<_>>() {
@@ -211,12 +213,12 @@ fn hosts_of<'t>(
             }
         });
     }
-    // Those of one host are adjacent.
+    // The entries of one host are adjacent.
     found.dedup();
     found
 }
 
-/// Whether this machine has an address: the system lets only its own ones be bound.
+/// Whether this machine has an address. The system lets a process bind only such an address.
 fn is_own(address: &str) -> bool {
     let addresses = (address, 0).to_socket_addrs();
     addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))

@@ -1,18 +1,18 @@
-//! Hosts by addresses that no name server resolves.
+//! Tests of hosts, with addresses that no name server resolves.
 
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use super::{LOOKUPS, hosts_of};
 
-/// How many addresses are checked now, and how many were at most.
+/// The number of addresses that are being checked, and the largest number so far.
 #[derive(Default)]
 struct Checks {
     now: usize,
     most: usize,
 }
 
-/// Each check waits until as many run as are allowed.
+/// Each check waits until the most checks that are allowed run at once.
 #[test]
 fn addresses_are_checked_side_by_side_within_a_limit() {
     let hosts: Vec<String> = (0..2 * LOOKUPS).map(|host| format!("host-{host}")).collect();
