@@ -1,5 +1,5 @@
-//! An actor in a test: [`TestActor`] is what the test tells and asks, [`TestReply`] a request that
-//! has perhaps no outcome yet.
+//! An actor in a test: the test tells and asks it by [`TestActor`]. [`TestReply`] is a request that
+//! may have no outcome yet.
 
 use std::fmt;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ impl TestActors {
     /// Runs the actors until a request has an outcome, or they wait.
     #[track_caller]
     fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Cause>> {
-        // A request that found no room is sent after the first run, and replied to in the second.
+        // At most three runs: a request that found no room is sent after the first, and replied to
+        // in the second.
         for _ in 0..3 {
             let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(result) = polled {
@@ -120,7 +121,7 @@ impl TestActors {
 }
 
 impl<A: Actor> TestActor<A> {
-    /// A test of one actor, in a set of its own.
+    /// Creates a test of one actor, in a set of its own.
     ///
     /// # Panics
     /// As [`TestActors::spawn`].
@@ -132,7 +133,7 @@ impl<A: Actor> TestActor<A> {
 }
 
 impl<A: Actor, Q: Queue> TestActor<A, Q> {
-    /// Failures do not panic in the test: see [`TestActors::supervised`].
+    /// Lets actors fail: a failure does not panic in the test. See [`TestActors::supervised`].
     #[must_use]
     pub fn supervised(self) -> TestActor<A, Q> {
         let TestActor { reference, set } = self;
@@ -151,7 +152,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     {
         let told = match self.reference.try_tell(message) {
             Err(TellError::Full(message)) => {
-                // Perhaps it has not run.
+                // The mailbox may be full because the actor has not run.
                 self.set.run();
                 self.reference.try_tell(message)
             }
@@ -172,8 +173,8 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         }
     }
 
-    /// Tells the actor a message, if its mailbox has room. The actor does not run: several messages
-    /// are in its mailbox at once.
+    /// Tells the actor a message, if its mailbox has room. The actor does not run, so several
+    /// messages can be in its mailbox at once.
     ///
     /// # Errors
     /// As [`ActorRef::try_tell`].
@@ -190,8 +191,8 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     /// As [`ActorRef::ask`].
     ///
     /// # Panics
-    /// If there is no outcome because the actor waits, for time or for the test:
-    /// [`start_ask`](TestActor::start_ask) is for that. Or as [`run`](TestActors::run).
+    /// If there is no outcome because the actor waits, for time or for the test: use
+    /// [`start_ask`](TestActor::start_ask) then. Or as [`run`](TestActors::run).
     #[track_caller]
     pub fn ask<R: Request>(&mut self, request: R) -> Result<R::Reply, RequestError<R>>
     where
@@ -227,7 +228,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         reply
     }
 
-    /// As [`TestActors::advance`].
+    /// Moves the time, as [`TestActors::advance`].
     ///
     /// # Panics
     /// As [`TestActors::advance`].
@@ -236,7 +237,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         self.set.advance(duration);
     }
 
-    /// The set of this actor: for others, failures, dead mail and time.
+    /// The set of this actor, which has other actors, failures, dead mail and the time.
     #[must_use]
     pub fn set(&self) -> &TestActors {
         &self.set
@@ -254,19 +255,20 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         self.reference.ended().now_or_never()
     }
 
-    /// [Stops](ActorRef::stop) it, and moves the time until it has ended: the messages in its
-    /// mailbox are dead mail.
+    /// [Stops](ActorRef::stop) the actor, and moves the time until it has ended. The messages in
+    /// its mailbox become dead mail.
     ///
     /// # Panics
-    /// If it waits for something that is not a part of the test, or as [`run`](TestActors::run).
+    /// If the actor waits for something that is not a part of the test, or as
+    /// [`run`](TestActors::run).
     #[track_caller]
     pub fn stop(&mut self) -> ActorEnd {
         self.reference.stop();
         self.set.wait_for(|| self.end(), &format!("`{}`", self.label()))
     }
 
-    /// [Drains](ActorRef::drain) it, and moves the time until it has ended: the messages in its
-    /// mailbox are handled first.
+    /// [Drains](ActorRef::drain) the actor, and moves the time until it has ended. The messages in
+    /// its mailbox are handled first.
     ///
     /// # Panics
     /// As [`stop`](TestActor::stop).
@@ -276,13 +278,13 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
         self.set.wait_for(|| self.end(), &format!("`{}`", self.label()))
     }
 
-    /// Its name, or its type and number.
+    /// The name of the actor, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.reference.label()
     }
 
-    /// The reference of the test, for calls that are not here.
+    /// The test's reference to the actor, for calls that [`TestActor`] does not have.
     pub fn reference(&mut self) -> &mut ActorRef<A, Q> {
         &mut self.reference
     }
@@ -294,11 +296,11 @@ impl<A: Actor, Q: Queue> fmt::Debug for TestActor<A, Q> {
     }
 }
 
-/// A request of a test that has perhaps no outcome yet: [`TestActor::start_ask`]. It is cancelled
-/// when this is dropped.
+/// A request of a test that may have no outcome yet: [`TestActor::start_ask`]. Dropping it cancels
+/// the request.
 #[must_use = "dropping it cancels the request"]
 pub struct TestReply<R: Request> {
-    /// `None` once there was an outcome.
+    /// `None` once the outcome was returned.
     reply: Option<PendingReply<R>>,
     outcome: Option<Result<R::Reply, RequestError<R>>>,
     set: TestActors,
@@ -316,7 +318,8 @@ impl<R: Request> TestReply<R> {
         self
     }
 
-    /// [Runs](TestActors::run) the actors. The outcome of the request, if there is one; once.
+    /// [Runs](TestActors::run) the actors, and returns the outcome of the request, if there is one.
+    /// It is returned once.
     ///
     /// # Panics
     /// As [`TestActors::run`].

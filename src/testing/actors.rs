@@ -17,9 +17,9 @@ use crate::actor::{ActorFailure, Actors, Notes, UnhandledMail};
 /// A set of actors in a test: on the thread of the test, with time that only
 /// [`advance`](TestActors::advance) moves. A clone is the same set.
 ///
-/// Nothing runs between the calls of a test, so each run of it is like the one before. If an actor
-/// fails, with an error or a panic, the next call panics with the text of the failure. To test
-/// failures and restarts, call [`supervised`](TestActors::supervised).
+/// Nothing runs between the calls of a test, so each run of the test is like the one before. If an
+/// actor fails, with an error or a panic, the next call panics with the text of the failure. To
+/// test failures and restarts, call [`supervised`](TestActors::supervised).
 ///
 /// ```
 /// use mycelium::testing::TestActors;
@@ -65,7 +65,7 @@ use crate::actor::{ActorFailure, Actors, Notes, UnhandledMail};
 #[derive(Clone)]
 pub struct TestActors(Rc<Set>);
 
-/// What the handles of a test share.
+/// The state that the handles of a test share.
 struct Set {
     actors: Actors,
     notes: Arc<Notes>,
@@ -76,7 +76,7 @@ struct Set {
 }
 
 impl TestActors {
-    /// A set without actors.
+    /// Creates a set without actors.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "each one has a thread and a time of its own")]
     pub fn new() -> TestActors {
@@ -90,8 +90,9 @@ impl TestActors {
         TestActors(Rc::new(Set { actors, notes, time, tasks, steps, is_supervised }))
     }
 
-    /// Failures do not panic in the test: actors are restarted after a pause, as always, and
-    /// [`failures`](TestActors::failures) has them. Move the time to let the pause pass.
+    /// Lets actors fail: a failure does not panic in the test. Actors are restarted after a pause,
+    /// as always, and [`failures`](TestActors::failures) returns what happened. Move the time to
+    /// let the pause pass.
     #[must_use]
     pub fn supervised(self) -> TestActors {
         self.0.is_supervised.set(true);
@@ -106,7 +107,7 @@ impl TestActors {
         self
     }
 
-    /// The actors themselves: to find them, for supervisors, counters and hooks.
+    /// The actors themselves: to find them, and for supervisors, counters and hooks.
     #[must_use]
     pub fn actors(&self) -> &Actors {
         &self.0.actors
@@ -150,8 +151,8 @@ impl TestActors {
         self.0.time.now()
     }
 
-    /// The failures of actors since the last call, in their order, also those after which
-    /// `on_error` let the actor continue.
+    /// Returns the failures of actors since the last call, in their order. Failures after which
+    /// `on_error` let the actor continue are among them.
     ///
     /// # Panics
     /// As [`run`](TestActors::run).
@@ -161,8 +162,8 @@ impl TestActors {
         std::mem::take(&mut self.0.notes.noted().failures)
     }
 
-    /// The messages that no handler got, because their actor had ended, since the last call.
-    /// [`Actors::on_dead_mail`] has the messages themselves.
+    /// Returns the messages, since the last call, that no handler got because their actor had
+    /// ended. [`Actors::on_dead_mail`] gives the messages themselves.
     ///
     /// # Panics
     /// As [`run`](TestActors::run).
@@ -173,7 +174,7 @@ impl TestActors {
     }
 
     /// [Shuts the actors down](Actors::shutdown), and moves the time until they have ended or the
-    /// deadline has passed. Returns the names of those that were late.
+    /// deadline has passed. Returns the names of the actors that had not ended by then.
     ///
     /// # Panics
     /// As [`run`](TestActors::run).
@@ -191,11 +192,11 @@ impl TestActors {
         self.0.notes.noted().restarts.get(label).copied().unwrap_or(0)
     }
 
-    /// Moves the time from timer to timer until there is an output.
+    /// Moves the time from timer to timer until `output` returns something.
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {
-            // Before anything runs: the first poll begins a shutdown.
+            // Polled before anything runs, because the first poll begins a shutdown.
             if let Some(output) = output() {
                 return output;
             }

@@ -1,4 +1,4 @@
-//! An actor that is not run: the test sees what others tell and ask it, and replies.
+//! An actor that does not run: the test receives the messages and requests of others, and replies.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,8 +12,8 @@ use crate::actor::{Actor, ActorBuilder, ActorRef, Handles, Record, Replies, Weak
 use crate::inbox::request::Asked;
 
 /// Takes the place of an actor of type `A` in a test: [`TestActors::mock`]. No `A` is made.
-/// Messages are kept for the test, and the test replies to requests. Its mailbox, its name and its
-/// end are those of an actor, and others can watch it or link with it.
+/// Messages are kept for the test, and the test replies to requests. It has a mailbox, a name and
+/// an end like any actor, and others can watch it or link with it.
 ///
 /// ```
 /// use mycelium::testing::TestActors;
@@ -73,7 +73,7 @@ use crate::inbox::request::Asked;
 /// ```
 pub struct MockActor<A: Actor, Q: Queue = Mpsc> {
     actor: WeakRef<A, Q>,
-    /// The only reference to a mailbox with one sender, until another actor has it.
+    /// The only reference to a mailbox with one sender, until it is given to another actor.
     first: RefCell<Option<ActorRef<A, Q>>>,
     record: Arc<Record<A>>,
     set: TestActors,
@@ -119,10 +119,10 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         MockActor { actor, first, record, set: set.clone() }
     }
 
-    /// A reference to it, for other actors.
+    /// A reference to the mock, for other actors.
     ///
     /// # Panics
-    /// If it has ended, or its mailbox has one sender and another reference has it.
+    /// If the mock has ended, or its mailbox has one sender and another actor has the reference.
     #[must_use]
     #[track_caller]
     pub fn reference(&self) -> ActorRef<A, Q> {
@@ -136,8 +136,8 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         }
     }
 
-    /// The next message of this type that it was told and the test has not received. If there is
-    /// none, the actors [run](TestActors::run) until there is one, or until all wait.
+    /// Returns the next message of this type that others told it and the test has not received. If
+    /// there is none, the actors [run](TestActors::run) until there is one, or until all wait.
     ///
     /// # Panics
     /// As [`TestActors::run`].
@@ -150,7 +150,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.take()
     }
 
-    /// All messages of this type that it was told and the test has not received.
+    /// Returns all messages of this type that others told it and the test has not received.
     ///
     /// # Panics
     /// As [`TestActors::run`].
@@ -163,8 +163,8 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         std::iter::from_fn(|| self.record.take()).collect()
     }
 
-    /// The next request of this type that it was asked. The reply reaches the other actor when the
-    /// actors run next; if this is dropped, the other one gets
+    /// Returns the next request of this type that others asked it. The reply reaches the other
+    /// actor when the actors run next. If the returned [`Asked`] is dropped, the other actor gets
     /// [`HandlerFailed`](crate::requests::RequestError::HandlerFailed).
     ///
     /// # Panics
@@ -178,7 +178,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.take_request()
     }
 
-    /// How many messages and requests, of all types, the test has not taken.
+    /// The number of messages and requests, of all types, that the test has not taken.
     ///
     /// # Panics
     /// As [`TestActors::run`].
@@ -189,7 +189,7 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.record.len()
     }
 
-    /// It ends as one that was stopped: those that watch it learn of that.
+    /// Ends the mock like an actor that was stopped: actors that watch it learn of this.
     ///
     /// # Panics
     /// As [`TestActors::run`].
@@ -199,8 +199,8 @@ impl<A: Actor, Q: Queue> MockActor<A, Q> {
         self.set.run();
     }
 
-    /// It ends as one that has failed permanently with this error: those that watch it or are
-    /// linked with it learn of that.
+    /// Ends the mock like an actor that has failed permanently with this error: actors that watch
+    /// it or are linked with it learn of this.
     ///
     /// # Panics
     /// As [`TestActors::run`].

@@ -1,12 +1,12 @@
-//! Testing services and actors: [`ServiceTest`] runs one service, or a few, without threads and
-//! without real time, [`TestActor`] does so with an actor.
+//! Tests of services and actors: [`ServiceTest`] runs one service, or a few, without threads and
+//! without real time. [`TestActor`] does the same with an actor.
 //!
 //! `docs/testing-your-services.md` is the guide. `testing/tasks.rs` is the executor of a test,
-//! `shared/probe` is what a test sees of its node, `testing/panics.rs` has the texts of mistakes,
-//! `testing/requests.rs` requests and replies, and this file is what users see. The node is the
-//! real one: rings, policies, supervision and shutdown are those of every node. `testing/actors.rs`
-//! has a set of actors, on the same executor, `testing/actor.rs` one of them, and
-//! `testing/mock_actor.rs` those that only keep what they are sent.
+//! `shared/probe` lets a test look into its node, `testing/panics.rs` has the texts of mistakes,
+//! `testing/requests.rs` has requests and replies, and this file has the methods for users. The
+//! node is the real one: rings, policies, supervision and shutdown are those of every node.
+//! `testing/actors.rs` has a set of actors, on the same executor, `testing/actor.rs` a single
+//! actor, and `testing/mock_actor.rs` an actor that only keeps the messages it gets.
 //!
 //! Needs the feature `testing`:
 //!
@@ -51,11 +51,12 @@ pub use actor::{TestActor, TestReply};
 pub use actors::TestActors;
 pub use mock_actor::MockActor;
 
-/// The most steps at one time of the clock, by default.
+/// The most steps at one time of the clock, by default. With more, the call panics.
 const STEPS: usize = 100_000;
-/// The most messages and the most timers in one call.
+/// The most messages, and the most timers, in one call. With more, the call panics.
 const MANY: usize = 1_000_000;
-/// The most bytes of messages in one call. Few in the test of the limit.
+/// The most bytes of messages in one call; few in the test of this limit. With more, the call
+/// panics.
 const MEMORY: usize = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 /// The calendar time at the start of each test: 2000-01-01, 00:00 UTC.
 const START: Duration = Duration::from_secs(946_684_800);
@@ -63,9 +64,10 @@ const START: Duration = Duration::from_secs(946_684_800);
 /// Runs services in a test: on the thread of the test, one step after the other, with time that
 /// only [`advance`](ServiceTest::advance) moves.
 ///
-/// The test is the outside of the services: it [sends](ServiceTest::send) what they read and
-/// [receives](ServiceTest::receive) what they emit. Nothing runs between its calls, so each run of
-/// a test is like the one before. All that a service emits is kept until the test receives it.
+/// The test is the outside of the services: it [sends](ServiceTest::send) the messages that they
+/// read and [receives](ServiceTest::receive) those that they emit. Nothing runs between its calls,
+/// so each run of a test is like the one before. All messages that a service emits are kept until
+/// the test receives them.
 ///
 /// If a service fails, with an error or a panic, the next call panics with the text of the failure.
 /// To test failures and restarts, call [`supervised`](ServiceTest::supervised). A call panics at
@@ -121,9 +123,9 @@ pub struct ServiceTest {
     shared: Arc<Shared>,
     probe: Arc<Probe>,
     time: PausedTime<TestExecutor>,
-    /// After `running`: the end of the node is requested before its tasks are dropped.
+    /// Dropped after `running`: the end of the node is requested before its tasks are dropped.
     tasks: TestTasks,
-    /// By topic, with the number of messages that were sent.
+    /// The publishers of the test, by topic, with the number of messages that each has sent.
     publishers: BTreeMap<String, (Box<dyn Any>, usize)>,
     ended_topics: BTreeSet<String>,
     steps: usize,
@@ -131,8 +133,8 @@ pub struct ServiceTest {
 }
 
 impl ServiceTest {
-    /// A test of one service, which the factory makes: again after each panic. A named port is
-    /// bound to a topic with the name of the port.
+    /// Creates a test of one service. The factory makes the service, again after each panic. A
+    /// named port is bound to a topic with the name of the port.
     ///
     /// # Panics
     /// If the service cannot be part of a node.
@@ -144,8 +146,8 @@ impl ServiceTest {
         ServiceTest::of(names.fold(node, |node, port| node.bind(S::NAME, port, port)))
     }
 
-    /// A test of all services of a builder, with its topology, names, observers and hooks. They run
-    /// on the thread of the test; their execution is ignored.
+    /// Creates a test of all services of a builder, with its topology, names, observers and hooks.
+    /// They run on the thread of the test; their execution is ignored.
     ///
     /// # Panics
     /// If the services do not fit together.
@@ -183,8 +185,9 @@ impl ServiceTest {
         }
     }
 
-    /// Failures do not panic in the test: the node restarts the service after a pause, as always,
-    /// and [`failures`](ServiceTest::failures) has them. Move the time to let the pause pass.
+    /// Lets services fail: a failure does not panic in the test. The node restarts the service
+    /// after a pause, as always, and [`failures`](ServiceTest::failures) returns what happened.
+    /// Move the time to let the pause pass.
     #[must_use]
     pub fn supervised(mut self) -> ServiceTest {
         self.is_supervised = true;
@@ -192,8 +195,8 @@ impl ServiceTest {
     }
 
     /// Sets how many steps services may take at one time of the clock, before a call panics because
-    /// they never wait. In one step each task that can make progress is polled about once. 100,000
-    /// by default.
+    /// they never wait. In one step each task that can make progress is polled about once. The
+    /// default is 100,000.
     #[must_use]
     pub fn steps(mut self, most: usize) -> ServiceTest {
         self.steps = most;
@@ -220,7 +223,7 @@ impl ServiceTest {
         self.run();
     }
 
-    /// As [`send`](ServiceTest::send), to the topic with this name.
+    /// Sends as [`send`](ServiceTest::send) does, to the topic with this name.
     ///
     /// # Panics
     /// As [`send`](ServiceTest::send).
@@ -230,8 +233,8 @@ impl ServiceTest {
         self.run();
     }
 
-    /// Sends messages at once, and then [runs](ServiceTest::run) the services: one that may miss
-    /// messages (`drop-oldest`, `latest`) misses those for which its queue is too short.
+    /// Sends messages at once, and then [runs](ServiceTest::run) the services. A service that may
+    /// miss messages (`drop-oldest`, `latest`) misses those for which its queue is too short.
     ///
     /// # Panics
     /// As [`send`](ServiceTest::send).
@@ -253,15 +256,15 @@ impl ServiceTest {
         self.run();
     }
 
-    /// The values of the metrics of the services: what
-    /// [`Context::metrics`](crate::Context::metrics) made.
+    /// The values of the metrics that the services made by
+    /// [`Context::metrics`](crate::Context::metrics).
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         self.running.metrics()
     }
 
-    /// The next message that a service emitted and the test has not received. If there is none, the
-    /// services run until there is one, or until all wait.
+    /// Returns the next message that a service emitted and the test has not received. If there is
+    /// none, the services run until there is one, or until all wait.
     ///
     /// # Panics
     /// If no service emits it.
@@ -280,7 +283,7 @@ impl ServiceTest {
         self.probe.take(topic)
     }
 
-    /// All messages of a topic that services emit until all wait.
+    /// Returns all messages of a topic that services emit until all wait.
     ///
     /// # Panics
     /// As [`receive`](ServiceTest::receive), and if services emit for ever.
@@ -303,10 +306,10 @@ impl ServiceTest {
         messages
     }
 
-    /// As [`receive`](ServiceTest::receive), where a message has to come.
+    /// Returns the next message, as [`receive`](ServiceTest::receive). Panics if none comes.
     ///
     /// # Panics
-    /// If there is none: with what the services wait for.
+    /// If there is no message: the text says what the services wait for.
     #[track_caller]
     pub fn expect<M: Message>(&mut self) -> M {
         self.expect_from(M::TOPIC)
@@ -349,14 +352,14 @@ impl ServiceTest {
         );
     }
 
-    /// The time since the start of the test, as `ctx.now()` of services. The calendar
+    /// The time since the start of the test, which `ctx.now()` of services returns. The calendar
     /// (`ctx.wall_clock()`) begins at 2000-01-01, 00:00 UTC.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.time.now()
     }
 
-    /// The failures of services since the last call, in their order. For
+    /// Returns the failures of services since the last call, in their order. It is for
     /// [`supervised`](ServiceTest::supervised) tests.
     ///
     /// # Panics
@@ -367,7 +370,7 @@ impl ServiceTest {
         self.probe.take_failures()
     }
 
-    /// Ends the topic `M`: services receive the rest of it, and then `None`.
+    /// Ends the topic `M`: services receive its remaining messages, and then `None`.
     ///
     /// # Panics
     /// If no service reads it, or as [`run`](ServiceTest::run).
@@ -388,8 +391,8 @@ impl ServiceTest {
         self.run();
     }
 
-    /// Shuts the node down: sources end, readers receive what was sent, and then `None`. The
-    /// messages that services emit at their end can be received.
+    /// Shuts the node down: sources end, readers receive the messages that were sent, and then
+    /// `None`. The test can still receive the messages that services emit at their end.
     ///
     /// # Panics
     /// As [`run`](ServiceTest::run).
@@ -401,7 +404,7 @@ impl ServiceTest {
     }
 
     /// [Shuts the node down](ServiceTest::shutdown) and moves the time until it has ended. Returns
-    /// how it has ended.
+    /// the report of the node.
     ///
     /// # Errors
     /// As [`Running::join`]: if a service failed permanently, or had not ended at the deadline of
@@ -460,13 +463,13 @@ impl ServiceTest {
         );
     }
 
-    /// Sends a message. If a queue is full, the services run first.
+    /// Sends a message. If a queue is full, runs the services and tries again.
     #[track_caller]
     fn send_one<M: Message>(&mut self, topic: &str, message: &M) {
         self.assert_not_ended(topic);
         let mut poll = self.poll_send(topic, message);
         if poll.is_pending() {
-            // Perhaps the readers have not run.
+            // The queue may be full because the readers have not run.
             self.run();
             poll = self.poll_send(topic, message);
         }
@@ -493,26 +496,28 @@ impl ServiceTest {
         self.panic_of_busy_services()
     }
 
-    /// A message that is there. Not a part of the caller, which has no place for it.
+    /// Takes a message that is known to be there. A function of its own, so that only it, and not
+    /// the caller, has room for a message on the stack.
     fn taken<M: Message>(&self, topic: &str) -> M {
         self.probe.take(topic).expect("there is one")
     }
 
-    /// Sends a message, unless a queue is full.
+    /// Sends a message. Pending if a queue is full.
     #[track_caller]
     fn poll_send<M: Message>(&mut self, topic: &str, message: &M) -> Poll<Result<(), Refusal>> {
         let (publisher, sent) = self.publisher::<M>(topic);
         let context = Context::from_waker(Waker::noop());
         let mut poll = publisher.poll_emit_ref(&context, message);
         if poll.is_pending() {
-            // Perhaps only to let other tasks run, as after each 256 messages.
+            // The first poll may be pending only to let other tasks run, as after each 256
+            // messages.
             poll = publisher.poll_emit_ref(&context, message);
         }
         *sent += usize::from(matches!(poll, Poll::Ready(Ok(()))));
         poll
     }
 
-    /// The test's publisher of a topic, and how many messages it has sent.
+    /// Returns the test's publisher of a topic, and the number of messages that it has sent.
     #[track_caller]
     fn publisher<M: Message>(&mut self, topic: &str) -> (&mut Publisher<M>, &mut usize) {
         if !self.publishers.contains_key(topic) {

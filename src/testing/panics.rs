@@ -1,4 +1,4 @@
-//! The panics of a [`ServiceTest`]: what went wrong, and what the services do.
+//! The texts with which a [`ServiceTest`] panics: what went wrong, and what the services do.
 
 use mycelium_core::Message;
 use mycelium_transports::local::Schema;
@@ -83,7 +83,7 @@ impl ServiceTest {
         )
     }
 
-    /// The services that have not ended, for a text.
+    /// Returns a text that lists the services that have not ended.
     pub(super) fn running_services(&self) -> String {
         let ended = self.shared.services.ended();
         let names =
@@ -92,7 +92,7 @@ impl ServiceTest {
         names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
     }
 
-    /// What a service does, in a few words.
+    /// Returns what a service does at present, in a few words.
     fn what_it_does(&self, service: &str) -> String {
         match self.shared.services.ended().get(service) {
             Some(Outcome::Failed { error, .. }) => {
@@ -124,7 +124,7 @@ impl ServiceTest {
     }
 }
 
-/// What each service does, as one text.
+/// Returns a text that lists each service with what it does.
 fn list(of: impl Iterator<Item = (String, String)>) -> String {
     let texts: Vec<_> = of.map(|(service, what)| format!("`{service}` {what}")).collect();
     texts.join(", ")

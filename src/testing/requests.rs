@@ -1,4 +1,4 @@
-//! Requests in tests: the test requests of a service, or answers its requests.
+//! Requests in tests: the test makes requests to a service, or answers the requests of a service.
 
 use std::task::{Context, Poll, Waker};
 
@@ -10,8 +10,8 @@ use crate::inbox::request::{Asked, RequestError};
 use crate::shared::probe::TEST;
 
 impl ServiceTest {
-    /// Requests of the service that answers, and [runs](ServiceTest::run) the services. `None` if
-    /// they all wait and there is no outcome yet; the request is then cancelled.
+    /// Sends a request to the service that answers it, and [runs](ServiceTest::run) the services.
+    /// `None` if all wait and there is no outcome yet; the request is then cancelled.
     ///
     /// # Panics
     /// If no service answers it, or as [`run`](ServiceTest::run).
@@ -60,7 +60,7 @@ impl ServiceTest {
             Err(error) => panic!("the test cannot request: {error}"),
         };
         let mut reply = requester.request(request);
-        // If there is no room, it is sent once a service has run.
+        // If the mailbox has no room, the request is sent once a service has run.
         for runs in 0..3 {
             let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(result) = polled {
@@ -73,8 +73,9 @@ impl ServiceTest {
         None
     }
 
-    /// The next request that a service made and that no service of this test answers. Its reply
-    /// reaches the service when the services [run](ServiceTest::run) next. `None` if all wait.
+    /// Returns the next request that a service made and that no service of this test answers. Its
+    /// reply reaches the service when the services [run](ServiceTest::run) next. `None` if all
+    /// wait.
     ///
     /// # Panics
     /// If no service requests it, or a service of this test answers it, or as
@@ -120,7 +121,7 @@ impl ServiceTest {
             let mut context = Context::from_waker(Waker::noop());
             match requests.poll_recv(&mut context) {
                 Poll::Ready(asked) => asked,
-                // Perhaps only to let other tasks run.
+                // The first poll may be pending only to let other tasks run.
                 Poll::Pending => match requests.poll_recv(&mut context) {
                     Poll::Ready(asked) => asked,
                     Poll::Pending => None,

@@ -1,5 +1,5 @@
 //! The executor of a test: it runs tasks on the thread of the test, step by step, when the test
-//! says so. Its time is paused by [`PausedTime`](mycelium_executor::PausedTime).
+//! calls it. Its time is paused by [`PausedTime`](mycelium_executor::PausedTime).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -12,10 +12,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mycelium_executor::{Executor, LocalFuture, MakeLocal, SendFuture, SpawnError, contain};
 
-/// The random numbers of every test start here, so that each run is like the one before.
+/// The seed of the random numbers of every test, so that each run is like the one before.
 const SEED: u64 = 0x6d79_6365_6c69_756d;
 
-/// The tasks of a test. They end with it.
+/// The tasks of a test. Dropping this drops them.
 pub(super) struct TestTasks {
     state: Arc<State>,
     tasks: FuturesUnordered<LocalFuture<()>>,
@@ -26,7 +26,7 @@ struct State {
     thread: ThreadId,
     /// Tasks that were spawned since the last step.
     spawned: Mutex<Vec<Spawned>>,
-    /// A task can make progress.
+    /// Whether a task can make progress.
     is_woken: AtomicBool,
     random: Mutex<fastrand::Rng>,
 }
@@ -36,12 +36,12 @@ enum Spawned {
     Local(MakeLocal),
 }
 
-/// Spawns tasks of a test.
+/// Spawns the tasks of a test.
 #[derive(Clone)]
 pub(super) struct TestExecutor(Weak<State>);
 
 impl TestTasks {
-    /// `kind` is the kind of executor that the node requests.
+    /// Creates an executor without tasks. `kind` is the kind of executor that the node requests.
     pub(super) fn new(kind: &str) -> TestTasks {
         let state = Arc::new(State {
             kind: kind.to_owned(),
@@ -57,7 +57,7 @@ impl TestTasks {
         TestExecutor(Arc::downgrade(&self.state))
     }
 
-    /// Polls each task that can make progress about once. Returns whether there was one.
+    /// Polls each task that can make progress about once. Returns whether there was such a task.
     pub(super) fn step(&mut self) -> bool {
         let spawned = std::mem::take(&mut *lock(&self.state.spawned));
         let any_spawned = !spawned.is_empty();
@@ -71,7 +71,7 @@ impl TestTasks {
             return false;
         }
         let waker = Waker::from(self.state.clone());
-        // Whether a task has ended or not, others may be ready.
+        // Whether or not a task has ended, others may be ready: then the next step polls them.
         if self.tasks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {
             self.state.is_woken.store(!self.tasks.is_empty(), Ordering::SeqCst);
         }
@@ -109,7 +109,8 @@ impl Executor for TestExecutor {
         Ok(())
     }
 
-    /// On the thread of the test: without other threads, the test is the same in each run.
+    /// Runs the work on the thread of the test: without other threads, each run of the test is the
+    /// same.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
         self.spawn(Box::pin(async { work() }))
     }
