@@ -1,5 +1,5 @@
-//! What a service sees of slow readers: how full its rings are, and waits for room and for all that
-//! it has sent.
+//! What a service knows of slow readers: how full its rings are. It can wait for room, or until all
+//! messages that it has sent are confirmed.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -52,7 +52,8 @@ impl<S: Service> Context<S> {
     /// capacity, `backpressure_threshold` in the topology), until it has fallen to three quarters
     /// of that (60 %). Readers that drop messages do not count.
     ///
-    /// A service that can do with less samples meanwhile, as this one, or emits larger batches:
+    /// A service that can do with fewer samples meanwhile, as the one below, or that emits larger
+    /// batches:
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -94,8 +95,8 @@ impl<S: Service> Context<S> {
     /// Waits while the threshold
     /// [is exceeded](Context::backpressure_threshold_exceeded).
     ///
-    /// Dropping the future loses nothing. A wait of more than a second is logged, like that of an
-    /// [`emit`](Context::emit).
+    /// Dropping the future loses nothing. A wait of more than a second is logged, as a wait of
+    /// [`emit`](Context::emit) is.
     ///
     /// # Errors
     /// [`ShuttingDown`] if the node shuts down and the service has no subscriptions, also if the
@@ -122,10 +123,10 @@ impl<S: Service> Context<S> {
     /// Waits until every gating reader, in this node and in others, has finished with all messages
     /// that this service has emitted, or has ended permanently. A service that then saves its state
     /// and position, before its next receive, loses nothing if its process is killed: its emitted
-    /// messages are confirmed, and the message that it works on is redelivered.
+    /// messages are confirmed, and the message in its work is redelivered.
     ///
-    /// Dropping the future loses nothing. It waits while a reader is disconnected or works on a
-    /// message. A wait of more than a second is logged, like that of an [`emit`](Context::emit).
+    /// Dropping the future loses nothing. It also waits while a reader is disconnected or works on
+    /// a message. A wait of more than a second is logged, as a wait of [`emit`](Context::emit) is.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -184,7 +185,7 @@ async fn below<M: Message>(
 ) -> Result<(), ShuttingDown> {
     waits.begin();
     poll_fn(|context| {
-        // First, so that a source that only waits here ends, too.
+        // The shutdown first, so that a source that only waits here ends, too.
         if waits.poll_shutdown(context).is_ready() {
             return Poll::Ready(Err(ShuttingDown));
         }

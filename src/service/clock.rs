@@ -1,4 +1,4 @@
-//! Shared by a service and its child tasks: the node's time, and the results of tasks.
+//! What a service and its child tasks share: the node's time, and the results of tasks.
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -47,9 +47,9 @@ impl Clock {
 /// Ticks with a fixed period: [`Context::interval`](crate::Context::interval).
 ///
 /// The first tick is one period after its creation, and the others follow in multiples of the
-/// period: the time that a service takes between two ticks is not added. Ticks that it was too slow
-/// for are skipped: a late tick comes at once, and the next one at the next multiple of the period
-/// after it. [`skipped`](Interval::skipped) counts them.
+/// period: the time that a service takes between two ticks is not added. If a service is late, the
+/// tick comes at once, and the next one at the next multiple of the period. The ticks between are
+/// skipped; [`skipped`](Interval::skipped) counts them.
 pub struct Interval {
     clock: Clock,
     period: Duration,
@@ -101,7 +101,7 @@ impl Interval {
                 let missed = (now - *next).as_nanos() / period.as_nanos();
                 *skipped = skipped.saturating_add(missed as u64);
                 let since_tick = (now - *next).as_nanos() % period.as_nanos();
-                // Less than a period, which is a `Duration`.
+                // Cannot overflow: the rest is less than the period, which is a `Duration`.
                 let rest = *period - Duration::from_nanos_u128(since_tick);
                 *next = now.saturating_add(rest);
                 return Poll::Ready(Ok(()));

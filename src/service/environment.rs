@@ -1,4 +1,4 @@
-//! What a service sees of the world: time, tasks, the network, the shutdown, and logs.
+//! What a service uses of its environment: time, tasks, the network, the shutdown, and logs.
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -49,7 +49,8 @@ impl<S: Service> Context<S> {
         async move { clock.sleep(duration).await }
     }
 
-    /// Ticks with a fixed period, without drift: the first one a period from now. See [`Interval`].
+    /// Ticks with a fixed period, without drift: the first tick comes one period from now. See
+    /// [`Interval`].
     ///
     /// # Errors
     /// If the period is zero; a service that returns this error is not restarted.
@@ -77,7 +78,7 @@ impl<S: Service> Context<S> {
         self.clock().interval(period)
     }
 
-    /// Lets other tasks run, first those that wait for what this service emitted.
+    /// Lets other tasks run, first those that wait for messages that this service emitted.
     pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         mycelium_executor::yield_now()
     }
@@ -89,7 +90,7 @@ impl<S: Service> Context<S> {
         self.waits.shared.executor.now()
     }
 
-    /// The time of the calendar.
+    /// The current time of the calendar.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
         self.waits.shared.executor.wall_clock()
@@ -110,7 +111,7 @@ impl<S: Service> Context<S> {
     /// returned handle discards the result, and the task continues. The watchdog watches its polls,
     /// and reports them under the name of the service.
     ///
-    /// Its polls end as those of the service do: publishers and subscriptions that it uses wake the
+    /// Its polls end as the service's polls do: publishers and subscriptions that it uses wake the
     /// other sides once, at the end of a poll or after 64 operations, and it yields after as many
     /// operations as the service ([`Execution::budget`](crate::execution::Execution::budget)).
     pub fn spawn<T: Send + 'static>(
@@ -120,13 +121,13 @@ impl<S: Service> Context<S> {
         let (result, receiver) = oneshot::channel();
         let (name, live) = (self.waits.service.clone(), self.run.add());
         let task = async move {
-            // Dropped after the future.
+            // Moved here, so that it is dropped after the future.
             let live = live;
             let future = pin!(AssertUnwindSafe(future).catch_unwind());
-            // The end first: after the end of the run the future is not polled.
+            // The end is polled first, so the future is not polled after the end of the run.
             match select(pin!(live.end_requested()), future).await {
                 Either::Left(_) => {}
-                // The handle may have been dropped.
+                // Ignores an error: the handle may have been dropped.
                 Either::Right((Ok(value), _)) => drop(result.send(value)),
                 Either::Right((Err(panic), _)) => {
                     let (error, place) = text_and_place(&*panic);
@@ -146,13 +147,14 @@ impl<S: Service> Context<S> {
             })
             .await;
         };
-        // If the executor has ended, it drops the task, and the result is `Unfinished`.
+        // Ignores an error: an executor that has ended drops the task, and the result is
+        // `Unfinished`.
         let _ = self.waits.executor.spawn(Box::pin(task));
         JoinHandle::new(receiver)
     }
 
-    /// Runs blocking work on threads that are made for it. Dropping the returned handle discards
-    /// the result, and the work continues.
+    /// Runs blocking work on a thread for blocking work. Dropping the returned handle discards the
+    /// result, and the work continues.
     pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -183,7 +185,7 @@ impl<S: Service> Context<S> {
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
         let (executor, address) = (self.waits.executor.clone(), address.to_owned());
-        // Not on this thread: the system may contact a name server.
+        // On a thread for blocking work: the system may contact a name server.
         let bound = self.blocking({
             let address = address.clone();
             move || bind_tcp(&address)
@@ -248,8 +250,8 @@ impl<S: Service> Context<S> {
     /// Logs an event of level INFO. Without the feature `tracing` it does nothing.
     ///
     /// The line has the names of the node and the service. While a delivery with a trace is
-    /// handled, it also has `trace_id` and `span_id`, as [`trace`](Context::trace) has them, and the
-    /// `sequence` of the delivery.
+    /// handled, it also has the ids that [`trace`](Context::trace) returns, as `trace_id` and
+    /// `span_id`, and the `sequence` of the delivery.
     pub fn info(&self, message: &str, details: impl Debug) {
         service_line!(self, info, message, details);
     }
@@ -264,7 +266,8 @@ impl<S: Service> Context<S> {
         service_line!(self, error, message, details);
     }
 
-    /// The ids of the trace of the current delivery, in hexadecimal digits, and its number.
+    /// The ids of the trace of the current delivery, in hexadecimal digits, and the delivery's
+    /// sequence.
     fn current_delivery(&self) -> Option<(String, String, u64)> {
         let task = self.waits.budget.trace()?;
         let (trace, sequence) = task.context().zip(task.sequence())?;

@@ -1,4 +1,4 @@
-//! The end of a service: reported to the node when the guard is dropped.
+//! The end of a service. A guard reports it to the node when it is dropped.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,13 +14,14 @@ pub(crate) struct ExitGuard {
     pub(crate) links: Arc<OnceLock<Links>>,
     pub(crate) service: String,
     pub(crate) outcome: Outcome,
-    /// The window of the limit that was exceeded, and the supervisor whose limit it was.
+    /// The window of the restart limit that was exceeded, and the supervisor whose limit it was.
     pub(crate) limit: Option<Box<(Duration, Option<Arc<str>>)>>,
 }
 
 impl ExitGuard {
-    /// The service is about to end without a restart. If it is the last one, links confirm what its
-    /// subscriptions were done with, and not what they leave in their rings.
+    /// Announces that the service is about to end without a restart. After the last announcement,
+    /// links confirm only the messages that subscriptions have finished, and not those left in
+    /// their rings.
     pub(crate) fn announce(&self) {
         let dead_letters = &self.shared.plan.dead_letters;
         if !dead_letters.ends_last(&self.service)

@@ -4,12 +4,12 @@ use crate::support::lock::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// State outside a service, which its factory hands to each new instance.
+/// State outside a service: the service's factory hands it to each new instance.
 ///
 /// A panic drops the service, and the message in flight is redelivered. Keep here what the next
-/// instance must know, and commit it after the results of a message were emitted: a fault before
-/// the commit then repeats the work, and after a fault behind it the new instance sees that the
-/// work was done.
+/// instance must know, and commit it after the results of a message were emitted. A fault before
+/// the commit then repeats the work. After a fault behind the commit, the new instance sees that
+/// the work was done.
 ///
 /// ```
 /// use mycelium::supervision::Kept;

@@ -1,8 +1,8 @@
-//! What a service is, and what it sees of its node: the trait that `#[service]` implements,
-//! [`Context`] (`environment` has its time, tasks, network and logs, `backpressure` what it knows
-//! of slow readers, `handlers` what it does with handlers), and [`Life`], which lasts from the
-//! first start to the last end. `runs` is the loop around the runs of a service, `run` is one of
-//! them, `exit` tells the node of the last end.
+//! Services, and their view of the node: the trait that `#[service]` implements, [`Context`]
+//! (`environment` has its time, tasks, network and logs, `backpressure` its methods for slow
+//! readers, `handlers` its methods for handlers), and [`Life`], which lasts from the first start of
+//! a service to its last end. `runs` is the loop around the runs of a service, `run` is one of
+//! these runs, and `exit` tells the node of the last end.
 //!
 //! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
 //! service when its node starts.
@@ -66,7 +66,7 @@ pub trait Service: HasPorts {
     fn launch(life: Box<Life<Self>>) -> Task;
 }
 
-/// What a service sees of its node: messages, time, tasks, the network, logs.
+/// A service's access to its node: messages, time, tasks, the network, logs.
 ///
 /// Each service has one, and it is not `Sync`: the service is the only writer of its rings, so that
 /// an emit is a few stores. A child task or another thread uses a [`publisher`](Context::publisher)
@@ -75,7 +75,7 @@ pub struct Context<S: Service> {
     inputs: S::Inputs,
     outputs: S::Outputs,
     pub(crate) waits: Waits,
-    /// Set when the current run ends, so that its tasks end too.
+    /// The child tasks of the current run, which end with the run.
     run: Arc<RunTasks>,
     random: fastrand::Rng,
     publishers: usize,
@@ -119,19 +119,18 @@ impl<S: Service> Context<S> {
     /// dropped before it completes, the message was not sent. In a tight loop it yields to the
     /// executor from time to time.
     ///
-    /// # Errors
     /// With the message, if a `reject` subscription is full, or the node shuts down and the service
-    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and it has
-    /// ended well; all messages that were sent before are delivered. To send a last message during
-    /// a shutdown, keep a [`publisher`](Context::publisher).
+    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and the
+    /// source has then ended well; all messages that were sent before are delivered. To send a last
+    /// message during a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
     pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         let is_refused = self.is_ending();
         Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
     }
 
-    /// As [`emit`](Context::emit), with a trace that comes from elsewhere, for example from the
-    /// header of a request over HTTP. Other messages get the trace of the current delivery.
+    /// Emits as [`emit`](Context::emit) does, with a trace that comes from elsewhere, for example
+    /// from the header of an HTTP request. Other messages get the trace of the current delivery.
     ///
     /// ```
     /// # use mycelium::emit::EmitOptions;
@@ -163,9 +162,9 @@ impl<S: Service> Context<S> {
         EmitWith::new(Emit::new(publisher, &mut self.waits, message, is_refused), budget, options)
     }
 
-    /// The trace of what this service sends now: that of the current delivery, with a span of its
-    /// own if the trace is sampled. `None` if there is none, it has no trace, or its topic is not
-    /// traced.
+    /// The trace that messages of this service get now: the trace of the current delivery, with a
+    /// span of its own if the trace is sampled. `None` if there is no current delivery, it has no
+    /// trace, or its topic is not traced.
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         self.waits.budget.trace()?.context()
@@ -190,8 +189,8 @@ impl<S: Service> Context<S> {
         Emit::new(S::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
     }
 
-    /// Publishes messages in their order, as [`emit`](Context::emit) for each of them, and costs
-    /// less. Waits while a `block` subscription is full.
+    /// Publishes messages in their order, as [`emit`](Context::emit) would for each of them, at a
+    /// lower cost. Waits while a `block` subscription is full.
     ///
     /// If the future is dropped before it completes, exactly a prefix of the messages was sent;
     /// [`EmitBatch::sent`] is their number. No other message of this service comes in between.
@@ -241,7 +240,7 @@ impl<S: Service> Context<S> {
         EmitBatch::new(S::publisher(&mut self.outputs), &mut self.waits, messages, is_refused)
     }
 
-    /// Like [`emit`](Context::emit), but never waits.
+    /// Emits as [`emit`](Context::emit) does, but never waits.
     ///
     /// # Errors
     /// With the message, if a `block` or `reject` subscription is full, or as
@@ -276,9 +275,9 @@ impl<S: Service> Context<S> {
         S::IS_SOURCE && self.waits.is_shutting_down()
     }
 
-    /// Another publisher of a topic that this service emits to, for a child task or another thread.
-    /// Its messages keep their order among themselves, but not with those of the service. It also
-    /// sends during a shutdown, until the service's run ends.
+    /// Makes another publisher of a topic to which this service emits, for a child task or another
+    /// thread. Its messages keep their order among themselves, but not with those of the service.
+    /// It can also send during a shutdown, until the service's run ends.
     ///
     /// # Errors
     /// If the topic cannot take another publisher, or the node shuts down and the service has no
@@ -304,7 +303,7 @@ impl<S: Service> Context<S> {
         self.another_publisher(&topic)
     }
 
-    /// The publisher of a named port.
+    /// Returns the publisher of a named port.
     #[cfg(feature = "topology")]
     pub(crate) fn publisher_of<M: Message, const PORT: usize>(
         &mut self,
@@ -317,8 +316,8 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs)
     }
 
-    /// As [`emit_on`](Context::emit_on), also while the node shuts down: for a source that passes
-    /// on what others have sent.
+    /// Emits as [`emit_on`](Context::emit_on) does, also while the node shuts down. It is for a
+    /// source that passes on the messages of others.
     #[cfg(feature = "topology")]
     pub(crate) async fn pass_on<M: Message, const PORT: usize>(
         &mut self,
@@ -385,13 +384,13 @@ impl<S: Service> Context<S> {
         S::inbox(&self.inputs).take()
     }
 
-    /// Requests: sends `request` to a service that answers it, in this node or in another, and
-    /// waits for the reply. The request is in its mailbox when this returns, if that has room;
-    /// otherwise the future waits for room.
+    /// Sends `request` to a service that answers it, in this node or in another, and waits for the
+    /// reply. If the mailbox has room, the request is in it when this returns; otherwise the future
+    /// waits for room.
     ///
-    /// The future borrows nothing: several requests can be open at a time, and the service can emit
-    /// meanwhile. [`PendingReply::within`] gives it a deadline. If it is dropped before it is
-    /// ready, the request is cancelled. A request is never sent twice.
+    /// The future borrows nothing, so several requests can be open at a time, and the service can
+    /// emit meanwhile. [`PendingReply::within`] gives the request a deadline. If the future is
+    /// dropped before it is ready, the request is cancelled. A request is never sent twice.
     ///
     /// # Errors
     /// [`RequestError`](crate::requests::RequestError), which says whether a service may have acted on the
@@ -454,8 +453,8 @@ impl<S: Service> Context<S> {
         }
     }
 
-    /// Another requester of a request type that this service declares, for a child task or another
-    /// thread.
+    /// Makes another requester of a request type that this service declares, for a child task or
+    /// another thread.
     pub fn requester<Q: Request>(&mut self) -> Requester<Q>
     where
         S: Asks<Q>,
@@ -463,9 +462,9 @@ impl<S: Service> Context<S> {
         S::requester(&mut self.outputs).child(&self.waits.executor)
     }
 
-    /// The requests that this service answers. They wait in the mailbox of their topic from before
-    /// any service runs, and while this service is restarted. Each call returns another handle to
-    /// the same mailbox: child tasks that take from one each share the work.
+    /// Returns the requests that this service answers. They wait in the mailbox of their topic from
+    /// before any service runs, and while this service is restarted. Each call returns another
+    /// handle to the same mailbox: child tasks with a handle each share the work.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -497,13 +496,13 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).requests()
     }
 
-    /// Sets the trace of what the service sends, until this is dropped: it passes on what others
-    /// have sent.
+    /// Sets the trace of the messages that the service sends, until the result is dropped. It is
+    /// for a service that passes on the messages of others.
     pub(crate) fn pass_trace(&self, trace: Option<TraceContext>) -> Passing {
         Passing::new(&self.waits.budget, trace)
     }
 
-    /// The state of the mailbox of requests that this service answers.
+    /// The state of the mailbox with the requests that this service answers.
     pub(crate) fn mailbox<Q: Request>(&self) -> Arc<MailboxState>
     where
         S: Answers<Q>,
@@ -511,7 +510,7 @@ impl<S: Service> Context<S> {
         S::answering(&self.inputs).mailbox()
     }
 
-    /// The service's own counters, gauges and histograms. They are read where those of the node
+    /// The service's own counters, gauges and histograms. They are read where the node's counters
     /// are: [`Running::metrics`](crate::Running::metrics). See [`Metrics`].
     #[inline]
     pub fn metrics(&mut self) -> Metrics<'_> {
@@ -525,7 +524,7 @@ impl<S: Service> Context<S> {
         return Metrics(PhantomData);
     }
 
-    /// Ends the child tasks of the run that has ended, and waits for them.
+    /// Ends the child tasks of the last run, and waits for them.
     pub(crate) async fn end_tasks(&mut self) {
         self.run.end();
         self.run.ended().await;
@@ -563,12 +562,12 @@ fn refused<M: Message>(publisher: &Publisher<M>, message: &M) -> Result<(), Emit
     Err(EmitError::new(publisher.topic().clone(), *message, Refusal::ShuttingDown))
 }
 
-/// What supervision keeps of a service, from its first start to its end.
+/// The parts of a service that supervision keeps from its first start to its end.
 pub struct Life<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if the service reads nothing that could become a dead letter.
+    /// `None` if no message that the service reads can become a dead letter.
     pub(crate) dead_letters: Option<DeadLetterWriter>,
     /// Its place in the supervision of the node.
     pub(crate) member: Member,

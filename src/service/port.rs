@@ -1,5 +1,6 @@
-//! The ports of a service as types: what it declares that it reads and emits, so that the compiler
-//! refuses everything else. `#[service]` implements these traits and makes the ports' constants.
+//! The ports of a service as types: the messages that it declares to read and emit, so that the
+//! compiler refuses all others. `#[service]` implements these traits and makes the ports'
+//! constants.
 
 use std::any::Any;
 use std::fmt;
@@ -25,7 +26,7 @@ use crate::service::wiring::Wiring;
 pub trait HasPorts: Sized + 'static {
     /// Its name in topologies, logs and counters: the type's name.
     const NAME: &'static str;
-    /// It has no subscriptions.
+    /// Whether it has no subscriptions.
     #[doc(hidden)]
     const IS_SOURCE: bool;
     /// Its subscriptions.
@@ -44,14 +45,14 @@ pub trait HasPorts: Sized + 'static {
     #[doc(hidden)]
     fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
 
-    /// Visits the types of what it requests and answers.
+    /// Calls `visitor` with each type that it requests or answers.
     #[doc(hidden)]
     fn each_request(visitor: &mut impl RequestVisitor);
 }
 
-/// Sees request types.
+/// Is called with request types.
 pub trait RequestVisitor {
-    /// The service requests or answers `Q`.
+    /// Is called for a type that the service requests or answers.
     fn visit<Q: Request>(&mut self);
 }
 
@@ -63,7 +64,7 @@ pub trait AnyPublisher {
     fn unconfirmed(&self) -> (Arc<str>, usize);
     /// See [`Publisher::poll_until_below`].
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// The [`Publisher`].
+    /// Returns the [`Publisher`], to find its type.
     fn as_any(&mut self) -> &mut dyn Any;
 }
 
@@ -118,7 +119,7 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     note = "messages are emitted by value: `*message` of a reference or of a `Received<Message>`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
-    /// The future of an emit: [`Emit`]. Through this trait, so that a message that is
+    /// The future of an emit: [`Emit`]. It is named through this trait, so that a message that is
     /// not declared is one error of the compiler.
     type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
 

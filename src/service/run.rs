@@ -1,5 +1,5 @@
 //! One run of a service: it is polled until it ends, or until its supervisor or its start deadline
-//! ends it. A panic ends it wherever the service has one.
+//! ends it. A panic of the service ends the run, wherever it happens.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -25,13 +25,13 @@ pub(super) enum RunEnded {
     /// The service returned `Ok`, or the error of a shutdown.
     Well,
     Failed(Box<Failure>),
-    /// Its supervisor has stopped it.
+    /// The supervisor has stopped the run.
     Stopped,
 }
 
 impl<S: Service> Life<S> {
-    /// Runs the service once. After an error the next run uses the same instance, after a panic or
-    /// a stop a new one.
+    /// Runs the service once. After an error the next run uses the same instance; after a panic or
+    /// a stop it uses a new one.
     pub(super) async fn run(&mut self, instance: &mut Option<S>) -> RunEnded {
         self.count(ServiceValue::Starts, |runs| runs.starts += 1);
         self.inboxes.iter().for_each(|inbox| inbox.begin_run());
@@ -56,7 +56,7 @@ impl<S: Service> Life<S> {
                 if keeps {
                     *instance = Some(service);
                 } else {
-                    // The drop of the instance may panic, too.
+                    // Dropping the instance may panic, too.
                     drop(catch_unwind(AssertUnwindSafe(|| drop(service))));
                 }
                 ended
@@ -99,7 +99,7 @@ impl<S: Service> Life<S> {
             }
         })
         .await;
-        // What the service holds across an await may panic when it is dropped.
+        // Dropping the future may panic: so may the values that the service holds across an await.
         match catch_unwind(AssertUnwindSafe(|| run.set(None))) {
             Ok(()) => polled,
             Err(panic) => match polled {
@@ -112,7 +112,8 @@ impl<S: Service> Life<S> {
         }
     }
 
-    /// Whether the result of a run is a failure. The error is code of the user, too.
+    /// Returns whether the result of a run is a failure. Reading the error may panic: it is code of
+    /// the user, too.
     fn judge(&self, result: Result<()>) -> RunEnded {
         let Err(error) = result else { return RunEnded::Well };
         let shuts_down = self.context.is_shutting_down();
@@ -124,7 +125,7 @@ impl<S: Service> Life<S> {
         }
     }
 
-    /// Counts for readers of the counters, and for the node's report.
+    /// Counts an end of a run, for readers of the counters and for the node's report.
     fn count(&self, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
         let waits = &self.context.waits;
         waits.line.add(value, 1);
@@ -132,7 +133,7 @@ impl<S: Service> Life<S> {
     }
 }
 
-/// `None` if the error is that of a shutdown.
+/// Returns the failure of an error. `None` if it is the error of a shutdown.
 fn of_error(error: Error, shuts_down: bool) -> Option<Failure> {
     if shuts_down && error.is_of_shutdown() {
         return None;
@@ -146,12 +147,12 @@ enum Polled {
     Ended(Result<()>),
     Panicked(Box<dyn Any + Send>),
     Stopped,
-    /// It did not start within its deadline.
+    /// The run did not start within its deadline.
     Late(String),
 }
 
-/// The causes that end a run from outside: a supervisor, or its start deadline. Few services have
-/// one, and a future is as large as what it may hold.
+/// The causes that end a run from outside: a supervisor, or a start deadline. It is optional,
+/// because few services have such a cause, and a future is as large as all that it may hold.
 struct Watch<'a> {
     has_started: bool,
     waker: StopWaker,
@@ -176,7 +177,7 @@ impl Watch<'_> {
         Some(Box::new(Watch { has_started, waker, member, inboxes, deadline }))
     }
 
-    /// Before each poll of the run.
+    /// Called before each poll of the run: ready if the run should end.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
         if self.member.poll_stop(&mut self.waker, context).is_ready() {
             return Poll::Ready(Polled::Stopped);
@@ -195,8 +196,8 @@ impl Watch<'_> {
         Poll::Pending
     }
 
-    /// After each poll: a run has started when its first poll has returned, and it has taken all of
-    /// its subscriptions. Returns whether nothing can end it from outside any more.
+    /// Called after each poll. A run has started when its first poll has returned, and it has taken
+    /// all of its subscriptions. Returns whether nothing can end it from outside any more.
     fn is_over(&mut self) -> bool {
         if !self.has_started && self.inboxes.iter().all(|inbox| inbox.is_taken()) {
             self.has_started = true;

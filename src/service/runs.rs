@@ -1,5 +1,5 @@
 //! The loop around the runs of a service: it waits for its turn, runs, and reports the end, until
-//! there is no other run. `run` is one run.
+//! no further run follows. `run` is one run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::supervise::member::{Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, Why};
 use crate::support::log;
 
-/// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box: a
-/// future has room for its arguments twice.
+/// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box,
+/// because a future has room for its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let shared = life.context.waits.shared.clone();
-    // If one service cannot be placed, none runs.
+    // Waits until all services are placed: if one cannot be, none runs.
     shared.lifecycle.placed.wait().await;
     let mut instance = None;
-    // Why the run before this one has ended.
+    // Why the previous run has ended.
     let mut cause: Option<Box<str>> = None;
     loop {
         if let Turn::End(why) = turn(&mut life, &shared).await {
@@ -46,7 +46,7 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
         let (end, text) = life.settle(ended);
         let (verdict, now) = life.report(end);
         if let Verdict::End(why) = verdict {
-            // This returns a subscription that the instance kept. Its drop may panic.
+            // Drops the instance, which gives back a subscription that it kept. The drop may panic.
             let instance = instance.take();
             drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
             life.conclude(why, text);
@@ -71,12 +71,12 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
         };
         cause = Some(life.announce_restart(end, text, pause).into());
     }
-    // Before its subscriptions are dropped.
+    // Announced before the subscriptions of the service are dropped.
     life.exit.announce();
 }
 
-/// Waits for the next run, or for the end. A shutdown ends a pause, and a wait for others, so that
-/// the service can drain before the deadline.
+/// Waits for the next run, or for the end. A shutdown ends the pause before a run, and the wait for
+/// other services, so that the service can drain before the deadline.
 async fn turn<S: Service>(life: &mut Life<S>, shared: &Arc<Shared>) -> Turn {
     let Life { context, member, .. } = life;
     let timer = &*context.waits.executor;
@@ -92,20 +92,22 @@ async fn turn<S: Service>(life: &mut Life<S>, shared: &Arc<Shared>) -> Turn {
 }
 
 impl<S: Service> Life<S> {
-    /// Reports the end of a run to the tree. Returns the consequence, and when it has ended.
+    /// Reports the end of a run to the supervision tree. Returns the consequence, and the time of
+    /// the end.
     fn report(&mut self, end: RunEnd) -> (Verdict, Duration) {
         let now = self.context.waits.shared.executor.now();
         let jitter = self.context.random();
         (self.member.ended(end, Moment { now, jitter }), now)
     }
 
-    /// The node shuts down, and the service has no subscriptions: it is not started again.
+    /// Whether the node shuts down and the service has no subscriptions: then it is not started
+    /// again.
     fn has_nothing_to_drain(&self) -> bool {
         self.inboxes.is_empty() && self.context.is_shutting_down()
     }
 
-    /// What the end of a run means for the messages in flight, for counters and tests. Returns what
-    /// the tree learns, and the text of the failure.
+    /// Applies the end of a run to the messages in flight, the counters and the test. Returns the
+    /// end for the supervision tree, and the text of the failure.
     fn settle(&mut self, ended: RunEnded) -> (RunEnd, Option<String>) {
         let failure = match ended {
             RunEnded::Well => return (RunEnd::Returned, None),
@@ -128,7 +130,8 @@ impl<S: Service> Life<S> {
         (end, Some(text))
     }
 
-    /// Another run follows: for the log and the observers. Returns why the last one has ended.
+    /// Tells the log and the observers that another run follows. Returns why the last one has
+    /// ended.
     fn announce_restart(&self, end: RunEnd, text: Option<String>, pause: Duration) -> String {
         let (shared, service) = (&self.context.waits.shared, self.context.name());
         let supervisor = shared.plan.supervision.of_service(service);
@@ -150,7 +153,7 @@ impl<S: Service> Life<S> {
         error
     }
 
-    /// The service has ended permanently.
+    /// Reports that the service has ended permanently.
     fn conclude(&mut self, why: Why, cause: Option<String>) {
         let service = self.context.name();
         match why {

@@ -24,7 +24,8 @@ pub struct Wiring<'a> {
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// The handles by which the node ends what comes to the service, with their topics.
+    /// The handles by which the node ends the service's subscriptions and mailboxes, with their
+    /// topics.
     pub(crate) endings: Vec<(Arc<str>, Ending)>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// A subscription that the service declared: `key` is the name of the port, or the topic.
+    /// Makes a subscription that the service declared: `key` is the name of the port, or the topic.
     ///
     /// # Errors
     /// If the topic refuses it.
@@ -79,7 +80,7 @@ impl<'a> Wiring<'a> {
         Ok(inbox)
     }
 
-    /// A publisher that the service declared: `key` is the name of the port, or the topic.
+    /// Makes a publisher that the service declared: `key` is the name of the port, or the topic.
     ///
     /// # Errors
     /// If the topic refuses it.
@@ -97,10 +98,10 @@ impl<'a> Wiring<'a> {
         Ok(publisher)
     }
 
-    /// A requester that the service declared.
+    /// Makes a requester that the service declared.
     ///
     /// # Errors
-    /// If another request type has its topic.
+    /// If the topic carries requests of another type.
     pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
         let (topics, name) = (&self.shared.topics, self.service);
         let topic = &find(&self.ports.requests, Q::TOPIC).topic;
@@ -118,7 +119,7 @@ impl<'a> Wiring<'a> {
         Ok(Requester::of_service(mailbox, name, line, self.wait))
     }
 
-    /// The mailbox of a topic that the service declared to answer.
+    /// Joins the mailbox of a topic that the service declared to answer.
     ///
     /// # Errors
     /// As [`requester`](Wiring::requester).

@@ -1,4 +1,4 @@
-//! The error with which a node ends: the first one, except that lost messages and abandoned
+//! The error with which a node ends. It is the first error, except that lost messages and abandoned
 //! services are both reported.
 
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ impl Failure {
         }
     }
 
-    /// Adds messages that were not delivered. They come before services that were abandoned: these
+    /// Adds messages that were not delivered. They come before abandoned services, because these
     /// may have waited for the delivery. Returns the text of the error.
     pub(super) fn undelivered(
         &self,

@@ -1,5 +1,5 @@
-//! What the watchdog sees of fast handlers: a [`PollMark`] for each publisher of a topic that has
-//! some, beside the place of the handler that runs.
+//! How the watchdog sees fast handlers: each publisher of a topic with fast handlers has a
+//! [`PollMark`], and beside it the index of the handler that runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,8 @@ struct PublisherMark(Arc<PollMark>, Arc<WatchedHandlers>);
 
 impl HandlerMark for PublisherMark {
     fn begins(&self, handler: usize) {
-        // Before the mark, which is `SeqCst`: the watchdog sees the handler of a mark that it sees.
+        // Stored before the mark, which is `SeqCst`: so whoever sees the mark also sees its
+        // handler.
         self.1.running.store(handler, Ordering::Relaxed);
         self.0.enter();
     }

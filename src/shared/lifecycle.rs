@@ -1,5 +1,5 @@
-//! How far a node is: its phases, which observers learn of in order, and the events that its tasks
-//! wait for.
+//! How far a node is: its phases, of which observers learn in order, and the events for which its
+//! tasks wait.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::shared::observers::Observers;
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
 
-/// The phases of a node, in their order. A node may skip being ready.
+/// The phases of a node, in their order. A node may end without having been ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     #[default]
@@ -27,16 +27,16 @@ pub(crate) struct Lifecycle {
     node: String,
     pub(crate) observers: Observers,
     phases: Mutex<Phases>,
-    /// [`shut_down`](Lifecycle::shut_down) was called.
+    /// Whether [`shut_down`](Lifecycle::shut_down) was called.
     is_shutdown_requested: AtomicBool,
-    /// What the node's links know of its end. They learn of a shutdown before any service can:
-    /// publishers that end by it may come back.
+    /// Tells the node's links of its end. They learn of a shutdown before any service can, because
+    /// publishers that end by the shutdown may come back.
     pub(crate) links: Arc<Control>,
-    /// Set after observers know that the node drains.
+    /// Set when the node shuts down, after observers know that it drains.
     pub(crate) shutdown: Latch,
-    /// The deadline of the shutdown is now.
+    /// Set when the deadline of the shutdown has come early, by a second signal.
     pub(crate) overdue: Latch,
-    /// All services are placed, and may run.
+    /// Set when all services are placed, and may run.
     pub(crate) placed: Latch,
     pub(crate) finished: Latch,
 }
@@ -71,12 +71,12 @@ impl Lifecycle {
         self.reach(Phase::Draining);
     }
 
-    /// The node reaches a phase, unless it is past it, and observers are notified: one phase after
-    /// the other, whichever threads reach them. If another thread is notifying now, it also does
-    /// this one, perhaps after this call returns.
+    /// Moves the node to a phase, unless it is past it, and notifies observers: of one phase after
+    /// the other, whichever threads reach them. If another thread is notifying now, that thread
+    /// also notifies of this phase, perhaps after this call returns.
     pub(crate) fn reach(&self, phase: Phase) {
         self.notify(phase);
-        // If another thread is notifying, it runs this check afterwards.
+        // If another thread is notifying now, it makes this check afterwards.
         if lock(&self.phases).notified >= Phase::Draining
             && self.is_shutdown_requested.load(Ordering::SeqCst)
         {
@@ -97,7 +97,7 @@ impl Lifecycle {
         }
         phases.is_notifying = true;
         while let Some(next) = phases.pending.pop_front() {
-            // Not under the lock: an observer may shut the node down.
+            // Dropped before the call, because an observer may shut the node down.
             drop(phases);
             self.observers.notify(&match next {
                 Phase::Starting | Phase::Ready => Event::NodeReady { node },
@@ -110,7 +110,7 @@ impl Lifecycle {
         phases.is_notifying = false;
     }
 
-    /// The node has ended.
+    /// Notes that the node has ended.
     pub(crate) fn finish(&self) {
         self.reach(Phase::Draining);
         self.reach(Phase::Stopped);

@@ -4,9 +4,10 @@
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
 //! `topics` has the topics and their publishers, `actors` its actors, `outside` the subscriptions
 //! outside the services, `failure` is the error with which the node will end, `threads` has the
-//! threads that it started, `sinks` those that pass on what it knows of itself, `poll_mark` the
-//! words that its watchdog checks, `handler_mark` those of fast handlers. [`Shared`] holds one of
-//! each, and has the operations that concern more than one. Nothing here knows a service's type, a
+//! threads that it started, `sinks` the threads that pass on its metrics and traces, `poll_mark`
+//! the words that its watchdog checks, and `handler_mark` the words for fast handlers. [`Shared`]
+//! holds one of each, and has the operations that concern more than one. Nothing here knows a
+//! service's type, a single link, or the driver.
 //! single link, or the driver.
 
 mod failure;
@@ -53,10 +54,10 @@ use sinks::Sinks;
 pub(crate) use threads::Threads;
 pub(crate) use topics::{DeadLetterWriter, Topics};
 
-/// How long after the shutdown's deadline tasks that were aborted have time to be dropped.
+/// How long after the shutdown's deadline the node waits until aborted tasks are dropped.
 pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
 
-/// What the parts of a running node share.
+/// The state that the parts of a running node share.
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     /// The executor of the node itself.
@@ -71,17 +72,17 @@ pub(crate) struct Shared {
     pub(crate) supervision: Arc<Supervision>,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
-    /// The threads that pass on what it knows of itself.
+    /// The threads that pass on the metrics and traces of the node.
     pub(crate) sinks: Sinks,
     /// Unset if no watchdog runs.
     pub(crate) watchdog: OnceLock<Arc<WatchdogHandle>>,
-    /// What a test sees of the services. Unset outside of tests.
+    /// The test's view of the services. Unset outside of tests.
     #[cfg(feature = "testing")]
     pub(crate) probe: OnceLock<Arc<Probe>>,
 }
 
 impl Shared {
-    /// The state of a node with these `services` and `topics`.
+    /// Creates the state of a node with these `services` and `topics`.
     pub(crate) fn new(
         plan: Arc<Plan>,
         topics: Topics,
@@ -114,7 +115,7 @@ impl Shared {
         })
     }
 
-    /// A service is about to run; `error` ended its previous run.
+    /// Notes that a service is about to run; `error` ended its previous run.
     pub(crate) fn starts(&self, service: &str, error: Option<&str>) {
         let observers = &self.lifecycle.observers;
         match error {
@@ -126,18 +127,19 @@ impl Shared {
         }
     }
 
-    /// A run of a service failed, and the next one begins after a pause.
+    /// Notes that a run of a service failed, and that the next one begins after a pause.
     pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
         let event = Event::ServiceBackingOff { service, error, pause };
         self.lifecycle.observers.notify(&event);
     }
 
-    /// A supervisor has ended a run of a service, because of another one.
+    /// Notes that a supervisor has ended a run of a service, because of another service.
     pub(crate) fn halts(&self, service: &str, supervisor: &str) {
         self.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
     }
 
-    /// Observers of the node get the events of a service's publisher; the log gets evictions, too.
+    /// Reports the events of a service's publisher to the observers of the node, and evictions to
+    /// the log, too.
     pub(crate) fn observe_publisher<M: Message>(
         self: &Arc<Self>,
         service: &str,
@@ -146,7 +148,7 @@ impl Shared {
         if self.plan.topic(publisher.topic()).on_stall != OnStall::Block {
             self.observe_evictions(service, publisher);
         }
-        // Weakly: the publisher's ring is a part of the topics here.
+        // A weak reference, because the publisher's ring is a part of the topics here.
         let (shared, service) = (Arc::downgrade(self), service.to_owned());
         let topic = publisher.topic().clone();
         publisher.observe_pressure(move |change| {
@@ -161,7 +163,7 @@ impl Shared {
     }
 
     fn observe_evictions<M: Message>(self: &Arc<Self>, service: &str, publisher: &Publisher<M>) {
-        // Weakly, as above.
+        // A weak reference, as above.
         let (shared, service) = (Arc::downgrade(self), Arc::<str>::from(service));
         let topic = publisher.topic().clone();
         let (node, name, of) = (shared.clone(), service.clone(), topic.clone());
@@ -189,14 +191,15 @@ impl Shared {
         });
     }
 
-    /// A service has ended, or the node no longer waits for it.
+    /// Notes that a service has ended, or that the node no longer waits for it.
     pub(crate) fn end(&self, service: &str, outcome: &Outcome) {
         if self.services.add_ended(service, outcome) {
             self.lifecycle.observers.notify(&Event::ServiceStopped { service, outcome });
         }
     }
 
-    /// The shutdown's deadline has passed: the node no longer waits for these services.
+    /// Abandons these services: the shutdown's deadline has passed, and the node no longer waits
+    /// for them.
     pub(crate) fn abandon(&self, services: Vec<String>) {
         log::error!(
             node = self.plan.node,
@@ -208,8 +211,8 @@ impl Shared {
         self.failure.abandoned(services, self.waited());
     }
 
-    /// The node no longer waits for messages to other nodes: node, topic and number of messages.
-    /// Those that were `let_go` have broken the protocol.
+    /// Reports messages to other nodes for which the node no longer waits: node, topic and number
+    /// of messages. The nodes in `let_go` have broken the protocol.
     pub(crate) fn report_undelivered(
         &self,
         left: Vec<(String, String, usize)>,
@@ -224,9 +227,9 @@ impl Shared {
         );
     }
 
-    /// The callback for notices of links that concern the whole node: those of the links to nodes
-    /// that this one `reads` from, or of the links of nodes that read from this one. It holds the
-    /// state weakly: links do not keep a node.
+    /// Returns the callback for notices of links that concern the whole node: of the links to nodes
+    /// that this one `reads` from, or of the links of nodes that read from this one. It has a weak
+    /// reference to the state, so that links do not keep a node alive.
     pub(crate) fn on_notice(
         self: &Arc<Self>,
         reads: bool,
@@ -245,14 +248,16 @@ impl Shared {
                 Notice::Disconnected { peer, error } => {
                     shared.link_changes(peer, reads, Some(error.is_final()));
                 }
-                // The launcher says so, whether or not the link is connected.
+                // The launcher has said that the peer has ended, whether or not the link is
+                // connected.
                 Notice::PeerEnded { peer } => shared.link_changes(peer, reads, Some(true)),
                 _ => {}
             }
         })
     }
 
-    /// The callback for an error of a part that is no service: the node ends with it.
+    /// Returns the callback for an error of a part that is no service: the node ends with this
+    /// error.
     pub(crate) fn on_failure(self: &Arc<Self>) -> Arc<dyn Fn(StartError) + Send + Sync> {
         let shared = Arc::downgrade(self);
         Arc::new(move |error| {
@@ -263,11 +268,12 @@ impl Shared {
         })
     }
 
-    /// A link with another node is connected (`None`), or not any more. Processes whose names the
-    /// topology does not have as readers of this node may come and go.
+    /// Reports that a link with another node is connected (`is_over` is `None`), or is not any
+    /// more. Ignores processes whose names the topology does not have as readers of this node: they
+    /// may come and go.
     fn link_changes(&self, peer: &str, reads: bool, is_over: Option<bool>) {
         let is_known = reads || self.plan.peer_topics.readers.contains_key(peer);
-        // An attempt to connect may fail after the handshake has begun.
+        // Nothing has changed if an attempt to connect fails after the handshake has begun.
         let has_failed = reads && is_over == Some(false) && self.peers.get(peer).is_none();
         if !is_known || has_failed {
             return;
@@ -278,8 +284,8 @@ impl Shared {
         });
     }
 
-    /// Another node publishes a topic with another layout: services here can never read it, and the
-    /// node ends.
+    /// Ends the node because another node publishes a topic with another layout: services here can
+    /// never read it.
     fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
         self.failure.set(StartError::Layout {
             node: self.plan.node.clone(),
@@ -291,7 +297,7 @@ impl Shared {
         self.lifecycle.shut_down();
     }
 
-    /// How long a shutdown has waited. `None` if a second signal ended it.
+    /// How long a shutdown has waited for services. `None` if a second signal ended it.
     fn waited(&self) -> Option<Duration> {
         (!self.lifecycle.overdue.is_set()).then(|| self.shutdown_timeout())
     }

@@ -1,4 +1,4 @@
-//! The observers of a node, and the health that it makes of its own events.
+//! The observers of a node, and the health that is computed from its events.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,11 +25,11 @@ pub(crate) struct Observers {
 #[derive(Default)]
 struct Watched {
     health: Health,
-    /// Has the state of the node.
+    /// The line of counters that has the state of the node.
     line: Option<Line<NodeValue>>,
-    /// Changes that the observers do not know yet.
+    /// Changes of which the observers do not know yet.
     pending: VecDeque<HealthChange>,
-    /// A thread notifies the observers of changes, and does so until none is pending.
+    /// Whether a thread notifies the observers of changes. It does so until none is pending.
     is_notifying: bool,
 }
 
@@ -38,8 +38,8 @@ impl Observers {
         self.observers.push(Box::new(observer));
     }
 
-    /// The node starts with these services, and with supervisors of some of them. The line gets
-    /// the state of its health.
+    /// Sets the services of the node that starts, and the supervisors of some of them. The state of
+    /// the node's health is written to `line`.
     pub(crate) fn expect(
         &self,
         services: &[&str],
@@ -61,8 +61,9 @@ impl Observers {
         lock(&self.watched).health.clone()
     }
 
-    /// Calls all observers, in their order: with the event, and with the changes of health that it
-    /// makes, unless another thread does so now. A panic of an observer is logged.
+    /// Calls all observers, in their order, with the event and with the changes of health that it
+    /// makes. If another thread notifies of changes now, that thread also notifies of these. A
+    /// panic of an observer is logged.
     pub(crate) fn notify(&self, event: &Event<'_>) {
         let mut watched = lock(&self.watched);
         let changes = watched.health.changes(event);
@@ -86,7 +87,7 @@ impl Observers {
         }
         watched.is_notifying = true;
         while let Some(HealthChange { service, before, now }) = watched.pending.pop_front() {
-            // Not under the lock: an observer may read the health.
+            // Dropped before the calls, because an observer may read the health.
             drop(watched);
             self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
             watched = lock(&self.watched);

@@ -1,5 +1,5 @@
-//! Subscriptions of code outside the services. The node ends them after its services: then nothing
-//! is sent to them any more, even if a publisher outside the services still exists.
+//! Subscriptions of code outside the services. The node ends them after its services: then no
+//! service sends to them any more, even if a publisher outside the services still exists.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -23,7 +23,7 @@ impl OutsideSubscriptions {
         match &mut *lock(&self.0) {
             Some(open) => {
                 if open.len() == open.capacity() {
-                    // Not at each: there may be many.
+                    // Not at each call, because there may be many subscriptions.
                     open.retain(|other| other.strong_count() > 0);
                 }
                 open.push(Arc::downgrade(&finisher));
@@ -33,7 +33,7 @@ impl OutsideSubscriptions {
         finisher
     }
 
-    /// The services have ended.
+    /// Ends the subscriptions, because the services have ended.
     pub(super) fn finish(&self) {
         let open = lock(&self.0).take();
         for finisher in open.iter().flatten().filter_map(Weak::upgrade) {

@@ -1,4 +1,4 @@
-//! The words by which the watchdog sees polls, and how a poll wakes it.
+//! The words in memory by which the watchdog sees polls, and how a poll wakes the watchdog.
 //!
 //! A poll does not read the clock. Each service has a word that is incremented when a poll begins
 //! and when it ends. An odd word means *in a poll*; the same odd value at two checks means that one
@@ -16,7 +16,7 @@
 //! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
 //! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
 //! end of a poll wakes nobody: until the next check, the watchdog may take a poll that has ended
-//! for one that lasts.
+//! for one that still runs.
 //!
 //! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
 //!
@@ -44,14 +44,14 @@ impl PollMark {
         Arc::new(PollMark { polls: AtomicU64::new(0), watchdog: watchdog.clone() })
     }
 
-    /// A poll begins; it ends when the guard is dropped.
+    /// Begins a poll, which ends when the guard is dropped.
     #[inline]
     pub(crate) fn begin(&self) -> PollGuard<'_> {
         self.enter();
         PollGuard(self)
     }
 
-    /// A poll begins, until [`leave`](PollMark::leave).
+    /// Begins a poll, which ends by [`leave`](PollMark::leave).
     #[inline]
     pub(super) fn enter(&self) {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
@@ -90,12 +90,12 @@ pub(crate) struct WatchedHandlers {
     pub(crate) topic: Box<str>,
     pub(crate) publisher: Box<str>,
     pub(super) handlers: Box<[Arc<str>]>,
-    /// The place of the one that runs.
+    /// The index of the handler that runs.
     pub(super) running: AtomicUsize,
 }
 
 impl WatchedHandlers {
-    /// The handler that ran last, or runs.
+    /// The name of the handler that runs, or ran last.
     pub(crate) fn running(&self) -> &str {
         self.handlers.get(self.running.load(Ordering::Relaxed)).map_or("?", |name| name)
     }
@@ -104,13 +104,13 @@ impl WatchedHandlers {
 /// A mark that the watchdog has not seen yet.
 #[derive(Debug)]
 pub(crate) enum NewMark {
-    /// Of a child task of the service with this name.
+    /// The mark of a child task of the service with this name.
     Child(String, Arc<PollMark>),
-    /// Of the fast handlers of a publisher.
+    /// The mark of the fast handlers of a publisher.
     Handlers(Arc<WatchedHandlers>, Arc<PollMark>),
 }
 
-/// What other threads use of the watchdog.
+/// The part of the watchdog that other threads use.
 #[derive(Debug, Default)]
 pub(crate) struct WatchdogHandle {
     asleep: AtomicBool,
@@ -124,7 +124,7 @@ pub(crate) struct WatchdogHandle {
 impl WatchdogHandle {
     #[cold]
     fn wake(&self) {
-        // If many polls begin at once, only one wakes it.
+        // If many polls begin at once, only one of them wakes the watchdog.
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
@@ -151,8 +151,8 @@ impl WatchdogHandle {
 
     fn add(&self, mark: NewMark) {
         lock(&self.new_marks).push(mark);
-        // Before its first poll: either the watchdog sees this before it parks, or that poll sees
-        // that it is asleep.
+        // Set before the first poll of the mark: either the watchdog sees this before it parks, or
+        // that poll sees that the watchdog is asleep.
         self.has_new_marks.store(true, Ordering::SeqCst);
     }
 
@@ -160,7 +160,7 @@ impl WatchdogHandle {
         self.has_new_marks.load(Ordering::SeqCst)
     }
 
-    /// The marks since the last call.
+    /// Returns the marks that were added since the last call.
     pub(crate) fn new_marks(&self) -> Vec<NewMark> {
         if !self.has_new_marks.swap(false, Ordering::SeqCst) {
             return Vec::new();
@@ -183,7 +183,7 @@ impl WatchdogHandle {
         self.thread.get().inspect(|thread| thread.unpark());
     }
 
-    /// Its thread, until that has ended.
+    /// The watchdog's thread, until it has ended.
     pub(crate) fn threads(&self) -> &Threads {
         &self.threads
     }

@@ -8,27 +8,27 @@ use crate::observe::report::Outcome;
 use crate::support::latch::Countdown;
 use crate::support::lock::lock;
 
-/// How far each service is. *Others* are the services that do not wait for dead letters: all but
-/// the readers of these.
+/// How far each service is. *Others* are the services that do not wait for dead letters: all
+/// services except the readers of dead letters.
 pub(crate) struct Services {
     names: Mutex<Names>,
-    /// Each start of a service looks here: a hash, so that it costs the same in a large node.
+    /// A hash table, because each start of a service looks here: it costs the same in a large node.
     runs: Mutex<HashMap<Arc<str>, Runs>>,
     /// The last error or panic of each service that has failed.
     last_failures: Mutex<HashMap<Arc<str>, String>>,
     pub(crate) unstarted: Countdown,
-    /// Services that have not ended.
+    /// The number of services that have not ended.
     pub(crate) running: Countdown,
-    /// Others that have not ended.
+    /// The number of others that have not ended.
     pub(crate) others_running: Countdown,
-    /// Others that have not announced their end.
+    /// The number of others that have not announced their end.
     others_unannounced: AtomicUsize,
-    /// The driver no longer waits for services: all have ended or were abandoned.
+    /// Whether the driver no longer waits for services: all have ended or were abandoned.
     pub(crate) are_settled: AtomicBool,
 }
 
-/// How often a service was started, and how its runs failed. The report of a node has it, whether
-/// or not the counters do.
+/// How often a service was started, and how its runs failed. The report of a node shows this, also
+/// if the counters have no room for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Runs {
     pub(crate) starts: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Runs {
 #[derive(Default)]
 struct Names {
     ended: BTreeMap<String, Outcome>,
-    /// The names of these, in the order of their ends.
+    /// The names of the ended services, in the order of their ends.
     ended_in_order: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ impl Services {
         }
     }
 
-    /// Returns whether the service had started, and had not ended before.
+    /// Adds an ended service. Returns whether it had started, and had not ended before.
     pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
         let has_started = self.runs_of(service).starts > 0;
         let mut names = lock(&self.names);
@@ -88,7 +88,7 @@ impl Services {
         lock(&self.runs).get(service).copied().unwrap_or_default()
     }
 
-    /// One of the others announces its end. Returns whether it is the last one to do so.
+    /// Announces the end of one of the others. Returns whether it is the last one to do so.
     pub(crate) fn announce_end(&self) -> bool {
         self.others_unannounced.fetch_sub(1, Ordering::SeqCst) == 1
     }
@@ -98,7 +98,7 @@ impl Services {
         lock(&self.names).ended.clone()
     }
 
-    /// The services that have ended, in the order of their ends, without the first `known` ones.
+    /// The services that have ended, in the order of their ends, except the first `known` ones.
     pub(crate) fn ended_from(&self, known: usize) -> Vec<String> {
         lock(&self.names).ended_in_order.get(known..).unwrap_or_default().to_vec()
     }

@@ -1,28 +1,28 @@
-//! The threads that pass on what a node knows of itself: they end with the node.
+//! The *sinks* of a node: the threads that pass on its metrics and traces. They end with the node.
 
 use std::sync::{Arc, Mutex};
 
 use super::threads::Threads;
 use crate::support::lock::lock;
 
-/// The threads that pass on what a node knows of itself, and how each of them is stopped.
+/// The threads that pass on the metrics and traces of a node, and the functions that stop them.
 #[derive(Default)]
 pub(crate) struct Sinks {
     threads: Arc<Threads>,
-    /// Those that end by themselves, however long the executor waits: they make the response to a
-    /// scrape, or send what is left within their own time.
+    /// The threads that end by themselves, however long the executor waits: they finish the
+    /// response to a scrape, or send the rest within a time of their own.
     exporters: Arc<Threads>,
     stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
 
 impl Sinks {
-    /// A thread was started; `stop` ends it soon.
+    /// Adds a thread that was started; `stop` makes it end soon.
     #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(crate) fn add(&self, stop: impl Fn() + Send + 'static) {
         lock(&self.stops).push(Box::new(stop));
     }
 
-    /// All of them end soon.
+    /// Makes all threads end soon.
     pub(crate) fn stop(&self) {
         lock(&self.stops).iter().for_each(|stop| stop());
     }

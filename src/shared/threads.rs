@@ -23,7 +23,7 @@ struct Alive {
 }
 
 impl Threads {
-    /// A thread is about to start.
+    /// Adds a thread that is about to start.
     pub(crate) fn start(self: &Arc<Threads>, name: &str) -> ThreadGuard {
         let mut alive = lock(&self.alive);
         alive.started += 1;
@@ -43,7 +43,7 @@ impl Threads {
     }
 }
 
-/// A thread that has not ended. The drop of the guard reports the end.
+/// A thread that has not ended. Dropping the guard reports the end.
 #[derive(Debug)]
 pub(crate) struct ThreadGuard {
     threads: Arc<Threads>,

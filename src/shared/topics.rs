@@ -1,5 +1,5 @@
-//! The topics of a node, and its publishers: those of services, of the node's owner, and of dead
-//! letters.
+//! The topics of a node, and its publishers: the publishers of services, of the node's owner, and
+//! of dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -22,7 +22,7 @@ use crate::plan::dead_letter::DeadLetter;
 use crate::support::lock::lock;
 use crate::topology::{Setting, check_topic};
 
-/// The counter lines for which a node has room at first.
+/// The number of counter lines for which a node has room at first.
 const COUNTER_LINES: usize = 64;
 
 /// The most gating subscriptions of a topic that no service declared.
@@ -53,16 +53,17 @@ struct Registry {
     dead_letters: Option<KeepOpen>,
 }
 
-/// The dead letters of one service. Most services never write one, so the publisher is made with
-/// the first; until the service ends, subscriptions to dead letters stay open for it.
+/// Writes the dead letters of one service. Most services never write one, so the publisher is made
+/// with the first dead letter. Until the service ends, subscriptions to dead letters stay open for
+/// it.
 pub(crate) struct DeadLetterWriter {
     publisher: Option<Box<Publisher<DeadLetter>>>,
     _open: KeepOpen,
 }
 
 impl DeadLetterWriter {
-    /// Publishes one, as `service`. If there is no room for it, it is lost; the counter and the log
-    /// have it.
+    /// Publishes a dead letter, as `service`. If there is no room for it, it is lost; the counter
+    /// and the log still have it.
     pub(crate) fn write(&mut self, topics: &Topics, service: &str, undelivered: &Undelivered) {
         if self.publisher.is_none() {
             self.publisher = topics.publisher(DeadLetter::TOPIC, service).ok().map(Box::new);
@@ -74,7 +75,7 @@ impl DeadLetterWriter {
 }
 
 impl Topics {
-    /// All topics of the plan, with their fast handlers.
+    /// Creates all topics of the plan, with their fast handlers.
     pub(crate) fn new(plan: Arc<Plan>, fast_handlers: FastHandlers) -> Result<Topics, BuildError> {
         let counters = counters_region::shared(COUNTER_LINES);
         let mut registry = Registry::default();
@@ -108,16 +109,16 @@ impl Topics {
         })
     }
 
-    /// The node starts: time is that of this executor.
+    /// Sets the executor of the node, which gives the topics their time.
     pub(super) fn set_executor(&self, executor: &Arc<dyn Executor>) {
         let _ = self.executor.set(executor.clone());
         self.plan.tracer.iter().for_each(|tracer| tracer.set_executor(executor.clone()));
         lock(&self.registry).topics.values().for_each(|topic| topic.set_executor(executor.clone()));
     }
 
-    /// The watchdog sees the fast handlers of all topics.
+    /// Lets the watchdog see the fast handlers of all topics.
     pub(crate) fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
-        // First, for the topics that are made meanwhile.
+        // Set first, for topics that are made meanwhile.
         let _ = self.handler_watch.set(watch.clone());
         lock(&self.registry)
             .topics
@@ -125,7 +126,7 @@ impl Topics {
             .for_each(|topic| topic.watch_fast_handlers(watch.clone()));
     }
 
-    /// The topic with this name, made now if no service declared it.
+    /// Returns the topic with this name; makes it if no service declared it.
     pub(crate) fn of<M: Message>(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
         let mut registry = lock(&self.registry);
         if let Some(topic) = registry.topics.get(name) {
@@ -165,7 +166,7 @@ impl Topics {
         &self.counters
     }
 
-    /// A publisher of a topic.
+    /// Makes a publisher of a topic.
     pub(crate) fn publisher<M: Message>(
         &self,
         topic: &str,
@@ -175,8 +176,8 @@ impl Topics {
         Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
-    /// A publisher whose end the node cannot wait for: at a shutdown, subscriptions to its topic
-    /// end when they are empty and the services that emit to it have ended.
+    /// Makes a publisher for whose end the node cannot wait: at a shutdown, subscriptions to its
+    /// topic end when they are empty and the services that emit to it have ended.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
         topic: &str,
@@ -187,15 +188,15 @@ impl Topics {
         Ok(publisher)
     }
 
-    /// A transport of the program sends the messages of the topics in `sends`, and publishes those
-    /// of the topics in `receives`.
+    /// Notes that a transport of the program sends the messages of the topics in `sends`, and
+    /// publishes messages of the topics in `receives`.
     pub(crate) fn add_transport(&self, sends: &[String], receives: &[String]) {
         let mut registry = lock(&self.registry);
         registry.to_outside.extend(sends.iter().cloned());
         registry.from_outside.extend(receives.iter().cloned());
     }
 
-    /// The mailbox of a topic of requests, made now if no service declared it.
+    /// Returns the mailbox of a topic of requests; makes it if no service declared it.
     pub(crate) fn mailbox<Q: Request>(&self, topic: &str) -> Result<Arc<Mailbox<Q>>, BuildError> {
         check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
         let mailbox =
@@ -207,7 +208,7 @@ impl Topics {
         mailbox.ok_or_else(|| BuildError::RequestType { topic: topic.to_owned() })
     }
 
-    /// A subscription of code outside the services.
+    /// Makes a subscription of code outside the services.
     pub(crate) fn outside_subscription<M: Message>(
         &self,
         topic: &str,
@@ -224,7 +225,7 @@ impl Topics {
         Ok(Subscription::outside(subscription, finisher))
     }
 
-    /// The services have ended: subscriptions outside of them end when they are empty.
+    /// Ends the subscriptions outside the services, once they are empty: the services have ended.
     pub(crate) fn finish_outside_subscriptions(&self) {
         self.outside.finish();
     }
@@ -250,19 +251,19 @@ impl Topics {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>(DeadLetter::TOPIC, "links")
         {
-            // If the ring of dead letters is full, this one is lost; the log and the counters have
-            // it.
+            // If the ring of dead letters is full, this dead letter is lost; the log and the
+            // counters still have it.
             let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
         }
     }
 
-    /// What a service needs to write dead letters. It makes no ring before the first one.
+    /// Returns the writer for the dead letters of a service. It makes no ring before the first one.
     pub(crate) fn dead_letters(&self) -> Result<DeadLetterWriter, BuildError> {
         let topic = self.of::<DeadLetter>(DeadLetter::TOPIC)?;
         Ok(DeadLetterWriter { publisher: None, _open: topic.keep_open() })
     }
 
-    /// Nothing in this node writes dead letters any more.
+    /// Lets the subscriptions to dead letters end: nothing in this node writes any more.
     pub(crate) fn end_dead_letters(&self) {
         let guard = lock(&self.registry).dead_letters.take();
         drop(guard);

@@ -67,26 +67,26 @@ impl Default for Execution {
 }
 
 impl Execution {
-    /// In the node's executor, which it shares with other services.
+    /// Runs the service in the node's executor, which it shares with other services.
     #[must_use]
     pub fn shared() -> Execution {
         Execution::default()
     }
 
-    /// On a thread of its own, with an executor of its own. A service that is not `Send` can run
-    /// there.
+    /// Runs the service on a thread of its own, with an executor of its own. A service that is not
+    /// `Send` can run there.
     #[must_use]
     pub fn dedicated() -> Execution {
         Execution { run: Run::Dedicated, ..Execution::default() }
     }
 
-    /// Like [`dedicated`](Execution::dedicated), on these cores only.
+    /// Runs the service as [`dedicated`](Execution::dedicated) does, on these cores only.
     #[must_use]
     pub fn pinned(cores: impl IntoIterator<Item = usize>) -> Execution {
         Execution { run: Run::Pinned(cores.into_iter().collect()), ..Execution::default() }
     }
 
-    /// How `recv`, and an `emit` without room, wait: they park at once, spin a number of times
+    /// Sets how `recv`, and an `emit` without room, wait: they park at once, spin a number of times
     /// before they park, or never park. One spin takes some ten nanoseconds; a service that spins
     /// keeps a core busy.
     #[must_use]
@@ -94,63 +94,64 @@ impl Execution {
         Execution { wait, ..self }
     }
 
-    /// The name of the service's own thread; by default the name of the service.
+    /// Sets the name of the service's own thread; by default the name of the service.
     #[must_use]
     pub fn thread(self, name: impl Into<String>) -> Execution {
         Execution { thread: Some(name.into()), ..self }
     }
 
-    /// How the system schedules the service's own thread.
+    /// Sets how the system schedules the service's own thread.
     #[must_use]
     pub fn class(self, class: Class) -> Execution {
         Execution { class, ..self }
     }
 
-    /// What happens if the system refuses the cores or the class: by default the node does not
+    /// Sets what happens if the system refuses the cores or the class. By default the node does not
     /// start; with `Warn` it starts without them and logs a warning.
     #[must_use]
     pub fn if_refused(self, if_refused: PlacementFallback) -> Execution {
         Execution { if_refused, ..self }
     }
 
-    /// The most messages that the service emits and receives in one poll, before other tasks run.
-    /// 256 by default.
+    /// Sets the most messages that the service emits and receives in one poll, before other tasks
+    /// run. The default is 256.
     #[must_use]
     pub fn budget(self, budget: u32) -> Execution {
         Execution { budget, ..self }
     }
 
-    /// The executor: one that the node has by this name
-    /// ([`Builder::executor`](crate::Builder::executor)), or the one on which it was started, by
-    /// its kind. A service with a thread of its own has an executor of that kind there.
+    /// Sets the executor: one that the node has by this name
+    /// ([`Builder::executor`](crate::Builder::executor)), or the one on which the node was started,
+    /// by its kind. A service with a thread of its own has an executor of that kind there.
     #[must_use]
     pub fn on(self, executor: impl Into<String>) -> Execution {
         Execution { executor: Some(executor.into()), ..self }
     }
 
-    /// On glommio: a task queue of its own, with this weight against the other queues of its thread
-    /// while they are busy: 1 to 1,000. Other executors refuse it at the start.
+    /// On glommio, gives the service a task queue of its own. `shares`, from 1 to 1,000, is its
+    /// weight against the other queues of its thread while they are busy. Other executors refuse it
+    /// at the start.
     #[must_use]
     pub fn shares(self, shares: u32) -> Execution {
         let queue = TaskQueue { shares: Some(shares), ..self.queue };
         Execution { queue, ..self }
     }
 
-    /// On glommio: a task queue of its own, whose tasks wait for those of other queues, and for
-    /// sockets and timers, for this long at most. Other executors refuse it at the start.
+    /// On glommio, gives the service a task queue of its own, whose tasks wait at most this long
+    /// for other queues, sockets and timers. Other executors refuse it at the start.
     #[must_use]
     pub fn latency(self, latency: Duration) -> Execution {
         let queue = TaskQueue { latency: Some(latency), ..self.queue };
         Execution { queue, ..self }
     }
 
-    /// Whether it has a thread of its own.
+    /// Whether the service has a thread of its own.
     #[must_use]
     pub fn has_own_thread(&self) -> bool {
         self.run != Run::Shared
     }
 
-    /// Describes the invalid setting, if one exists.
+    /// Describes the invalid setting, if there is one.
     pub(crate) fn problem(&self) -> Option<String> {
         let own = ["thread", "class", "if_refused"];
         let set = [
@@ -232,7 +233,7 @@ pub(crate) fn check_thread_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The keys of a topology with their values, without the defaults.
+/// Formats the keys of a topology with their values, without the defaults.
 impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.run {

@@ -12,9 +12,9 @@ pub(crate) struct Failure {
     /// The text of the error or of the panic.
     pub(crate) error: String,
     pub(crate) panicked: bool,
-    /// Where it panicked.
+    /// The place of the panic.
     pub(crate) place: Option<String>,
-    /// Another run would fail in the same way.
+    /// Whether another run would fail in the same way.
     pub(crate) is_permanent: bool,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Failure {
 impl Failure {
     pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Box<Failure> {
         let (error, place) = text_and_place(&*panic);
-        // What a panic carries may panic when it is dropped.
+        // The value of a panic may panic when it is dropped.
         drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
         Box::new(Failure { error, panicked: true, place, is_permanent: false })
     }

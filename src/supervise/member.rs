@@ -27,9 +27,9 @@
 //!
 //! A run that was stopped is dropped at an await point, in the middle of its work: its `self` is in
 //! no defined state, and the next run gets a new one. Its messages in flight belong to the mailbox
-//! or the subscriptions, which outlive the run. Dropping a member says to the tree that its task is
-//! gone. Nothing here is on the path of a message: `poll_stop` is one load a poll, and children of
-//! the root, which nobody stops, need not call it.
+//! or the subscriptions, which outlive the run. Dropping a member tells the tree that its task is
+//! gone. Nothing here is on the path of a message: `poll_stop` costs one load for each poll, and
+//! children of the root, which nobody stops, need not call it.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,16 +54,16 @@ pub(crate) struct Supervision {
 
 struct Supervised {
     tree: Tree,
-    /// Those of the children, by the index of their ids.
+    /// The signals of the children, by the index of their ids.
     signals: Vec<Option<Arc<Signal>>>,
-    /// The time of the last event, for members that are dropped.
+    /// The time of the last event, used for members that are dropped.
     last: Moment,
 }
 
 /// How the tree reaches the task of a child.
 #[derive(Default)]
 struct Signal {
-    /// The current run should end.
+    /// Whether the current run should end.
     stops: AtomicBool,
     told: Mutex<Told>,
 }
@@ -72,13 +72,13 @@ struct Signal {
 struct Told {
     /// Why the child has ended permanently.
     end: Option<Box<Why>>,
-    /// It stays when it is used: a wake may be late, and find the waker that the next run has
-    /// registered.
+    /// The waker stays after it was used: a wake may be late, and find the waker that the next run
+    /// has registered.
     waker: Option<Waker>,
 }
 
 impl Supervision {
-    /// A tree without children.
+    /// Creates a tree without children.
     pub(crate) fn new(at_top: AtTop) -> Arc<Supervision> {
         let (tree, last) = (Tree::new(at_top), Moment::default());
         let supervised = Mutex::new(Supervised { tree, signals: Vec::new(), last });
@@ -141,7 +141,7 @@ impl Supervision {
         self.change(|it| it.tree.stop(supervisor, moment));
     }
 
-    /// See [`Tree::drain`]. Further calls cost a load.
+    /// See [`Tree::drain`]. Each call after the first costs a load.
     pub(crate) fn drain(&self, now: Duration) {
         if !self.drains.load(Ordering::Acquire) {
             self.change(|it| it.tree.drain(now));
@@ -170,7 +170,7 @@ impl Supervision {
             }
             concerned.push(signal);
         }
-        // Not under the lock: a waker may poll its task at once.
+        // Dropped before the wakes, because a waker may poll its task at once.
         drop(supervised);
         concerned.iter().for_each(|signal| signal.wake());
         result
@@ -190,7 +190,7 @@ impl Signal {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Why the child has ended.
+    /// Takes the reason why the child has ended.
     fn take_end(&self) -> Why {
         lock(&self.told).end.take().map_or(Why::SupervisorEnded, |why| *why)
     }
@@ -208,15 +208,15 @@ pub(crate) enum Turn {
 /// The consequence of the end of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Another run, at this time or later: others may stop and start first.
+    /// Another run follows, at this time or later: other children may stop and start first.
     Restart { at: Duration },
-    /// Another run, when its supervisor is restarted.
+    /// Another run follows when the supervisor of the child is restarted.
     Wait,
     /// It has ended permanently.
     End(Why),
 }
 
-/// A child of a tree, for its task.
+/// A child of a tree, owned by its task.
 pub(crate) struct Member {
     supervision: Arc<Supervision>,
     child: ChildId,
@@ -230,13 +230,15 @@ pub(crate) struct Member {
 pub(crate) struct StopWaker(Option<Waker>);
 
 impl Member {
-    /// Whether it is a child of the root: nobody stops it, and nobody waits until it has started.
+    /// Whether the child is a child of the root: nobody stops it, and nobody waits until it has
+    /// started.
     pub(crate) fn is_alone(&self) -> bool {
         self.is_alone
     }
 
-    /// Waits until the child begins a run, or has ended permanently: for its place in the order,
-    /// and for the pause. `clock` has the time of the tree, `timer` is the executor of the task.
+    /// Waits until the child begins a run, or has ended permanently. A run waits for its turn among
+    /// the siblings, and for the pause. `clock` has the time of the tree, `timer` is the executor
+    /// of the task.
     pub(crate) async fn turn(&mut self, clock: &dyn Executor, timer: &dyn Executor) -> Turn {
         let mut pause: Option<(Duration, SendFuture<()>)> = None;
         poll_fn(|context| {
@@ -265,7 +267,7 @@ impl Member {
                 if timer.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // The two clocks may differ a little.
+                // Asks again: the two clocks may differ a little.
                 pause = None;
             }
             self.has_ended = true;
@@ -274,13 +276,13 @@ impl Member {
         .await
     }
 
-    /// The run has started: the next child may start.
+    /// Reports that the run has started: the next child may start.
     pub(crate) fn started(&self) {
         self.supervision.change(|it| it.tree.started(self.child));
     }
 
-    /// Ready when the current run should end. `registered` is that of the run: a poll with the same
-    /// waker costs a load.
+    /// Ready when the current run should end. `registered` is the waker of the run: a poll with the
+    /// same waker costs a load.
     #[inline]
     pub(crate) fn poll_stop(&self, registered: &mut StopWaker, context: &Context<'_>) -> Poll<()> {
         if registered.0.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
@@ -293,7 +295,7 @@ impl Member {
         }
     }
 
-    /// The run has ended.
+    /// Reports that the run has ended. Returns the consequence.
     pub(crate) fn ended(&mut self, end: RunEnd, moment: Moment) -> Verdict {
         let (lives, at) = self.supervision.change(|it| {
             it.last = moment;
@@ -313,7 +315,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // The waker has the task, and the task has this.
+        // Breaks a cycle: the waker has the task, and the task has this member.
         lock(&self.signal.told).waker = None;
         if !self.has_ended {
             self.supervision.change(|it| {
@@ -332,7 +334,7 @@ mod tests {
     use super::*;
     use crate::supervise::strategy::Strategy;
 
-    /// Counts wakes.
+    /// Counts how often it is woken.
     #[derive(Default)]
     struct Count(AtomicUsize);
 
@@ -342,8 +344,8 @@ mod tests {
         }
     }
 
-    /// The command of a start is given, then its task runs for another reason, and then its wake
-    /// comes: it must not use up that of the stop.
+    /// The tree commands a start; the task runs for another reason; only then comes the wake of the
+    /// start. It must not use up the waker, which the command to stop needs.
     #[test]
     fn a_wake_that_is_late_leaves_the_waker_for_the_stop() {
         let supervision = Supervision::new(AtTop::Stop);

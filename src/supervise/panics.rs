@@ -1,5 +1,5 @@
-//! Where a panic happened: a hook notes it for its thread, and calls the hook before it, which
-//! prints the panic.
+//! The place of a panic: a hook notes it for the panicking thread, and then calls the previous
+//! hook, which prints the panic.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -18,8 +18,8 @@ struct Noted {
     place: String,
 }
 
-/// From now on the places of panics are noted. A program that sets a hook later calls this one from
-/// its own, as every hook should; if it does not, texts of panics have no places.
+/// Sets the hook that notes the places of panics. A program that sets a hook later calls this one
+/// from its own, as every hook should; if it does not, texts of panics have no places.
 pub(crate) fn note_places() {
     static HOOK: Once = Once::new();
     // A panicking thread cannot set a hook.
@@ -32,7 +32,7 @@ pub(crate) fn note_places() {
             if let Some(place) = panic.location() {
                 let text = panic.payload_as_str().unwrap_or(NO_TEXT).to_owned();
                 let noted = Noted { text, place: place.to_string() };
-                // Not while the thread ends.
+                // Ignores an error: the thread may be ending.
                 let _ = LAST.try_with(|last| last.replace(Some(noted)));
             }
             before(panic);
@@ -52,7 +52,8 @@ pub(crate) fn text_and_place(panic: &(dyn Any + Send)) -> (String, Option<String
     (text.to_owned(), noted.filter(|noted| noted.text == text).map(|noted| noted.place))
 }
 
-/// The text of an error or panic with the place of the panic; its code stays the end.
+/// Returns the text of an error or panic with the place of the panic. A code at the end stays
+/// there.
 pub(crate) fn with_place(text: &str, place: Option<&str>) -> String {
     let Some(place) = place else { return text.to_owned() };
     let (text, code) = Code::split(text);
@@ -80,7 +81,7 @@ mod tests {
         let (text, place) = caught(|| panic_any(7));
         assert_eq!(text, NO_TEXT);
         assert!(place.is_some());
-        // That of a caught panic before it is not taken for its own.
+        // The place of an earlier panic, which was caught, is not taken for this one's.
         let _ = catch_unwind(|| panic!("another one"));
         assert_eq!(caught(|| resume_unwind(Box::new("no luck"))), ("no luck".to_owned(), None));
     }

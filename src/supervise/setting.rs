@@ -1,5 +1,5 @@
-//! What the program or the topology says of a supervisor or a service. What neither says has its
-//! default.
+//! The settings of a supervisor or a service, from the program or from the topology. Where both are
+//! silent, the default counts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mycelium_bundle::Restart;
 
 use super::strategy::{Lifetime, Strategy};
 
-/// What one of them says of a supervisor.
+/// The settings of a supervisor, from one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SupervisorSetting {
@@ -15,11 +15,11 @@ pub(crate) struct SupervisorSetting {
     #[cfg_attr(feature = "describe", serde(with = "name"))]
     pub(crate) strategy: Option<Strategy>,
     pub(crate) restart: RestartSetting,
-    /// Services and supervisors, in their order.
+    /// The services and supervisors below it, in their order.
     pub(crate) children: Option<Vec<String>>,
 }
 
-/// What one of them says of a service.
+/// The settings of a service, from one of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ServiceSetting {
@@ -29,7 +29,7 @@ pub(crate) struct ServiceSetting {
     pub(crate) restart: RestartSetting,
 }
 
-/// What one of them says of restarts.
+/// The settings of restarts, from one of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct RestartSetting {
@@ -40,7 +40,7 @@ pub(crate) struct RestartSetting {
 }
 
 impl SupervisorSetting {
-    /// This, and what it does not say as `other` says.
+    /// Returns these settings, with those of `other` where one is missing.
     pub(crate) fn or(self, other: SupervisorSetting) -> SupervisorSetting {
         SupervisorSetting {
             name: self.name,
@@ -52,7 +52,7 @@ impl SupervisorSetting {
 }
 
 impl ServiceSetting {
-    /// This, and what it does not say as `other` says.
+    /// Returns these settings, with those of `other` where one is missing.
     pub(crate) fn or(self, other: ServiceSetting) -> ServiceSetting {
         ServiceSetting {
             lifetime: self.lifetime.or(other.lifetime),
@@ -72,7 +72,7 @@ impl RestartSetting {
         }
     }
 
-    /// With the defaults, but for the limit.
+    /// Returns these settings, with defaults where one is missing, and with this limit by default.
     pub(crate) fn with_limit(self, limit: u32) -> Restart {
         let default = Restart::default();
         Restart {
@@ -92,7 +92,7 @@ impl From<Restart> for RestartSetting {
     }
 }
 
-/// A lifetime or a strategy in a description: by its name.
+/// Writes and reads a lifetime or a strategy by its name, in a description.
 #[cfg(feature = "describe")]
 mod name {
     use std::fmt::Display;

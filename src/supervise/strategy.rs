@@ -18,8 +18,8 @@ pub enum Strategy {
     /// All children: the others are stopped, the last one first, and then all are started in their
     /// order. For children that make no sense without each other.
     OneForAll,
-    /// The child that failed and those after it, in the same way. For children that need those
-    /// before them.
+    /// The child that failed and those after it, in the same way. For children that need the
+    /// children before them.
     RestForOne,
 }
 
@@ -78,7 +78,7 @@ impl Lifetime {
     }
 }
 
-/// A text that is not one of the names; it has what was expected.
+/// A text that is not one of the names. The error says what was expected.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {kind} `{text}`: {expected}")]
 pub struct NameError {

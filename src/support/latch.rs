@@ -1,11 +1,11 @@
-//! Events that tasks wait for: a latch, such as the shutdown, and a countdown, such as the services
-//! that still run.
+//! Events for which tasks wait: a latch, such as the shutdown, and a countdown, such as the number
+//! of services that still run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_listener::Event;
 
-/// Set once and never reset: later reads and waits see it too.
+/// A flag that is set once and never reset: reads and waits after that see it, too.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     set: AtomicBool,
@@ -13,7 +13,7 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Sets it. Returns whether this call did.
+    /// Sets the latch. Returns whether this call did.
     pub(crate) fn set(&self) -> bool {
         let first = !self.set.swap(true, Ordering::SeqCst);
         self.event.notify(usize::MAX);
@@ -60,7 +60,7 @@ impl Countdown {
     }
 }
 
-/// Waits for a condition whose changes are notified: check, listen, check.
+/// Waits until a condition holds whose changes notify `event`: check, listen, check.
 pub(crate) async fn until(event: &Event, holds: impl Fn() -> bool) {
     while !holds() {
         let changed = event.listen();

@@ -1,4 +1,4 @@
-//! The member's side of a bundle: this process reads the pipe from its launcher, and ends when the
+//! A member's side of a bundle. This process reads the pipe from its launcher, and ends when the
 //! launcher is gone.
 //!
 //! [`mycelium_bundle::protocol`] defines the format of the pipe's content. Panic contract: no input
@@ -20,16 +20,16 @@ use crate::support::lock::lock;
 use crate::support::log;
 use crate::support::members::{MEMBERS, Members};
 
-/// Reads what the launcher of this process reports, and ends the process when the launcher is gone:
+/// Reads the reports of this process's launcher, and ends the process when the launcher is gone:
 /// with SIGTERM, as the launcher would, and with SIGKILL to its process group if it still runs
 /// after `grace`.
 ///
 /// A [node](crate::Node) does this when it starts, with a grace of five seconds more than its
-/// `shutdown`; it then knows which process runs which node, and which nodes have completed, and
-/// does not wait for one that will not run again. A member calls it by itself, before that, if it
-/// runs no node, does much before its node starts, or needs another grace: the first call counts.
-/// It starts a thread that reads standard input, which a member cannot use for anything else. In a
-/// process that was not started by a bundle it does nothing.
+/// `shutdown`. Then it knows which process runs which node, and which nodes have completed, and
+/// does not wait for a node that will not run again. A member calls this itself, before its node
+/// starts, if it runs no node, does much before its node starts, or needs another grace: the first
+/// call counts. It starts a thread that reads standard input, which a member cannot use for
+/// anything else. In a process that was not started by a bundle it does nothing.
 ///
 /// Members that lose their launcher all end at once, not in the order of the bundle.
 ///
@@ -47,7 +47,7 @@ pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
 /// How much longer than its `shutdown` a node may take to end after its launcher is gone.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// As [`end_with_launcher`], for a node that starts.
+/// Does as [`end_with_launcher`], for a node that starts.
 pub(crate) fn follow_by_node(node: &str, shutdown: Duration) {
     if let Err(error) = end_with_launcher(shutdown.saturating_add(SLACK)) {
         log::warn!(node, %error, "this process cannot notice the end of its launcher");
@@ -60,7 +60,7 @@ static FOLLOWS: Mutex<bool> = Mutex::new(false);
 fn follow(grace: Duration) -> io::Result<()> {
     let Some(mut pipe) = pipe()? else { return Ok(()) };
     let mut reader = Reader { lines: Lines::default(), members: &MEMBERS, has_warned: false };
-    // Nodes must know what was written before this process started.
+    // Read at once: nodes must know the lines that were written before this process started.
     let mut bytes = Vec::new();
     let available = ioctl_fionread(&pipe)?;
     (&mut pipe).take(available).read_to_end(&mut bytes)?;
@@ -85,11 +85,11 @@ pub(crate) fn pipe() -> io::Result<Option<File>> {
     Ok((pipe_identity(&pipe)? == expected).then_some(pipe))
 }
 
-/// Stores what the lines of the pipe report.
+/// Stores the reports in the lines of the pipe.
 struct Reader {
     lines: Lines,
     members: &'static Members,
-    /// A line was ignored, and logged.
+    /// Whether a line was ignored, and this was logged.
     has_warned: bool,
 }
 
@@ -101,7 +101,8 @@ impl Reader {
                 Ok(0) => return,
                 Ok(read) => self.read(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                // A process that cannot see the end of its launcher must not outlive it.
+                // As at the end of the pipe: a process that cannot see the end of its launcher must
+                // not outlive it.
                 Err(_) => return,
             }
         }

@@ -27,22 +27,22 @@ macro_rules! error_line {
     ($($line:tt)+) => { $crate::support::log::line!(error, "error", $($line)+) };
 }
 
-/// Logs what happens, for those who set a `tracing` subscriber.
+/// Logs what happens, for programs that set a `tracing` subscriber.
 macro_rules! info_line {
     ($($line:tt)+) => { $crate::support::log::quiet!(info, $($line)+) };
 }
 
-/// Logs details, for those who set a `tracing` subscriber.
+/// Logs details, for programs that set a `tracing` subscriber.
 macro_rules! debug_line {
     ($($line:tt)+) => { $crate::support::log::quiet!(debug, $($line)+) };
 }
 
-/// A line that is not printed without a `tracing` subscriber.
+/// Writes a line that is not printed without a `tracing` subscriber.
 macro_rules! quiet {
     ($level:ident, $($line:tt)+) => {{
         #[cfg(feature = "tracing")]
         ::tracing::$level!($($line)+);
-        // It uses the same values, and the compiler leaves it out.
+        // Never runs: it only uses the same values, and the compiler leaves it out.
         #[cfg(not(feature = "tracing"))]
         if false {
             let mut plain = $crate::support::log::PlainLine::default();
@@ -92,7 +92,7 @@ macro_rules! fields {
     };
 }
 
-// `warn` itself is the name of an attribute, too.
+// Renamed here, because `warn` is also the name of an attribute.
 pub(crate) use {
     debug_line as debug, error_line as error, fields, info_line as info, line, quiet,
     warn_line as warn,
@@ -127,7 +127,8 @@ impl PlainLine {
             "error" => self.error = Some(value),
             "code" => self.code = Some(value),
             _ if self.subject.is_none() => self.subject = Some((key, value)),
-            // No details, or the node of a service: without a subscriber there is hardly a second.
+            // Not shown: no details, or the node of a service, since without a subscriber there is
+            // hardly a second node.
             "node" => {}
             _ if value == "()" => {}
             _ => self.details.push(format!("{key}={value}")),
@@ -152,7 +153,7 @@ impl fmt::Display for PlainLine {
             Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
             Some((key, value)) => {
                 let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
-                // A name there is that of another one.
+                // If a name follows, it is the name of something else.
                 let predicate =
                     predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
                 match predicate {
@@ -176,15 +177,15 @@ impl fmt::Display for PlainLine {
     }
 }
 
-/// A value as text. If its `Display` fails, what it has written is shown.
+/// Returns a value as text. If its `Display` fails, returns what it has written until then.
 fn shown(value: fmt::Arguments<'_>) -> String {
     let mut text = String::new();
     let _ = text.write_fmt(value);
     text
 }
 
-/// A text without control characters: names and errors can come from elsewhere, and must not write
-/// lines of their own.
+/// Returns a text without control characters: names and errors can come from elsewhere, and must
+/// not write lines of their own.
 fn single_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -216,7 +217,7 @@ pub fn init() -> bool {
     format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).try_init().is_ok()
 }
 
-/// As [`init`], but each line is an object of JSON: `timestamp`, `level`, `target`, `message`, and
+/// Does as [`init`], but each line is a JSON object: `timestamp`, `level`, `target`, `message`, and
 /// the fields of the line. Lines of services have `node` and `service`, and while a delivery with a
 /// trace is handled also `trace_id`, `span_id` and `sequence`
 /// ([`Context::info`](crate::Context::info)), so that the lines of one trace are found by its id,
@@ -248,7 +249,7 @@ mod tests {
 
     use super::PlainLine;
 
-    /// The line that the arguments of a log macro make.
+    /// Returns the line that the arguments of a log macro make.
     macro_rules! shown {
         ($($line:tt)+) => {{
             let mut plain = PlainLine::default();

@@ -1,9 +1,9 @@
 //! The members of the bundle that this process belongs to: which process runs which member, and
 //! which members will not run again.
 //!
-//! The launcher reports this through a pipe ([`end_with_launcher`](crate::execution::end_with_launcher) reads
-//! it), and [`MEMBERS`] keeps it for all nodes of the process. In a process without a launcher it
-//! stays empty.
+//! The launcher reports this through a pipe, which
+//! [`end_with_launcher`](crate::execution::end_with_launcher) reads, and [`MEMBERS`] keeps it for
+//! all nodes of the process. In a process without a launcher it stays empty.
 
 #![cfg_attr(
     not(any(unix, test)),
@@ -58,14 +58,14 @@ impl Members {
         let (id, states) = (registry.next, registry.states.clone());
         registry.next += 1;
         registry.watchers.push((id, watcher.clone()));
-        // A watcher may drop a `Watch`, which takes the lock.
+        // Dropped before the calls: a watcher may drop a `Watch`, which takes the lock.
         drop(registry);
         states.keys().for_each(|member| self.notify(member, &watcher));
         Watch { members: self, id }
     }
 
-    /// Stores the state of a member and calls the watchers. Returns false if it is a
-    /// new name and the limit of names is reached.
+    /// Stores the state of a member and calls the watchers. Returns false if the name is new and
+    /// the limit of names is reached.
     pub(crate) fn set(&self, member: &str, state: MemberState) -> bool {
         let mut registry = lock(&self.0);
         let before = registry.states.get(member).copied();

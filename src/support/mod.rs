@@ -1,6 +1,6 @@
-//! What every room uses: names that were misspelt, a lock and a latch, log lines, and what the
-//! launcher of this process says (`launcher`, and `members` of the other processes). It knows no
-//! other room.
+//! What every module of this crate uses: texts for misspelt names, a lock and a latch, log lines,
+//! and the reports of the launcher (`launcher`, and `members` for the other processes). It knows no
+//! other module.
 
 pub(crate) mod latch;
 #[cfg(unix)]

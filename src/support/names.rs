@@ -1,6 +1,6 @@
-//! The text about a name that nothing has: the nearest name, and the names that exist.
+//! The text about an unknown name: the nearest name, and the names that exist.
 
-/// Longer lists are cut.
+/// The most names in a text; longer lists are cut.
 const LISTED: usize = 12;
 
 /// Says that one of `known` was expected in place of `name`.
@@ -20,8 +20,8 @@ pub(crate) fn expected_instead_of(name: &str, known: &[impl AsRef<str>]) -> Stri
     }
 }
 
-/// The name that was probably meant: at most a third of the letters differ, as in rustc, and not
-/// all.
+/// Returns the name that was probably meant: at most a third of its letters differ, as in rustc,
+/// and not all of them.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = simple(name);
     let distances = known.iter().map(|known| (strsim::osa_distance(&name, &simple(known)), *known));
@@ -33,7 +33,7 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     Some(nearest)
 }
 
-/// Case and the kind of dash make no difference.
+/// Returns the name in lower case and with one kind of dash: these differences do not count.
 fn simple(name: &str) -> String {
     name.to_lowercase().replace('_', "-")
 }

@@ -15,7 +15,7 @@ use mycelium_transports::local::{TaskBudget, poll_traced};
 
 use crate::error::{Error, Result};
 
-/// The result of `run`, with its error converted to [`Error`].
+/// Returns the result of `run`, with its error converted to [`Error`].
 pub fn outcome<E: Into<Error>>(result: Result<(), E>) -> Result<()> {
     result.map_err(Into::into)
 }
@@ -37,7 +37,8 @@ impl Task {
         Task::Local(Box::pin(future))
     }
 
-    /// The same task, in whose polls all handles find its current delivery.
+    /// Wraps the task so that, during each of its polls, its publishers and subscriptions know its
+    /// *current delivery*: the message that it handles, for traces.
     pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Task {
         match self {
             Task::Send(mut task) => Task::send(poll_fn(move |context| {
@@ -64,8 +65,8 @@ impl Task {
     }
 }
 
-/// Finds out whether the future that a function returns is `Send`, as the module's documentation
-/// explains.
+/// Finds out whether the future that a function returns is `Send`, in the way that the module's
+/// page explains.
 pub struct FutureKind<F>(PhantomData<fn() -> F>);
 
 impl<F> FutureKind<F> {
@@ -90,7 +91,7 @@ pub trait IsLocal {
 
 impl<F> IsLocal for &FutureKind<F> {}
 
-/// Makes a future a [`Task`], by the same rule as [`FutureKind`].
+/// Makes a [`Task`] of a future, by the same rule as [`FutureKind`].
 pub struct Launch<F>(Cell<Option<F>>);
 
 impl<F> Launch<F> {

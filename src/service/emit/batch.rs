@@ -9,8 +9,8 @@ use mycelium_transports::local::{BatchError, Publisher, Refusal};
 
 use super::{Progress, Waits};
 
-/// The future of [`Context::emit_batch`](crate::Context::emit_batch). Dropped before it is ready,
-/// the messages that were [sent](EmitBatch::sent) stay sent, and the others were not sent.
+/// The future of [`Context::emit_batch`](crate::Context::emit_batch). If it is dropped before it is
+/// ready, the messages that were [sent](EmitBatch::sent) stay sent, and the others are not sent.
 #[must_use = "messages are sent only when this is awaited: `ctx.emit_batch(&messages).await?`"]
 pub struct EmitBatch<'c, M: Message> {
     publisher: &'c mut Publisher<M>,
@@ -67,7 +67,7 @@ impl<'c, M: Message> EmitBatch<'c, M> {
     }
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<M: Message> Unpin for EmitBatch<'_, M> {}
 
 impl<M: Message> Future for EmitBatch<'_, M> {

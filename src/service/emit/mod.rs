@@ -1,6 +1,6 @@
-//! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
-//! what all emits of a service share; `within` is an emit with a deadline, `traced` one with a
-//! trace of its own, `batch` one of many messages.
+//! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, and
+//! [`Waits`] the state that all emits of a service share. `within` is an emit with a deadline,
+//! `traced` an emit with a trace of its own, `batch` an emit of many messages.
 
 pub(crate) mod batch;
 mod stall;
@@ -22,8 +22,8 @@ use crate::service::emit::stall::StallWatch;
 use crate::shared::Shared;
 use crate::support::log;
 
-/// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
-/// was not sent.
+/// The future of [`Context::emit`](crate::Context::emit). If it is dropped before it is ready, the
+/// message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
 pub struct Emit<'c, M: Message> {
     publisher: &'c mut Publisher<M>,
@@ -37,7 +37,7 @@ pub struct Emit<'c, M: Message> {
 enum Progress {
     New,
     Waiting,
-    /// The service should end.
+    /// The emit is refused, because the service should end.
     Refused,
 }
 
@@ -53,8 +53,8 @@ impl<'c, M: Message> Emit<'c, M> {
         Emit { publisher, waits, message, progress }
     }
 
-    /// As its poll, without the message in the error.
-    // The error, which has the message, is made by the outermost frame alone.
+    /// Polls the emit, with an error that does not have the message.
+    // Only the outermost frame makes the error with the message, so that the message is moved once.
     #[inline]
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         if self.progress == Progress::New {
@@ -107,7 +107,7 @@ fn sent<M>() -> Poll<Result<(), EmitError<M>>> {
     Poll::Ready(Ok(()))
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<M: Message> Unpin for Emit<'_, M> {}
 
 impl<M: Message> Future for Emit<'_, M> {
@@ -131,7 +131,7 @@ impl<M: Message> fmt::Debug for Emit<'_, M> {
     }
 }
 
-/// What the waits of a service need. One set is enough, because a service waits for one emit at a
+/// The state for the waits of a service. One is enough, because a service waits for one emit at a
 /// time.
 pub(crate) struct Waits {
     pub(crate) service: Arc<str>,
@@ -140,13 +140,13 @@ pub(crate) struct Waits {
     pub(crate) line: Line<ServiceValue>,
     /// The executor of the thread where the service runs.
     pub(crate) executor: Arc<dyn Executor>,
-    /// That of the service's task.
+    /// The budget of the service's task.
     pub(crate) budget: Arc<TaskBudget>,
-    /// The service has no subscriptions: it ends at a shutdown.
+    /// Whether the service has no subscriptions, and so ends at a shutdown.
     is_source: bool,
     /// Made at the first wait: most services never wait here.
     timers: Option<Box<Timers>>,
-    /// The last refused emit did not yield.
+    /// Whether the next refused emit yields: the last one did not.
     yields_next: bool,
 }
 
@@ -158,7 +158,8 @@ struct Timers {
     /// When the present wait began.
     since: Option<Duration>,
     shutdown: Option<SendFuture<()>>,
-    /// The waker that `shutdown` has. Its poll locks a list that all services share.
+    /// The waker that was registered with `shutdown`. It is kept because that poll locks a list
+    /// that all services share.
     shutdown_waker: Option<Waker>,
 }
 
@@ -194,8 +195,8 @@ impl Waits {
         }
     }
 
-    /// Whether a refused emit yields first. Every second one does: the first fails at once, and a
-    /// loop that ignores the error does not keep its thread from the node.
+    /// Whether a refused emit yields first. Every second one does: the first one fails at once, and
+    /// a loop that ignores the error still lets other tasks of the node run.
     fn yields(&mut self) -> bool {
         let yields = self.yields_next;
         self.yields_next = !yields;
@@ -203,7 +204,7 @@ impl Waits {
     }
 
     /// Watches the present wait. If it lasts too long, calls `report` with the service's name and
-    /// the seconds of the wait: after 1, 2, 4, 8 and so on, and once a minute.
+    /// the seconds of the wait: after 1, 2, 4, 8 seconds and so on, and then once a minute.
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str, u64)) {
         let Waits { service, executor, timers, line, .. } = self;
         let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture};
 
-/// A wait that lasts longer than this is counted, once for each such period.
+/// How long a wait lasts before it is counted; it is counted once for each such period.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Detects waits that last too long. All waits of a service share one timer, which is made at the
@@ -15,7 +15,7 @@ const STALL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct StallWatch {
     timer: Option<SendFuture<()>>,
-    /// The second of the present wait in which it is reported next.
+    /// The second of the present wait at which it is reported next.
     due: u64,
 }
 
@@ -40,7 +40,7 @@ impl StallWatch {
         if seconds > 0 {
             count();
         }
-        // The timer may be late, and skip a second.
+        // Not `==`: the timer may be late, and skip a second.
         if seconds >= self.due {
             self.due = if seconds < 32 { (seconds + 1).next_power_of_two() } else { seconds + 60 };
             report(seconds);

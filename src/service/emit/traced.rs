@@ -10,30 +10,31 @@ use mycelium_transports::local::{EmitError, Replaced, TaskBudget};
 
 use super::Emit;
 
-/// What a message is sent with: [`Context::emit_with`](crate::Context::emit_with).
+/// The options of one emit: [`Context::emit_with`](crate::Context::emit_with).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct EmitOptions {
-    /// `None` for the trace of the current delivery.
+    /// `None` stands for the trace of the current delivery.
     trace: Option<Option<TraceContext>>,
 }
 
 impl EmitOptions {
-    /// Those of [`emit`](crate::Context::emit): the message gets the trace of the current delivery.
+    /// Creates the options of [`emit`](crate::Context::emit): the message gets the trace of the
+    /// current delivery.
     pub fn new() -> EmitOptions {
         EmitOptions::default()
     }
 
-    /// Sets the trace of the message; `None` for none. A trace with invalid ids counts as none. If
-    /// the node does not trace the topic, the message has no trace.
+    /// Sets the trace of the message. With `None`, or a trace with invalid ids, the message has
+    /// none, and also if the node does not trace the topic.
     pub fn trace(mut self, trace: Option<TraceContext>) -> EmitOptions {
         self.trace = Some(trace.filter(TraceContext::is_valid));
         self
     }
 }
 
-/// The future of [`Context::emit_with`](crate::Context::emit_with). Dropped before it is ready, the
-/// message was not sent.
+/// The future of [`Context::emit_with`](crate::Context::emit_with). If it is dropped before it is
+/// ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit_with(message, options).await?`"]
 pub struct EmitWith<'c, M: Message> {
     emit: Emit<'c, M>,
@@ -51,7 +52,7 @@ impl<'c, M: Message> EmitWith<'c, M> {
     }
 }
 
-/// The trace of what a task sends, until this is dropped.
+/// Sets the trace of the messages that a task sends, until this is dropped.
 pub(crate) struct Passing(Arc<TaskBudget>, Option<Replaced>);
 
 impl Passing {
@@ -69,7 +70,7 @@ impl Drop for Passing {
     }
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<M: Message> Unpin for EmitWith<'_, M> {}
 
 impl<M: Message> Future for EmitWith<'_, M> {

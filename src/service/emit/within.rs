@@ -10,20 +10,21 @@ use mycelium_transports::local::{EmitError, Refusal};
 
 use super::{Emit, Progress, sent};
 
-/// The future of [`Emit::within`]. Dropped before it is ready, the message was not sent.
+/// The future of [`Emit::within`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
 pub struct EmitWithin<'c, M: Message> {
     emit: Emit<'c, M>,
     duration: Duration,
-    /// Known from the first poll on that had to wait.
+    /// When the wait ends; `None` until a poll has to wait.
     ends_at: Option<Duration>,
 }
 
 impl<'c, M: Message> Emit<'c, M> {
-    /// The same emit, but it waits at most for `duration`. With a duration of zero it does not
-    /// wait; unlike [`try_emit`](crate::Context::try_emit) it then finds all room that exists.
+    /// Limits the wait of the emit to `duration`. With a duration of zero it does not wait; unlike
+    /// [`try_emit`](crate::Context::try_emit) it then finds all room that exists.
     ///
-    /// The time begins with the first poll. Dropped before it is ready, the message was not sent.
+    /// The time begins with the first poll. If the future is dropped before it is ready, the
+    /// message was not sent.
     ///
     /// # Errors
     /// With the message: [`Refusal::Deadline`] if there was no room in time, or as
@@ -63,7 +64,7 @@ impl<'c, M: Message> Emit<'c, M> {
     }
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<M: Message> Unpin for EmitWithin<'_, M> {}
 
 impl<M: Message> Future for EmitWithin<'_, M> {
@@ -91,7 +92,7 @@ impl<M: Message> EmitWithin<'_, M> {
         let EmitWithin { emit, duration, ends_at } = self;
         let now = || emit.waits.executor.now();
         let end = *ends_at.get_or_insert_with(|| now().saturating_add(*duration));
-        // If the task only has to yield, the message has not been tried yet.
+        // If the task only had to yield, the emit has not tried to send the message yet.
         let has_tried = emit.progress == Progress::Waiting;
         if !has_tried || emit.waits.poll_deadline(context, end).is_pending() {
             return Poll::Pending;

@@ -1,4 +1,5 @@
-//! Handlers in a service: where they emit, and the loop that calls one for each message.
+//! Handlers in a service: the publishers for them, and the loop that calls a handler for each
+//! message.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use crate::support::log;
 use mycelium_transports::local::Delivery;
 
 impl<S: Service> Context<S> {
-    /// Where [handlers](Handler) emit what this service declares in `emits(..)`, on the topics of
-    /// the messages' types.
+    /// Returns the [`Out`] with which [handlers](Handler) emit the messages that this service
+    /// declares in `emits(..)`, on the topics of the messages' types.
     ///
     /// ```
     /// # use mycelium::route::{Handler, Out};
@@ -58,10 +59,11 @@ impl<S: Service> Context<S> {
     }
 
     /// Subscribes to `M`, and calls a handler with each message until the subscription ends. So a
-    /// struct that handles messages is a service, too. A gap is a warning in the log.
+    /// struct that handles messages can be run as a service. A gap is a warning in the log.
     ///
-    /// Before each message it waits [until the threshold](Context::until_below) of what the service
-    /// emits is not exceeded, so that the handler finds room for a message of each type.
+    /// Before each message it waits until none of the service's publishers exceeds its
+    /// [threshold](Context::until_below), so that the handler finds room for a message of each
+    /// type.
     ///
     /// ```
     /// # use mycelium::route::{Handler, Out};
@@ -86,8 +88,8 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     ///
-    /// # Errors
-    /// That of the handler. The message is redelivered, as after any error of a service. Or if the
+    /// If the handler fails, its error: the message is redelivered, as after any error of a
+    /// service. Or if the subscription is taken.
     /// subscription is taken.
     pub async fn handle<M: Message>(&mut self, handler: &mut impl Handler<M>) -> Result<()>
     where
@@ -127,7 +129,7 @@ impl<S: Service> Context<S> {
         Ok(())
     }
 
-    /// Waits until the threshold of no publisher of the service is exceeded.
+    /// Waits until none of the service's publishers exceeds its threshold.
     async fn until_outputs_below(&mut self) -> Result<(), ShuttingDown> {
         let Context { outputs, waits, .. } = self;
         waits.begin();

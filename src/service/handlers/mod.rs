@@ -1,5 +1,5 @@
 //! Handlers: functions of a service that get one message, alone (`handling`) or in a fixed order
-//! (`routes`), and what they emit (`out`).
+//! (`routes`). They emit by an `Out` (`out`).
 
 mod handling;
 pub(crate) mod out;

@@ -1,5 +1,5 @@
-//! Messages that handlers emit: an [`Out`] has the publishers of a service, or those of a program
-//! without services.
+//! The messages that handlers emit. An [`Out`] has the publishers of a service, or those of a
+//! program without services.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,12 +11,13 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal, Schema};
 use crate::error::NoPublisher;
 use crate::service::port::AnyPublisher;
 
-/// Where a [handler](crate::route::Handler) emits messages that go on to the bus: to the subscriptions of
-/// their topics. It is a reference to publishers, and costs nothing if no handler uses it.
+/// Where a [handler](crate::route::Handler) emits messages that go on to the bus: to the
+/// subscriptions of their topics. It is a reference to publishers, and costs nothing if no handler
+/// uses it.
 ///
-/// [`Context::out`](crate::Context::out) has what its service declares in `emits(..)`;
-/// [`Out::to`] takes [publishers outside](crate::Running::publisher) of services; [`Out::none`] has
-/// none. The publisher is found by the type of the message, when it is emitted: it publishes the
+/// [`Context::out`](crate::Context::out) has the publishers that its service declares in
+/// `emits(..)`. [`Out::to`] takes [publishers outside](crate::Running::publisher) of services;
+/// [`Out::none`] has none. An emit finds the publisher by the type of the message: the one for the
 /// topic of that type.
 ///
 /// ```
@@ -64,17 +65,17 @@ pub trait Bus: Send {
     #[doc(hidden)]
     fn each(&mut self, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
 
-    /// Whether its service should end.
+    /// Whether the service of these publishers should end.
     #[doc(hidden)]
     fn is_ending(&self) -> bool {
         false
     }
 
-    /// An emit begins.
+    /// Notes that an emit begins.
     #[doc(hidden)]
     fn begin(&mut self) {}
 
-    /// An emit waits for this reader. Ready if the service should end.
+    /// Watches an emit that waits for this reader. Ready if the service should end.
     #[doc(hidden)]
     fn poll_wait(
         &mut self,
@@ -87,14 +88,14 @@ pub trait Bus: Send {
 }
 
 impl<'a> Out<'a> {
-    /// Without a publisher.
+    /// Creates an `Out` without publishers: each emit fails.
     #[inline]
     #[must_use]
     pub fn none() -> Out<'a> {
         Out { bus: None }
     }
 
-    /// Emits by these publishers.
+    /// Creates an `Out` that emits by these publishers.
     #[inline]
     pub fn to(bus: &'a mut impl Bus) -> Out<'a> {
         Out { bus: Some(bus) }
@@ -125,7 +126,7 @@ impl<'a> Out<'a> {
         self.with(message, |publisher, message| publisher.try_emit(message))
     }
 
-    /// Whether there is room for a message of this type: if so, the next
+    /// Claims room for a message of this type: if there is room, the next
     /// [`try_emit`](Out::try_emit) of this type finds it. `routes!` calls it for a message that
     /// goes on to the bus, before any handler runs.
     ///
@@ -205,7 +206,7 @@ impl<'a> Out<'a> {
     }
 }
 
-/// The publisher, if it publishes the topic of this type.
+/// Returns the publisher with its type, if it publishes the topic of `M`.
 #[inline]
 fn of_type<M: Message>(publisher: &mut dyn AnyPublisher) -> Option<&mut Publisher<M>> {
     let publisher = publisher.as_any().downcast_mut::<Publisher<M>>()?;
@@ -248,15 +249,15 @@ impl fmt::Debug for Out<'_> {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutError<M> {
-    /// The publisher did not accept it.
+    /// The publisher did not accept the message.
     Refused(EmitError<M>),
-    /// There is no publisher of its type. The program is wrong: a service that returns this is not
-    /// restarted.
+    /// There is no publisher for the type of the message. The program is wrong: a service that
+    /// returns this error is not restarted.
     NoPublisher(M),
 }
 
 impl<M> OutError<M> {
-    /// The message.
+    /// Returns the message.
     pub fn into_message(self) -> M {
         match self {
             OutError::Refused(EmitError { message, .. }) | OutError::NoPublisher(message) => {
@@ -265,7 +266,7 @@ impl<M> OutError<M> {
         }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     pub fn code(&self) -> Code {
         match self {
             OutError::Refused(error) => error.code(),
@@ -290,7 +291,7 @@ impl<M: Message> fmt::Display for OutError<M> {
     }
 }
 
-/// As `Display`: `main` and `unwrap` print this.
+/// Formats as `Display` does: `main` and `unwrap` print this.
 impl<M: Message> fmt::Debug for OutError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,5 +1,5 @@
-//! Handlers: plain structs that take messages by a call. [`routes!`](macro@crate::routes) makes a
-//! struct of several, whose lists of handlers are direct calls.
+//! Handlers: plain structs that get messages by a call. [`routes!`](macro@crate::routes) makes one
+//! struct of several handlers, and its lists of handlers become direct calls.
 
 use mycelium_core::Message;
 
@@ -9,8 +9,8 @@ use crate::service::handlers::out::Out;
 /// Handles messages of one type: a plain struct, which is called directly.
 ///
 /// [`routes!`](macro@crate::routes) calls several handlers for a message; in a service,
-/// [`Context::handle`](crate::Context::handle) calls one for each message of a subscription. So the
-/// same struct can be either.
+/// [`Context::handle`](crate::Context::handle) calls one for each message of a subscription. The
+/// same struct can be used in both ways.
 ///
 /// ```
 /// use mycelium::route::{Handler, Out};
@@ -42,11 +42,11 @@ pub trait Handler<M> {
     /// Handles a message. `out` takes the messages that go on to the bus.
     ///
     /// # Errors
-    /// Of the handler. The handlers after it are not called.
+    /// The error of the handler. The handlers after it are not called.
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
 
-/// As [`Handler`], for one that waits: `async` in the lists of [`routes!`](macro@crate::routes).
+/// A [`Handler`] that can wait: `async` in the lists of [`routes!`](macro@crate::routes).
 ///
 /// ```
 /// use mycelium::route::{AsyncHandler, Out};
@@ -79,11 +79,11 @@ pub trait Handler<M> {
 pub trait AsyncHandler<M> {
     /// Handles a message. `out` takes the messages that go on to the bus.
     ///
-    /// Dropped before it completes, it has done a part of its work; the handlers after it are not
-    /// called.
+    /// If the future is dropped before it completes, the handler has done a part of its work, and
+    /// the handlers after it are not called.
     ///
     /// # Errors
-    /// Of the handler. The handlers after it are not called.
+    /// The error of the handler. The handlers after it are not called.
     fn handle(&mut self, message: &M, out: &mut Out<'_>) -> impl Future<Output = Result<()>>;
 }
 
@@ -98,7 +98,7 @@ pub trait Routes<M> {
     #[doc(hidden)]
     fn call(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 
-    /// Also passes the message on to the bus, if the list says so.
+    /// Calls the handlers, and passes the message on to the bus if the list says so.
     #[doc(hidden)]
     fn route_to(&mut self, message: &M, out: &mut Out<'_>) -> Result<()>;
 }
@@ -126,21 +126,21 @@ pub trait RoutesAsync<M> {
 )]
 pub trait RoutesAlone<M> {}
 
-/// A message of a list that goes on to the bus: whether there is room for it.
+/// Claims room on the bus for a message whose list passes it on.
 #[doc(hidden)]
 #[inline]
 pub fn claim<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
     Ok(out.claim(*message)?)
 }
 
-/// Emits it.
+/// Emits the message on the bus.
 #[doc(hidden)]
 #[inline]
 pub fn pass_on<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
     Ok(out.try_emit(*message)?)
 }
 
-/// Emits it when there is room.
+/// Emits the message on the bus when there is room.
 #[doc(hidden)]
 pub async fn pass_on_async<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
     Ok(out.emit(*message).await?)

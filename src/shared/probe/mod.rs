@@ -1,5 +1,5 @@
-//! What a test sees of the services of its node: their inputs, all that they emit, and each failure
-//! at once.
+//! What a test sees of the services in its node: their inputs, all messages that they emit, and
+//! each failure at once.
 
 mod failure;
 
@@ -30,7 +30,7 @@ pub(crate) struct Probe(Mutex<Seen>);
 struct Seen {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
-    /// By topic.
+    /// The captured messages, by topic.
     captures: BTreeMap<String, Box<dyn AnyCapture>>,
     /// The requests that the test answers, by topic.
     requests: BTreeMap<&'static str, Box<dyn Any + Send>>,
@@ -45,7 +45,7 @@ pub(crate) struct Input {
     pub(crate) message: &'static str,
     /// The name of the subscription: `Service`, or `Service.port`.
     pub(crate) member: String,
-    /// The call by which the service takes it.
+    /// The call by which the service takes the subscription, as a text.
     pub(crate) subscribe: String,
     inbox: Weak<dyn AnyInbox>,
 }
@@ -72,14 +72,14 @@ struct Capture<M: Message> {
 }
 
 trait AnyCapture: Any + Send {
-    /// Collects what was emitted. Returns the number of messages and their size in bytes.
+    /// Collects the messages that were emitted. Returns their number and their size in bytes.
     fn collect(&mut self) -> (usize, usize);
 }
 
 impl<M: Message> AnyCapture for Capture<M> {
     fn collect(&mut self) -> (usize, usize) {
         let before = self.messages.len();
-        // A gating subscription to publishers of this process gets no gaps.
+        // There are no gaps: a gating subscription to publishers of this process gets none.
         while let TryRecv::Delivery(delivery) = self.subscription.try_recv() {
             self.messages.push_back(delivery);
         }
@@ -89,7 +89,7 @@ impl<M: Message> AnyCapture for Capture<M> {
 }
 
 impl Seen {
-    /// The messages of a topic, if it is captured with this type.
+    /// Returns the messages of a topic, if they are captured with this type.
     fn capture<M: Message>(&mut self, topic: &str) -> Option<&mut Capture<M>> {
         let capture: &mut dyn Any = &mut **self.captures.get_mut(topic)?;
         capture.downcast_mut()
@@ -97,7 +97,7 @@ impl Seen {
 }
 
 impl Probe {
-    /// A service reads a topic.
+    /// Adds a topic that a service reads.
     pub(crate) fn add_input<M: Message>(
         &self,
         service: &str,
@@ -119,7 +119,7 @@ impl Probe {
         });
     }
 
-    /// A service emits to a topic: all its messages are captured from now on.
+    /// Adds a topic to which a service emits: all its messages are captured from now on.
     pub(crate) fn add_output<M: Message>(
         &self,
         service: &str,
@@ -145,7 +145,7 @@ impl Probe {
         Ok(())
     }
 
-    /// Services request what none of them answers: the test does.
+    /// Adds requests that services make and none of them answers: the test answers them.
     pub(crate) fn add_requests<Q: Request>(&self, requests: Requests<Q>) {
         lock(&self.0).requests.insert(Q::TOPIC, Box::new(requests));
     }
@@ -159,13 +159,13 @@ impl Probe {
         Some(take(seen.requests.get_mut(Q::TOPIC)?.downcast_mut()?))
     }
 
-    /// A run of a service has failed.
+    /// Adds a failure of a run.
     pub(crate) fn add_failure(&self, service: &str, failure: &supervise::Failure) {
         lock(&self.0).failures.push(Failure::new(service, failure));
     }
 
-    /// Collects what services emitted, which gives them room to emit more. Returns the number of
-    /// messages and their size in bytes.
+    /// Collects the messages that services emitted, which gives them room to emit more. Returns the
+    /// number of messages and their size in bytes.
     pub(crate) fn collect(&self) -> (usize, usize) {
         let mut seen = lock(&self.0);
         let collected = seen.captures.values_mut().map(|capture| capture.collect());
@@ -180,7 +180,7 @@ impl Probe {
         Some(!capture.messages.is_empty())
     }
 
-    /// The next message of a topic.
+    /// Takes the next message of a topic.
     pub(crate) fn take<M: Message>(&self, topic: &str) -> Option<M> {
         lock(&self.0).capture::<M>(topic)?.messages.pop_front()?.message()
     }

@@ -17,7 +17,7 @@ impl Tree {
         }
     }
 
-    /// Whether the parent of a child stops it, now or soon.
+    /// Whether the parent of a child stops the child, now or soon.
     pub(super) fn is_halted(&mut self, key: Key) -> bool {
         let (Some(parent), order) = self.slots.place(key) else { return true };
         match self.slots.supervisor_mut(parent).phase {
@@ -40,12 +40,12 @@ impl Tree {
             Phase::Up | Phase::Starts { .. } => {
                 Phase::Stops { from, until: u64::MAX, then: Then::Start { at } }
             }
-            // One that comes before those that are stopped already has failed, too.
+            // A child before those that are stopped already has failed, too.
             Phase::Stops { from: first, until, then: Then::Start { at: first_at } } => {
                 let then = Then::Start { at: at.max(first_at) };
                 Phase::Stops { from: from.min(first), until, then }
             }
-            // All are stopped anyway.
+            // All children are being stopped anyway.
             Phase::Down | Phase::Stops { then: Then::Fail { .. } | Then::Down | Then::End, .. } => {
                 return;
             }
@@ -53,8 +53,9 @@ impl Tree {
         self.settle(supervisor, moment);
     }
 
-    /// A child of the parent of `key` failed, and there were too many restarts: the parent stops
-    /// its children and fails itself. Above it is the root: it has ended.
+    /// Lets the parent of `key` give up, because there were too many restarts: it stops its
+    /// children, and then fails itself. If the root is above it, it has ended. A child of the root
+    /// ends alone.
     pub(super) fn give_up(&mut self, key: Key, culprit: ChildId, why: Why, moment: Moment) {
         let Some(parent) = self.slots.parent(key) else { return };
         if self.drains || parent == self.root {
@@ -67,14 +68,14 @@ impl Tree {
         }
     }
 
-    /// A child failed in a way that no restart mends, of itself or of a supervisor.
+    /// Handles a failure that no restart mends, neither of the child nor of a supervisor.
     pub(super) fn fail_for_good(&mut self, child: ChildId, why: Why, moment: Moment) {
         let mut above = Vec::new();
         above.extend(self.slots.parent(child.0));
         while let Some(parent) = above.last().and_then(|last| self.slots.parent(last.0)) {
             above.push(parent);
         }
-        // The last one is the root.
+        // The last one is the root, and before it is the supervisor at the top.
         match above.len().checked_sub(2).map(|top| above[top]) {
             Some(top) if !self.drains => self.end_top(top, child, why, moment),
             _ => self.end_child(child, why, moment),
@@ -94,11 +95,11 @@ impl Tree {
         }
     }
 
-    /// From now on a supervisor stops all of its children.
+    /// Makes a supervisor stop all of its children. `then` says what follows.
     fn halt(&mut self, supervisor: SupervisorId, then: Then) {
         let it = self.slots.supervisor_mut(supervisor);
         let (until, then) = match it.phase {
-            // Its owner does not want it any more.
+            // The owner has ended the supervisor: that stays.
             Phase::Stops { until, then: Then::End, .. } => (until, Then::End),
             Phase::Stops {
                 until,
@@ -107,13 +108,13 @@ impl Tree {
             } => (until, then),
             Phase::Down | Phase::Up | Phase::Starts { .. } => (u64::MAX, then),
         };
-        // To end them, it visits those that are stopped, too.
+        // To end the children, it visits those that are stopped already, too.
         let until = if then == Then::End { u64::MAX } else { until };
         it.phase = Phase::Stops { from: 0, until, then };
     }
 
-    /// Continues to stop the children of a supervisor, and what waits for that: its parent does so,
-    /// too, or the children start again.
+    /// Continues to stop the children of a supervisor. When all are stopped, the children start
+    /// again, or the parent, which waited for this, continues.
     pub(super) fn settle(&mut self, mut supervisor: SupervisorId, moment: Moment) {
         while let Some((from, then)) = self.stop_next(supervisor) {
             let (parent, order) = self.slots.place(supervisor.0);
@@ -134,24 +135,24 @@ impl Tree {
         }
     }
 
-    /// A supervisor has stopped its children, because there were too many restarts. Its parent
-    /// restarts it.
+    /// Fails a supervisor that has stopped its children, because there were too many restarts. Its
+    /// parent restarts it.
     fn fail(&mut self, supervisor: SupervisorId, culprit: ChildId, moment: Moment) {
         let is_halted = self.is_halted(supervisor.0);
         self.go_down(supervisor);
         if is_halted {
-            // The parent stops it anyway.
+            // No restart: the parent stops it anyway.
             return;
         }
         let it = self.slots.supervisor_mut(supervisor);
-        // The parent has the limit.
+        // Without a limit of its own: its parent has the limit.
         let restart = Restart { limit: u32::MAX, ..it.spec.restart };
         let pause = it.failures.pause(&restart, moment.now, moment.jitter).unwrap_or_default();
         self.restart(supervisor.0, culprit, pause, moment);
     }
 
-    /// Stops the next child of a supervisor. Returns what follows when all are stopped, and from
-    /// which one on that were.
+    /// Stops the next child of a supervisor. When all are stopped, returns what follows, and the
+    /// order of the first one that was stopped.
     fn stop_next(&mut self, supervisor: SupervisorId) -> Option<(u64, Then)> {
         loop {
             let it = self.slots.supervisor_mut(supervisor);
@@ -168,13 +169,13 @@ impl Tree {
             if !is_stopped {
                 return None;
             }
-            // Orders begin at 1.
+            // Cannot overflow: orders begin at 1.
             let until = order - 1;
             self.slots.supervisor_mut(supervisor).phase = Phase::Stops { from, until, then };
         }
     }
 
-    /// Returns whether the child has no run. Then it is removed, if it `ends`.
+    /// Stops a child. Returns whether it has no run; then it is removed, if it `ends`.
     fn stop_child(&mut self, child: ChildId, ends: bool) -> bool {
         let Some(state) = self.state(child) else { return true };
         match state {
@@ -196,7 +197,8 @@ impl Tree {
         }
     }
 
-    /// Returns whether none of its children has a run. Then it is removed, if it `ends`.
+    /// Stops a supervisor. Returns whether none of its children has a run; then it is removed, if
+    /// it `ends`.
     fn stop_supervisor(&mut self, supervisor: SupervisorId, ends: bool) -> bool {
         if !ends && matches!(self.slots.supervisor_mut(supervisor).phase, Phase::Down) {
             return true;
@@ -210,7 +212,8 @@ impl Tree {
         true
     }
 
-    /// No child of a supervisor has a run. If it is started again, its count starts from zero.
+    /// Notes that no child of a supervisor has a run. If the supervisor is started again, its count
+    /// of restarts begins at zero.
     fn go_down(&mut self, supervisor: SupervisorId) {
         let it = self.slots.supervisor_mut(supervisor);
         it.phase = Phase::Down;

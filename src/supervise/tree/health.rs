@@ -1,12 +1,12 @@
-//! How the children of a supervisor are, together.
+//! The health of a supervisor, from its children.
 
 use super::kinds::{ChildId, State, SupervisorId};
 use super::{Child, Tree};
 use crate::observe::health_state::HealthState;
 
 impl Tree {
-    /// What the children below a supervisor, and below its supervisors, have together. One that has
-    /// no children is ready for some; one that has ended is stopped.
+    /// The health of a supervisor, computed from all children below it, also below its supervisors.
+    /// A supervisor without children is ready; one that has ended is stopped.
     pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
         let Some(it) = self.slots.supervisor(supervisor) else { return HealthState::Stopped };
         if it.children.is_empty() {

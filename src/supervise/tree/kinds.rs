@@ -8,14 +8,14 @@ use mycelium_bundle::{Failures, Restart};
 
 use crate::supervise::strategy::{Lifetime, Strategy};
 
-/// A place, and how often it was used before.
+/// The index of a slot, and its generation: how often the slot was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) index: u32,
     pub(super) generation: u32,
 }
 
-/// When something happens, and any random number.
+/// The time of an event, and a random number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moment {
     pub(crate) now: Duration,
@@ -34,7 +34,8 @@ pub(crate) struct SupervisorId(pub(super) Key);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChildSpec {
     pub(crate) lifetime: Lifetime,
-    /// Its pauses, and the most restarts of this child alone. Many children share it.
+    /// The pauses before restarts, and the most restarts of this child alone. Many children share
+    /// one value.
     pub(crate) restart: Arc<Restart>,
 }
 
@@ -48,10 +49,10 @@ pub(crate) struct SupervisorSpec {
     pub(crate) restart: Restart,
 }
 
-/// What happens when a supervisor below the root gave up.
+/// What happens when a supervisor directly below the root has given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtTop {
-    /// The child that failed has ended permanently, and the others run on: the owner of the tree
+    /// The child that failed has ended permanently, and the others continue: the owner of the tree
     /// ends them in its own way, and [drains](super::Tree::drain) the tree.
     Drain,
     /// All of its children are stopped, the last one first, and have ended permanently.
@@ -61,15 +62,15 @@ pub(crate) enum AtTop {
 /// How a run of a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunEnd {
-    /// By itself, and well.
+    /// The child returned by itself, and well.
     Returned,
-    /// By an error or a panic, or it did not start within its deadline.
+    /// The run had an error or a panic, or did not start within its deadline.
     Failed,
-    /// By an error that each further run would have, too.
+    /// The run had an error that each further run would have, too.
     FailedForGood,
-    /// It was dropped, because the supervisor said so.
+    /// The run was dropped, because the supervisor said so.
     Stopped,
-    /// It has ended as its owner asked, and is not restarted with any lifetime.
+    /// The run has ended as its owner asked: the child is not restarted with any lifetime.
     Asked,
 }
 
@@ -80,18 +81,18 @@ pub(crate) enum Why {
     Completed,
     /// It is temporary, and failed, or was stopped because of another child.
     NotRestarted,
-    /// It failed permanently, or there were too many restarts: its own, or those of this
-    /// supervisor.
+    /// It failed permanently, or was restarted too often: beyond its own limit, or the limit of
+    /// this supervisor.
     GaveUp { restarts: u32, window: Duration, supervisor: Option<Arc<str>> },
     /// Its supervisor has ended.
     SupervisorEnded,
 }
 
-/// What the tree requests.
+/// A command of the tree to the task of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// The child begins a run, not before this time. A later command may take it back: [`begin`]
-    /// has the last word.
+    /// The child begins a run, not before this time. A later command may take this back: [`begin`]
+    /// returns whether the run may begin.
     ///
     /// [`begin`]: super::Tree::begin
     Start { child: ChildId, at: Duration },
@@ -106,11 +107,11 @@ pub(crate) enum Command {
 pub(crate) enum State {
     /// It has no run, and waits for the command to start.
     Waiting,
-    /// It begins a run at this time.
+    /// It has the command to begin a run at this time.
     Told {
         at: Duration,
     },
-    /// It runs, and has not started.
+    /// It runs, and has not reported that it has started.
     Starting,
     Running,
     /// It has the command to end its run.
@@ -120,21 +121,21 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) spec: ChildSpec,
-    /// `None` if it has never failed.
+    /// The child's failures; `None` if it has never failed.
     pub(super) failures: Option<Box<Failures>>,
     pub(super) state: State,
-    /// One of its runs has started.
+    /// Whether one of its runs has started.
     pub(super) has_started: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pub(super) spec: SupervisorSpec,
-    /// The restarts of its children that count.
+    /// The restarts of its children within the window.
     pub(super) restarts: Failures,
     /// Its own failures as a child of its parent.
     pub(super) failures: Failures,
-    /// By their order.
+    /// The children, by their order.
     pub(super) children: BTreeMap<u64, Key>,
     pub(super) next_order: u64,
     pub(super) phase: Phase,
@@ -142,38 +143,40 @@ pub(super) struct Supervisor {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// No child runs: the parent has not started it, or has stopped it.
+    /// No child runs: the parent has not started the supervisor, or has stopped it.
     Down,
     /// All children have the command to start.
     Up,
-    /// Starts its children in their order: the one with this order is starting, or is the next.
+    /// The children are being started in their order: the one with the order `next` is starting, or
+    /// is the next to start.
     Starts { next: u64, at: Duration },
-    /// Stops its children from `from` on, the last one first: those after `until` are stopped.
+    /// The children from the order `from` on are being stopped, the last one first: those after
+    /// `until` are stopped.
     Stops { from: u64, until: u64, then: Then },
 }
 
 /// The next step when a supervisor's children have stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// They are started again.
+    /// The children are started again.
     Start { at: Duration },
     /// The supervisor has failed. This child's failure was the last one.
     Fail { culprit: ChildId },
-    /// The parent has stopped it.
+    /// The supervisor is down: its parent has stopped it.
     Down,
-    /// It has ended permanently.
+    /// The supervisor has ended permanently.
     End,
 }
 
 impl ChildId {
-    /// Another child that lives at the same time has another one.
+    /// A number that no other child has at the same time.
     pub(crate) fn index(self) -> usize {
         self.0.index()
     }
 }
 
 impl Key {
-    /// Its place: another key that lives at the same time has another one.
+    /// The index of its slot: no other key that lives at the same time has it.
     pub(super) fn index(self) -> usize {
         self.index as usize
     }

@@ -2,14 +2,15 @@
 //! and randomness are arguments.
 //!
 //! Events go in by methods: a child [began](Tree::begin), [started](Tree::started), its run
-//! [ended](Tree::ended), it is [gone](Tree::forget). The results are [commands](Command): start this child
-//! after that time, end the run of this one, this one has ended permanently. A child without a run
-//! and without a command waits. `member` gives both to tasks.
+//! [ended](Tree::ended), it is [gone](Tree::forget). The results are [commands](Command): start
+//! this child after that time, end the run of this child, this child has ended permanently. A child
+//! without a run and without a command waits. `member` passes events and commands between the tree
+//! and tasks.
 //!
-//! The root is a supervisor of its own: its children start at once and in no order, and one that
-//! fails too often ends alone. All other supervisors are those of OTP; `docs/supervision.md` lists
-//! the laws. `halt` stops children and
-//! gives up, `kinds` has the states, `health` says how the children are together.
+//! The root is a special supervisor: its children start at once and in no order, and a child that
+//! fails too often ends alone. All other supervisors behave as in OTP; `docs/supervision.md` lists
+//! the laws. `halt` stops children and gives up, `kinds` has the states, `health` computes the
+//! health of a supervisor.
 //!
 //! The cost of an event grows with the children that it concerns, and with the logarithm of the
 //! number of their siblings.
@@ -33,8 +34,8 @@ pub(crate) use kinds::{
 use kinds::{Child, Key, Phase, Then};
 use slots::Slots;
 
-/// The longest pause before a restart while the tree drains: a child that fails each time does so
-/// before the deadline of the shutdown.
+/// The longest pause before a restart while the tree drains: a child that fails each time can still
+/// reach its limit before the deadline of the shutdown.
 const LONGEST_AT_DRAIN: Duration = Duration::from_millis(100);
 
 /// The state machine.
@@ -48,7 +49,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// A tree with nothing but its root.
+    /// Creates a tree that has only its root.
     pub(crate) fn new(at_top: AtTop) -> Tree {
         let unlimited = Restart { limit: u32::MAX, window: Duration::ZERO, ..Restart::default() };
         let spec =
@@ -59,12 +60,12 @@ impl Tree {
         Tree { slots, root, at_top, drains: false, commands: VecDeque::new() }
     }
 
-    /// The root. Its children start at once, and one that fails too often ends alone.
+    /// The root. Its children start at once, and a child that fails too often ends alone.
     pub(crate) fn root(&self) -> SupervisorId {
         self.root
     }
 
-    /// The next command, in their order.
+    /// Takes the next command. Commands come in their order.
     pub(crate) fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
@@ -74,8 +75,8 @@ impl Tree {
         self.slots.reserve(children);
     }
 
-    /// Adds a supervisor after the other children of `parent`. It starts by a command
-    /// ([`start`](Tree::start)), or with its parent. `None` if the parent has ended.
+    /// Adds a supervisor after the other children of `parent`. It starts by [`start`](Tree::start),
+    /// or with its parent. `None` if the parent has ended.
     pub(crate) fn add_supervisor(
         &mut self,
         parent: SupervisorId,
@@ -86,7 +87,7 @@ impl Tree {
     }
 
     /// Adds a child after the other children of `parent`. It starts now if the parent has started
-    /// all others. `None` if the parent has ended.
+    /// all other children. `None` if the parent has ended.
     pub(crate) fn add_child(
         &mut self,
         parent: SupervisorId,
@@ -99,7 +100,7 @@ impl Tree {
         let it = self.slots.supervisor_mut(parent);
         match (&it.phase, it.spec.strategy) {
             (Phase::Up, Strategy::OneForOne) => self.tell(child, now),
-            // Another one that is added meanwhile starts after it.
+            // In their order: a child that is added meanwhile starts after this one.
             (Phase::Up, Strategy::OneForAll | Strategy::RestForOne) => {
                 self.start_from(parent, order, now);
             }
@@ -108,7 +109,7 @@ impl Tree {
         Some(child)
     }
 
-    /// A supervisor that ends refuses further children.
+    /// `None` if the supervisor ends: it refuses further children.
     fn may_add(&self, parent: SupervisorId) -> Option<()> {
         match self.slots.supervisor(parent)?.phase {
             Phase::Stops { then: Then::End, .. } => None,
@@ -116,7 +117,7 @@ impl Tree {
         }
     }
 
-    /// Starts the children of a supervisor, one after the other. Without an effect if it has
+    /// Starts the children of a supervisor, one after the other. No effect if the supervisor has
     /// started, or its parent starts it later.
     pub(crate) fn start(&mut self, supervisor: SupervisorId, now: Duration) {
         let Some(it) = self.slots.supervisor(supervisor) else { return };
@@ -147,7 +148,8 @@ impl Tree {
         }
     }
 
-    /// A child begins a run, if there was a command for it and its time has come.
+    /// Begins a run of a child, if there was a command for it and its time has come. Returns
+    /// whether it did.
     pub(crate) fn begin(&mut self, child: ChildId, now: Duration) -> bool {
         match self.slots.child_mut(child) {
             Some(child) if matches!(child.state, State::Told { at } if at <= now) => {
@@ -158,7 +160,7 @@ impl Tree {
         }
     }
 
-    /// The run of a child has started: the next one may start.
+    /// Notes that the run of a child has started: the next child may start.
     pub(crate) fn started(&mut self, child: ChildId) {
         if let Some(it @ Child { state: State::Starting, .. }) = self.slots.child_mut(child) {
             (it.state, it.has_started) = (State::Running, true);
@@ -166,7 +168,7 @@ impl Tree {
         }
     }
 
-    /// The run of a child has ended.
+    /// Notes that the run of a child has ended.
     pub(crate) fn ended(&mut self, child: ChildId, end: RunEnd, moment: Moment) {
         let Some(it) = self.slots.child(child) else { return };
         let (lifetime, state) = (it.spec.lifetime, it.state);
@@ -199,13 +201,14 @@ impl Tree {
         }
     }
 
-    /// The task of a child is gone, without a report: it has ended permanently.
+    /// Ends a child permanently, because its task is gone without a report.
     pub(crate) fn forget(&mut self, child: ChildId, moment: Moment) {
         self.end_child(child, Why::Completed, moment);
     }
 
-    /// The owner ends what runs: from now on each child is on its own. Those that wait start now,
-    /// to finish their work, and one that fails is restarted alone.
+    /// Lets the children end: the owner of the tree ends their work, and from now on each child is
+    /// on its own. Children that wait start now, to finish their work, and a child that fails is
+    /// restarted alone.
     pub(crate) fn drain(&mut self, now: Duration) {
         if std::mem::replace(&mut self.drains, true) {
             return;
@@ -221,7 +224,7 @@ impl Tree {
         }
     }
 
-    /// A child failed by itself.
+    /// Handles a failure of a child itself.
     fn child_failed(&mut self, child: ChildId, moment: Moment) {
         let Moment { now, jitter } = moment;
         let Some(it) = self.slots.child_mut(child) else { return };
@@ -239,8 +242,8 @@ impl Tree {
         self.restart(child.0, child, pause, moment);
     }
 
-    /// A child or a supervisor has failed, and its parent restarts it after a pause, with others as
-    /// its strategy says. Or there were too many restarts.
+    /// Restarts a child or a supervisor that has failed, after a pause, together with others if the
+    /// parent's strategy says so. Gives up if there were too many restarts.
     fn restart(&mut self, key: Key, culprit: ChildId, pause: Duration, moment: Moment) {
         let Moment { now, jitter } = moment;
         let (parent, order) = self.slots.place(key);
@@ -260,7 +263,7 @@ impl Tree {
                     Some(child) => self.tell(child, at),
                     None => self.start_from(SupervisorId(key), 0, at),
                 }
-                // Its siblings do not need it: they do not wait until it starts again.
+                // The siblings do not need it, so they do not wait until it starts again.
                 self.advance(key);
             }
             Strategy::OneForAll => self.stop_and_start(parent, 0, at, moment),
@@ -268,16 +271,16 @@ impl Tree {
         }
     }
 
-    /// Starts the children of a supervisor from `next` on, one after the other, and what waits for
-    /// that.
+    /// Starts the children of a supervisor from `next` on, one after the other. If all have
+    /// started, the parent, which waits for this, continues.
     fn start_from(&mut self, supervisor: SupervisorId, next: u64, at: Duration) {
         if self.start_next(supervisor, next, at) {
             self.advance(supervisor.0);
         }
     }
 
-    /// A child or a supervisor has started, or has ended: if its parent waits for that, the next
-    /// one starts.
+    /// Continues after a child or a supervisor has started or ended: if its parent waits for that,
+    /// the next sibling starts.
     fn advance(&mut self, mut key: Key) {
         loop {
             let (Some(parent), order) = self.slots.place(key) else { return };
@@ -309,7 +312,8 @@ impl Tree {
                         self.tell(child, at);
                         return false;
                     }
-                    // Its turn has come before, and it has failed since: the others wait for it.
+                    // It was commanded to start before, and has failed since: the others wait for
+                    // it.
                     Some(State::Told { .. } | State::Starting) => return false,
                     Some(State::Running | State::Stopping) | None => {}
                 },
@@ -339,12 +343,12 @@ impl Tree {
         }
     }
 
-    /// A child has ended permanently, and its siblings continue.
+    /// Ends a child permanently. Its siblings continue.
     fn end_child(&mut self, child: ChildId, why: Why, moment: Moment) {
         if self.slots.child(child).is_none() {
             return;
         }
-        // While its place is known.
+        // Read before the removal, while its place is known.
         let (parent, order) = self.slots.place(child.0);
         self.slots.remove(child.0);
         self.commands.push_back(Command::End { child, why });

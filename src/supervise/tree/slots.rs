@@ -1,4 +1,4 @@
-//! Where a tree keeps its children and supervisors: places that are used again, and names that are
+//! The storage for children and supervisors of a tree: the slots are used again, but their keys are
 //! not.
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl Slots {
             let parent = self.supervisor_mut(parent);
             let order = parent.next_order;
             parent.next_order += 1;
-            // The root has no order, and never stops its children.
+            // Not for the root, which starts its children in no order, and never stops them.
             if !is_root {
                 parent.children.insert(order, key);
             }
@@ -127,7 +127,8 @@ impl Slots {
         }
     }
 
-    /// A supervisor that has not ended: one that has children, or was just found.
+    /// Returns a supervisor that has not ended: the caller has found it just now, or it has
+    /// children.
     pub(super) fn supervisor_mut(&mut self, id: SupervisorId) -> &mut Supervisor {
         match self.node_mut(id.0).map(|node| &mut node.kind) {
             Some(Kind::Supervisor(supervisor)) => supervisor,
@@ -139,7 +140,7 @@ impl Slots {
         self.node(key)?.parent
     }
 
-    /// The parent, and the place among its children.
+    /// The parent, and the order among its children.
     pub(super) fn place(&self, key: Key) -> (Option<SupervisorId>, u64) {
         self.node(key).map_or((None, 0), |node| (node.parent, node.order))
     }

@@ -1,5 +1,5 @@
-//! The tree does what `supervisor` of OTP does, at each event; and its promises hold with all that
-//! happens at the same time.
+//! Tests that the tree does what `supervisor` of OTP does, at each event, and that its promises
+//! hold whatever happens at the same time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ mod otp;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A supervisor to make, with its children.
+/// A supervisor that the test makes, with its children.
 #[derive(Clone, Debug)]
 struct Plan {
     strategy: Strategy,
@@ -33,7 +33,7 @@ enum PlannedChild {
 }
 
 fn lifetimes() -> impl proptest::strategy::Strategy<Value = Lifetime> {
-    // Children that come back make longer histories.
+    // Mostly permanent: children that come back make longer histories.
     prop_oneof![
         4 => Just(Lifetime::Permanent),
         2 => Just(Lifetime::Transient),
@@ -58,17 +58,17 @@ fn plans() -> impl proptest::strategy::Strategy<Value = Plan> {
     })
 }
 
-/// A tree whose children follow commands at once.
+/// A tree whose children follow each command at once.
 struct Driven {
     tree: Tree,
-    /// The names that the model knows.
+    /// The child of each name in the model.
     names: BTreeMap<usize, ChildId>,
     top: SupervisorId,
     moment: Moment,
     acts: Vec<Act>,
 }
 
-/// Without pauses: the model has none.
+/// Restarts without pauses, because the model has none.
 fn at_once(limit: u32) -> Restart {
     Restart { limit, window: WINDOW, backoff: Duration::ZERO, longest: Duration::ZERO }
 }
@@ -146,8 +146,9 @@ fn build(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
-    /// Strategies, lifetimes, the limit in a window that forgets, escalation: at each exit of a
-    /// worker, the tree starts, terminates and deletes the same workers in the same order as OTP.
+    /// Covers strategies, lifetimes, the limit in a window that forgets, and escalation: at each
+    /// exit of a worker, the tree starts, terminates and deletes the same workers in the same order
+    /// as OTP.
     #[test]
     fn exits_have_the_same_effects_as_in_otp(
         plan in plans(),
@@ -176,7 +177,8 @@ proptest! {
             driven.tree.ended(driven.names[&name], end, driven.moment);
             driven.settle();
             if gave_up {
-                // All that is left is deleted; in OTP the supervisor itself is gone.
+                // The tree deletes all children that are left; in OTP the supervisor itself is
+                // gone.
                 let stops = |acts: &[Act]| -> Vec<_> {
                     acts.iter().filter(|act| matches!(act, Act::Terminate(_))).copied().collect()
                 };
@@ -195,10 +197,10 @@ proptest! {
 /// One thing that happens in a tree whose children take their time.
 #[derive(Clone, Debug)]
 enum Happens {
-    /// A child with that command begins a run.
+    /// A child that has the command to begin a run begins it.
     Begin,
     Starts,
-    /// A child with that command ends its run.
+    /// A child that has the command to end its run ends it.
     Stops,
     Fails,
     Returns,
@@ -218,10 +220,10 @@ fn happenings() -> impl proptest::strategy::Strategy<Value = Happens> {
     ]
 }
 
-/// A tree with one supervisor or two, and children that answer when chance says so.
+/// A tree with two supervisors, one below the other, whose children answer when chance says so.
 struct Loose {
     tree: Tree,
-    /// In the order of their places, with the supervisor of each.
+    /// The children in the order of their places, with the supervisor of each.
     children: Vec<(SupervisorId, Strategy, ChildId)>,
     supervisors: Vec<(SupervisorId, Strategy)>,
     moment: Moment,
@@ -254,7 +256,7 @@ impl Loose {
         ids.filter(|id| self.tree.state(*id).is_some_and(&is)).collect()
     }
 
-    /// `which` chooses among as many.
+    /// Lets `what` happen to a child. `which` chooses the index of the child, below its argument.
     fn happens(&mut self, what: &Happens, which: impl Fn(usize) -> usize) {
         let now = self.moment.now;
         let of = match what {
@@ -291,7 +293,8 @@ impl Loose {
         }
     }
 
-    /// A child begins: with `one-for-all` and `rest-for-one`, those before it have started.
+    /// Checks a child that begins: with `one-for-all` and `rest-for-one`, those before it have
+    /// started.
     fn check_begin(&self, child: ChildId) {
         let (of, strategy) = self.place(child);
         for (other, _, id) in &self.children {
@@ -312,7 +315,7 @@ impl Loose {
         place.map(|(of, strategy, _)| (*of, *strategy)).expect("it was added")
     }
 
-    /// Of the children of a supervisor one at a time is stopped, the last one first.
+    /// Checks that the children of a supervisor are stopped one at a time, the last one first.
     fn check_commands(&mut self) {
         while let Some(command) = self.tree.next_command() {
             let Command::Stop { child } = command else { continue };
@@ -332,8 +335,8 @@ impl Loose {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
-    /// Failures at any time, also while others stop and start: the orders hold, and at the end all
-    /// children that have not ended run, or none if the supervisor gave up.
+    /// Children fail at any time, also while others stop and start. The orders hold, and at the end
+    /// all children that have not ended run, or none if the supervisor gave up.
     #[test]
     fn whatever_happens_meanwhile_the_orders_hold_and_all_run_at_the_end(
         first in prop::sample::select(Strategy::ALL.to_vec()),
@@ -363,7 +366,7 @@ proptest! {
     }
 }
 
-/// A supervisor of three children that run, with this limit.
+/// Creates a supervisor of three children that run, with this limit.
 fn three(strategy: Strategy, limit: u32) -> (Tree, [ChildId; 3]) {
     let mut tree = Tree::new(AtTop::Stop);
     let spec = SupervisorSpec { name: "top".into(), strategy, restart: at_once(limit) };
@@ -379,7 +382,7 @@ fn three(strategy: Strategy, limit: u32) -> (Tree, [ChildId; 3]) {
     (tree, children)
 }
 
-/// Starts the children with that command, and forgets the other commands.
+/// Starts the children that have the command to start, and drops the other commands.
 fn start_all(tree: &mut Tree) {
     while let Some(command) = tree.next_command() {
         if let Command::Start { child, .. } = command
@@ -396,7 +399,7 @@ fn exits_while_siblings_stop_are_not_counted() {
     let moment = Moment::default();
     tree.ended(b, RunEnd::Failed, moment);
     assert_eq!(tree.next_command(), Some(Command::Stop { child: c }));
-    // Both fail, one with the command to stop and one that will be.
+    // Both fail: one has the command to stop, and the other would get it next.
     tree.ended(a, RunEnd::Failed, moment);
     tree.ended(c, RunEnd::Failed, moment);
     start_all(&mut tree);
@@ -409,7 +412,7 @@ fn exits_while_siblings_stop_are_not_counted() {
 fn a_tree_that_drains_restarts_each_alone() {
     let (mut tree, [a, b, c]) = three(Strategy::OneForAll, 0);
     let moment = Moment::default();
-    // The limit of the supervisor does not count any more.
+    // From now on the limit of the supervisor does not count.
     tree.drain(Duration::ZERO);
     tree.ended(a, RunEnd::Failed, moment);
     let states = [a, b, c].map(|child| tree.state(child));
@@ -419,7 +422,8 @@ fn a_tree_that_drains_restarts_each_alone() {
     assert_eq!(tree.state(b), None, "a permanent child has completed, too");
 }
 
-/// The places of children are used again, and an event costs as much as the children it concerns.
+/// The slots of children are used again, and the cost of an event grows only with the children that
+/// it concerns.
 #[test]
 fn children_that_come_and_go_leave_nothing_behind() {
     let mut tree = Tree::new(AtTop::Stop);

@@ -1,5 +1,5 @@
-//! The model that the tree is tested against: `supervisor` of OTP, written after `supervisor.erl`
-//! and not after the tree. It handles one exit after the other, each to its end, as that does.
+//! The model against which the tree is tested: `supervisor` of OTP, written after `supervisor.erl`
+//! and not after the tree. Like OTP, it handles one exit after the other, each to its end.
 //!
 //! Where Mycelium differs on purpose (`docs/supervision.md`), the model does, too: a transient
 //! child that ended well is deleted, and not kept for a later restart of its siblings.
@@ -20,7 +20,7 @@ pub(super) enum Act {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pub(super) strategy: Strategy,
-    /// `intensity` and `period`.
+    /// The limit of restarts: `intensity` restarts within `period`.
     pub(super) intensity: usize,
     pub(super) period: Duration,
     pub(super) children: Vec<Child>,
@@ -34,7 +34,7 @@ pub(super) enum Child {
         lifetime: Lifetime,
         is_alive: bool,
     },
-    /// Always permanent.
+    /// A supervisor, which is always permanent.
     Supervisor(Supervisor),
 }
 
@@ -58,13 +58,13 @@ impl Supervisor {
         Supervisor { strategy, intensity, period, children: Vec::new(), restarts: Vec::new() }
     }
 
-    /// `init_children`.
+    /// Does what `init_children` does.
     pub(super) fn start(&mut self, acts: &mut Vec<Act>) {
         self.restarts.clear();
         start_children(&mut self.children, acts);
     }
 
-    /// The `'EXIT'` of a worker somewhere below. Returns whether the supervisor gave up.
+    /// Handles the `'EXIT'` of a worker somewhere below. Returns whether the supervisor gave up.
     pub(super) fn exit(
         &mut self,
         name: usize,
@@ -92,7 +92,7 @@ impl Supervisor {
         Handled::Here
     }
 
-    /// `restart_child/4` and `do_restart/3`.
+    /// Does what `restart_child/4` and `do_restart/3` do.
     fn restart_child(
         &mut self,
         place: usize,
@@ -115,7 +115,7 @@ impl Supervisor {
         self.restart(place, now, acts)
     }
 
-    /// `restart/2`, with `add_restart/1`.
+    /// Does what `restart/2` with `add_restart/1` does.
     fn restart(&mut self, place: usize, now: Duration, acts: &mut Vec<Act>) -> Handled {
         self.restarts.retain(|at| now - *at <= self.period);
         self.restarts.push(now);
@@ -152,7 +152,7 @@ impl Supervisor {
     }
 }
 
-/// `start_children/2`: in their order.
+/// Does what `start_children/2` does: starts them in their order.
 fn start_children(children: &mut [Child], acts: &mut Vec<Act>) {
     for child in children {
         match child {
@@ -166,7 +166,8 @@ fn start_children(children: &mut [Child], acts: &mut Vec<Act>) {
     }
 }
 
-/// `terminate_children/2`: the last one first; temporary ones are deleted.
+/// Does what `terminate_children/2` does: terminates the last one first, and deletes temporary
+/// ones.
 pub(super) fn terminate_children(children: &mut Vec<Child>, acts: &mut Vec<Act>) {
     for place in (0..children.len()).rev() {
         match &mut children[place] {
