@@ -21,21 +21,21 @@ use super::values::{DeadMail, FindActorError, SpawnActorError};
 use crate::observe::counters_region;
 use crate::support::names::expected_instead_of;
 
-/// The lines of counters for which a set of actors has room at first.
+/// The number of counter lines for which a set of actors has room at first.
 const LINES: usize = 16;
 
-/// A name that nobody has is compared with at most this many others.
+/// The most names with which an unknown name is compared, to find the nearest one.
 const COMPARED: usize = 1_000;
 
 /// Actors that are spawned, found and stopped together, on one executor.
 ///
 /// A program without a node makes it by [`Actors::on`]; a handle is cheap to clone. When the last
-/// handle is dropped, the actors live on until their references are gone.
+/// handle is dropped, the actors continue until their references are gone.
 #[derive(Clone)]
 pub struct Actors(Arc<Set>);
 
 impl Actors {
-    /// An empty set of actors, whose tasks run on this executor.
+    /// Creates an empty set of actors, whose tasks run on this executor.
     ///
     /// ```
     /// use mycelium::actors::{ActorContext, Actors};
@@ -80,7 +80,7 @@ impl Actors {
         Actors(Arc::new(Set::new(executor, region, tracer)))
     }
 
-    /// They ask the actors of these nodes.
+    /// Sets the other nodes, whose actors these actors may ask.
     pub(crate) fn set_nodes(&self, nodes: Arc<dyn OtherNodes>) {
         let _ = self.0.nodes.set(nodes);
     }
@@ -104,8 +104,8 @@ impl Actors {
         Actors(set.clone())
     }
 
-    /// Spawns an actor with a mailbox for 64 messages. `factory` makes it, and again after
-    /// a panic.
+    /// Spawns an actor with a mailbox for 64 messages. `factory` makes the actor, again after a
+    /// panic.
     ///
     /// # Errors
     /// As [`ActorBuilder::spawn`].
@@ -116,7 +116,7 @@ impl Actors {
         self.actor(factory).spawn()
     }
 
-    /// An actor with a name, another mailbox, or other restarts.
+    /// Returns a builder, for an actor with a name, another mailbox, or other restarts.
     ///
     /// ```
     /// use mycelium::channel::Spsc;
@@ -146,7 +146,7 @@ impl Actors {
         ActorBuilder::new(&self.0, None, factory)
     }
 
-    /// The actor with this name, whose mailbox is of the default queue.
+    /// Returns a reference to the actor with this name, whose mailbox has the default queue.
     ///
     /// # Errors
     /// [`FindActorError`]: no actor that lives has the name, or it is of another type.
@@ -154,11 +154,11 @@ impl Actors {
         self.by_name_and_queue::<A, Mpsc>(name)
     }
 
-    /// As [`by_name`](Actors::by_name), of another queue.
+    /// Finds an actor as [`by_name`](Actors::by_name) does, with another queue.
     ///
     /// # Errors
     /// As [`by_name`](Actors::by_name); and if the queue allows one sender and another reference
-    /// has it.
+    /// has that sender.
     pub fn by_name_and_queue<A: Actor, Q: Queue>(
         &self,
         name: &str,
@@ -177,7 +177,7 @@ impl Actors {
         }
     }
 
-    /// All actors of a type that live, with mailboxes of the default queue, in no order.
+    /// Returns all actors of a type that live, with mailboxes of the default queue, in no order.
     #[must_use]
     pub fn all<A: Actor>(&self) -> Vec<WeakRef<A>> {
         let cells = self.0.all().into_iter();
@@ -185,32 +185,32 @@ impl Actors {
         typed.map(WeakRef::new).collect()
     }
 
-    /// How many actors live.
+    /// The number of actors that live.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.count()
     }
 
-    /// The current values of their counters.
+    /// The current values of the actors' counters.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
         self.0.region.read()
     }
 
     /// Calls `hook` with each message that was told and that no handler gets, because its actor has
-    /// ended. The first hook stays; returns whether it is this one.
+    /// ended. Only the first hook counts; returns whether it is this one.
     pub fn on_dead_mail(&self, hook: impl Fn(&DeadMail<'_>) + Send + Sync + 'static) -> bool {
         self.0.on_dead_mail.set(Box::new(hook)).is_ok()
     }
 
-    /// A test sees their failures.
+    /// Lets a test see the failures of the actors.
     #[cfg(feature = "testing")]
     pub(crate) fn note(&self, notes: Arc<Notes>) {
         let _ = self.0.notes.set(notes);
     }
 
     /// Refuses to spawn actors, and lets those that live handle the messages in their mailboxes,
-    /// call `stopped` and end. Those that have not ended at the deadline are abandoned: they are
+    /// call `stopped` and end. Actors that have not ended at the deadline are abandoned: they are
     /// dropped at their next poll. Returns their names.
     pub async fn shutdown(&self, within: Duration) -> Vec<Arc<str>> {
         self.0.shutdown(within).await

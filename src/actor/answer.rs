@@ -1,5 +1,5 @@
-//! Answers what other nodes ask actors of this one. The actor is found by its name, and the request
-//! by its topic; then the actor is asked as any reference asks it.
+//! Answers the requests of other nodes to actors of this one. The actor is found by its name, and
+//! the type of the request by its topic; then the actor is asked by a reference, as usual.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -40,14 +40,15 @@ impl Set {
     }
 }
 
-/// The [`AnswerCall`](crate::actor::far::AnswerCall) of an actor's type and queue.
+/// The [`AnswerCall`](crate::actor::far::AnswerCall) of an actor type and a queue.
 pub(crate) fn answer<A: Actor, Q: Queue>(
     cell: Arc<dyn Any + Send + Sync>,
     call: &ActorCall,
     within: Option<Duration>,
 ) -> Answer {
     let refused = |mismatch| ready(Ok(ActorReply::refused(mismatch))).boxed();
-    // A reference of its own would take the only sender, and close the mailbox at its end.
+    // Refused, because a reference would take the only sender, and close the mailbox when it is
+    // dropped.
     if !Q::SHARED {
         return refused(Mismatch::OneSender);
     }

@@ -1,5 +1,5 @@
-//! What an actor waits for when it asks another one by its context: a reply, and a log line if it
-//! waits in a circle.
+//! A request of an actor by its context: the future of the reply, and a log line if the actor waits
+//! in a circle of requests.
 
 use std::fmt::{self, Debug};
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl<R: Request> Asking<R> {
     }
 }
 
-/// Says, as long as it exists, that one actor waits for another one.
+/// Marks, as long as it exists, that one actor waits for the reply of another one.
 pub(super) struct Asks {
     pub(super) cell: Arc<dyn AnyCell>,
     pub(super) set: Arc<Set>,
@@ -39,7 +39,7 @@ pub(super) struct Asks {
 
 impl Drop for Asks {
     fn drop(&mut self) {
-        // If it asks yet another one, that stays.
+        // If the actor has asked yet another one, that mark stays.
         let _ = self.cell.core().asks.compare_exchange(
             self.asked,
             0,
@@ -68,9 +68,10 @@ impl<R: Request> Debug for Asking<R> {
     }
 }
 
-/// Names the actors of a circle of requests, if there is one. They may have changed meanwhile.
+/// Logs the names of the actors in a circle of requests, if there is one. It may have changed
+/// meanwhile.
 fn report_circle(Asks { cell, set, asked }: &Asks) {
-    /// Longer circles are not found.
+    /// The most actors of a circle; longer circles are not found.
     const LONGEST: usize = 32;
 
     let core = cell.core();

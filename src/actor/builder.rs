@@ -1,4 +1,4 @@
-//! Spawns an actor: its name, its mailbox, and when it is restarted.
+//! Spawns an actor: with its name, its mailbox, and its rule of restarts.
 
 use std::any::TypeId;
 use std::fmt;
@@ -20,7 +20,7 @@ use super::values::{SpawnActorError, WhenFull, is_name};
 use crate::supervise::tree::SupervisorId;
 use crate::task::launch::Task;
 
-/// The capacity of a mailbox.
+/// The default capacity of a mailbox, in messages.
 const CAPACITY: usize = 64;
 
 /// Sets how an actor is spawned. See [`Actors::actor`](super::Actors::actor).
@@ -38,10 +38,10 @@ struct Settings<A: Actor> {
     name: Option<Arc<str>>,
     capacity: usize,
     when_full: WhenFull,
-    /// `None` if it is not restarted.
+    /// When the actor is restarted; `None` if it never is.
     restart: Option<Arc<Restart>>,
     keeps: bool,
-    /// Another executor than that of the set.
+    /// The executor of the actor's task; `None` for the executor of the set.
     executor: Option<Arc<dyn Executor>>,
 }
 
@@ -68,65 +68,68 @@ impl<A: Actor> ActorBuilder<A> {
 }
 
 impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
-    /// A supervisor restarts it.
+    /// Places the actor under a supervisor, which restarts it.
     pub(super) fn under(mut self, supervisor: SupervisorId) -> Self {
         self.settings.supervisor = Some(supervisor);
         self
     }
 
-    /// A name, by which [`Actors::by_name`](super::Actors::by_name) finds it: 1 to 62 bytes without
-    /// spaces, `=` and control characters. No two actors that live have the same.
+    /// Sets a name, by which [`Actors::by_name`](super::Actors::by_name) finds the actor: 1 to 62
+    /// bytes without spaces, `=` and control characters. No two actors that live have the same
+    /// name.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.settings.name = Some(name.into());
         self
     }
 
-    /// How many messages its mailbox has room for: a power of two from 2 on. The default is 64.
+    /// Sets the number of messages for which the mailbox has room: a power of two from 2 on. The
+    /// default is 64.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.settings.capacity = capacity;
         self
     }
 
-    /// The queue of its mailbox: [`Mpsc`] (the default), [`Mpmc`](mycelium_core::channel::Mpmc),
-    /// [`Spsc`](mycelium_core::channel::Spsc), [`Stamped`](mycelium_core::channel::Stamped), the
-    /// channel of an executor, or your own [`Queue`]. With a queue for one sender the reference
-    /// cannot be cloned, and a second one is refused.
+    /// Sets the queue of the mailbox: [`Mpsc`] (the default),
+    /// [`Mpmc`](mycelium_core::channel::Mpmc), [`Spsc`](mycelium_core::channel::Spsc),
+    /// [`Stamped`](mycelium_core::channel::Stamped), the channel of an executor, or your own
+    /// [`Queue`]. If the queue has one sender, the reference cannot be cloned, and a second
+    /// reference is refused.
     pub fn queue<R: Queue>(self) -> ActorBuilder<A, R> {
         ActorBuilder { settings: self.settings, queue: PhantomData }
     }
 
-    /// Its task runs on this executor, for example one that is pinned to a core, and not on that of
-    /// the other actors. Time is that of the others.
+    /// Runs the actor's task on this executor, for example one that is pinned to a core, and not on
+    /// the executor of the other actors. Its time is still that of the other actors.
     pub fn on(mut self, executor: Arc<dyn Executor>) -> Self {
         self.settings.executor = Some(executor);
         self
     }
 
-    /// What happens to a message if its mailbox is full. The default is to wait.
+    /// Sets what happens to a message if the mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.settings.when_full = when_full;
         self
     }
 
-    /// When it is restarted after failures. The default is that of services.
+    /// Sets when the actor is restarted after failures. The default is the same as for services.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.settings.restart = Some(Arc::new(restart));
         self
     }
 
-    /// It is not restarted: its first failure ends it.
+    /// Lets the first failure end the actor, without a restart.
     pub fn temporary(mut self) -> Self {
         self.settings.restart = None;
         self
     }
 
-    /// It does not end when all references are gone, only when it is stopped.
+    /// Keeps the actor when all references are gone: it ends only when it is stopped.
     pub fn keep(mut self) -> Self {
         self.settings.keeps = true;
         self
     }
 
-    /// Spawns the actor. It may be told messages at once.
+    /// Spawns the actor. Messages may be told to it at once.
     ///
     /// # Errors
     /// [`SpawnActorError`]: a name that is invalid or taken, an invalid capacity, an executor that
@@ -135,7 +138,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         self.spawn_by(A::is_send(), A::launch::<Q>)
     }
 
-    /// As `spawn`, with another task.
+    /// Spawns the actor as `spawn` does, with another task.
     pub(super) fn spawn_by(
         self,
         is_send: bool,
@@ -162,7 +165,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         let (kind, answer) = (kind::<A>(&set), answer::<A, Q>);
         let core = Core::new(set.next_id(), name, kind, when_full, answer);
         let cell = Arc::new(Cell::<A::Mail, Q>::new(core, set.clone(), sender));
-        // Cannot fail: it is new. The reference is the one that a core has at first.
+        // Cannot fail, because the queue is new. The new core counts one reference: this one.
         let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };
         if keeps {
             let _ = cell.core.try_refer();
@@ -186,13 +189,13 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     }
 }
 
-/// The type of an actor, in a set of actors.
+/// Returns the kind of an actor type in a set of actors.
 pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
     set.kind(TypeId::of::<A>(), A::NAME, A::REQUESTS)
 }
 
-/// Spawns the task of an actor. If it is refused, the life is dropped, and with it the actor has
-/// ended.
+/// Spawns the task of an actor. If the executor refuses it, the life is dropped, and the drop ends
+/// the actor.
 pub(super) fn launch<A: Actor, Q: Queue>(
     executor: &dyn Executor,
     life: ActorLife<A, Q>,
@@ -200,7 +203,7 @@ pub(super) fn launch<A: Actor, Q: Queue>(
     launch_by(executor, life, A::is_send(), A::launch)
 }
 
-/// As [`launch`], with another task.
+/// Does as [`launch`], with another task.
 fn launch_by<A: Actor, Q: Queue>(
     executor: &dyn Executor,
     life: ActorLife<A, Q>,

@@ -1,4 +1,4 @@
-//! What the handlers of an actor see.
+//! The context of an actor's handlers: what they can do beside handling a message.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -33,7 +33,7 @@ impl<A: Actor> ActorContext<A> {
         ActorContext { cell, set, timers, children, handled: 0, taken: 0 }
     }
 
-    /// The counters get what was handled since the last time.
+    /// Adds the messages that were handled since the last call to the counters.
     pub(super) fn flush(&mut self) {
         if self.handled != 0 {
             self.cell.core().kind.line.count_many(ActorValue::Handled, self.handled);
@@ -41,41 +41,41 @@ impl<A: Actor> ActorContext<A> {
         }
     }
 
-    /// Its number, which no other actor of this process has.
+    /// The actor's number, which no other actor of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core().id
     }
 
-    /// Its name, or its type and number.
+    /// The actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core().label()
     }
 
     /// A reference to this actor, to give to others. An actor that keeps one does not end when all
-    /// other references are gone. `None` if they are gone already.
+    /// other references are gone. `None` if all references are gone already.
     #[must_use]
     pub fn myself(&self) -> Option<ActorRef<A>> {
         self.myself_by_queue::<Mpsc>()
     }
 
-    /// As [`myself`](ActorContext::myself), for a mailbox of another queue. `None` also if this is
-    /// not its queue, or the queue allows one sender.
+    /// Returns a reference as [`myself`](ActorContext::myself) does, for a mailbox with another
+    /// queue. `None` also if the mailbox has not this queue, or the queue allows one sender.
     #[must_use]
     pub fn myself_by_queue<Q: Queue>(&self) -> Option<ActorRef<A, Q>> {
         let cell = self.cell.clone().into_any().downcast::<Cell<A::Mail, Q>>().ok()?;
         ActorRef::of(&cell).ok()
     }
 
-    /// All actors of its node or program.
+    /// All actors of the actor's node or program.
     #[must_use]
     pub fn actors(&self) -> Actors {
         Actors::of(&self.set)
     }
 
-    /// Spawns a child: it ends when this actor ends or is restarted, before `stopped` runs. If the
-    /// child fails too often, this actor fails.
+    /// Spawns a child. The child ends when this actor ends or is restarted, before `stopped` runs.
+    /// If the child fails too often, this actor fails.
     ///
     /// # Errors
     /// As [`ActorBuilder::spawn`].
@@ -102,23 +102,23 @@ impl<A: Actor> ActorContext<A> {
         Ok(child)
     }
 
-    /// How many children live.
+    /// The number of children that live.
     #[must_use]
     pub fn children(&self) -> usize {
         self.children.len()
     }
 
-    /// This actor learns of the end of another one: its hook `gone` is called. Once for each actor,
-    /// also if this is called again, as after a restart. If the other one has ended already, the
-    /// hook is called for each call of this.
+    /// Watches another actor: when it ends, the hook `gone` of this actor is called, once for each
+    /// watched actor, also if this is called again, as after a restart. If the other actor has
+    /// ended already, each call of this calls the hook.
     pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         let watcher = Watcher { cell: self.cell.clone(), relation: Relation::Watching };
         other.any().core().watch(watcher);
     }
 
-    /// This actor learns of the end of an actor of another node, as [`watch`](ActorContext::watch):
-    /// its hook `gone` is called, once for each address that it watches, with how the actor has
-    /// ended ([`RemoteRef::ended`]). `Unreachable` is such an end: to watch again, call this again.
+    /// Watches an actor of another node, as [`watch`](ActorContext::watch): the hook `gone` is
+    /// called, once for each address, with how the actor has ended ([`RemoteRef::ended`]).
+    /// `Unreachable` is such an end: to watch again, call this again.
     pub fn watch_remote<B: Actor>(&self, other: &RemoteRef<B>) {
         let (id, actor, ended) = (other.id(), other.label(), other.ended());
         if !self.cell.core().begin_watch(actor.clone()) {
@@ -131,12 +131,13 @@ impl<A: Actor> ActorContext<A> {
                 watcher.end_watch(Gone { id, actor, end });
             }
         };
-        // An executor that has ended runs no actor, either.
+        // Ignores an error: an executor that has ended runs no actor, either.
         let _ = self.executor().spawn(Box::pin(watching));
     }
 
-    /// If one of both fails permanently, the other one fails, too, and is restarted as after an
-    /// error of its own. An end without a failure changes nothing.
+    /// Links this actor with another one: if one of them fails permanently, the other one fails,
+    /// too, and is restarted as after an error of its own. An end without a failure changes
+    /// nothing.
     pub fn link<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
         let relation = Relation::Linked;
         let cell = other.any();
@@ -144,8 +145,8 @@ impl<A: Actor> ActorContext<A> {
         self.cell.core().watch(Watcher { cell, relation });
     }
 
-    /// Tells this actor a message after `delay`. It does not go through the mailbox, and needs no
-    /// room there. Timers end with a restart.
+    /// Tells this actor a message after `delay`. The message does not go through the mailbox, and
+    /// needs no room there. Timers end with a restart.
     pub fn tell_after<M>(&mut self, delay: Duration, message: M) -> Timer
     where
         A: Handles<M>,
@@ -154,8 +155,8 @@ impl<A: Actor> ActorContext<A> {
         self.timers().once(at, <A as Handles<M>>::wrap(message))
     }
 
-    /// Tells this actor a message periodically: the first one a period from now. Periods that it
-    /// was too slow for are left out.
+    /// Tells this actor a message periodically, first after one period. If the actor is too slow
+    /// for a period, that message is left out.
     ///
     /// # Errors
     /// If the period is zero.
@@ -180,9 +181,9 @@ impl<A: Actor> ActorContext<A> {
         self.timers().cancel(timer)
     }
 
-    /// Asks another actor, as [`ActorRef::ask`]. If the reply does not come in time because the
-    /// other one waits, by its own `ask` of its context, for an actor that waits for this one, a
-    /// log line names the circle.
+    /// Asks another actor, as [`ActorRef::ask`]. A log line names a circle of requests: if the
+    /// reply does not come in time, because the other actor waits, by an `ask` of its context, for
+    /// an actor that waits for this one.
     ///
     /// # Errors
     /// As [`ActorRef::ask`].
@@ -208,14 +209,14 @@ impl<A: Actor> ActorContext<A> {
         self.cell.core().is_stopping()
     }
 
-    /// Monotonic time.
+    /// The monotonic time of the actors.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.executor().now()
     }
 
-    /// Waits for `duration`. The mailbox waits meanwhile; [`tell_after`](ActorContext::tell_after)
-    /// does not hold it up.
+    /// Waits for `duration`. Meanwhile no message is handled; a message of
+    /// [`tell_after`](ActorContext::tell_after) does not hold the mailbox up.
     ///
     /// # Errors
     /// [`ShuttingDown`] if this actor is [stopped](ActorRef::stop), now or earlier. A handler that

@@ -1,5 +1,5 @@
-//! The trait of an actor, and what its handlers and its task have: each of the three names the
-//! other two.
+//! The trait of an actor, the context of its handlers, and the state of its task. They are in one
+//! file because their types refer to each other.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,10 +25,10 @@ use crate::task::launch::Task;
     note = "put `#[mycelium::actor]` on `impl {Self} {{ #[tell] fn ..(&mut self, message: ..) .. }}`"
 )]
 pub trait Actor: Sized + 'static {
-    /// Its type's name in logs and counters.
+    /// The name of the type in logs and counters.
     const NAME: &'static str;
 
-    /// What its mailbox holds: one of its messages or requests.
+    /// An item of the mailbox: one of the actor's messages or requests.
     #[doc(hidden)]
     type Mail: Mail;
 
@@ -40,7 +40,7 @@ pub trait Actor: Sized + 'static {
     #[doc(hidden)]
     const REQUESTS: &'static [&'static str];
 
-    /// Visits the types of the requests that it answers.
+    /// Calls `visitor` with each type of request that the actor answers.
     #[doc(hidden)]
     fn each_request(visitor: &mut impl AskVisitor<Self>);
 
@@ -86,7 +86,7 @@ pub trait Handles<M>: Actor {
     #[doc(hidden)]
     fn wrap(message: M) -> Self::Mail;
 
-    /// The message that `wrap` was given.
+    /// Returns the message that `wrap` was given.
     #[doc(hidden)]
     fn unwrap(mail: Self::Mail) -> M;
 }
@@ -100,7 +100,7 @@ pub trait Replies<Q: Request>: Actor {
     #[doc(hidden)]
     fn wrap(request: Ask<Q>) -> Self::Mail;
 
-    /// The request, if it is one of this type.
+    /// Returns the request, if it is of this type; otherwise the mail.
     #[doc(hidden)]
     fn unwrap(mail: Self::Mail) -> Result<Ask<Q>, Self::Mail>;
 
@@ -108,7 +108,7 @@ pub trait Replies<Q: Request>: Actor {
     fn slots(slots: &mut Self::Slots) -> &mut SlotPool<Q>;
 }
 
-/// Sees the types of the requests that an actor answers.
+/// Is called with the types of the requests that an actor answers.
 pub trait AskVisitor<A: Actor> {
     #[doc(hidden)]
     fn visit<R: Request>(&mut self)
@@ -124,40 +124,42 @@ pub enum OnError {
     Continue,
     /// The actor is restarted after a pause, with the same state: `started` runs again.
     Restart,
-    /// The actor ends, as one that has failed too often.
+    /// The actor ends, like an actor that has failed too often.
     Stop,
 }
 
-/// What an actor sees of itself and of the others: time, timers, children, those that it watches.
+/// An actor's access to itself and to others: time, timers, children, and the actors that it
+/// watches.
 pub struct ActorContext<A: Actor> {
     pub(super) cell: Arc<dyn AnyCell>,
     pub(super) set: Arc<Set>,
-    /// Made with the first one. Never locked: the mutex makes the context `Sync`, so that a future
-    /// that keeps a `&ActorContext` may move between threads.
+    /// Made with the first timer. Never locked: the mutex makes the context `Sync`, so that a
+    /// future that keeps a `&ActorContext` may move between threads.
     pub(super) timers: Option<Box<Mutex<Timers<A::Mail>>>>,
-    /// Those that live, in the order in which they were spawned.
+    /// The children that live, in the order in which they were spawned.
     pub(super) children: BTreeMap<u64, Arc<dyn AnyCell>>,
-    /// Messages that were told, since the counters have them.
+    /// The number of handled messages that the counters do not have yet.
     pub(super) handled: u64,
-    /// All messages that were told and have left the mailbox, and those of timers.
+    /// The number of messages that have left the mailbox, or came from timers. Requests do not
+    /// count.
     pub(super) taken: u64,
 }
 
-/// What a mutex has, without a lock.
+/// Returns the value of a mutex without locking it.
 pub(super) fn exclusive<T>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the instances of an actor: a factory, for most.
+/// Makes the instances of an actor. For most actors it is a factory.
 pub(crate) trait Maker<A>: Send {
     fn make(&mut self) -> A;
 
-    /// The actor that must end before this one begins.
+    /// Returns the actor that must end before this one begins, if there is one.
     fn predecessor(&mut self) -> Option<Arc<dyn AnyCell>> {
         None
     }
 
-    /// The actor has ended; the others do not know it yet.
+    /// Called when the actor has ended, before others learn of it.
     fn ended(&self, core: &Core) {
         let _ = core;
     }
@@ -169,23 +171,23 @@ impl<A, F: FnMut() -> A + Send> Maker<A> for F {
     }
 }
 
-/// What the task of an actor has, from its spawn to its end.
+/// The state of an actor's task, from its spawn to its end.
 pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) cell: Arc<Cell<A::Mail, Q>>,
     pub(super) receiver: Q::Receiver<A::Mail>,
     pub(super) maker: Box<dyn Maker<A>>,
     pub(super) context: ActorContext<A>,
-    /// `None` if it is not restarted.
+    /// When the actor is restarted; `None` if it never is.
     pub(super) restart: Option<Arc<Restart>>,
-    /// In a node with traces.
+    /// The traces of the actor, in a node with traces.
     pub(super) traces: Option<Box<ActorTraces>>,
-    /// If it has a supervisor, until it runs.
+    /// The actor's place under its supervisor, if it has one. Taken when it runs.
     pub(super) member: Option<Box<Member>>,
     pub(super) is_supervised: bool,
-    /// Messages since the task last yielded.
+    /// The number of messages since the task last yielded.
     pub(super) since_yield: u32,
-    /// The mailbox refuses messages, and the actor handles what is in it.
+    /// Whether the mailbox refuses messages, and the actor handles the rest of them.
     pub(super) is_draining: bool,
-    /// The end was reported.
+    /// Whether the end was reported.
     pub(super) has_ended: bool,
 }

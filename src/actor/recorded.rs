@@ -16,12 +16,12 @@ use crate::inbox::request::Asked;
 use crate::support::lock::lock;
 use crate::task::launch::Task;
 
-/// What an actor was told and asked, and the test has not taken.
+/// The messages and requests of an actor that the test has not taken.
 pub(crate) struct Record<A: Actor>(Mutex<Recorded<A>>);
 
 struct Recorded<A: Actor> {
     mail: VecDeque<A::Mail>,
-    /// It has failed with this error when it stops.
+    /// The error with which the actor has failed, when it stops.
     failure: Option<Arc<str>>,
 }
 
@@ -32,7 +32,7 @@ impl<A: Actor> Default for Record<A> {
 }
 
 impl<A: Actor> Record<A> {
-    /// The first message of this type.
+    /// Takes the first message of this type.
     pub(crate) fn take<M: 'static>(&self) -> Option<M>
     where
         A: Handles<M>,
@@ -44,7 +44,7 @@ impl<A: Actor> Record<A> {
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
     }
 
-    /// The first request of this type whose requester still waits.
+    /// Takes the first request of this type whose requester still waits.
     pub(crate) fn take_request<R: Request>(&self) -> Option<Asked<R>>
     where
         A: Replies<R>,
@@ -63,12 +63,12 @@ impl<A: Actor> Record<A> {
         asked
     }
 
-    /// How many are kept.
+    /// The number of messages and requests that are kept.
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).mail.len()
     }
 
-    /// Its actor fails with this error when it is stopped next.
+    /// Sets the error with which the actor fails when it is stopped next.
     pub(crate) fn fail(&self, error: &str) {
         lock(&self.0).failure = Some(error.into());
     }

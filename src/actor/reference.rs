@@ -1,5 +1,5 @@
 //! References to actors: strong ones, which tell and ask, and weak ones, which do not keep the
-//! actor.
+//! actor alive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,23 +22,24 @@ use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent,
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
 ///
-/// What one reference tells and asks is handled in that order. A reference whose queue has one
-/// sender cannot be cloned: `Q` is then [`Spsc`](mycelium_core::channel::Spsc), for example.
+/// Messages and requests of one reference are handled in the order in which it sends them. A
+/// reference whose queue has one sender cannot be cloned: `Q` is then
+/// [`Spsc`](mycelium_core::channel::Spsc), for example.
 pub struct ActorRef<A: Actor, Q: Queue = Mpsc> {
     cell: Arc<Cell<A::Mail, Q>>,
     sender: Q::Sender<A::Mail>,
     slots: A::Slots,
-    /// What this one has sent, if it is the only sender of its queue.
+    /// The number of messages that this reference has sent, if it is the only sender of its queue.
     sent: u64,
 }
 
 impl<A: Actor, Q: Queue> ActorRef<A, Q> {
-    /// The reference is counted already.
+    /// Creates a reference that is counted already.
     pub(super) fn new(cell: Arc<Cell<A::Mail, Q>>, sender: Q::Sender<A::Mail>) -> ActorRef<A, Q> {
         ActorRef { cell, sender, slots: A::Slots::default(), sent: 0 }
     }
 
-    /// A reference to the actor of a cell.
+    /// Creates a reference to the actor of a cell.
     pub(super) fn of(cell: &Arc<Cell<A::Mail, Q>>) -> Result<ActorRef<A, Q>, FindActorError> {
         if cell.core.end().is_some() || !cell.core.try_refer() {
             return Err(FindActorError::Ending { name: cell.core.label().to_string() });
@@ -98,10 +99,10 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
     }
 
     /// Asks the actor, and waits for its reply, as [`Context::request`](crate::Context::request)
-    /// asks a service: the request is in the mailbox when this returns, if that has room. The
-    /// future borrows nothing; [`PendingReply::within`] gives it a deadline.
+    /// asks a service: if the mailbox has room, the request is in it when this returns. The future
+    /// borrows nothing; [`PendingReply::within`] gives the request a deadline.
     ///
-    /// A mailbox with one sender refuses a request if it is full.
+    /// If the queue has one sender, a full mailbox refuses a request.
     ///
     /// # Errors
     /// [`RequestError`], which says whether the actor may have acted on the request.
@@ -141,18 +142,18 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         PendingReply::new(awaiting, progress, WaitStrategy::Park)
     }
 
-    /// The actor ends after the current message; `stopped` runs. The messages in its mailbox become
+    /// Ends the actor after the current message; `stopped` runs. The messages in its mailbox become
     /// [`DeadMail`](super::DeadMail), and requests there are `Gone`. Its children end first.
     pub fn stop(&self) {
         self.cell.core.stop();
     }
 
-    /// The actor refuses further messages, handles what is in its mailbox, and ends.
+    /// Lets the actor refuse further messages, handle those in its mailbox, and end.
     pub fn drain(&self) {
         self.cell.core.drain();
     }
 
-    /// Waits until the actor has ended, and says how. A restart is not an end.
+    /// Waits until the actor has ended, and returns how. A restart is not an end.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
         let cell = self.cell.clone();
         async move { cell.core.ended().await }
@@ -164,31 +165,31 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
         self.cell.core.end().is_some()
     }
 
-    /// Its number, which no other actor of this process has.
+    /// The actor's number, which no other actor of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core.id
     }
 
-    /// Its name, or its type and number.
+    /// The actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core.label()
     }
 
-    /// How many messages and requests wait in its mailbox, approximately.
+    /// The number of messages and requests that wait in the mailbox, approximately.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.sender.len()
     }
 
-    /// How many its mailbox has room for.
+    /// The number of messages and requests for which the mailbox has room.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.sender.capacity()
     }
 
-    /// A reference that does not keep the actor.
+    /// A reference that does not keep the actor alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakRef<A, Q> {
         WeakRef { cell: self.cell.clone() }
@@ -208,7 +209,7 @@ impl<A: Actor, Q: Queue> Drop for ActorRef<A, Q> {
     }
 }
 
-/// The mailbox had no room.
+/// Does what the rule for full mailboxes says: the mailbox had no room for `message`.
 #[cold]
 pub(super) fn full<M>(core: &Core, message: M) -> Result<(), TellError<M>> {
     match core.when_full {
@@ -224,13 +225,13 @@ pub(super) fn full<M>(core: &Core, message: M) -> Result<(), TellError<M>> {
     }
 }
 
-/// Of a mailbox for many senders.
+/// Clones a reference whose queue allows many senders.
 impl<A: Actor, Q: Queue> Clone for ActorRef<A, Q>
 where
     Q::Sender<A::Mail>: Clone,
 {
     fn clone(&self) -> ActorRef<A, Q> {
-        // This reference is one, so there is at least one.
+        // Cannot fail: this reference is counted, so not all are gone.
         let _ = self.cell.core.try_refer();
         ActorRef::new(self.cell.clone(), self.sender.clone())
     }
@@ -242,7 +243,7 @@ impl<A: Actor, Q: Queue> fmt::Debug for ActorRef<A, Q> {
     }
 }
 
-/// Refers to an actor without keeping it.
+/// Refers to an actor without keeping it alive.
 pub struct WeakRef<A: Actor, Q: Queue = Mpsc> {
     cell: Arc<Cell<A::Mail, Q>>,
 }
@@ -252,8 +253,8 @@ impl<A: Actor, Q: Queue> WeakRef<A, Q> {
         WeakRef { cell }
     }
 
-    /// A reference that keeps the actor. `None` if the actor ends or has ended, or its mailbox has
-    /// one sender and another reference has it.
+    /// Returns a reference that keeps the actor alive. `None` if the actor ends or has ended, or
+    /// its mailbox has one sender and another reference has that sender.
     #[must_use]
     pub fn upgrade(&self) -> Option<ActorRef<A, Q>> {
         ActorRef::of(&self.cell).ok()
@@ -265,24 +266,24 @@ impl<A: Actor, Q: Queue> WeakRef<A, Q> {
         self.cell.core.end().is_some()
     }
 
-    /// Its number, which no other actor of this process has.
+    /// The actor's number, which no other actor of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.cell.core.id
     }
 
-    /// Its name, or its type and number.
+    /// The actor's name, or its type and number.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.cell.core.label()
     }
 
-    /// The actor ends after the current message.
+    /// Ends the actor after the current message.
     pub fn stop(&self) {
         self.cell.core.stop();
     }
 
-    /// Waits until the actor has ended, and says how.
+    /// Waits until the actor has ended, and returns how.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A, Q> {
         let cell = self.cell.clone();
         async move { cell.core.ended().await }

@@ -18,12 +18,14 @@ use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
 use crate::inbox::request::{Cause, PendingReply, RequestError, Requester, Taken};
 
 impl Actors {
-    /// A reference to an actor of another node: `address` is the name of the node, a `/`, and the
-    /// name of the actor. The actor need not live yet, and the reference does not keep it: each
-    /// request goes to the actor that has the name when it arrives. Nothing is sent.
+    /// Creates a reference to an actor of another node: `address` is the name of the node, a `/`,
+    /// and the name of the actor. The actor need not live yet, and the reference does not keep it
+    /// alive: each request goes to the actor that has the name when the request arrives. This call
+    /// sends nothing.
     ///
-    /// `A` says which requests the reference makes. The other node compares each request, and not
-    /// the type: an actor of another type that answers the same request replies, too.
+    /// `A` says which requests the reference can make. The other node compares the layout of each
+    /// request, and not the type `A`: an actor of another type that answers the same request
+    /// replies, too.
     ///
     /// The topology names the nodes that may ask: `actors_for` of the node with the actors.
     /// `docs/actors.md` has an example.
@@ -55,9 +57,9 @@ impl Actors {
     }
 }
 
-/// Where an actor is, for all clones of a reference.
+/// The address of an actor, shared by all clones of a reference.
 struct Address {
-    /// `node/actor`.
+    /// The address as a text: `node/actor`.
     label: Arc<str>,
     slash: usize,
     id: u64,
@@ -74,10 +76,11 @@ impl Address {
     }
 }
 
-/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It asks and
-/// watches. Messages without a reply are for [topics](crate::Context::emit).
+/// Refers to an actor of another node by its name: [`Actors::remote`] makes it. It can ask and
+/// watch. For messages without a reply use [topics](crate::Context::emit).
 ///
-/// What one reference asks arrives in that order, as long as the mailbox of the actor has room.
+/// The requests of one reference arrive in the order in which it makes them, as long as the mailbox
+/// of the actor has room.
 pub struct RemoteRef<A: Actor> {
     address: Arc<Address>,
     calls: Requester<ActorCall>,
@@ -85,14 +88,14 @@ pub struct RemoteRef<A: Actor> {
 }
 
 impl<A: Actor> RemoteRef<A> {
-    /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](crate::actor::ActorRef::ask). The
-    /// future borrows nothing; [`RemoteReply::within`] gives it a deadline. If it is dropped, the
-    /// request is cancelled.
+    /// Asks the actor, and waits for its reply, as [`ActorRef::ask`](crate::actor::ActorRef::ask).
+    /// The future borrows nothing; [`RemoteReply::within`] gives the request a deadline. If the
+    /// future is dropped, the request is cancelled.
     ///
     /// Request and reply have at most 510 bytes each: larger ones are an error of the compiler.
     ///
     /// # Errors
-    /// [`RequestError`], as that of an actor of this node, and also:
+    /// [`RequestError`], as for an actor of this node, and also:
     ///
     /// - `Unreachable`: its node was not connected until the deadline, or without one for a second;
     ///   or its process has ended after the request was sent. A request is not sent again by
@@ -111,15 +114,15 @@ impl<A: Actor> RemoteRef<A> {
         RemoteReply { reply, request, address, has_deadline: false, lost: None, was_lost: false }
     }
 
-    /// Waits until the actor has ended, and says how: [`ActorEnd::Unreachable`] if its node is not
-    /// connected for a second, its process has ended, or one of the two nodes shuts down;
+    /// Waits until the actor has ended, and returns how: [`ActorEnd::Unreachable`] if its node is
+    /// not connected for a second, its process has ended, or one of the two nodes shuts down;
     /// [`ActorEnd::NotFound`] if no actor has the name; [`ActorEnd::TooManyWatches`] if this node
-    /// watches as many actors of that node as it can.
+    /// watches the most actors of that node that it can.
     pub fn ended(&self) -> impl Future<Output = ActorEnd> + Send + use<A> + 'static {
         ended(self.address.clone())
     }
 
-    /// The node and the name of the actor: `node/actor`.
+    /// The address: `node/actor`.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         self.address.label.clone()
@@ -180,23 +183,24 @@ pub struct RemoteReply<R: Request> {
     reply: PendingReply<ActorCall>,
     request: R,
     address: Arc<Address>,
-    /// Set by `within`: the request also waits for a connection until its deadline.
-    has_deadline: bool,
-    /// Ready when the node was not connected for too long. Made when the future waits, if it has no
+    /// Whether `within` was called: then the request also waits for a connection, until its
     /// deadline.
+    has_deadline: bool,
+    /// Ready when the node was not connected for too long. Made when the future has to wait, if the
+    /// request has no deadline.
     lost: Option<SendFuture<()>>,
     was_lost: bool,
 }
 
 impl<R: Request> RemoteReply<R> {
-    /// See [`PendingReply::within`]. The time on the way counts, too.
+    /// See [`PendingReply::within`]. The time between the nodes counts, too.
     pub fn within(mut self, duration: Duration) -> RemoteReply<R> {
         self.reply.set_deadline(duration);
         self.has_deadline = true;
         self
     }
 
-    /// The error of the request, by that of its call.
+    /// Returns the error of the request, from the error of its call.
     #[cold]
     fn error(&self, cause: Cause) -> RequestError<R> {
         let cause = match cause {
@@ -210,7 +214,7 @@ impl<R: Request> RemoteReply<R> {
     }
 }
 
-/// The other node has taken the call: that says nothing of the actor.
+/// Returns what is known of the actor: that the other node has taken the call says nothing of it.
 fn of_actor(taken: Taken) -> Taken {
     match taken {
         Taken::No => Taken::No,
@@ -218,7 +222,7 @@ fn of_actor(taken: Taken) -> Taken {
     }
 }
 
-/// Nothing in it is pinned.
+/// Nothing in the future is pinned.
 impl<R: Request> Unpin for RemoteReply<R> {}
 
 impl<R: Request> Future for RemoteReply<R> {
@@ -233,7 +237,7 @@ impl<R: Request> Future for RemoteReply<R> {
             if lost.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            // If it is still in the mailbox, it stays there no longer.
+            // If the request is still in the mailbox, the deadline takes it out.
             this.was_lost = true;
             this.reply.set_deadline(Duration::ZERO);
             poll = this.reply.poll_outcome(context);

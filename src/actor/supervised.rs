@@ -25,9 +25,9 @@ use crate::supervise::member::{Member, StopWaker, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
 use crate::support::log;
 
-/// A supervisor of actors, and of other supervisors: when one of its actors fails, it restarts that
-/// one, all, or that one and those after it. It gives up when there are too many restarts: its
-/// actors end, and its parent restarts it, if it has one.
+/// A supervisor of actors, and of other supervisors. When one of its actors fails, it restarts that
+/// actor, all actors, or that actor and those after it. It gives up when there are too many
+/// restarts: its actors end, and its parent restarts it, if it has one.
 ///
 /// ```
 /// use mycelium::actors::Actors;
@@ -61,8 +61,9 @@ pub struct ActorSupervisor {
 }
 
 impl Actors {
-    /// A supervisor of actors. `limits` has the most restarts of all of its actors together within
-    /// a window, and the pauses before it is itself restarted; the pauses of an actor are its own.
+    /// Creates a supervisor of actors. `limits` has the most restarts of all of its actors together
+    /// within a window, and the pauses before the supervisor is itself restarted; each actor has
+    /// pauses of its own.
     #[must_use]
     pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
         let set = self.set();
@@ -81,7 +82,7 @@ impl ActorSupervisor {
     ) -> ActorSupervisor {
         let (name, supervision) = (Arc::<str>::from(name), set.supervision());
         let spec = SupervisorSpec { name: name.clone(), strategy, restart };
-        // A parent that has ended has no further children: nor has this one.
+        // If the parent has ended, so has this supervisor: it refuses actors as the parent does.
         let id = supervision.add_supervisor(parent, spec).unwrap_or(parent);
         supervision.start(id, set.executor.now());
         ActorSupervisor { set: set.clone(), id, name }
@@ -93,27 +94,28 @@ impl ActorSupervisor {
         &self.name
     }
 
-    /// A supervisor after its other children. If it gives up, this one restarts it.
+    /// Adds a supervisor after the other children. If it gives up, this supervisor restarts it.
     #[must_use]
     pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
         ActorSupervisor::below(&self.set, self.id, name, strategy, limits)
     }
 
-    /// An actor after its other children. It is spawned as by [`Actors::actor`]; its `started` runs
-    /// when that of those before it has returned, also when all are restarted.
+    /// Returns the builder of an actor after the other children. It is spawned as by
+    /// [`Actors::actor`]; its `started` runs when the `started` of those before it has returned,
+    /// also when all are restarted.
     pub fn actor<A: Actor>(&self, factory: impl FnMut() -> A + Send + 'static) -> ActorBuilder<A> {
         ActorBuilder::new(&self.set, None, factory).under(self.id)
     }
 
-    /// What its actors, and those of its supervisors, have together: `Stopped` if it has ended,
-    /// `Starting` if the hook `started` of one has never returned, `BackingOff` if all of them wait
-    /// for a restart, `Degraded` if some do, and otherwise `Ready`.
+    /// The health of the supervisor, from its actors and those of its supervisors: `Stopped` if it
+    /// has ended, `Starting` if the hook `started` of one has never returned, `BackingOff` if all
+    /// of them wait for a restart, `Degraded` if some do, and otherwise `Ready`.
     #[must_use]
     pub fn health(&self) -> HealthState {
         self.set.supervision().health(self.id)
     }
 
-    /// Ends its actors, the last one first, and supervises none any more.
+    /// Ends its actors, the last one first. It takes no further actors.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
         self.set.supervision().stop(self.id, moment);
@@ -129,7 +131,7 @@ impl fmt::Debug for ActorSupervisor {
 /// How a run of a supervised actor ended.
 enum Ran {
     Ended(Result<ActorEnd, Failure>),
-    /// Its supervisor has stopped it.
+    /// The supervisor has stopped the run.
     Stopped,
 }
 
@@ -137,7 +139,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
     pub(crate) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
         let mut instance = None;
-        // Why the last run ended.
+        // Why the previous run has ended.
         let mut cause: Option<Arc<str>> = None;
         loop {
             match turn(&self.cell, &mut member).await {
@@ -193,7 +195,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs it once, until it ends, or its supervisor stops it. Then the run is dropped.
+    /// Runs the actor once, until it ends, or its supervisor stops it. Then the run is dropped.
     async fn run_once(&mut self, member: &mut Member, instance: &mut Option<A>) -> Ran {
         let cell = self.cell.clone();
         cell.core.set_started(false);
@@ -218,7 +220,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Moment { now: executor.now(), jitter: executor.entropy() }
     }
 
-    /// How it has ended, in the words of those who watch it.
+    /// Returns the end of the actor, in the form for those who watch it.
     fn concluded(&self, why: Why, cause: Option<Arc<str>>) -> ActorEnd {
         let failed = |error: Option<Arc<str>>| {
             self.count(ActorValue::Failed);
@@ -232,7 +234,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Waits for its turn to begin a run. `None` if it is told to stop meanwhile.
+/// Waits until the actor may begin a run. `None` if it is told to stop meanwhile.
 async fn turn<M: Mail, Q: Queue>(cell: &Cell<M, Q>, member: &mut Member) -> Option<Turn> {
     let executor = &*cell.set.executor;
     let (turn, stop) = (pin!(member.turn(executor, executor)), pin!(cell.core.told_to_stop()));

@@ -1,6 +1,6 @@
-//! What nodes ask each other's actors: `call` is a request to an actor, and `watch` asks for its
-//! end. Both travel as the requests of services do. `nodes` is how actors see other nodes; the node
-//! of this process implements it.
+//! The requests between nodes about actors: `call` is a request to an actor, and `watch` asks for
+//! the end of an actor. Both travel like the requests of services. `nodes` is how actors reach
+//! other nodes; the node of this process implements it.
 
 mod call;
 mod nodes;

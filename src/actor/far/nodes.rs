@@ -1,4 +1,4 @@
-//! The other nodes, as actors see them: the node of this process implements it.
+//! The other nodes, for actors. The node of this process implements the trait.
 
 use mycelium_executor::SendFuture;
 
@@ -9,17 +9,18 @@ use crate::inbox::request::Requester;
 
 /// The nodes whose actors this node may ask.
 pub(crate) trait OtherNodes: Send + Sync {
-    /// Whether the actors of a node may be asked.
+    /// Checks that the actors of a node may be asked.
     fn check(&self, node: &str) -> Result<(), RemoteActorError>;
 
-    /// Asks the actors of a node. `None` if this node has ended.
+    /// Returns a requester for the actors of a node. `None` if this node has ended.
     fn calls(&self, node: &str) -> Option<Requester<ActorCall>>;
 
-    /// Watches the actors of a node, at most this many at once. `None` if this node has ended.
+    /// Returns a requester for watches of the actors of a node, and the most watches at once.
+    /// `None` if this node has ended.
     fn watches(&self, node: &str) -> Option<(Requester<WatchCall>, usize)>;
 
-    /// Ready when a node was not connected for longer than a lost connection may be away, or this
-    /// node has ended.
+    /// Ready when a node was not connected for longer than a lost connection may be away, or when
+    /// this node has ended.
     fn lost(&self, node: &str) -> SendFuture<()>;
 
     /// Ready when this node shuts down.

@@ -16,11 +16,11 @@ pub(crate) struct WatchCall {
 #[message(topic = "mycelium.actor-ends", id = 0xFFFB, hidden)]
 pub(crate) struct WatchReply {
     end: u64,
-    /// The error, cut at its end; empty without one.
+    /// The error, cut at its end; empty if there is none.
     error: FixedStr<190>,
 }
 
-/// The topic of those that watch the actors of a node.
+/// The topic of watches of the actors of a node.
 pub(crate) fn watches_topic(node: &str) -> String {
     format!("watches@{node}")
 }
@@ -50,7 +50,8 @@ impl WatchReply {
         WatchReply { end: number, error: FixedStr::truncated(error) }
     }
 
-    /// An end that this version does not know is one that nothing is known of.
+    /// How the actor has ended. An end that this version does not know counts as one of which
+    /// nothing is known.
     pub(crate) fn end(&self) -> ActorEnd {
         match self.end {
             0 => ActorEnd::Stopped,

@@ -1,4 +1,4 @@
-//! Sets how keyed actors are made.
+//! The builder of keyed actors.
 
 use std::fmt;
 use std::hash::Hash;
@@ -19,7 +19,7 @@ use crate::actor::life::Actor;
 use crate::actor::set::Set;
 use crate::actor::values::{SpawnActorError, WhenFull};
 
-/// The capacity of a mailbox. There may be very many of them.
+/// The default capacity of a mailbox, in messages. It is small, because there may be very many.
 const CAPACITY: usize = 16;
 
 /// Sets how the actors of all keys are made. See [`Actors::keyed`].
@@ -31,16 +31,16 @@ pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
     when_full: WhenFull,
     restart: Option<Restart>,
     idle: Option<Duration>,
-    /// `None` for that of the other actors.
+    /// The executors of the actors; `None` for the executor of the other actors.
     executors: Option<Vec<Arc<dyn Executor>>>,
     limit: usize,
     queue: PhantomData<fn(Q)>,
 }
 
 impl Actors {
-    /// Actors with a key each, such as an entity, a symbol or a session. `factory` makes the actor
-    /// of a key, on the executor of the actor: on the first use of the key, after a panic, and on
-    /// the next use after the actor has ended.
+    /// Returns a builder of actors that have a key each, such as an entity, a symbol or a session.
+    /// `factory` makes the actor of a key, on the executor of the actor: on the first use of the
+    /// key, after a panic, and on the next use after the actor has ended.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -123,32 +123,35 @@ where
     A: Actor,
     Q: Queue,
 {
-    /// How many messages each mailbox has room for: a power of two from 2 on. The default is 16.
+    /// Sets the number of messages for which each mailbox has room: a power of two from 2 on. The
+    /// default is 16.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
         self
     }
 
-    /// What happens to a message if the mailbox is full. The default is to wait.
+    /// Sets what happens to a message if the mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
     }
 
-    /// When an actor is restarted after failures. The default is that of services.
+    /// Sets when an actor is restarted after failures. The default is the same as for services.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = Some(restart);
         self
     }
 
-    /// An actor is not restarted: its first failure ends it. The next use of its key makes another.
+    /// Lets the first failure end an actor, without a restart. The next use of its key makes
+    /// another one.
     pub fn temporary(mut self) -> Self {
         self.restart = None;
         self
     }
 
-    /// The queue of the mailboxes: [`Mpsc`] (the default), [`Mpmc`](mycelium_core::channel::Mpmc),
-    /// or your own [`Queue`] that several senders may share. Another one does not compile:
+    /// Sets the queue of the mailboxes: [`Mpsc`] (the default),
+    /// [`Mpmc`](mycelium_core::channel::Mpmc), or your own [`Queue`] that several senders may
+    /// share. A queue with one sender does not compile:
     ///
     /// ```compile_fail
     /// use mycelium::actors::Actors;
@@ -178,27 +181,27 @@ where
         KeyedBuilder { set, factory, capacity, when_full, restart, idle, executors, limit, queue }
     }
 
-    /// An actor is passivated after this time without a message, at most a quarter of it later. By
-    /// default none is. An actor that has a timer or children is not idle.
+    /// Passivates an actor after this time without a message, or up to a quarter of the time later.
+    /// By default no actor is passivated. An actor that has a timer or children is not idle.
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
     }
 
-    /// The tasks of the actors run on these executors, for example one that is pinned to each core.
-    /// A hash of the key chooses, so the actors of a key always run on the same one; it is the same
-    /// in each run of the program. Without this they run on that of the other actors. Time is that
-    /// of the other actors.
+    /// Runs the tasks of the actors on these executors, for example one that is pinned to each
+    /// core. A hash of the key chooses the executor, so the actors of a key always run on the same
+    /// one, also in each run of the program. Without this call they run on the executor of the
+    /// other actors. Their time is still that of the other actors.
     ///
-    /// On executors of several threads the actors must be `Send`: one that is not can only be
-    /// spawned on its thread.
+    /// On an executor of several threads the actors must be `Send`: an actor that is not can only
+    /// be spawned on its own thread.
     pub fn placed_on(mut self, executors: impl IntoIterator<Item = Arc<dyn Executor>>) -> Self {
         self.executors = Some(executors.into_iter().collect());
         self
     }
 
-    /// The most actors that live at once. Beyond it the first use of a further key is an error:
-    /// [`SpawnActorError::Limit`].
+    /// Sets the most actors that live at once. Beyond this limit the first use of a further key is
+    /// an error: [`SpawnActorError::Limit`].
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self

@@ -6,7 +6,7 @@ use mycelium_core::Code;
 
 use crate::actor::values::SpawnActorError;
 
-/// Why a message was not told to the actor of a key. It comes back with the error.
+/// Why a message was not told to the actor of a key. The error gives the message back.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyedTellError<M> {
@@ -22,14 +22,14 @@ pub enum KeyedTellError<M> {
 }
 
 impl<M> KeyedTellError<M> {
-    /// The message.
+    /// Returns the message.
     pub fn into_message(self) -> M {
         match self {
             KeyedTellError::Full(message) | KeyedTellError::NotSpawned { message, .. } => message,
         }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     pub fn code(&self) -> Code {
         match self {
             KeyedTellError::Full(_) => Code::ACTOR_FULL,
@@ -52,7 +52,7 @@ impl<M> fmt::Display for KeyedTellError<M> {
     }
 }
 
-/// As `Display`: `main` and `unwrap` print this.
+/// Formats as `Display` does: `main` and `unwrap` print this.
 impl<M> fmt::Debug for KeyedTellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

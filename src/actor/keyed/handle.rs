@@ -24,16 +24,17 @@ use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent}
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::actors::Actors::keyed).
 ///
 /// The actor of a key is made when the key is first used. If it is idle for the time of
-/// [`idle`](super::KeyedBuilder::idle), or is [passivated](Keyed::passivate), it handles what its
-/// mailbox holds, its `stopped` runs, and it ends as
-/// [`Passivated`](crate::actors::ActorEnd::Passivated). The next use of the key makes another one, which
-/// begins when the one before it has ended: two actors of a key never run at the same time.
+/// [`idle`](super::KeyedBuilder::idle), or is [passivated](Keyed::passivate), it handles the
+/// messages in its mailbox, its `stopped` runs, and it ends as
+/// [`Passivated`](crate::actors::ActorEnd::Passivated). The next use of the key makes another
+/// actor, which begins when the previous one has ended: two actors of a key never run at the same
+/// time.
 ///
 /// A handle is cheap to clone. Its calls take `&self`, so one handle may be shared. When the last
-/// handle is dropped, each actor ends as one whose [references](ActorRef) are gone.
+/// handle is dropped, each actor ends as if its [references](ActorRef) were gone.
 ///
-/// **Order.** What one task tells and asks the same key by one handle, one after the other, is
-/// handled in this order, also if the actor is passivated in between.
+/// **Order.** Messages and requests that one task sends to one key by one handle, one after the
+/// other, are handled in this order, also if the actor is passivated in between.
 ///
 /// ```
 /// use mycelium::actors::Actors;
@@ -79,7 +80,7 @@ where
     A: Actor,
     Q: Queue,
 {
-    /// The first handle of a map.
+    /// Creates the first handle of a map.
     pub(super) fn new(map: Arc<Map<K, A, Q>>) -> Keyed<K, A, Q> {
         Keyed { map }
     }
@@ -110,7 +111,7 @@ where
                     Ok(()) => return Ok(()),
                     Err(SendError(back)) => back,
                 },
-                // The last handle is gone, or the actor has ended at this moment.
+                // Try again: the last handle is gone, or the actor has ended just now.
                 Err(_) => back,
             };
             closed = Some(cell);
@@ -130,7 +131,7 @@ where
         self.send(key, mail, None).or_else(Unsent::outcome::<M>)
     }
 
-    /// Sends to the actor of a key, or to a new one if that takes nothing any more.
+    /// Sends to the actor of a key, or to a new actor if that mailbox is closed.
     #[inline]
     fn send(
         &self,
@@ -184,7 +185,7 @@ where
             Arc::new(Origin { mailbox, name, is_actor: true, executor, line })
         };
         loop {
-            // A slot knows the mailbox of its requests.
+            // New slots for each try, because a slot belongs to one mailbox.
             let mut slots = A::Slots::default();
             let slots = A::slots(&mut slots);
             let cell = match self.map.living(key, closed.as_ref()) {
@@ -235,9 +236,9 @@ where
         self.map.plan.when_full == WhenFull::Wait
     }
 
-    /// A reference to the actor of a key; makes the actor if none lives. The fastest way to tell
-    /// one key many messages. A reference does not keep the actor from being passivated: its calls
-    /// then return `Gone`, and this gives another one.
+    /// Returns a reference to the actor of a key; makes the actor if none lives. It is the fastest
+    /// way to tell one key many messages. A reference does not keep the actor from being
+    /// passivated: its calls then return `Gone`, and this returns another reference.
     ///
     /// # Errors
     /// [`SpawnActorError`], if no actor was made.
@@ -254,21 +255,21 @@ where
         }
     }
 
-    /// A reference to the actor of a key, if it lives.
+    /// Returns a reference to the actor of a key, if the actor lives.
     #[must_use]
     pub fn find(&self, key: &K) -> Option<ActorRef<A, Q>> {
         let cell = self.map.find(key).filter(|cell| !cell.is_closed())?;
         ActorRef::of(&cell).ok()
     }
 
-    /// How many actors live.
+    /// The number of actors that live.
     #[must_use]
     pub fn count(&self) -> usize {
         self.map.count()
     }
 
-    /// The keys whose actors live, in no order. Takes the locks of the map one after the other, so
-    /// actors may come and go meanwhile.
+    /// The keys whose actors live, in no order. This takes the locks of the map one after the
+    /// other, so actors may come and go meanwhile.
     #[must_use]
     pub fn keys(&self) -> Vec<K> {
         let mut keys = Vec::with_capacity(self.count());
@@ -278,15 +279,16 @@ where
         keys
     }
 
-    /// The actor of a key ends after the current message, as by [`ActorRef::stop`]: the messages in
-    /// its mailbox become [`DeadMail`](crate::actors::DeadMail). Returns whether it lived.
+    /// Ends the actor of a key after the current message, as [`ActorRef::stop`] does. The messages
+    /// in its mailbox become [`DeadMail`](crate::actors::DeadMail). Returns whether the actor
+    /// lived.
     pub fn stop(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.stop()).is_some()
     }
 
-    /// Passivates the actor of a key now, also with timers or children: it handles what its mailbox
-    /// holds, also messages that are told before it sees this, and ends. Nothing that was told is
-    /// lost. Returns whether it lived.
+    /// Passivates the actor of a key now, even if it has timers or children: it handles the
+    /// messages in its mailbox, and those that come before it sees this call, and ends. No message
+    /// is lost. Returns whether the actor lived.
     pub fn passivate(&self, key: &K) -> bool {
         self.map.find(key).map(|cell| cell.core.passivate()).is_some()
     }
@@ -299,7 +301,7 @@ enum Unsent<A: Actor, Q: Queue> {
 }
 
 impl<A: Actor, Q: Queue> Unsent<A, Q> {
-    /// What its sender is told, by the rule for mailboxes that are full.
+    /// The result for the sender, by the rule for mailboxes that are full.
     #[cold]
     fn outcome<M>(self) -> Result<(), KeyedTellError<M>>
     where
@@ -334,7 +336,7 @@ where
     Q: Queue,
 {
     fn drop(&mut self) {
-        // What the other handles did comes before the end.
+        // AcqRel: what the other handles did comes before the end.
         if self.map.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.map.release();
         }

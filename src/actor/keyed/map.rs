@@ -1,11 +1,11 @@
-//! The actors that live, by key.
+//! The map of the actors that live, by key.
 //!
-//! The map is a number of shards, each with a lock of its own. A lock is held to look a key up, or
-//! to put a new actor there; sending, wake-ups and the start of a task come after it.
+//! The map has a number of shards, each with a lock of its own. A lock is held to find a key, or to
+//! add a new actor; sending, wake-ups and the start of a task come after it.
 //!
 //! **One at a time.** An actor of a key ends in three steps: its mailbox refuses messages, its
-//! instance is dropped, it leaves the map. A sender that finds a closed mailbox in between puts a
-//! *successor* in its place at once. The mailbox of the successor takes messages from then on; its
+//! instance is dropped, and it leaves the map. A sender that finds a closed mailbox in between puts
+//! a *successor* into the map at once. The successor's mailbox takes messages from then on; its
 //! task first waits for the end of its predecessor. So nobody has to wait to send, and no two
 //! actors of a key run at a time.
 
@@ -29,7 +29,7 @@ use crate::actor::values::{SpawnActorError, WhenFull};
 use crate::support::latch::Latch;
 use crate::support::lock::lock;
 
-/// The parts of the map, each with a lock.
+/// The number of shards of the map, each with a lock.
 const SHARDS: usize = 64;
 
 type Living<K, A, Q> = HashMap<K, Arc<Cell<<A as Actor>::Mail, Q>>>;
@@ -41,11 +41,11 @@ pub(super) struct Plan<K, A> {
     pub(super) factory: Box<dyn Fn(&K) -> A + Send + Sync>,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
-    /// `None` if they are not restarted.
+    /// When the actors are restarted; `None` if they never are.
     pub(super) restart: Option<Arc<Restart>>,
-    /// At least one.
+    /// The executors of the actors; at least one.
     pub(super) executors: Box<[Arc<dyn Executor>]>,
-    /// The most that live at once.
+    /// The most actors that live at once.
     pub(super) limit: usize,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Plan<K, A> {
 pub(super) struct Map<K, A: Actor, Q: Queue> {
     pub(super) plan: Plan<K, A>,
     shards: Box<[Mutex<Living<K, A, Q>>]>,
-    /// How many entries there are.
+    /// The number of entries.
     count: AtomicUsize,
-    /// The handles that users have.
+    /// The number of handles that users have.
     pub(super) handles: AtomicUsize,
-    /// The last handle is gone.
+    /// Set when the last handle is gone.
     pub(super) is_released: Arc<Latch>,
 }
 
@@ -67,7 +67,7 @@ where
     A: Actor,
     Q: Queue,
 {
-    /// An empty map, with one handle.
+    /// Creates an empty map, with one handle.
     pub(super) fn new(plan: Plan<K, A>) -> Map<K, A, Q> {
         Map {
             plan,
@@ -78,18 +78,18 @@ where
         }
     }
 
-    /// How many actors live, or are about to.
+    /// The number of actors that live, or are about to.
     pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The actor of a key, if it lives.
+    /// Returns the actor of a key, if it lives.
     pub(super) fn find(&self, key: &K) -> Option<Arc<Cell<A::Mail, Q>>> {
         self.shard(hash_of(key)).get(key).cloned()
     }
 
-    /// The actor of a key. It is made if there is none, or if it is `closed`, whose mailbox takes
-    /// nothing any more.
+    /// Returns the actor of a key. Makes a new one if there is none, or if the present one is
+    /// `closed`, whose mailbox takes nothing any more.
     pub(super) fn living(
         self: &Arc<Self>,
         key: &K,
@@ -103,7 +103,7 @@ where
             }
             ended => ended.cloned(),
         };
-        // Before anything is made: it is the user's, and may panic.
+        // Cloned before anything is made: `clone` is the user's code, and may panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
         let is_further = predecessor.is_none();
         if is_further {
@@ -121,19 +121,19 @@ where
         shard.insert(entry_key, cell.clone());
         drop(shard);
         let predecessor = predecessor.map(|cell| {
-            // That of the entry.
+            // Drops the reference that the entry had.
             cell.end_refer();
             cell as Arc<dyn AnyCell>
         });
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key, predecessor });
         let restart = self.plan.restart.clone();
         let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
-        // Not under the lock: if it is refused, the actor leaves the map.
+        // After the lock is released: if the executor refuses the task, the actor leaves the map.
         launch(&**self.plan.executor(hash), life)?;
         Ok(cell)
     }
 
-    /// One entry more.
+    /// Counts one more entry. An error if the limit is reached.
     fn count_in(&self) -> Result<(), SpawnActorError> {
         let limit = self.plan.limit;
         let more = |count| (count < limit).then_some(count + 1);
@@ -141,7 +141,7 @@ where
         counted.map(drop).map_err(|_| SpawnActorError::Limit { actor: A::NAME, limit })
     }
 
-    /// A new actor without a task. It has one reference.
+    /// Creates an actor without a task. It has one reference.
     #[expect(clippy::type_complexity, reason = "an actor and the end of its mailbox")]
     fn cell(&self) -> Result<(Arc<Cell<A::Mail, Q>>, Q::Receiver<A::Mail>), SpawnActorError> {
         let Plan { set, kind, capacity, when_full, .. } = &self.plan;
@@ -155,7 +155,7 @@ where
         Ok((cell, receiver))
     }
 
-    /// An actor has ended. A successor stays.
+    /// Removes an actor that has ended. If its successor is in the map already, that stays.
     fn remove(&self, key: &K, id: u64) {
         let mut shard = self.shard(hash_of(key));
         let Some(cell) = shard.get(key).filter(|cell| cell.core.id == id).cloned() else { return };
@@ -166,7 +166,7 @@ where
         drop(entry);
     }
 
-    /// The last handle is gone: the entries' references are dropped.
+    /// Drops the references of all entries, when the last handle is gone.
     pub(super) fn release(&self) {
         self.is_released.set();
         for shard in &self.shards {
@@ -176,7 +176,7 @@ where
         }
     }
 
-    /// Calls `visit` with the actors of each part of the map, and their keys.
+    /// Calls `visit` with the keys and the actors of one shard.
     pub(super) fn visit(&self, part: usize, visit: impl FnMut((&K, &Arc<Cell<A::Mail, Q>>))) {
         lock(&self.shards[part]).iter().for_each(visit);
     }
@@ -191,19 +191,21 @@ where
 }
 
 impl<K, A> Plan<K, A> {
-    /// Where the actor of a key runs, by the hash of the key. Other bits choose the shard.
+    /// The executor of the actor of a key, by the hash of the key. Other bits of the hash choose
+    /// the shard.
     fn executor(&self, hash: u64) -> &Arc<dyn Executor> {
         let (place, count) = ((hash >> 32) as usize, self.executors.len());
         &self.executors[place % count]
     }
 }
 
-/// The same for each process: a key has its executor.
+/// Returns the hash of a key. It is the same in each process, so a key always has the same
+/// executor.
 fn hash_of<K: Hash>(key: &K) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(key)
 }
 
-/// Makes the instances of the actor of one key, and takes it from the map at its end.
+/// Makes the instances of the actor of one key, and removes the actor from the map at its end.
 struct KeyedMaker<K, A: Actor, Q: Queue> {
     map: Arc<Map<K, A, Q>>,
     key: K,

@@ -1,4 +1,4 @@
-//! What the task of an actor shares with its references: the core, and a sender for further ones.
+//! The *cell* of an actor, which its task shares with its references.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,15 +13,16 @@ use super::core::{AnyCell, Core};
 use crate::actor::values::{FindActorError, Mail};
 use crate::support::lock::lock;
 
-/// An actor's cell: the core, and a sender for further references.
+/// The core of an actor, and a sender for further references.
 pub(crate) struct Cell<M: Mail, Q: Queue> {
     pub(crate) core: Core,
-    /// The actors that it belongs to.
+    /// The set of actors to which the actor belongs.
     pub(crate) set: Arc<Set>,
-    /// `None` once all references are gone, or if the queue has one sender and a reference has it.
+    /// The sender that is cloned for references. `None` once all references are gone, or if the
+    /// queue has one sender and a reference has it.
     master: Mutex<Option<Q::Sender<M>>>,
-    /// The messages that the only sender of a queue has sent, or those taken from it, once one has
-    /// ended: the difference was seen by nobody.
+    /// For a queue with one sender: once one side has ended, the number of messages that it has
+    /// sent or taken. The difference of both numbers was seen by nobody.
     pub(crate) unseen: AtomicU64,
 }
 
@@ -30,7 +31,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         Cell { core, set, master: Mutex::new(Some(sender)), unseen: AtomicU64::new(0) }
     }
 
-    /// A sender for a new reference.
+    /// Returns a sender for a new reference.
     pub(crate) fn sender(&self) -> Result<Q::Sender<M>, FindActorError> {
         let mut master = lock(&self.master);
         let name = || self.core.label().to_string();
@@ -39,7 +40,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         };
         match sender.try_clone() {
             Some(sender) => Ok(sender),
-            // The queue has one sender: this is it.
+            // The queue has one sender, which is this one.
             None => master
                 .take()
                 .ok_or_else(|| FindActorError::OneSender { name: name(), queue: Q::NAME }),
@@ -60,7 +61,7 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         lock(&self.master).as_ref().is_none_or(QueueSender::is_closed)
     }
 
-    /// A reference is gone: its mailbox closes with the last one.
+    /// Counts one reference less. The mailbox closes with the last one.
     pub(crate) fn end_refer(&self) {
         if self.core.end_refer() {
             let master = lock(&self.master).take();
@@ -68,8 +69,8 @@ impl<M: Mail, Q: Queue> Cell<M, Q> {
         }
     }
 
-    /// One of both sides of a queue with one sender has ended: the sender has sent this number of
-    /// messages, or the actor has taken it. The second one counts the difference.
+    /// Notes the end of one side of a queue with one sender: the sender, which has sent this number
+    /// of messages, or the actor, which has taken it. The second call counts the difference.
     pub(crate) fn count_unseen(&self, messages: u64) {
         const SET: u64 = 1 << 63;
         let other = self.unseen.swap(messages | SET, Ordering::AcqRel);
@@ -98,7 +99,7 @@ impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
     }
 }
 
-/// A type of actors, and its queue.
+/// Returns the name of an actor type, and its queue.
 pub(crate) fn describe<Q: Queue>(actor: &str) -> String {
     format!("{actor} ({})", Q::NAME)
 }

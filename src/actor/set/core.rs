@@ -1,5 +1,6 @@
-//! What the task of an actor shares with its references, its children and those who watch it, and
-//! what does not depend on its type: the control word, the end, those who watch it.
+//! The *core* of an actor: the part of its shared state that does not depend on its type. It has
+//! the control word, the end, and the actors that watch it. The task shares it with references,
+//! children and watchers.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,16 +17,16 @@ use crate::inbox::request::MailboxState;
 use crate::support::latch::until;
 use crate::support::lock::lock;
 
-/// Bits of the control word.
+/// Bits of the *control word*, by which others control the task.
 const STOP: u32 = 1;
 const DRAIN: u32 = 2;
 const EVENTS: u32 = 4;
 const KILL: u32 = 8;
 /// No message has come for a while: the task may passivate the actor.
 const IDLE: u32 = 128;
-/// The actor is passivated: as after `DRAIN`, but it ends otherwise.
+/// The actor is passivated: it drains, and ends as passivated.
 const PASSIVATE: u32 = 256;
-/// Those above, for the task.
+/// The bits above, to which the task reacts.
 const ACTIONS: u32 = STOP | DRAIN | EVENTS | KILL | IDLE | PASSIVATE;
 /// Nobody takes requests from the mailbox any more.
 const UNREAD: u32 = 16;
@@ -33,13 +34,13 @@ const UNREAD: u32 = 16;
 const SHUTS_DOWN: u32 = 32;
 /// The hook `started` of this run has returned.
 const STARTED: u32 = 64;
-/// Somebody waits for the end, or for the word to change: `ending` is notified. Few do, and an
-/// event allocates when it is notified.
+/// Somebody waits for a bit of the word, for example the end: changes notify `ending`. Few actors
+/// are waited for, and an event allocates when it is notified.
 const AWAITED: u32 = 512;
-/// It has ended, and says how.
+/// The actor has ended, and `end` says how.
 const ENDED: u32 = 1024;
 
-/// What an actor learns beside its mailbox.
+/// An event that an actor learns of beside its mailbox.
 pub(crate) enum ControlEvent {
     /// An actor that it watches has ended.
     Gone(Gone),
@@ -49,17 +50,17 @@ pub(crate) enum ControlEvent {
     ChildEnded(Gone),
 }
 
-/// What the task does next, apart from messages.
+/// The next action of the task, apart from messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     Nothing,
     /// End after the current message.
     Stop,
-    /// End after what is in the mailbox.
+    /// End after the messages in the mailbox.
     Drain,
-    /// See what has happened.
+    /// Handle the events.
     Events,
-    /// Be passivated, unless there is something to do.
+    /// Be passivated, unless there is something left to do.
     Idle,
 }
 
@@ -68,45 +69,46 @@ pub(crate) struct Core {
     pub(crate) id: u64,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) kind: Arc<ActorKind>,
-    /// For those who ask, made with the first request.
+    /// The state of the mailbox for requesters, made with the first request.
     mailbox: OnceLock<Arc<MailboxState>>,
     pub(crate) when_full: WhenFull,
-    /// Asks it for another node.
+    /// Asks the actor for another node.
     pub(crate) answer: AnswerCall,
-    /// Its place among those that live.
+    /// The index of the actor in the list of those that live.
     pub(crate) place: AtomicUsize,
     control: AtomicU32,
-    /// For how many ticks of the clock of its keyed actors it has handled nothing.
+    /// The number of ticks of the keyed actors' clock in which it has handled nothing.
     quiet: AtomicU8,
-    /// That of the task. It stays after a wake, so the task sets it when it has another one only.
+    /// The waker of the task. It stays after a wake, so the task sets it only when it has another
+    /// waker.
     waker: Mutex<Option<Waker>>,
-    /// Strong references.
+    /// The number of strong references.
     refs: AtomicUsize,
-    /// The actor that it asks, if it asks by its context; 0 if none.
+    /// The number of the actor that it asks by its context; 0 if it asks none.
     pub(crate) asks: AtomicU64,
     end: OnceLock<ActorEnd>,
-    /// It was told to end, or has ended.
+    /// Notified when a bit of the control word is set for which somebody waits.
     ending: Event,
-    /// Made when it is used.
+    /// Made when it is first used.
     rare: Mutex<Option<Box<Rare>>>,
 }
 
-/// What few actors use.
+/// The state that few actors use.
 #[derive(Default)]
 struct Rare {
     events: VecDeque<ControlEvent>,
-    /// By its number, and as what it learns of the end: each one once, also if it says so again
-    /// after a restart.
+    /// The actors that learn of the end, by number and relation: each pair is there once, also if
+    /// it is added again after a restart.
     watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
-    /// From this many watchers on, those that have ended are removed.
+    /// The number of watchers from which on those that have ended are removed.
     most_watchers: usize,
-    /// The actors of other nodes that it watches.
+    /// The actors of other nodes that this actor watches.
     watched: BTreeSet<Arc<str>>,
 }
 
 impl Rare {
     fn add(&mut self, Watcher { cell, relation }: Watcher) {
-        /// Fewer are not checked.
+        /// Up to this number of watchers, none is removed.
         const FEW: usize = 32;
 
         if self.watchers.len() >= self.most_watchers.max(FEW) {
@@ -123,7 +125,7 @@ pub(crate) struct Watcher {
     pub(crate) relation: Relation,
 }
 
-/// What another actor is to one that has ended.
+/// The relation of an actor to one that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Relation {
     Parent,
@@ -168,7 +170,7 @@ impl Core {
         }
     }
 
-    /// Its name, or its type and number.
+    /// The actor's name, or its type and number.
     pub(crate) fn label(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.clone(),
@@ -176,27 +178,27 @@ impl Core {
         }
     }
 
-    /// It ends after the current message.
+    /// Lets the actor end after the current message.
     pub(crate) fn stop(&self) {
         self.request(STOP);
     }
 
-    /// It ends after what is in its mailbox.
+    /// Lets the actor end after the messages in its mailbox.
     pub(crate) fn drain(&self) {
         self.request(DRAIN);
     }
 
-    /// It ends after what is in its mailbox, and another one may take its place.
+    /// Lets the actor end after the messages in its mailbox. Another actor may take its place.
     pub(crate) fn passivate(&self) {
         self.request(PASSIVATE);
     }
 
-    /// Nothing has come for a while: it may be passivated.
+    /// Tells the task that the actor may be passivated: no message has come for a while.
     pub(crate) fn suggest_passivation(&self) {
         self.request(IDLE);
     }
 
-    /// The answer of the task to a suggestion.
+    /// Notes the answer of the task to such a suggestion.
     pub(crate) fn decide_passivation(&self, agrees: bool) {
         if agrees {
             self.control.fetch_or(PASSIVATE, Ordering::Relaxed);
@@ -205,7 +207,7 @@ impl Core {
         self.set_active();
     }
 
-    /// It has handled messages since the last tick of the clock.
+    /// Notes that the actor has handled messages since the last tick of the clock.
     #[inline]
     pub(crate) fn set_active(&self) {
         if self.quiet.load(Ordering::Relaxed) != 0 {
@@ -213,39 +215,41 @@ impl Core {
         }
     }
 
-    /// A tick of the clock. Returns whether this is the first one after which it has handled
-    /// nothing for `ticks` of them.
+    /// Counts a tick of the clock. Returns whether the actor has now handled nothing for exactly
+    /// `ticks` ticks.
     pub(crate) fn tick(&self, ticks: u8) -> bool {
         let quiet = self.quiet.load(Ordering::Relaxed);
         let next = quiet.saturating_add(1);
-        // If it fails, the actor has become active at this moment.
+        // If the exchange fails, the actor has become active just now.
         let counted =
             self.quiet.compare_exchange(quiet, next, Ordering::Relaxed, Ordering::Relaxed);
         counted == Ok(ticks)
     }
 
-    /// It is dropped at its next poll.
+    /// Lets the task be dropped at its next poll.
     pub(crate) fn kill(&self) {
         self.request(KILL);
     }
 
     fn request(&self, bit: u32) {
         self.set_and_notify(bit);
-        // After the bit: a task that sets its waker later sees the bit at its next check.
+        // Read after the bit was set: a task that sets its waker later sees the bit at its next
+        // check.
         let waker = lock(&self.waker).clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets a bit, and wakes those who wait for it.
+    /// Sets a bit, and wakes the tasks that wait for it.
     fn set_and_notify(&self, bit: u32) {
-        // Release, pairs with the Acquire of `control` and of `wait`: what the caller did before.
+        // Release, pairs with the Acquire of `control` and of `wait`: they see what the caller did
+        // before.
         if self.control.fetch_or(bit, Ordering::AcqRel) & AWAITED != 0 {
             self.ending.notify(usize::MAX);
         }
     }
 
-    /// Waits for a bit that [`set_and_notify`](Core::set_and_notify) sets. Both change the same
-    /// word, so one of them sees the bit of the other one.
+    /// Waits for a bit that [`set_and_notify`](Core::set_and_notify) sets. Both functions change
+    /// the same word, so one of them sees the bit of the other.
     async fn wait(&self, bit: u32) {
         if self.control.fetch_or(AWAITED, Ordering::AcqRel) & bit == 0 {
             until(&self.ending, || self.control.load(Ordering::Acquire) & bit != 0).await;
@@ -288,12 +292,12 @@ impl Core {
         self.control.load(Ordering::Relaxed) & KILL != 0
     }
 
-    /// Whether it will end, so that a wait of its own should end.
+    /// Whether the actor will end: then a wait of its handlers should end, too.
     pub(crate) fn is_stopping(&self) -> bool {
         self.control.load(Ordering::Relaxed) & (STOP | DRAIN | KILL | PASSIVATE) != 0
     }
 
-    /// How a run ends that did not fail.
+    /// Returns the end of the actor after a run that did not fail.
     pub(crate) fn end_of_run(&self) -> ActorEnd {
         let bits = self.control.load(Ordering::Relaxed);
         if bits & (STOP | DRAIN | KILL) != 0 {
@@ -305,13 +309,13 @@ impl Core {
         }
     }
 
-    /// A change of the control word wakes the task by this waker. The task looks at the word again
-    /// after this.
+    /// Registers the waker by which a change of the control word wakes the task. The task must read
+    /// the word after this.
     pub(crate) fn register(&self, waker: &Waker) {
         *lock(&self.waker) = Some(waker.clone());
     }
 
-    /// Waits until it is told to stop.
+    /// Waits until the actor is told to stop.
     pub(crate) async fn told_to_stop(&self) {
         self.wait(STOP | KILL).await;
     }
@@ -328,7 +332,7 @@ impl Core {
         };
     }
 
-    /// The state of the mailbox, for a requester.
+    /// Returns the state of the mailbox, for a requester.
     pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
         let mailbox = self.mailbox.get_or_init(|| {
             let mailbox = self.kind.mailbox();
@@ -337,7 +341,8 @@ impl Core {
             }
             Arc::new(mailbox)
         });
-        // What happened before it was made; the fence pairs with the one of `tell_mailbox`.
+        // Applies what happened before the state was made. The fence pairs with the one of
+        // `tell_mailbox`.
         fence(Ordering::SeqCst);
         let bits = self.control.load(Ordering::Relaxed);
         if bits & SHUTS_DOWN != 0 {
@@ -349,17 +354,19 @@ impl Core {
         mailbox.clone()
     }
 
-    /// Nobody takes requests from the mailbox any more. Requests that wait are dropped after this.
+    /// Tells requesters that nobody takes requests any more. Requests that wait are dropped after
+    /// this call.
     pub(crate) fn end_reading(&self) {
         self.tell_mailbox(UNREAD, MailboxState::end_reading);
     }
 
-    /// The set of actors shuts down.
+    /// Tells requesters that the set of actors shuts down.
     pub(crate) fn set_shuts_down(&self) {
         self.tell_mailbox(SHUTS_DOWN, MailboxState::set_shuts_down);
     }
 
-    /// Either this finds the state, or the one who makes it finds the bit.
+    /// Sets a bit, and tells the state of the mailbox if it exists. Either this finds the state, or
+    /// the call that makes the state finds the bit.
     fn tell_mailbox(&self, bit: u32, tell: fn(&MailboxState)) {
         self.control.fetch_or(bit, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -368,7 +375,7 @@ impl Core {
         }
     }
 
-    /// Another strong reference, unless all are gone.
+    /// Counts one more strong reference. False if all are gone.
     pub(crate) fn try_refer(&self) -> bool {
         let refs = &self.refs;
         let more = |count| (count > 0).then_some(count + 1);
@@ -380,7 +387,7 @@ impl Core {
         self.refs.load(Ordering::Acquire) != 0
     }
 
-    /// One reference less. Returns whether it was the last one.
+    /// Counts one reference less. Returns whether it was the last one.
     pub(crate) fn end_refer(&self) -> bool {
         self.refs.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -389,7 +396,7 @@ impl Core {
         self.end.get()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the actor.
     pub(crate) async fn ended(&self) -> ActorEnd {
         self.wait(ENDED).await;
         self.end.get().cloned().unwrap_or(ActorEnd::Stopped)
@@ -399,34 +406,35 @@ impl Core {
         Gone { id: self.id, actor: self.label(), end }
     }
 
-    /// Tells `watcher` of its end, now if it has ended.
+    /// Tells `watcher` of the end of this actor: now if it has ended, otherwise later.
     pub(crate) fn watch(&self, watcher: Watcher) {
         let mut rare = lock(&self.rare);
         match self.end.get() {
             None => rare.get_or_insert_default().add(watcher),
             Some(end) => {
                 let gone = self.gone(end.clone());
-                // Before another lock of the same kind: it may be that of this actor.
+                // Dropped before another lock of the same kind is taken, which may be this actor's
+                // own.
                 drop(rare);
                 watcher.cell.core().tell_event(watcher.relation.event(gone));
             }
         }
     }
 
-    /// It watches an actor of another node. `false` if it does already.
+    /// Notes that the actor watches an actor of another node. False if it does so already.
     pub(crate) fn begin_watch(&self, other: Arc<str>) -> bool {
         lock(&self.rare).get_or_insert_default().watched.insert(other)
     }
 
-    /// It has learned of the end of an actor of another node.
+    /// Tells the actor of the end of an actor of another node.
     pub(crate) fn end_watch(&self, gone: Gone) {
         lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
         self.tell_event(ControlEvent::Gone(gone));
     }
 
-    /// It has ended: those who wait, and those who watch it, learn of it.
+    /// Sets the end, and tells those who wait for it or watch the actor.
     pub(crate) fn set_end(&self, end: ActorEnd) {
-        // The lock ends here: a watcher has one of its own, and may end at the same time.
+        // Released here: a watcher has such a lock of its own, and may end at the same time.
         let rare = {
             let mut rare = lock(&self.rare);
             // A second end changes nothing.
@@ -447,9 +455,9 @@ impl Core {
 /// A cell of any type.
 pub(crate) trait AnyCell: Send + Sync {
     fn core(&self) -> &Core;
-    /// The type of the actor, and its queue.
+    /// Returns the name of the actor's type, and its queue.
     fn describe(&self) -> String;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
-    /// A reference that the set had is gone.
+    /// Drops a reference that the set had.
     fn release(&self);
 }

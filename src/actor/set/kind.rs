@@ -1,4 +1,4 @@
-//! What all actors of one type share: their counters.
+//! The *kind* of an actor: the counters that all actors of one type share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,9 +12,9 @@ use crate::support::lock::lock;
 pub(crate) struct ActorKind {
     pub(crate) name: &'static str,
     pub(crate) line: Line<ActorValue>,
-    /// Those of the requests that it answers, by number.
+    /// The counters of the requests that the actors answer, by number.
     responders: Arc<Responders>,
-    /// Those of the requests that others make, by topic.
+    /// The counters of the requests that others make to the actors, by topic.
     requesters: Mutex<BTreeMap<&'static str, Arc<Line<RequesterValue>>>>,
 }
 
@@ -36,7 +36,7 @@ impl ActorKind {
         }
     }
 
-    /// The state of a mailbox of an actor of this type.
+    /// Creates the state of a mailbox of an actor of this type.
     pub(crate) fn mailbox(&self) -> MailboxState {
         MailboxState::counted_by(self.responders.clone())
     }
@@ -45,7 +45,7 @@ impl ActorKind {
         self.line.count(value);
     }
 
-    /// The counters of the requests of this topic that references make.
+    /// Returns the counters of the requests of this topic that references make.
     pub(crate) fn requester(
         &self,
         topic: &'static str,

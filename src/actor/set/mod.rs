@@ -1,7 +1,7 @@
-//! What all actors of a node, or of a program, share: those that live, their names and types, and
-//! what happens at their end. `core` is what one actor shares with others: its control word, its
-//! end, those who watch it. `cell` is a core with its mailbox, `kind` the counters of a type; `timers`
-//! and `traces` are those of one actor.
+//! The *set* of actors of a node or of a program: the actors that live, their names and types, and
+//! the handling of their ends. `core` is the state that one actor shares with others: its control
+//! word, its end, and its watchers. `cell` is a core with its mailbox, `kind` has the counters of a
+//! type; `timers` and `traces` belong to one actor.
 
 pub(super) mod cell;
 pub(super) mod core;
@@ -36,39 +36,39 @@ use crate::supervise::tree::{AtTop, ChildSpec, SupervisorId};
 use crate::support::latch::until;
 use crate::support::lock::lock;
 use crate::support::log;
-/// What all handles and all actors share.
+/// The state that all handles and all actors share.
 pub(crate) struct Set {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) region: Arc<Region>,
     /// Begins the traces of a node, if it has traces.
     pub(crate) tracer: Option<Arc<Tracer>>,
-    /// When actors are restarted that say nothing else.
+    /// When actors are restarted for which nothing else was set.
     pub(crate) restart: Arc<Restart>,
     registry: Mutex<Registry>,
     next_id: AtomicU64,
-    /// Actors whose end was not told to all yet.
+    /// The number of actors whose end was not told to everybody yet.
     living: AtomicUsize,
     changed: Event,
     pub(crate) on_dead_mail: OnceLock<DeadMailHook>,
-    /// What a test sees.
+    /// The notes for a test.
     #[cfg(feature = "testing")]
     pub(crate) notes: OnceLock<Arc<Notes>>,
-    /// Those of the node, if it has one.
+    /// The other nodes, if the set belongs to a node.
     pub(crate) nodes: OnceLock<Arc<dyn OtherNodes>>,
-    /// The tree of its supervisors, made with the first one.
+    /// The tree of the set's supervisors, made with the first one.
     supervision: OnceLock<Arc<Supervision>>,
 }
 
 pub(crate) type DeadMailHook = Box<dyn Fn(&DeadMail<'_>) + Send + Sync>;
 
-/// The names of this many actors that have ended are known.
+/// The number of ended actors whose names are remembered.
 const ENDED: usize = 1_024;
 
 #[derive(Default)]
 struct Registry {
     living: Slab<Living>,
     names: HashMap<Arc<str>, Arc<dyn AnyCell>>,
-    /// Those that had a name and have ended, the last one at the end.
+    /// The names of actors that have ended, the latest one last.
     ended: VecDeque<Arc<str>>,
     kinds: HashMap<TypeId, Arc<ActorKind>>,
     is_closing: bool,
@@ -76,9 +76,9 @@ struct Registry {
 
 struct Living {
     cell: Arc<dyn AnyCell>,
-    /// The set has a reference.
+    /// Whether the set has a reference to the actor.
     is_kept: bool,
-    /// It ends with its parent.
+    /// Whether the actor ends with its parent.
     is_child: bool,
 }
 
@@ -109,7 +109,7 @@ impl Set {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The type of actors with this id, name and topics of requests.
+    /// Returns the kind of actors with this id, name and topics of requests.
     pub(crate) fn kind(
         &self,
         id: TypeId,
@@ -125,8 +125,8 @@ impl Set {
         self.supervision.get_or_init(|| Supervision::new(AtTop::Stop))
     }
 
-    /// A child of a supervisor, with these pauses, or none if it is temporary. `None` if the
-    /// supervisor has ended.
+    /// Adds a child to a supervisor, with these pauses; without them the child is temporary. `None`
+    /// if the supervisor has ended.
     pub(crate) fn member(
         &self,
         supervisor: SupervisorId,
@@ -138,7 +138,7 @@ impl Set {
         self.supervision().add(supervisor, spec, self.executor.now()).map(Box::new)
     }
 
-    /// An actor begins to live.
+    /// Adds an actor that begins to live.
     pub(crate) fn add(
         &self,
         cell: &Arc<dyn AnyCell>,
@@ -168,7 +168,7 @@ impl Set {
         Ok(())
     }
 
-    /// An actor has ended.
+    /// Removes an actor that has ended, and tells others of its end.
     pub(crate) fn remove(&self, core: &Core, end: ActorEnd) {
         let mut registry = lock(&self.registry);
         if let Some(name) = &core.name {
@@ -182,7 +182,7 @@ impl Set {
         drop(registry);
         core.kind.count(ActorValue::Ended);
         core.set_end(end);
-        // Drops a sender of its mailbox.
+        // Drops the reference of the set, and with it a sender of the mailbox.
         if let Some(Living { cell, is_kept: true, .. }) = living {
             cell.release();
         }
@@ -223,12 +223,13 @@ impl Set {
         parents.map(|(_, living)| living.cell.clone()).collect()
     }
 
-    /// Whether no actors are spawned any more.
+    /// Whether the set refuses to spawn actors.
     pub(crate) fn is_closing(&self) -> bool {
         lock(&self.registry).is_closing
     }
 
-    /// How many live. Those who wait for an end learn of it when it is no longer among them.
+    /// The number of actors that live. An actor is not counted any more when others learn of its
+    /// end.
     pub(crate) fn count(&self) -> usize {
         lock(&self.registry).living.len()
     }
@@ -237,7 +238,7 @@ impl Set {
         lock(&self.registry).living.iter().map(|(_, living)| living.cell.clone()).collect()
     }
 
-    /// A message that no handler gets.
+    /// Passes a message that no handler gets to the hook.
     pub(crate) fn dead_mail(&self, mail: &DeadMail<'_>) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.notes.get() {
@@ -248,24 +249,24 @@ impl Set {
         }
     }
 
-    /// The actor with this number.
+    /// Returns the actor with this number.
     pub(crate) fn by_id(&self, id: u64) -> Option<Arc<dyn AnyCell>> {
         let registry = lock(&self.registry);
         let found = registry.living.iter().find(|(_, living)| living.cell.core().id == id);
         found.map(|(_, living)| living.cell.clone())
     }
 
-    /// The actor with this name.
+    /// Returns the actor with this name.
     pub(crate) fn named(&self, name: &str) -> Option<Arc<dyn AnyCell>> {
         lock(&self.registry).names.get(name).cloned()
     }
 
-    /// Whether an actor had this name lately.
+    /// Whether an actor with this name has ended lately.
     pub(crate) fn has_ended(&self, name: &str) -> bool {
         lock(&self.registry).ended.iter().any(|ended| **ended == *name)
     }
 
-    /// The names, at most this many.
+    /// Returns the names of actors that live, at most this many.
     pub(crate) fn names(&self, most: usize) -> Vec<Arc<str>> {
         lock(&self.registry).names.keys().take(most).cloned().collect()
     }

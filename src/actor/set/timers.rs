@@ -1,5 +1,5 @@
 //! The timers of one actor: messages that it tells itself, later or periodically. They are a part
-//! of its task and need no other.
+//! of its task and need no task of their own.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use mycelium_executor::{Executor, SendFuture};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer(u64);
 
-/// What a timer tells, and how often.
+/// The message of a timer, told once or periodically.
 enum Message<M> {
     Once(Option<M>),
     Every(Duration, Box<dyn FnMut() -> M + Send>),
@@ -27,11 +27,11 @@ struct Entry<M> {
 pub(crate) struct Timers<M> {
     entries: Vec<Entry<M>>,
     next: u64,
-    /// Sleeps until the first of them.
+    /// Sleeps until the first timer is due.
     sleep: Option<(Duration, SendFuture<()>)>,
-    /// Messages that they have told.
+    /// The number of messages that the timers have told.
     told: u64,
-    /// The last message was of a timer.
+    /// Whether the last message came from a timer, so that the mailbox is next.
     is_turn_of_mailbox: bool,
 }
 
@@ -42,7 +42,7 @@ impl<M> Default for Timers<M> {
 }
 
 impl<M> Timers<M> {
-    /// Ends all of them. Those of later are others.
+    /// Ends all timers. A timer that is made later has another number.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.sleep = None;
@@ -65,12 +65,13 @@ impl<M> Timers<M> {
         self.entries.is_empty()
     }
 
-    /// How many messages they have told.
+    /// The number of messages that the timers have told.
     pub(crate) fn told(&self) -> u64 {
         self.told
     }
 
-    /// Whether the mailbox is polled first this time: timers that are always due do not hold it up.
+    /// Whether the mailbox is polled first this time, so that timers that are always due do not
+    /// hold it up.
     pub(crate) fn is_turn_of_mailbox(&mut self) -> bool {
         std::mem::take(&mut self.is_turn_of_mailbox)
     }
@@ -82,14 +83,15 @@ impl<M> Timers<M> {
         timer
     }
 
-    /// Returns whether the timer would still have told a message.
+    /// Ends a timer. Returns whether it would still have told a message.
     pub(crate) fn cancel(&mut self, timer: Timer) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.timer != timer);
         self.entries.len() != before
     }
 
-    /// The message of the first timer that has expired. Otherwise the task is woken when one does.
+    /// Returns the message of the first timer that has expired. If none has, wakes the task when
+    /// one does.
     pub(crate) fn poll(&mut self, executor: &dyn Executor, context: &mut Context<'_>) -> Poll<M> {
         loop {
             let first = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
@@ -113,7 +115,7 @@ impl<M> Timers<M> {
                 return Poll::Pending;
             }
             self.sleep = None;
-            // A clock that is behind its timer would make this loop spin.
+            // The clock may be behind its timer: without this check the loop would spin.
             if executor.now() < at {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -121,7 +123,8 @@ impl<M> Timers<M> {
         }
     }
 
-    /// The message of an expired timer. A period continues at its next multiple after `now`.
+    /// Returns the message of an expired timer. A period continues at its next multiple after
+    /// `now`.
     fn expire(&mut self, index: usize, now: Duration) -> Option<M> {
         let entry = &mut self.entries[index];
         match &mut entry.message {

@@ -1,5 +1,5 @@
-//! The traces of an actor: the handling of each message is a span, and what the handler sends
-//! belongs to it. Only actors of a node with traces have this.
+//! The traces of an actor: the handling of each message is a span, to which the messages that the
+//! handler sends belong. Only actors of a node with traces have this.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use mycelium_transports::local::{TaskBudget, TaskTrace, Tracer};
 use crate::actor::set::core::Core;
 use crate::actor::values::Mail;
 
-/// What the task of an actor does with traces.
+/// The state of an actor's task for traces.
 pub(crate) struct ActorTraces {
     /// The name of the actor, or its type and number.
     actor: Arc<str>,
@@ -22,7 +22,7 @@ impl ActorTraces {
         Box::new(ActorTraces { actor: core.label(), budget })
     }
 
-    /// A handler gets this mail now.
+    /// Begins the span of a mail that a handler gets now.
     pub(crate) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
         match (mail.told(), mail.asked()) {
@@ -32,7 +32,7 @@ impl ActorTraces {
         }
     }
 
-    /// The handler has returned, or its run has ended.
+    /// Ends the span: the handler has returned, or its run has ended.
     pub(crate) fn end(&self, has_failed: bool) {
         self.budget.trace().into_iter().for_each(|trace| trace.end_handling(has_failed));
     }

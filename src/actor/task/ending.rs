@@ -12,9 +12,9 @@ use crate::actor::values::{ActorEnd, DeadMail, Mail};
 use crate::support::log;
 
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
-    /// The actor has ended: the messages in its mailbox are dead mail.
+    /// Makes dead mail of the messages in the mailbox, and reports the end.
     pub(crate) async fn finish(&mut self, end: ActorEnd) {
-        // Messages that are being sent at this moment follow.
+        // Waits for messages that are being sent at this moment.
         if self.close() == PopError::Empty && Q::SHARED {
             Box::pin(async {
                 while let Some(mail) = self.receiver.recv().await {
@@ -26,7 +26,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.report(end);
     }
 
-    /// Takes all from the mailbox. `Closed` if nothing can follow.
+    /// Closes the mailbox, and takes everything from it. Returns `Closed` if nothing can follow.
     fn close(&mut self) -> PopError {
         self.flush();
         self.core().end_reading();
@@ -39,7 +39,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// A message that no handler gets. The hook for it may panic, and so may its drop.
+    /// Handles a message that no handler gets. The hook for it may panic, and so may its drop.
     fn bury(&mut self, mail: A::Mail) {
         let mut outcome = Ok(());
         if let Some((message_type, message)) = mail.told() {
@@ -67,7 +67,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// Its task was dropped: the executor has ended, or has refused it.
+/// Ends an actor whose task was dropped, because the executor has ended or has refused it.
 impl<A: Actor, Q: Queue> Drop for ActorLife<A, Q> {
     fn drop(&mut self) {
         if !self.has_ended {

@@ -1,5 +1,5 @@
 //! The task of an actor: `run` handles its messages, restarts it after failures and ends it;
-//! `ending` is the last that the task does.
+//! `ending` has the last steps of the task.
 
 mod ending;
 pub(super) mod run;

@@ -26,11 +26,11 @@ use crate::supervise::member::Member;
 use crate::supervise::{text_and_place, with_place};
 use crate::support::log;
 
-/// After this many messages the task lets others run.
+/// The number of messages after which the task lets others run.
 const BUDGET: u32 = 64;
 
-/// Runs an actor until it ends. The block owns the life: an `async fn` has room for its arguments
-/// twice.
+/// Runs an actor until it ends. A block owns the life, because an `async fn` has room for its
+/// arguments twice.
 #[expect(clippy::manual_async_fn, reason = "see above")]
 pub fn run_actor<A: Actor, Q: Queue>(
     mut life: ActorLife<A, Q>,
@@ -46,14 +46,15 @@ pub fn run_actor<A: Actor, Q: Queue>(
     }
 }
 
-/// The output of a life; changes of the control word wake it. `None` if the actor is abandoned.
+/// Polls a life, with a waker that changes of the control word wake. `None` if the actor is
+/// abandoned.
 pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     cell: Arc<Cell<M, Q>>,
     mut living: Pin<&mut F>,
 ) -> impl Future<Output = Option<F::Output>> {
     let mut waker: Option<Waker> = None;
     poll_fn(move |context| {
-        // Before anything looks at the control word: a change after that look wakes the task.
+        // Registered before the control word is read: a later change wakes the task.
         if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
             cell.core.register(context.waker());
             waker = Some(context.waker().clone());
@@ -65,9 +66,9 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
     })
 }
 
-// The futures of what happens seldom are in boxes: the task of each actor has room for the largest
-// one that is not. Those of what always runs are blocks, and have no variable of a message or of
-// the actor that lives while they wait: a task has room for each one.
+// The size of the task: futures that run seldom are in boxes, because the task of each actor has
+// room for the largest future that is not. Futures that always run are blocks, and keep no message
+// and no actor in a variable while they wait, because a task has room for each such variable.
 
 type Panic = Box<dyn Any + Send>;
 
@@ -82,12 +83,12 @@ impl Failure {
         Failure { text: error.to_string().into(), is_permanent: error.is_permanent() }
     }
 
-    /// Another actor has failed, on which this one depends.
+    /// The failure of an actor because another one has failed, on which it depends.
     fn of_other(what: &str, Gone { actor, end, .. }: &Gone) -> Failure {
         Failure { text: format!("{what} `{actor}`: {end}").into(), is_permanent: false }
     }
 
-    /// The code of a failure with this text.
+    /// Returns the code of a failure with this text.
     pub(crate) fn code(text: &str) -> Code {
         Code::at_end(text).unwrap_or(Code::ACTOR_FAILED)
     }
@@ -127,7 +128,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs it again and again, until it ends.
+    /// Runs the actor again and again, until it ends.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn live(&mut self) -> impl Future<Output = ActorEnd> + use<'_, A, Q> {
         async move {
@@ -156,7 +157,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Waits until the actor is restarted, or ends it.
+    /// Waits for the restart of the actor, or ends it.
     async fn restart_or_end(
         &mut self,
         failures: &mut Box<Failures>,
@@ -168,7 +169,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Some(Box::new(end))
     }
 
-    /// Calls `stopped` of what the last run has left.
+    /// Calls `stopped` of the instance that the last run has left.
     pub(crate) async fn stop_instance(&mut self, mut instance: Option<A>) {
         if let Some(actor) = &mut instance {
             self.call_stopped(actor).await;
@@ -176,7 +177,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.drop_instance(instance);
     }
 
-    /// What the last run has made ends before the next run.
+    /// Ends the children and timers of the last run, before the next run.
     pub(crate) async fn forget_run(&mut self) {
         self.end_handling(false);
         if let Some(timers) = &mut self.context.timers {
@@ -185,7 +186,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.stop_children().await;
     }
 
-    /// Waits until it is restarted after a failure. `Break` if it ends instead.
+    /// Waits for the restart after a failure. `Break` if the actor ends instead.
     async fn restart(
         &mut self,
         failures: &mut Box<Failures>,
@@ -219,14 +220,14 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         ControlFlow::Continue(())
     }
 
-    /// Waits until the actor is restarted. `Break` if it is told to stop meanwhile.
+    /// Waits until the time of the restart. `Break` if the actor is told to stop meanwhile.
     async fn pause(&mut self, until: Duration) -> ControlFlow<ActorEnd> {
         let core = &self.cell.core;
         let mut sleep = self.cell.set.executor.sleep_until(until);
         let mut has_yielded = false;
         poll_fn(|context| {
             let control = core.control();
-            // Also without a pause others run, and the task can be abandoned.
+            // Yields once even without a pause: others run, and the task can be abandoned.
             if !has_yielded && control != Control::Stop {
                 has_yielded = true;
                 context.waker().wake_by_ref();
@@ -234,9 +235,9 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             match control {
                 Control::Stop => return Poll::Ready(ControlFlow::Break(ActorEnd::Stopped)),
-                // Messages in the mailbox are handled before the end, without a pause.
+                // No pause: the messages in the mailbox are handled before the end.
                 Control::Drain => return Poll::Ready(ControlFlow::Continue(())),
-                // The next run sees them.
+                // Nothing now: the next run sees these.
                 Control::Events | Control::Idle | Control::Nothing => {}
             }
             sleep.as_mut().poll(context).map(ControlFlow::Continue)
@@ -244,7 +245,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         .await
     }
 
-    /// Runs it once. After an error the next run uses the same instance, after a panic a new one.
+    /// Runs the actor once. After an error the next run uses the same instance, after a panic a new
+    /// one.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     pub(crate) fn attempt<'a>(
         &'a mut self,
@@ -291,7 +293,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// From `started` to `stopped`.
+    /// Runs the instance from `started` to `stopped`.
     #[expect(clippy::manual_async_fn, reason = "see `run_actor`")]
     fn handle_all<'a>(
         &'a mut self,
@@ -332,7 +334,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.judge(actor, done)
     }
 
-    /// What an error of a handler or a hook means. `Err` if the actor fails by it.
+    /// Decides what an error of a handler or a hook means. `Err` if the actor fails by it.
     #[inline]
     fn judge(&mut self, actor: &mut A, done: Result<()>) -> Result<(), Failure> {
         match done {
@@ -365,12 +367,13 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Handles what has happened beside the mailbox. `Err` if the actor fails by it.
+    /// Handles an event beside the mailbox. `Err` if the actor fails by it.
     async fn see(&mut self, actor: &mut A, event: ControlEvent) -> Result<Result<()>, Failure> {
         match event {
             ControlEvent::Gone(gone) => return Ok(actor.call_gone(gone, &mut self.context).await),
             ControlEvent::ChildEnded(gone) => {
-                // One of before a restart was stopped then, or has failed at the same time.
+                // A child of an earlier run was stopped at the restart, or has failed at the same
+                // time: it is not in the list.
                 let is_child = self.context.children.remove(&gone.id).is_some();
                 if is_child && gone.end.is_failure() {
                     return Err(Failure::of_other("child", &gone));
@@ -400,7 +403,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 if let Some(event) = self.core().next_event() {
                     return Poll::Ready(Next::Event(Box::new(event)));
                 }
-                // It was taken before its bit was set. The other bits count again.
+                // The event was taken before its bit was set. Poll again, for the other bits.
                 task.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -427,10 +430,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         match self.receiver.poll_recv(task) {
             Poll::Ready(Some(mail)) => return Poll::Ready(self.taken(mail)),
-            // It is kept, although its only sender is gone.
+            // The actor is kept, although its only sender is gone.
             Poll::Ready(None) if !Q::SHARED && !self.is_draining && self.core().is_referred() => {}
             Poll::Ready(None) => return Poll::Ready(Next::Closed),
-            // Its only sender cannot send any more.
+            // The only sender cannot send any more.
             Poll::Pending if self.is_draining && !Q::SHARED => {
                 return Poll::Ready(Next::Closed);
             }
@@ -442,7 +445,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         {
             return Poll::Ready(self.taken(mail));
         }
-        // One is this poll itself.
+        // The count includes this poll itself.
         if self.since_yield > 1 {
             self.core().set_active();
         }
@@ -451,14 +454,15 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         Poll::Pending
     }
 
-    /// A handler gets this mail next.
+    /// Counts a mail that a handler gets next.
     #[inline]
     fn taken(&mut self, mail: A::Mail) -> Next<A::Mail> {
         self.context.handled += u64::from(mail.told().is_some());
         Next::Message(mail)
     }
 
-    /// It is idle, as others see it. If it has nothing to do, it refuses further messages.
+    /// Decides whether the actor, which seems idle to the clock, can be passivated. If it has
+    /// nothing to do, it refuses further messages.
     #[cold]
     fn passivate(&mut self) {
         let context = &mut self.context;
@@ -476,7 +480,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// It handles what is in its mailbox, and ends.
+    /// Closes the mailbox for new messages. The actor handles those in it, and ends.
     fn refuse(&mut self) {
         if !self.is_draining {
             self.is_draining = true;
@@ -484,7 +488,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// A test sees this failure.
+    /// Notes a failure for a test.
     pub(crate) fn note_failure(&self, error: &dyn fmt::Display, severity: Severity) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.cell.set.notes.get() {
@@ -493,7 +497,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let _ = (self, error, severity);
     }
 
-    /// A test sees that it was restarted.
+    /// Notes a restart for a test.
     pub(crate) fn note_restart(&self) {
         #[cfg(feature = "testing")]
         if let Some(notes) = self.cell.set.notes.get() {
@@ -524,7 +528,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// The drop of an instance may panic. This does not change how the actor ends.
+    /// Drops an instance. If the drop panics, this does not change how the actor ends.
     pub(crate) fn drop_instance(&self, instance: Option<A>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(instance))) {
             self.count(ActorValue::Panics);
@@ -538,7 +542,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         self.context.flush();
     }
 
-    /// The message that was handled last has no further effect: its span ends.
+    /// Ends the span of the last message: what the actor does now does not belong to it.
     #[inline]
     fn end_handling(&self, has_failed: bool) {
         if let Some(traces) = &self.traces {
@@ -555,10 +559,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 }
 
-/// The text of a panic, and its place.
+/// Returns the text of a panic, and its place.
 pub(crate) fn panicked(panic: Panic) -> String {
     let (text, place) = text_and_place(&*panic);
-    // What a panic carries may panic when it is dropped.
+    // The value of a panic may panic when it is dropped.
     drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
     with_place(&text, place.as_deref())
 }

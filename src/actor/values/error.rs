@@ -1,4 +1,4 @@
-//! Why a message was not told, an actor not spawned, and none found.
+//! Why a message was not told, why an actor was not spawned, and why none was found.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use mycelium_core::{Code, debug_as_display};
 use mycelium_executor::SpawnError;
 use thiserror::Error;
 
-/// Why a message was not told. It comes back with the error.
+/// Why a message was not told. The error gives the message back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TellError<M> {
@@ -18,14 +18,14 @@ pub enum TellError<M> {
 }
 
 impl<M> TellError<M> {
-    /// The message.
+    /// Returns the message.
     pub fn into_message(self) -> M {
         match self {
             TellError::Gone(message) | TellError::Full(message) => message,
         }
     }
 
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     pub fn code(&self) -> Code {
         match self {
             TellError::Gone(_) => Code::ACTOR_GONE,
@@ -44,7 +44,7 @@ impl<M> fmt::Display for TellError<M> {
     }
 }
 
-/// As `Display`: `main` and `unwrap` print this.
+/// Formats as `Display` does: `main` and `unwrap` print this.
 impl<M> fmt::Debug for TellError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -53,14 +53,14 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> std::error::Error for TellError<M> {}
 
-/// The longest name of an actor, in bytes: nodes send no longer ones to each other.
+/// The longest name of an actor, in bytes: messages between nodes have no room for longer ones.
 pub(crate) const LONGEST_NAME: usize = 62;
 
-/// Which names actors may have.
+/// The rule for names of actors, as the end of an error's text.
 pub(crate) const NAMES: &str = "expected 1 to 62 bytes without spaces, `=` and control characters";
 
-/// Whether an actor may have this name. Labels of counters and log lines contain it, and addresses
-/// of actors of other nodes.
+/// Whether an actor may have this name. Labels of counters, log lines, and addresses of actors of
+/// other nodes contain it.
 pub(crate) fn is_name(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || " =".contains(c);
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(is_bad)
@@ -98,7 +98,7 @@ pub enum SpawnActorError {
         actor: &'static str,
         /// The name.
         name: String,
-        /// The type of the other one.
+        /// The type of the other actor.
         other: &'static str,
     },
     /// The mailbox cannot have this capacity.
@@ -117,10 +117,10 @@ pub enum SpawnActorError {
     Limit {
         /// Its type.
         actor: &'static str,
-        /// The most that live at once.
+        /// The most actors that live at once.
         limit: usize,
     },
-    /// No keyed actor could live.
+    /// The limit of keyed actors is 0, so none could live.
     #[error(
         "actor `{actor}` is never spawned: invalid limit 0: expected at least 1 [{code}]",
         code = self.code()
@@ -138,8 +138,8 @@ pub enum SpawnActorError {
         /// Its type.
         actor: &'static str,
     },
-    /// The executor refused the task: an actor that is not `Send` needs an executor that runs local
-    /// tasks, and is spawned on its thread.
+    /// The executor refused the task. An actor that is not `Send` needs an executor that runs local
+    /// tasks, and must be spawned on its thread.
     #[error("actor `{actor}` was not spawned: {error} [{code}]", code = self.code())]
     Executor {
         /// Its type.
@@ -166,12 +166,12 @@ pub enum FindActorError {
     Type {
         /// The name.
         name: String,
-        /// The type that was expected, and its queue.
+        /// The expected type, and its queue.
         expected: String,
-        /// That of the actor, and its queue.
+        /// The type of the actor, and its queue.
         found: String,
     },
-    /// Its mailbox allows one sender, and there is one.
+    /// The mailbox allows one sender, which another reference has.
     #[error(
         "the actor `{name}` has a mailbox with one sender (`{queue}`), which an earlier \
          reference has or had [{code}]",
@@ -195,7 +195,7 @@ pub enum FindActorError {
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoteActorError {
-    /// The address cannot name an actor.
+    /// The address is not the address of an actor.
     #[error(
         "invalid address `{}`: {problem}; expected `node/actor` [{code}]", address.escape_debug(),
         code = self.code()
@@ -214,7 +214,7 @@ pub enum RemoteActorError {
         /// The nodes that exist.
         expected: String,
     },
-    /// It is the node that asks.
+    /// The node is this one.
     #[error("node `{node}` is this one: find its actors by `Actors::by_name` [{code}]", code = self.code())]
     OwnNode {
         /// The node.
@@ -232,7 +232,7 @@ pub enum RemoteActorError {
         /// This node.
         asker: String,
     },
-    /// The actors belong to no node, and so have no links.
+    /// The actors belong to no node, and so they have no links.
     #[error(
         "these actors have no node: those of `Running::actors` and `Context::actors` have one [{code}]",
         code = self.code()
@@ -246,7 +246,7 @@ pub enum RemoteActorError {
 debug_as_display!(SpawnActorError, FindActorError, RemoteActorError);
 
 impl SpawnActorError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -263,7 +263,7 @@ impl SpawnActorError {
 }
 
 impl FindActorError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -276,7 +276,7 @@ impl FindActorError {
 }
 
 impl RemoteActorError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -290,7 +290,7 @@ impl RemoteActorError {
     }
 }
 
-/// What a failure of an actor was.
+/// The kind of a failure of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
     Error,

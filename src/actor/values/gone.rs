@@ -9,10 +9,11 @@ use std::sync::Arc;
 pub enum ActorEnd {
     /// It was stopped, by a reference, by itself, or with its parent.
     Stopped,
-    /// All references to it were dropped, and it has handled what its mailbox held.
+    /// All references to it were dropped, and it has handled the messages in its mailbox.
     Unreferenced,
-    /// It was an actor of a key, and was idle or [told to make room](crate::actor::Keyed::passivate): it
-    /// has handled what its mailbox held. The next use of the key makes another one.
+    /// It was the actor of a key, and was idle or [told to make
+    /// room](crate::actor::Keyed::passivate): it has handled the messages in its mailbox. The next
+    /// use of the key makes another actor.
     Passivated,
     /// It was abandoned: it had not ended by the deadline of a shutdown.
     Abandoned,
@@ -25,11 +26,12 @@ pub enum ActorEnd {
     Unreachable,
     /// No actor of its node has the name: it has ended earlier, or was never there.
     NotFound,
-    /// It is not watched: as many actors of its node are as can be. It may live.
+    /// The actor is not watched, because this node watches the most actors of that node that it
+    /// can. The actor may still live.
     TooManyWatches {
-        /// Its node.
+        /// The node of the actor.
         node: Arc<str>,
-        /// The most actors of the node that this node watches at once: half of the capacity of the
+        /// The most actors of that node that this node watches at once: half of the capacity of the
         /// topic `watches@NODE`.
         limit: usize,
     },

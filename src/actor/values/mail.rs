@@ -1,5 +1,5 @@
-//! What a mailbox holds, what happens when it is full, and what becomes of what it holds when its
-//! actor has ended.
+//! The messages and requests in a mailbox, the rule for a full mailbox, and the messages that are
+//! left when an actor has ended.
 
 use std::any::{Any, type_name};
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::inbox::request::{Asked, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
-    /// The message, and the name of its type; `None` if it is a request.
+    /// Returns the message, and the name of its type; `None` if it is a request.
     #[doc(hidden)]
     fn told(&self) -> Option<(&'static str, &dyn Any)>;
 
-    /// The topic of the request, and its trace; `None` if it is a message.
+    /// Returns the topic of the request, and its trace; `None` if it is a message.
     #[doc(hidden)]
     fn asked(&self) -> Option<(&'static str, &TraceCell)>;
 }
@@ -26,7 +26,8 @@ pub enum WhenFull {
     /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for room.
     #[default]
     Wait,
-    /// They are refused: [`TellError::Full`](crate::actor::TellError::Full), `RequestError::Refused`.
+    /// Both are refused: [`TellError::Full`](crate::actor::TellError::Full),
+    /// `RequestError::Refused`.
     Refuse,
     /// `tell` drops the message, counts it, and returns `Ok`. A request is refused.
     DropNewest,
@@ -40,14 +41,14 @@ impl<Q: Request> Ask<Q> {
         Ask(queued)
     }
 
-    /// Its topic and its trace, for [`Mail::asked`].
+    /// Returns the request's topic and its trace, for [`Mail::asked`].
     #[doc(hidden)]
     #[must_use]
     pub fn asked(&self) -> Option<(&'static str, &TraceCell)> {
         Some((Q::TOPIC, self.0.trace()?))
     }
 
-    /// The request, if its requester still waits.
+    /// Takes the request, if its requester still waits.
     #[doc(hidden)]
     pub fn accept(self, number: usize) -> Option<Asked<Q>> {
         self.0.accept(number)
@@ -81,7 +82,7 @@ impl DeadMail<'_> {
         self.message_type
     }
 
-    /// The message, if it is an `M`.
+    /// Returns the message, if it is an `M`.
     #[must_use]
     pub fn message<M: 'static>(&self) -> Option<&M> {
         self.message.downcast_ref()
@@ -95,7 +96,7 @@ impl fmt::Debug for DeadMail<'_> {
     }
 }
 
-/// A message for the trait, with the name of its type.
+/// Returns a message in the form of [`Mail::told`], with the name of its type.
 #[doc(hidden)]
 pub fn told<M: 'static>(message: &M) -> Option<(&'static str, &dyn Any)> {
     Some((type_name::<M>(), message))

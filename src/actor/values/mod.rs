@@ -1,6 +1,6 @@
-//! What users and other parts of the program see of actors: `error` has why a message was not told
-//! and an actor not spawned, `mail` what a mailbox holds, `gone` how an actor ended; `notes` is what
-//! a test sees.
+//! The values of actors that users and other parts of the program see. `error` says why a message
+//! was not told and why an actor was not spawned, `mail` has the items of a mailbox, `gone` says
+//! how an actor ended; `notes` is for tests.
 
 mod error;
 mod gone;

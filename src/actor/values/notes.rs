@@ -30,7 +30,7 @@ impl fmt::Display for ActorFailure {
     }
 }
 
-/// A message that was told, and whose actor ended first, as a test sees it.
+/// A message that was told, and whose actor ended before it was handled, as a test sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnhandledMail {
@@ -40,7 +40,7 @@ pub struct UnhandledMail {
     pub message_type: &'static str,
 }
 
-/// The actors fill it, the test reads it.
+/// The notes of a set: the actors write them, the test reads them.
 #[derive(Default)]
 pub(crate) struct Notes(Mutex<Noted>);
 

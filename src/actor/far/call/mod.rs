@@ -1,9 +1,9 @@
-//! How nodes ask each other's actors: a request, which travels as those of services do.
+//! How nodes ask each other's actors: a request, which travels like the requests of services.
 //! `docs/wire-format.md` has its bytes.
 //!
 //! # Panics
 //!
-//! None for any bytes of a peer. A call or a reply was decoded as any message, so its counts and
+//! None for any bytes of a peer. A call or a reply was decoded like any message, so its counts and
 //! texts are valid; the request or the reply within it is decoded here.
 
 use std::any::Any;
@@ -23,13 +23,13 @@ pub(crate) const MOST_BYTES: usize = 510;
 /// Asks an actor of another node.
 #[message(topic = "mycelium.actor-calls", id = 0xFFFE, reply = ActorReply, hidden)]
 pub(crate) struct ActorCall {
-    /// The hash of the topic of the request.
+    /// The hash of the request's topic.
     topic: u64,
     /// The digests of the layouts of the request, and of its reply.
     request: [u8; 16],
     reply: [u8; 16],
     actor: FixedStr<LONGEST_NAME>,
-    /// The request.
+    /// The bytes of the request.
     bytes: FixedVec<u8, MOST_BYTES>,
 }
 
@@ -37,16 +37,16 @@ pub(crate) struct ActorCall {
 #[message(topic = "mycelium.actor-replies", id = 0xFFFD, hidden)]
 pub(crate) struct ActorReply {
     outcome: u64,
-    /// The reply; empty without one.
+    /// The bytes of the reply; empty if there is none.
     bytes: FixedVec<u8, MOST_BYTES>,
 }
 
-/// The topic of the requests of the actors of a node.
+/// The topic of requests to the actors of a node.
 pub(crate) fn calls_topic(node: &str) -> String {
     format!("actors@{node}")
 }
 
-/// The outcomes of [`ActorReply`].
+/// The values of `outcome` in [`ActorReply`].
 const REPLIED: u64 = 0;
 
 fn outcome_of(mismatch: Mismatch) -> u64 {
@@ -60,21 +60,21 @@ fn outcome_of(mismatch: Mismatch) -> u64 {
 /// The outcome of a call.
 pub(crate) type Answer = SendFuture<Result<ActorReply, Failure>>;
 
-/// Asks the actor of a cell, at most for this time. A cell has it, so that an actor of any type can
-/// be asked.
+/// Asks the actor of a cell, within this time if one is given. Each cell has this function, so that
+/// an actor of any type can be asked.
 pub(crate) type AnswerCall = fn(Arc<dyn Any + Send + Sync>, &ActorCall, Option<Duration>) -> Answer;
 
-/// What an actor of another node has replied.
+/// The reply of an actor of another node.
 #[derive(Debug)]
 pub(crate) enum Replied<T> {
     Reply(T),
     Mismatch(Mismatch),
-    /// Its node has sent invalid bytes.
+    /// The other node has sent invalid bytes.
     Invalid,
 }
 
 impl ActorCall {
-    /// The call that asks this actor.
+    /// Creates the call that asks this actor.
     pub(crate) fn new<R: Request>(actor: &str, request: &R) -> ActorCall {
         const {
             assert!(
@@ -96,7 +96,7 @@ impl ActorCall {
         &self.actor
     }
 
-    /// The request, if it is an `R`. `None` if it is of another topic.
+    /// Returns the request, if it is an `R`. `None` if it has another topic.
     pub(crate) fn request<R: Request>(&self) -> Option<Result<R, Mismatch>> {
         if self.topic != hash(R::TOPIC) {
             return None;
@@ -110,7 +110,7 @@ impl ActorCall {
 
 impl ActorReply {
     pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
-        // A call for a larger reply is refused before it.
+        // Cannot fail: a call whose reply is larger was refused.
         let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }
@@ -119,7 +119,7 @@ impl ActorReply {
         ActorReply { outcome: outcome_of(mismatch), bytes: FixedVec::new() }
     }
 
-    /// The reply to a request whose reply is an `M`.
+    /// Returns the reply, if it is an `M`.
     pub(crate) fn reply<M: Message>(&self) -> Replied<M> {
         if self.outcome == REPLIED {
             return decode(self.bytes.as_slice()).map_or(Replied::Invalid, Replied::Reply);
@@ -130,7 +130,7 @@ impl ActorReply {
     }
 }
 
-/// The 64-bit FNV-1a hash.
+/// Returns the 64-bit FNV-1a hash of a text.
 fn hash(text: &str) -> u64 {
     let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, hash)

@@ -1,4 +1,4 @@
-//! What a peer may send: invalid bytes, and calls with a request of another type.
+//! Tests of what a peer may send: invalid bytes, and calls with a request of another type.
 
 use mycelium_core::{Message, message};
 use proptest::prelude::*;
@@ -76,8 +76,8 @@ fn a_reply_that_is_none_is_invalid() {
 }
 
 proptest! {
-    /// Of any bytes, those that are decoded as a call or a reply give a request, a reply, or an
-    /// error.
+    /// Whatever bytes a peer sends: if they are decoded as a call or a reply, they give a request,
+    /// a reply, or an error.
     #[test]
     fn no_bytes_of_a_peer_panic(
         mut bytes in proptest::collection::vec(any::<u8>(), size_of::<ActorCall>()),
