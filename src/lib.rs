@@ -76,8 +76,8 @@
 //! - [`#[message]`](macro@message) makes a struct of numbers, arrays,
 //!   [`FixedStr`](fields::FixedStr) and [`FixedVec`](fields::FixedVec) a [`Message`]: it has a
 //!   topic, and an id that no other message has.
-//! - [`#[service]`](macro@service) makes a type a [`Service`]. What it lists in `reads(..)` and
-//!   `emits(..)` can be used in `run`, and nothing else.
+//! - [`#[service]`](macro@service) makes a type a [`Service`]. Its `run` can use the messages that
+//!   it lists in `reads(..)` and `emits(..)`, and no others.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
 //!   [`Input`](ports::Input) such as `Self::left`, [`Context::emit_on`] an
@@ -388,10 +388,10 @@
 //! [`Requester`](requests::Requester).
 #![forbid(unsafe_code)]
 
-// `docs/architecture.md` lists the rooms of this crate from the bottom up: a room uses those below
-// it, and its first lines say what it holds.
+// `docs/architecture.md` lists the modules of this crate from the bottom up. A module uses those
+// below it, and its first lines say what it holds.
 
-// The macros write paths that start at `::mycelium`.
+// Makes `::mycelium`, with which the paths of the macros start, a name in this crate, too.
 extern crate self as mycelium;
 
 mod actor;
@@ -486,7 +486,7 @@ pub mod actors {
     };
 }
 
-/// What [`Context::emit`] and its like return, and why a message was not accepted.
+/// The results of [`Context::emit`] and similar methods, and why a message was not accepted.
 pub mod emit {
     pub use mycelium_transports::local::{BatchError, EmitError, HandlerFailure, Refusal};
 
@@ -519,7 +519,7 @@ pub mod legacy {
     pub use crate::node::legacy::LegacyCodec;
 }
 
-/// Metrics of services, and where those of the node go.
+/// Metrics of services, and of the node, and where they are passed on.
 pub mod metrics {
     #[cfg(feature = "otlp")]
     pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
@@ -527,7 +527,7 @@ pub mod metrics {
     pub use crate::observe::metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
 }
 
-/// What tools know of a topology and its programs before any of them runs.
+/// The overview that tools make of a topology and its programs before any of them runs.
 #[cfg(feature = "describe")]
 pub mod overview {
     pub use crate::node::overview::types::{
@@ -539,8 +539,8 @@ pub mod overview {
     pub use crate::plan::description::{Description, DescriptionError};
 }
 
-/// What a service declares: the traits and constants that [`#[service]`](macro@crate::service)
-/// writes.
+/// The ports that a service declares: the traits and constants that
+/// [`#[service]`](macro@crate::service) writes.
 pub mod ports {
     pub use crate::service::port::{
         Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
@@ -562,7 +562,7 @@ pub mod route {
     };
 }
 
-/// How subscriptions read, and what they get.
+/// How subscriptions read, and what they deliver.
 pub mod subscribe {
     pub use mycelium_transports::local::{
         GapReason, KeyError, LatestByKey, Received, SubscribeOptions, TryRecv,
@@ -590,7 +590,7 @@ pub mod trace {
 #[doc(inline)]
 pub use mycelium_transports::seam as transport;
 
-/// What the macros use. Not for other code: it changes without notice.
+/// Items that the macros use. Not for other code: they change without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use mycelium_core as core;

@@ -1,4 +1,4 @@
-//! Why services do not fit together. Found before anything runs.
+//! Why services do not fit together. The errors are found before anything runs.
 
 use mycelium_core::ring::CapacityError;
 use mycelium_core::{Code, debug_as_display};
@@ -76,7 +76,7 @@ pub enum BuildError {
         /// Its message type.
         message: &'static str,
     },
-    /// The program binds a port that cannot be bound so.
+    /// The program binds a port in a way that is not possible.
     #[error(
         "port `{}.{}`: {problem} [{code}]", service.escape_debug(), port.escape_debug(),
         code = self.code()
@@ -122,18 +122,18 @@ pub enum BuildError {
         /// Where the topology sets the limit, or else the largest capacity, or else has the node,
         /// if it does: file, line and column.
         place: Option<String>,
-        /// The topic that takes most of it.
+        /// The topic whose rings take the most memory.
         topic: String,
-        /// What they take, in bytes.
+        /// The memory that the rings take, in bytes.
         needed: usize,
         /// How many of these bytes are in shared memory.
         shared: usize,
-        /// How many huge pages are among them.
+        /// The number of huge pages among them.
         huge_pages: usize,
-        /// What the node may use, in bytes.
+        /// The memory that the node may use, in bytes.
         budget: usize,
     },
-    /// The share of traces is not a share.
+    /// The share of traces is not a number from 0 to 1.
     #[error(
         "invalid share {share} of the traces to record: expected a number from 0 to 1 [{code}]",
         code = self.code()
@@ -150,7 +150,7 @@ pub enum BuildError {
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp_metrics`: {0} [{code}]", code = self.code())]
     OtlpMetrics(#[from] mycelium_telemetry::push::OtlpMetricsError),
-    /// A topic is not what a service declares.
+    /// A topic differs from what a service declares.
     #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),
     /// A service cannot be executed as the program says.
@@ -164,7 +164,7 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: String,
     },
-    /// The program sets a threshold that a topic cannot have, or of an unknown topic.
+    /// The program sets a threshold that a topic cannot have, or a threshold of an unknown topic.
     #[error(
         "the threshold of topic `{}` (`Builder::backpressure_threshold`): {problem} [{code}]", topic.escape_debug(),
         code = self.code()
@@ -194,7 +194,7 @@ pub enum BuildError {
         /// The reason, and what was expected.
         problem: String,
     },
-    /// The program sets how a service is executed that it does not have.
+    /// The program sets the execution of a service that it does not have.
     #[error(
         "`Builder::execution` names an unknown service `{service}`: {} [{code}]",
         expected_instead_of(service, known),
@@ -206,7 +206,7 @@ pub enum BuildError {
         /// The services of the program.
         known: Vec<String>,
     },
-    /// One node reads more from another than one link carries.
+    /// A node reads more from another one than a link carries.
     #[error(
         "{}node `{reader}` reads {found} {what} of node `{publisher}`, but a link carries at most {limit}: \
          place some of these services in another node [{code}]",
@@ -214,15 +214,15 @@ pub enum BuildError {
         code = self.code()
     )]
     LinkLimit {
-        /// The node that is read from.
+        /// The node that publishes.
         publisher: String,
         /// The node that reads.
         reader: String,
         /// The number that exceeds the limit: `topics` or `publishers`.
         what: &'static str,
-        /// The most of them on one link.
+        /// The most topics or publishers of one link.
         limit: usize,
-        /// How many the topology needs.
+        /// The number that the topology needs.
         found: usize,
         /// Where the topology has the node that reads, if it does: file, line and column.
         place: Option<String>,
@@ -243,7 +243,7 @@ pub enum BuildError {
         topic: String,
         /// Where the topology sets the capacity, if it does: file, line and column.
         place: Option<String>,
-        /// Why not.
+        /// The reason.
         error: CapacityError,
     },
     /// Two nodes answer the requests of one topic.
@@ -320,7 +320,8 @@ pub enum BuildError {
 debug_as_display!(BuildError);
 
 impl BuildError {
-    /// Its code, with which its text ends. `mycelium explain` and `docs/errors.md` explain it.
+    /// Returns the code with which the text of the error ends. `mycelium explain` and
+    /// `docs/errors.md` explain it.
     ///
     /// ```
     /// use mycelium::error::{BuildError, Code};
@@ -366,8 +367,8 @@ impl BuildError {
         }
     }
 
-    /// Whether another try would fail in the same way: all but limits of a topic, which can be met
-    /// by waiting.
+    /// Whether another try would fail in the same way. This is so for all errors but the limits of
+    /// a topic, where another try may succeed later.
     ///
     /// ```
     /// use mycelium::error::BuildError;
@@ -385,13 +386,13 @@ pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
     matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
 }
 
-/// The sections of subscriptions.
+/// Returns the names of the sections of subscriptions.
 fn sections(subscriptions: &[String]) -> String {
     let sections = subscriptions.iter().map(|name| format!("`[subscription.\"{name}\"]`"));
     sections.collect::<Vec<_>>().join(" or ")
 }
 
-/// How two messages get two ids.
+/// Says how to give two messages different ids.
 fn apart(first: &str, second: &str) -> String {
     if first != second {
         return "give one of them another id (`#[message(id = ..)]`)".to_owned();

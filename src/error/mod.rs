@@ -1,5 +1,5 @@
-//! Errors that users see: of services here, of building a node in `build`, of starting and ending
-//! it in `start`. Errors of a topology file are in `topology`.
+//! Errors that users see: errors of services here, of building a node in `build`, of starting and
+//! ending it in `start`. Errors of a topology file are in `topology`.
 
 mod build;
 mod code;
@@ -26,18 +26,18 @@ pub use supervisor::SupervisorProblem;
 
 /// Any error that ends a service's `run` early.
 ///
-/// `?` makes it from every error type, as it makes `Box<dyn Error>`. So it does not implement
+/// `?` makes it from every error type, like `Box<dyn Error>`. Therefore it does not implement
 /// `Error` itself.
 pub struct Error {
     error: Box<dyn std::error::Error + Send + Sync>,
     permanent: bool,
 }
 
-/// What a service's `run` returns.
+/// The result of a service's `run`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error with a message only.
+    /// Creates an error with a message only.
     pub fn msg(message: impl Into<String>) -> Error {
         Error { error: message.into().into(), permanent: false }
     }
@@ -59,7 +59,7 @@ impl Error {
         self.permanent || chain(&*self.error).any(is_bug)
     }
 
-    /// Its code, if it is an error of this library or wraps one.
+    /// The code of the error, if it is an error of this library or wraps one.
     ///
     /// ```
     /// use mycelium::error::{Code, SubscribeError};
@@ -80,18 +80,18 @@ impl Error {
         &*self.error
     }
 
-    /// The same as an error that can be the source of another one, without losing its
+    /// Returns the error in a form that can be the source of another one, without losing its
     /// [mark](Error::permanent).
     pub(crate) fn into_source(self) -> Box<dyn std::error::Error + Send + Sync> {
         if self.permanent { Box::new(Permanent(self.error)) } else { self.error }
     }
 
-    /// Whether the node shuts down is the cause of the error.
+    /// Whether the shutdown of the node caused the error.
     pub(crate) fn is_of_shutdown(&self) -> bool {
         chain(&*self.error).any(|error| error.is::<ShuttingDown>())
     }
 
-    /// The error as `E`, if it is one.
+    /// Returns the error as an `E`, if it is one.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.error.downcast_ref()
@@ -119,12 +119,12 @@ impl std::error::Error for Permanent {
     }
 }
 
-/// An error and what it wraps, from the outside in.
+/// Returns an error and the errors that it wraps, from the outside in.
 fn chain<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| {
-        // The source of an `io::Error` is the source of what it wraps.
+        // Asked first, because the source of an `io::Error` skips the error that it wraps.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         wrapped.map(|error| error as _).or_else(|| error.source())
     })
@@ -152,8 +152,8 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 impl fmt::Display for Error {
-    /// The error with its sources, except those that its own text ends with. The code of the
-    /// innermost is the end.
+    /// Formats the error with its sources, except those with which its own text ends. The code of
+    /// the innermost error comes last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.error.to_string();
         let (text, mut code) = Code::split(&whole);
@@ -174,7 +174,7 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// The text, as `main` and `unwrap` print errors.
+    /// Formats the text, because `main` and `unwrap` print errors by this.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -192,7 +192,7 @@ pub enum PublisherError {
     /// The node shuts down, and the service has no subscriptions: it should end.
     #[error("{0} [{code}]", code = self.code())]
     ShuttingDown(#[from] ShuttingDown),
-    /// The topic refuses it.
+    /// The topic refuses the publisher.
     #[error(transparent)]
     Refused(#[from] BuildError),
 }
@@ -208,7 +208,7 @@ pub enum SubscribeError {
         code = self.code()
     )]
     Taken {
-        /// `Service.topic`.
+        /// The name of the subscription: `Service.topic`.
         subscription: String,
     },
     /// The service has ended the subscription.
@@ -217,21 +217,21 @@ pub enum SubscribeError {
         code = self.code()
     )]
     Ended {
-        /// `Service.topic`.
+        /// The name of the subscription: `Service.topic`.
         subscription: String,
     },
-    /// A handle of an earlier run of the service has not been dropped. A child task drops its own
-    /// soon, so another try may succeed.
+    /// A handle of an earlier run of the service has not been dropped. A child task drops its
+    /// handle soon, so another try may succeed.
     #[error(
         "subscription `{subscription}` is still taken by an earlier run of its service: \
          a task or the service itself has kept it; keep it in a variable of `run` [{code}]",
         code = self.code()
     )]
     HeldByEarlierRun {
-        /// `Service.topic`.
+        /// The name of the subscription: `Service.topic`.
         subscription: String,
     },
-    /// The topic refuses it.
+    /// The topic refuses the subscription.
     #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),
     /// This node cannot have such a topic.
@@ -242,13 +242,14 @@ pub enum SubscribeError {
     },
 }
 
-/// An interval without a period. The program is wrong: a service that returns this is not
-/// restarted.
+/// The period of an interval is zero. The program is wrong: a service that returns this error is
+/// not restarted.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid period of an interval: 0 s, expected more [{code}]", code = self.code())]
 pub struct ZeroPeriod;
 
-/// Nobody can emit a message that a handler emits: [`OutError`](crate::route::OutError).
+/// An [`Out`](crate::route::Out) has no publisher for a message that a handler emits:
+/// [`OutError`](crate::route::OutError).
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it has no publisher here: declare the message in `emits(..)` and pass `ctx.out()`, or pass \
@@ -259,7 +260,7 @@ pub(crate) struct NoPublisher;
 debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, ZeroPeriod, NoPublisher);
 
 impl Unfinished {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub const fn code(&self) -> Code {
         Code::UNFINISHED
@@ -267,7 +268,7 @@ impl Unfinished {
 }
 
 impl ZeroPeriod {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub const fn code(&self) -> Code {
         Code::ZERO_PERIOD
@@ -275,7 +276,7 @@ impl ZeroPeriod {
 }
 
 impl PublisherError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -286,7 +287,7 @@ impl PublisherError {
 }
 
 impl SubscribeError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

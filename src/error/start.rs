@@ -38,7 +38,7 @@ pub enum StartError {
         /// file, line and column.
         place: Option<String>,
     },
-    /// The topology names another executor.
+    /// The topology requests another executor for the node.
     #[error(
         "{place}: the topology requests executor `{asked}` for node `{node}`, but the node was started on `{given}`: \
          start it on `{asked}`, or change the key [{code}]",
@@ -87,12 +87,12 @@ pub enum StartError {
     TaskQueue {
         /// The node or the service.
         owner: String,
-        /// Where the topology requests it, if it does: file, line and column.
+        /// Where the topology requests the queue, if it does: file, line and column.
         place: Option<String>,
         /// The reason.
         error: ThreadError,
     },
-    /// Threads of services that have ended still run: something on them does not end.
+    /// Threads still run although their services have ended: something on them does not end.
     #[error(
         "threads still run though their services have ended: {}; something on them does not end [{code}]",
         threads.join(", "),
@@ -114,7 +114,7 @@ pub enum StartError {
         service: String,
         /// Its last error or panic.
         error: String,
-        /// How often it had been restarted within the window.
+        /// How often it was restarted within the window.
         restarts: u32,
         /// The window.
         window: Duration,
@@ -138,7 +138,8 @@ pub enum StartError {
     Link {
         /// The node.
         node: String,
-        /// Where the topology sets what a link cannot have, if it does: file, line and column.
+        /// Where the topology sets a value that a link cannot have, if it does: file, line and
+        /// column.
         place: Option<String>,
         /// The reason.
         problem: String,
@@ -150,7 +151,7 @@ pub enum StartError {
         node: String,
         /// The transport.
         transport: String,
-        /// What it says.
+        /// The problem, in the words of the transport.
         problem: String,
     },
     /// A node cannot listen at its endpoint.
@@ -187,7 +188,7 @@ pub enum StartError {
     SharedMemory {
         /// The node.
         node: String,
-        /// Where the topology requests it, if it does: file, line and column.
+        /// Where the topology requests the memory, if it does: file, line and column.
         place: Option<String>,
         /// The reason, and what to change.
         problem: String,
@@ -224,7 +225,7 @@ pub enum StartError {
         /// One of these users; `None` for the members of a group.
         user: Option<u32>,
     },
-    /// A topic has another layout in another node: its services here can never read it. Another
+    /// A topic has another layout in another node, so its services here can never read it. Another
     /// start would fail in the same way.
     #[error(
         "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
@@ -253,12 +254,13 @@ pub enum StartError {
         code = self.code()
     )]
     Undelivered {
-        /// Node, topic, and number of messages.
+        /// The messages that are left: node, topic, and number of messages.
         left: Vec<(String, String, usize)>,
-        /// Those of the nodes that have broken the protocol in shared memory. Their messages were
-        /// dropped then.
+        /// The nodes among these that have broken the protocol in shared memory. Their messages
+        /// were dropped then.
         let_go: Vec<String>,
-        /// How long no message was confirmed. `None` if a second signal ended the wait.
+        /// How long the node waited without a confirmation. `None` if a second signal ended the
+        /// wait.
         timeout: Option<Duration>,
         /// Services that were also abandoned at the shutdown's deadline.
         abandoned: Vec<String>,
@@ -274,7 +276,7 @@ pub enum StartError {
     Abandoned {
         /// The services.
         services: Vec<String>,
-        /// The deadline. `None` if it was a second signal.
+        /// The time after which they were abandoned. `None` if a second signal was the deadline.
         deadline: Option<Duration>,
     },
 }
@@ -282,8 +284,8 @@ pub enum StartError {
 debug_as_display!(StartError);
 
 impl StartError {
-    /// Its code, with which its text ends: that of the reason, if it is known. `mycelium explain`
-    /// and `docs/errors.md` explain it.
+    /// Returns the code with which the text of the error ends: the code of its cause, if that is
+    /// known. `mycelium explain` and `docs/errors.md` explain it.
     ///
     /// ```
     /// use mycelium::error::{Code, StartError};
@@ -373,7 +375,7 @@ fn before(
     timeout: Option<Duration>,
 ) -> String {
     match timeout {
-        // More time would not have helped.
+        // A longer wait would not have helped.
         _ if left.iter().all(|(node, ..)| let_go.contains(node)) => String::new(),
         Some(timeout) => format!(" within {timeout:?}"),
         None => " before the second signal".to_owned(),

@@ -1,4 +1,4 @@
-//! Why supervisors do not fit together, or not to the services.
+//! Why supervisors do not fit together, or do not fit to the services.
 
 use mycelium_core::{Code, debug_as_display};
 use thiserror::Error;
@@ -9,7 +9,7 @@ use crate::support::names::expected_instead_of;
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SupervisorProblem {
-    /// It supervises what does not exist.
+    /// A supervisor has a child that does not exist.
     #[error(
         "supervisor `{supervisor}` has an unknown child `{child}`: {}; a child is a service or \
          another supervisor",
@@ -23,7 +23,7 @@ pub enum SupervisorProblem {
         /// The services and supervisors of the program.
         known: Vec<String>,
     },
-    /// A child has two supervisors, or one has it twice.
+    /// A child has two supervisors, or one supervisor has it twice.
     #[error(
         "`{child}` is supervised twice, by `{first}` and by `{second}`: \
          remove it from the children of one of them"
@@ -43,10 +43,10 @@ pub enum SupervisorProblem {
         path.join(" -> ")
     )]
     Circle {
-        /// The supervisors; the last one is the first one.
+        /// The supervisors of the circle; the last one is the first one again.
         path: Vec<String>,
     },
-    /// It has no children.
+    /// A supervisor has no children.
     #[error(
         "supervisor `{supervisor}` has no children: list services or other supervisors in its \
          `children`, or remove it"
@@ -76,7 +76,7 @@ pub enum SupervisorProblem {
         /// The name.
         name: String,
     },
-    /// Its services are in two processes.
+    /// The services of a supervisor are in two processes.
     #[error(
         "supervisor `{supervisor}` has services of two nodes, `{first}` of `{first_node}` and \
          `{second}` of `{second_node}`: a supervisor is in one process, so make one for each node"
@@ -86,14 +86,14 @@ pub enum SupervisorProblem {
         supervisor: String,
         /// A service.
         first: String,
-        /// Its node.
+        /// The node of that service.
         first_node: String,
         /// Another service.
         second: String,
-        /// Its node.
+        /// The node of the other service.
         second_node: String,
     },
-    /// The program says how a service is supervised that it does not have.
+    /// The program sets how a service is supervised that it does not have.
     #[error(
         "`Builder::{method}` names an unknown service `{service}`: {}",
         expected_instead_of(service, known)
@@ -111,7 +111,8 @@ pub enum SupervisorProblem {
 debug_as_display!(SupervisorProblem);
 
 impl SupervisorProblem {
-    /// Its code. The text of the [`BuildError`](crate::error::BuildError) with this problem ends with it.
+    /// Returns the code of the problem. The text of the [`BuildError`](crate::error::BuildError)
+    /// with this problem ends with it.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
