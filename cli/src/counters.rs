@@ -1,4 +1,5 @@
-//! `counters`: every value of every line, with the names that stand beside them in memory.
+//! `counters`: every value of every line of counters, with the names that stand beside them in
+//! memory.
 
 use clap::Args;
 

@@ -13,7 +13,7 @@ use crate::shared::clock::{Clock, duration, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print};
 
-/// How long to wait for a launcher that begins or ends at this moment before the next try.
+/// The pause before the next try if a launcher begins or ends just now.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The arguments of `down`.
@@ -36,8 +36,8 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let clock = Clock::default();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
-            // As long as it takes: each node has its deadline. Without an answer the launcher was
-            // killed, or ended just now.
+            // Waits as long as it takes, because each node has its deadline. Without an answer the
+            // launcher was killed, or ended just now.
             if let Some(Answer::Nodes { nodes, problem }) = client.answer(None)? {
                 return table::print(&nodes, problem, Format::Table);
             }
@@ -58,8 +58,8 @@ pub fn run(args: &DownArgs) -> Result<(), Failure> {
     Err(Failure::Unavailable(format!("no launcher of {} responds", place.title())))
 }
 
-/// Removes what a bundle that failed has left, its logs, and what a launcher that was killed has
-/// left: its nodes, which end by themselves. Returns the nodes that had to be killed. `None` if a
+/// Removes what is left of a bundle: the logs of one that failed, and the nodes of a launcher that
+/// was killed, which end by themselves. Returns the nodes that had to be killed. `None` if a
 /// launcher has the place.
 fn clear(place: &Place, grace: Duration) -> Option<Vec<String>> {
     let Some(_lock) = place.lock_if_there() else {

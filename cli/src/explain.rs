@@ -1,6 +1,6 @@
-//! `explain`: what an error means, and what to do about it. The entries of `docs/errors.md`, and
-//! the mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it
-//! explains the version that it belongs to.
+//! `explain`: the meaning of an error, and how to mend it. The entries of `docs/errors.md`, and the
+//! mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it explains
+//! the version to which it belongs.
 
 use clap::{Args, ValueEnum};
 use mycelium::error::Code;
@@ -12,9 +12,9 @@ use crate::shared::terminal::{styled, wrapped};
 
 /// The document with an entry for each code.
 const ERRORS: &str = include_str!("../../docs/errors.md");
-/// The document with likely mistakes, and what their author sees.
+/// The document with likely mistakes, and the messages that they cause.
 const MISTAKES: &str = include_str!("../../docs/mistakes.md");
-/// Less alike texts are not named as the nearest ones.
+/// The least similarity, from 0 to 1, of a text that is named as one of the nearest.
 const ALIKE: f64 = 0.7;
 /// The most results of a search that are listed.
 const MOST: usize = 20;
@@ -51,22 +51,22 @@ struct Entry {
     message: String,
     /// What to do.
     instead: String,
-    /// What is true of all errors of the section.
+    /// A text that holds for all errors of the section.
     general: String,
-    /// Mistakes that lead to it.
+    /// Mistakes that lead to the error.
     mistakes: Vec<Mistake>,
 }
 
-/// A likely mistake, and what its author sees.
+/// A likely mistake, and the message that it causes.
 #[derive(Clone, Debug, Serialize)]
 struct Mistake {
     title: String,
-    /// The message: of the compiler, or of the program.
+    /// The message, of the compiler or of the program.
     message: String,
     instead: String,
 }
 
-/// What a text was found in.
+/// An entry or a mistake in which a text was found.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Found<'p> {
@@ -92,7 +92,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     print(&text)
 }
 
-/// Reads the entries, and the mistakes without a code, which the compiler reports.
+/// Reads the entries, and the mistakes without a code, which only the compiler reports.
 fn read(errors: &str, mistakes: &str) -> (Vec<Entry>, Vec<Mistake>) {
     let mut entries: Vec<_> = errors.split("\n## ").skip(1).flat_map(section).collect();
     let mut of_compiler = Vec::new();
@@ -135,7 +135,7 @@ fn mistake(section: &str) -> Option<Mistake> {
     Some(Mistake { title: title.to_owned(), message: message.to_owned(), instead })
 }
 
-/// A text in one line.
+/// Joins the lines of a text into one.
 fn joined(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -145,11 +145,11 @@ fn search<'p>(
     of_compiler: &'p [Mistake],
     asked: &str,
 ) -> Result<Vec<Found<'p>>, Failure> {
-    // As errors have it, in brackets.
+    // A code may be in brackets, as at the end of errors.
     let asked = asked.trim();
     let inner = asked.strip_prefix('[').and_then(|asked| asked.strip_suffix(']'));
     let asked = inner.unwrap_or(asked);
-    // In brackets, wherever a line of a log has it.
+    // Or in brackets anywhere in a line of a log.
     let ends = asked.match_indices(']').map(|(end, bracket)| end + bracket.len());
     let mut codes = ends.filter_map(|end| Code::at_end(&asked[..end]));
     if let Some(code) = asked.parse().ok().or_else(|| codes.next_back()) {
@@ -174,7 +174,8 @@ fn search<'p>(
     Err(Failure::Usage(format!("no error has the text `{shown}`: {hint}")))
 }
 
-/// The entries and mistakes with this text, and the entries whose message is in it.
+/// Returns the entries and mistakes that have this text, and the entries whose message is in the
+/// text.
 fn with<'p>(entries: &'p [Entry], of_compiler: &'p [Mistake], asked: &str) -> Vec<Found<'p>> {
     let asked = form(asked);
     if asked.is_empty() {
@@ -192,7 +193,8 @@ fn with<'p>(entries: &'p [Entry], of_compiler: &'p [Mistake], asked: &str) -> Ve
     entries.map(Found::Entry).chain(mistakes.map(Found::Mistake)).collect()
 }
 
-/// A text without what differs from user to user: names in backquotes, numbers and upper case.
+/// Returns a text without the parts that differ between users: names in backquotes, numbers and
+/// upper case.
 fn form(text: &str) -> String {
     let mut form = String::new();
     for (number, part) in text.split('`').enumerate() {
@@ -203,7 +205,7 @@ fn form(text: &str) -> String {
     }
     let mut letters: Vec<char> =
         form.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
-    // Numbers of any length.
+    // A number becomes one zero, however long it is.
     letters.dedup_by(|one, before| *one == '0' && *before == '0');
     joined(&letters.into_iter().collect::<String>())
 }
@@ -251,7 +253,7 @@ fn explained(entry: &Entry) -> String {
 }
 
 fn shown(mistake: &Mistake) -> String {
-    // The lines of a compiler's message are a picture.
+    // The message of a compiler is shown as it is: its lines are a picture.
     let is_picture = mistake.message.contains("\n --> ");
     let lines = mistake.message.lines().map(|line| match is_picture {
         true => format!("    {line}\n"),

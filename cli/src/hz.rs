@@ -1,7 +1,7 @@
 //! `hz`: how many messages publishers send.
 //!
-//! The numbers are those of the publishers themselves, so they are exact at every rate, and cost
-//! nothing: no message is read.
+//! The numbers are the counts of the publishers themselves, so they are exact at every rate, and
+//! cost nothing: no message is read.
 
 use clap::Args;
 
@@ -38,7 +38,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
     check_topics(&args.topics, &before)?;
     let mut printer = Printer::new(args.output);
     let pace = match args.pace.time {
-        // One table about the whole time.
+        // With `--for`, one table about the whole time.
         Some(time) => Pace { interval: time, ..args.pace.clone() },
         None => args.pace.clone(),
     };
@@ -50,7 +50,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
     })
 }
 
-/// The messages of each publisher between two moments.
+/// Returns the rates of each publisher between two moments.
 fn rates(topics: &[String], change: &Change<'_>) -> Table {
     let mut table = Table::new("topic, publisher, node, messages, rate, sent");
     for node in &change.now().nodes {

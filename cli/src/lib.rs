@@ -1,8 +1,8 @@
 //! The tool `mycelium`: understands a topology before it runs, and a node while it runs.
 //!
 //! Each command is a module of its name, with its arguments and a function `run`. A command writes
-//! what it was run for to standard output, and all else to standard error; [`Failure`] says how it
-//! ends. The other modules are what several commands use: [`bundle`] (`up`, `down`, `status`,
+//! its result to standard output, and everything else to standard error; [`Failure`] says how it
+//! ends. The other modules are shared by several commands: [`bundle`] (`up`, `down`, `status`,
 //! `launcher`), [`live`] (`ls`, `top`, `hz`, `counters`, `check --live`, `launcher`) and
 //! [`shared`].
 #![forbid(unsafe_code)]
@@ -69,10 +69,10 @@ pub enum ToolCommand {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs what the command line says.
+/// Runs the command of the command line.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of the command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         ToolCommand::Check(args) => check::run(&args),

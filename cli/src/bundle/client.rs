@@ -1,4 +1,4 @@
-//! How a command reaches the launcher of a bundle, and starts one.
+//! Connects a command to the launcher of a bundle, and starts a launcher.
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
@@ -16,9 +16,9 @@ use crate::shared::output::shown;
 
 /// How long a launcher has to take a request.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long it has to begin with it.
+/// How long a launcher has to begin with a request that it has taken.
 const BEGIN: Duration = Duration::from_secs(10);
-/// How long to wait for another launcher, which begins or ends at this moment, before the next try.
+/// The pause before the next try if another launcher begins or ends just now.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a launcher, which has taken a request.
@@ -29,16 +29,16 @@ pub struct Client<'p> {
 }
 
 impl<'p> Client<'p> {
-    /// Sends a request to the launcher of a bundle, and waits until it begins with that: `None` if
-    /// there is no launcher.
+    /// Sends a request to the launcher of a bundle, and waits until it begins with the request.
+    /// `None` if there is no launcher.
     ///
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &'p Place, request: &Request) -> Result<Option<Client<'p>>, Failure> {
         let clock = Clock::default();
-        // A process of another user is refused.
+        // Refuses a process of another user.
         let mut connected = connect(&place.socket());
-        // The launcher has not accepted earlier connections yet.
+        // The queue of connections that the launcher has not accepted yet is full: try again.
         while let Err(error) = &connected
             && error.kind() == io::ErrorKind::WouldBlock
             && clock.now() < PATIENCE
@@ -58,7 +58,7 @@ impl<'p> Client<'p> {
         let mut channel = Channel::new(stream);
         match channel.write(request, PATIENCE) {
             Ok(()) => {}
-            // It ends at this moment.
+            // The launcher is ending.
             Err(error) if is_end(&error) => return Ok(None),
             Err(error) => return Err(silent(place, &error)),
         }
@@ -70,10 +70,10 @@ impl<'p> Client<'p> {
         }
     }
 
-    /// The next answer: `None` if the launcher ended without one.
+    /// Waits for the next answer: `None` if the launcher ended without one.
     ///
     /// # Errors
-    /// If there is none within `limit`, or the request failed.
+    /// If no answer comes within `limit`, or the request failed.
     pub fn answer(&mut self, limit: Option<Duration>) -> Result<Option<Answer>, Failure> {
         match self.channel.read(LONGEST_ANSWER, limit) {
             Err(error) if is_end(&error) => Ok(None),
@@ -107,8 +107,8 @@ fn silent(place: &Place, error: &io::Error) -> Failure {
     Failure::Unavailable(format!("the launcher of {title} at `{}`: {problem}", shown(&socket)))
 }
 
-/// Sends a request to the launcher of a bundle, which is started if there is none, and returns with
-/// its first answer.
+/// Sends a request to the launcher of a bundle, starting one if there is none. Returns with the
+/// first answer.
 ///
 /// # Errors
 /// If no launcher can be started, or it does not respond.
@@ -125,7 +125,8 @@ pub fn request_or_start<'p>(
         {
             return Ok((client, answer));
         }
-        // One that ended in order was told to, or was asked for nothing.
+        // An exit without an error is none: another command has ended the launcher, or it got no
+        // request.
         if let Some(launcher) = &mut started
             && let Some(status) = launcher.try_wait().map_err(failed)?
             && !status.success()
@@ -145,13 +146,13 @@ fn failed(error: io::Error) -> Failure {
     Failure::Unavailable(format!("the launcher: {error}"))
 }
 
-/// The failure of a launcher that has ended, with what it said last.
+/// The failure of a launcher that has ended, with its last lines.
 fn ended(place: &Place, status: ExitStatus) -> Failure {
     let log = place.log_tail("launcher");
     Failure::Unavailable(format!("the launcher ended, {status}{log}"))
 }
 
-/// Starts a launcher, which listens then: `None` if another one has the place.
+/// Starts a launcher, and returns once it listens. `None` if another one has the place.
 fn start(place: &Place) -> Result<Option<Child>, Failure> {
     place.create().map_err(|error| place.refused(&error))?;
     let errors = place.open_log("launcher").map_err(|error| place.refused(&error))?;

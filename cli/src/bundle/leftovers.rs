@@ -1,5 +1,5 @@
-//! The processes of a launcher that was killed: the next one waits for their end before it starts
-//! nodes of its own.
+//! The *leftovers*: the processes of a launcher that was killed. The next launcher waits for their
+//! end before it starts nodes of its own.
 //!
 //! A launcher notes each process that it starts, with the time of its start, so that another
 //! process that has got the same id is left alone.
@@ -14,18 +14,18 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::place::Place;
 use crate::shared::clock::{Clock, pause};
 
-/// A process id, when the process started, and its node.
+/// A process: its id, the time of its start, and its node.
 type Process<'a> = (u32, u64, &'a str);
 
-/// How long they have: nodes end by themselves when their launcher is gone.
+/// How long these processes have: nodes end by themselves when their launcher is gone.
 pub const GRACE: Duration = Duration::from_secs(15);
-/// How long the system has to end one that was killed.
+/// How long the system has to end a process that was killed.
 const KILLED: Duration = Duration::from_secs(5);
-/// How long a launcher that has just begun may wait for them, and a little more: it does not listen
-/// before.
+/// How long a launcher that has just begun may wait for these processes, and a little more: it
+/// listens only after that.
 pub const LONGEST: Duration = Duration::from_secs(2 * GRACE.as_secs() + KILLED.as_secs() + 5);
 
-/// Notes a process.
+/// Notes a process that was started.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -36,9 +36,9 @@ pub fn note(place: &Place, node: &str, pid: u32) -> io::Result<()> {
     file.write_all(format!("{pid} {start} {node}\n").as_bytes())
 }
 
-/// Waits until the processes of a launcher before have ended. Those that do not end by themselves
-/// within `grace` get SIGTERM, and are killed after that time again. `say` is called with a line
-/// for each that still runs. Returns the nodes that were killed.
+/// Waits until the processes of an earlier launcher have ended. Those that do not end by themselves
+/// within `grace` get SIGTERM, and are killed after the same time again. Calls `say` with a line
+/// for each process that still runs. Returns the nodes that were killed.
 pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<String> {
     let text = processes(place);
     let mut left = running(&text);
@@ -57,7 +57,8 @@ pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<Str
     killed
 }
 
-/// Waits until these processes have ended, and for this time at most. Leaves those that still run.
+/// Waits until these processes have ended, at most for `limit`. Those that still run remain in
+/// `left`.
 fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
     let clock = Clock::default();
     left.retain(runs);
@@ -67,14 +68,14 @@ fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
     }
 }
 
-/// Signals the groups of these processes. One may have ended just now.
+/// Signals the process groups of these processes. A group may have ended just now.
 fn signal(processes: &[Process<'_>], signal: Signal) {
     for group in processes.iter().filter_map(|(pid, ..)| group(*pid)) {
         let _ = kill_process_group(group, signal);
     }
 }
 
-/// The processes of a launcher before that still run, as a person reads them.
+/// Returns the processes of an earlier launcher that still run, as texts for people.
 pub fn shown(place: &Place) -> Vec<String> {
     let text = processes(place);
     running(&text).iter().map(|(pid, _, node)| format!("`{node}` (process {pid})")).collect()
@@ -102,12 +103,13 @@ fn runs(&(pid, started, _): &Process<'_>) -> bool {
     start(pid) == Some(started)
 }
 
-/// When a process started, in the clock ticks of the system: `None` if it does not run.
+/// Returns the time at which a process started, in the clock ticks of the system. `None` if it does
+/// not run.
 fn start(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, a name in parentheses, may have spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    // A zombie has ended; only its parent has not asked.
+    // A zombie has ended: only its parent has not asked for its exit code.
     fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
     fields.nth(18)?.parse().ok()
 }

@@ -1,7 +1,7 @@
-//! The directory of a bundle: its lock, its control socket, its logs, the copies of files that its
-//! nodes read, and a note of its processes.
+//! The *place* of a bundle: its directory, with its lock, its control socket, its logs, the copies
+//! of files that its nodes read, and a note of its processes.
 //!
-//! It lies in the runtime directory of this user, and its name comes from the path of the topology
+//! It is in the runtime directory of this user, and its name comes from the path of the topology
 //! file, so that each command finds the bundle of a file. The lock belongs to the launcher that
 //! runs the bundle, and the system frees it when that process ends, however it ends.
 
@@ -18,18 +18,19 @@ use mycelium_transports::endpoint::unix::{check_directory, own_user};
 use crate::shared::exit::Failure;
 use crate::shared::output::{printable, shown};
 
-/// The longest part of a name that a person recognizes.
+/// The most characters of a file's name in the name of a directory: enough for a person to
+/// recognize.
 const LONGEST_NAME: usize = 32;
-/// The bytes from which a log begins again. Its end is kept, up to this size.
+/// The size in bytes at which a log begins again. The old one is kept, up to this size.
 const LONGEST_LOG: u64 = 16 << 20;
-/// The most lines, and bytes, of the end of a log in a message.
+/// The most lines, and the most bytes, of the end of a log in a message.
 const TAIL: (usize, u64) = (10, 4096);
 
 /// The directory of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     directory: PathBuf,
-    /// Names the bundle to people.
+    /// The name of the bundle in texts for people.
     title: String,
 }
 
@@ -55,7 +56,8 @@ impl BundleArgs {
 }
 
 impl Place {
-    /// The place of the bundle with this name, or else of this file.
+    /// Returns the place of the bundle with this name. Without a name, the place of this file's
+    /// bundle.
     ///
     /// # Errors
     /// If the name or the file is wrong, or the place is open to other users.
@@ -70,7 +72,7 @@ impl Place {
         }
     }
 
-    /// The place of the bundle of a topology file, which need not exist any more.
+    /// Returns the place of the bundle of a topology file. The file need not exist any more.
     ///
     /// # Errors
     /// If the path names no file.
@@ -89,7 +91,7 @@ impl Place {
         Ok(Place { directory, title: format!("`{}`", shown(file)) })
     }
 
-    /// The place of a bundle with a name.
+    /// Returns the place of the bundle with this name.
     ///
     /// # Errors
     /// If the name is empty or too long, or has other characters than letters, digits, `-` and `_`.
@@ -105,7 +107,7 @@ impl Place {
         Ok(Place { directory, title: format!("bundle `{name}`") })
     }
 
-    /// The place in a directory that is known.
+    /// Creates the place of a known directory.
     pub fn at(directory: PathBuf) -> Place {
         let title = format!("`{}`", shown(&directory));
         Place { directory, title }
@@ -116,7 +118,7 @@ impl Place {
         &self.directory
     }
 
-    /// How messages name the bundle.
+    /// The name of the bundle in messages.
     pub fn title(&self) -> &str {
         &self.title
     }
@@ -131,12 +133,12 @@ impl Place {
         self.directory.join(format!("{node}.log"))
     }
 
-    /// The copy with this number of the files that nodes read.
+    /// The path of the copy, with this number, of the files that nodes read.
     pub fn files(&self, number: u64) -> PathBuf {
         self.directory.join(format!("files-{number}"))
     }
 
-    /// The processes that a launcher has started.
+    /// The path of the file with the processes that a launcher has started.
     pub fn processes(&self) -> PathBuf {
         self.directory.join("processes")
     }
@@ -153,7 +155,8 @@ impl Place {
         self.check()
     }
 
-    /// Checks the directory: in one that others may write to, a file says nothing about the bundle.
+    /// Checks that the directory is closed to others: if others may write to it, its files prove
+    /// nothing.
     ///
     /// # Errors
     /// If it is not there, or belongs to another user, or others may enter it.
@@ -161,8 +164,8 @@ impl Place {
         check_directory(&self.directory, 0o700, own_user())
     }
 
-    /// The failure that the directory cannot be used, for example because `XDG_RUNTIME_DIR` does
-    /// not exist.
+    /// Returns the failure of a directory that cannot be used, for example because
+    /// `XDG_RUNTIME_DIR` does not exist.
     pub fn refused(&self, error: &io::Error) -> Failure {
         if let Some(untrusted) = untrusted(error) {
             return Failure::Unavailable(untrusted);
@@ -171,8 +174,8 @@ impl Place {
         Failure::Unavailable(format!("the directory `{directory}` of the bundle: {error}"))
     }
 
-    /// Takes the lock, which ends with the file that is returned; `None` if another process has it.
-    /// The directory exists.
+    /// Takes the lock, which lasts as long as the returned file. `None` if another process has it.
+    /// The directory must exist.
     ///
     /// # Errors
     /// If the system refuses the file.
@@ -190,7 +193,8 @@ impl Place {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // The one before may have removed the file, and a third one may have another.
+            // The previous launcher may have removed the file, so that a third process has another
+            // lock.
             let own = file.metadata()?;
             match fs::metadata(&path) {
                 Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
@@ -212,7 +216,7 @@ impl Place {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         let is_copy = |name: &OsStr| {
             let number = name.to_str().and_then(|name| name.strip_prefix("files-"));
-            // Other names with this beginning are logs of nodes.
+            // Other names that begin with `files-` are logs of nodes.
             number.is_some_and(|number| number.parse::<u64>().is_ok())
         };
         for entry in entries.flatten().filter(|entry| is_copy(&entry.file_name())) {
@@ -228,10 +232,11 @@ impl Place {
         OpenOptions::new().append(true).create(true).mode(0o600).open(self.log(node))
     }
 
-    /// The last lines of the log of a node, to be added to a message. Empty if there is no log.
+    /// Returns the last lines of the log of a node, to be added to a message. Empty if there is no
+    /// log.
     pub fn log_tail(&self, node: &str) -> String {
         let (path, mut bytes) = (self.log(node), Vec::new());
-        // A part of it is shown, too.
+        // If reading fails, the bytes that were read until then are shown all the same.
         let _ = end_of(&path, TAIL.1).and_then(|mut end| end.read_to_end(&mut bytes));
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -243,18 +248,18 @@ impl Place {
         format!("; the end of `{}`:{last}", shown(&path))
     }
 
-    /// Begins the log of a node again if it has reached the limit. Its end is kept in
-    /// `NODE.log.old`.
+    /// Begins the log of a node again if it has reached the limit. The old one is kept in
+    /// `NODE.log.old`, up to the limit.
     ///
-    /// The process continues to write to the file: lines that it writes at this moment may be in
-    /// neither.
+    /// The process continues to write to the file: lines that it writes just now may be in neither
+    /// file.
     pub fn limit_log(&self, node: &str) {
         let path = self.log(node);
         if !fs::metadata(&path).is_ok_and(|file| file.len() >= LONGEST_LOG) {
             return;
         }
         let old = self.directory.join(format!("{node}.log.old"));
-        // Without room for a copy the lines are lost, and the log has room again.
+        // If there is no room for a copy, the old lines are lost, and the log begins again.
         let kept = end_of(&path, LONGEST_LOG).and_then(|mut end| {
             let mut open = OpenOptions::new();
             let open = open.write(true).create(true).truncate(true).mode(0o600);
@@ -271,30 +276,30 @@ impl Place {
     pub fn remove(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
-            // What cannot be removed is replaced when it is needed.
+            // Ignores errors: a file that cannot be removed is replaced when it is needed.
             let _ = fs::remove_file(entry.path());
         }
-        // A launcher that starts now keeps it.
+        // Ignores an error: a launcher that starts now keeps the directory.
         let _ = fs::remove_file(self.directory.join("lock"));
         let _ = fs::remove_dir(&self.directory);
     }
 
-    /// Leaves the logs of a bundle that failed, and why it did.
+    /// Leaves the logs of a bundle that failed, and writes why it did.
     pub fn leave(&self, problem: &str) {
         let _ = fs::remove_file(self.socket());
         let _ = fs::remove_file(self.processes());
-        // Without room for it there are still the logs.
+        // Ignores an error: if there is no room for this text, there are still the logs.
         let _ = File::create(self.directory.join("problem"))
             .and_then(|mut file| file.write_all(problem.as_bytes()));
     }
 
-    /// Why the last bundle failed, if it has left that.
+    /// Returns why the last bundle failed, if it has left such a text.
     pub fn problem(&self) -> Option<String> {
         fs::read_to_string(self.directory.join("problem")).ok()
     }
 }
 
-/// A log from its last bytes on, at most this many.
+/// Opens a log so that its last bytes are read, at most `most` of them.
 fn end_of(log: &Path, most: u64) -> io::Result<Take<File>> {
     let mut log = File::open(log)?;
     let length = log.metadata()?.len();
@@ -302,13 +307,13 @@ fn end_of(log: &Path, most: u64) -> io::Result<Take<File>> {
     Ok(log.take(most))
 }
 
-/// The text of an error with its code, if it says that another user could take part.
+/// Returns the text of an error with its code, if the error says that another user could take part.
 pub fn untrusted(error: &io::Error) -> Option<String> {
     let untrusted = error.get_ref()?.downcast_ref::<UntrustedSocket>()?;
     Some(format!("{untrusted} [{}]", untrusted.code()))
 }
 
-/// The path without links. The file itself may be missing.
+/// Returns the path without symlinks. The file itself may be missing.
 fn real(file: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -326,7 +331,7 @@ fn plain(char: char) -> char {
     if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') { char } else { '_' }
 }
 
-/// FNV-1a: the same in all versions of the tool.
+/// Returns the FNV-1a hash, which is the same in all versions of the tool.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -31,14 +31,14 @@ pub fn table(nodes: &[NodeStatus], format: Format) -> Table {
 /// Prints the nodes to standard output.
 ///
 /// # Errors
-/// That there is a problem, or else that it cannot be written.
+/// If `problem` is one: that problem. Otherwise if the output cannot be written.
 pub fn print(nodes: &[NodeStatus], problem: Option<String>, format: Format) -> Result<(), Failure> {
     let printed = Printer::new(format).print(&table(nodes, format));
-    // A reader that has closed the output hides no problem.
+    // The problem is returned even if the reader has closed the output.
     problem.map_or(printed, |problem| Err(Failure::Found(problem)))
 }
 
-/// A time in its two largest units.
+/// Returns a time as text, in its two largest units.
 fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

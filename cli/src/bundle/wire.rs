@@ -1,8 +1,8 @@
-//! What `up`, `down` and `status` say to a launcher, and what it answers: lines of JSON over the
-//! control socket.
+//! The messages between `up`, `down` and `status` and a launcher: lines of JSON over the control
+//! socket.
 //!
 //! A connection carries one request. Both sides limit the length of lines and the time that they
-//! wait for one. Panic contract: no input makes this module panic.
+//! wait for a line. Panic contract: no input makes this module panic.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,76 +15,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::shared::clock::Clock;
 
-/// The longest line of a request.
+/// The most bytes of a request's line.
 pub const LONGEST_REQUEST: usize = 64 << 10;
-/// The longest line of an answer: some thousand nodes.
+/// The most bytes of an answer's line: some thousand nodes.
 pub const LONGEST_ANSWER: usize = 4 << 20;
 
 /// A request to a launcher.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Runs the nodes of the file, which is read again.
+    /// Runs the nodes of the file. The launcher reads the file again.
     Up(UpRequest),
     /// Ends the bundle.
     Down {
         /// How long each node has to end, in milliseconds.
         timeout: Option<u64>,
     },
-    /// How the nodes are.
+    /// Asks for the state of the nodes.
     Status,
 }
 
-/// What a bundle is to run.
+/// The nodes that a bundle is to run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpRequest {
     /// The topology file.
     pub file: PathBuf,
-    /// The hosts whose nodes it runs; if there are none, those of this machine.
+    /// The hosts whose nodes it runs. If there are none, it runs the nodes of this machine.
     pub hosts: Vec<String>,
-    /// The command of nodes that have none in the file.
+    /// The command for nodes that have none in the file.
     pub program: Vec<String>,
-    /// The directory of the nodes' sockets, if it is not that of the file.
+    /// The directory of the nodes' sockets, if it is another one than the file says.
     pub directory: Option<PathBuf>,
     /// How long to wait until all nodes are ready, in milliseconds; `None` does not wait.
     pub wait: Option<u64>,
 }
 
-/// An answer of a launcher. `Taken` precedes all others, and `Changes` another one; each other one
-/// is the last.
+/// An answer of a launcher. The first is `Taken`. `Changes` may follow, and then one of the others,
+/// which is the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     /// The launcher has read the request, and begins with it.
     Taken,
-    /// What happens to each node.
+    /// The changes of each node.
     Changes {
-        /// In the order of their names.
+        /// The nodes, in the order of their names.
         nodes: Vec<NodeChange>,
     },
-    /// How the nodes are.
+    /// The states of the nodes.
     Nodes {
-        /// In the order of their names.
+        /// The nodes, in the order of their names.
         nodes: Vec<NodeStatus>,
-        /// Why a node is not up, or the bundle has ended, if that is so.
+        /// Why a node is not up, or why the bundle has ended; `None` if neither is so.
         problem: Option<String>,
     },
     /// The request failed.
     Failed {
         /// The exit code of the tool.
         code: u8,
-        /// Why.
+        /// The reason.
         message: String,
     },
 }
 
-/// What happens to a node.
+/// The change of a node that a request makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeChange {
     /// Its name.
     pub node: String,
-    /// Such as `started` or `restarted: [topic.swaps] changed`.
+    /// The change as text, such as `started` or `restarted: [topic.swaps] changed`.
     pub change: String,
 }
 
@@ -94,18 +94,18 @@ impl fmt::Display for NodeChange {
     }
 }
 
-/// How a node is.
+/// The state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its name.
     pub node: String,
     /// Its state, such as `ready`.
     pub state: String,
-    /// Whether it is what `up` waits for.
+    /// Whether it is up, which is the state that `up` waits for.
     pub is_up: bool,
-    /// Its process.
+    /// The id of its process.
     pub pid: Option<u32>,
-    /// For how long it has been in this state, in milliseconds.
+    /// How long it has been in this state, in milliseconds.
     pub since: u64,
     /// How often it was started again.
     pub restarts: u64,
@@ -117,12 +117,12 @@ pub struct NodeStatus {
 #[derive(Debug)]
 pub struct Channel {
     stream: UnixStream,
-    /// Bytes that were read, beyond the last line.
+    /// Bytes that were read after the last line.
     rest: Vec<u8>,
 }
 
 impl Channel {
-    /// Over a connection.
+    /// Creates the side of a connection.
     pub fn new(stream: UnixStream) -> Channel {
         Channel { stream, rest: Vec::new() }
     }
@@ -130,7 +130,7 @@ impl Channel {
     /// Writes a value as a line.
     ///
     /// # Errors
-    /// If the other side does not take it within `limit`.
+    /// If the other side does not take the line within `limit`.
     pub fn write(&mut self, value: &impl Serialize, limit: Duration) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
@@ -147,11 +147,11 @@ impl Channel {
         Ok(())
     }
 
-    /// Reads a line of at most `longest` bytes, or `None` at the end of the connection. Without
-    /// a limit it waits as long as the other side lives.
+    /// Reads a line of at most `longest` bytes, or `None` at the end of the connection. Without a
+    /// limit it waits as long as the other side lives.
     ///
     /// # Errors
-    /// If it does not come within `limit`, is too long, or is not what is expected.
+    /// If no line comes within `limit`, or the line is too long or not a `T`.
     pub fn read<T: DeserializeOwned>(
         &mut self,
         longest: usize,
@@ -183,7 +183,8 @@ impl Channel {
     }
 }
 
-/// The rest of a time limit. A socket takes no time limit of zero.
+/// Returns the rest of a time limit. An error if none is left, because a socket takes no limit of
+/// zero.
 fn left(clock: Clock, limit: Duration) -> io::Result<Duration> {
     let left = limit.saturating_sub(clock.now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }

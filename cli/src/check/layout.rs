@@ -1,10 +1,10 @@
-//! Places boxes in columns, with edges from left to right: the layered layout of Sugiyama, with the
-//! label of an edge as a box of a column between those of its ends. Boxes of a column never
+//! Places boxes in columns, with edges from left to right: the layered layout of Sugiyama. The
+//! label of an edge is a box in a column between the two ends of the edge. Boxes of a column never
 //! overlap, and edges bend only between columns, so no edge crosses a box.
 
-/// The space between columns, in which edges bend.
+/// The width of the space between columns, in which edges bend.
 const BEND: f64 = 34.0;
-/// The space between boxes of a column.
+/// The height of the space between boxes of a column.
 const SPACE: f64 = 22.0;
 /// How often the order and the places of boxes are improved.
 const SWEEPS: usize = 12;
@@ -18,7 +18,7 @@ pub(super) struct Size {
     pub(super) height: f64,
 }
 
-/// An edge from one box to another one, by their places, with the size of its label.
+/// An edge from one box to another one, by their indices, with the size of its label.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     pub(super) from: usize,
@@ -33,7 +33,7 @@ pub(super) struct Corner {
     pub(super) y: f64,
 }
 
-/// Where everything is.
+/// The places of boxes and edges.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout {
     pub(super) boxes: Vec<Corner>,
@@ -45,10 +45,10 @@ pub(super) struct Layout {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlacedEdge {
     pub(super) label: Corner,
-    /// It goes from right to left: its ends are changed over.
+    /// Whether it goes from right to left: then its ends are swapped.
     pub(super) is_reversed: bool,
-    /// Straight parts, each from its left end to its right end at one height. Between them it
-    /// bends.
+    /// The straight parts of the edge, each from its left end to its right end at one height.
+    /// Between them the edge bends.
     pub(super) parts: Vec<[Corner; 2]>,
 }
 
@@ -62,7 +62,8 @@ struct Vertex {
 
 struct Graph {
     vertices: Vec<Vertex>,
-    /// Adjacent vertices in the columns to the left and to the right.
+    /// The adjacent vertices of each vertex in the column to the left; `right` has those to the
+    /// right.
     left: Vec<Vec<usize>>,
     right: Vec<Vec<usize>>,
     /// The vertices of each column, from top to bottom.
@@ -84,7 +85,7 @@ pub(super) fn layout(sizes: &[Size], edges: &[Edge]) -> Layout {
     graph.layout(sizes.len(), &paths, &reversed)
 }
 
-/// Which edges close a circle, in the order of a search in depth.
+/// Returns for each edge whether it closes a circle, in the order of a depth-first search.
 fn back_edges(count: usize, edges: &[Edge]) -> Vec<bool> {
     let mut reversed = vec![false; edges.len()];
     let mut state = vec![0u8; count];
@@ -120,10 +121,11 @@ fn back_edges(count: usize, edges: &[Edge]) -> Vec<bool> {
     reversed
 }
 
-/// The layer of each box: the longest way to it. Boxes without edges are spread over all layers.
+/// Returns the layer of each box: the length of the longest path to it. Boxes without edges are
+/// spread over all layers.
 fn layers(count: usize, ends: &[[usize; 2]]) -> Vec<usize> {
     let mut layers = vec![0; count];
-    // Without circles, this ends after as many rounds as the longest way has boxes.
+    // Without circles, this ends after at most as many rounds as the longest path has boxes.
     for _ in 0..count {
         for &[from, to] in ends {
             layers[to] = layers[to].max(layers[from] + 1);
@@ -140,7 +142,7 @@ fn layers(count: usize, ends: &[[usize; 2]]) -> Vec<usize> {
 }
 
 impl Graph {
-    /// The graph, and the vertices of each edge from left to right.
+    /// Creates the graph, and returns the vertices of each edge from left to right.
     fn new(
         sizes: &[Size],
         edges: &[Edge],
@@ -178,7 +180,7 @@ impl Graph {
         (Graph { vertices, left, right, columns }, paths)
     }
 
-    /// Orders each column by the places of adjacent vertices, so that few edges cross.
+    /// Orders each column by the heights of adjacent vertices, so that few edges cross.
     fn order(&mut self) {
         for sweep in 0..SWEEPS {
             let mut places = vec![0.0; self.vertices.len()];
@@ -209,7 +211,7 @@ impl Graph {
         }
     }
 
-    /// Puts each vertex as near to the height of adjacent ones as the order permits.
+    /// Puts each vertex as near to the height of its adjacent ones as the order permits.
     fn place(&mut self) {
         for column in &self.columns {
             let mut y = 0.0;
@@ -246,11 +248,11 @@ impl Graph {
         self.vertices[vertex].y + self.vertices[vertex].size.height / 2.0
     }
 
-    /// Places the vertices of a column as near as possible to where they want to be, without
-    /// overlaps: isotonic regression by pooling vertices that would overlap.
+    /// Places the vertices of a column as near as possible to the wanted heights, without overlaps:
+    /// isotonic regression by pooling vertices that would overlap.
     fn settle(&mut self, column: usize, wanted: &[f64]) {
         let mut offset = 0.0;
-        // Blocks of vertices that touch: the sum of the wanted places, and the number.
+        // Blocks of vertices that touch: the sum of their wanted heights, and their number.
         let mut blocks = Vec::<(f64, usize)>::new();
         let mut offsets = Vec::new();
         for (vertex, wanted) in self.columns[column].iter().zip(wanted) {
@@ -313,8 +315,8 @@ impl Graph {
         Layout { boxes: (0..boxes).map(corner).collect(), edges: edges.collect(), size }
     }
 
-    /// The height at which an edge leaves a box on one side: edges share the side in the order of
-    /// their other ends.
+    /// Returns the height at which an edge leaves a box on one side: the edges share the side in
+    /// the order of their other ends.
     fn side(&self, vertex: usize, other: usize, adjacent: &[Vec<usize>]) -> f64 {
         let mut all = adjacent[vertex].clone();
         all.sort_by(|a, b| self.centre(*a).total_cmp(&self.centre(*b)).then(a.cmp(b)));
@@ -345,7 +347,7 @@ mod tests {
         }
     }
 
-    /// All graphs of a kind with up to twelve boxes, which have different sizes.
+    /// Tests all graphs of a kind with up to twelve boxes, which have different sizes.
     #[test]
     fn nothing_overlaps() {
         for count in 0..=12 {

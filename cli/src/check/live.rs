@@ -34,7 +34,7 @@ pub(super) struct Limits {
     max_restarts: u64,
 }
 
-/// Prints what exceeds the limits, and the sums of all messages by topic. The nodes that are
+/// Prints everything that exceeds the limits, and the sums of all messages by topic. The nodes in
 /// `expected` must run.
 ///
 /// # Errors
@@ -53,13 +53,13 @@ pub(super) fn run(
         }
         None => (Sample::default(), Wake::Due),
     };
-    // A message that was taken before the first of two reads was sent before the second one.
+    // Reads twice: a message that was taken before the first read was sent before the second one.
     let first = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;
     let problems = problems(args, &before, &first, &sample);
     let printed = Printer::new(format).print(&sums(&sample));
-    // A reader that has closed the output hides no result.
+    // A reader that has closed the output does not hide the result.
     match problems.count() {
         0 if wake == Wake::Interrupted => {
             Err(Failure::Unavailable("a signal ended the check early".to_owned()))
@@ -72,7 +72,7 @@ pub(super) fn run(
     }
 }
 
-/// The limits that are exceeded.
+/// Returns the limits that are exceeded.
 fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Table {
     let mut problems = Table::new("node, what, of, found, limit");
     let mut exceeds = |node: &Node, what: &str, of: String, found: u64, limit: u64| {
@@ -82,7 +82,7 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
         }
     };
     let earlier = if before.nodes.is_empty() { first } else { before };
-    // A node that has not said when it was started has just begun.
+    // Leaves out a node that has not said when it was started: it has just begun.
     let known = earlier.nodes.iter().filter(|old| old.started.is_some_and(|at| at > 0));
     for old in known.filter(|old| now.nodes.iter().all(|node| !node.is_of(old))) {
         let new = now.nodes.iter().find(|node| node.name == old.name);
@@ -126,20 +126,21 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
     problems
 }
 
-/// Whether a reader is `mycelium tap`, which may miss messages: `tap-` and the number of a process.
+/// Whether a reader is `mycelium tap`, which may miss messages. Its name is `tap-` and the number
+/// of a process.
 fn is_tap(reader: &str) -> bool {
     let number = reader.strip_prefix("tap-");
     number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// How much of its ring a reader leaves in use, in percent.
+/// Returns how much of its ring the waiting messages of a reader fill, in percent.
 fn fill(node: &Node, key: &(String, String, String), input: &Input) -> Option<u64> {
     let ring = node.outputs.get(&(key.0.clone(), key.1.clone()))?;
     let capacity = ring.capacity.filter(|capacity| *capacity > 0)?;
     Some(input.depth.min(capacity).saturating_mul(100) / capacity)
 }
 
-/// By topic: the messages to readers, and how many were taken, dropped, or are in flight.
+/// Returns the messages to readers by topic, and how many were taken, dropped, or are in flight.
 fn sums(sample: &Sample) -> Table {
     let mut topics: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for ((topic, ..), input) in sample.nodes.iter().flat_map(|node| &node.inputs) {

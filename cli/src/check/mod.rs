@@ -1,7 +1,8 @@
 //! `check`: the nodes, topics and links of a topology before it runs, or its mistakes.
 //!
-//! To read: `program` (how programs describe themselves), `text`, then `picture`, which `layout`
-//! places and `svg` draws; `live` is `check --live`. It uses `live` of the crate and `shared`.
+//! To read: `program` (how programs describe themselves), `text`, then `picture`, whose boxes
+//! `layout` places and `svg` draws; `live` is `check --live`. It uses the crate's `live` and
+//! `shared`.
 
 mod layout;
 mod live;
@@ -25,7 +26,7 @@ use crate::shared::output::{Format, count, json, print};
 use live::Limits;
 use program::Runs;
 
-/// The version of the JSON.
+/// The version of the JSON format.
 const VERSION: u32 = 1;
 
 /// The arguments of `check`.
@@ -67,7 +68,7 @@ enum Form {
     Svg,
 }
 
-/// What `-o json` prints.
+/// The object that `-o json` prints.
 #[derive(Serialize)]
 struct Json<'a> {
     mycelium_overview: u32,
@@ -125,7 +126,7 @@ fn load(args: &CheckArgs, file: &Path) -> Result<Topology, Failure> {
     Topology::options().files(files).load(file).map_err(Failure::of_topology)
 }
 
-/// The result of a file alone.
+/// Prints the result of a file alone, without programs.
 fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result<(), Failure> {
     let help = "add `command = [\"./app\", \"{node}\"]` to `[bundle]`, or call `mycelium check FILE -- \
                 PROGRAM ARGUMENTS`";
@@ -151,8 +152,8 @@ fn without_programs(args: &CheckArgs, topology: &Topology, file: &str) -> Result
     print(&text)
 }
 
-/// The commands of the nodes that are not `described`, or none if neither the file nor the command
-/// line has one.
+/// Returns the commands of the nodes that are not `described`. None if neither the file nor the
+/// command line has a command.
 fn commands(
     topology: &Topology,
     given: &[String],
@@ -186,7 +187,7 @@ fn commands(
     }
 }
 
-/// The nodes that have no command in the file, and a description.
+/// Returns the nodes that have no command in the file, and a description.
 fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
     let nodes = topology.nodes().filter(|node| topology.command(node).is_none());
     let described = nodes.map(|node| Ok(topology.description(node)?.map(|it| (node, it))));
@@ -194,7 +195,7 @@ fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
     described.map_err(|error| Failure::Found(error.to_string()))
 }
 
-/// The overview of what the programs say.
+/// Makes the overview from the descriptions of the programs.
 fn overview(
     args: &CheckArgs,
     topology: &Topology,
@@ -204,7 +205,7 @@ fn overview(
     let mut runs = Runs::new(args.timeout, args.files.clone())?;
     let mut descriptions = Vec::<Description>::new();
     for command in commands {
-        // Some nodes run the same process.
+        // Nodes with the same program and arguments have one description: the program runs once.
         let is_same = |other: &NodeCommand| {
             (&other.program, &other.arguments) == (&command.program, &command.arguments)
         };
@@ -232,7 +233,7 @@ fn overview(
     overview.map_err(mistakes)
 }
 
-/// All mistakes, one in each line.
+/// Joins all mistakes, one in each line.
 fn mistakes(errors: Vec<OverviewError>) -> Failure {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     match lines.len() {

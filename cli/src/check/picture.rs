@@ -1,4 +1,4 @@
-//! What the picture shows, with its texts and their sizes: nodes with services and ports, links
+//! The content of the picture, with its texts and their sizes: nodes with services and ports, links
 //! with their carriers and topics.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use unicode_width::UnicodeWidthStr;
 use super::layout::{Edge, Layout, Size, layout};
 use super::text::{SHARED, bytes};
 
-/// Longer texts are cut; the whole text is shown beside the pointer.
+/// The most characters of a text; a longer one is cut, and shown as a whole beside the pointer.
 const LONGEST: usize = 42;
-/// More ports of a service are counted.
+/// The most ports of a service that are shown; the others are counted.
 const MOST_PORTS: usize = 14;
 /// The space around the texts of a box.
 pub(super) const INSET: f64 = 10.0;
@@ -25,7 +25,7 @@ pub(super) const HEAD: f64 = 64.0;
 /// The space between services.
 pub(super) const BETWEEN: f64 = 8.0;
 
-/// A text, and its beginning if it is long.
+/// A text, and its beginning if it is too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) whole: String,
@@ -42,7 +42,7 @@ impl Text {
         Text { whole, shown }
     }
 
-    /// About how wide it is. Fonts differ: this is more than most need.
+    /// The approximate width of the text. Fonts differ: this is more than most of them need.
     pub(super) fn width(&self, size: f64, is_bold: bool) -> f64 {
         let each = if is_bold { 0.67 } else { 0.61 };
         self.shown.width() as f64 * size * each
@@ -54,7 +54,7 @@ pub(super) struct NodeBox {
     pub(super) name: Text,
     pub(super) below: Text,
     pub(super) memory: Text,
-    /// The share of the budget that rings take.
+    /// The share of the memory budget that the rings take.
     pub(super) share: f64,
     pub(super) services: Vec<ServiceBox>,
     pub(super) size: Size,
@@ -64,7 +64,7 @@ pub(super) struct NodeBox {
 pub(super) struct ServiceBox {
     pub(super) name: Text,
     pub(super) is_added: bool,
-    /// How it is executed, if that is special.
+    /// How it is executed, if not by default.
     pub(super) below: Option<Text>,
     pub(super) rows: Vec<Row>,
     pub(super) height: f64,
@@ -73,28 +73,28 @@ pub(super) struct ServiceBox {
 /// A port of a service, or a topic of a link.
 pub(super) struct Row {
     pub(super) text: Text,
-    /// Of the topic; `None` for a row that counts others.
+    /// The colour of the topic; `None` for a row that counts other rows.
     pub(super) colour: Option<usize>,
-    /// It is on the right side: a publisher, or a topic that goes to the right.
+    /// Whether it is on the right side: a publisher, or a topic that goes to the right.
     pub(super) is_right: bool,
-    /// For requests.
+    /// Whether it carries requests.
     pub(super) is_request: bool,
 }
 
 /// A link between two nodes, with its label.
 pub(super) struct LinkBox {
-    /// The places of the nodes.
+    /// The indices of the nodes.
     pub(super) ends: [usize; 2],
     pub(super) nodes: [String; 2],
     pub(super) carrier: Carrier,
     pub(super) title: Text,
     pub(super) rows: Vec<Row>,
-    /// Whether topics go from the first end to the second, and back.
+    /// Whether topics go from the first end to the second, and from the second to the first.
     pub(super) directions: [bool; 2],
     pub(super) size: Size,
 }
 
-/// Everything with its place.
+/// The boxes and edges of the picture with their places.
 pub(super) struct Picture {
     pub(super) nodes: Vec<NodeBox>,
     pub(super) links: Vec<LinkBox>,
@@ -183,7 +183,7 @@ fn link_box(
 ) -> Option<LinkBox> {
     let forth = link.flows.iter().filter(|flow| flow.from == link.nodes[0]).count();
     let back = link.flows.len() - forth;
-    // Most topics go from left to right.
+    // The end that sends more topics is on the left.
     let nodes = match back > forth {
         true => [link.nodes[1].clone(), link.nodes[0].clone()],
         false => link.nodes.clone(),
@@ -208,7 +208,7 @@ fn link_box(
     Some(LinkBox { ends, nodes, carrier, title, rows, directions, size })
 }
 
-/// The first of many rows, and a row that counts the others.
+/// Returns the first rows, and one that counts the others if there are too many.
 fn limited(mut rows: Vec<Row>) -> Vec<Row> {
     if rows.len() > MOST_PORTS {
         let more = rows.len() - MOST_PORTS + 1;

@@ -1,6 +1,6 @@
-//! Programs that describe themselves: each command runs once with `--describe`, for a limited time,
-//! and may print a limited number of bytes. The process leads a group of its own, and nothing of
-//! the group is left afterwards.
+//! Programs that describe themselves. Each command runs once with `--describe`, for a limited time,
+//! and may print a limited number of bytes. The process leads a group of its own, which is killed
+//! as a whole afterwards.
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, pipe};
@@ -32,35 +32,36 @@ const MOST_OF_ERRORS: usize = 2048;
 pub(super) struct Runs {
     waits: Waits<(usize, Event)>,
     timeout: Duration,
-    /// The copy of the topology's files that the programs read in place of these.
+    /// The copy of the topology's files that the programs read instead of the files.
     files: Option<PathBuf>,
-    /// The number of the program that runs. A process that has left its group may still write.
+    /// The number of the program that runs, because a process that has left its group may still
+    /// write.
     number: usize,
 }
 
-/// Something of a process.
+/// An event of a process.
 #[derive(Debug)]
 enum Event {
-    /// All of standard output, or one byte more than the limit.
+    /// All bytes of standard output, or one byte more than the limit.
     Output(Vec<u8>),
     /// The beginning of standard error.
     Errors(Vec<u8>),
-    /// The process has exited, and is not reaped.
+    /// The process has exited, and is not reaped yet.
     Exited,
 }
 
-/// What was expected of a program.
+/// The end of an error's text: what was expected of a program.
 const EXPECTED: &str = "expected a description in one line of JSON";
-/// How a program comes to print one.
+/// How to make a program print a description.
 const CALL: &str = "call `Builder::describe_on_request` before the program does anything else";
 
 impl Runs {
-    /// From now on, signals end the runs.
+    /// Creates the runs. From now on, signals end them.
     pub(super) fn new(timeout: Duration, files: Option<PathBuf>) -> Result<Runs, Failure> {
         Ok(Runs { waits: Waits::new()?, timeout, files, number: 0 })
     }
 
-    /// What the program of a node says of itself.
+    /// Runs the program of a node, and returns its description.
     pub(super) fn describe(&mut self, command: &NodeCommand) -> Result<Description, Failure> {
         self.number += 1;
         let failed = |error: String| {
@@ -76,7 +77,7 @@ impl Runs {
         read(&output).map_err(failed)
     }
 
-    /// What a program prints; `None` if a signal ended the wait.
+    /// Runs a program, and returns its standard output. `None` if a signal ended the wait.
     fn run(&self, command: &NodeCommand) -> Result<Option<Vec<u8>>, String> {
         let failed = |error: io::Error| format!("it cannot be started: {error}");
         let mut program = command.process();
@@ -104,7 +105,7 @@ impl Runs {
                     Event::Errors(bytes) => errors = Some(bytes),
                     Event::Exited => {
                         has_exited = true;
-                        // Others of the group may keep its output open.
+                        // Other processes of the group may keep its output open.
                         process.kill();
                     }
                 },
@@ -127,8 +128,8 @@ impl Runs {
         Err(format!("{how}: expected code 0 and a description{said}"))
     }
 
-    /// Lets the process read the copy of the files, as a launcher does, as long as the result
-    /// lives.
+    /// Gives the process the copy of the files, as a launcher does. It can read the copy as long as
+    /// the result lives.
     fn give_files(&self, process: &mut Command) -> io::Result<Option<PipeWriter>> {
         let Some(files) = &self.files else { return Ok(None) };
         let (reader, writer) = pipe()?;
@@ -138,11 +139,11 @@ impl Runs {
         Ok(Some(writer))
     }
 
-    /// Starts a process, and threads that report what it prints, and its exit.
+    /// Starts a process, and threads that report its output and its exit.
     fn start(&self, command: Command) -> io::Result<Process> {
         let (sender, number) = (self.waits.sender(), self.number);
         let send = move |sender: &Sender<_>, event| {
-            // Nobody waits any longer.
+            // Ignores an error: nobody waits any longer.
             let _ = sender.send(Some((number, event)));
         };
         let thread = |name: &str| thread::Builder::new().name(name.into());
@@ -152,7 +153,7 @@ impl Runs {
             let outputs = sender.clone();
             thread("output").spawn(move || {
                 let mut bytes = Vec::new();
-                // An incomplete description is an error of its own.
+                // Ignores an error: an incomplete description has an error of its own.
                 let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
                 send(&outputs, Event::Output(bytes));
             })?;
@@ -161,7 +162,7 @@ impl Runs {
             thread("errors").spawn(move || {
                 let mut first = Vec::new();
                 let _ = errors.by_ref().take(MOST_OF_ERRORS as u64).read_to_end(&mut first);
-                // The program must not wait for a reader.
+                // Reads the rest, so that the program does not wait for a reader.
                 let _ = io::copy(&mut errors, &mut io::sink());
                 send(&sender, Event::Errors(first));
             })?;
@@ -170,7 +171,7 @@ impl Runs {
     }
 }
 
-/// The description in what a program printed. Lines before it may be those of its log.
+/// Finds the description in the output of a program. Lines before it may belong to its log.
 fn read(output: &[u8]) -> Result<Description, String> {
     let text = String::from_utf8_lossy(output);
     let is_description = |line: &&str| line.trim_start().starts_with("{\"mycelium_description\"");
@@ -183,7 +184,7 @@ fn read(output: &[u8]) -> Result<Description, String> {
     Err(format!("it printed `{}{rest}`: {EXPECTED}; {CALL}", printable(&short)))
 }
 
-/// The program of a command, for people: without the directory if that is the file's.
+/// Returns the program of a command, for people: without the directory if it is the file's.
 pub(super) fn name(command: &NodeCommand) -> String {
     match command.program.strip_prefix(&command.directory) {
         Ok(inside) if inside.starts_with("..") => inside.display().to_string(),
@@ -192,7 +193,7 @@ pub(super) fn name(command: &NodeCommand) -> String {
     }
 }
 
-/// The command line, for people.
+/// Returns the command line, for people.
 fn line(command: &NodeCommand) -> String {
     let arguments = command.arguments.iter().map(|word| word.to_string_lossy().into_owned());
     let words = [name(command)].into_iter().chain(arguments);
@@ -207,7 +208,7 @@ fn line(command: &NodeCommand) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// What a program said on standard error.
+/// Returns the text that a program wrote to standard error, for a message.
 fn said(errors: &str) -> String {
     let lines = errors.trim().lines().map(|line| format!("\n  {}", printable(line)));
     match lines.collect::<String>() {

@@ -1,4 +1,4 @@
-//! The result as a picture. Names come from files and programs: all of them are escaped.
+//! The result as a picture. Names come from files and programs, so all of them are escaped.
 
 use std::fmt::{self, Write};
 
@@ -9,15 +9,15 @@ use super::layout::{Corner, PlacedEdge};
 use super::picture::{BETWEEN, HEAD, INSET, LinkBox, NodeBox, Picture, ROW, Row, TITLE, Text};
 use crate::shared::output::Escaped;
 
-/// The space around everything.
+/// The space around the picture.
 const MARGIN: f64 = 24.0;
-/// The heights of the title and of the legend.
+/// The heights of the title above and of the legend below.
 const TOP: f64 = 40.0;
 const LEGEND: f64 = 34.0;
 
 const INK: &str = "#1f2733";
 const FAINT: &str = "#68727f";
-/// Of topics, one after the other.
+/// The colours of topics, one after the other.
 const COLOURS: [&str; 10] = [
     "#2f6fd6", "#d9480f", "#2b8a3e", "#9c36b5", "#c2255c", "#0c8599", "#e8890c", "#5f3dc4",
     "#5c940d", "#495057",
@@ -73,7 +73,7 @@ impl Svg {
         let _ = writeln!(self.0, "{line}");
     }
 
-    /// A text that begins at a place, or ends there if the style says so.
+    /// Draws a text that begins at a place, or ends there if the style says so.
     fn text(&mut self, text: &Text, at: Corner, style: &str) {
         let Corner { x, y } = at;
         let shown = Escaped(&text.shown);
@@ -144,7 +144,7 @@ impl Svg {
         self.line(format_args!("</g>"));
     }
 
-    /// A port: its dot is on the side of the service to which it belongs.
+    /// Draws a port. Its dot is on the left or right side of the service.
     fn port(&mut self, row: &Row, width: f64, y: f64) {
         let (x, at, anchor) = match row.is_right {
             true => (width, width - 12.0, r#" text-anchor="end""#),
@@ -214,7 +214,7 @@ impl Svg {
     }
 }
 
-/// The way of an edge: straight parts, and bends between them.
+/// Returns the path of an edge: straight parts, and bends between them.
 fn path(edge: &PlacedEdge) -> String {
     let mut path = String::new();
     let mut before: Option<Corner> = None;

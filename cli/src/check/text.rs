@@ -6,12 +6,12 @@ use mycelium::overview::{MemberOverview, NodeOverview, Overview, PortOverview, S
 
 use crate::shared::output::{count, printable};
 
-/// The widest line, unless a name alone is wider.
+/// The most characters of a line, unless a single name is longer.
 const WIDTH: usize = 96;
 /// How a service is executed if nothing says otherwise.
 pub(super) const SHARED: &str = "run = \"shared\"";
 
-/// All of an overview.
+/// Returns the text of an overview.
 pub(super) fn text(file: &str, overview: &Overview) -> String {
     let mut text = String::new();
     let services = overview.nodes.iter().flat_map(|node| &node.services);
@@ -186,7 +186,7 @@ fn port(port: &PortOverview) -> String {
     }
 }
 
-/// A list that continues in further lines below its first word.
+/// Adds a list. Its further lines begin below its first word.
 fn words(text: &mut String, start: &str, words: Vec<String>) {
     let (mut row, indent) = (start.to_owned(), " ".repeat(start.chars().count()));
     let last = words.len().saturating_sub(1);
@@ -204,7 +204,8 @@ fn words(text: &mut String, start: &str, words: Vec<String>) {
     line(text, &row);
 }
 
-/// Names come from files and programs: nothing of them reaches a terminal as a control character.
+/// Adds a line. Names come from files and programs: no control character of them reaches a
+/// terminal.
 fn line(text: &mut String, line: &str) {
     let (breaks, line) = match line.strip_prefix('\n') {
         Some(line) => ("\n", line),
@@ -213,7 +214,7 @@ fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{breaks}{}", printable(line.trim_end()));
 }
 
-/// A number of bytes with a unit.
+/// Returns a number of bytes with a unit.
 pub(super) fn bytes(bytes: usize) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64, 0);

@@ -1,5 +1,5 @@
-//! The checks. Each reads a few files, or tries a call. Its finding has the values, their meaning
-//! for a node, and the command that mends them.
+//! The checks. Each reads a few files, or tries a call. A finding has the values, their meaning for
+//! a node, and the command that mends them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -69,22 +69,22 @@ impl Finding {
     }
 }
 
-/// The memory that io_uring of glommio locks.
+/// The number of bytes that io_uring of glommio locks.
 const LOCKED: u64 = 512 << 10;
-/// A part of the path of a socket below the runtime directory.
+/// The length of the part of a socket's path below the runtime directory, for an example.
 const SOCKET: usize = "/mycelium-application/a-node.sock".len();
 const CAP_SYS_NICE: u32 = 23;
-/// The governors of Linux.
+/// The frequency governors of Linux.
 const GOVERNORS: [&str; 6] =
     ["performance", "powersave", "ondemand", "conservative", "schedutil", "userspace"];
-/// Clocks that a process reads itself.
+/// Clocks that a process reads without the kernel.
 const FAST_CLOCKS: [&str; 4] =
     ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
 /// Clocks that only the kernel can read.
 const SLOW_CLOCKS: [&str; 5] =
     ["hpet", "acpi_pm", "jiffies", "refined-jiffies", "hyperv_clocksource_msr"];
 
-/// Checks a machine, and whether it has what a topology needs.
+/// Checks a machine, and whether it has everything that a topology needs.
 pub(super) fn all(
     machine: &Machine,
     needs: Option<&Needs>,
@@ -209,7 +209,7 @@ fn locked_memory(machine: &Machine, needs: Option<&Needs>) -> Finding {
         .fix("ulimit -l 512, or LimitMEMLOCK=512K in the unit of systemd")
 }
 
-/// How bad it is that glommio does not work.
+/// Returns how bad it is that glommio does not work: a problem only if a node needs it.
 fn of_glommio(needs: Option<&Needs>) -> Level {
     match needs {
         Some(needs) if needs.glommio => Level::Problem,
@@ -423,7 +423,7 @@ fn cpu_quota(machine: &Machine) -> Finding {
 fn memory_limit(machine: &Machine) -> Finding {
     let limit = machine.limit_of_group("memory.max", ("memory", "memory.limit_in_bytes"));
     match limit {
-        // Version 1 has the largest number of pages.
+        // Version 1 of control groups has the largest number of pages in place of no limit.
         Some(limit) if limit > 1 << 60 => Finding::ok("none"),
         Some(limit) => Finding::ok(size(limit))
             .means("rings in shared memory count as memory of the container"),

@@ -1,5 +1,5 @@
-//! The machine, as files of the kernel show it. A file that is missing, too long or has another
-//! form is `None`: nothing is guessed.
+//! The machine, as files of the kernel show it. A file that is missing, too long or in another form
+//! gives `None`: nothing is guessed.
 //!
 //! Panic contract: no text of a file makes this module panic.
 
@@ -9,24 +9,24 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Files of the kernel are shorter.
+/// The most bytes of a file: files of the kernel are shorter.
 const LONGEST: u64 = 1 << 20;
-/// More cores are not believed.
+/// The most cores of a list; longer lists are not believed.
 const MOST_CORES: usize = 1 << 16;
 
-/// A machine whose files are below a directory: `/`, or that of a test.
+/// A machine whose files are below a directory: `/`, or the directory of a test.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     root: PathBuf,
 }
 
 impl Machine {
-    /// The machine whose files are below `root`.
+    /// Creates the machine whose files are below `root`.
     pub(super) fn new(root: impl Into<PathBuf>) -> Machine {
         Machine { root: root.into() }
     }
 
-    /// Whether it is the machine on which this process runs.
+    /// Whether this process runs on the machine.
     pub(super) fn is_real(&self) -> bool {
         self.root == Path::new("/")
     }
@@ -35,7 +35,7 @@ impl Machine {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// A file without white space at its ends.
+    /// Returns the text of a file, without white space at its ends.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         let mut text = String::new();
         let file = File::open(self.path(path)).ok()?;
@@ -49,17 +49,17 @@ impl Machine {
         std::fs::read(self.path(path)).is_ok_and(|text| text.iter().all(u8::is_ascii_whitespace))
     }
 
-    /// A file with one number.
+    /// Returns the number in a file that has one number.
     pub(super) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
 
-    /// A file with a list of cores, such as `0-3,8`.
+    /// Returns the cores in a file that has a list of them, such as `0-3,8`.
     pub(super) fn cores(&self, path: &str) -> Option<BTreeSet<usize>> {
         cores_of(&self.text(path)?)
     }
 
-    /// A line of a file of lines `Key: value`.
+    /// Returns the value of `key` in a file whose lines are `Key: value`.
     pub(super) fn value(&self, path: &str, key: &str) -> Option<String> {
         let text = self.text(path)?;
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
@@ -67,7 +67,7 @@ impl Machine {
         Some(value.trim().to_owned())
     }
 
-    /// A line of `/proc/meminfo`: bytes, or a count if it has no unit.
+    /// Returns a value of `/proc/meminfo`: bytes, or a count if it has no unit.
     pub(super) fn memory(&self, key: &str) -> Option<u64> {
         let value = self.value("/proc/meminfo", key)?;
         match value.split_once(' ') {
@@ -77,8 +77,8 @@ impl Machine {
         }
     }
 
-    /// The present and the highest value of a line of `/proc/self/limits`. `unlimited` is the
-    /// largest number.
+    /// Returns the present and the highest value of a line of `/proc/self/limits`. `unlimited`
+    /// becomes the largest number.
     pub(super) fn limit(&self, name: &str) -> Option<(u64, u64)> {
         let text = self.text("/proc/self/limits")?;
         let values = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -106,14 +106,14 @@ impl Machine {
         Some(set.checked_shr(number)? & 1 == 1)
     }
 
-    /// The owner and the permissions of a directory.
+    /// Returns the owner and the permissions of a directory.
     pub(super) fn directory(&self, path: &Path) -> Option<(u32, u32)> {
         let path = self.root.join(path.strip_prefix("/").unwrap_or(path));
         let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_dir)?;
         Some((metadata.uid(), metadata.mode() & 0o7777))
     }
 
-    /// A limit of the control group of the process: `max` is the largest number.
+    /// Returns a limit of the process's control group; `max` becomes the largest number.
     pub(super) fn limit_of_group(&self, name: &str, old: (&str, &str)) -> Option<u64> {
         match &*self.of_group(name, old)? {
             "max" => Some(u64::MAX),
@@ -121,13 +121,13 @@ impl Machine {
         }
     }
 
-    /// A value of the control group of the process, by its name in version 2, or else by its
-    /// controller and name in version 1.
+    /// Returns a value of the process's control group: by its name in version 2 of control groups,
+    /// or else by its controller and name in version 1.
     pub(super) fn of_group(&self, name: &str, (controller, old): (&str, &str)) -> Option<String> {
         let groups = self.text("/proc/self/cgroup")?;
         let mut groups = groups.lines().filter_map(|line| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-            // A path that leaves the hierarchy is that of another namespace.
+            // A path that leaves the hierarchy belongs to another namespace.
             (!path.contains("..")).then_some((controllers, path))
         });
         groups.find_map(|(controllers, path)| {
@@ -138,7 +138,7 @@ impl Machine {
                 }
                 _ => return None,
             };
-            // In a container the group is the root of the mount.
+            // In a container the group itself is the root of the mount.
             let whole = self.text(&format!("{root}{path}/{name}"));
             whole.or_else(|| self.text(&format!("{root}/{name}")))
         })
@@ -159,7 +159,7 @@ pub(super) fn cores_of(text: &str) -> Option<BTreeSet<usize>> {
     Some(cores)
 }
 
-/// Cores as a list, such as `0-3,8`.
+/// Returns cores as a list, such as `0-3,8`.
 pub(super) fn list(cores: &BTreeSet<usize>) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &core in cores {

@@ -1,7 +1,7 @@
-//! `doctor`: whether the machine has what nodes need, and how to mend what it has not.
+//! `doctor`: whether the machine has everything that nodes need, and how to mend what is missing.
 //!
-//! To read: `checks` (what is checked), `machine` (the files of the kernel that they read), `needs`
-//! (what the nodes of a topology need). It uses `shared` alone.
+//! To read: `checks` (the checks), `machine` (the files of the kernel that they read), `needs` (the
+//! needs of a topology's nodes). It uses `shared` alone.
 
 mod checks;
 mod machine;
@@ -66,7 +66,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         1 => Err(Failure::Found("this machine has a problem".to_owned())),
         problems => Err(Failure::Found(format!("this machine has {problems} problems"))),
     };
-    // A reader that has closed the output hides no problem.
+    // The problem is returned even if the reader has closed the output.
     result.and(printed)
 }
 

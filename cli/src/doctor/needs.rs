@@ -1,4 +1,4 @@
-//! What the nodes of a topology need of the machine.
+//! The needs of the nodes of a topology, which the machine has to meet.
 
 use std::collections::BTreeSet;
 
@@ -7,28 +7,28 @@ use mycelium::topology::TopologyPart;
 
 use super::machine::cores_of;
 
-/// What the nodes of a topology need of the machine.
+/// The needs of the nodes of a topology.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
-    /// Services with cores of their own, and these.
+    /// Services that are pinned, each with its cores.
     pub(super) pinned: Vec<(String, BTreeSet<usize>)>,
-    /// Services with a real-time class, and its priority.
+    /// Services with a real-time class, each with its priority.
     pub(super) fifo: Vec<(String, u64)>,
-    /// A node or a service names an executor of glommio.
+    /// Whether a node or a service names an executor of glommio.
     pub(super) glommio: bool,
     /// The first node with rings in huge pages.
     pub(super) huge_pages: Option<String>,
-    /// The limits of memory of all nodes, together.
+    /// The sum of the memory limits of all nodes, in bytes.
     pub(super) memory: u64,
-    /// Its nodes.
+    /// The number of nodes.
     nodes: usize,
 }
 
-/// The memory of a node that sets none.
+/// The memory limit of a node that sets none, in bytes.
 const MEMORY: u64 = 256 << 20;
 
 impl Needs {
-    /// What a topology needs.
+    /// Returns the needs of a topology.
     pub(super) fn of(topology: &Topology) -> Needs {
         let mut needs = Needs { nodes: topology.nodes().count(), ..Needs::default() };
         let mut with_memory = 0;
@@ -59,20 +59,21 @@ impl Needs {
         needs
     }
 
-    /// The descriptors of a node with links to all others, and some for the program.
+    /// Returns the number of descriptors of a node with links to all others, and some for the
+    /// program.
     pub(super) fn descriptors(&self) -> u64 {
-        // Sockets and regions of a link, and of the runtime.
+        // Counts the sockets and regions of each link, and those of the runtime.
         let links = u64::try_from(self.nodes.saturating_sub(1)).unwrap_or(u64::MAX);
         links.saturating_mul(64).saturating_add(256)
     }
 }
 
-/// `1, 3` of `pinned(1, 3)`.
+/// Returns the text in the parentheses of a word, such as `1, 3` of `pinned(1, 3)`.
 fn inside<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     text.strip_prefix(word)?.trim().strip_prefix('(')?.strip_suffix(')').map(str::trim)
 }
 
-/// A size, such as `64 MiB`, or a number of bytes.
+/// Reads a size, such as `64 MiB`, or a number of bytes.
 fn bytes(text: &str) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! What the threads of a launcher know of the bundle together.
+//! The *board*: the state of the bundle that the threads of a launcher share.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,17 +13,17 @@ use super::sign::{Sign, status};
 use crate::bundle::place::Place;
 use crate::bundle::wire::{NodeStatus, UpRequest};
 
-/// What the threads of a launcher know of the bundle together.
+/// The state of the bundle that the threads of a launcher share.
 #[derive(Debug)]
 pub struct Board {
     /// The directory of the bundle.
     pub place: Place,
-    /// How it runs its members.
+    /// How the launcher runs the members of the bundle.
     pub manner: Manner,
-    /// Its output.
+    /// The output of the launcher.
     pub printer: Printer,
-    /// Reaches the bundle. Its changes wait for the thread of the bundle, which may wait for this
-    /// board.
+    /// The handle of the bundle. A change by it waits for the thread of the bundle, which may
+    /// itself wait for this board.
     pub handle: BundleHandle,
     state: Mutex<State>,
     changed: Condvar,
@@ -33,20 +33,21 @@ pub struct Board {
 struct State {
     plan: Plan,
     request: UpRequest,
-    /// What each process shows.
+    /// The sign of each process: what it shows of its readiness.
     signs: BTreeMap<u32, Sign>,
-    /// The nodes when the bundle had last any; those of the first plan before that.
+    /// The states of the nodes when the bundle last had any. Before that, the nodes of the first
+    /// plan.
     last: Vec<NodeStatus>,
-    /// Somebody ends the bundle.
+    /// Whether somebody ends the bundle.
     is_stopping: bool,
-    /// The bundle has ended, with this error.
+    /// Set when the bundle has ended: to its error, if it had one.
     ended: Option<Option<String>>,
-    /// Connections that are served.
+    /// The number of connections that are served.
     connections: usize,
 }
 
 impl Board {
-    /// Of a bundle that has not begun.
+    /// Creates the board of a bundle that has not begun.
     pub fn new(place: Place, manner: Manner, printer: Printer, handle: BundleHandle) -> Board {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Board { place, manner, printer, handle, state, changed }
@@ -58,12 +59,12 @@ impl Board {
         (state.plan.clone(), state.request.clone())
     }
 
-    /// How many nodes it has.
+    /// The number of nodes of the plan.
     pub fn planned(&self) -> usize {
         self.lock().plan.nodes.len()
     }
 
-    /// Replaces the plan. The nodes of the first one are shown before the bundle has them.
+    /// Replaces the plan. The nodes of the first plan are shown before the bundle has them.
     pub fn set_plan(&self, plan: Plan, request: UpRequest) {
         let mut state = self.lock();
         if state.last.is_empty() {
@@ -89,7 +90,7 @@ impl Board {
         self.handle.members().into_iter().filter(move |member| member.phase == phase)
     }
 
-    /// Notes what the processes show.
+    /// Notes the signs of the processes.
     pub fn set_signs(&self, signs: BTreeMap<u32, Sign>) {
         let mut state = self.lock();
         if state.signs != signs {
@@ -98,7 +99,7 @@ impl Board {
         }
     }
 
-    /// The nodes now, or before the bundle ended.
+    /// Returns the states of the nodes now, or before the bundle ended.
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let mut state = self.lock();
         self.refresh(&mut state);
@@ -122,15 +123,15 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// `None` while the bundle runs; then `Some` of its error, if it had one.
+    /// Returns the end of the bundle: `None` while it runs, then its error, if it had one.
     pub fn ended(&self) -> Option<Option<String>> {
         self.lock().ended.clone()
     }
 
-    /// Waits until something changes, and for this time at most.
+    /// Waits until something changes, at most for this time.
     pub fn wait(&self, time: Duration) {
         let state = self.lock();
-        // The caller reads the whole state again.
+        // Drops the result: the caller reads the whole state again.
         drop(self.changed.wait_timeout(state, time));
     }
 
@@ -140,7 +141,7 @@ impl Board {
         state.unwrap_or_else(PoisonError::into_inner).ended.clone().flatten()
     }
 
-    /// Counts a connection, unless there are already `most`.
+    /// Counts a connection. False if there are already `most`.
     pub fn connect(&self, most: usize) -> bool {
         let mut state = self.lock();
         let has_room = state.connections < most;
@@ -154,15 +155,15 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Whether connections are served.
+    /// Whether any connection is being served.
     pub fn is_serving(&self) -> bool {
         self.lock().connections > 0
     }
 
-    /// Waits until no connection is served, and for this time at most.
+    /// Waits until no connection is served, at most for this time.
     pub fn wait_for_connections(&self, limit: Duration) {
         let is_serving = |state: &mut State| state.connections > 0;
-        // The launcher ends in both cases.
+        // Drops the result: the launcher ends in both cases.
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_serving));
     }
 

@@ -1,6 +1,7 @@
-//! Which parts of a topology file concern a node: when they change, the node is started again.
+//! Decides which parts of a topology file concern a node. They are the *view* of the node: when its
+//! view changes, the node is started again.
 //!
-//! Where it is not known what a node publishes and reads, more parts concern it than necessary, and
+//! If it is not known what a node publishes and reads, its view has more parts than necessary, and
 //! never fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use mycelium::topology::TopologyPart;
 
 use super::flows::Flows;
 
-/// Keys of a node that its peers use.
+/// The keys of a node that its peers use, too.
 const KEYS_FOR_PEERS: [&str; 10] = [
     "actors_for",
     "address",
@@ -24,12 +25,12 @@ const KEYS_FOR_PEERS: [&str; 10] = [
     "users",
 ];
 
-/// The parts of a file that concern one node, by what a person calls them.
+/// The view of one node: the values of the parts that concern it, by their titles for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View(BTreeMap<String, Vec<String>>);
 
 impl View {
-    /// Of a node of a topology.
+    /// Creates the view of a node of a topology.
     pub fn new(topology: &Topology, flows: &Flows, node: &str) -> View {
         let file = File { topology, flows };
         let mut view = View::default();
@@ -47,12 +48,13 @@ impl View {
         view
     }
 
-    /// Adds what is not in the file.
+    /// Adds something to the view that is not in the file, for example the command of the node.
     pub fn add(&mut self, title: &str, values: Vec<String>) {
         self.0.insert(title.to_owned(), values);
     }
 
-    /// The differences from an earlier view, as a person reads it: `None` if nothing does.
+    /// Returns the differences from an earlier view, as a text for people. `None` if there are
+    /// none.
     pub fn differs_from(&self, before: &View) -> Option<String> {
         let titles: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
         let differs = |title: &&String| self.0.get(*title) != before.0.get(*title);
@@ -62,7 +64,7 @@ impl View {
 }
 
 fn title(part: &TopologyPart) -> String {
-    // TOML allows these in a key without quotation marks.
+    // TOML allows keys of these characters without quotation marks.
     let is_bare = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
     match &*part.name {
         "" => format!("[{}]", part.section),
@@ -91,7 +93,8 @@ impl File<'_> {
             }),
             "service" => match self.runs(node, name) {
                 Some(true) => true,
-                // Its topics are those of its ports.
+                // A service of another node. Its ports matter if the topics of this node are not
+                // known.
                 Some(false) => part.key == "ports" && self.flows.of(node).is_none(),
                 None => true,
             },
@@ -105,13 +108,13 @@ impl File<'_> {
             "link" if name != "default" => self.topology.nodes().any(|other| {
                 name == format!("{node}-{other}") || name == format!("{other}-{node}")
             }),
-            // The command is compared as a whole.
+            // Left out here, because the view has the whole command of the node.
             "bundle" => false,
             _ => true,
         }
     }
 
-    /// Whether a node has a topic, if that is known.
+    /// Whether a node publishes or reads a topic, if that is known.
     fn has_topic(&self, node: &str, topic: &str) -> Option<bool> {
         let own = self.flows.of(node)?;
         Some(own.publishes.contains(topic) || own.reads.contains(topic))
@@ -130,7 +133,7 @@ impl File<'_> {
         let is_supervisor = |name: &str| {
             self.topology.parts().any(|part| part.section == "supervisor" && part.name == name)
         };
-        // A file with a circle of supervisors is refused by the nodes.
+        // Limits the depth, for a circle of supervisors: the nodes refuse such a file.
         texts(&children).any(|child| {
             lists(&services, child)
                 || depth < 16 && is_supervisor(child) && self.supervises(child, node, depth + 1)
@@ -145,12 +148,12 @@ impl File<'_> {
     }
 }
 
-/// Whether a list of texts, as a part of a file has it, contains this one.
+/// Whether a list of texts, in the form of a topology part, contains this text.
 fn lists(value: &str, text: &str) -> bool {
     texts(value).any(|found| found == text)
 }
 
-/// The texts of such a list. Names have no quotation marks.
+/// Returns the texts of such a list. Names have no quotation marks in them.
 fn texts(value: &str) -> impl Iterator<Item = &str> {
     value.split('"').skip(1).step_by(2)
 }
@@ -172,7 +175,7 @@ mod tests {
         ["feed", "store", "view"].map(|node| View::new(&topology, flows, node))
     }
 
-    /// The nodes that a change of the file restarts, of feed, store and view.
+    /// Returns whether a change of the file restarts each of the nodes feed, store and view.
     fn restarted(flows: &Flows, from: &str, to: &str) -> [bool; 3] {
         let (before, after) = (views(FILE, flows), views(&FILE.replace(from, to), flows));
         std::array::from_fn(|node| after[node].differs_from(&before[node]).is_some())

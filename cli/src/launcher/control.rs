@@ -1,7 +1,7 @@
 //! Serves the requests of `up`, `down` and `status` to a launcher.
 //!
-//! Each connection has a thread and a time limit, and there are few of them, so a peer that sends
-//! nothing, or too much, holds up nobody but itself.
+//! Each connection has a thread and a time limit, and their number is limited, so a peer that sends
+//! nothing, or too much, holds up only itself.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,9 +28,9 @@ use crate::shared::clock::{Clock, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
-/// The most connections at once.
+/// The most connections that are served at once.
 const MOST: usize = 64;
-/// The restarts while `up` waits after which a node counts as failed.
+/// The number of restarts, while `up` waits, after which a node counts as failed.
 const FAILED: u64 = 3;
 /// How long a peer has for its request, and to take an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,25 +40,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Control {
     /// The state of the launcher.
     pub board: Arc<Board>,
-    /// Takes the members of the first request. One request at a time changes the bundle.
+    /// The state of the first request, which starts the bundle. The lock is held while a request
+    /// changes the bundle, so there is one change at a time.
     first: Mutex<First>,
-    /// The number of the next request to run nodes.
+    /// The number of the next request that runs nodes.
     requests: AtomicU64,
     described: Described,
 }
 
 #[derive(Debug)]
 enum First {
-    /// The bundle waits for its members.
+    /// The bundle has not begun: it waits for its members.
     Waits(Sender<Vec<Member>>),
     /// The bundle runs.
     Done,
-    /// The first request failed: the launcher ends.
+    /// The first request failed, so the launcher ends.
     Failed,
 }
 
 impl Control {
-    /// Of a bundle whose first members `first` takes.
+    /// Creates the control of a bundle that gets its first members from `first`.
     pub fn new(board: Arc<Board>, first: Sender<Vec<Member>>) -> Control {
         let (first, requests) = (Mutex::new(First::Waits(first)), AtomicU64::new(1));
         Control { board, first, requests, described: Described::default() }
@@ -70,7 +71,7 @@ impl Control {
             loop {
                 match listener.accept() {
                     Ok((stream, _)) => self.clone().accept(stream),
-                    // Descriptors are scarce, for instance.
+                    // For instance, because descriptors are scarce.
                     Err(_) => pause(Duration::from_millis(20)),
                 }
             }
@@ -79,7 +80,7 @@ impl Control {
     }
 
     fn accept(self: Arc<Control>, stream: UnixStream) {
-        // The directory is closed to others. This holds even if somebody opens it.
+        // The directory is closed to other users. This check holds even if somebody opens it.
         let own = AllowedPeers::users([own_user()]);
         if !Credentials::of(&stream).is_ok_and(|peer| own.check(&Peer::Unix(peer)).is_ok()) {
             return;
@@ -87,7 +88,8 @@ impl Control {
         if !self.board.connect(MOST) {
             let message = format!("it serves {MOST} connections already");
             let answer = Answer::Failed { code: 3, message };
-            // A new connection has room for it. A peer that is gone needs none.
+            // Ignores an error: a new connection has room for the answer, and a peer that is gone
+            // needs none.
             let _ = Channel::new(stream).write(&answer, PATIENCE);
             return;
         }
@@ -95,7 +97,8 @@ impl Control {
         let served = thread::Builder::new().name("request".into()).spawn(move || {
             let mut channel = Channel::new(stream);
             let answer = match channel.read(LONGEST_REQUEST, Some(PATIENCE)) {
-                // What nobody waits for any more is not done.
+                // The request is done only if the peer takes this answer: otherwise nobody waits
+                // for it.
                 Ok(Some(request)) => match channel.write(&Answer::Taken, PATIENCE) {
                     Ok(()) => self.answer(&mut channel, request),
                     Err(_) => None,
@@ -104,7 +107,7 @@ impl Control {
                 Err(error) => Some(Answer::Failed { code: 3, message: error.to_string() }),
             };
             if let Some(answer) = answer {
-                // A peer that is gone needs none.
+                // Ignores an error: a peer that is gone needs no answer.
                 let _ = channel.write(&answer, PATIENCE);
             }
             self.board.disconnect();
@@ -114,7 +117,7 @@ impl Control {
         }
     }
 
-    /// The last answer to a request.
+    /// Does a request, and returns its last answer.
     fn answer(&self, channel: &mut Channel, request: Request) -> Option<Answer> {
         match request {
             Request::Status => {
@@ -134,7 +137,7 @@ impl Control {
                     Some(time) => self.board.handle.stop_within(Duration::from_millis(time)),
                     None => self.board.handle.stop(),
                 }
-                // A bundle that has not begun never will.
+                // If the bundle has not begun, it never will.
                 let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
                 if let First::Waits(_) = *first {
                     *first = First::Failed;
@@ -158,7 +161,7 @@ impl Control {
         }
     }
 
-    /// Runs the nodes of a request: what happens to each.
+    /// Runs the nodes of a request. Returns the change of each.
     pub fn up(&self, request: &UpRequest) -> Result<Vec<NodeChange>, Failure> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = || {
@@ -205,7 +208,7 @@ impl Control {
         Ok(steps.iter().map(|(node, step)| step.change(node)).collect())
     }
 
-    /// Reads the file of a request: the plan, and the copy of the texts.
+    /// Reads the file of a request. Returns the plan, and the copy of the texts.
     fn plan(&self, request: &UpRequest) -> Result<(Plan, Arc<FilesCopy>), Failure> {
         let topology = topology(request)?;
         let number = self.requests.fetch_add(1, Relaxed);
@@ -221,8 +224,8 @@ impl Control {
         Ok((plan, Arc::new(files)))
     }
 
-    /// Waits until all nodes are up. Returns why one is not, with the end of the log of the node
-    /// that failed.
+    /// Waits until all nodes are up. If one is not, returns why, with the end of the log of the
+    /// node that failed.
     fn wait_until_up(&self, limit: Duration) -> Option<String> {
         let (clock, mut before) = (Clock::default(), BTreeMap::<String, u64>::new());
         let tail = |node: &NodeStatus| self.board.place.log_tail(&node.node);
@@ -238,7 +241,7 @@ impl Control {
             }
             for node in &nodes {
                 let first = before.entry(node.node.clone()).or_insert(node.restarts);
-                // After a change it counts from zero.
+                // The count of a node that was changed begins at zero again.
                 *first = node.restarts.min(*first);
                 if node.restarts >= first.saturating_add(FAILED) {
                     let text = format!("node `{}` fails again and again{}", node.node, tail(node));

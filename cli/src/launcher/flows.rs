@@ -1,8 +1,8 @@
-//! Which nodes send to which, as far as their programs describe it: `mycelium check` finds that
-//! out, in a process of its own.
+//! The *flows*: which nodes send to which, as far as their programs describe it. `mycelium check`
+//! finds that out, in a process of its own.
 //!
-//! A program that does not describe itself runs nevertheless: it is then not known what its node
-//! publishes and reads.
+//! A program that does not describe itself runs nevertheless. The topics of its node are then
+//! unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -21,7 +21,7 @@ use crate::shared::exit::Failure;
 /// How long each program has for its description.
 const PATIENCE: &str = "5s";
 
-/// The topics of each node. Nodes whose programs do not describe themselves are not in it.
+/// The topics of each node. Nodes whose programs do not describe themselves are missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flows {
     nodes: BTreeMap<String, Topics>,
@@ -47,7 +47,7 @@ impl Flows {
         self.nodes.get(node)
     }
 
-    /// The nodes that send to this one.
+    /// Returns the nodes that send to this one.
     pub fn feeders(&self, node: &str) -> Vec<String> {
         let Some(own) = self.of(node) else { return Vec::new() };
         let others = self
@@ -57,8 +57,8 @@ impl Flows {
         others.map(|(other, _)| other.clone()).collect()
     }
 
-    /// The changes of the topics that this node exchanges with others: of those that are known, and
-    /// were known before. `None` without changes.
+    /// Returns the changes of the topics that this node exchanges with others, as a text. It
+    /// compares only nodes whose topics are known, and were known before. `None` without changes.
     pub fn differs_from(&self, before: &Flows, node: &str) -> Option<String> {
         let others = self.nodes.keys().filter(|other| *other != node);
         let differing: Vec<String> = others
@@ -76,8 +76,8 @@ impl Flows {
         Some(!self.between(one, other)?.is_empty())
     }
 
-    /// The topics that two nodes exchange, with the publishing node: `None` if those of one of them
-    /// are not known.
+    /// Returns the topics that two nodes exchange, each with the publishing node. `None` if the
+    /// topics of one of the two are not known.
     pub fn between(&self, one: &str, other: &str) -> Option<BTreeSet<String>> {
         let (first, second) = (self.of(one)?, self.of(other)?);
         let to = |from: &Topics, to: &Topics, name: &str| -> Vec<String> {
@@ -92,22 +92,23 @@ impl Flows {
     }
 }
 
-/// The inputs of a plan, apart from the descriptions of programs.
+/// The inputs of a plan, except the descriptions of programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// The command of nodes that have none in the file.
+    /// The command for nodes that have none in the file.
     pub program: Vec<String>,
-    /// The texts of the file, and of those that it includes.
+    /// The texts of the file, and of the files that it includes.
     pub files: TopologyFiles,
 }
 
-/// The last description that programs gave of the nodes, and what they described. A program that is
-/// late, because the machine is busy, does not restart nodes whose file has not changed.
+/// The last flows that programs have described, with their source. So a program that is late,
+/// because the machine is busy, does not restart nodes whose file has not changed.
 #[derive(Debug, Default)]
 pub struct Described(Mutex<Option<(Source, Flows)>>);
 
 impl Described {
-    /// The flows that were found now. If none were, those of before, if they have the same source.
+    /// Returns the flows that were `found` now. If none were, the earlier ones, if they have the
+    /// same source.
     pub fn update(&self, source: &Source, found: Option<Flows>) -> Flows {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &*last) {
@@ -121,8 +122,8 @@ impl Described {
     }
 }
 
-/// The topics of the nodes of a request, as their programs describe them with this copy of the
-/// topology's files: `None` if a program does not, or not in time.
+/// Returns the topics of the nodes of a request, as their programs describe them with this copy of
+/// the topology's files. `None` if a program does not describe itself, or not in time.
 ///
 /// # Errors
 /// If the nodes do not fit together.
@@ -155,7 +156,7 @@ fn check(request: &UpRequest, files: &Path) -> io::Result<Output> {
     check.output()
 }
 
-/// The topics of the nodes in an overview.
+/// Returns the topics of the nodes in the JSON of an overview.
 fn parse(overview: &[u8]) -> Option<Flows> {
     let overview: Value = serde_json::from_slice(overview).ok()?;
     let (nodes, topics) = (overview["nodes"].as_array()?, overview["topics"].as_array()?);

@@ -1,8 +1,8 @@
-//! Nodes as members of a bundle, and the copy of the topology's files that the nodes of one request
-//! read.
+//! The members of a bundle that run nodes, and the copy of the topology's files that the nodes of
+//! one request read.
 //!
 //! A node that starts, even after a crash, reads the texts that the launcher has read for the
-//! node's last request, not the files on the disk.
+//! node's last request, and not the files on the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub enum Manner {
     Table,
 }
 
-/// The member that runs a node, each time with these files.
+/// Returns the member that runs a node. Each start of it reads these files.
 pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<FilesCopy>) -> Member {
     let files = files.clone();
     let (place, command, name) = (place.clone(), node.command.clone(), node.command.node.clone());
@@ -38,7 +38,7 @@ pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<Fil
             process.env_remove(variable);
         }
         if manner != Manner::Plain
-            // Without room for a log the output goes where that of the launcher goes.
+            // If there is no room for a log, the output goes where the launcher's output goes.
             && let Ok(output) = place.open_log(&log)
             && let Ok(errors) = output.try_clone()
         {
@@ -49,7 +49,7 @@ pub fn member(place: &Place, manner: Manner, node: &PlannedNode, files: &Arc<Fil
     node.feeders.iter().fold(Member::new(&name, start), |it, feeder| it.ends_after(feeder))
 }
 
-/// A copy in the directory of the bundle, which is removed with this.
+/// A copy of the files in the directory of the bundle. Dropping it removes the copy.
 #[derive(Debug)]
 pub struct FilesCopy {
     place: Place,
@@ -68,11 +68,11 @@ impl FilesCopy {
         Ok(FilesCopy { place: place.clone(), path, files })
     }
 
-    /// Its path. It is written again if something has removed it, as those do that tidy up
-    /// directories for temporary files.
+    /// Returns the path of the copy. Writes the copy again if something has removed it, such as a
+    /// program that tidies up directories for temporary files.
     pub fn path(&self) -> &Path {
         if !self.path.exists() {
-            // If there is no room for it, the node says that it is not there.
+            // Ignores an error: if there is no room, the node says that the copy is missing.
             let _ = self.place.create().and_then(|()| self.files.write(&self.path));
         }
         &self.path

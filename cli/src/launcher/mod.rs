@@ -2,12 +2,12 @@
 //! front. It has the bundle's lock, its members and its control socket.
 //!
 //! The first thread runs the members. The first request to run nodes starts the bundle; a launcher
-//! that gets none, or none that can be done, ends. It takes requests at its socket (`control`) and
-//! finds what they ask it to run (`plan`): the nodes of the file, which of them send to which
-//! (`flows`), and which parts of the file concern each (`concern`). Each node is a member of the
-//! bundle (`members`). The threads share a `board`. `watch` looks at what processes show (`sign`),
-//! and reports to the manager of services (`notify`) and to people (`printer`). It uses `bundle`,
-//! `live` and `shared`.
+//! ends if it gets no request, or none that can be done. It takes requests at its socket
+//! (`control`) and plans them (`plan`): the nodes of the file, which of them send to which
+//! (`flows`), and which parts of the file concern each node (`concern`). Each node is a member of
+//! the bundle (`members`). The threads share a `board`. `watch` looks at the signs of readiness
+//! that processes show (`sign`), and reports to the manager of services (`notify`) and to people
+//! (`printer`). It uses `bundle`, `live` and `shared`.
 
 pub mod board;
 pub mod concern;
@@ -53,23 +53,25 @@ pub struct LauncherArgs {
     directory: PathBuf,
 }
 
-/// Runs a bundle for those that connect to its control socket.
+/// Runs a bundle for the commands that connect to its control socket.
 ///
 /// # Errors
 /// If it cannot listen, or the bundle ends with an error.
 pub fn run(args: LauncherArgs) -> Result<(), Failure> {
-    // It survives the terminal, and Ctrl-C there. A process that leads a group already has none.
+    // A session of its own survives the terminal, and Ctrl-C there. Ignores an error: a process
+    // that leads a group has no such terminal.
     let _ = rustix::process::setsid();
     let launcher = Launcher::take(Place::at(args.directory), Manner::Detached)?;
     let answer = if launcher.is_some() { "listens\n" } else { "busy\n" };
-    // If the one that started it is gone, it waits for another one, and not for long.
+    // Ignores an error: if the command that started this process is gone, it waits for another one,
+    // and not for long.
     let _ = io::stdout().write_all(answer.as_bytes());
     launcher.map_or(Ok(()), |launcher| launcher.run(None))
 }
 
 /// How long a launcher waits for its first request.
 const FIRST: Duration = Duration::from_secs(30);
-/// How long a launcher that has ended waits until its answers are read.
+/// How long a launcher whose bundle has ended waits until its answers are read.
 const LAST: Duration = Duration::from_secs(5);
 
 /// A launcher that has the lock of its bundle.
@@ -80,13 +82,13 @@ pub struct Launcher {
     listener: UnixListener,
     lock: File,
     printer: Printer,
-    /// The manager of services that has started this process.
+    /// The manager of services (systemd) that has started this process, if one has.
     manager: Option<Manager>,
 }
 
 impl Launcher {
     /// Takes the place of a bundle: `None` if another launcher has it. Waits for the end of the
-    /// processes of a launcher that was killed.
+    /// processes of an earlier launcher that was killed.
     ///
     /// # Errors
     /// If the system refuses the directory or the socket.
@@ -101,7 +103,7 @@ impl Launcher {
         place.create().map_err(failed)?;
         let Some(lock) = place.lock().map_err(failed)? else { return Ok(None) };
         let printer = Printer::start().map_err(failed)?;
-        // It prints a line for each that it kills.
+        // Prints a line for each process that it kills.
         let _ = leftovers::end(&place, leftovers::GRACE, |line| printer.line(line));
         let _ = fs::remove_file(place.processes());
         place.remove_files();
@@ -111,8 +113,8 @@ impl Launcher {
         Ok(Some(Launcher { place, manner, listener, lock, printer, manager }))
     }
 
-    /// Runs the bundle until it has ended. With a request it begins with that, and otherwise waits
-    /// for one.
+    /// Runs the bundle until it has ended. With a request it begins with that one; otherwise it
+    /// waits for a request.
     ///
     /// # Errors
     /// If the first request cannot be done, or the bundle ends with an error.
@@ -150,7 +152,7 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let members = loop {
         match members.recv_timeout(FIRST) {
             Ok(members) => break members,
-            // A request is being planned.
+            // Waits on: a request is being planned.
             Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
             // There was no request, or it failed.
             Err(_) => {
@@ -165,12 +167,12 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let bundle = bundle.observe(move |event| observe(&observing, event));
     let problem = bundle.run().err().map(|error| error.to_string());
     finish(&board, problem.clone());
-    // It reports the end.
+    // Joined, because this thread reports the end.
     let _ = watching.join();
     problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
 }
 
-/// Frees the place, then lets those know that wait for the end.
+/// Frees the place, and then tells those who wait for the end.
 fn finish(board: &Board, problem: Option<String>) {
     match &problem {
         None => board.place.remove(),
@@ -192,9 +194,9 @@ fn observe(board: &Board, event: &BundleEvent) {
     board.note();
 }
 
-/// SIGINT and SIGTERM, and SIGHUP on a terminal, end the bundle in order also before it begins,
-/// while programs describe themselves; a second one ends this process at once. From then on it has
-/// handlers of its own.
+/// Handles SIGINT and SIGTERM, and SIGHUP on a terminal: they end the bundle in order, also before
+/// it begins, while programs describe themselves. In that time a second signal ends this process at
+/// once. From its beginning on, the bundle has handlers of its own.
 fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if at_hangup && !ignores_hangup() {
@@ -202,11 +204,11 @@ fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     }
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            // A terminal that closes sends several SIGHUP.
+            // Not for SIGHUP, because a terminal that closes sends several.
             let is_again = signal != SIGHUP && board.is_stopping();
             if is_again && board.handle.members().is_empty() {
                 board.place.remove();
-                // The system refuses none of these.
+                // Cannot fail: the system refuses none of these signals.
                 let _ = emulate_default_handler(signal);
             }
             board.set_stopping();

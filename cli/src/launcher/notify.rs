@@ -1,5 +1,5 @@
-//! The notifications of a service for its manager, as systemd expects them: datagrams to the socket
-//! that `NOTIFY_SOCKET` names.
+//! The notifications of a service for its manager, in the form that systemd expects: datagrams to
+//! the socket that `NOTIFY_SOCKET` names.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The variables with which a manager starts a service. They are not for the members.
+/// The environment variables with which a manager starts a service. Members do not get them.
 pub const VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -28,10 +28,10 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The manager that has started this process: `None` if none has.
+    /// Returns the manager that has started this process: `None` if none has.
     ///
     /// # Errors
-    /// If the environment names a socket that cannot be one.
+    /// If the environment names something that cannot be a socket.
     pub fn of_environment() -> io::Result<Option<Manager>> {
         let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Ok(None);
@@ -55,17 +55,19 @@ impl Manager {
             }
         };
         let socket = UnixDatagram::unbound()?;
-        // A manager that does not read holds up nobody.
+        // A limit, so that a manager that does not read holds up nobody.
         socket.set_write_timeout(Some(Duration::from_secs(1)))?;
         Ok(Manager { socket, address, watchdog })
     }
 
-    /// The time between two notifications that the service is alive: half of its limit.
+    /// Returns the time between two notifications that the service is alive: half of the manager's
+    /// limit.
     pub fn watchdog(&self) -> Option<Duration> {
         Some(self.watchdog? / 2)
     }
 
-    /// Sends assignments such as `READY=1`, one a line. If the manager is gone, they are lost.
+    /// Sends assignments such as `READY=1`, one in each line. If the manager is gone, they are
+    /// lost.
     pub fn notify(&self, state: &str) {
         let _ = self.socket.send_to_addr(state.as_bytes(), &self.address);
     }
@@ -91,7 +93,7 @@ mod tests {
             assert_eq!(&bytes[..length], b"READY=1\nSTATUS=up");
         }
         std::fs::remove_file(&path).unwrap();
-        // Nobody is there any more.
+        // The manager is gone: nothing happens.
         Manager::new(path.as_os_str(), None).unwrap().notify("STOPPING=1");
         for name in ["relative/path", "vsock:2:1234", &format!("/{}", "x".repeat(200))] {
             assert!(Manager::new(OsStr::new(name), None).is_err(), "{name}");

@@ -1,4 +1,4 @@
-//! What a topology file asks this host to run.
+//! The *plan* of a launcher: the nodes of a topology file that this host runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -19,7 +19,7 @@ use crate::shared::output::shown;
 /// The nodes of a file that this host runs, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Each node.
+    /// The nodes, by name.
     pub nodes: BTreeMap<String, PlannedNode>,
     source: Source,
     flows: Flows,
@@ -32,22 +32,23 @@ pub struct PlannedNode {
     pub command: NodeCommand,
     /// The nodes of this host that send to it.
     pub feeders: Vec<String>,
-    /// The nodes of this host that it exchanges messages with, or may.
+    /// The nodes of this host with which it exchanges messages, or may.
     pub peers: Vec<String>,
-    /// What it depends on.
+    /// The parts of the file that concern this node, and its command. When they change, it is
+    /// restarted.
     pub view: View,
 }
 
 /// The next step of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing.
+    /// The node continues.
     Keep,
-    /// It is new.
+    /// The node is new, and starts.
     Start,
-    /// It ends and starts again, because of this.
+    /// The node ends and starts again, for this reason.
     Restart(String),
-    /// It is not in the file any more, or not on this host.
+    /// The node ends: it is not in the file any more, or not on this host.
     Stop,
 }
 
@@ -56,7 +57,8 @@ pub enum Step {
 /// # Errors
 /// If it is not a valid topology.
 pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
-    // A launcher may itself run in a bundle.
+    // From the disk, also if this launcher itself runs in a bundle, whose launcher has given it
+    // texts.
     let topology = Topology::options().files(TopologyFiles::default()).load(&request.file);
     let topology = topology.map_err(Failure::of_topology)?;
     Ok(match &request.directory {
@@ -66,10 +68,11 @@ pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
 }
 
 impl Plan {
-    /// Of a request, and the topology of its file. `flows` says who sends to whom.
+    /// Makes the plan of an `up` request from the topology of its file. `flows` finds out which
+    /// node sends to which.
     ///
     /// # Errors
-    /// If it has no node for this host, or a node has no command that can be run.
+    /// If the topology has no node for this host, or a node has no command that can be run.
     pub fn new(
         request: &UpRequest,
         topology: &Topology,
@@ -105,8 +108,8 @@ impl Plan {
         Ok(Plan { nodes: nodes.collect(), source, flows })
     }
 
-    /// The step of each node that leads from `before` to this plan. The nodes that have `completed`
-    /// do not run.
+    /// Returns the step of each node that leads from the plan `before` to this one. The nodes in
+    /// `completed` do not run.
     pub fn steps(&self, before: &Plan, completed: &BTreeSet<String>) -> BTreeMap<String, Step> {
         let mut steps: BTreeMap<String, Step> =
             before.nodes.keys().map(|node| (node.clone(), Step::Stop)).collect();
@@ -124,7 +127,7 @@ impl Plan {
         steps
     }
 
-    /// The changes for a node, as a person reads them.
+    /// Returns the changes that concern a node, as a text for people. `None` if there are none.
     fn difference(
         &self,
         before: &Plan,
@@ -134,12 +137,13 @@ impl Plan {
         if self.source != before.source {
             return node.view.differs_from(&node_before.view);
         }
-        // Knowledge that programs describe now, or do not describe now, changes nothing by itself.
+        // Only topics that were known and are known: that a program describes itself now, or does
+        // not any more, restarts nothing.
         self.flows.differs_from(&before.flows, name)
     }
 
-    /// Nodes that run have read the end of the messages of one that has completed, and dropped what
-    /// was for it: if it starts again, so do they.
+    /// Also restarts the running peers of a completed node that starts again: they have read the
+    /// end of its messages, and have dropped the messages for it.
     fn restart_peers(&self, completed: &BTreeSet<String>, steps: &mut BTreeMap<String, Step>) {
         let restarts = |(node, step): (&String, &Step)| {
             matches!(step, Step::Restart(_))
@@ -159,7 +163,7 @@ impl Plan {
 }
 
 impl Step {
-    /// As `up` prints it.
+    /// Returns the change in the form that `up` prints.
     pub fn change(&self, node: &str) -> NodeChange {
         let change = match self {
             Step::Keep => "unchanged".to_owned(),
@@ -171,7 +175,7 @@ impl Step {
     }
 }
 
-/// The command of a node, which can be run.
+/// Returns the command of a node, after a check that it can be run.
 fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeCommand, Failure> {
     let command = match (topology.command(node), request.program.split_first()) {
         (Some(command), _) => command,
@@ -198,7 +202,7 @@ fn command(topology: &Topology, request: &UpRequest, node: &str) -> Result<NodeC
     }
 }
 
-/// Whether a program can be run, before any process is stopped for it.
+/// Checks that a program can be run, before any process is stopped for it.
 fn check_program(program: &Path) -> Result<(), String> {
     if program.components().count() > 1 || program.is_absolute() {
         return is_executable(program);
@@ -235,7 +239,7 @@ mod tests {
     use super::*;
     use crate::launcher::flows::Topics;
 
-    /// A plan of nodes, each with its peers, whose own parts have a value.
+    /// Creates a plan of nodes, each with its peers, and with a value as its view.
     fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {
         let planned = nodes.iter().map(|&(node, peers, value)| {
             let (program, arguments) = ("/bin/true", [].as_slice());
@@ -246,7 +250,7 @@ mod tests {
             view.add("it", vec![value.to_owned()]);
             (node.to_owned(), PlannedNode { command, feeders: Vec::new(), peers, view })
         });
-        // Others have another source.
+        // Plans of other nodes have another source.
         let program = vec![format!("{nodes:?}")];
         let source = Source { program, files: TopologyFiles::default() };
         Plan { nodes: planned.collect(), source, flows: Flows::default() }
@@ -256,7 +260,7 @@ mod tests {
     fn a_plan_of_the_same_source_differs_by_topics_that_were_known_and_are_known() {
         let with = |topics: &[(&str, &[&str], &[&str])], value: &'static str| {
             let mut plan = plan(&[("feed", &[], "value"), ("store", &[], "value")]);
-            // The knowledge of topics is a part of views.
+            // What is known of topics is a part of the views.
             plan.nodes.values_mut().for_each(|node| node.view.add("more", vec![value.to_owned()]));
             for (node, publishes, reads) in topics {
                 let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();

@@ -1,5 +1,5 @@
-//! The output of a launcher. A pipe that nobody reads, or a terminal that is paused, holds up the
-//! thread that writes, and nothing else: lines without room are lost, and counted.
+//! The output of a launcher. A pipe that nobody reads, or a terminal that is paused, holds up only
+//! the thread that writes: lines without room are lost, and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,18 +18,18 @@ pub struct Printer(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The first one is being written.
+    /// The texts that wait. The first one is being written.
     waiting: Mutex<VecDeque<Text>>,
     changed: Condvar,
 }
 
 #[derive(Clone, Debug)]
 enum Text {
-    /// For standard error.
+    /// A line for standard error.
     Line(String),
-    /// That many lines, in this place, had no room.
+    /// At this place that many lines had no room.
     Lost(u64),
-    /// For standard output.
+    /// A table for standard output.
     Table(String),
 }
 
@@ -37,7 +37,7 @@ impl Printer {
     /// Starts the thread. It ends with the process.
     ///
     /// # Errors
-    /// If the system refuses it.
+    /// If the system refuses the thread.
     pub fn start() -> io::Result<Printer> {
         let shared = Arc::new(Shared::default());
         let printer = Printer(shared.clone());
@@ -55,10 +55,10 @@ impl Printer {
         self.0.add(Text::Table(table))
     }
 
-    /// Waits until all is written, and for a second at most.
+    /// Waits until all texts are written, at most for a second.
     pub fn finish(&self) {
         let waiting = self.0.lock();
-        // Texts that are not written by then are lost.
+        // Drops the result: texts that are not written by then are lost.
         drop(self.0.changed.wait_timeout_while(waiting, LAST, |waiting| !waiting.is_empty()));
     }
 }
@@ -81,7 +81,7 @@ impl Shared {
         loop {
             let waiting = self.changed.wait_while(self.lock(), |waiting| waiting.is_empty());
             let text = waiting.unwrap_or_else(PoisonError::into_inner).front().cloned();
-            // Without standard output or error it is lost.
+            // Ignores an error: without standard output or error the text is lost.
             let _ = match text {
                 Some(Text::Line(line)) => io::stderr().write_all(line.as_bytes()),
                 Some(Text::Lost(lines)) => {

@@ -1,4 +1,4 @@
-//! What a process shows of its readiness.
+//! The *sign* of a process: what it shows of its readiness.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use crate::bundle::wire::NodeStatus;
 use crate::live::find::process_state;
 use crate::live::model::ProcessState;
 
-/// A process that has shown no counters for this time is not expected to: it may be no node, or
-/// its counters may be switched off. That it runs is then all that can be known.
+/// How long a process may show no counters before none are expected of it: it may be no node, or
+/// its counters may be switched off. Then the launcher can only know that it runs.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What the process of a node shows: the health of its node, which is a line of its counters.
+/// The health of a node, which its process shows in a line of its counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// The node is ready: its services have started, and it has met the nodes that it has links
     /// with.
     Ready,
-    /// It is ready, and something is wrong.
+    /// The node is ready, and something is wrong.
     Degraded,
     /// The node starts.
     Starting,
-    /// All of its services back off.
+    /// All services of the node back off.
     BackingOff,
     /// The node drains or has ended.
     Ending,
-    /// It shows nothing.
+    /// The process shows no counters.
     Nothing,
     /// The process is stopped, by SIGSTOP or a debugger.
     Suspended,
 }
 
-/// What the process with this id shows.
+/// Returns the sign of the process with this id.
 pub fn of_process(pid: u32) -> Sign {
     if process_state(pid) == ProcessState::Stopped {
         return Sign::Suspended;
@@ -42,7 +42,7 @@ pub fn of_process(pid: u32) -> Sign {
     let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
     let lines = views.flat_map(|view| view.lines);
     let states = lines.filter(|line| &*line.kind.name == "node").filter_map(|it| it.value("state"));
-    // A process with several nodes is as ready as the least ready of them.
+    // The sign of a process with several nodes is that of the least ready one.
     let signs = states.map(|state| match state {
         1 => Sign::Ready,
         2 => Sign::Degraded,
@@ -53,7 +53,7 @@ pub fn of_process(pid: u32) -> Sign {
     signs.max_by_key(|sign| *sign as u8).unwrap_or(Sign::Nothing)
 }
 
-/// How a node is, by its member of the bundle and what its process shows.
+/// Returns the state of a node, from its member of the bundle and the sign of its process.
 pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     let since = member.since.elapsed();
     let (state, is_up) = match (member.phase, sign) {
@@ -65,14 +65,14 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
         (MemberPhase::Running, Sign::Ending) => ("ending", false),
         (MemberPhase::Running, Sign::Suspended) => ("suspended", false),
         (MemberPhase::Running, Sign::Nothing) => ("running", since >= SILENCE),
-        // Its process has exited, and what follows it has not begun.
+        // The process has exited, and the next step of the change has not begun.
         (MemberPhase::Completed, _) if member.is_leaving => ("stopping", false),
         (phase, _) => (phase.name(), phase == MemberPhase::Completed),
     };
     NodeStatus {
         node: member.name.clone(),
         state: state.to_owned(),
-        // What a change stops is not what anybody waits for.
+        // A node that a change stops is not up: nobody waits for it to be.
         is_up: is_up && !member.is_leaving,
         pid: member.pid,
         since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),

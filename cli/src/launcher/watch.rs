@@ -1,5 +1,5 @@
-//! Looks at the processes of a bundle and at the size of their logs, and reports: to the manager of
-//! the service, and as a live table.
+//! Watches the processes of a bundle and the size of their logs. Reports to the manager of
+//! services, and shows a live table.
 
 use std::io;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ struct Watch {
     told: Told,
 }
 
-/// The last reports.
+/// The last reports, so that only changes are reported.
 #[derive(Default)]
 struct Told {
     is_ready: bool,
@@ -51,7 +51,7 @@ struct Told {
     status: String,
     /// The time of the last notification that the launcher is alive.
     alive: Option<Duration>,
-    /// The lines of the table on the terminal.
+    /// The number of lines of the table on the terminal.
     lines: usize,
     table: String,
 }
@@ -103,7 +103,7 @@ impl Watch {
             let now = self.clock.now();
             let beat = Duration::from_millis(pulse.load(Relaxed));
             let is_due = self.told.alive.is_none_or(|last| now.saturating_sub(last) >= time / 2);
-            // The thread of the bundle responds.
+            // Whether the thread of the bundle still responds.
             let is_alive = now.saturating_sub(beat) < time;
             if is_due && is_alive {
                 self.told.alive = Some(now);
@@ -115,7 +115,7 @@ impl Watch {
         }
     }
 
-    /// Draws the table over the one before.
+    /// Draws the table over the previous one.
     fn draw(&mut self, nodes: &[NodeStatus]) {
         let table = table(nodes, Format::Table).text();
         if table == self.told.table {
@@ -125,7 +125,7 @@ impl Watch {
             0 => String::new(),
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
-        // A terminal that takes nothing gets a later one.
+        // If the printer has no room for the table, a later one is drawn.
         if self.board.printer.table(format!("{up}{table}")) {
             self.told.lines = table.lines().count();
             self.told.table = table;
@@ -133,7 +133,8 @@ impl Watch {
     }
 }
 
-/// When the thread of the bundle last responded, in milliseconds since now.
+/// Starts a thread that notes when the thread of the bundle last responded, in milliseconds since
+/// now.
 fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
     let (clock, pulse) = (Clock::default(), Arc::new(AtomicU64::new(0)));
     let beat = pulse.clone();
