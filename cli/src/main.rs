@@ -1,4 +1,4 @@
-//! The program `mycelium`. The library of this package has what it does.
+//! The program `mycelium`. The library of this package has all of its code.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

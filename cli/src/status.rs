@@ -1,4 +1,4 @@
-//! `status`: how the nodes are that `up` has started.
+//! `status`: the states of the nodes that `up` has started.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct StatusArgs {
 /// Prints the nodes.
 ///
 /// # Errors
-/// If one is not up, or nothing runs.
+/// If a node is not up, or nothing runs.
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let place = args.bundle.place()?;
     let answer = match Client::request(&place, &Request::Status)? {

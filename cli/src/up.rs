@@ -17,7 +17,7 @@ use crate::shared::clock::duration;
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print, shown};
 
-/// How much longer than asked for an answer may take.
+/// How much longer an answer may take than the time on the command line.
 const SLACK: Duration = Duration::from_secs(10);
 /// How long a launcher may take to read the file and to start the programs that describe it.
 const PLAN: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
             Answer::Changes { nodes } => {
                 let changes: String = nodes.iter().map(|it| format!("{it}\n")).collect();
                 match print(&changes) {
-                    // The result comes later.
+                    // Goes on although the output is closed: the result comes later.
                     Err(Failure::OutputClosed) => {}
                     printed => printed?,
                 }
@@ -100,12 +100,12 @@ fn request(args: &UpArgs, place: &Place) -> Result<UpRequest, Failure> {
             .ok_or_else(|| Failure::Usage(format!("`{}` is not UTF-8", word.to_string_lossy())))?;
         program.push(word.to_owned());
     }
-    // The launcher has another working directory.
+    // An absolute path, because the launcher has another working directory.
     if let Some(first) = program.first_mut().filter(|first| first.contains('/')) {
         *first = absolute(Path::new(first))?.to_string_lossy().into_owned();
     }
     let wait = (!args.no_wait).then(|| u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX));
-    // The nodes of two names do not meet.
+    // Own directories, so that the nodes of two bundles of one file do not meet.
     let directory = args.name.is_some().then(|| place.directory().to_owned());
     let (file, hosts) = (absolute(&args.file)?, args.hosts.clone());
     Ok(UpRequest { file, hosts, program, directory, wait })

@@ -1,12 +1,12 @@
-//! A program to try the tool `mycelium` on: a feed of ticks, a reader that keeps them all, and one
-//! that takes the latest. `ticks.toml` places them in two nodes.
+//! A program on which to try the tool `mycelium`: a feed of ticks, a reader that keeps them all,
+//! and one that takes the latest. `ticks.toml` places them in two nodes.
 //!
 //! ```text
 //! ticks NODE [TOPOLOGY] [--count N] [--pause TIME] [--directory DIRECTORY] [--describe]
 //! ```
 //!
 //! With `--count N` the feed sends N ticks as fast as it can, prints `sent N`, and waits for the
-//! end. Without it, it sends one after each pause.
+//! end. Without it, the feed sends a tick after each pause.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use std::error::Error;

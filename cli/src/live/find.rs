@@ -1,7 +1,7 @@
 //! Finds the nodes of this machine, and reads their counters.
 //!
-//! A node needs no port and no feature for it, and does nothing: its counters are in memory that
-//! the tool maps. The tool sees the processes of its own user, or all if it is root.
+//! A node needs no port and no feature for this, and does nothing: its counters are in memory that
+//! the tool maps. The tool sees the processes of its own user, or all processes if it is root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,13 +34,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// Only these nodes, too.
+    /// Adds these nodes to the names to which the target is limited.
     pub fn with_nodes(mut self, nodes: impl IntoIterator<Item = String>) -> Target {
         self.nodes.extend(nodes);
         self
     }
 
-    /// Whether all nodes are meant.
+    /// Whether the target has no limits, and so means all nodes.
     pub fn is_all(&self) -> bool {
         self.nodes.is_empty() && self.processes.is_empty() && self.directory.is_none()
     }
@@ -56,18 +56,18 @@ const MOST_ENDED: usize = 16;
 #[derive(Debug)]
 pub struct Nodes {
     target: Target,
-    /// By process and region.
+    /// The counters, by process and region.
     attached: BTreeMap<(u32, u64), Attached>,
     /// Nodes that have ended, with their last counters.
     ended: Vec<Node>,
-    /// Why other counters cannot be read.
+    /// Why other counters could not be read.
     refused: Vec<String>,
-    /// Processes of other users.
+    /// The number of processes of other users.
     of_others: usize,
 }
 
 impl Nodes {
-    /// Those that run and that `target` means.
+    /// Finds the nodes that run and that `target` means.
     ///
     /// # Errors
     /// If `target` names a process or a directory that does not exist, or the system has no list of
@@ -89,7 +89,7 @@ impl Nodes {
     }
 
     /// Reads all counters, also those of nodes that have started since the last time. Nodes that
-    /// have ended are in it until others with their names run.
+    /// have ended stay in the result until others with their names run.
     ///
     /// # Errors
     /// If the system has no list of processes.
@@ -99,7 +99,7 @@ impl Nodes {
         let mut nodes = Vec::new();
         let (ended, refused) = (&mut self.ended, &mut self.refused);
         self.attached.retain(|_, attached| {
-            // Asked first: counters that are read after the end are final.
+            // Asked before the read: counters that are read after the end are final.
             let has_ended = attached.has_ended();
             let view = match attached.read() {
                 Ok(view) => view,
@@ -131,11 +131,11 @@ impl Nodes {
         Ok(Sample { at, nodes })
     }
 
-    /// As [`read`](Nodes::read).
+    /// Reads as [`read`](Nodes::read) does. No node is an error.
     ///
     /// # Errors
-    /// If there is no such node: with the names of those that run, and with the reasons why others
-    /// cannot be read.
+    /// If there is no such node: with the names of the nodes that run, and with the reasons why
+    /// others cannot be read.
     pub fn read_some(&mut self, at: Duration) -> Result<Sample, Failure> {
         let sample = self.read(at)?;
         let is_missing = |name: &&String| sample.nodes.iter().all(|node| node.name != **name);
@@ -149,7 +149,7 @@ impl Nodes {
     /// Prints to standard error which counters could not be read the last time.
     pub fn warn(&self) {
         for refused in self.refused.iter().take(MOST_WARNINGS) {
-            // Without standard error there is nobody to be warned.
+            // Ignores an error: without standard error there is nobody to warn.
             let _ = writeln!(io::stderr(), "warning: {}", printable(refused));
         }
         if let Some(others) = self.refused.len().checked_sub(MOST_WARNINGS).filter(|it| *it > 0) {
@@ -157,7 +157,7 @@ impl Nodes {
         }
     }
 
-    /// The names, processes and counters of all nodes.
+    /// Returns the names, processes and counters of all nodes.
     ///
     /// # Errors
     /// If there is no such node.
@@ -175,12 +175,12 @@ impl Nodes {
         Ok(views)
     }
 
-    /// Why there is no node, or none with these names.
+    /// Returns why there is no node, or none with these names.
     fn no_node(&mut self, missing: &[String]) -> Failure {
         let mut known: Vec<String> = self.attached.values_mut().filter_map(name_of).collect();
         known.sort();
         known.dedup();
-        // Nodes that `--directory` may not show.
+        // Finds nodes that `--directory` may hide.
         let others = self.target.directory.as_ref().map(|_| Attached::of_all_processes());
         let others = others.and_then(Result::ok).map_or_else(Vec::new, |found| found.regions);
         let others =
@@ -215,7 +215,7 @@ impl Nodes {
             text += &format!("; {words}");
             code = code.or(its_code);
         }
-        // The message above names them: they need no warning.
+        // No warnings about these: the message above names them.
         self.refused.clear();
         if self.of_others > 0 {
             text += &format!(
@@ -247,7 +247,7 @@ impl Nodes {
         for process in processes {
             match Attached::of_process(process) {
                 Ok(found) => self.add(found),
-                // A process that was there may have ended.
+                // Only the first time: later, a process that was there may have ended.
                 Err(error) if is_first && !self.target.processes.is_empty() => {
                     return Err(failed(error));
                 }
@@ -275,8 +275,8 @@ fn name_of(attached: &mut Attached) -> Option<String> {
     Some(printable(&Node::of_lines(attached.process(), &view.lines).name).into_owned())
 }
 
-/// Whether a process is stopped. `/proc/<pid>/stat` has a letter for it behind its name, which may
-/// contain anything.
+/// Returns whether a process runs or is stopped. `/proc/<pid>/stat` has a letter for it after the
+/// process's name, which may contain anything.
 pub fn process_state(process: u32) -> ProcessState {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
@@ -287,7 +287,7 @@ pub fn process_state(process: u32) -> ProcessState {
     }
 }
 
-/// The processes that listen in a directory: those that have the locks of the sockets there.
+/// Returns the processes that listen in a directory: they have the locks of the sockets there.
 fn listening_in(directory: &Path) -> Result<Vec<u32>, Failure> {
     let failed = |path: &Path, error: io::Error| {
         let text = format!("{}: {error}", path.display());
@@ -313,8 +313,8 @@ fn listening_in(directory: &Path) -> Result<Vec<u32>, Failure> {
     Ok(processes)
 }
 
-/// The process of a line of `/proc/locks` such as
-/// `1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF`, if the file is one of `locks`.
+/// Returns the process of a line of `/proc/locks` such as `1: POSIX  ADVISORY  WRITE 1234
+/// 08:01:5678 0 EOF`, if the file of the line is one of `locks`.
 fn holder(line: &str, locks: &[(u64, u64)]) -> Option<u32> {
     let mut fields = line.split_ascii_whitespace().skip(4);
     let (process, file) = (fields.next()?.parse().ok()?, fields.next()?);

@@ -1,7 +1,7 @@
-//! Nodes that run, as their counters describe them: for the commands that print what these say.
+//! Running nodes, as their counters describe them, for the commands that print the counters.
 //!
-//! To read: `find` (which processes), `model` (what lines of counters mean), `sample` (what changes
-//! between two reads), `pace` (how often a command prints). It uses `shared` alone.
+//! To read: `find` (the processes), `model` (the meaning of lines of counters), `sample` (the
+//! changes between two reads), `pace` (how often a command prints). It uses `shared` alone.
 
 pub mod find;
 pub mod model;

@@ -1,8 +1,9 @@
-//! A node as its counters describe it: services, the topics that they publish and read, links.
+//! A node, as its counters describe it: its services, the topics that they publish and read, its
+//! links.
 //!
-//! The numbers are those of one read of the counters. Lines are read one after the other while
-//! their writers continue, so numbers of two lines may differ by what happened in between: a depth
-//! is never negative, and is exact when nothing moves.
+//! The numbers come from one read of the counters. Lines are read one after the other while their
+//! writers continue, so numbers of two lines may differ by what happened in between. A depth is
+//! never negative, and is exact when nothing moves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,18 +15,18 @@ use mycelium::observe::HealthState;
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// Its process.
+    /// The id of its process.
     pub pid: u32,
-    /// What the system says of its process.
+    /// The state of its process, from the system.
     pub process: ProcessState,
-    /// What the node says of itself: `starting`, `ready` and so on; empty if it says nothing.
+    /// The health that the node reports: `starting`, `ready` and so on; empty if it reports none.
     pub health: String,
     /// When it was started, in seconds since 1970.
     pub started: Option<u64>,
     /// Its services, by name.
     pub services: BTreeMap<String, Service>,
-    /// The rings of its publishers, by topic and publisher. Those of other nodes are in it if this
-    /// node reads from them.
+    /// The rings that the node's process has, by topic and publisher: those of its own publishers,
+    /// and the copies for publishers of other nodes from which it reads.
     pub outputs: BTreeMap<(String, String), Output>,
     /// Its readers, by topic, publisher and reader.
     pub inputs: BTreeMap<(String, String, String), Input>,
@@ -33,7 +34,7 @@ pub struct Node {
     pub links: BTreeMap<String, Link>,
 }
 
-/// What a process does.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProcessState {
     /// It runs or sleeps.
@@ -46,7 +47,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// Its name.
+    /// The name of the state.
     pub fn name(self) -> &'static str {
         match self {
             ProcessState::Runs => "runs",
@@ -61,23 +62,23 @@ impl ProcessState {
 pub struct Service {
     /// How often it was started.
     pub starts: u64,
-    /// Runs that ended with an error or a panic.
+    /// The number of runs that ended with an error or a panic.
     pub failures: u64,
-    /// Messages that became dead letters.
+    /// The number of messages that became dead letters.
     pub dead_letters: u64,
-    /// Seconds that it has waited for slow readers.
+    /// How long it has waited for slow readers, in seconds.
     pub stalls: u64,
-    /// How often it looks for a message before it parks; `None` if the node does not say.
+    /// How often it looks for a message before it parks; `None` if the node does not report it.
     pub spins: Option<u64>,
 }
 
 impl Service {
-    /// Starts after the first one.
+    /// The number of starts after the first one.
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
     }
 
-    /// How it waits, in the words of the topology.
+    /// How it waits, in the form of a topology value.
     pub fn wait(&self) -> String {
         match self.spins {
             None => String::new(),
@@ -91,21 +92,21 @@ impl Service {
 /// The ring of a publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// Whether the publisher is in another node, and this is the ring of its copy.
+    /// Whether the publisher is in another node, and this ring is the copy for it.
     pub is_remote: bool,
-    /// Messages that it has sent.
+    /// The number of messages that it has sent.
     pub sent: u64,
-    /// Messages that were sent while there was no reader.
+    /// The number of messages that were sent while there was no reader.
     pub no_subscribers: u64,
-    /// Emits that waited for room.
+    /// The number of emits that waited for room.
     pub waited: u64,
-    /// Emits that failed because there was no room, or that a handler refused.
+    /// The number of emits that failed because there was no room, or that a handler refused.
     pub refused: u64,
-    /// The slots of its ring.
+    /// The number of slots of its ring.
     pub capacity: Option<u64>,
     /// The greatest depth that the publisher has seen.
     pub high_water: Option<u64>,
-    /// The greatest depth of a reader.
+    /// The greatest present depth of a reader.
     pub depth: u64,
 }
 
@@ -131,12 +132,13 @@ pub struct Input {
 }
 
 impl Input {
-    /// All messages that it did not get.
+    /// Returns the number of all messages that the reader did not get.
     pub fn drops(&self) -> u64 {
         self.dropped.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Drops that nobody asked for. A sample leaves messages out because its reader wants it.
+    /// Returns the number of drops that nobody asked for: a sample leaves out messages because its
+    /// reader wants it.
     pub fn losses(&self) -> u64 {
         self.drops() - self.dropped.get("sampled").copied().unwrap_or(0)
     }
@@ -145,26 +147,27 @@ impl Input {
 /// The links with another node, in both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Connections.
+    /// The number of connections.
     pub connections: u64,
-    /// Messages to the other node.
+    /// The number of messages to the other node.
     pub sent: u64,
-    /// Messages from the other node.
+    /// The number of messages from the other node.
     pub received: u64,
-    /// Connections that ended with an error.
+    /// The number of connections that ended with an error.
     pub errors: u64,
-    /// Bytes to the other node.
+    /// The number of bytes to the other node.
     pub bytes_sent: u64,
-    /// Bytes from the other node.
+    /// The number of bytes from the other node.
     pub bytes_received: u64,
 }
 
-/// The values of an edge that count messages that the reader did not get.
+/// The values of an edge (a line for one reader of one publisher) that count messages that the
+/// reader did not get.
 const DROPS: [&str; 7] =
     ["overwritten", "skipped", "dropped", "sampled", "dead_lettered", "left", "unknown"];
 
 impl Node {
-    /// The node that these lines describe.
+    /// Creates the node that these lines describe.
     pub fn of_lines(pid: u32, lines: &[LineView]) -> Node {
         let mut node = Node { pid, name: format!("pid {pid}"), ..Node::default() };
         for line in lines {
@@ -217,7 +220,7 @@ impl Node {
     }
 
     fn add_link(&mut self, line: &LineView) {
-        // The line of the server counts peers that have no name yet.
+        // Left out: the line of the server counts peers that have no name yet.
         if line.label("role") == "server" {
             return;
         }
@@ -230,7 +233,8 @@ impl Node {
         add(&mut link.bytes_received, count(line, "bytes_received"));
     }
 
-    /// Each start of a publisher is a line of its own, and so are its readers.
+    /// Adds the readers. Each start of a publisher has a line of its own, and lines of its own for
+    /// its readers.
     fn add_inputs(&mut self, lines: &[LineView]) {
         let of_kind = |kind: &'static str| lines.iter().filter(move |line| line.kind.name == kind);
         let sent: HashMap<[&str; 3], u64> =
@@ -254,7 +258,8 @@ impl Node {
             add(&mut input.gaps, count(line, "gaps"));
             let is_of_ended = line.label("epoch").is_empty();
             let Some(sent) = sent.get(&ring_of(line)).filter(|_| !is_of_ended) else {
-                // The publisher's line was replaced, as its readers' lines are: it has ended.
+                // The publisher has ended: its line was replaced, and so are the lines of its
+                // readers.
                 add(&mut input.offered, done);
                 continue;
             };
@@ -268,12 +273,13 @@ impl Node {
     }
 }
 
-/// Topic, publisher and its start.
+/// Returns the topic, the publisher and its epoch (its start).
 fn ring_of(line: &LineView) -> [&str; 3] {
     ["topic", "publisher", "epoch"].map(|key| line.label(key))
 }
 
-/// The name with this key. The total of replaced lines has none.
+/// Returns the part of the line's label with this key. The line with the total of replaced lines
+/// has no such part: it gets the name `other`.
 fn named(line: &LineView, key: &str) -> String {
     String::from(match line.label(key) {
         "" => "other",
@@ -281,12 +287,12 @@ fn named(line: &LineView, key: &str) -> String {
     })
 }
 
-/// The value with this name, or 0.
+/// Returns the value with this name, or 0.
 fn count(line: &LineView, name: &str) -> u64 {
     line.value(name).unwrap_or(0)
 }
 
-/// Numbers of a foreign process may be anything, so a sum does not wrap.
+/// Adds to a sum, which does not wrap: numbers of a foreign process may be anything.
 fn add(sum: &mut u64, count: u64) {
     *sum = sum.saturating_add(count);
 }
@@ -300,7 +306,7 @@ mod tests {
 
     use super::*;
 
-    /// The node that the counters of a region describe, as the tool reads them.
+    /// Returns the node that the counters of a region describe, as the tool reads them.
     fn node_of(region: &Arc<Region>) -> Node {
         let mark = format!("service={:p}", Arc::as_ptr(region));
         let _mark: Line<ServiceValue> = region.line(&mark);

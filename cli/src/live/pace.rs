@@ -26,7 +26,7 @@ impl Pace {
     /// at the end, also if a signal is the cause.
     ///
     /// # Errors
-    /// Those of `print`.
+    /// The errors of `print`.
     pub fn run(
         &self,
         waits: &Waits<()>,

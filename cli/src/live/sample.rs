@@ -7,13 +7,13 @@ use super::model::Node;
 /// All observed nodes, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// When, since the tool started.
+    /// The time of the moment since the tool started.
     pub at: Duration,
     /// The nodes, by name and process.
     pub nodes: Vec<Node>,
 }
 
-/// Two moments, the later one with the difference to the earlier one.
+/// The later one of two moments, with its difference to the earlier one.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
     before: Option<&'a Sample>,
@@ -21,7 +21,7 @@ pub struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// What happened from `before` to `now`. Without a moment before there is no rate.
+    /// Creates the change from `before` to `now`. Without a `before` there are no rates.
     pub fn new(before: Option<&'a Sample>, now: &'a Sample) -> Change<'a> {
         Change { before: before.filter(|before| before.at < now.at), now }
     }
@@ -31,15 +31,15 @@ impl<'a> Change<'a> {
         self.now
     }
 
-    /// How much a count of a node, of its process, has grown: `None` if it is not there. One that
-    /// is new has counted from 0.
+    /// How much a count of a node has grown, in the same process. `None` if the node was not there
+    /// before, or has no such count. A count that is new has grown from 0.
     pub fn growth(&self, node: &Node, count: impl Fn(&Node) -> Option<u64>) -> Option<u64> {
         let mut nodes = self.before?.nodes.iter();
         let before = nodes.find(|before| before.pid == node.pid && before.name == node.name)?;
         Some(count(node)?.saturating_sub(count(before).unwrap_or(0)))
     }
 
-    /// A number that grew by `count` in this time, in a second.
+    /// The rate per second of a number that grew by `count` in this time.
     pub fn per_second(&self, count: Option<u64>) -> Option<f64> {
         let elapsed = self.now.at.saturating_sub(self.before?.at);
         Some(count? as f64 / elapsed.as_secs_f64())

@@ -1,4 +1,4 @@
-//! The clock of the tool, times on its command line, and waits that a signal ends.
+//! The clock of the tool, times on its command line, and waits that end at a signal.
 #![allow(clippy::disallowed_methods, reason = "the tool is a program, and no service")]
 
 use std::io;
@@ -24,16 +24,16 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The time since it was made.
+    /// The time since the clock was made.
     pub fn now(&self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// A time such as `250ms` or `5s`, more than 0 and less than 30 years.
+/// Reads a time such as `250ms` or `5s`, more than 0 and less than 30 years.
 ///
 /// # Errors
-/// If the text is not one.
+/// If the text is not such a time.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let times = Duration::from_nanos(1)..Duration::from_secs(1 << 30);
     let time = humantime::parse_duration(text).ok().filter(|time| times.contains(time));
@@ -45,7 +45,7 @@ pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// Waits that SIGINT, SIGTERM or SIGHUP ends.
+/// Waits for a time or for values of other threads, which SIGINT, SIGTERM or SIGHUP ends.
 #[derive(Debug)]
 pub struct Waits<T> {
     /// When the tool started.
@@ -59,15 +59,16 @@ pub struct Waits<T> {
 pub enum Wake<T> {
     /// The time has come.
     Due,
-    /// Another thread sent this.
+    /// Another thread sent this value.
     Sent(T),
     /// A signal requests the end of the tool.
     Interrupted,
 }
 
 impl<T: Send + 'static> Waits<T> {
-    /// From now on, the first signal does not end the process, but its waits. A second SIGINT or
-    /// SIGTERM ends the process, which may wait for something else, such as room in its output.
+    /// Creates the waits. From now on, the first signal does not end the process, but its waits. A
+    /// second SIGINT or SIGTERM ends the process, which may wait for something else, such as room
+    /// in its output.
     ///
     /// # Errors
     /// If the system has no thread or handler for it.
@@ -80,11 +81,11 @@ impl<T: Send + 'static> Waits<T> {
         let forward = move || {
             let mut is_first = true;
             for signal in &mut signals {
-                // A tool that waits no longer ends by itself.
+                // Ignores an error: a tool that waits no longer ends by itself.
                 let _ = interrupted.send(None);
-                // A terminal that closes sends several SIGHUP.
+                // Not for SIGHUP, because a terminal that closes sends several.
                 if signal != SIGHUP && !mem::take(&mut is_first) {
-                    // The system refuses none of these.
+                    // Cannot fail: the system refuses none of these signals.
                     let _ = emulate_default_handler(signal);
                 }
             }
@@ -93,7 +94,7 @@ impl<T: Send + 'static> Waits<T> {
         Ok(waits)
     }
 
-    /// Sends to the waits, from another thread.
+    /// Returns a sender, by which another thread ends a wait.
     pub fn sender(&self) -> Sender<Option<T>> {
         self.sender.clone()
     }
@@ -102,7 +103,7 @@ impl<T: Send + 'static> Waits<T> {
     pub fn until(&self, until: Duration) -> Wake<T> {
         match self.wakes.recv_timeout(until.saturating_sub(self.clock.now())) {
             Ok(Some(sent)) => Wake::Sent(sent),
-            // The channel stays open, because `self` has a sender.
+            // Never disconnected, because `self` has a sender.
             Ok(None) | Err(RecvTimeoutError::Disconnected) => Wake::Interrupted,
             Err(RecvTimeoutError::Timeout) => Wake::Due,
         }

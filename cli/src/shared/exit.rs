@@ -12,11 +12,11 @@ pub enum Failure {
     /// Exit code 1.
     #[error("{0}")]
     Found(String),
-    /// The command line, or a file that it names, is wrong. Exit code 2, as clap's.
+    /// The command line, or a file that it names, is wrong. Exit code 2, the same as clap's.
     #[error("{0}")]
     Usage(String),
-    /// What the command needs is not there: no such node, no permission, a program that does not
-    /// run. Exit code 3.
+    /// Something that the command needs is missing: no such node, no permission, a program that
+    /// does not run. Exit code 3.
     #[error("{0}")]
     Unavailable(String),
     /// The reader of the output has closed it, as `head` does. Exit code 0, and no message.
@@ -28,7 +28,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Why standard output could not be written.
+    /// The failure of standard output that could not be written.
     pub fn output(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
@@ -36,12 +36,12 @@ impl Failure {
         }
     }
 
-    /// The command line, or a file that it names, is wrong.
+    /// The failure of a command line, or of a file that it names, that is wrong.
     pub fn usage(error: impl fmt::Display) -> Failure {
         Failure::Usage(error.to_string())
     }
 
-    /// A topology file has a mistake, or cannot be read.
+    /// The failure of a topology file that has a mistake, or cannot be read.
     pub fn of_topology(error: TopologyError) -> Failure {
         match error.problem() {
             Problem::Unreadable { .. } => Failure::usage(error),

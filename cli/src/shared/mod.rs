@@ -1,6 +1,6 @@
-//! What the commands share: how a run ends (`exit`), tables and other output (`output`), what the
-//! terminal can show (`terminal`), and time, waits and signals (`clock`). It uses no other module
-//! of this crate.
+//! What the commands share: how a run ends (`exit`), tables and other output (`output`), the
+//! abilities of the terminal (`terminal`), and time, waits and signals (`clock`). It uses no other
+//! module of this crate.
 
 pub mod clock;
 pub mod exit;

@@ -30,8 +30,8 @@ pub enum Format {
     Csv,
 }
 
-/// Rows of the same columns. The values are texts, numbers (rates and shares are floating-point
-/// ones) and `Null`, which is not known or has no meaning there.
+/// Rows of the same columns. The values are texts, numbers (floating-point ones for rates and
+/// shares) and `Null`, which means unknown or without a meaning there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     columns: Vec<&'static str>,
@@ -39,7 +39,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows. Names of columns have a comma and a space between them.
+    /// Creates a table without rows. In `columns`, a comma and a space separate the names.
     pub fn new(columns: &'static str) -> Table {
         Table { columns: columns.split(", ").collect(), rows: Vec::new() }
     }
@@ -56,14 +56,14 @@ impl Table {
         self.rows.len()
     }
 
-    /// Aligned columns.
+    /// Returns the table as text, in aligned columns.
     pub fn text(&self) -> String {
         let header = self.columns.iter().map(|name| name.to_uppercase()).collect();
         let rows = self.rows.iter().map(|row| {
             row.iter().map(|value| printable(&plain(value, "-")).into_owned()).collect()
         });
         let lines: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-        // The width of each column, and whether it has numbers.
+        // The width of each column, and whether it contains numbers.
         let columns = (0..self.columns.len()).map(|column| {
             let width = lines.iter().map(|line| line[column].width()).max().unwrap_or(0);
             (width, self.rows.iter().any(|row| row[column].is_number()))
@@ -84,7 +84,7 @@ impl Table {
         text
     }
 
-    /// The names of columns as keys: `high_water` of `high water`.
+    /// Returns the names of columns as keys, for example `high_water` for `high water`.
     fn keys(&self) -> impl Iterator<Item = String> {
         self.columns.iter().map(|name| name.replace(' ', "_"))
     }
@@ -106,7 +106,7 @@ impl Table {
     }
 }
 
-/// A value as a person reads it, or `nothing` if it is `Null`.
+/// Returns a value as text for people, or `nothing` if it is `Null`.
 fn plain(value: &Value, nothing: &str) -> String {
     match value {
         Value::Null => nothing.to_owned(),
@@ -123,12 +123,12 @@ fn plain(value: &Value, nothing: &str) -> String {
 #[derive(Debug)]
 pub struct Printer {
     format: Format,
-    /// Tables that were printed.
+    /// The number of tables that were printed.
     printed: u64,
 }
 
 impl Printer {
-    /// Has printed nothing.
+    /// Creates a printer that has printed nothing.
     pub fn new(format: Format) -> Printer {
         Printer { format, printed: 0 }
     }
@@ -141,8 +141,8 @@ impl Printer {
         print(&self.text(table))
     }
 
-    /// A table as text with its header, as a line of JSON, or as lines of CSV, of which only the
-    /// first table has a header.
+    /// Returns a table as text with its header, as a line of JSON, or as lines of CSV. Of several
+    /// tables, only the first has a header in CSV.
     fn text(&mut self, table: &Table) -> String {
         let is_first = self.printed == 0;
         self.printed += 1;
@@ -163,7 +163,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::output)
 }
 
-/// A value as a line of JSON.
+/// Returns a value as a line of JSON.
 ///
 /// # Errors
 /// If JSON has no form for it.
@@ -172,7 +172,7 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(json + "\n")
 }
 
-/// A number of things, such as `1 node` or `2 nodes`.
+/// Returns a number with the name of the things, such as `1 node` or `2 nodes`.
 pub fn count(count: usize, name: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {name}{plural}")
@@ -181,12 +181,12 @@ pub fn count(count: usize, name: &str) -> String {
 /// Adds a line of values with commas between them.
 pub fn csv_line(out: &mut Vec<u8>, values: impl Iterator<Item = String>) {
     let mut writer = csv::Writer::from_writer(out);
-    // Into memory.
+    // Cannot fail: it writes into memory.
     let _ = writer.write_record(values.map(String::into_bytes));
     let _ = writer.flush();
 }
 
-/// A text in which control characters are escaped, as a terminal may get it.
+/// Returns a text for a terminal, in which control characters are escaped.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
@@ -198,8 +198,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
-/// Prints a text on standard error. If nobody takes it within a second, or there is no standard
-/// error, it is lost.
+/// Prints a text on standard error. The text is lost if nobody takes it within a second, or there
+/// is no standard error.
 pub fn print_error(text: String) {
     let (sender, written) = channel::<()>();
     let write = move || {
@@ -211,11 +211,12 @@ pub fn print_error(text: String) {
     }
 }
 
-/// What standard error gets about a failure; nothing if it was reported, or needs no message.
+/// Returns the text of a failure for standard error. `None` if the failure was reported, or needs
+/// no message.
 pub fn report(failure: &Failure) -> Option<String> {
     match failure {
         Failure::Found(text) | Failure::Usage(text) | Failure::Unavailable(text) => {
-            // Names in it may be those of other programs.
+            // Escaped, because names in it may come from other programs.
             let lines: Vec<_> = text.lines().map(printable).collect();
             Some(format!("error: {}\n", lines.join("\n")))
         }
@@ -223,18 +224,19 @@ pub fn report(failure: &Failure) -> Option<String> {
     }
 }
 
-/// A path as a terminal may get it.
+/// Returns a path as text for a terminal.
 pub fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// Control characters, and those that change the direction of a text.
+/// Whether a character is a control character, or changes the direction of a text.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text without the characters that XML gives a meaning, and without those that it cannot have.
+/// Formats a text for XML: without the characters that have a meaning there, and without those that
+/// are not allowed.
 pub struct Escaped<'a>(pub &'a str);
 
 impl Display for Escaped<'_> {

@@ -1,13 +1,14 @@
-//! What standard output can show: how wide it is, and whether it has colours.
+//! The abilities of standard output: how wide it is, and whether it has colours.
 
 use std::env;
 use std::io::{self, IsTerminal};
 
 use unicode_width::UnicodeWidthStr;
 
-/// Longer lines are hard to read.
+/// The most columns of a text, because longer lines are hard to read.
 const WIDEST: usize = 100;
-/// A narrower terminal is not believed: a text would have a word in each line.
+/// The fewest columns of a text: a narrower terminal is not believed, because a text would have a
+/// word in each line.
 const NARROWEST: usize = 20;
 
 /// The width of texts on standard output, in columns.
@@ -19,12 +20,12 @@ pub fn width() -> usize {
 
 /// Whether standard output is a terminal, and `NO_COLOR` is not set.
 pub fn has_colours() -> bool {
-    // As https://no-color.org says.
+    // The rule of https://no-color.org.
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !no_color
 }
 
-/// A text in a style of ANSI terminals, such as 1 (bold) or 31 (red), if there are colours.
+/// Returns a text in a style of ANSI terminals, such as 1 (bold) or 31 (red), if there are colours.
 pub fn styled(text: &str, style: u8) -> String {
     match has_colours() {
         true => format!("\x1b[{style}m{text}\x1b[0m"),
@@ -32,8 +33,8 @@ pub fn styled(text: &str, style: u8) -> String {
     }
 }
 
-/// A paragraph in lines of the width of the terminal at most, each after `indent`. A longer word
-/// has a line of its own.
+/// Returns a paragraph in lines that are at most as wide as the terminal, each after `indent`. A
+/// word that is longer has a line of its own.
 pub fn wrapped(text: &str, indent: &str) -> String {
     let (width, mut lines) = (width(), Vec::<String>::new());
     for word in text.split_whitespace() {

@@ -1,6 +1,6 @@
-//! Values with commas between them. The header is that of the first layout: a struct has a column
-//! for each of its fields, an array or list one for all of its items. Control characters are
-//! escaped in names, and in texts only if a terminal gets them.
+//! Values with commas between them. The first layout determines the header: a struct has a column
+//! for each of its fields, an array or list has one column for all of its items. Control characters
+//! are escaped in names, and in texts only if they go to a terminal.
 
 use mycelium::untyped::{Layout, Source, UntypedDelivery, UntypedMessage, Value};
 
@@ -88,7 +88,7 @@ impl Output for Csv {
 }
 
 impl Csv {
-    /// A value in one cell.
+    /// Returns a value as the text of one cell.
     fn cell(&self, value: &Value<'_>) -> String {
         match value {
             Value::Text(text) if !self.is_terminal => (*text).to_owned(),

@@ -1,5 +1,5 @@
-//! The printed fields of a message: those of its layout, or those of the command line; and the
-//! values that a field can have, written as in the output.
+//! The printed fields of a message: all fields of its layout, or those of the command line; and the
+//! values that a field can have, in the form of the output.
 
 use mycelium::fields::U256;
 use mycelium::untyped::{FieldKind, Layout, StructView, Value, ValueProblem};
@@ -15,7 +15,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// The condition `field=value`.
+    /// Reads the condition `field=value`.
     pub(super) fn parse(text: &str) -> Result<Condition, Failure> {
         match text.split_once('=') {
             Some((path, value)) if !path.is_empty() => {
@@ -28,7 +28,7 @@ impl Condition {
         }
     }
 
-    /// Whether a message has the value.
+    /// Whether the field of a message has the value.
     pub(super) fn holds(&self, message: &StructView<'_>) -> bool {
         let expected = &*self.value;
         match message.at(&self.path) {
@@ -48,7 +48,7 @@ impl Condition {
     }
 }
 
-/// Checks that a layout has the fields of the command line, and they can have the values.
+/// Checks that a layout has the fields of the command line, and that they can have the values.
 pub(super) fn check(
     layout: &Layout,
     fields: &[String],
@@ -82,13 +82,13 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The paths of all fields without those that are structs.
+/// Returns the paths of all fields that are not structs.
 pub(super) fn all(layout: &Layout) -> Vec<String> {
     let fields = paths(layout).into_iter();
     fields.filter(|(_, kind)| !matches!(kind, FieldKind::Struct(_))).map(|(path, _)| path).collect()
 }
 
-/// The paths and types of all fields, to the depth that a layout may have.
+/// Returns the paths and types of all fields, to the depth that a layout may have.
 fn paths(layout: &Layout) -> Vec<(String, &FieldKind)> {
     let mut paths = Vec::new();
     for field in layout.fields().iter().filter(|field| !field.is_padding()) {
@@ -124,7 +124,7 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             matches!(value, "true" | "false") || is_invalid(ValueProblem::Bool, kind, value)
         }
         FieldKind::Text { capacity } => {
-            // A short text may also be how invalid bytes are shown.
+            // A value in the form of invalid bytes may also be a short text.
             value.len() <= *capacity
                 || is_invalid(ValueProblem::Utf8, kind, value)
                 || is_invalid(ValueProblem::Count, kind, value)
@@ -141,19 +141,20 @@ fn accepts(kind: &FieldKind, value: &str) -> bool {
             layout.variants().any(|(_, name)| name.escape_debug().to_string() == value)
                 || is_invalid(ValueProblem::Variant, kind, value)
         }
-        // A type of a later version.
+        // A type of a later version accepts everything.
         _ => true,
     }
 }
 
-/// The digits of a number without a sign, in its printed form: without zeros in front.
+/// Returns the digits of a number without a sign, in its printed form: without leading zeros.
 fn digits(value: &str) -> Option<&str> {
     let is_number = !value.is_empty() && value.bytes().all(|it| it.is_ascii_digit());
     let digits = value.trim_start_matches('0');
     is_number.then_some(if digits.is_empty() { "0" } else { digits })
 }
 
-/// Whether it is how bytes are shown that are not valid for their type.
+/// Whether `value` is the output for bytes that are invalid for their type: the name of the problem
+/// and the bytes in hex, in angle brackets.
 fn is_invalid(problem: ValueProblem, kind: &FieldKind, value: &str) -> bool {
     let start = format!("<{problem}: ");
     let hex = value.strip_prefix(&start).and_then(|rest| rest.strip_suffix('>'));
@@ -161,7 +162,8 @@ fn is_invalid(problem: ValueProblem, kind: &FieldKind, value: &str) -> bool {
     hex.is_some_and(|hex| hex.len() == 2 * kind.size() && hex.bytes().all(is_digit))
 }
 
-/// The number of items, if they are some of this type. `Some(None)` if they may have commas within.
+/// Returns the number of items, if `value` is a list of this type. `Some(None)` if the items may
+/// contain commas.
 fn items(item: &FieldKind, value: &str) -> Option<Option<usize>> {
     let inner = value.strip_prefix('[')?.strip_suffix(']')?;
     let (FieldKind::Unsigned(_)
@@ -178,7 +180,7 @@ fn items(item: &FieldKind, value: &str) -> Option<Option<usize>> {
     items.iter().all(|text| accepts(item, text)).then_some(Some(items.len()))
 }
 
-/// The type with its article.
+/// Returns the type with its article, for a message.
 fn described(kind: &FieldKind) -> String {
     match kind {
         FieldKind::Unsigned(bytes) => format!("a u{}", 8 * bytes),

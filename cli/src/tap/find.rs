@@ -22,20 +22,20 @@ use crate::shared::exit::Failure;
 
 /// A node that has answered.
 pub(super) struct Tapped {
-    /// Its name, by its socket or the file.
+    /// The name of the node, from its socket or the file.
     pub(super) name: String,
     pub(super) peer: UntypedPeer,
-    /// The topics that may be read there.
+    /// The topics that may be read from the node.
     topics: Vec<CatalogueEntry>,
 }
 
-/// The nodes that publish the topic.
+/// Returns the nodes that publish the topic.
 pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Failure> {
     let candidates = match &args.topology {
         Some(file) => of_topology(args, file)?,
         None => of_sockets(args)?,
     };
-    // Two processes of the tool have two names.
+    // Two processes of the tool use two names.
     let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for (name, endpoints) in candidates {
@@ -58,7 +58,8 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
         let mut topics = of.topics.iter();
         topics.any(|entry| entry.topic == args.topic && entry.publishers >= least)
     };
-    // Of nodes whose publishers have not started, or only read: if there are no others.
+    // Nodes without a publisher count only if no node has one: they only read the topic, or their
+    // publishers have not started.
     let least = u32::from(answered.iter().any(|of| publishes(of, 1)));
     if answered.iter().any(|of| publishes(of, least)) {
         answered.retain(|of| publishes(of, least));
@@ -67,7 +68,7 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
     Err(no_topic(args, answered).await)
 }
 
-/// The nodes of a topology file.
+/// Returns the nodes of a topology file.
 fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let mut topology = Topology::load(file).map_err(Failure::usage)?;
     if let Some(directory) = &args.directory {
@@ -88,7 +89,8 @@ fn of_topology(args: &TapArgs, file: &Path) -> Result<Vec<(String, Vec<Endpoint>
     reached.collect()
 }
 
-/// The nodes whose sockets are in the directory, or in the private directories of this user.
+/// Returns the nodes whose sockets are in the directory, or in the private directories of this
+/// user.
 fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
     let failed = |error| Failure::Unavailable(format!("{}: {error}", places(args)));
     let directories: Vec<PathBuf> = match &args.directory {
@@ -102,7 +104,7 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             Err(error) if args.directory.is_some() => {
                 return Err(Failure::Usage(format!("{}: {error}", directory.display())));
             }
-            // It was removed since, or another user has made it.
+            // The directory was removed since, or another user has made it.
             Err(error) if [NotFound, PermissionDenied].contains(&error.kind()) => continue,
             Err(error) => {
                 return Err(Failure::Unavailable(format!("{}: {error}", directory.display())));
@@ -129,14 +131,14 @@ fn of_sockets(args: &TapArgs) -> Result<Vec<(String, Vec<Endpoint>)>, Failure> {
             None => nobody(args, Vec::new()),
         });
     }
-    // Nodes of one name in several directories are several nodes.
+    // Sockets of one name in several directories belong to several nodes.
     let apart = found.into_iter().flat_map(|(name, endpoints)| {
         endpoints.into_iter().map(move |endpoint| (name.clone(), vec![endpoint]))
     });
     Ok(apart.collect())
 }
 
-/// What to do if a node runs and cannot be found.
+/// The end of a message: what to do if a node runs and is not found.
 const OBSERVERS: &str = "a node listens if another node reads from it, or if its section of the \
                          topology has `observers = true`";
 
@@ -147,7 +149,7 @@ fn places(args: &TapArgs) -> String {
     }
 }
 
-/// No node has answered.
+/// The failure that no node has answered.
 fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
     match failures.len() {
         0 => Failure::Unavailable(format!("no node listens in {}: {OBSERVERS}", places(args))),
@@ -159,7 +161,7 @@ fn nobody(args: &TapArgs, mut failures: Vec<Failure>) -> Failure {
     }
 }
 
-/// A node cannot be reached, or does not say which topics it has.
+/// The failure of a node that cannot be reached, or does not list its topics.
 fn unreachable(node: &str, error: &UntypedError) -> Failure {
     match (unavailable(node, error), error) {
         (Failure::Unavailable(text), UntypedError::Connect(_))
@@ -171,7 +173,7 @@ fn unreachable(node: &str, error: &UntypedError) -> Failure {
     }
 }
 
-/// An error and what to do, with the code of the error at the end.
+/// Returns an error and a hint, with the code of the error at the end.
 fn with_hint(error: &str, hint: &str) -> String {
     match Code::split(error) {
         (text, Some(code)) => format!("{text}; {hint} [{code}]"),
@@ -179,7 +181,7 @@ fn with_hint(error: &str, hint: &str) -> String {
     }
 }
 
-/// The error of a topic that no node lists: it may be one that this side may not read.
+/// The failure that no node lists the topic. The topic may be one that this side may not read.
 async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
     for tapped in &answered {
         let reader = tapped.peer.read(&args.topic, Start::Next);
@@ -219,7 +221,7 @@ async fn no_topic(args: &TapArgs, answered: Vec<Tapped>) -> Failure {
 pub(super) fn unavailable(node: &str, error: &UntypedError) -> Failure {
     match error {
         UntypedError::Name { .. } => Failure::usage(error),
-        // Its text has the name of the node.
+        // The text of these errors has the name of the node already.
         UntypedError::NoCatalogue { .. }
         | UntypedError::Silent { .. }
         | UntypedError::Answer { .. }

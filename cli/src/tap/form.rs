@@ -1,4 +1,4 @@
-//! What the forms of output have in common.
+//! The trait of all forms of output.
 
 use std::time::SystemTime;
 
@@ -6,18 +6,18 @@ use mycelium::untyped::{Layout, UntypedDelivery, UntypedMessage};
 
 use crate::shared::exit::Failure;
 
-/// What a form of output gets.
+/// The part of a line that is the same for all forms of output.
 pub(super) struct Line<'a> {
     /// When the delivery was printed.
     pub(super) time: SystemTime,
     pub(super) node: &'a str,
-    /// The fields that are printed; all if there are none.
+    /// The fields to print; if there are none, all fields are printed.
     pub(super) fields: &'a [String],
 }
 
 /// A form of output.
 pub(super) trait Output {
-    /// Messages of this layout follow.
+    /// Begins a layout: the next messages have it.
     fn layout(
         &mut self,
         _out: &mut Vec<u8>,
@@ -27,19 +27,19 @@ pub(super) trait Output {
         Ok(())
     }
 
-    /// A message.
+    /// Writes a message.
     fn message(&mut self, out: &mut Vec<u8>, line: &Line<'_>, message: &UntypedMessage<'_>);
 
-    /// All but a message.
+    /// Writes a delivery that is not a message.
     fn other(&mut self, out: &mut Vec<u8>, line: &Line<'_>, delivery: &UntypedDelivery<'_>);
 }
 
-/// Bytes in hex.
+/// Returns bytes as hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A time, UTC, in microseconds.
+/// Returns a time in UTC, in microseconds.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_micros(time).to_string()
 }

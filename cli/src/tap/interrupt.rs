@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Interrupt(Fuse<SendFuture<io::Result<()>>>);
 
 impl Interrupt {
-    /// From now on, the first SIGINT or SIGTERM does not end the process.
+    /// Creates it. From now on, the first SIGINT or SIGTERM does not end the process.
     pub(super) fn new(executor: &impl Executor) -> io::Result<Interrupt> {
         let mut first = executor.interrupted().fuse();
         // The first poll begins to listen.
@@ -28,14 +28,15 @@ impl Interrupt {
         }
         let has_come = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal is conditional on no earlier one.
+            // In this order: the first call checks the flag before the second one sets it, so only
+            // a second signal ends the process.
             flag::register_conditional_default(signal, has_come.clone())?;
             flag::register(signal, has_come.clone())?;
         }
         Ok(Interrupt(first))
     }
 
-    /// The result of `work`, or `None` after a signal.
+    /// Waits for `work`. Returns its result, or `None` after a signal.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         match select(&mut self.0, pin!(work)).await {
             Either::Left(_) => None,
@@ -43,8 +44,8 @@ impl Interrupt {
         }
     }
 
-    /// The result of writing to a stream, or `None` if a signal has come, and nobody has taken the
-    /// bytes for a while.
+    /// Waits for a write to a stream. Returns its result, or `None` if a signal has come and nobody
+    /// has taken the bytes within a second.
     pub(super) async fn while_taken<T>(
         &mut self,
         executor: &impl Executor,

@@ -1,5 +1,5 @@
-//! An object in each line. Integers are exact, of any size; numbers that JSON has no
-//! form for are text.
+//! An object in each line. Integers are exact, whatever their size; numbers that JSON has no form
+//! for are texts.
 
 use std::io::Write;
 
@@ -75,7 +75,7 @@ fn begin(out: &mut Vec<u8>, line: &Line<'_>, source: Option<&Source>) {
     }
 }
 
-/// Why messages are missing, as one word.
+/// Returns why messages are missing, in one word.
 fn word(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Overwritten => "overwritten",
@@ -107,7 +107,7 @@ fn name(out: &mut Vec<u8>, index: usize, name: &str) {
 }
 
 fn value(out: &mut Vec<u8>, found: &Value<'_>) {
-    // Into memory.
+    // Cannot fail: it writes into memory.
     let _ = match found {
         Value::Unsigned(number) => write!(out, "{number}"),
         Value::Signed(number) => write!(out, "{number}"),
@@ -139,6 +139,6 @@ fn value(out: &mut Vec<u8>, found: &Value<'_>) {
 }
 
 fn text(out: &mut Vec<u8>, found: &str) {
-    // A text can always be written.
+    // Cannot fail: a text has a form in JSON.
     let _ = serde_json::to_writer(out, found);
 }

@@ -1,9 +1,9 @@
 //! `tap`: prints the messages of a topic, as an observing reader over a link.
 //!
-//! To read: `args` (the command line), this file (how a run goes), `find` (which nodes), `fields`
-//! (the fields that are printed, and the values that they can have), `print` (the printer), `sink`
-//! (where it prints to), `interrupt` (signals), `form` (what each form of output has), and the
-//! forms: `text`, `json` and `csv`. It uses `shared` alone.
+//! To read: `args` (the command line), this file (the course of a run), `find` (the nodes),
+//! `fields` (the fields that are printed, and the values that they can have), `print` (the
+//! printer), `sink` (where it prints to), `interrupt` (signals), `form` (the trait of the forms of
+//! output), and the forms: `text`, `json` and `csv`. It uses `shared` alone.
 
 mod args;
 mod csv;
@@ -35,7 +35,7 @@ use interrupt::Interrupt;
 use print::Printer;
 use sink::{Sink, Target};
 
-/// The most deliveries of one node before those of another are printed.
+/// The most deliveries of one node that are printed before another node has its turn.
 const BURST: usize = 1024;
 
 /// Prints messages until the end that the command line requests, or a signal.
@@ -44,7 +44,7 @@ const BURST: usize = 1024;
 /// If the topic cannot be read, or standard output cannot be written.
 pub fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut printer = Printer::stdout(args)?;
-    // While one thread prepares what is printed, the other keeps the links.
+    // Two threads: while one prepares the output, the other keeps the links.
     let ran = mycelium_smol::run(2, async |smol: Smol| tap(args, &smol, &mut printer).await);
     ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
 }
@@ -53,7 +53,7 @@ pub fn run(args: &TapArgs) -> Result<(), Failure> {
 struct Reading {
     node: String,
     reader: UntypedReader,
-    /// Publishers that have begun and not ended.
+    /// The number of publishers that have begun and not ended.
     publishers: usize,
     has_ended: bool,
 }
@@ -75,7 +75,7 @@ async fn tap(args: &TapArgs, smol: &Smol, printer: &mut Printer) -> Result<(), F
         errors.text.extend(report(&failure).unwrap_or_default().into_bytes());
         Failure::Reported(Box::new(failure))
     });
-    // Without standard error there is only the exit code.
+    // Ignores an error: without standard error there is only the exit code.
     _ = interrupt.while_taken(smol, errors.flush(smol)).await;
     ended
 }
@@ -119,12 +119,13 @@ async fn print_all(
         if is_enough || args.until_end && readers.iter().all(|reading| reading.has_ended) {
             return Ok(());
         }
-        // Publishers of other nodes come next.
+        // The next turn is that of the other nodes.
         readers.rotate_left(index + 1);
     }
 }
 
-/// Prints what has arrived of a node. True if that was all that the command line requests.
+/// Prints the deliveries of a node that have arrived. Returns true if the number of messages on the
+/// command line is reached.
 async fn print(
     args: &TapArgs,
     smol: &Smol,
@@ -142,7 +143,7 @@ async fn print(
                 *publishers = publishers.saturating_sub(1);
                 *has_ended = *publishers == 0;
             }
-            // The next start of the node has other publishers.
+            // Ended for good: if the node starts again, its publishers are new ones.
             UntypedDelivery::TopicEnded | UntypedDelivery::Disconnected { .. } => *has_ended = true,
             _ => {}
         }
@@ -153,7 +154,7 @@ async fn print(
         if printer.out.is_full() {
             printer.out.flush(smol).await?;
         }
-        // A delivery that is taken is printed.
+        // Takes no delivery that it would not print in this turn.
         next = if left > 0 { reader.try_recv() } else { None };
     }
     Ok(false)

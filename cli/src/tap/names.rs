@@ -1,6 +1,6 @@
-//! The text about a name that nothing has.
+//! The text about an unknown name.
 
-/// Longer lists are cut.
+/// The most names in a text; longer lists are cut.
 const LISTED: usize = 10;
 
 /// The known name that was probably meant.
@@ -11,7 +11,8 @@ pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     nearest.min_by_key(|(distance, _)| *distance).map(|(_, known)| known.as_str())
 }
 
-/// The known names, escaped. Of many the nearest ones, and the number of the others.
+/// Returns the known names, escaped. If there are many: the nearest ones, and the number of the
+/// others.
 pub(super) fn listed(name: &str, known: &[String]) -> String {
     let mut known: Vec<&String> = known.iter().collect();
     let more = known.len().saturating_sub(LISTED);

@@ -30,9 +30,10 @@ pub(super) struct Counts {
     pub(super) printed: u64,
     gaps: u64,
     missed: u64,
-    /// The topic was read.
+    /// Whether the topic was read.
     has_read: bool,
-    /// Publishers that were lost: nobody knows how much was missed of them.
+    /// The number of publishers that were lost: nobody knows how many of their messages were
+    /// missed.
     lost: u64,
 }
 
@@ -81,7 +82,7 @@ impl Printer {
                 match other {
                     UntypedDelivery::Gap { missed, .. } => {
                         counts.gaps += 1;
-                        // A peer says any number.
+                        // A peer may report any number, so this does not wrap.
                         counts.missed = counts.missed.saturating_add(*missed);
                     }
                     UntypedDelivery::Lost { .. } => counts.lost += 1,
@@ -93,7 +94,7 @@ impl Printer {
         Ok(())
     }
 
-    /// How much there was, as a line. Empty if the output is closed, or nothing could be read.
+    /// Returns a line with the counts. Empty if the output is closed, or nothing could be read.
     pub(super) fn summary(&self, ended: &Result<(), Failure>) -> String {
         let Counts { messages, printed, gaps, missed, has_read, lost } = self.counts;
         match ended {

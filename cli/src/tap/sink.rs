@@ -1,5 +1,5 @@
-//! Writes to standard output or standard error. Another thread does it: the one that keeps the
-//! links and waits for signals never waits for a reader of them.
+//! Writes to standard output or standard error. It does so on a thread of its own, so that the
+//! thread that keeps the links and waits for signals never waits for a reader of the output.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use mycelium_executor::Executor;
 
 use crate::shared::exit::Failure;
 
-/// With this number of bytes that wait, they are written before more is added.
+/// The number of waiting bytes from which on they are written before more is added.
 const FULL: usize = 64 << 10;
 
 /// A stream of this process.
@@ -31,12 +31,13 @@ impl Sink {
         Sink { target, writing: None, text: Vec::new() }
     }
 
-    /// More is added after a flush.
+    /// Whether the text must be flushed before more is added.
     pub(super) fn is_full(&self) -> bool {
         self.text.len() >= FULL
     }
 
-    /// Writes the text, and waits for that. If this is cancelled, the next call waits.
+    /// Writes the text, and waits until it is written. If the future is cancelled, the next call
+    /// waits for that write.
     pub(super) async fn flush(&mut self, executor: &impl Executor) -> Result<(), Failure> {
         loop {
             if let Some(writing) = &mut self.writing {
@@ -51,7 +52,7 @@ impl Sink {
             let (target, text) = (self.target, std::mem::take(&mut self.text));
             let (done, writing) = oneshot::channel();
             let work = move || {
-                // The tool may have ended without it.
+                // Ignores an error: the tool may have ended without waiting.
                 let _ = done.send(target.write(&text));
             };
             let begun = executor.blocking(Box::new(work));

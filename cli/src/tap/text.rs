@@ -16,7 +16,7 @@ const YELLOW: &str = "\x1b[33m";
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Columns are as wide as their widest cell so far.
+/// Lines in columns that are as wide as their widest cell so far.
 pub(super) struct Text {
     has_colours: bool,
     source: usize,
@@ -32,7 +32,7 @@ impl Text {
         if self.has_colours { [colour, PLAIN] } else { ["", ""] }
     }
 
-    /// The time and the publisher.
+    /// Begins a line with the time and the publisher.
     fn begin(&mut self, out: &mut Vec<u8>, line: &Line<'_>, publisher: &str) {
         let source = match publisher.is_empty() {
             true => printable(line.node).into_owned(),
@@ -41,7 +41,7 @@ impl Text {
         self.source = self.source.max(source.width());
         let [dim, plain] = self.coloured(DIM);
         let padding = " ".repeat(self.source - source.width());
-        // Into memory.
+        // Cannot fail: it writes into memory.
         let _ = write!(out, "{dim}{}{plain} {source}{padding} ", time_of_day(line.time));
     }
 }
@@ -99,13 +99,13 @@ impl Output for Text {
     }
 }
 
-/// A value, as a terminal may get it.
+/// Returns a value as text for a terminal.
 fn shown(value: &Value<'_>) -> String {
     let text = value.to_string();
     printable(&text).into_owned()
 }
 
-/// Why messages are missing, for people.
+/// Returns why messages are missing, in words for people.
 fn reason_of(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Overwritten => "this reader was slower than the publisher",
@@ -119,7 +119,7 @@ fn reason_of(reason: GapReason) -> &'static str {
     }
 }
 
-/// The time of day, UTC, in microseconds.
+/// Returns the time of day in UTC, in microseconds.
 fn time_of_day(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, micros) = (since.as_secs() % 86_400, since.subsec_micros());

@@ -1,8 +1,8 @@
-//! `top`: a table of nodes, their services and topics, which follows them.
+//! `top`: a live table of nodes, their services and topics.
 //!
-//! To read: `state` (what is shown, and what keys do), `view` (how it is drawn), `screen` (the
-//! terminal), `plain` (without a terminal), `picture` (a screen as SVG). It uses `live` and
-//! `shared`.
+//! To read: `state` (the content of the table, and the effects of keys), `view` (draws it),
+//! `screen` (the terminal), `plain` (without a terminal), `picture` (a screen as SVG). It uses
+//! `live` and `shared`.
 
 pub mod picture;
 pub mod plain;
@@ -74,7 +74,7 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
         Some(TopFormat::Json) => Format::Json,
         Some(TopFormat::Csv) => Format::Csv,
         Some(TopFormat::Svg) => {
-            // The screen after one interval.
+            // One interval, so that the screen has rates.
             waits.until(waits.clock.now() + args.pace.interval);
             state.update(nodes.read(waits.clock.now()).map(Ok)?);
             let (width, height) = args.size;

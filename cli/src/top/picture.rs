@@ -1,4 +1,4 @@
-//! A screen as a picture: SVG with one line of text for each run of characters of one style.
+//! A screen as a picture: SVG with one text for each run of characters of one style.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ const BACKGROUND: &str = "#1b1d23";
 const SELECTION: &str = "#3a414e";
 const TEXT: &str = "#d7dae0";
 
-/// The content of a screen as SVG.
+/// Returns the content of a screen as SVG.
 pub fn svg(buffer: &Buffer) -> String {
     let area = buffer.area;
     let (width, height) = (
@@ -44,7 +44,7 @@ pub fn svg(buffer: &Buffer) -> String {
     svg
 }
 
-/// Colours of text and background, and whether it is bold.
+/// The colours of text and background, and whether the text is bold.
 type Style = (&'static str, &'static str, bool);
 
 fn style_of(cell: &Cell) -> Style {
@@ -75,7 +75,7 @@ fn draw_run(svg: &mut String, at: (u16, u16), columns: u16, text: &str, style: S
     let (x, y) = (f64::from(at.0) * CHARACTER.0 + MARGIN, f64::from(at.1) * CHARACTER.1 + MARGIN);
     let width = f64::from(columns) * CHARACTER.0;
     let (fill, background, is_bold) = style;
-    // Writing to a text does not fail.
+    // Cannot fail: it writes into a text.
     if background != BACKGROUND {
         let height = CHARACTER.1;
         let _ = writeln!(

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::state::{Row, RowKind, State};
 use crate::shared::output::Table;
 
-/// A row for each topic that a service of a node publishes or reads, and one for each service.
+/// Returns a table with a row for each topic that a service of a node publishes or reads, and a row
+/// for each service.
 pub fn table(state: &State) -> Table {
     let columns = "node, pid, member, direction, topic, rate, depth, capacity, high water, \
                    dropped, reasons, waited, restarts, state";

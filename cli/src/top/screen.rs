@@ -19,23 +19,23 @@ use crate::live::sample::Sample;
 use crate::shared::clock::{Waits, Wake};
 use crate::shared::exit::Failure;
 
-/// The most characters of a terminal.
+/// The most characters of a terminal; a larger size is an error.
 const LARGEST: u32 = 1 << 22;
 
-/// What the terminal sends.
+/// An input from the terminal.
 #[derive(Debug)]
 enum Input {
     /// A key.
     Key(KeyCode),
-    /// Its size has changed, or Ctrl-L was typed.
+    /// The size of the terminal has changed, or Ctrl-L was typed.
     Resized,
     /// The terminal is gone, or Ctrl-C was typed.
     Ended,
 }
 
-/// Shows `state` until a key or a signal ends it. `read` gets the time since the start.
+/// Shows `state` until a key or a signal ends it. `read` is called with the time since the start.
 ///
-/// The terminal is as before when this returns, and also if `read` panics.
+/// The terminal is as before when this returns, also if `read` panics.
 ///
 /// # Errors
 /// If the terminal cannot be used. [`Failure::OutputClosed`] if it is gone.
@@ -51,14 +51,14 @@ pub fn show(
     loop {
         if waits.clock.now() >= next_read {
             state.update(read(waits.clock.now()));
-            // A read that takes long does not make the next one come at once.
+            // Counted from now, so that after a long read the next one does not come at once.
             next_read = waits.clock.now() + state.interval;
         }
         screen.draw(&state, colours)?;
         let page = screen.page();
         let mut wake = waits.until(next_read);
-        // All keys that have come are drawn once: drawing each would take minutes for a pasted
-        // text.
+        // Takes all keys that have come, and draws once: drawing after each key would take minutes
+        // for a pasted text.
         loop {
             match wake {
                 Wake::Due => break,
@@ -82,16 +82,16 @@ pub fn show(
     }
 }
 
-/// A terminal in the mode of `top`. Dropping it brings back what was there before.
+/// A terminal in the mode of `top`. Dropping it restores the mode and the content from before.
 ///
-/// The terminal itself is never dropped: it would print an error, and panic, if standard error is
-/// a terminal that is gone.
+/// The inner terminal is never dropped: its drop would print an error, and panic, if standard error
+/// is a terminal that is gone.
 struct Screen(ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>);
 
 impl Screen {
     fn open() -> Result<Screen, Failure> {
         check_size()?;
-        // It also adds a panic hook that restores the terminal before the message is printed.
+        // This also adds a panic hook that restores the terminal before the message is printed.
         ratatui::try_init().map(ManuallyDrop::new).map(Screen).map_err(|error| failed(&error))
     }
 
@@ -101,11 +101,11 @@ impl Screen {
         drawn.map(|_| ()).map_err(|error| failed(&error))
     }
 
-    /// Makes the next draw write all characters. A terminal may have lost some, also if its size is
-    /// the same again.
+    /// Makes the next draw write all characters. A terminal may have lost some of them, even if its
+    /// size is the same as before.
     fn clear(&mut self) -> Result<(), Failure> {
-        // `Terminal::clear` would wait for an answer of the terminal. The second of two swaps
-        // forgets what was drawn.
+        // Not `Terminal::clear`, which would wait for an answer of the terminal. The second swap of
+        // the buffers, in the next draw, forgets what was drawn.
         self.0.swap_buffers();
         self.0.backend_mut().clear().map_err(|error| failed(&error))
     }
@@ -117,13 +117,14 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // If the terminal is gone, there is nothing to restore.
+        // Ignores an error: if the terminal is gone, there is nothing to restore.
         let _ = self.0.show_cursor();
         let _ = ratatui::try_restore();
     }
 }
 
-/// Checks how many characters the terminal claims to have, all of which need memory.
+/// Checks the number of characters that the terminal claims to have, because all of them need
+/// memory.
 fn check_size() -> Result<(), Failure> {
     let (columns, rows) = size().map_err(|error| failed(&error))?;
     match u32::from(columns) * u32::from(rows) {
@@ -136,7 +137,8 @@ fn check_size() -> Result<(), Failure> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    // Of a terminal that is gone. The signal may come later, and its size has another error.
+    // The error of a terminal that is gone. The signal may come later, and asking for its size
+    // gives another error.
     let is_gone = error.raw_os_error() == Some(Errno::IO.raw_os_error())
         || tcgetattr(io::stdout()).err() == Some(Errno::IO);
     if is_gone {
@@ -172,7 +174,7 @@ fn input_of(key: KeyEvent) -> Option<Input> {
         KeyCode::Char('c' | 'd') if is_control => Some(Input::Ended),
         KeyCode::Char('l') if is_control => Some(Input::Resized),
         KeyCode::Char(_) if is_control => None,
-        // Keys without a meaning here would end the input of the filter.
+        // Ignored: keys without a meaning here would end the input of the filter.
         KeyCode::F(_) | KeyCode::Insert | KeyCode::Delete | KeyCode::Null => None,
         code => Some(Input::Key(code)),
     }

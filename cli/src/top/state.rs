@@ -1,4 +1,4 @@
-//! What `top` shows and how keys change that. Knows no terminal.
+//! The content of `top`, and how keys change it. It knows no terminal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,19 +18,19 @@ pub struct State {
     now: Sample,
     /// The time between two reads.
     pub interval: Duration,
-    /// Nothing new is shown.
+    /// Whether new reads are not shown.
     pub is_paused: bool,
-    /// The keys are explained.
+    /// Whether the help about keys is shown.
     pub shows_help: bool,
-    /// The filter is being typed.
+    /// Whether the filter is being typed.
     pub is_typing: bool,
-    /// A part of the names that are shown.
+    /// The filter: only names that contain it are shown.
     pub filter: String,
     /// The order of nodes, and of the rows in them.
     pub order: Order,
     /// Nodes whose rows are not shown.
     collapsed: BTreeSet<(String, u32)>,
-    /// The selected row.
+    /// The index of the selected row.
     selected: usize,
     /// Why the last read failed.
     pub problem: Option<String>,
@@ -44,14 +44,14 @@ pub enum Order {
     Name,
     /// The highest rate first.
     Rate,
-    /// The deepest ring first, in parts of its capacity.
+    /// The fullest ring first, relative to its capacity.
     Depth,
     /// The most drops first.
     Drops,
 }
 
 impl Order {
-    /// Its name.
+    /// The name of the order.
     pub fn name(self) -> &'static str {
         match self {
             Order::Name => "name",
@@ -83,23 +83,23 @@ pub enum Next {
 /// A row of the table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// What it is about.
+    /// The kind of the row.
     pub kind: RowKind,
-    /// Its name; the first column.
+    /// The name, in the first column.
     pub name: String,
-    /// Messages a second.
+    /// The number of messages per second.
     pub rate: Option<f64>,
-    /// Messages that wait.
+    /// The number of messages that wait.
     pub depth: Option<u64>,
-    /// The slots of the ring.
+    /// The number of slots of the ring.
     pub capacity: Option<u64>,
     /// The greatest depth.
     pub high_water: Option<u64>,
-    /// Messages that were dropped, by reason; the greatest number first.
+    /// The number of messages that were dropped, by reason; the greatest number first.
     pub drops: Vec<(&'static str, u64)>,
-    /// Emits that waited for room.
+    /// The number of emits that waited for room.
     pub waited: Option<u64>,
-    /// Restarts of services.
+    /// The number of restarts of services.
     pub restarts: Option<u64>,
     /// How a service waits, or the state of a node.
     pub state: String,
@@ -107,17 +107,17 @@ pub struct Row {
     pub details: Vec<(&'static str, u64)>,
 }
 
-/// What a row is about.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowKind {
-    /// A node, whose process does this.
+    /// A node, with the state of its process.
     Node(ProcessState),
     /// A service, or another publisher or reader.
     #[default]
     Member,
-    /// A topic that it publishes.
+    /// A topic that the member publishes.
     Output,
-    /// A topic that it reads.
+    /// A topic that the member reads.
     Input,
     /// A link with another node.
     Link,
@@ -128,25 +128,25 @@ impl Row {
         Row { kind, name, ..Row::default() }
     }
 
-    /// How much of the ring is in use, from 0 to 1.
+    /// Returns how much of the ring is in use, from 0 to 1.
     pub fn fill(&self) -> Option<f64> {
         let capacity = self.capacity.filter(|capacity| *capacity > 0)?;
         Some((self.depth? as f64 / capacity as f64).min(1.0))
     }
 
-    /// All messages that were dropped.
+    /// Returns the number of all messages that were dropped.
     pub fn dropped(&self) -> u64 {
         self.drops.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }
 
 impl State {
-    /// A screen that has seen nothing yet.
+    /// Creates the state of a screen before the first read.
     pub fn new(interval: Duration) -> State {
         State { interval: interval.clamp(INTERVALS[0], INTERVALS[1]), ..State::default() }
     }
 
-    /// Takes what was seen.
+    /// Takes the result of a read.
     pub fn update(&mut self, seen: Result<Sample, String>) {
         match seen {
             Ok(_) if self.is_paused => {}
@@ -158,12 +158,12 @@ impl State {
         }
     }
 
-    /// The last two reads.
+    /// Returns the change between the last two reads.
     pub fn change(&self) -> Change<'_> {
         Change::new(self.before.as_ref(), &self.now)
     }
 
-    /// The selected row, of as many.
+    /// Returns the index of the selected row if there are `rows` rows: at most the last one.
     pub fn selected(&self, rows: usize) -> usize {
         self.selected.min(rows.saturating_sub(1))
     }
@@ -213,7 +213,7 @@ impl State {
         Next::Draw
     }
 
-    /// Hides the rows of the node with the selected row, or shows them.
+    /// Hides the rows of the node to which the selected row belongs, or shows them again.
     fn toggle(&mut self) {
         let selected = self.selected;
         let mut row = 0;
@@ -229,12 +229,12 @@ impl State {
         }
     }
 
-    /// All rows, in order.
+    /// Returns all rows, in order.
     pub fn rows(&self) -> Vec<Row> {
         self.blocks().into_iter().flat_map(|(_, rows)| rows).collect()
     }
 
-    /// The rows of each node.
+    /// Returns the rows of each node.
     fn blocks(&self) -> Vec<((String, u32), Vec<Row>)> {
         let change = self.change();
         let nodes = change.now().nodes.iter();
@@ -264,7 +264,8 @@ impl State {
         by_value.then(by_name)
     }
 
-    /// The row of a node, and then those of its members. Empty if the filter leaves nothing.
+    /// Returns the row of a node, and then the rows of its members. Empty if the filter leaves
+    /// nothing.
     fn rows_of(&self, change: &Change<'_>, node: &Node, is_collapsed: bool) -> Vec<Row> {
         let names_node = node.name.contains(&self.filter);
         let mut members = members(change, node);
@@ -310,7 +311,7 @@ fn is_topic(kind: RowKind) -> bool {
     matches!(kind, RowKind::Output | RowKind::Input)
 }
 
-/// Adds what rows have in common to a sum: rates and drops add up, the fullest ring is shown.
+/// Adds a row to a sum: rates and drops add up, and the fullest ring is shown.
 fn add_to(sum: &mut Row, row: &Row) {
     if let (RowKind::Output, Some(rate)) = (row.kind, row.rate) {
         sum.rate = Some(sum.rate.unwrap_or(0.0) + rate);
@@ -347,7 +348,7 @@ fn row_of_node<'a>(node: &Node, rows: impl Iterator<Item = &'a Row>) -> Row {
     sum
 }
 
-/// The rows of each service and of each other publisher and reader, by name.
+/// Returns the rows of each service and of each other publisher and reader, by name.
 fn members(change: &Change<'_>, node: &Node) -> Vec<(String, Vec<Row>)> {
     let mut members: Vec<(String, Vec<Row>)> = Vec::new();
     for (name, service) in &node.services {

@@ -10,12 +10,12 @@ use super::state::{Row, RowKind, State};
 use crate::live::model::ProcessState;
 use crate::shared::output::{count, printable};
 
-/// Whether colours are used. Without them, styles such as bold remain.
+/// Whether colours are used. Styles such as bold are used in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
-    /// They are.
+    /// Colours are used.
     On,
-    /// They are not: `NO_COLOR`.
+    /// No colours are used, because `NO_COLOR` is set.
     Off,
 }
 
@@ -27,7 +27,7 @@ impl Colours {
         }
     }
 
-    /// The style of the selected row. Bars keep their colours.
+    /// Returns the style of the selected row. Bars keep their colours.
     fn selection(self) -> Style {
         match self {
             Colours::On => Style::new().bg(Color::DarkGray),
@@ -36,16 +36,16 @@ impl Colours {
     }
 }
 
-/// The rows of the table that a terminal of this height shows.
+/// Returns the number of rows of the table that a terminal of this height shows.
 pub fn page(height: u16) -> usize {
     usize::from(height.saturating_sub(HEADER + FOOTER + 1).max(1))
 }
 
-/// Lines above the table.
+/// The number of lines above the table.
 const HEADER: u16 = 1;
-/// Lines below it.
+/// The number of lines below the table.
 const FOOTER: u16 = 2;
-/// The keys, and what they do.
+/// The keys, and their effects.
 const KEYS: [(&str, &str); 9] = [
     ("↑ ↓ j k", "select a row; PgUp, PgDn, Home, End move further"),
     ("Enter, Tab", "hide the rows of a node, or show them"),
@@ -103,7 +103,7 @@ fn header_line<'a>(state: &State, rows: &[Row], colours: Colours) -> Line<'a> {
     Line::from(spans)
 }
 
-/// The columns after the name: title and width. A narrow terminal shows the first ones.
+/// The columns after the name: title and width. A narrow terminal shows only the first ones.
 const COLUMNS: [(&str, u16); 7] = [
     ("RATE/s", 7),
     ("DEPTH", 9),
@@ -113,10 +113,11 @@ const COLUMNS: [(&str, u16); 7] = [
     ("RST", 4),
     ("STATE", 8),
 ];
-/// The least width of the name.
+/// The least width of the name's column.
 const NAME: u16 = 26;
 
-/// The columns that fit, in their order. All but the emits that waited fit into 80 characters.
+/// Returns the columns that fit, in their order. All but the emits that waited fit into 80
+/// characters.
 fn columns(width: u16) -> Vec<usize> {
     let by_importance = [0, 1, 3, 6, 5, 2, 4];
     let mut left = width.saturating_sub(NAME);
@@ -154,7 +155,7 @@ fn draw_table(frame: &mut Frame<'_>, state: &State, rows: &[Row], area: Rect, co
     frame.render_stateful_widget(table, area, &mut view);
 }
 
-/// Numbers have their titles at the right.
+/// Returns the title of a column. Columns of numbers have it at the right.
 fn title(column: usize) -> String {
     let (title, width) = COLUMNS[column];
     match column {
@@ -219,7 +220,7 @@ fn cell(row: &Row, column: usize, colours: Colours) -> Cell<'static> {
     }
 }
 
-/// A bar of four characters, and the share of the ring that is in use.
+/// Returns a bar of four characters, and the share of the ring that is in use.
 fn bar(row: &Row, colours: Colours) -> Line<'static> {
     let Some(fill) = row.fill() else {
         let depth = row.depth.filter(|depth| *depth > 0);
@@ -239,7 +240,7 @@ fn bar(row: &Row, colours: Colours) -> Line<'static> {
     Line::from(vec![bar, Span::raw(format!("{:>4.0}%", fill * 100.0))])
 }
 
-/// The greatest number of drops with its reason; `+` stands for others.
+/// Returns the greatest number of drops with its reason; `+` stands for further reasons.
 fn drops(row: &Row) -> String {
     match row.drops.as_slice() {
         [] => String::new(),
@@ -248,12 +249,12 @@ fn drops(row: &Row) -> String {
     }
 }
 
-/// The name of a value in words.
+/// Returns the name of a value in words.
 fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// A number in at most six characters.
+/// Returns a number in at most six characters.
 fn short(number: f64) -> String {
     let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")];
     match units.into_iter().find(|(least, _)| number >= *least) {
