@@ -113,21 +113,21 @@ pub struct Output {
 /// A reader of a publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
-    /// Messages that the publisher has sent since the reader joined.
+    /// The number of messages that the publisher has sent since the reader joined.
     pub offered: u64,
-    /// Messages that it took.
+    /// The number of messages that the reader took.
     pub taken: u64,
-    /// Messages that it took or did not get.
+    /// The number of messages that the reader took or did not get.
     pub done: u64,
-    /// Messages that it did not get, by reason.
+    /// The number of messages that the reader did not get, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// Messages that wait for it.
+    /// The number of messages that wait for the reader.
     pub depth: u64,
-    /// Messages that were delivered again.
+    /// The number of messages that were delivered again.
     pub redelivered: u64,
-    /// How often the publisher stopped to wait for it.
+    /// How often the publisher stopped waiting for the reader.
     pub evicted: u64,
-    /// Gaps that it was given.
+    /// The number of gaps that the reader got.
     pub gaps: u64,
 }
 
