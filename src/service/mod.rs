@@ -119,6 +119,7 @@ impl<S: Service> Context<S> {
     /// dropped before it completes, the message was not sent. In a tight loop it yields to the
     /// executor from time to time.
     ///
+    /// # Errors
     /// With the message, if a `reject` subscription is full, or the node shuts down and the service
     /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and the
     /// source has then ended well; all messages that were sent before are delivered. To send a last
