@@ -3,9 +3,9 @@
 //! A launcher makes a [`Bundle`] of [`Member`]s and calls [`Bundle::run`], which returns when all
 //! members have ended:
 //!
-//! - A member that exits with code 0 has completed. One that exits with another code, or dies of a
-//!   signal, has failed and is started again, with the pauses and limits of [`Restart`]. A member
-//!   that shuts down because it gets SIGTERM from elsewhere also exits with code 0. If the
+//! - A member that exits with code 0 has completed. A member that exits with another code, or dies
+//!   of a signal, has failed and is started again, with the pauses and limits of [`Restart`]. A
+//!   member that shuts down because it gets SIGTERM from elsewhere also exits with code 0. If the
 //!   limit is exceeded, or the member exits with [`Bundle::NO_RESTART`], the bundle ends with an
 //!   error.
 //! - SIGINT, SIGTERM or SIGHUP to the launcher, or [`BundleHandle::stop`], ends the bundle: sources
@@ -22,14 +22,14 @@
 //!   `mycelium::execution::end_with_launcher` reads it.
 //! - The launcher writes to these pipes which process runs which member, which members have
 //!   completed, and which have failed permanently ([`protocol`]). A new process finds all of this
-//!   in its pipe before it starts. Names of members are names of nodes for this purpose: a node
-//!   does not wait for one that has completed, and waits without limit to deliver to one that runs,
-//!   or will run again.
-//! - The launcher never waits for a member to read. A process that does not read loses lines when
-//!   its pipe is full (64 KiB on Linux, some thousand lines). The next line that fits is sent with
-//!   the state of all members.
+//!   in its pipe before it starts. For this purpose names of members are names of nodes: a node
+//!   does not wait for a node that has completed, and waits without limit to deliver to a node that
+//!   runs, or will run again.
+//! - The launcher never waits for a member to read. If a process does not read, it loses lines when
+//!   its pipe is full (64 KiB on Linux, some thousand lines). After a loss, the next write that
+//!   fits has the states of all members.
 //! - [`BundleHandle::change`] adds, removes and replaces members while the bundle runs, and
-//!   [`BundleHandle::members`] says how they are.
+//!   [`BundleHandle::members`] returns their states.
 //! - A member that exits with [`Bundle::UNDELIVERED`] has lost messages that it had accepted. The
 //!   bundle ends with an error, as it does if a member fails while the bundle ends.
 //!
@@ -50,8 +50,8 @@
 //! ```
 //!
 //! This crate knows nothing of nodes: a member is a command. [`protocol`] and `restart` are for
-//! both sides, the launcher and its members; the node depends on these two alone. `launcher` is
-//! behind the feature of its name.
+//! both sides, the launcher and its members; the node depends on these two alone. The feature
+//! `launcher` switches the module `launcher` on.
 #![forbid(unsafe_code)]
 
 #[cfg(all(unix, feature = "launcher"))]

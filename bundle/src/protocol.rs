@@ -1,4 +1,4 @@
-//! What a launcher and the processes of its members say to each other: lines in a pipe, and exit
+//! The protocol between a launcher and the processes of its members: lines in a pipe, and exit
 //! codes.
 //!
 //! The standard input of a member's process is a pipe. Only the launcher holds its other end, and
@@ -11,7 +11,7 @@
 //! | `gone <name>` | the member is not started again, and has not completed |
 //!
 //! The end of the pipe means that the launcher is gone. The variable [`PIPE_VARIABLE`] identifies
-//! the pipe, as `device:inode`: a process that only inherited the variable has another standard
+//! the pipe, as `device:inode`: a process that has only inherited the variable has another standard
 //! input.
 //!
 //! Panic contract: no input makes this module panic. A line that is too long or has another form is
@@ -22,19 +22,19 @@ use std::os::unix::fs::MetadataExt;
 
 /// The environment variable that identifies the pipe.
 pub const PIPE_VARIABLE: &str = "MYCELIUM_LIFELINE";
-/// Longest name of a member, in bytes: the longest name that a node can have.
+/// The longest name of a member, in bytes: the longest name that a node can have.
 pub const LONGEST_NAME: usize = 62;
 /// Exit code of a member: another start would fail in the same way. `EX_CONFIG` of `sysexits.h`.
 pub const NO_RESTART: u8 = 78;
 /// Exit code of a member: it has lost messages that it had accepted. `EX_IOERR` of `sysexits.h`.
 pub const UNDELIVERED: u8 = 74;
-/// Longest line, without its end: `completed` or `member`, a name, and a process id.
+/// The longest line in bytes, without its end: `completed` or `member`, a name, and a process id.
 const LONGEST_LINE: usize = 96;
 
 /// The state of a member, as the launcher last reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberState {
-    /// No process runs it at the moment. One will.
+    /// No process runs it at the moment, and one will.
     Expected,
     /// The process with this id runs it.
     Running(u32),
@@ -45,13 +45,13 @@ pub enum MemberState {
 }
 
 impl MemberState {
-    /// Whether no process of the member runs, or will run.
+    /// Whether no process runs the member, or will run it.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, MemberState::Completed | MemberState::Gone)
     }
 
-    /// The line that reports this state of `member`, with its end.
+    /// Returns the line that reports this state of `member`, with its end.
     #[must_use]
     pub fn line(self, member: &str) -> String {
         match self {
@@ -86,7 +86,7 @@ pub fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(separates)
 }
 
-/// The value of [`PIPE_VARIABLE`] for a pipe.
+/// Returns the value of [`PIPE_VARIABLE`] for a pipe.
 ///
 /// # Errors
 /// If the system refuses the file's metadata.
@@ -96,16 +96,16 @@ pub fn pipe_identity(pipe: &std::fs::File) -> std::io::Result<String> {
     Ok(format!("{}:{}", metadata.dev(), metadata.ino()))
 }
 
-/// Splits the bytes of the pipe into lines, with bounded memory.
+/// Splits the bytes of the pipe into lines, with a limited amount of memory.
 #[derive(Debug, Default)]
 pub struct Lines {
     partial: Vec<u8>,
-    /// The line so far is too long: the rest of it is dropped.
+    /// Whether the line so far is too long: then the rest of it is dropped.
     overlong: bool,
 }
 
 impl Lines {
-    /// Takes the next bytes, however they were cut. Calls `each` with each line that ends in them:
+    /// Takes the next bytes, wherever they were cut. Calls `each` for each line that ends in them:
     /// with the member and its state, or with the bytes of a line that has another form or is too
     /// long.
     pub fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Result<(&str, MemberState), &[u8]>)) {
@@ -132,7 +132,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// All that `lines` read of `bytes`.
+    /// Returns everything that `lines` reads from `bytes`.
     fn read(lines: &mut Lines, bytes: &[u8]) -> Vec<Option<(String, MemberState)>> {
         let mut read = Vec::new();
         lines.read(bytes, |line| {
@@ -182,7 +182,7 @@ mod tests {
         }
         assert_eq!(read(&mut lines, &long), []);
         assert!(lines.partial.len() <= LONGEST_LINE, "memory is bounded");
-        // The end of the overlong one, then a good one.
+        // The end of the line that is too long, then a good line.
         let rest = read(&mut lines, b" feed\ncompleted feed\n");
         assert_eq!(rest, [None, Some(("feed".to_owned(), MemberState::Completed))]);
     }

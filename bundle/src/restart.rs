@@ -9,12 +9,12 @@ use mycelium_executor::Backoff;
 /// When and how often a service, or a member of a bundle, is started again after a failure.
 ///
 /// The pause before a restart doubles with each failure within the window, up to the longest pause.
-/// A random part of up to a half is subtracted, so that what failed at the same time does not
-/// restart at the same time. Failures that are older than the window do not count.
+/// A random part of up to a half is subtracted, so that services that failed at the same time do
+/// not restart at the same time. Failures that are older than the window do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The most restarts within the window. One failure more, and the node or the bundle shuts down
-    /// with an error.
+    /// The most restarts within the window. With one failure more, the node or the bundle shuts
+    /// down with an error.
     pub limit: u32,
     /// The window.
     pub window: Duration,
@@ -25,7 +25,7 @@ pub struct Restart {
 }
 
 impl Default for Restart {
-    /// Ten restarts a minute; pauses from 100 ms to 10 s.
+    /// Returns ten restarts a minute, with pauses from 100 ms to 10 s.
     fn default() -> Restart {
         Restart {
             limit: 10,
@@ -36,7 +36,7 @@ impl Default for Restart {
     }
 }
 
-/// The recent failures of one service or member: those that still count.
+/// The recent failures of one service or member: those within the window.
 #[derive(Debug, Default)]
 pub struct Failures(VecDeque<Duration>);
 
@@ -56,7 +56,7 @@ impl Failures {
         Some(backoff.pause(earlier, jitter))
     }
 
-    /// The number of failures that count.
+    /// Returns the number of failures that count.
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)

@@ -1,5 +1,5 @@
-//! How other threads reach a bundle that runs: they wake its thread, change its members, and read
-//! how these are.
+//! The handle by which other threads reach a bundle that runs: it wakes the bundle's thread,
+//! changes its members, and reads their states.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use std::time::Duration;
 use super::member::{Change, Member};
 use super::report::{ChangeError, MemberStatus};
 
-/// Identifies a member of a run. It is never used again, not even for a member of the same name.
+/// Identifies a member of a run. An id is never used again, not even for a member of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemberId(pub(crate) u64);
 
-/// What the thread that runs the bundle waits for.
+/// An event for which the thread that runs the bundle waits.
 pub(crate) enum Wake {
     /// The process of this member has exited and must be reaped.
     Exited(MemberId),
-    /// SIGINT, SIGTERM or SIGHUP.
+    /// SIGINT, SIGTERM or SIGHUP has arrived.
     Interrupted,
-    /// With this deadline for each member, if there is one.
+    /// The bundle is to stop, with this deadline for each member, if one is given.
     Stop(Option<Duration>),
     Change(Vec<Change>, SyncSender<Result<(), ChangeError>>),
 }
@@ -52,12 +52,13 @@ impl BundleHandle {
     /// Ends the bundle in order. A second call changes nothing, nor does a call after the end. A
     /// bundle that has not begun starts no process.
     pub fn stop(&self) {
-        // Without a receiver the bundle has ended.
+        // Ignores an error: without a receiver the bundle has ended.
         let _ = self.sender.send(Wake::Stop(None));
     }
 
-    /// As [`stop`](BundleHandle::stop), with another deadline than that of the bundle: how long
-    /// each member has from SIGTERM to SIGKILL. It holds for members that get SIGTERM later.
+    /// Ends the bundle as [`stop`](BundleHandle::stop) does, with another deadline than that of the
+    /// bundle: how long each member has from SIGTERM to SIGKILL. It holds for members that get
+    /// SIGTERM later.
     pub fn stop_within(&self, deadline: Duration) {
         // As above.
         let _ = self.sender.send(Wake::Stop(Some(deadline)));
@@ -71,16 +72,16 @@ impl BundleHandle {
         members.values().find(|status| status.name == member).and_then(|status| status.pid)
     }
 
-    /// How the members are now, in the order in which they were added. Empty before the bundle runs
-    /// and after its end. It waits for the thread that runs the bundle only while that starts a
-    /// process.
+    /// Returns the states of the members now, in the order in which they were added. Empty before
+    /// the bundle runs and after its end. This waits for the thread that runs the bundle only while
+    /// that thread starts a process.
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
         self.lock().values().cloned().collect()
     }
 
-    /// Whether the bundle ends, or has ended: it was stopped or interrupted, or a member failed
-    /// permanently.
+    /// Whether the bundle is ending, or has ended: it was stopped or interrupted, or a member
+    /// failed permanently.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.shared.ending.load(Relaxed)
@@ -114,7 +115,7 @@ impl BundleHandle {
     /// Changes the members while the bundle runs: all changes, or none if one of them does not fit.
     ///
     /// It returns when the changes have begun; [`members`](BundleHandle::members) and the events
-    /// show what becomes of them. Before [`Bundle::run`](crate::Bundle::run) it waits until that is
+    /// show their progress. Before [`Bundle::run`](crate::Bundle::run) it waits until that is
     /// called. Without a change it does nothing, so its return proves that the bundle responds.
     ///
     /// - The members that are removed or replaced end in the order of the bundle: each gets SIGTERM
@@ -155,7 +156,7 @@ impl BundleHandle {
     ///
     /// # Errors
     /// If the members do not fit together with these changes, if the bundle ends or has ended, or
-    /// if the caller is the bundle's observer, which the bundle waits for.
+    /// if the caller is the bundle's observer, for which the bundle waits.
     pub fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), ChangeError> {
         if self.shared.thread.get() == Some(&thread::current().id()) {
             return Err(ChangeError::InObserver);
@@ -163,7 +164,7 @@ impl BundleHandle {
         let (reply, answer) = sync_channel(1);
         let wake = Wake::Change(changes.into_iter().collect(), reply);
         self.sender.send(wake).map_err(|_| ChangeError::Ended)?;
-        // The run drops the sender at its end.
+        // If there is no answer, the run has ended and has dropped the sender.
         answer.recv().unwrap_or(Err(ChangeError::Ended))
     }
 
@@ -176,11 +177,11 @@ impl BundleHandle {
     }
 
     pub(crate) fn runs_here(&self) {
-        // A bundle runs once.
+        // Cannot fail, because a bundle runs once.
         let _ = self.shared.thread.set(thread::current().id());
     }
 
-    /// How the members are now. The thread of the bundle keeps it up to date.
+    /// Locks the states of the members, which the thread of the bundle keeps up to date.
     pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, MemberStatus>> {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }

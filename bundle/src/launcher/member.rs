@@ -1,12 +1,12 @@
-//! A member of a bundle: a command, and the rules by which it starts and ends; and changes of the
-//! members of a bundle that runs.
+//! A member of a bundle: a command, and the rules by which it starts and ends. Also the changes of
+//! the members while a bundle runs.
 
 use std::fmt;
 use std::process::Command;
 
 use crate::restart::Restart;
 
-/// One process of a bundle, and how it is started again.
+/// One process of a bundle, and the rules by which it is started again.
 pub struct Member {
     pub(crate) name: String,
     pub(crate) command: Box<dyn FnMut() -> Command + Send>,
@@ -15,9 +15,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member whose process is started by the result of `command`, which is called for each
-    /// start. The bundle sets standard input and the process group; all else belongs to the
-    /// command. The name has 1 to 62 bytes, and no white space or control characters.
+    /// Creates a member. `command` is called for each start, and its result starts the process. The
+    /// bundle sets standard input and the process group; everything else belongs to the command.
+    /// The name has 1 to 62 bytes, and no white space or control characters.
     #[must_use]
     pub fn new(name: &str, command: impl FnMut() -> Command + Send + 'static) -> Member {
         Member {
@@ -41,7 +41,7 @@ impl Member {
         (&self.name, self.feeders.iter().map(String::as_str).collect())
     }
 
-    /// When and how often it is started again.
+    /// Sets when and how often the member is started again.
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Member {
         self.restart = restart;
@@ -59,7 +59,8 @@ impl fmt::Debug for Member {
     }
 }
 
-/// A change of a bundle that runs. See [`BundleHandle::change`](crate::BundleHandle::change).
+/// A change of the members of a bundle that runs. See
+/// [`BundleHandle::change`](crate::BundleHandle::change).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Change {

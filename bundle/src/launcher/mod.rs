@@ -1,9 +1,10 @@
 //! The launcher: a [`Bundle`] of members, and its run.
 //!
 //! From the bottom up: `process` is one process and how it is killed safely, `pipe` is the pipe to
-//! it, `member` is what it runs, `report` has the events and errors, `order` decides which member
-//! ends after which, `handle` is how other threads reach a run, `signals` forwards signals to it,
-//! and `run` decides what happens to each member and when. It uses `protocol` and `restart`.
+//! it, `member` is a command with its rules, `report` has the events and errors, `order` decides
+//! which member ends after which, `handle` is how other threads reach a run, `signals` forwards
+//! signals to it, and `run` decides what happens to each member and when. It uses `protocol` and
+//! `restart`.
 
 pub(crate) mod handle;
 pub(crate) mod member;
@@ -24,8 +25,8 @@ use member::Member;
 use report::{BundleError, BundleEvent, BundleReport};
 use run::{Run, Settings};
 
-/// Longer than the deadline of a node, so that a node can still report which of its services did
-/// not end.
+/// The default time from SIGTERM to SIGKILL. It is longer than the deadline of a node, so that a
+/// node can still report which of its services did not end.
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Commands that run together as processes. See the crate.
@@ -55,12 +56,12 @@ impl Bundle {
     /// ```
     pub const NO_RESTART: u8 = protocol::NO_RESTART;
 
-    /// Exit code of a member: messages were lost with it, and another start could not bring them
-    /// back. A member that runs a node exits with it if the node ends with
-    /// `StartError::Undelivered`. It is 74, `EX_IOERR` of `sysexits.h`.
+    /// Exit code of a member: it has lost messages that another start could not bring back. A
+    /// member that runs a node exits with it if the node ends with `StartError::Undelivered`. It is
+    /// 74, `EX_IOERR` of `sysexits.h`.
     pub const UNDELIVERED: u8 = protocol::UNDELIVERED;
 
-    /// A bundle without members.
+    /// Creates a bundle without members.
     #[must_use]
     pub fn new() -> Bundle {
         let (sender, wakes) = channel();
@@ -98,15 +99,16 @@ impl Bundle {
         self
     }
 
-    /// Leaves SIGHUP to the program, which may read its files again at it. Without this, SIGHUP
-    /// ends the bundle as SIGTERM does, unless the program ignores it, as under `nohup`.
+    /// Leaves SIGHUP to the program, which may read its files again when it gets one. Without this
+    /// call, SIGHUP ends the bundle as SIGTERM does, unless the program ignores SIGHUP, as under
+    /// `nohup`.
     #[must_use]
     pub fn ignore_hangup(mut self) -> Bundle {
         self.settings.ends_at_hangup = false;
         self
     }
 
-    /// A handle by which other threads reach the bundle while it runs.
+    /// Returns a handle by which other threads reach the bundle while it runs.
     #[must_use]
     pub fn handle(&self) -> BundleHandle {
         self.handle.clone()

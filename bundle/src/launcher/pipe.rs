@@ -1,5 +1,5 @@
-//! The launcher's end of the pipe to one process. It carries the states of the members, and its end
-//! shows the process that the launcher is gone, even if it was killed.
+//! The launcher's end of the pipe to one process. The pipe carries the states of the members, and
+//! when it ends, the process knows that the launcher is gone, even if the launcher was killed.
 //!
 //! The kernel's own signal for this (`PR_SET_PDEATHSIG`) exists on Linux only, follows the thread
 //! that started the process instead of the launcher, and is lost if the launcher dies before the
@@ -21,12 +21,13 @@ use crate::protocol::{PIPE_VARIABLE, pipe_identity};
 /// The launcher's end of the pipe to one process.
 pub(crate) struct MemberPipe {
     writer: PipeWriter,
-    /// A line was lost since the states of all members were written.
+    /// Whether a line was lost since the states of all members were written.
     has_lost: bool,
 }
 
 impl MemberPipe {
-    /// A pipe that holds `lines`, as the standard input of the process that `command` starts.
+    /// Creates a pipe that holds `lines`, as the standard input of the process that `command`
+    /// starts.
     pub(crate) fn attach(command: &mut Command, lines: &[String]) -> io::Result<MemberPipe> {
         let (reader, member) = MemberPipe::new(lines)?;
         let identity = pipe_identity(&File::from(reader.as_fd().try_clone_to_owned()?))?;
@@ -45,7 +46,7 @@ impl MemberPipe {
     /// Writes the lines that have `changed`, or `all` lines if one was lost before. Never blocks.
     pub(crate) fn write(&mut self, changed: &[String], all: &[String]) {
         let lines = if self.has_lost { all } else { changed };
-        // A write fails if the pipe is full, or if the process is gone.
+        // A write fails if the pipe is full, or if the process is gone: then a line was lost.
         self.has_lost = !lines.iter().all(|line| self.writer.write_all(line.as_bytes()).is_ok());
     }
 }

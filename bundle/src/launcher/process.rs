@@ -1,8 +1,8 @@
 //! The process of a member: started, watched and killed without ever sending a signal to a process
 //! id that the kernel has given to another process.
 //!
-//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps its id, and
-//! that of its group, until [`Process::reap`]. No signal is sent after that.
+//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps the process's
+//! id, and the id of its group, until [`Process::reap`]. No signal is sent after that.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -16,7 +16,7 @@ use rustix::process::{
 
 /// A process that leads a group. Dropping it kills the group and reaps the process.
 pub struct Process {
-    /// Its streams. Its exit is for [`reap`](Process::reap).
+    /// The child, with its streams. To wait for its exit, use [`reap`](Process::reap).
     pub child: Child,
     id: Pid,
     reaped: bool,
@@ -47,22 +47,22 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends SIGTERM to the process. Others in its group are its own responsibility.
+    /// Sends SIGTERM to the process alone: others in its group are its own responsibility.
     pub(crate) fn terminate(&self) {
         // Fails only if the process has exited meanwhile.
         let _ = kill_process(self.id, Signal::TERM);
     }
 
-    /// Kills its group.
+    /// Kills the process and its group.
     pub fn kill(&self) {
         // As above.
         let _ = kill_process_group(self.id, Signal::KILL);
     }
 
-    /// Kills the rest of its group, waits for the exit and returns the status.
+    /// Kills the rest of the group, waits for the exit and returns the status.
     ///
     /// # Errors
-    /// If the system does not say the status.
+    /// If the system does not give the status.
     pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.end()
     }

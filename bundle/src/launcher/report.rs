@@ -1,4 +1,4 @@
-//! What a bundle reports: events and the status of members while it runs, a report when it has
+//! The reports of a bundle: events and the status of members while it runs, a report when it has
 //! ended, and the errors.
 
 use std::ffi::OsString;
@@ -17,35 +17,35 @@ use crate::protocol;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BundleEvent {
-    /// Its process runs.
+    /// The process of a member runs.
     Started {
         /// The member.
         member: String,
         /// Its process id.
         pid: u32,
     },
-    /// It could not be started.
+    /// A member could not be started.
     NotStarted {
         /// The member.
         member: String,
         /// The program, and the error of the system.
         error: String,
     },
-    /// Its process has exited.
+    /// The process of a member has exited.
     Exited {
         /// The member.
         member: String,
         /// How it exited.
         status: ExitStatus,
     },
-    /// It failed and will be started again.
+    /// A member failed and will be started again.
     Restarting {
         /// The member.
         member: String,
-        /// The pause until then.
+        /// The pause before the next start.
         pause: Duration,
     },
-    /// It failed permanently. The bundle ends.
+    /// A member failed permanently. The bundle ends.
     GivenUp {
         /// The member.
         member: String,
@@ -55,7 +55,7 @@ pub enum BundleEvent {
         /// The member.
         member: String,
     },
-    /// It was killed, because of the deadline or a second signal.
+    /// A member was killed, because of the deadline or a second signal.
     Killed {
         /// The member.
         member: String,
@@ -77,7 +77,7 @@ impl BundleEvent {
         }
     }
 
-    /// What happened to the member.
+    /// Says what happened to the member, as the predicate of a sentence.
     pub(crate) fn predicate(&self) -> String {
         match self {
             BundleEvent::Started { pid, .. } => format!("started as process {pid}"),
@@ -103,8 +103,8 @@ impl fmt::Display for BundleEvent {
 pub struct BundleReport {
     /// Its members, in the order in which they were added.
     pub members: Vec<MemberReport>,
-    /// A signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while members
-    /// were running: they may not have finished their work, though each exited with code 0.
+    /// Whether a signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while
+    /// members were running: they may not have finished their work, though each exited with code 0.
     pub stopped: bool,
 }
 
@@ -180,7 +180,7 @@ pub enum BundleError {
         member: String,
         /// How its last process exited.
         status: ExitStatus,
-        /// How often it had been restarted within its window.
+        /// How often it was restarted within its window.
         restarts: u32,
         /// The window.
         window: Duration,
@@ -239,7 +239,7 @@ pub enum BundleError {
 }
 
 impl BundleError {
-    /// Its code, with which its text ends.
+    /// Returns the code with which the text of the error ends.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -257,7 +257,7 @@ impl BundleError {
     }
 }
 
-// The text, as `main` and `unwrap` print errors.
+// Formats the text, because `main` and `unwrap` print errors by `Debug`.
 debug_as_display!(BundleError, ChangeError);
 
 fn after(restarts: u32, window: Duration) -> String {
@@ -282,10 +282,10 @@ pub enum ChangeError {
         /// The members of the bundle.
         known: Vec<String>,
     },
-    /// With the changes the members do not fit together.
+    /// The members do not fit together with the changes.
     #[error(transparent)]
     Misfit(#[from] BundleError),
-    /// The bundle has ended, or ends.
+    /// The bundle is ending, or has ended.
     #[error(
         "the bundle has ended, or is about to: its members can no longer be changed [{code}]",
         code = self.code()
@@ -300,7 +300,8 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
-    /// Its code, with which its text ends: that of the reason, if members do not fit together.
+    /// Returns the code with which the text of the error ends: the code of the reason, if the
+    /// members do not fit together.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -312,45 +313,46 @@ impl ChangeError {
     }
 }
 
-/// How a member is. [`BundleHandle::members`](crate::BundleHandle::members) returns it.
+/// The state of a member. [`BundleHandle::members`](crate::BundleHandle::members) returns it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MemberStatus {
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// What the member does at present.
     pub phase: MemberPhase,
-    /// Its process, if one runs. It may have exited meanwhile.
+    /// The id of its process, if one runs. The process may have exited meanwhile.
     pub pid: Option<u32>,
-    /// How often it was started, since it was added to the bundle or replaced another.
+    /// How often it was started since it was added to the bundle or replaced another member.
     pub starts: u64,
     /// When it entered this phase.
     pub since: Instant,
-    /// A change of the bundle ends its process, and has not ended it yet: it is taken out, or
-    /// another member takes its place.
+    /// Whether a change of the bundle is ending its process: the member is taken out, or another
+    /// member takes its place.
     pub is_leaving: bool,
     /// How its last process exited, if one has.
     pub last_exit: Option<ExitStatus>,
 }
 
-/// What a member of a bundle does.
+/// What a member of a bundle does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemberPhase {
-    /// No process runs it, and one will: at its first start, or after the pause before a restart.
+    /// No process runs the member, and one will: at its first start, or after the pause before a
+    /// restart.
     Waiting,
-    /// A process runs it.
+    /// A process runs the member.
     Running,
     /// Its process got SIGTERM or SIGKILL and has not exited yet.
     Stopping,
-    /// It has exited with code 0.
+    /// The member has exited with code 0.
     Completed,
-    /// It failed permanently, or ended with the bundle.
+    /// The member failed permanently, or ended with the bundle.
     Stopped,
 }
 
 impl MemberPhase {
-    /// Its name: `waiting`, `running`, `stopping`, `completed` or `stopped`.
+    /// Returns the name: `waiting`, `running`, `stopping`, `completed` or `stopped`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

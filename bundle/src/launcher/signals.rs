@@ -12,7 +12,8 @@ use super::handle::Wake;
 pub(crate) struct Signals(signal_hook::iterator::Handle);
 
 impl Signals {
-    /// SIGINT and SIGTERM, and SIGHUP if `hangup` is set and this process does not ignore it.
+    /// Forwards SIGINT and SIGTERM, and SIGHUP if `hangup` is set and this process does not ignore
+    /// it.
     pub(crate) fn forward(wakes: Sender<Wake>, hangup: bool) -> io::Result<Signals> {
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         if hangup && !ignores_hangup() {
@@ -21,7 +22,7 @@ impl Signals {
         let handle = Signals(signals.handle());
         thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
-                // Without a receiver the run has ended.
+                // Ignores an error: without a receiver the run has ended.
                 let _ = wakes.send(Wake::Interrupted);
             }
         })?;
@@ -35,8 +36,8 @@ impl Drop for Signals {
     }
 }
 
-/// Whether this process ignores SIGHUP, as under `nohup`. A handler would replace that. Known
-/// where there is `/proc`.
+/// Whether this process ignores SIGHUP, as under `nohup`: a handler would replace that. False if
+/// there is no `/proc`, from which this is read.
 #[must_use]
 pub fn ignores_hangup() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };

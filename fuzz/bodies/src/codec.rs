@@ -7,7 +7,7 @@ use mycelium_core::{
 };
 use zerocopy::IntoBytes;
 
-/// The size of the output buffer: more than libFuzzer's default limit for inputs.
+/// The bytes of the output buffer: more than libFuzzer's default limit for inputs.
 const ROOM: usize = 8192;
 
 #[message_type]
@@ -40,7 +40,7 @@ struct Book {
     _pad: [u8; 4],
 }
 
-/// Any bytes as a buffer of frames. A valid frame must be written back as the same bytes.
+/// Reads any bytes as a buffer of frames. A valid frame must be written back as the same bytes.
 pub fn frame(data: &[u8]) {
     let limits = Limits { max_frame: 4096 };
     let mut frames = Frames::new(data, limits);
@@ -86,7 +86,7 @@ fn known(kind: u16) -> bool {
     (kind::TRACE..=kind::DEADLINE).contains(&kind)
 }
 
-/// Any bytes as the extensions of a frame.
+/// Reads any bytes as the extensions of a frame.
 pub fn extensions(data: &[u8]) {
     let Ok(extensions) = Extensions::parse(data) else { return };
     let mut taken = 0;
@@ -113,7 +113,7 @@ pub fn extensions(data: &[u8]) {
     frame.envelope();
 }
 
-/// Any bytes as a message with text, lists, `bool`s and enums, aligned and unaligned.
+/// Reads any bytes as a message with text, lists, `bool`s and enums, aligned and unaligned.
 pub fn message(data: &[u8]) {
     let mut words = [0_u64; 32];
     let Some(room) = words.as_mut_bytes().get_mut(..data.len()) else { return };

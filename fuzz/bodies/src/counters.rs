@@ -4,11 +4,12 @@ use std::sync::OnceLock;
 
 use mycelium_transports::counters::{CountersView, Latency, Metric, MetricValue, Region};
 
-/// Bytes of a change to a region: its segment and word (2 bytes), and the new word.
+/// The bytes of one change to a region: 2 for its segment and word, and 8 for the new word.
 const CHANGE: usize = 10;
 
-/// The first byte says what the others are: 0, changes to a region with two segments and lines of
-/// several kinds; else, the words of segments, the first of which has as many pages.
+/// Reads any words as counters. If the first byte is 0, the rest are changes to a region with two
+/// segments and lines of several kinds. Otherwise the rest are the words of two segments, and the
+/// first byte is the number of pages of the first segment.
 pub fn counters(data: &[u8]) {
     let Some((&first, bytes)) = data.split_first() else { return };
     let segments = match first {
@@ -24,7 +25,7 @@ pub fn counters(data: &[u8]) {
     let Ok(view) = view else { return };
     let words: usize = segments.iter().map(Vec::len).sum();
     assert!(view.kinds.len() * 2 <= words && (view.lines.len() + view.torn) * 3 <= words);
-    // Up to three bytes for an invalid one.
+    // An invalid byte becomes a character of up to three bytes.
     let names = view.kinds.iter().flat_map(|kind| kind.values.iter().chain([&kind.name]));
     let labels = view.lines.iter().map(|line| &line.label);
     for text in names.chain(labels) {
@@ -44,7 +45,7 @@ pub fn counters(data: &[u8]) {
     }
 }
 
-/// A region with these changes.
+/// Returns the segments of a region with these changes.
 fn changed(changes: &[u8]) -> Vec<Vec<u64>> {
     static REGION: OnceLock<Vec<Vec<u64>>> = OnceLock::new();
     let honest = REGION.get_or_init(|| {

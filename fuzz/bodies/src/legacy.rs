@@ -4,21 +4,21 @@ use mycelium_core::legacy::{
     ContractDigest, Decoder, Event, HEADER, HELLO, LegacyError, Step, frame_header,
 };
 
-/// The longest payload of a known type.
+/// The most bytes of a payload of a known type.
 const LIMIT: u32 = 256;
 
-/// The digest that is expected, if one is.
+/// The digest that is expected, if the first byte says so.
 const DIGEST: ContractDigest = ContractDigest([7; 32]);
 
-/// The first byte says whether a digest is expected, and in pieces of how many bytes the rest
-/// arrives.
+/// Decodes the bytes of a client. The first byte says whether a digest is expected, and the size of
+/// the pieces in which the rest arrives.
 pub fn legacy(data: &[u8]) {
     let Some((&first, bytes)) = data.split_first() else { return };
     let digests: &[ContractDigest] = if first & 0x80 == 0 { &[] } else { &[DIGEST] };
     let whole = decode(digests, bytes, bytes.len().max(1));
     let pieces = decode(digests, bytes, usize::from(first & 0x7f).max(1));
     assert_eq!(whole, pieces);
-    // The bytes that were taken are the first ones that were sent.
+    // The decoder takes bytes in order: what it has written is the beginning of what was sent.
     let (written, end) = whole;
     assert_eq!(written, bytes[..written.len()]);
     match end {
@@ -28,7 +28,7 @@ pub fn legacy(data: &[u8]) {
     }
 }
 
-/// Decodes pieces, and writes what was decoded.
+/// Decodes pieces, and writes the decoded frames again.
 fn decode(
     digests: &[ContractDigest],
     bytes: &[u8],
@@ -39,7 +39,7 @@ fn decode(
     for piece in bytes.chunks(piece) {
         buffer.extend_from_slice(piece);
         loop {
-            // Even types are known.
+            // Types with even ids are known.
             let step = match decoder.step(&buffer, |type_id| type_id % 2 == 0) {
                 Ok(Some(step)) => step,
                 Ok(None) => break,

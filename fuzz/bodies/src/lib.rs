@@ -1,9 +1,9 @@
 //! The bodies of the fuzz targets: functions over bytes that panic if the core or the transports
 //! break a promise.
 //!
-//! `cargo +nightly fuzz run <target>` calls them from the programs in `fuzz/fuzz_targets/`. `cargo
+//! The programs in `fuzz/fuzz_targets/` call them, by `cargo +nightly fuzz run <target>`. `cargo
 //! test` on stable replays `fuzz/corpus/<target>/` through them (`tests/replay.rs`). Bytes that
-//! broke something become a file of the corpus.
+//! broke a promise become a file of the corpus.
 
 mod codec;
 mod counters;

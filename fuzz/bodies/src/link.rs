@@ -1,4 +1,4 @@
-//! Links: any bytes of a peer at any time, and any operation on a connection.
+//! Links: a peer sends any bytes at any time, and any operation is called on a connection.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,32 +17,34 @@ struct Pair<'b> {
     now: Duration,
     links: [TestLink<'b>; 2],
     arriving: [Vec<u8>; 2],
-    /// The subscriptions at the writer, its only stream, and the length and the sent part of an
-    /// open message.
+    /// The subscriptions at the writer; `outgoing` is its only stream, and `open` the length and
+    /// the sent part of an open message.
     exports: Vec<ExportId>,
     outgoing: Option<(OutgoingId, ExportId)>,
     open: Option<(usize, usize)>,
-    /// The epoch of the stream, the last new one, and those of ended streams.
+    /// The epoch of the stream; `epochs` is the last new epoch, and `ended` has those of ended
+    /// streams.
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,
-    /// The epochs of streams that moved to memory, and where. The stream moves before anything else
-    /// if it has moved on an earlier connection.
+    /// The epoch and the sequence of each stream that moved to shared memory. `move_due`: the
+    /// stream moved on an earlier connection, so it moves before anything else.
     moves: HashSet<(u64, u64)>,
     move_due: bool,
-    /// The writer refuses to resume streams.
+    /// Whether the writer refuses to resume streams.
     gone: bool,
     interests: Vec<InterestId>,
     /// The next sequence of each stream, and the offset in that message.
     expected: HashMap<IncomingId, (u64, u32)>,
-    /// Streams whose messages are in memory, and whether memory was offered on this connection.
+    /// The streams whose messages are in shared memory. `offered`: shared memory was offered on
+    /// this connection.
     in_memory: HashSet<IncomingId>,
     offered: bool,
-    /// No byte was changed or added.
+    /// Whether no byte was changed or added.
     honest: bool,
 }
 
-/// Operations on both sides of a link. Some bytes of the input are used as bytes of the peer.
+/// Calls operations on both sides of a link. Some bytes of the input are used as bytes of the peer.
 ///
 /// # Panics
 /// If a link panics, accepts messages with holes, fails on unchanged bytes, continues after its
@@ -78,7 +80,8 @@ pub fn link(data: &[u8]) {
         let count = usize::from(*count);
         data = rest;
         let side = usize::from(op & 1);
-        // The last numbers were the operations 6 to 13 again when the first inputs were found.
+        // Bytes from 240 on are the operations 120 to 127; with `% 19` they would be 6 to 13 once
+        // more.
         match if *op < 240 { (op >> 1) % 19 } else { op >> 1 } {
             0 => {
                 let (bytes, rest) = data.split_at(count.min(data.len()));
@@ -114,7 +117,7 @@ pub fn link(data: &[u8]) {
 }
 
 impl Pair<'_> {
-    /// A new connection.
+    /// Opens a new connection.
     fn open(&mut self) {
         (self.outgoing, self.open) = (None, None);
         self.exports.clear();
@@ -300,7 +303,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Opens the stream, new or where its reader is.
+    /// Opens the stream: a new one, or at the position of its reader.
     fn open_stream(&mut self, export: ExportId, epoch: u64, first: u64) {
         if self.outgoing.is_none() {
             let name = Name::truncated("feed");
@@ -310,7 +313,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Opens a stream of another start of the publisher.
+    /// Opens a stream for another start of the publisher.
     fn open_another_stream(&mut self, count: usize) {
         if let Some(export) = self.exports.get(count % self.exports.len().max(1)) {
             self.epochs += 1;
@@ -327,7 +330,7 @@ impl Pair<'_> {
         self.forget(export);
     }
 
-    /// A subscription has ended, or was rejected.
+    /// Forgets a subscription that has ended, or was rejected.
     fn forget(&mut self, export: ExportId) {
         self.exports.retain(|known| *known != export);
         if self.outgoing.is_some_and(|(_, of)| of == export) {
@@ -351,7 +354,8 @@ impl Pair<'_> {
         }
     }
 
-    /// The stream to send on. It moves to memory first if its reader knows that it has moved.
+    /// Returns the stream on which to send. It moves to shared memory first if its reader knows
+    /// that it has moved.
     fn sending(&mut self) -> Option<OutgoingId> {
         if self.move_due {
             self.move_stream(0);
@@ -383,7 +387,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Sends part of a new or of the open message.
+    /// Sends a part of a new message, or of the open one.
     fn send_fragment(&mut self, length: usize) {
         let Some(stream) = self.sending() else { return };
         let (length, sent) = self.open.unwrap_or((length, 0));
@@ -404,7 +408,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Sends some messages as a run.
+    /// Sends some messages as a run: several whole messages in one frame.
     fn send_run(&mut self, count: usize) {
         let Some(stream) = self.sending() else { return };
         let shape = RunShape { stride: 24, skip: 8, length: 12 };
@@ -444,7 +448,7 @@ impl Pair<'_> {
     }
 
     fn settle(&mut self) {
-        // Credit limits how many frames the sides can answer to each other.
+        // A fixed number of rounds is enough: credit limits how many frames each side can answer.
         for _ in 0..64 {
             for side in 0..2 {
                 self.links[side].flush();

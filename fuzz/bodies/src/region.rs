@@ -10,7 +10,7 @@ use mycelium_core::ring::region::{
 };
 
 const CAPACITY: usize = 4;
-/// A size that is not a multiple of a word.
+/// The bytes of a message: a size that is not a multiple of a word.
 const BYTES: usize = 12;
 const LAYOUTS: [Layout; 4] = [
     Layout::exact(CAPACITY, BYTES),
@@ -19,7 +19,7 @@ const LAYOUTS: [Layout; 4] = [
     Layout::up_to(CAPACITY, BYTES).in_lines(),
 ];
 const IDENTITY: RingIdentity = RingIdentity { epoch: 1, digest: [2; 16] };
-/// Entries in a data region, and in a cursor region.
+/// The number of entries in a data region; `READERS` is that of a cursor region.
 const ENTRIES: usize = 2;
 const READERS: usize = 3;
 
@@ -60,8 +60,8 @@ fn proxy<'a, 'b>(
     reader.into_proxy().expect("it is a gating reader")
 }
 
-/// Any bytes as a region, or as the steps of both sides of a ring: this side is correct, the peer
-/// writes any word.
+/// Reads any bytes as a region, or as the steps of both sides of a ring: this side is correct, and
+/// the peer writes any word.
 pub fn region(data: &[u8]) {
     let Some((game, data)) = data.split_first() else { return };
     let layout = LAYOUTS[usize::from(game / 4 % 4)];
@@ -72,7 +72,7 @@ pub fn region(data: &[u8]) {
     }
 }
 
-/// The rest of the input.
+/// The rest of the input, which decides the next steps.
 struct Steps<'a>(&'a [u8]);
 
 impl Steps<'_> {
@@ -82,7 +82,7 @@ impl Steps<'_> {
         Some(*first)
     }
 
-    /// A number near zero, near a limit, or any other.
+    /// Returns a number near zero, near a limit, or any other.
     fn number(&mut self) -> usize {
         let near = usize::from(self.next().unwrap_or(0));
         match self.next().unwrap_or(0) % 4 {
@@ -94,7 +94,7 @@ impl Steps<'_> {
         }
     }
 
-    /// The peer writes one of its words: a number, counted from `base`.
+    /// Lets the peer write one of its words: a number, counted from `base`.
     fn spoil(&mut self, words: &[Word], base: usize) {
         let index = usize::from(self.next().unwrap_or(0)) % words.len();
         let value = base.wrapping_add(self.number());
@@ -159,7 +159,7 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
             4 => steps.spoil(&data.0, reader.cursor()),
             5 => assert!(reader.skip_to_latest() <= usize::MAX / 2),
             6 if step & 64 != 0 => {
-                // The other process says where to begin.
+                // The other process says at which sequence to begin.
                 let mut late = Broadcast::gating_from(&ours, steps.number()).expect("one is left");
                 while late.peek(&mut message) != Peek::Evicted && late.advance() {}
             }

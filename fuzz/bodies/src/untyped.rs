@@ -1,11 +1,11 @@
-//! Layouts, messages and catalogues of a peer whose types are not known: any bytes are an error, or
-//! values of bounded number.
+//! Layouts, messages and catalogues of a peer whose types are not known: any bytes give an error,
+//! or a limited number of values.
 
 use mycelium_transports::link::CatalogueEntry;
 use mycelium_transports::untyped::{FieldKind, Layout, LayoutError, StructView, Value};
 
-/// The first byte says what the others are: 0, a catalogue; else, the count of bytes of a layout (2
-/// bytes), the layout, and a message.
+/// Reads the bytes of a peer. If the first byte is 0, the rest is a catalogue. Otherwise the rest
+/// is the number of bytes of a layout (2 bytes), the layout, and a message.
 pub fn untyped(data: &[u8]) {
     match data.split_first() {
         Some((0, bytes)) => catalogue(bytes),
@@ -38,13 +38,13 @@ fn layout(form: &[u8], message: &[u8]) {
     let zeros = vec![0; layout.size()];
     let zeros = layout.view(&zeros).expect("as long as the layout says");
     for view in view.into_iter().chain([zeros]) {
-        // A value has a byte of the message, or is a struct with bytes of the layout.
+        // Each value has a byte of the message, or is a struct with bytes of the layout.
         assert!(values(&view) <= layout.size() + form.len());
         let _ = view.to_string();
     }
 }
 
-/// Fields follow each other without gaps.
+/// Checks that fields follow each other without gaps.
 fn check(layout: &Layout) {
     let mut end = 0;
     for field in layout.fields() {
@@ -62,7 +62,7 @@ fn check(layout: &Layout) {
     assert_eq!(end, layout.size());
 }
 
-/// How many values there are.
+/// Returns the number of values.
 fn values(view: &StructView<'_>) -> usize {
     let mut count = 0;
     for (field, value) in view.fields() {

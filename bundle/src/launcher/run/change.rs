@@ -8,7 +8,7 @@ use crate::launcher::order;
 use crate::launcher::report::ChangeError;
 
 impl Run {
-    /// Begins the changes, all or none.
+    /// Begins the changes: all of them, or none.
     pub(super) fn change(&mut self, changes: Vec<Change>) -> Result<(), ChangeError> {
         if self.stopping {
             return Err(ChangeError::Ended);
@@ -32,7 +32,7 @@ impl Run {
         Ok(())
     }
 
-    /// Whether the members fit together after the changes.
+    /// Checks that the members fit together after the changes.
     fn check(&self, changes: &[Change]) -> Result<(), ChangeError> {
         let present = self.slots.values().filter_map(Slot::future).map(Member::name_and_feeders);
         let (mut staying, mut new): (Vec<_>, Vec<_>) = (present.collect(), Vec::new());
@@ -57,7 +57,7 @@ impl Run {
             }
             match change {
                 Change::Replace(member) => new.push(member.name_and_feeders()),
-                // Those that stay do not end after the removed ones any more.
+                // The members that stay do not end after the removed member any more.
                 _ => staying.iter_mut().for_each(|(_, feeders)| feeders.retain(|it| *it != name)),
             }
         }
@@ -66,7 +66,7 @@ impl Run {
     }
 
     fn add(&mut self, member: Member) {
-        // One that still ends may have the name.
+        // A member that has not ended yet may have the same name: the new one takes its place.
         let leaving = self.slots.values_mut().find(|slot| slot.member.name == member.name);
         match leaving {
             Some(slot) => slot.next = Next::Other(member),
@@ -80,7 +80,7 @@ impl Run {
         }
     }
 
-    /// Sets what is next for a member, and does it at once if no process runs it.
+    /// Sets the next step of a member, and takes it at once if no process runs the member.
     fn leave(&mut self, name: &str, next: Next) {
         let id =
             self.slots.iter().find_map(|(id, slot)| (slot.member.name == *name).then_some(*id));
@@ -93,7 +93,7 @@ impl Run {
         }
     }
 
-    /// Does what is next for a member whose process has exited.
+    /// Takes the next step of a member whose process has exited.
     pub(super) fn follow(&mut self, id: MemberId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match std::mem::replace(&mut slot.next, Next::Same) {
@@ -113,12 +113,13 @@ impl Run {
         self.order_is_old = true;
     }
 
-    /// Whether a member waits for its first start until those have ended that a change stops.
+    /// Whether a member must wait with its first start, because processes that a change stops still
+    /// run.
     pub(super) fn is_held(&self, slot: &Slot) -> bool {
         slot.starts == 0 && self.slots.values().any(|slot| slot.is_leaving() && slot.runs())
     }
 
-    /// Brings the order up to date with the members.
+    /// Finds the order of the members again, if they have changed.
     pub(super) fn reorder(&mut self) {
         if !std::mem::take(&mut self.order_is_old) {
             return;

@@ -1,8 +1,8 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
-//! channel; the next time at which something is due limits the wait.
+//! channel. The wait ends at the next time when something is due.
 //!
-//! `slot` is a member and its process, `change` changes members while the bundle runs. Here they
-//! are started, watched, restarted and ended in order, and reports go to the members, to other
+//! `slot` is a member and its process, `change` changes members while the bundle runs. This file
+//! starts, watches, restarts and ends members in order, and reports to the members, to other
 //! threads and to people. It uses all other modules of `launcher`.
 
 mod change;
@@ -27,17 +27,17 @@ use super::signals::Signals;
 use crate::protocol::{self, MemberState};
 use slot::{Slot, State, StopRequest};
 
-/// Signals within this time of the first one are the same request: `timeout` of coreutils sends one
-/// to its process, and one to the group with it.
+/// How long after the first signal further ones count as the same request: `timeout` of coreutils
+/// sends one signal to its process, and one to the group that the process is in.
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
 pub(crate) type Observer = Box<dyn FnMut(&BundleEvent) + Send>;
 
-/// What the user set.
+/// The settings of the user.
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) observer: Option<Observer>,
-    /// SIGHUP ends the bundle.
+    /// Whether SIGHUP ends the bundle.
     pub(crate) ends_at_hangup: bool,
 }
 
@@ -45,11 +45,11 @@ pub(crate) struct Settings {
 pub(crate) struct Run {
     slots: BTreeMap<MemberId, Slot>,
     next_id: u64,
-    /// The members have changed since their order was found.
+    /// Whether the members have changed since their order was found.
     order_is_old: bool,
     /// The names of members that were taken out of the bundle.
     removed: BTreeSet<String>,
-    /// Some of them have not been written to the members.
+    /// Whether some names in `removed` have not been written to the members.
     removed_is_new: bool,
     settings: Settings,
     _signals: Signals,
@@ -57,13 +57,13 @@ pub(crate) struct Run {
     wakes: Receiver<Wake>,
     origin: Instant,
     stopping: bool,
-    /// It was stopped while members were running.
+    /// Whether the bundle was stopped while members were running.
     stopped_early: bool,
     /// When the first signal arrived.
     interrupted: Option<Duration>,
-    /// A second signal arrived.
+    /// Whether a second signal has arrived, so that members are killed.
     killing: bool,
-    /// Members that did not end by themselves.
+    /// The names of members that did not end by themselves.
     killed: Vec<String>,
     /// The first failure.
     error: Option<BundleError>,
@@ -120,7 +120,7 @@ impl Run {
                 Some(Wake::Change(changes, reply)) => {
                     let result = self.change(changes);
                     self.publish_all();
-                    // The caller may be gone.
+                    // Ignores an error: the caller may be gone.
                     let _ = reply.send(result);
                 }
                 None => (),
@@ -138,14 +138,14 @@ impl Run {
         }
     }
 
-    /// The next wake, or `None` when something is due.
+    /// Waits for the next wake. `None` when something is due.
     fn wait(&self) -> Option<Wake> {
         let due = self.slots.values().filter_map(|slot| match slot.state {
             State::Waiting { until } if !self.is_held(slot) => Some(until),
             State::Running { stop: StopRequest::Term { until }, .. } => Some(until),
             _ => None,
         });
-        // The channel stays open, because `handle` has a sender: only the time-out is an error.
+        // Never disconnected, because `handle` has a sender: the only error is the time-out.
         match due.min() {
             Some(due) => self.wakes.recv_timeout(due.saturating_sub(self.now())).ok(),
             None => self.wakes.recv().ok(),
@@ -160,7 +160,7 @@ impl Run {
         };
         let due = self.slots.iter().filter_map(|(id, slot)| is_due(slot).then_some(*id));
         for id in due.collect::<Vec<_>>() {
-            // A member that cannot start ends the bundle: those after it do not start.
+            // If a member cannot start, the bundle ends, and the members after it do not start.
             let is_needed = |slot| !self.stopping || self.is_needed_at_the_end(slot);
             if self.slots.get(&id).is_some_and(is_needed) {
                 self.start(id);
@@ -175,11 +175,12 @@ impl Run {
         let program = command.get_program().to_owned();
         let wakes = self.handle.wakes();
         let exited = move || {
-            // Without a receiver the run has ended, and so has the member.
+            // Ignores an error: without a receiver the run has ended, and so has the member.
             let _ = wakes.send(Wake::Exited(id));
         };
         let pipe = MemberPipe::attach(&mut command, &lines);
-        // A thread that notices the process finds it among the members.
+        // Locked from before the start, so that a thread that notices the process finds it among
+        // the members.
         let handle = self.handle.clone();
         let mut shown = handle.lock();
         let started = pipe.and_then(|pipe| Ok((Process::start(command, exited)?, pipe)));
@@ -199,8 +200,8 @@ impl Run {
                     member: name.clone(),
                     error: format!("cannot run `{}`: {error}", Path::new(&program).display()),
                 });
-                // A command that has run before may run again: its file is being replaced, or
-                // processes are scarce.
+                // If the command has run before, it may run again later: its file is being
+                // replaced, or processes are scarce.
                 if first || self.restart(id).is_err() {
                     self.give_up(id, BundleError::Start { member: name, program, error });
                 }
@@ -219,11 +220,11 @@ impl Run {
         if status.success() {
             slot.state = State::Ended(MemberOutcome::Completed);
         } else if !self.stopping {
-            // Until it is decided below whether, and when, it starts again.
+            // Until it is decided below whether and when the member starts again.
             slot.state = State::Waiting { until: Duration::MAX };
         }
         self.publish(id);
-        // It may have exited by itself just before.
+        // By the signal, because the process may have exited by itself just before.
         let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
         if was_killed {
             self.report_event(BundleEvent::Killed { member: name.clone() });
@@ -235,13 +236,13 @@ impl Run {
         } else if is_leaving && !self.stopping {
             self.follow(id);
         } else if status.success() {
-            // It has completed.
+            // Nothing to do: the member has completed.
         } else if was_killed {
             self.killed.push(name);
         } else if status.code() == Some(protocol::NO_RESTART.into()) {
             self.give_up(id, BundleError::Refused { member: name });
         } else if self.stopping {
-            // A member that does not handle SIGTERM dies of it. That is not a failure.
+            // A member that does not handle SIGTERM dies of it. That is no failure.
             if !(matches!(stop, StopRequest::Term { .. }) && status.signal() == Some(SIGTERM)) {
                 self.give_up(id, BundleError::Stopped { member: name, status });
             }
@@ -277,7 +278,8 @@ impl Run {
         self.report_event(BundleEvent::GivenUp { member });
     }
 
-    /// Sends SIGTERM to the members whose feeders have exited, and kills those whose time is over.
+    /// Sends SIGTERM to the members whose feeders have exited, and kills those whose deadline has
+    /// passed.
     fn stop_next(&mut self) {
         if self.stopping {
             let begins = !self.handle.is_ending();
@@ -303,8 +305,8 @@ impl Run {
         }
     }
 
-    /// Whether a member must be restarted for the stop: a member that feeds it still runs, and may
-    /// have messages for it.
+    /// Whether a member must be restarted although the bundle ends: a member that feeds it still
+    /// runs, and may have messages for it.
     fn is_needed_at_the_end(&self, slot: &Slot) -> bool {
         let mut feeders = slot.waits_for.iter().filter_map(|feeder| self.slots.get(feeder));
         slot.starts > 0 && !self.killing && feeders.any(Slot::runs)
@@ -336,7 +338,7 @@ impl Run {
         }
     }
 
-    /// Writes to all processes what has changed since the last call.
+    /// Writes to all processes the states that have changed since the last call.
     fn write_changes(&mut self) {
         let mut changed = Vec::new();
         if std::mem::take(&mut self.removed_is_new) {
@@ -359,14 +361,14 @@ impl Run {
         }
     }
 
-    /// The state of each member, as lines.
+    /// Returns the state of each member as a line.
     fn lines(&self) -> Vec<String> {
         let removed = self.removed.iter().map(|name| MemberState::Gone.line(name));
         let members = self.slots.values().map(|slot| slot.reported().line(&slot.member.name));
         removed.chain(members).collect()
     }
 
-    /// Shows other threads how a member is.
+    /// Shows the state of a member to other threads.
     fn publish(&mut self, id: MemberId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             self.handle.lock().insert(id, slot.published(now()));

@@ -1,4 +1,4 @@
-//! A member and its process.
+//! The *slot* of a run: a member and its process.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -24,19 +24,20 @@ pub(super) struct Slot {
     pub(super) next: Next,
     /// The state of this member that was last written to the members.
     pub(super) written: MemberState,
-    /// Its phase and process that other threads know, and since when.
+    /// The phase and the process that other threads see, and since when.
     published: Option<(MemberPhase, Option<u32>, Instant)>,
 }
 
 pub(super) enum State {
-    /// To be started.
+    /// The member is to be started.
     Waiting {
         until: Duration,
     },
     Running {
         process: Process,
         stop: StopRequest,
-        /// Dropped after the process, which takes the end of the pipe for the end of the launcher.
+        /// Dropped after the process, which would take the end of the pipe for the end of the
+        /// launcher.
         pipe: MemberPipe,
     },
     Ended(MemberOutcome),
@@ -46,7 +47,7 @@ pub(super) enum State {
 #[derive(Clone, Copy)]
 pub(super) enum StopRequest {
     No,
-    /// It got SIGTERM, and has until then to exit.
+    /// It got SIGTERM, and has until this time to exit.
     Term {
         until: Duration,
     },
@@ -55,16 +56,16 @@ pub(super) enum StopRequest {
 
 /// The next step when the process of a member has exited.
 pub(super) enum Next {
-    /// What the exit code says.
+    /// The exit code decides.
     Same,
-    /// It is taken out of the bundle.
+    /// The member is taken out of the bundle.
     Nothing,
-    /// This member takes its place.
+    /// This member takes the place.
     Other(Member),
 }
 
 impl Slot {
-    /// Of a member that is to be started.
+    /// Creates the slot of a member that is to be started.
     pub(super) fn new(member: Member) -> Slot {
         Slot {
             member,
@@ -87,12 +88,13 @@ impl Slot {
         matches!(self.state, State::Running { .. })
     }
 
-    /// Whether its process is to end because of a change.
+    /// Whether a change of the bundle ends the process of the member.
     pub(super) fn is_leaving(&self) -> bool {
         !matches!(self.next, Next::Same)
     }
 
-    /// The member that it has, or will have: `None` if it is taken out of the bundle.
+    /// Returns the member that the slot has, or will have after a change. `None` if it is taken out
+    /// of the bundle.
     pub(super) fn future(&self) -> Option<&Member> {
         match &self.next {
             Next::Same => Some(&self.member),
@@ -108,7 +110,7 @@ impl Slot {
         }
     }
 
-    /// Its state as the launcher writes it to the members.
+    /// Returns the state of the member in the form that the launcher writes to the members.
     pub(super) fn reported(&self) -> MemberState {
         match &self.state {
             State::Waiting { .. } => MemberState::Expected,
@@ -118,7 +120,7 @@ impl Slot {
         }
     }
 
-    /// Its state as other threads see it.
+    /// Returns the state of the member in the form that other threads see.
     pub(super) fn published(&mut self, now: Instant) -> MemberStatus {
         let (phase, pid) = match &self.state {
             State::Waiting { .. } => (MemberPhase::Waiting, None),
