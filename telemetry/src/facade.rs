@@ -1,4 +1,4 @@
-//! Passes families to the recorder of the crate [`metrics`], whichever the program has installed.
+//! Passes families to the recorder of the crate [`metrics`] that the program has installed.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,16 @@ use ::metrics::{Key, Label, Level, Metadata, Unit, with_recorder};
 use crate::Snapshot;
 use crate::metrics::{Collector, Family, FamilyKind, Sample, SampleValue};
 
-/// The quantiles of a histogram.
+/// The quantiles of a histogram that are passed on, with their labels.
 const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"), (0.999, "0.999")];
 
 /// Passes snapshots of one node to the recorder.
 ///
 /// Names, labels and values are those of the [families](Collector::collect); the name of a counter
-/// ends in `_total`. A recorder takes single values of a histogram only, and a node has their
-/// numbers, so it gets the count and the sum as counters, and quantiles as gauges with the label
-/// `quantile`, as Prometheus shows a summary. The sum of latencies, which is in seconds, is a
-/// gauge.
+/// ends in `_total`. A recorder only takes the single values of a histogram, but a node only has
+/// their counts. So the recorder gets the count and the sum as counters, and quantiles as gauges
+/// with the label `quantile`, as Prometheus shows a summary. The sum of latencies, which is in
+/// seconds, is a gauge.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -34,7 +34,7 @@ pub struct Facade {
 }
 
 impl Facade {
-    /// That has passed nothing.
+    /// Creates a facade that has passed nothing yet.
     pub fn new(collector: Collector) -> Facade {
         Facade { collector, described: HashSet::new() }
     }
@@ -76,7 +76,8 @@ fn pass(family: &Family, sample: &Sample) {
         SampleValue::Histogram(buckets) => {
             set_counter(format!("{name}_count"), sample, buckets.count);
             match family.unit {
-                // A counter has whole numbers.
+                // A gauge, because the sum has a fraction in this unit, and a counter has whole
+                // numbers.
                 Some(_) => {
                     let sum = buckets.in_unit(buckets.sum);
                     set_gauge(format!("{name}_sum"), sample, None, sum);

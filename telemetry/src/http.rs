@@ -1,9 +1,9 @@
-//! The endpoint of a node for Prometheus and for those who supervise processes: `/metrics`,
+//! The endpoint of a node for Prometheus and for programs that supervise processes: `/metrics`,
 //! `/live` and `/ready` over HTTP/1.1, by `hyper` on a runtime of its own, on one thread.
 //!
-//! A connection is for one request, which has a limit in bytes and in time; the response has one in
-//! time. There is a limit on connections: the oldest one makes room for a new one in any of its
-//! states. So clients that are slow, silent or do not close keep nobody out.
+//! A connection is for one request, with a limit in bytes and in time; the response has a limit in
+//! time. The number of connections is limited: the oldest one, whatever its state, is closed to
+//! make room for a new one. So clients that are slow, silent or do not close keep nobody out.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,11 +32,11 @@ use crate::metrics::Collector;
 use crate::metrics::text::Format;
 use crate::runtime::Runtime;
 
-/// The most connections.
+/// The most connections. A further one closes the oldest.
 const CONNECTIONS: usize = 32;
 /// The most bytes of a request.
 const LONGEST: usize = 8 << 10;
-/// The time for a request, and for it and its response.
+/// The time limit for a request; `CONNECTION` is the limit for a request and its response.
 const REQUEST: Duration = Duration::from_secs(5);
 const CONNECTION: Duration = Duration::from_secs(35);
 /// The pause after an error of accept, such as too many open files.
@@ -55,8 +55,8 @@ pub struct Endpoint {
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stopper {
-    /// [`Endpoint::run`] returns soon: after the response that it makes now. Any thread may call
-    /// it.
+    /// Lets [`Endpoint::run`] return soon: after the response that it is making now. Any thread may
+    /// call this.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
@@ -78,15 +78,15 @@ impl Endpoint {
         Ok(Endpoint { runtime, listener, stopper: Stopper(watch::Sender::new(false)) })
     }
 
-    /// The address: with the port that the system chose, if it was 0.
+    /// Returns the address: with the port that the system chose, if it was 0.
     ///
     /// # Errors
-    /// If the system does not say it.
+    /// If the system does not give it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Ends [`run`](Endpoint::run).
+    /// Returns a stopper, which ends [`run`](Endpoint::run).
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
@@ -98,7 +98,7 @@ impl Endpoint {
         let mut stopped = stopper.0.subscribe();
         let responder = Responder::new(source, collector, stopped.clone());
         runtime.spawn(accept(listener, Arc::new(responder)));
-        // The sender is still here.
+        // Cannot fail, because the sender of `stopped` still exists.
         let _ = runtime.block_on(stopped.wait_for(|is_stopped| *is_stopped));
     }
 }
@@ -118,7 +118,7 @@ async fn accept(listener: TcpListener, responder: Arc<Responder>) {
         }
         let connection = tokio::spawn(serve(stream, responder.clone()));
         connections.push_back(connection.abort_handle());
-        // Those that were accepted read what has arrived before they have to make room.
+        // Lets the accepted connections read what has arrived, before they may have to make room.
         yield_now().await;
     }
 }
@@ -130,14 +130,14 @@ async fn serve(stream: TcpStream, responder: Arc<Responder>) {
     let mut http = http1::Builder::new();
     http.keep_alive(false).half_close(true).max_buf_size(LONGEST);
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
-    // An error is that of the client, which has learned it if it can.
+    // Ignores an error: it is the client's, which has learned of it if it can.
     let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 /// Answers requests from a source.
 struct Responder {
     source: Mutex<Box<dyn Source>>,
-    /// One scrape after the other.
+    /// Locked by a scrape, so that there is one scrape at a time.
     collector: Arc<tokio::sync::Mutex<Collector>>,
     stopped: watch::Receiver<bool>,
 }
@@ -171,7 +171,8 @@ impl Responder {
             }
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n"),
         });
-        // Scrapes take at most half of the time, so that those of many clients keep no probe out.
+        // Keeps the lock as long as the scrape took. So scrapes take at most half of the time, and
+        // those of many clients do not keep a probe out.
         tokio::spawn(async move {
             sleep(begin.elapsed()).await;
             drop(collector);
@@ -183,12 +184,13 @@ impl Responder {
         &self,
         question: impl FnOnce(&dyn Source) -> Response<Full<Bytes>>,
     ) -> Response<Full<Bytes>> {
-        // A scrape takes a while, and all connections may want one.
+        // Checked for each question, because a scrape takes a while, and all connections may want
+        // one.
         if *self.stopped.borrow() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
         }
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        // A mistake of the source must not end the thread.
+        // A panic of the source must not end the thread.
         catch_unwind(AssertUnwindSafe(|| question(&**source))).unwrap_or_else(|_| {
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the node panicked at this request\n")
         })
@@ -218,8 +220,8 @@ fn answer(status: StatusCode, format: Format, body: String) -> Response<Full<Byt
     answer
 }
 
-/// OpenMetrics, if a client accepts it: a media range of a header `accept` is that of OpenMetrics,
-/// and its quality is not 0.
+/// Chooses OpenMetrics if a client accepts it: if a media range of a header `accept` is
+/// OpenMetrics, with a quality that is not 0.
 fn format_of<B>(request: &Request<B>) -> Format {
     let quality = |part: &str| part.strip_prefix("q=")?.parse::<f32>().ok();
     let is_open_metrics = |range: &str| {
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
     use crate::Snapshot;
 
-    /// A node with a long name, which each sample has, for long responses.
+    /// A node whose long name is in each sample, which makes long responses.
     struct Node;
 
     impl Source for Node {
@@ -267,7 +269,7 @@ mod tests {
             let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             client.write_all(send).unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            // The request has arrived.
+            // Waits until the request has arrived.
             stream.readable().await.unwrap();
             let stopped = watch::Sender::new(false).subscribe();
             let responder = Responder::new(Box::new(Node), Collector::new(), stopped);

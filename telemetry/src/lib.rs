@@ -1,12 +1,12 @@
 //! Metrics and health of a node, in the forms that systems outside of its process read. `mycelium`
-//! depends on this package where its features `prometheus`, `facade` or `otlp` are on.
+//! depends on this package if one of its features `prometheus`, `facade` or `otlp` is on.
 //!
 //! Nothing here runs in the task of a service, or knows services, nodes or executors. A
-//! [`Snapshot`] is what a node knows of itself: the counters of its region, how full its rings are,
-//! and its health. [`metrics`] makes families of it; `http` serves them to Prometheus, `facade`
-//! passes them to the crate `metrics`, and `push` sends them to an OpenTelemetry collector. `spans`
-//! sends the spans of a node there, both by `otlp`. All run on threads that the caller gives, until
-//! the caller stops them.
+//! [`Snapshot`] is the state of a node at one moment: the counters of its region, how full its
+//! rings are, and its health. [`metrics`] makes families of it; `http` serves them to Prometheus,
+//! `facade` passes them to the crate `metrics`, and `push` sends them to an OpenTelemetry
+//! collector. `spans` sends the spans of a node to such a collector; `push` and `spans` use `otlp`.
+//! All run on threads that the caller gives, until the caller stops them.
 //!
 //! Nothing is counted here: topics, links and services count in `counters` of
 //! `mycelium-transports`, and [`metrics`] gives these counts names. Threads, settings and snapshots

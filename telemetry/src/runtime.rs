@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use tokio::runtime::{self, Builder};
 
-/// A runtime that a task of another one may drop: a node that fails to start does.
+/// A runtime that may be dropped in a task of another runtime, as by a node that fails to start.
 #[derive(Debug)]
 pub(crate) struct Runtime(Option<runtime::Runtime>);
 
@@ -26,7 +26,8 @@ impl Deref for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // The usual drop waits for threads that block, which no task may do. There are none.
+        // Not the usual drop, which waits for blocking threads, and which no task may do. There are
+        // none.
         self.0.take().into_iter().for_each(runtime::Runtime::shutdown_background);
     }
 }

@@ -50,7 +50,7 @@ pub enum BundleEvent {
         /// The member.
         member: String,
     },
-    /// It gets SIGTERM.
+    /// A member gets SIGTERM.
     Stopping {
         /// The member.
         member: String,

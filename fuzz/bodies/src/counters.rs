@@ -68,7 +68,7 @@ fn changed(changes: &[u8]) -> Vec<Vec<u64>> {
     segments
 }
 
-/// A word of up to 8 bytes.
+/// Returns a word from up to 8 bytes.
 fn word(bytes: &[u8]) -> u64 {
     let mut word = [0; 8];
     word[..bytes.len()].copy_from_slice(bytes);

@@ -1,5 +1,5 @@
-//! Makes families of snapshots. A [`Collector`] remembers what it has shown: a counter never goes
-//! back, and a set of label values that has its own series keeps it.
+//! Makes families of snapshots. A [`Collector`] remembers the counters that it has shown: a counter
+//! never goes back, and a set of label values that has a series of its own keeps it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,20 +15,22 @@ use super::shown::Shown;
 use super::snapshot::{HealthOf, Ring, Snapshot};
 use super::user;
 
-/// The longest label of a line of counters.
+/// The most bytes of the label of a line of counters.
 const LONGEST: usize = mycelium_transports::counters::LONGEST_LABEL;
-/// Those of a second.
+/// The number of nanoseconds in a second.
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Makes families of snapshots of one node.
 ///
 /// The values of lines with the same labels are added up, for example those of a publisher before
-/// and after a restart. A family has at most [`LABEL_SETS`] sets of label values, in the order in
-/// which they were seen first; the rest of a topic is one set, with `other` as each value but that
-/// of the topic. A line whose owner is gone may lose its place in the counters to another one, and
-/// its values are added to a total that belongs to that set: then the sum of a counter would go
-/// back, which Prometheus takes for a restart. The collector keeps it where it was, and takes that
-/// much from the set of the rest, so that the sum of all series is exact.
+/// and after a restart. A family has at most [`LABEL_SETS`] sets of label values of their own, in
+/// the order in which they were seen first. The further sets of a topic become one set, the *rest*,
+/// with `other` as each value except the topic.
+///
+/// If the owner of a line is gone, its place may be given to another line. Then its values are in a
+/// total, which belongs to the rest, and the sum of its own counter would go back, which Prometheus
+/// would take for a restart. The collector keeps the counter where it was, and subtracts the same
+/// number from the rest, so that the sum of all series is exact.
 ///
 /// ```
 /// use mycelium_telemetry::Snapshot;
@@ -55,7 +57,7 @@ pub struct Collector {
     others: Others,
     /// The number of sets over the limit in the present snapshot, by kind of lines or family.
     over_limit: BTreeMap<Cow<'static, str>, usize>,
-    /// The counters that were shown, by family.
+    /// The counters that were shown, by family: see `shown.rs`.
     shown: HashMap<Cow<'static, str>, Shown>,
 }
 
@@ -66,13 +68,13 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// That has shown nothing, with the default limit.
+    /// Creates a collector that has shown nothing, with the default limit.
     pub fn new() -> Collector {
         Collector::with_most(LABEL_SETS)
     }
 
-    /// As [`new`](Collector::new), with at most this many sets of label values in each family; at
-    /// least 1.
+    /// Creates a collector as [`new`](Collector::new) does, with at most `most` sets of label
+    /// values in each family; at least 1.
     pub fn with_most(most: usize) -> Collector {
         let most = most.max(1);
         let others = Others { most, topics: HashSet::new() };
@@ -80,7 +82,7 @@ impl Collector {
         Collector { most, admitted, others, over_limit, shown }
     }
 
-    /// The families of a snapshot, which is later than those before.
+    /// Returns the families of a snapshot, which must be later than the previous ones.
     pub fn collect(&mut self, snapshot: &Snapshot) -> Vec<Family> {
         let mut families = Families::new(&snapshot.node);
         for kind in Kind::ALL {
@@ -127,7 +129,7 @@ impl Collector {
         let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), Sets::default());
         let mut folded = 0;
         for (labels, value) in sets {
-            // The labels of before: those that are equal are then the same.
+            // Uses the labels from before: equal labels then share one allocation.
             if let Some(known) = admitted.get(&labels) {
                 shown.push((known.clone(), value));
                 continue;
@@ -138,7 +140,8 @@ impl Collector {
                 shown.push((labels, value));
                 continue;
             }
-            // The total of replaced lines has these labels itself.
+            // Not counted as over the limit: the total of replaced lines, which itself has these
+            // labels.
             folded += usize::from(labels != other);
             rest.add(other, value);
         }
@@ -215,7 +218,7 @@ impl Collector {
         }
     }
 
-    /// Counters stay what they were, if lines have got lost.
+    /// Keeps counters where they were if lines have been lost.
     fn keep_counters(&mut self, node: &Arc<str>, families: &mut Vec<Family>) {
         let counters = families.iter_mut().filter(|family| family.kind == FamilyKind::Counter);
         let mut present = HashSet::new();
@@ -267,7 +270,7 @@ impl Families {
         &mut all[place]
     }
 
-    /// The values of the lines of one kind with one set of labels.
+    /// Adds the values of the lines of one kind with one set of labels.
     fn add_values(&mut self, kind: Kind, labels: &Labels, values: &Values) {
         for (name, value) in names(kind).iter().zip(values.values) {
             if name.family.is_empty() {
@@ -282,16 +285,16 @@ impl Families {
         }
     }
 
-    /// How often the first value was counted after the first time.
+    /// Adds how often the first value was counted, without the first time.
     fn add_repeated(&mut self, derived: Derived, sets: &[(Labels, Values)]) {
         for (labels, values) in sets {
-            // One set has one line; the set of the rest has several.
+            // Without one for each set: a set of labels has one line, but the rest has several.
             let repeated = values.values[0].saturating_sub(values.started);
             self.add(derived, labels.clone(), SampleValue::Counter(repeated));
         }
     }
 
-    /// The names that samples have now.
+    /// Returns the names that samples have now.
     fn sample_names(&self) -> HashSet<String> {
         let names =
             self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
@@ -304,8 +307,8 @@ impl Families {
 struct Values {
     kind: Kind,
     values: [u64; 16],
-    /// The number of sets of labels with a value other than 0 at the first place. A total of
-    /// replaced lines does not have it: it is then the first value itself.
+    /// The number of sets of labels whose first value is not 0. For the total of replaced lines
+    /// this number is not known: it is then the first value itself.
     started: u64,
 }
 
@@ -322,11 +325,11 @@ impl Add for Values {
     }
 }
 
-/// The values of the lines of one kind, by their labels.
+/// Returns the values of the lines of one kind, by their labels.
 fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
     let keys = labels(kind);
     let mut sets = Sets::default();
-    // Otherwise services give the names, or several lines make a family.
+    // If none has a name, services give the names, or several lines make a family.
     let has_names = names(kind).iter().any(|name| !name.family.is_empty());
     for reading in snapshot.readings.iter().filter(|it| it.kind == kind && has_names) {
         let is_total = keys.iter().any(|(of_line, _)| reading.label(of_line).is_empty());
@@ -347,13 +350,14 @@ fn labels_of(reading: &Reading, keys: &[(&'static str, &'static str)]) -> Labels
     Labels::new(keys.iter().map(label))
 }
 
-/// The value of a label. The total of replaced lines has no names.
+/// Returns the value of a label. The labels of the total of replaced lines are empty: they become
+/// `other`.
 fn named(value: &str) -> &str {
     if value.is_empty() { OTHER } else { value }
 }
 
-/// The number of messages that each present reader of each publisher has not taken: what the
-/// publisher has sent since the reader joined, without what the reader has counted.
+/// Returns the number of messages that each present reader of each publisher has not taken: the
+/// messages sent since the reader joined, minus those that the reader has counted.
 fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
     let of_kind = |kind| snapshot.readings.iter().filter(move |reading| reading.kind == kind);
     let sent: HashMap<&str, u64> =
@@ -370,7 +374,7 @@ fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
             let left = ["left", "unknown"];
             let done = done.iter().chain(&left).map(|name| edge.value(name));
             let done = done.fold(edge.value("joined_at"), u64::saturating_add);
-            // The two lines are read one after the other.
+            // Saturates, because the two lines are read one after the other.
             let depth = gauge(sent.saturating_sub(done));
             sets.add(labels_of(edge, labels(Kind::Edge)), depth);
         }
@@ -378,7 +382,7 @@ fn depths(snapshot: &Snapshot) -> Vec<(Labels, SampleValue)> {
     sets.into_sets()
 }
 
-/// A label as a line of counters has it.
+/// Cuts a label as a line of counters does.
 fn cut(label: &str) -> &str {
     &label[..label.floor_char_boundary(LONGEST)]
 }

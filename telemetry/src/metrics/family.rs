@@ -1,18 +1,18 @@
-//! Families of metrics: what all sinks get.
+//! Families of metrics: the form that all sinks get.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
-/// The most sets of label values of a family, if no other number is given, and the most topics with
-/// a set for the rest of their own.
+/// The default limit of sets of label values in a family. Also the most topics that have a set for
+/// their own rest.
 pub const LABEL_SETS: usize = 1_000;
-/// The value of the labels of a set that has the rest.
+/// The value of the labels of a set that sums up the rest.
 pub const OTHER: &str = "other";
 /// The states of a health.
 pub const STATES: [&str; 5] = ["starting", "ready", "degraded", "backing-off", "stopped"];
 
-/// What a family has.
+/// The kind of a family's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FamilyKind {
     /// Numbers that only grow.
@@ -24,7 +24,7 @@ pub enum FamilyKind {
 }
 
 impl FamilyKind {
-    /// Its name in the formats of Prometheus.
+    /// Returns the name of the kind in the formats of Prometheus.
     pub const fn name(self) -> &'static str {
         match self {
             FamilyKind::Counter => "counter",
@@ -37,13 +37,13 @@ impl FamilyKind {
 /// Metrics of one name, which differ by their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
-    /// The name, by the rules of Prometheus; a counter's without `_total`.
+    /// The name, by the rules of Prometheus. The name of a counter is without `_total`.
     pub name: Cow<'static, str>,
-    /// What it is, in a sentence.
+    /// The meaning of the family, in a sentence.
     pub help: Cow<'static, str>,
     /// The unit, which is also the end of the name.
     pub unit: Option<&'static str>,
-    /// What it has.
+    /// The kind of its values.
     pub kind: FamilyKind,
     /// Its values.
     pub samples: Vec<Sample>,
@@ -51,8 +51,8 @@ pub struct Family {
 
 /// Keys and values of labels, without the node.
 ///
-/// One set of them is the key of many values, so its hash is made once. The keys of the hash are
-/// random: peers give some of the names.
+/// One set of labels is the key of many values, so its hash is computed once. The hash has random
+/// keys, because peers give some of the names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     hash: u64,
@@ -67,12 +67,12 @@ impl Labels {
         Labels { hash: KEYS_OF_HASHES.hash_one(&pairs), pairs }
     }
 
-    /// With these keys and values.
+    /// Creates labels with these keys and values.
     pub(super) fn of<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
         Labels::new(pairs.map(|(key, value)| (Cow::Borrowed(key), value.to_owned())))
     }
 
-    /// The same keys, with `other` as each value but that of `kept`.
+    /// Returns labels with the same keys, and with `other` as each value except that of `kept`.
     pub(super) fn other(&self, kept: &str) -> Labels {
         Labels::new(self.pairs.iter().map(|(key, value)| {
             (key.clone(), if key == kept { value.clone() } else { OTHER.to_owned() })
@@ -98,14 +98,14 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The labels: the node first.
+    /// Returns the labels; the node is the first.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let node = [("node", &*self.node)].into_iter();
         let own = self.labels.pairs.iter().map(|(key, value)| (&**key, &**value));
         node.chain(own).chain(self.fixed)
     }
 
-    /// The value of a label, if it has one with this key.
+    /// Returns the value of the label with this key, if there is one.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
@@ -114,22 +114,22 @@ impl Sample {
 /// A value of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
-    /// Of a counter.
+    /// The value of a counter.
     Counter(u64),
-    /// Of a gauge.
+    /// The value of a gauge.
     Gauge(i64),
-    /// Of a histogram.
+    /// The values of a histogram.
     Histogram(Box<Buckets>),
 }
 
-/// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1, so that a `u64` has 65
-/// of them, the same ones in each histogram and at each moment.
+/// The buckets of a histogram. The upper bound of bucket *k* is 2^*k* − 1. So a `u64` has 65
+/// buckets, the same ones in each histogram and at each moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
     pub(super) counts: [u64; Buckets::COUNT],
     /// The sum of all values, which wraps.
     pub sum: u64,
-    /// The number of values: never less than those in the buckets.
+    /// The number of values: never less than the sum of the buckets.
     pub count: u64,
     pub(super) per_unit: u64,
     /// The least and the greatest value, if there are any.
@@ -140,7 +140,7 @@ impl Buckets {
     /// The number of buckets.
     pub const COUNT: usize = 65;
 
-    /// The upper bounds, and the number of values that are not greater.
+    /// Returns each upper bound, with the number of values that are not greater.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         let bounds = (0..).map(|power: u32| 1_u64.checked_shl(power).unwrap_or(0).wrapping_sub(1));
         bounds.zip(self.counts.iter().scan(0_u64, |all, count| {
@@ -149,8 +149,8 @@ impl Buckets {
         }))
     }
 
-    /// A bound, or the sum, in the unit of the family: latencies are measured in nanoseconds, and
-    /// shown in seconds.
+    /// Returns a bound, or the sum, in the unit of the family: latencies are measured in
+    /// nanoseconds, and shown in seconds.
     pub fn in_unit(&self, value: u64) -> f64 {
         value as f64 / self.per_unit as f64
     }

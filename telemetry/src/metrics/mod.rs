@@ -1,10 +1,11 @@
-//! Families of metrics: names, help, units, kinds, labels and values, made of the counters of a
-//! node. Sinks write them in the form that they need.
+//! Families of metrics: names, help, units, kinds, labels and values, made from the counters of a
+//! node. Sinks (Prometheus, the crate `metrics`, OpenTelemetry) write them in the form that they
+//! need.
 //!
-//! To read: `snapshot` (what a node knows of itself), `names` (the name of each value), `family`
-//! (the result), `collector` (from one to the other) with `shown`, `user` (the metrics of
-//! services), `text` (the formats of Prometheus). It uses the counters of `mycelium-transports`,
-//! where everything is counted, and no sink.
+//! To read: `snapshot` (the state of a node at one moment), `names` (the name of each value),
+//! `family` (the result), `collector` (makes families of snapshots) with `shown`, `user` (the
+//! metrics of services), `text` (the formats of Prometheus). It uses the counters of
+//! `mycelium-transports`, where everything is counted, and no sink.
 
 mod collector;
 mod family;
@@ -21,20 +22,20 @@ pub use family::{
     Buckets, Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue,
 };
 
-/// A family that is not one of services: what a document says of it.
+/// A family that is not one of services, as a document describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Described {
-    /// The name; a counter's without `_total`.
+    /// The name. The name of a counter is without `_total`.
     pub name: &'static str,
-    /// What it has.
+    /// The kind of its values.
     pub kind: FamilyKind,
-    /// The keys of its labels, after that of the node.
+    /// The keys of its labels, without the node's, which comes first.
     pub labels: Vec<&'static str>,
-    /// What it is.
+    /// The meaning of the family.
     pub help: &'static str,
 }
 
-/// All families that are not of services, in the order of their names.
+/// Returns all families that are not of services, in the order of their names.
 pub fn described() -> Vec<Described> {
     let mut all: Vec<Described> = Vec::new();
     for kind in mycelium_transports::counters::Kind::ALL {

@@ -1,5 +1,5 @@
-//! The name of each value of the counters: one table for each kind of lines, in the order of its
-//! values. A test walks all kinds.
+//! The names of all values of the counters: a table for each kind of lines, in the order of its
+//! values. A test covers all kinds.
 
 use mycelium_transports::counters::Kind;
 
@@ -8,16 +8,16 @@ use super::family::FamilyKind;
 /// How a value becomes a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// The family; a counter's without `_total`. Empty for the metrics of services, which have
-    /// names of their own, for latencies, whose families are made of several lines, and for values
-    /// that the node knows better (`derived`).
+    /// The family. The name of a counter is without `_total`. It is empty for the metrics of
+    /// services, which have names of their own, for latencies, whose families are made of several
+    /// lines, and for values that the node knows better (`derived`).
     pub family: &'static str,
-    /// What the family is.
+    /// The meaning of the family.
     pub help: &'static str,
-    /// What it has. Counters of several lines with the same labels are added up; of their gauges
-    /// the greatest counts.
+    /// The kind of its values. If several lines have the same labels, their counters are added up,
+    /// and the greatest of their gauges counts.
     pub kind: FamilyKind,
-    /// A label with which the value shares its family with others.
+    /// The label that distinguishes the value from others of its family.
     pub fixed: Option<(&'static str, &'static str)>,
 }
 
@@ -50,7 +50,7 @@ const PUBLISHER: &[Name] = &[
     counter("mycelium_emits_waited", "Emits that waited for room in the ring."),
     counter("mycelium_emits_rejected", "Emits that failed because a reader had no room."),
     counter("mycelium_emits_refused_by_handlers", "Messages that a fast handler did not accept."),
-    // `mycelium_ring_capacity` and `mycelium_ring_high_water`, of rings that exist.
+    // `mycelium_ring_capacity` and `mycelium_ring_high_water` show these, for rings that exist.
     NONE,
     NONE,
     gauge(
@@ -210,14 +210,14 @@ const ACTOR: &[Name] = &[
 const NODE: &[Name] = &[
     gauge("mycelium_node_pid", "The number of the node's process, as that process knows it."),
     gauge("mycelium_node_start_time_seconds", "The time of the node's start since 1970."),
-    // `mycelium_health`.
+    // `mycelium_health` shows this.
     NONE,
 ];
 
 const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
     could not be reached in time, or it refused them.";
 
-/// The names of a kind's values, in the order of [`Kind::values`].
+/// Returns the names of a kind's values, in the order of [`Kind::values`].
 pub fn names(kind: Kind) -> &'static [Name] {
     match kind {
         Kind::Publisher => PUBLISHER,
@@ -232,17 +232,17 @@ pub fn names(kind: Kind) -> &'static [Name] {
         Kind::Pusher => PUSHER,
         Kind::Actor => ACTOR,
         Kind::Node => NODE,
-        // Services name these, or they are `derived`.
+        // Services name these values, or they are `derived`.
         Kind::Counter | Kind::Gauge => &[NONE; 1],
         Kind::Histogram => &[NONE; 4],
         Kind::Latency => &[NONE; 5],
         Kind::Buckets => &[NONE; 16],
-        // A kind that is newer than this package.
+        // A kind that this version of the package does not know.
         _ => &[],
     }
 }
 
-/// The labels of a kind: the keys in the label of a line, and those of the metrics.
+/// Returns the labels of a kind: each key in the label of a line, with the key in the metrics.
 pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Publisher => &[("topic", "topic"), ("publisher", "publisher")],
@@ -254,18 +254,18 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
         Kind::Actor => &[("actor", "actor")],
-        // All metrics have the label `node`.
+        // None of its own: all metrics have the label `node`.
         Kind::Node => &[],
-        // Services give them, or several lines make a family.
+        // Services give the labels, or several lines make a family.
         _ => &[],
     }
 }
 
-/// Families that are not made of the values of one line: name, help and kind.
+/// Families that are not made of one value of a line: name, help and kind.
 pub(super) mod derived {
     use super::FamilyKind::{self, Counter, Gauge, Histogram};
 
-    /// A family that is made of more than a value.
+    /// A family that is made of more than one value.
     #[derive(Clone, Copy, Debug)]
     pub(in crate::metrics) struct Derived {
         pub(in crate::metrics) name: &'static str,
@@ -361,7 +361,7 @@ pub(super) mod derived {
         "Metrics of services whose names collide with those of others.",
     );
 
-    /// All of them.
+    /// All derived families.
     pub(in crate::metrics) const ALL: [Derived; 14] = [
         RESTARTS,
         RECONNECTS,

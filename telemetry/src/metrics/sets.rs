@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::family::{Labels, SampleValue};
 
-/// Values by their labels, in the order of the first ones.
+/// Values by their labels, in the order in which the labels came first.
 pub(super) struct Sets<V> {
     sets: Vec<(Labels, V)>,
     places: HashMap<Labels, usize>,
@@ -17,7 +17,7 @@ impl<V> Default for Sets<V> {
 }
 
 impl<V: Add> Sets<V> {
-    /// Adds a value to the one with the same labels.
+    /// Adds a value to the value with the same labels, if there is one.
     pub(super) fn add(&mut self, labels: Labels, value: V) {
         match self.places.get(&labels) {
             Some(place) => self.sets[*place].1.add(&value),
@@ -28,14 +28,14 @@ impl<V: Add> Sets<V> {
         }
     }
 
-    /// The values, in the order of the first ones.
+    /// Returns the values, in the order in which their labels came first.
     pub(super) fn into_sets(self) -> Vec<(Labels, V)> {
         self.sets
     }
 }
 
-/// Which set has the rest: that of the topic for the first topics, and one for all others. That of
-/// links keeps their role.
+/// Chooses the set for the rest (the sets over the limit). The first topics each have such a set,
+/// and all other topics share one. The set of links keeps their role.
 #[derive(Debug)]
 pub(super) struct Others {
     pub(super) most: usize,
@@ -43,7 +43,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// The labels of the set that has the rest of sets like this one. They are always the same.
+    /// Returns the labels of the set for the rest of sets like this one. They are always the same.
     pub(super) fn of(&mut self, labels: &Labels) -> Labels {
         match labels.pairs.first() {
             Some((key, topic)) if key == "topic" => {

@@ -1,4 +1,4 @@
-//! The counters of one family that were shown: none of them goes back or vanishes.
+//! The counters of one family that were shown: no counter goes back or vanishes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use super::sets::Others;
 
 /// The counters of one family that were shown.
 ///
-/// They are in the order in which they were seen first, which is most often that of the next
-/// snapshot: then they are read from the first to the last, without the map. If each was searched
-/// there, ten times as many counters took 17 times as long.
+/// They are in the order in which they were seen first, which is most often the order of the next
+/// snapshot: then they are read from the first to the last, without the map. Searching each one in
+/// the map makes ten times as many counters take 17 times as long.
 #[derive(Debug)]
 pub(super) struct Shown {
     /// The family, without samples.
     family: Family,
     counters: Vec<Counter>,
     places: HashMap<Key, usize>,
-    /// The number of the last snapshot.
+    /// The number of snapshots until now.
     snapshots: u64,
 }
 
-/// A counter among those of its family.
+/// Identifies a counter in its family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     labels: Labels,
@@ -32,22 +32,22 @@ struct Key {
 #[derive(Debug)]
 struct Counter {
     key: Key,
-    /// Whether it has the rest of others.
+    /// Whether it sums up the rest (the sets over the limit).
     is_rest: bool,
     /// The sum of its lines in the last snapshot.
     counted: u64,
-    /// The number that is added, because lines have got lost.
+    /// The number to add, because lines have been lost.
     lost: u64,
-    /// Subtracted: counts of replaced lines that other series still show.
+    /// The number to subtract: counts of replaced lines that other series still show.
     moved: u64,
-    /// Its last value.
+    /// The value that was shown last.
     shown: u64,
-    /// The last snapshot that had it.
+    /// The number of the last snapshot that had it.
     snapshot: u64,
 }
 
 impl Counter {
-    /// Renews its value. Returns what it has lost since the last one.
+    /// Updates its value. Returns how much its lines have lost since the last snapshot.
     fn renew(&mut self) -> u64 {
         let sum = |one, other| u128::from(one) + u128::from(other);
         let missing = sum(self.moved, self.shown).saturating_sub(sum(self.counted, self.lost));
@@ -59,7 +59,7 @@ impl Counter {
 }
 
 impl Shown {
-    /// Of a family of which nothing was shown.
+    /// Creates the counters of a family of which nothing was shown.
     pub(super) fn of(family: &Family) -> Shown {
         let &Family { ref name, ref help, kind, unit, .. } = family;
         let (name, help) = (name.clone(), help.clone());
@@ -67,16 +67,17 @@ impl Shown {
         Shown { family, counters: Vec::new(), places: HashMap::new(), snapshots: 0 }
     }
 
-    /// The family, if a snapshot has nothing of it.
+    /// Returns the family for a snapshot that has none of its counters.
     pub(super) fn absent(&mut self, node: &Arc<str>, others: &mut Others) -> Family {
         let mut samples = Vec::new();
         self.keep(node, &mut samples, others);
         Family { samples, ..self.family.clone() }
     }
 
-    /// A counter that has lost a line stays where it was, and counts on from there. One that has
-    /// lost all of its lines is added to the samples, of this node. The values of a lost line are
-    /// in the total that belongs to the rest, so what is still shown of them is taken from there.
+    /// Corrects the samples of a snapshot. A counter that has lost a line stays where it was, and
+    /// counts on from there. A counter that has lost all of its lines is added to the samples, with
+    /// this node. The values of a lost line are in the total that belongs to the rest, so the part
+    /// of them that is still shown is subtracted there.
     pub(super) fn keep(&mut self, node: &Arc<str>, samples: &mut Vec<Sample>, others: &mut Others) {
         self.snapshots += 1;
         let snapshot = self.snapshots;
@@ -89,7 +90,8 @@ impl Shown {
             (counter.counted, counter.snapshot) = (counted, snapshot);
             places.push(place);
         }
-        // Lost connections of a peer are those of another one's first, not reconnects.
+        // Not for reconnects: in the rest, connections of a lost peer count as first ones of
+        // others.
         let is_in_rest = self.family.name != derived::RECONNECTS.name;
         for place in 0..self.counters.len() {
             let counter = &mut self.counters[place];
@@ -127,7 +129,7 @@ impl Shown {
         }));
     }
 
-    /// The place of a counter, which is most often `likely`.
+    /// Returns the index of a counter, which is most often `likely`.
     fn place(
         &mut self,
         likely: usize,

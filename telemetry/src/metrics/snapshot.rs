@@ -1,15 +1,15 @@
-//! What a node knows of itself at one moment.
+//! The state of a node at one moment.
 
 use mycelium_transports::counters::Reading;
 
-/// What a node knows of itself at one moment.
+/// The state of a node at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The name of the node.
     pub node: String,
     /// The lines of its counters.
     pub readings: Vec<Reading>,
-    /// The lines that found no place in their region.
+    /// The number of lines that found no place in the region of counters.
     pub unseen: u64,
     /// The rings of its publishers.
     pub rings: Vec<Ring>,
@@ -36,35 +36,35 @@ pub struct Ring {
     pub readers: Vec<String>,
 }
 
-/// How a node, or one of its services, is.
+/// The health of a node, of a supervisor or of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReading {
-    /// Whose health it is.
+    /// The owner of the health.
     pub of: HealthOf,
-    /// One of [`STATES`](super::STATES).
+    /// The state: one of [`STATES`](super::STATES).
     pub state: &'static str,
 }
 
-/// Whose health it is.
+/// The owner of a health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthOf {
-    /// The node's.
+    /// The node.
     Node,
-    /// That of this supervisor.
+    /// The supervisor with this name.
     Supervisor(String),
-    /// That of this service.
+    /// The service with this name.
     Service(String),
 }
 
-/// Where snapshots come from. It is called on the thread of a sink.
+/// A source of snapshots. It is called on the thread of a sink.
 pub trait Source: Send {
-    /// What the node knows of itself now; `None` once it is gone, or while it has nothing to pass
+    /// Returns the state of the node now; `None` once it is gone, or while it has nothing to pass
     /// on.
     fn snapshot(&self) -> Option<Snapshot>;
 
-    /// Whether the process should continue, and why not.
+    /// Returns whether the process should continue: `Err` says why not.
     fn live(&self) -> Result<String, String>;
 
-    /// Whether the node should get work, and why not.
+    /// Returns whether the node should get work: `Err` says why not.
     fn ready(&self) -> Result<String, String>;
 }

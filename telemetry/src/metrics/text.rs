@@ -1,11 +1,12 @@
-//! The text formats of Prometheus: OpenMetrics 1.0, and the older one without a version of its own
-//! (0.0.4), which some collectors still request.
+//! The text formats of Prometheus: OpenMetrics 1.0, and the older format 0.0.4, which some
+//! collectors still request.
 
 use std::fmt::{self, Display, Write};
 
 use super::family::{Family, FamilyKind, Sample, SampleValue};
 
-/// A long line of a sample.
+/// The bytes that are reserved for each sample: enough for almost all lines, so that the text
+/// hardly grows.
 const LONG: usize = 128;
 
 /// A text format.
@@ -18,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The content type of HTTP.
+    /// Returns the content type in HTTP.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -26,7 +27,7 @@ impl Format {
         }
     }
 
-    /// The families in this format.
+    /// Writes the families in this format.
     ///
     /// ```
     /// use mycelium_telemetry::Snapshot;
@@ -49,7 +50,7 @@ impl Format {
         let samples: usize = families.iter().map(|family| family.samples.len()).sum();
         let mut text = String::with_capacity(LONG * samples);
         for family in families.iter().filter(|family| !family.samples.is_empty()) {
-            // Writing into a text cannot fail.
+            // Cannot fail: it writes into a text.
             let _ = self.write_family(&mut text, family);
         }
         if self == Format::OpenMetrics {
@@ -130,13 +131,13 @@ impl Format {
     }
 }
 
-/// Whether a letter of a label's value is written unchanged. Most values have only such letters.
+/// Whether a byte of a label's value is written unchanged. Most values have only such bytes.
 fn is_plain(letter: u8) -> bool {
     matches!(letter, b' '..=b'~') && !matches!(letter, b'"' | b'\\')
 }
 
-/// The value of a label, or a help text. Names come from peers, too: a character that could end a
-/// line, or that terminals act on, becomes a question mark.
+/// Formats the value of a label, or a help text. Names come from peers, too: a character that could
+/// end a line, or that terminals act on, becomes a question mark.
 struct Escaped<'t> {
     text: &'t str,
     format: Format,

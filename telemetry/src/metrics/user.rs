@@ -1,4 +1,4 @@
-//! The metrics of services: their names and labels by the rules of Prometheus.
+//! The metrics of services, whose names and labels are made to fit the rules of Prometheus.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,13 +8,13 @@ use mycelium_transports::counters::{Distribution, Metric, MetricValue, Reading};
 use super::family::{Buckets, Family, FamilyKind, Labels, SampleValue};
 use super::sets::Sets;
 
-/// Names that begin so are those of this project.
+/// The beginning of the names that belong to this project.
 const PROJECT: &str = "mycelium_";
 
-/// The names of the samples of a family.
+/// Returns the names of the samples of a family.
 pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     match kind {
-        // Without its end, too: a family of another kind cannot have that name.
+        // The name without `_total`, too: a family of another kind cannot have that name.
         FamilyKind::Counter => vec![name.to_owned(), format!("{name}_total")],
         FamilyKind::Gauge => vec![name.to_owned()],
         FamilyKind::Histogram => {
@@ -24,8 +24,9 @@ pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     }
 }
 
-/// The metrics of services among lines: families without samples, and their values by labels; and
-/// the number of metrics that have no name. `taken`: the names of samples that others have.
+/// Returns the metrics of services among `readings`: families without samples, with their values by
+/// labels. Also returns the number of metrics that have no name. `taken` are the names of other
+/// samples.
 pub(super) fn families(
     readings: &[Reading],
     mut taken: HashSet<String>,
@@ -53,7 +54,8 @@ pub(super) fn families(
                 Some(all.len() - 1)
             });
             match place {
-                // Names that differ in letters that Prometheus does not have become one.
+                // Names that differ only in characters that Prometheus does not have become one
+                // name.
                 Some(place) => all[place].1.add(labels.clone(), value),
                 None => left_out += 1,
             }
@@ -73,10 +75,10 @@ fn free_name(wanted: &str, kind: FamilyKind, taken: &mut HashSet<String>) -> Opt
     Some(name)
 }
 
-/// The name of a metric by the rules of Prometheus, not one of this project.
+/// Returns the name of a metric by the rules of Prometheus, which is not a name of this project.
 fn name(name: &str, kind: FamilyKind) -> String {
     let plain = name.replace('.', "_");
-    // The end is added where the format wants it.
+    // Without the end `_total`, which the format adds.
     let plain = match kind {
         FamilyKind::Counter => plain.strip_suffix("_total").unwrap_or(&plain),
         FamilyKind::Gauge | FamilyKind::Histogram => &plain,
@@ -84,7 +86,8 @@ fn name(name: &str, kind: FamilyKind) -> String {
     if plain.starts_with(PROJECT) { format!("service_{plain}") } else { plain.to_owned() }
 }
 
-/// The service, and the labels that it gives. A key that has a meaning here gets another name.
+/// Returns the labels: the service, and the labels that it gives. A key with a meaning of its own
+/// here gets another name.
 fn labels(metric: &Metric) -> Labels {
     let service = (Cow::Borrowed("service"), metric.service.clone());
     let is_reserved =
@@ -92,7 +95,7 @@ fn labels(metric: &Metric) -> Labels {
     let mut pairs = vec![service];
     for (key, value) in &metric.labels {
         let mut key = key.clone();
-        // Another label may have the new name.
+        // Again, because another label may have the new name.
         while is_reserved(&key) || pairs.iter().any(|(other, _)| **other == *key) {
             key.insert_str(0, "own_");
         }
@@ -101,7 +104,7 @@ fn labels(metric: &Metric) -> Labels {
     Labels::new(pairs)
 }
 
-/// The ends of the names, and the values.
+/// Returns the values of a metric, each with the end of its name.
 fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
     match value {
         MetricValue::Counter(count) => vec![("", SampleValue::Counter(*count))],
@@ -116,21 +119,21 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
                 ("_max", extreme(values.most())),
             ]
         }
-        // A kind that is newer than this package.
+        // A kind that this version of the package does not know.
         _ => Vec::new(),
     }
 }
 
-/// The buckets of a distribution, of whose values this many are one unit.
+/// Returns the buckets of a distribution. `per_unit` of its values are one unit.
 pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     let mut counts = [0; Buckets::COUNT];
     for bucket in values.buckets() {
-        // No bucket of a line has values on both sides of a power of two.
+        // Exact: no bucket of a line has values on both sides of a power of two.
         let power = u64::BITS - bucket.most.leading_zeros();
         let count = &mut counts[power as usize];
         *count = u64::wrapping_add(*count, bucket.count);
     }
-    // A value is in its bucket before it is in the count.
+    // From the buckets: a value is in its bucket before it is in the count.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
     let (count, range) = (count.max(values.count()), values.least().zip(values.most()));
     Buckets { counts, sum: values.sum(), count, per_unit, range }

@@ -1,4 +1,4 @@
-//! What the answer of a collector says about a request.
+//! Decides from the answer of a collector what becomes of a request.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ struct Status {
     message: String,
 }
 
-/// The longest text of a collector that is shown.
+/// The most characters of a collector's text that are shown.
 const LONGEST_TEXT: usize = 200;
 
-/// What the answer means for the spans or the data points of a request.
+/// The meaning of an answer for the spans or the data points of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The collector has them, except for this number.
+    /// The collector has taken them, except for `rejected` of them.
     Taken { rejected: u64, error: Option<String> },
-    /// It may take them later, not before this time has passed.
+    /// The collector may take them later, not before this time has passed.
     Later { after: Option<Duration>, error: String },
-    /// It has failed, and OTLP says not to try again.
+    /// The collector has failed, and OTLP says not to try again.
     Failed { error: String },
-    /// It will never take them.
+    /// The collector will never take them.
     Refused { error: String },
 }
 
@@ -39,7 +39,8 @@ impl From<Result<Response, PostError>> for Answer {
         };
         match status {
             200..300 => {
-                // The fields are the same for metrics. Other bytes say nothing.
+                // Answers about metrics have the same fields. Bytes that are no message count as an
+                // empty one.
                 let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
                 let partial = answer.partial_success.unwrap_or_default();
                 // A negative number makes no sense.
@@ -49,7 +50,7 @@ impl From<Result<Response, PostError>> for Answer {
                 let error = error.or_else(|| (rejected > 0).then(without_reason));
                 Answer::Taken { rejected, error }
             }
-            // Those that the specification of OTLP says to try again.
+            // The specification of OTLP says to try these again.
             429 | 502 | 503 | 504 => {
                 let error = said(status, body);
                 Answer::Later { after: retry_after, error }
@@ -60,7 +61,7 @@ impl From<Result<Response, PostError>> for Answer {
     }
 }
 
-/// The text of an error, with what the collector says.
+/// Returns the text of an error, with the text of the collector.
 fn said(status: u16, body: Bytes) -> String {
     match line_of(&Status::decode(body).unwrap_or_default().message) {
         Some(text) => format!("the collector answered {status}: {text}"),
@@ -68,7 +69,7 @@ fn said(status: u16, body: Bytes) -> String {
     }
 }
 
-/// The start of a text as one line, if there is any.
+/// Returns the start of a text in one line, if there is any text.
 fn line_of(text: &str) -> Option<String> {
     let mut line: String = text.chars().take(LONGEST_TEXT).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_TEXT).is_some() {
@@ -97,7 +98,7 @@ mod tests {
     fn statuses_mean_what_otlp_says() {
         let taken = Answer::Taken { rejected: 0, error: None };
         assert_eq!(answer(200, b""), taken);
-        // Not a message, but the status counts.
+        // The bytes are no message, but the status counts.
         assert_eq!(answer(202, b"\xff\xff"), taken);
         assert_eq!(answer(200, &partial(0, "")), taken);
         let error = Some("too \\n old".to_owned());

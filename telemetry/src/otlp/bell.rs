@@ -1,4 +1,4 @@
-//! Wakes the thread of an exporter: a task that does it neither waits nor allocates.
+//! Wakes the thread of an exporter. A task that rings the bell neither waits nor allocates.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};

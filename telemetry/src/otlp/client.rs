@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::{Endpoint, Headers};
 
-/// The longest head, and the longest body, of an answer.
+/// The most bytes of an answer's head, and of its body.
 const LONGEST: usize = 64 << 10;
 
 /// The answer to a request.
@@ -48,23 +48,23 @@ pub(crate) enum PostError {
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Where requests go, without their bodies.
+    /// The URI of requests, without a body.
     uri: Uri,
     headers: HeaderMap,
     address: String,
-    /// Kept from the request before.
+    /// The connection of the last request, if it is kept.
     connection: Option<Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// Its task ends with it.
+    /// The task of the connection, which ends when this is dropped.
     _task: JoinSet<()>,
 }
 
 impl Client {
-    /// A client for requests with Protocol Buffers to this path.
+    /// Creates a client for requests with Protocol Buffers to this path.
     pub(crate) fn new(endpoint: &Endpoint, path: PathAndQuery, headers: &Headers) -> Client {
         let mut headers = headers.0.clone();
         headers.insert(HOST, endpoint.host.clone());
@@ -77,8 +77,8 @@ impl Client {
 
     /// Sends a request, and waits for the answer.
     ///
-    /// If a kept connection ends without an answer, the request goes over a new one: the collector
-    /// has closed the old one between two requests.
+    /// If a kept connection ends without an answer, the request is sent again over a new
+    /// connection: the collector has closed the old one between two requests.
     pub(crate) async fn post(&mut self, body: &Bytes) -> Result<Response, PostError> {
         if let Some(mut kept) = self.connection.take()
             && kept.sender.ready().await.is_ok()
@@ -98,7 +98,7 @@ impl Client {
         let (sender, connection) =
             http.max_buf_size(LONGEST).handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
-        // The future of the answer gets the error.
+        // Ignores the error, which the future of the answer gets, too.
         task.spawn(async { _ = connection.await });
         self.exchange(Connection { sender, _task: task }, body).await
     }
@@ -118,7 +118,8 @@ impl Client {
             Ok(error) => (*error).into(),
             Err(error) => PostError::Garbage(error.to_string()),
         })?;
-        // A collector may answer before it has read the request, whose sender then still holds it.
+        // Kept only if the request was read. A collector may answer before that: then the sender
+        // still holds the body.
         self.connection = Some(connection).filter(|_| body.is_unique());
         let (status, retry_after) = (head.status.as_u16(), pause(&head.headers));
         Ok(Response { status, retry_after, body: answer.to_bytes() })
@@ -136,8 +137,8 @@ impl From<hyper::Error> for PostError {
     }
 }
 
-/// The pause of a `Retry-After`: a number of seconds, or a date. The time until a date is counted
-/// from the `Date` of the answer, as the clock here may be another one.
+/// Returns the pause of a `Retry-After`: a number of seconds, or a date. The time until a date is
+/// counted from the `Date` of the answer, because the clock here may differ.
 fn pause(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let retry_after = text(RETRY_AFTER)?;
@@ -161,7 +162,7 @@ mod tests {
             ("7", "", Some(7)),
             (until, date, Some(30)),
             ("Mon, 23 Nov 2026 08:00:00 GMT", date, Some(0)),
-            // Without the time there, and with another text.
+            // Without the collector's time, and with a text that is no date.
             (until, "", None),
             ("soon", date, None),
             ("", date, None),

@@ -1,16 +1,16 @@
-//! What the messages of all signals have: attributes, the scope, and times.
+//! The common parts of all signals' messages: attributes, the scope, and times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 
-/// An attribute with a text.
+/// Creates an attribute with a text.
 pub(crate) fn text(key: &str, text: &str) -> KeyValue {
     attribute(key, Value::StringValue(text.to_owned()))
 }
 
-/// An attribute with a number.
+/// Creates an attribute with a number.
 pub(crate) fn number(key: &str, number: u64) -> KeyValue {
     attribute(key, Value::IntValue(number.cast_signed()))
 }
@@ -20,13 +20,13 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
-/// This project.
+/// Returns the scope that names this project.
 pub(crate) fn scope() -> InstrumentationScope {
     let (name, version) = ("mycelium".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     InstrumentationScope { name, version, ..InstrumentationScope::default() }
 }
 
-/// The nanoseconds of Unix time, as far as OTLP can say it: from 1970 to 2554.
+/// Returns the nanoseconds of Unix time within the range of OTLP: from 1970 to 2554.
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_nanos().try_into().unwrap_or(u64::MAX)

@@ -1,25 +1,25 @@
-//! Where the requests of a signal go, and how long they may take.
+//! The destination of a signal's requests, and how long they may take.
 
 use std::time::Duration;
 
 use super::{Endpoint, EndpointError, HeaderError, Headers};
 
-/// The settings that all signals have. A mistake is kept until [`check`](Destination::check), so
-/// that builders need no `?`.
+/// The settings that spans and metrics share. A mistake is kept until
+/// [`check`](Destination::check), so that builders need no `?`.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) endpoint: Result<Endpoint, EndpointError>,
     pub(crate) headers: Headers,
     header_error: Option<HeaderError>,
-    /// `service.namespace`.
+    /// The value of `service.namespace`.
     pub(crate) namespace: Option<String>,
     pub(crate) timeout: Duration,
-    /// How long the end of the node may wait.
+    /// How long the end of the node may wait for the last requests.
     pub(crate) flush: Duration,
 }
 
 impl Destination {
-    /// The collector with this URL, with the default times.
+    /// Creates the destination with this URL, with the default times.
     pub(crate) fn new(url: &str) -> Destination {
         Destination {
             endpoint: Endpoint::parse(url),
@@ -37,7 +37,7 @@ impl Destination {
         }
     }
 
-    /// Where the collector is, if the settings have no mistake.
+    /// Returns the endpoint of the collector, if the settings have no mistake.
     pub(crate) fn check<E: From<EndpointError> + From<HeaderError>>(&self) -> Result<Endpoint, E> {
         let endpoint = self.endpoint.clone()?;
         match &self.header_error {

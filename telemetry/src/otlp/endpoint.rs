@@ -1,4 +1,4 @@
-//! Where a collector is, and the headers that it wants.
+//! The URL of a collector, and the headers that it wants.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use thiserror::Error;
 /// The URL of a collector: `http://`, a host and a port, and a path if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `host:port`, with an IPv6 address in brackets.
+    /// The host and the port, as `host:port`, with an IPv6 address in brackets.
     authority: String,
-    /// Without the signal: empty, or with a slash at its start and none at its end.
+    /// The path without that of a signal: empty, or with a slash at its start and none at its end.
     path: String,
     /// The header `host`.
     pub(crate) host: HeaderValue,
-    /// The paths to which spans and metrics go.
+    /// The path for spans; `metrics` is the path for metrics.
     pub(crate) traces: PathAndQuery,
     pub(crate) metrics: PathAndQuery,
 }
@@ -32,14 +32,13 @@ pub struct EndpointError {
 }
 
 const PLAIN: &str = "expected a host, a port and a path of plain letters";
-/// The path of spans below that of the collector.
+/// The path for spans below the path of the collector.
 const TRACES: &str = "/v1/traces";
-/// That of metrics.
+/// The path for metrics below the path of the collector.
 const METRICS: &str = "/v1/metrics";
 
 impl Endpoint {
-    /// Reads a URL. A path that ends with `/v1/traces` or `/v1/metrics` is the same as the path
-    /// before it.
+    /// Reads a URL. A `/v1/traces` or `/v1/metrics` at the end of its path is left out.
     ///
     /// ```
     /// use mycelium_telemetry::otlp::Endpoint;
@@ -52,8 +51,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// If it is not `http://`, or has no port. Spans and metrics go to a collector of the same host
-    /// or of the same network; one of them may pass them on by TLS.
+    /// If it is not `http://`, or has no port. Spans and metrics go without TLS to a collector on
+    /// the same host or in the same network; that collector may pass them on over TLS.
     pub fn parse(url: &str) -> Result<Endpoint, EndpointError> {
         let error = |problem| EndpointError { url: url.to_owned(), problem };
         if url.starts_with("https://") {
@@ -87,7 +86,7 @@ impl Endpoint {
         Ok(Endpoint { authority, path, host, traces, metrics })
     }
 
-    /// `host:port`.
+    /// The host and the port, as `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -120,8 +119,8 @@ impl Headers {
     /// Adds a header. A second one of the same name replaces the first.
     ///
     /// # Errors
-    /// If the name is not one of a header, or the exporter writes it itself; if the value has
-    /// control characters or is not ASCII.
+    /// If the name is not valid for a header, or the exporter writes this header itself; if the
+    /// value has control characters or is not ASCII.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
         let error = |problem| HeaderError { name: name.to_owned(), problem };
         let header: HeaderName =

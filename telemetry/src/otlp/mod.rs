@@ -1,10 +1,10 @@
-//! OTLP over HTTP: where a collector is, the client that sends requests to it, and what the
-//! requests of all signals have. `spans` and `push` use it; it uses `runtime` alone.
+//! OTLP over HTTP: the URL of a collector, the client that sends requests to it, and the common
+//! parts of the requests. `spans` and `push` use it; it uses `runtime` alone.
 //!
 //! To read: `endpoint.rs`, `destination.rs` (settings of all signals), `client.rs` (one request),
-//! `answer.rs` (its answer), `bell.rs`, `port.rs` (time and the collector, as exporters see them),
-//! `notice.rs` (when the owner of an exporter gets a notice), `common.rs` and `resource.rs` (parts
-//! of messages, which are those of `opentelemetry-proto`).
+//! `answer.rs` (its answer), `bell.rs`, `port.rs` (time and the collector, as a trait for
+//! exporters), `notice.rs` (when the owner of an exporter gets a notice), `common.rs` and
+//! `resource.rs` (parts of messages, whose types are in `opentelemetry-proto`).
 
 mod answer;
 pub(crate) mod bell;

@@ -9,7 +9,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Drops and errors since the last notice.
 pub(crate) trait Collected: Default {
-    /// Whether there are any.
+    /// Whether anything was collected.
     fn is_any(&self) -> bool;
 }
 
@@ -30,7 +30,8 @@ impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
         &mut self.open
     }
 
-    /// Gives the notice that is due now, if one is. At the end that is [`Duration::MAX`].
+    /// Gives the notice that is due at `now`, if there is one. The last call passes
+    /// [`Duration::MAX`].
     pub(crate) fn tell(&mut self, now: Duration) {
         if self.due_at().is_some_and(|due| now >= due) {
             self.told_at = Some(now);
@@ -38,7 +39,8 @@ impl<N: Collected, F: FnMut(&N)> Notices<N, F> {
         }
     }
 
-    /// Waits until this time, or until something happens, or a notice is due, which it gives.
+    /// Waits until this time, or until something happens. Also wakes when a notice is due, and
+    /// gives it.
     pub(crate) fn rest(&mut self, port: &mut impl Port, until: Duration) {
         port.wait(self.due_at().map_or(until, |due| until.min(due)));
         self.tell(port.now());

@@ -1,5 +1,5 @@
-//! The world as exporters see it: the time, the end, and the collector. It is a trait, so that
-//! tests run exporters on virtual time.
+//! The *port* of an exporter to its surroundings: the time, the end, and the collector. It is a
+//! trait, so that tests run exporters on virtual time.
 
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -24,18 +24,18 @@ pub(crate) trait Port {
     /// The time, which never goes back.
     fn now(&self) -> Duration;
 
-    /// When the exporter was stopped, if it was.
+    /// Returns when the exporter was stopped, if it was.
     fn stopped_at(&self) -> Option<Duration>;
 
     /// Waits until this time, or until something happens.
     fn wait(&mut self, until: Duration);
 
-    /// Sends a request, and waits for the answer until `deadline`, or until the time after a stop
-    /// is over.
+    /// Sends a request, and waits for the answer until `deadline`, or until the time that is
+    /// allowed after a stop is over.
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer;
 }
 
-/// When an exporter was stopped: shared by its thread and the one who stops it.
+/// The time at which an exporter was stopped, shared by its thread and the owner, who stops it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
     clock: Clock,
@@ -44,12 +44,12 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// It has not been stopped. Its time begins now.
+    /// Creates the ending of an exporter that was not stopped. Its time begins now.
     pub(crate) fn new(bell: Arc<Bell>) -> Ending {
         Ending { clock: Clock::start(), stopped_at: Arc::default(), bell }
     }
 
-    /// Stops the exporter. The first time counts.
+    /// Stops the exporter. Only the first call counts.
     pub(crate) fn stop(&self) {
         let _ = self.stopped_at.set(self.clock.now());
         self.bell.ring();
@@ -77,13 +77,13 @@ impl Port for HttpPort {
     fn wait(&mut self, until: Duration) {
         let left = until.saturating_sub(self.now());
         let rung = poll_fn(|cx| self.ending.bell.poll_rung(cx));
-        // The caller checks which of the two it was.
+        // Ignores which of the two ended the wait: the caller checks that.
         let _ = self.runtime.block_on(async { timeout(left, rung).await });
     }
 
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
         let HttpPort { runtime, client, ending: Ending { clock, stopped_at, bell }, flush } = self;
-        // A stop makes the time shorter.
+        // Computed again after each wait, because a stop makes the time shorter.
         let time_left = || {
             let end = stopped_at.get().map(|at| at.saturating_add(*flush));
             let deadline = end.map_or(deadline, |end| end.min(deadline));

@@ -6,30 +6,31 @@ use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
 
 use super::common::{number, text};
 
-/// The node that spans and metrics come from, as attributes of OpenTelemetry's *resource*. For
-/// spans each service of the node is a resource of its own, for metrics the node is one:
-/// `service.name` is the name of the service, or that of the node.
+/// The node that sends spans and metrics, as attributes of OpenTelemetry's *resource*. For spans
+/// each service of the node is a resource of its own, and `service.name` is the name of the
+/// service. For metrics the node is one resource, and `service.name` is its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// The name of the node: `mycelium.node`.
     pub node: String,
     /// The host: `host.name`.
     pub host: Option<String>,
-    /// `service.instance.id`, as a UUID, which only this start of the node has.
+    /// A UUID that only this start of the node has: `service.instance.id`.
     pub instance: u128,
-    /// `process.pid`.
+    /// The id of the process: `process.pid`.
     pub process: u32,
 }
 
 impl Resource {
-    /// A node in this process. `random` is a random number, which makes its instance.
+    /// Creates the resource of a node in this process. Its instance is made from `random`, a random
+    /// number.
     pub fn of_node(node: &str, random: u128) -> Resource {
-        // Version 4 of the variant of RFC 9562: random.
+        // A random UUID: version 4, with the variant of RFC 9562.
         let instance = random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62;
         Resource { node: node.to_owned(), host: host(), instance, process: process::id() }
     }
 
-    /// The message, with this `service.name`.
+    /// Returns the message of OTLP, with this `service.name`.
     pub(crate) fn message(&self, service: &str, namespace: Option<&str>) -> OtlpResource {
         let Resource { node, host, instance: _, process } = self;
         let mut attributes = vec![

@@ -1,4 +1,4 @@
-//! Families as requests: an `ExportMetricsServiceRequest` of OTLP 1 each.
+//! Encodes families as requests, each an `ExportMetricsServiceRequest` of OTLP 1.
 
 use hyper::body::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -17,22 +17,22 @@ use crate::otlp::common::{scope, text};
 /// The most data points of a request. Labels have at most some hundred bytes, and a histogram has
 /// 65 buckets, so a request has at most about 1.5 MB.
 const MOST_POINTS: usize = 1_000;
-/// Values are those since the start.
+/// Values count from the start of the node.
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// The times of data points, in nanoseconds of Unix time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// From here on the node counts.
+    /// The time from which on the node counts.
     pub(super) start: u64,
     pub(super) now: u64,
 }
 
 /// The requests of one push, one after the other.
 pub(super) struct Requests<'a> {
-    /// Those that are left.
+    /// The families that are left.
     families: &'a [Family],
-    /// How many samples of the first of them were encoded.
+    /// The number of samples of the first family that were encoded.
     written: usize,
     times: Times,
     resource: &'a Resource,
@@ -49,7 +49,7 @@ impl<'a> Requests<'a> {
         Requests { families, written: 0, times, resource, namespace }
     }
 
-    /// The next request, and the number of its data points; none after the last one.
+    /// Returns the next request, and the number of its data points; `None` after the last one.
     pub(super) fn next(&mut self) -> Option<(Bytes, u64)> {
         let (mut points, mut metrics) = (0, Vec::new());
         while let Some((family, samples)) = self.take(MOST_POINTS - points) {
@@ -64,7 +64,7 @@ impl<'a> Requests<'a> {
         (points > 0).then(|| (request.encode_to_vec().into(), points as u64))
     }
 
-    /// The next samples of a family, at least one and at most this many.
+    /// Takes the next samples of a family, at least one and at most this many.
     fn take(&mut self, most: usize) -> Option<(&'a Family, &'a [Sample])> {
         while let Some((first, others)) = self.families.split_first().filter(|_| most > 0) {
             let rest = &first.samples[self.written..];
@@ -105,7 +105,7 @@ fn metric(family: &Family, samples: &[Sample], times: Times) -> Metric {
     }
 }
 
-/// A unit as OpenTelemetry writes it, by the Unified Code for Units of Measure.
+/// Returns a unit in the form of OpenTelemetry, the Unified Code for Units of Measure.
 fn ucum(unit: &str) -> &str {
     match unit {
         "bytes" => "By",
@@ -114,7 +114,8 @@ fn ucum(unit: &str) -> &str {
     }
 }
 
-/// A point of a counter or of a gauge. A gauge has no start: it is the value of one moment.
+/// Returns the data point of a counter or a gauge. A gauge has no start: it is the value of one
+/// moment.
 fn number(sample: &Sample, times: Times) -> Option<NumberDataPoint> {
     let (start_time_unix_nano, value) = match sample.value {
         SampleValue::Counter(count) => (times.start, i64::try_from(count).unwrap_or(i64::MAX)),
@@ -130,7 +131,8 @@ fn number(sample: &Sample, times: Times) -> Option<NumberDataPoint> {
     })
 }
 
-/// The last bucket has no bound there, and the count is the sum of all buckets.
+/// Returns the data point of a histogram. In OTLP the last bucket has no bound, and the count is
+/// the sum of all buckets.
 fn histogram(sample: &Sample, times: Times) -> Option<HistogramDataPoint> {
     let SampleValue::Histogram(buckets) = &sample.value else { return None };
     let mut count = 0;

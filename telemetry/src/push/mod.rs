@@ -6,8 +6,8 @@
 //!
 //! After each interval, and once more at the end of the node, the [`Pusher`] makes the families of
 //! a snapshot and sends them, in requests of at most 1,000 data points. Values are cumulative, so
-//! what a collector did not take is not kept: the next push has newer values, and only the points
-//! between are missing. Memory is bounded: the families of one snapshot, and one request.
+//! points that a collector did not take are not kept: the next push has newer values, and only the
+//! points between are missing. Memory is limited: the families of one snapshot, and one request.
 //!
 //! Each push is counted by its outcome in a line of the node's counters, and at most once a minute
 //! the owner of the pusher gets a notice of errors. A collector that is away, slow or broken costs

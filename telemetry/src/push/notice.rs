@@ -17,7 +17,7 @@ pub struct PushNotice {
     pub error: Option<String>,
 }
 
-/// What happened, without the error. It is one line.
+/// Formats the counts, without the error, in one line.
 impl fmt::Display for PushNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failed, self.refused) {

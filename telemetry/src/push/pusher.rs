@@ -1,5 +1,5 @@
-//! The pusher: when it sends, what it does about errors, and what it counts, on a thread of its
-//! own. Time and the collector come from a [`Port`], so that tests run it on virtual time.
+//! The pusher: it decides when to send, handles errors and counts, on a thread of its own. Time and
+//! the collector come from a [`Port`], so that tests run it on virtual time.
 
 use std::io;
 use std::sync::Arc;
@@ -19,15 +19,14 @@ use crate::otlp::port::{Ending, HttpPort, Port};
 use crate::otlp::{Answer, Endpoint, Resource};
 use crate::runtime::Runtime;
 
-/// A collector that could not be reached this many times in a row gets no push at the end of the
-/// node.
+/// The number of failures in a row after which a collector gets no push at the end of the node.
 const IS_AWAY: u32 = 2;
 /// The longest pause that a collector can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pushes the metrics of a node. It is made before the node has started, so that mistakes in its
-/// settings are errors of the build: [`open`](Pusher::open) gets what it needs of the system, and
-/// the thread that [runs](OpenPusher::run) it sends them.
+/// settings are errors of the build. [`open`](Pusher::open) then gets what it needs from the
+/// system, and the thread that [runs](OpenPusher::run) it sends the metrics.
 #[derive(Debug)]
 pub struct Pusher {
     settings: OtlpMetrics,
@@ -35,7 +34,7 @@ pub struct Pusher {
 }
 
 impl Pusher {
-    /// A pusher that has sent nothing.
+    /// Creates a pusher that has sent nothing.
     ///
     /// # Errors
     /// If the settings are wrong.
@@ -44,12 +43,12 @@ impl Pusher {
         Ok(Pusher { settings, endpoint })
     }
 
-    /// Where metrics go.
+    /// The endpoint to which metrics are sent.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Gets what the pusher needs of the system.
+    /// Gets what the pusher needs from the system: files for its runtime.
     ///
     /// # Errors
     /// If the process can open no further file.
@@ -65,24 +64,24 @@ impl Pusher {
 
 /// The node whose metrics are pushed.
 pub struct PushedNode {
-    /// What all of them have in common.
+    /// The resource of all metrics.
     pub resource: Resource,
-    /// Where they come from.
+    /// The source of the snapshots.
     pub source: Box<dyn Source>,
     /// The collector of families. No other sink may use it: it remembers the counters.
     pub collector: Collector,
-    /// The counts of the pusher.
+    /// The line in which the pusher counts.
     pub line: Line<PusherValue>,
-    /// The time of day.
+    /// Returns the time of day.
     pub wall_clock: Box<dyn Fn() -> SystemTime + Send>,
 }
 
-/// A [`Pusher`] that has what it needs of the system, for its thread.
+/// A [`Pusher`] that has what it needs from the system, to be run by its thread.
 pub struct OpenPusher {
     settings: OtlpMetrics,
     node: PushedNode,
     port: HttpPort,
-    /// The node counts from here on.
+    /// The time from which on the node counts.
     began: SystemTime,
 }
 
@@ -91,14 +90,14 @@ pub struct OpenPusher {
 pub struct PusherStopper(Ending);
 
 impl PusherStopper {
-    /// [`OpenPusher::run`] sends the last values, for as long as the settings say, and returns.
+    /// Lets [`OpenPusher::run`] send the last values, for as long as the settings say, and return.
     pub fn stop(&self) {
         self.0.stop();
     }
 }
 
 impl OpenPusher {
-    /// Ends [`run`](OpenPusher::run).
+    /// Returns a stopper, which ends [`run`](OpenPusher::run).
     pub fn stopper(&self) -> PusherStopper {
         PusherStopper(self.port.ending.clone())
     }
@@ -115,12 +114,12 @@ impl OpenPusher {
 struct Work<F> {
     settings: OtlpMetrics,
     node: PushedNode,
-    /// The node counts from here on.
+    /// The time from which on the node counts.
     began: SystemTime,
     notices: Notices<PushNotice, F>,
-    /// Pushes in a row that have failed.
+    /// The number of pushes in a row that have failed.
     failures: u32,
-    /// No push before this time.
+    /// The time before which there is no push.
     not_before: Duration,
 }
 
@@ -130,7 +129,8 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         Work { settings, node, began, notices, failures: 0, not_before: Duration::ZERO }
     }
 
-    /// Runs until the pusher is stopped, and the last values were sent or its time is over.
+    /// Runs until the pusher is stopped, and the last values were sent or the time for them is
+    /// over.
     fn run(&mut self, port: &mut impl Port) {
         let interval = self.settings.interval;
         let mut due = port.now().saturating_add(interval);
@@ -154,7 +154,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
             if stopped.is_some() {
                 break;
             }
-            // A push that took longer than the interval is not made up for.
+            // A push that takes longer than the interval is not made up for.
             due = due.saturating_add(interval);
             if due <= port.now() {
                 due = port.now().saturating_add(interval);
@@ -163,14 +163,14 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         self.notices.tell(Duration::MAX);
     }
 
-    /// Sends the present values. A request that fails ends the push, one that is refused does not:
-    /// the reason may be a point of this request. A node that has not started has no values.
+    /// Sends the present values. A request that fails ends the push. A request that is refused does
+    /// not, because the reason may be one of its points. A node that has not started has no values.
     fn push(&mut self, port: &mut impl Port) {
         let node = &mut self.node;
         let Some(snapshot) = node.source.snapshot() else { return };
         let families = node.collector.collect(&snapshot);
         drop(snapshot);
-        // The time of day may go back, the time of a point may not be before the start.
+        // Not before the start: the time of day may go back, but the time of a point must not.
         let times = [self.began, (node.wall_clock)().max(self.began)].map(nanoseconds);
         let times = Times { start: times[0], now: times[1] };
         let namespace = self.settings.to.namespace.as_deref();
@@ -182,7 +182,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 Answer::Taken { rejected, error } => (Some(rejected.min(points)), error),
                 Answer::Refused { error } => (Some(points), Some(error)),
                 Answer::Failed { error } => {
-                    // It is there.
+                    // The collector is there.
                     self.failures = 0;
                     (None, Some(error))
                 }

@@ -1,4 +1,4 @@
-//! Where metrics go, and how often.
+//! The settings for pushing metrics.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::otlp::destination::Destination;
 use crate::otlp::{Endpoint, EndpointError, HeaderError};
 
-/// Where the metrics of a node go: to a collector that speaks OTLP over HTTP, such as the
-/// OpenTelemetry Collector, or Prometheus with its receiver for OTLP.
+/// The settings for pushing the metrics of a node to a collector that speaks OTLP over HTTP, such
+/// as the OpenTelemetry Collector, or Prometheus with its receiver for OTLP.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,13 +35,13 @@ pub struct OtlpMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OtlpMetricsError {
-    /// The URL of the collector.
+    /// The URL of the collector is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A header.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// There is no time to send anything.
+    /// The timeout is zero, so there is no time to send anything.
     #[error("invalid timeout of a request with metrics: expected more than 0 s")]
     Timeout,
     /// Metrics would be pushed too often.
@@ -53,7 +53,7 @@ pub enum OtlpMetricsError {
 }
 
 impl OtlpMetricsError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -69,15 +69,15 @@ impl OtlpMetrics {
     /// The shortest [`interval`](OtlpMetrics::interval).
     pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Metrics go to the collector with this URL: `http://`, a host and a port. They are sent to
-    /// `/v1/metrics` there, or below the path of the URL.
+    /// Sends metrics to the collector with this URL: `http://`, a host and a port. The path is
+    /// `/v1/metrics`, below the path of the URL if it has one.
     #[must_use]
     pub fn new(url: &str) -> OtlpMetrics {
         OtlpMetrics { to: Destination::new(url), interval: Duration::from_secs(10) }
     }
 
-    /// Sets the time between two pushes, 1 s or more. 10 s by default. The first one is after this
-    /// time, and the last one at the end of the node.
+    /// Sets the time between two pushes, 1 s or more. The default is 10 s. The first push comes
+    /// after this time, and the last one at the end of the node.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> OtlpMetrics {
         self.interval = interval;
@@ -99,16 +99,16 @@ impl OtlpMetrics {
         self
     }
 
-    /// Sets how long a request may take. 10 s by default. What the collector did not take by then
-    /// is in the next push, with newer values.
+    /// Sets how long a request may take. The default is 10 s. Values that the collector did not
+    /// take by then are in the next push, with newer values.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> OtlpMetrics {
         self.to.timeout = timeout;
         self
     }
 
-    /// Sets how long the end of the node may wait for the collector to take the last values. 2 s by
-    /// default. With 0 s they are not sent.
+    /// Sets how long the end of the node may wait for the collector to take the last values. The
+    /// default is 2 s. With 0 s they are not sent.
     #[must_use]
     pub fn flush(mut self, flush: Duration) -> OtlpMetrics {
         self.to.flush = flush;
@@ -122,7 +122,7 @@ impl OtlpMetrics {
         self
     }
 
-    /// Checks the settings. Returns where the collector is.
+    /// Checks the settings. Returns the endpoint of the collector.
     pub(super) fn check(&self) -> Result<Endpoint, OtlpMetricsError> {
         let endpoint = self.to.check::<OtlpMetricsError>()?;
         if self.to.timeout.is_zero() {

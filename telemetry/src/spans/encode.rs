@@ -1,4 +1,4 @@
-//! A batch of spans as an `ExportTraceServiceRequest` of OTLP 1.
+//! Encodes a batch of spans as an `ExportTraceServiceRequest` of OTLP 1.
 
 use hyper::body::Bytes;
 use mycelium_transports::local::{Span, SpanKind};
@@ -11,7 +11,7 @@ use prost::Message;
 use crate::otlp::Resource;
 use crate::otlp::common::{nanoseconds, number, scope, text};
 
-/// A batch as bytes. It sorts the spans by service, as each service is a resource.
+/// Returns a batch as bytes. Sorts the spans by service, because each service is a resource.
 pub(super) fn encode(resource: &Resource, namespace: Option<&str>, spans: &mut [Span]) -> Bytes {
     spans.sort_by(|a, b| a.service.cmp(&b.service));
     let of_services = spans.chunk_by(|a, b| a.service == b.service).map(|spans| {
@@ -28,7 +28,7 @@ fn message(span: &Span) -> OtlpSpan {
     let (operation, kind) = match span.kind {
         SpanKind::Root => ("send", Kind::Producer),
         SpanKind::Handle => ("process", Kind::Consumer),
-        // A kind that is newer than this package.
+        // A kind that this version of the package does not know.
         _ => ("handle", Kind::Internal),
     };
     let mut attributes = vec![

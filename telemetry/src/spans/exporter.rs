@@ -1,5 +1,5 @@
-//! The exporter: it takes spans out of the queue and sends them in batches, from a thread of its
-//! own. Time and the collector come from a [`Port`], so that tests run it on virtual time.
+//! The exporter: it takes spans from the queue and sends them in batches, on a thread of its own.
+//! Time and the collector come from a [`Port`], so that tests run it on virtual time.
 
 use std::io;
 use std::time::Duration;
@@ -19,18 +19,19 @@ use crate::otlp::port::{Ending, HttpPort, Port};
 use crate::otlp::{Answer, Endpoint, Resource};
 use crate::runtime::Runtime;
 
-/// The pauses between attempts: after the first failure, and after many.
+/// The pauses between attempts: after the first failure, and at most.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(5) };
-/// A collector that has failed this many times in a row gets no attempt at the end of the node.
+/// The number of failures in a row after which a collector gets no attempt at the end of the node.
 const IS_AWAY: u32 = 2;
 
-/// How long a task may take to put a span into the queue before the queue is checked again.
+/// How long the exporter waits for a task that is putting a span into the queue before it looks
+/// again.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Sends the spans of a node. It is made before the node has started, so that spans have a queue:
-/// [`open`](Exporter::open) gets what it needs of the system, and the thread that
-/// [runs](OpenExporter::run) it sends them.
+/// Sends the spans of a node. It is made before the node has started, so that spans have a queue.
+/// [`open`](Exporter::open) then gets what it needs from the system, and the thread that
+/// [runs](OpenExporter::run) it sends the spans.
 #[derive(Debug)]
 pub struct Exporter {
     settings: OtlpTraces,
@@ -39,7 +40,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// An exporter with an empty queue.
+    /// Creates an exporter with an empty queue.
     ///
     /// # Errors
     /// If the settings are wrong.
@@ -54,13 +55,13 @@ impl Exporter {
         self.queue.clone()
     }
 
-    /// Where spans go.
+    /// The endpoint to which spans are sent.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Gets what the exporter needs of the system. `line` has its counts, `seed` is for the
-    /// pauses between its attempts.
+    /// Gets what the exporter needs from the system. It counts in `line`, and the pauses between
+    /// its attempts are random, from `seed`.
     ///
     /// # Errors
     /// If the process can open no further file.
@@ -77,7 +78,7 @@ impl Exporter {
     }
 }
 
-/// An [`Exporter`] that has what it needs of the system, for its thread.
+/// An [`Exporter`] that has what it needs from the system, to be run by its thread.
 pub struct OpenExporter {
     exporter: Exporter,
     resource: Resource,
@@ -94,17 +95,17 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// The queue takes no further span. [`OpenExporter::run`] sends what is left, for as long as
-    /// the settings say, and returns.
+    /// Closes the queue for further spans, and lets [`OpenExporter::run`] send the rest, for as
+    /// long as the settings say, and return.
     pub fn stop(&self) {
-        // Before the time: a thread that sees the time sees a closed queue.
+        // Closed before the time is set: a thread that sees the time sees a closed queue.
         self.queue.close();
         self.ending.stop();
     }
 }
 
 impl OpenExporter {
-    /// Ends [`run`](OpenExporter::run).
+    /// Returns a stopper, which ends [`run`](OpenExporter::run).
     pub fn stopper(&self) -> Stopper {
         let (queue, ending) = (self.exporter.queue.clone(), self.port.ending.clone());
         Stopper { queue, ending }
@@ -126,11 +127,11 @@ struct Work<F> {
     line: Line<ExporterValue>,
     random: fastrand::Rng,
     notices: Notices<Notice, F>,
-    /// Spans that were counted as dropped by the queue.
+    /// The number of spans that the queue has dropped and that were counted.
     dropped: u64,
-    /// Attempts in a row that have failed.
+    /// The number of attempts in a row that have failed.
     failures: u32,
-    /// No attempt before this time.
+    /// The time before which there is no attempt.
     not_before: Duration,
 }
 
@@ -148,7 +149,7 @@ impl<F: FnMut(&Notice)> Work<F> {
         Work { queue, settings, resource, line, random, notices, dropped, failures, not_before }
     }
 
-    /// Runs until the exporter is stopped, and the rest was sent or dropped.
+    /// Runs until the exporter is stopped, and the remaining spans were sent or dropped.
     fn run(&mut self, port: &mut impl Port) {
         let OtlpTraces { batch, delay, .. } = self.settings;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
@@ -171,7 +172,7 @@ impl<F: FnMut(&Notice)> Work<F> {
             } else if is_drained {
                 break;
             } else if is_last {
-                // A task is putting a span into the queue.
+                // Not empty: a task is putting a span into the queue.
                 port.wait(port.now().saturating_add(MOMENT));
             }
             due = port.now().saturating_add(delay);
@@ -184,7 +185,7 @@ impl<F: FnMut(&Notice)> Work<F> {
     fn send(&mut self, port: &mut impl Port, request: &Bytes, spans: u64) {
         let deadline = port.now().saturating_add(self.settings.to.timeout);
         loop {
-            // The end of the node may come meanwhile.
+            // Computed for each attempt, because the end of the node may come meanwhile.
             let flush = self.settings.to.flush;
             let stopped = port.stopped_at();
             let end = stopped.map_or(deadline, |at| deadline.min(at.saturating_add(flush)));
@@ -208,7 +209,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                 Answer::Later { after, error } => {
                     self.count_error(error);
                     let timeout = self.settings.to.timeout;
-                    // Every batch gets an attempt.
+                    // At most half of the time, so that every batch gets an attempt.
                     let own = BACKOFF.pause(self.failures, self.random.u64(..)).min(timeout / 2);
                     let pause = if let Some(after) = after {
                         // A collector can make the pause longer, not shorter.

@@ -10,7 +10,7 @@ use crate::otlp::notice::Collected;
 pub struct Notice {
     /// Spans that found no room in the queue.
     pub dropped_full: u64,
-    /// Spans of batches that could not be sent in time, or at which the collector failed.
+    /// Spans of batches that could not be sent in time, or for which the collector failed.
     pub dropped_failed: u64,
     /// Spans that the collector refused.
     pub dropped_refused: u64,
@@ -21,13 +21,13 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// How many spans were dropped.
+    /// The number of spans that were dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped_full + self.dropped_failed + self.dropped_refused
     }
 }
 
-/// What happened, without the error. It is one line.
+/// Formats the counts, without the error, in one line.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.dropped() {

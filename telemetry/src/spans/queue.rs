@@ -17,9 +17,9 @@ pub struct SpanQueue(Arc<State>);
 
 struct State {
     ring: Boxed<Span>,
-    /// Spans that found no room.
+    /// The number of spans that found no room.
     dropped: AtomicU64,
-    /// The exporter has a batch to send, and knows it.
+    /// Whether the exporter was woken for a full batch, and has not looked yet.
     is_awake: AtomicBool,
     /// The number of spans that wakes the exporter.
     batch: usize,
@@ -33,7 +33,7 @@ impl SpanSink for SpanQueue {
         if Mpmc::producer(ring).try_push(span).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
-        // One wake for a batch.
+        // Wakes the exporter once for a batch.
         if ring.len() >= *batch && !is_awake.swap(true, Ordering::SeqCst) {
             bell.ring();
         }
@@ -41,24 +41,25 @@ impl SpanSink for SpanQueue {
 }
 
 impl SpanQueue {
-    /// `places` is a power of two from 2 on.
+    /// Creates an empty queue. `places`, the most spans in it, is a power of two from 2 on.
     pub(super) fn new(places: usize, batch: usize) -> SpanQueue {
         let ring = Boxed::with_capacity(places).expect("the settings were checked");
         let (dropped, is_awake) = (AtomicU64::new(0), AtomicBool::new(false));
         SpanQueue(Arc::new(State { ring, dropped, is_awake, batch, bell: Arc::default() }))
     }
 
-    /// Wakes the exporter.
+    /// Returns the bell that wakes the exporter.
     pub(super) fn bell(&self) -> Arc<Bell> {
         self.0.bell.clone()
     }
 
-    /// Takes spans out until there are `most` of them: none if there are fewer, unless it is time
-    /// for those. Returns whether the queue was closed and has none left.
+    /// Takes spans until there are `most` of them. If the queue has fewer, it takes none, unless
+    /// `is_time`. Returns whether the queue was closed and has none left.
     pub(super) fn take(&self, spans: &mut Vec<Span>, most: usize, is_time: bool) -> bool {
         self.0.is_awake.store(false, Ordering::SeqCst);
-        // Either this look sees the span that completes a batch, or its task sees that the exporter
-        // sleeps. A part of a batch that was taken out before would not count there.
+        // Either this look sees the span that completes a batch, or the task of that span sees that
+        // the exporter sleeps. A part of a batch is not taken before, because it would not count in
+        // the task's look.
         fence(Ordering::SeqCst);
         if !is_time && self.0.ring.len() < most {
             return false;
@@ -73,12 +74,12 @@ impl SpanQueue {
         false
     }
 
-    /// No further span gets in.
+    /// Closes the queue: no further span gets in.
     pub(super) fn close(&self) {
         self.0.ring.close();
     }
 
-    /// How many spans were dropped until now.
+    /// The number of spans that were dropped until now.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }

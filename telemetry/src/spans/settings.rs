@@ -1,4 +1,4 @@
-//! Where spans go, and how.
+//! The settings for sending spans.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::otlp::destination::Destination;
 use crate::otlp::{Endpoint, EndpointError, HeaderError};
 
-/// Where the spans of a node go: to a collector that speaks OTLP over HTTP, such as the
-/// OpenTelemetry Collector, Jaeger or Tempo.
+/// The settings for sending the spans of a node to a collector that speaks OTLP over HTTP, such as
+/// the OpenTelemetry Collector, Jaeger or Tempo.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,33 +38,33 @@ pub struct OtlpTraces {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OtlpError {
-    /// The URL of the collector.
+    /// The URL of the collector is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A header.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// There is no time to send anything.
+    /// The timeout is zero, so there is no time to send anything.
     #[error("invalid timeout of a batch of spans: expected more than 0 s")]
     Timeout,
-    /// The queue has no place.
+    /// The queue has no room, or too much.
     #[error("invalid queue for {spans} spans: expected room for 1 to 1,048,576")]
     Queue {
         /// The requested number of spans.
         spans: usize,
     },
-    /// A batch has no span, or more than the queue.
+    /// A batch has no span, or more spans than the queue has room for.
     #[error("invalid batch of {spans} spans: expected 1 to {queue}, the places of the queue")]
     Batch {
         /// The requested number of spans.
         spans: usize,
-        /// The places of the queue.
+        /// The number of spans that the queue holds.
         queue: usize,
     },
 }
 
 impl OtlpError {
-    /// Its code.
+    /// Returns the code of the error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -77,12 +77,12 @@ impl OtlpError {
     }
 }
 
-/// The most places of a queue.
+/// The most spans that a queue may hold.
 const MOST: usize = 1 << 20;
 
 impl OtlpTraces {
-    /// Spans go to the collector with this URL: `http://`, a host and a port. They are sent to
-    /// `/v1/traces` there, or below the path of the URL.
+    /// Sends spans to the collector with this URL: `http://`, a host and a port. The path is
+    /// `/v1/traces`, below the path of the URL if it has one.
     #[must_use]
     pub fn new(url: &str) -> OtlpTraces {
         OtlpTraces {
@@ -94,7 +94,7 @@ impl OtlpTraces {
         }
     }
 
-    /// Records this share of the traces that begin in the node, from 0 to 1. All by default. A
+    /// Records this share of the traces that begin in the node, from 0 to 1. The default is all. A
     /// trace that began in another node is recorded if that node has chosen it.
     #[must_use]
     pub fn sample(mut self, share: f64) -> OtlpTraces {
@@ -117,38 +117,38 @@ impl OtlpTraces {
         self
     }
 
-    /// Sets how long a batch may take, with all of its attempts. 10 s by default. Spans of a batch
-    /// that took longer are dropped.
+    /// Sets how long a batch may take, with all of its attempts. The default is 10 s. Spans of a
+    /// batch that takes longer are dropped.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> OtlpTraces {
         self.to.timeout = timeout;
         self
     }
 
-    /// Sets how long the end of the node may wait for the collector to take what is left. 2 s by
-    /// default.
+    /// Sets how long the end of the node may wait for the collector to take the remaining spans.
+    /// The default is 2 s.
     #[must_use]
     pub fn flush(mut self, flush: Duration) -> OtlpTraces {
         self.to.flush = flush;
         self
     }
 
-    /// Sets how long a span waits for others of its batch. 1 s by default.
+    /// Sets how long a span waits for others of its batch. The default is 1 s.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> OtlpTraces {
         self.delay = delay;
         self
     }
 
-    /// Sets the most spans of a batch. 512 by default.
+    /// Sets the most spans of a batch. The default is 512.
     #[must_use]
     pub fn batch(mut self, spans: usize) -> OtlpTraces {
         self.batch = spans;
         self
     }
 
-    /// Sets how many spans may wait, rounded up to a power of two; further ones are dropped. 4,096
-    /// by default.
+    /// Sets the most spans that wait, rounded up to a power of two; further spans are dropped. The
+    /// default is 4,096.
     #[must_use]
     pub fn queue(mut self, spans: usize) -> OtlpTraces {
         self.queue = spans;
@@ -168,7 +168,7 @@ impl OtlpTraces {
         self
     }
 
-    /// Checks the settings. Returns where the collector is, and the places of the queue.
+    /// Checks the settings. Returns the endpoint of the collector, and the size of the queue.
     pub(super) fn check(&self) -> Result<(Endpoint, usize), OtlpError> {
         let endpoint = self.to.check::<OtlpError>()?;
         if self.to.timeout.is_zero() {

@@ -1,4 +1,4 @@
-//! A port on virtual time, for tests: its collector answers as a script says.
+//! A port on virtual time, for tests. Its collector answers as a script says.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use hyper::body::Bytes;
 use super::Port;
 use crate::otlp::Answer;
 
-/// The exporter of a test runs no longer.
+/// The time at which the exporter of a test must have ended.
 const END: Duration = seconds(1000);
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The collector, and the end of the exporter.
+/// The behaviour of the collector, and the end of the exporter.
 #[derive(Clone, Copy)]
 pub(crate) struct Script {
     pub(crate) stop_at: Duration,
     /// How long the collector takes for an answer.
     pub(crate) takes: Duration,
-    /// Its answer, given the time.
+    /// Returns the collector's answer, given the time.
     pub(crate) answer: fn(Duration) -> Answer,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Stage<'a> {
     /// How long a request may take after the end.
     flush: Duration,
     now: &'a Cell<Duration>,
-    /// What happens by the time that it gets.
+    /// Makes happen what the test wants until the given time.
     until: Box<dyn FnMut(Duration) + 'a>,
-    /// When each request began, with its body.
+    /// The requests: when each began, and its body.
     pub(crate) posts: Vec<(Duration, Bytes)>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Moves the time forward, if it is earlier.
+    /// Moves the time forward to `time`, if that is later.
     fn go_to(&mut self, time: Duration) {
         self.now.set(self.now.get().max(time));
         (self.until)(self.now.get());

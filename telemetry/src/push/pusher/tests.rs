@@ -1,4 +1,4 @@
-//! The pusher on virtual time, with a collector that answers as a script says.
+//! Tests of the pusher on virtual time, with a collector that answers as a script says.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -32,15 +32,15 @@ impl Source for Node {
     }
 }
 
-/// The world of a pusher.
+/// The behaviour of a pusher's surroundings.
 struct Script {
     settings: OtlpMetrics,
     stop_at: Duration,
     /// How long the collector takes for an answer.
     takes: Duration,
-    /// Its answer, given the time.
+    /// Returns the collector's answer, given the time.
     answer: fn(Duration) -> Answer,
-    /// How many publishers the node has.
+    /// The number of publishers of the node.
     publishers: usize,
 }
 
@@ -55,9 +55,9 @@ struct Post {
 struct Outcome {
     posts: Vec<Post>,
     notices: Vec<(Duration, PushNotice)>,
-    /// Pushes: taken, failed, refused.
+    /// The numbers of pushes that were taken, failed and refused.
     pushes: [u64; 3],
-    /// Points: taken, refused.
+    /// The numbers of points that were taken and refused.
     points: [u64; 2],
     ended_at: Duration,
 }
@@ -151,7 +151,7 @@ fn what_a_collector_did_not_take_is_not_sent_again_but_newer_values_are() {
     let outcome = script(answer).run();
     assert_eq!(outcome.times(), [10, 20, 30, 35].map(seconds));
     assert_eq!((outcome.posts[2].sent.clone(), outcome.pushes), (vec![30], [2, 2, 0]));
-    // The first error at once, the rest at the end.
+    // A notice of the first error at once, and of the others at the end.
     let times: Vec<_> = outcome.notices.iter().map(|(at, notice)| (*at, notice.failed)).collect();
     assert_eq!(times, [(seconds(10), 1), (seconds(35), 1)]);
     assert_eq!(outcome.notices[0].1.error.as_deref(), Some("connection refused"));
@@ -168,7 +168,7 @@ fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
     assert_eq!(times, [&*minutes, &[seconds(605)]].concat(), "the rest at the end");
     let told: u64 = outcome.notices.iter().map(|(_, notice)| notice.failed).sum();
     assert_eq!(told, 60, "all are reported");
-    // One that was not tried twice is tried at the end.
+    // A collector that has failed once, and not twice, is tried at the end.
     let outcome = Script { stop_at: seconds(15), ..script(away) }.run();
     assert_eq!((outcome.times(), outcome.pushes), ([10, 15].map(seconds).into(), [0, 2, 0]));
 }
@@ -181,7 +181,8 @@ fn retry_after_is_honoured() {
     let answer = |now| if now < seconds(20) { busy(13) } else { taken(now) };
     let outcome = script(answer).run();
     assert_eq!(outcome.times(), [10, 23, 30, 35].map(seconds));
-    // For five minutes at most. The end waits for it only within its time.
+    // A requested pause of hours is cut to five minutes. At the end it is waited for only within
+    // the time for the end.
     let hours = |now| if now < seconds(20) { busy(36_000) } else { taken(now) };
     let outcome = Script { stop_at: seconds(315), ..script(hours) }.run();
     assert_eq!(outcome.times(), [10, 310, 315].map(seconds));
@@ -195,7 +196,7 @@ fn retry_after_is_honoured() {
 fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
     let slow = Script { takes: seconds(8), ..script(taken) }.run();
     assert_eq!(slow.times(), [10, 20, 30].map(seconds));
-    // The last one was stopped, with 2 s left.
+    // The last push was stopped, with 2 s left.
     assert_eq!((slow.pushes, slow.ended_at), ([2, 1, 0], seconds(37)));
     let late = Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) }.run();
     assert_eq!(late.times(), [10, 30, 50].map(seconds), "each ends after its 10 s");
@@ -212,7 +213,7 @@ fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
     };
     let script = Script { stop_at: seconds(15), publishers: 1500, ..script(answer) };
     let outcome = script.run();
-    // Six requests of each push: all are sent, although the first is refused.
+    // Each push has six requests: all are sent, although the first is refused.
     let points = outcome.posts[0].points as u64;
     assert_eq!((points, outcome.posts.len() % 2), (1000, 0));
     let all: usize = outcome.posts.iter().map(|post| post.points).sum();

@@ -1,4 +1,4 @@
-//! The exporter on virtual time, with a collector that answers as a script says.
+//! Tests of the exporter on virtual time, with a collector that answers as a script says.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use mycelium_transports::local::{Span, SpanKind, SpanSink};
 use super::*;
 use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
 
-/// The world of an exporter.
+/// The behaviour of an exporter's surroundings.
 struct Script {
     settings: OtlpTraces,
     /// When spans are recorded, and their number, in order.
@@ -19,7 +19,7 @@ struct Script {
     stop_at: Duration,
     /// How long the collector takes for an answer.
     takes: Duration,
-    /// Its answer, given the time.
+    /// Returns the collector's answer, given the time.
     answer: fn(Duration) -> Answer,
 }
 
@@ -82,7 +82,8 @@ impl Script {
 #[test]
 fn a_batch_is_sent_when_it_is_full_or_its_time_has_come() {
     let outcome = script([(0, 5), (10, 2)], taken).run();
-    // Four at once, one after the delay. Two that came before the end of another delay.
+    // A full batch of four at once; one span after the delay; two that came before the end of a
+    // later delay.
     assert_eq!(outcome.posts, [seconds(0), seconds(1), seconds(10)]);
     assert_eq!((outcome.exported, outcome.errors, outcome.ended_at), (7, 0, seconds(200)));
     assert_eq!(outcome.notices, []);
@@ -102,7 +103,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     assert!(pauses.iter().all(|pause| *pause >= seconds(5) / 20), "{pauses:?}");
     assert_eq!(errors, posts.len() as u64);
     assert!(posts.len() < 60, "{posts:?}");
-    // One line a minute: the first at once, and the rest at the end.
+    // One notice a minute: of the first error at once, and of the others at the end.
     let times: Vec<_> = notices.iter().map(|(at, _)| *at).collect();
     assert_eq!(times[0], seconds(0));
     let between = times.windows(2).map(|pair| pair[1] - pair[0]);
@@ -132,7 +133,8 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
     let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
     let outcome = script([(0, 4)], answer).run();
     assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
-    // Longer than a batch may take: it is dropped, and nothing is sent for the time of a batch.
+    // The requested pause is longer than a batch may take: the batch is dropped, and nothing is
+    // sent for as long as a batch may take.
     let answer = |now| if now == seconds(0) { busy(3600) } else { taken(now) };
     let outcome = script([(0, 4), (2, 4)], answer).run();
     assert_eq!((outcome.failed, outcome.exported), (4, 4));
@@ -186,14 +188,14 @@ fn the_end_sends_what_is_left_within_its_time() {
     let stop_at = Duration::from_millis(500);
     let outcome = Script { stop_at, ..script([(0, 7)], taken) }.run();
     assert_eq!((outcome.exported, outcome.ended_at), (7, stop_at));
-    // A collector that takes too long.
+    // The collector takes too long.
     let outcome = Script { stop_at, takes: seconds(9), ..script([(0, 7)], taken) }.run();
     assert_eq!((outcome.exported, outcome.failed), (0, 7));
     assert_eq!(outcome.ended_at, stop_at + seconds(2));
-    // One that is known to be away is not waited for.
+    // A collector that is known to be away is not waited for.
     let outcome = Script { stop_at: seconds(20), ..script([(0, 4), (19, 4)], away) }.run();
     assert_eq!((outcome.failed, outcome.ended_at), (8, seconds(20)));
-    // One that was not tried is tried, and tried again.
+    // A collector that was not tried yet is tried, and tried again.
     let outcome = Script { stop_at, ..script([(0, 3)], away) }.run();
     assert_eq!((outcome.failed, outcome.posts.len()), (3, 2));
     assert!(outcome.ended_at < stop_at + seconds(2));
