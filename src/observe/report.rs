@@ -18,8 +18,8 @@ pub enum Outcome {
         /// How often it was restarted within the window of its restart limit.
         restarts: u32,
     },
-    /// It is [temporary](crate::supervision::Lifetime::Temporary), and failed, or its supervisor stopped it
-    /// because of another service.
+    /// It is [temporary](crate::supervision::Lifetime::Temporary), and failed, or its supervisor
+    /// stopped it because of another service.
     NotRestarted {
         /// The error or panic, or who stopped it.
         reason: String,

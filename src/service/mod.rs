@@ -394,8 +394,8 @@ impl<S: Service> Context<S> {
     /// dropped before it is ready, the request is cancelled. A request is never sent twice.
     ///
     /// # Errors
-    /// [`RequestError`](crate::requests::RequestError), which says whether a service may have acted on the
-    /// request.
+    /// [`RequestError`](crate::requests::RequestError), which says whether a service may have acted
+    /// on the request.
     ///
     /// ```
     /// use mycelium::{Context, Node, Result, message, service};

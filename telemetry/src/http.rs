@@ -184,8 +184,8 @@ impl Responder {
         &self,
         question: impl FnOnce(&dyn Source) -> Response<Full<Bytes>>,
     ) -> Response<Full<Bytes>> {
-        // Checked for each question, because a scrape takes a while, and all connections may want
-        // one.
+        // After a stop nothing is asked any more: a scrape takes a while, and all connections may
+        // want one.
         if *self.stopped.borrow() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
         }

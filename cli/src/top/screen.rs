@@ -104,8 +104,8 @@ impl Screen {
     /// Makes the next draw write all characters. A terminal may have lost some of them, even if its
     /// size is the same as before.
     fn clear(&mut self) -> Result<(), Failure> {
-        // Not `Terminal::clear`, which would wait for an answer of the terminal. The second swap of
-        // the buffers, in the next draw, forgets what was drawn.
+        // Not `Terminal::clear`, which would wait for an answer of the terminal. The draw has
+        // swapped the buffers once: a second swap forgets what was drawn.
         self.0.swap_buffers();
         self.0.backend_mut().clear().map_err(|error| failed(&error))
     }

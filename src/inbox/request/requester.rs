@@ -228,7 +228,7 @@ pub(crate) enum Progress<Q: Request> {
     Done,
 }
 
-/// What became of a request that had to wait for room.
+/// The end of a request's wait for room.
 pub(crate) enum Sent<Q: Request> {
     Yes,
     /// Nobody will take it.

@@ -94,7 +94,7 @@ pub(super) struct Client {
     evicted: Latch,
 }
 
-/// What a log line is about, beside its cause.
+/// The subject of a log line, beside its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// A type.

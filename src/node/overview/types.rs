@@ -366,11 +366,11 @@ pub enum OverviewError {
         service: String,
         /// Its node.
         node: String,
-        /// What it reads and emits in the program that runs it.
+        /// The topics that it reads and emits in the program that runs it.
         first: String,
         /// That program.
         first_program: String,
-        /// What it reads and emits in another program.
+        /// The topics that it reads and emits in another program.
         second: String,
         /// The other program.
         second_program: String,

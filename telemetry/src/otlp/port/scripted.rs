@@ -31,7 +31,7 @@ pub(crate) struct Stage<'a> {
     /// How long a request may take after the end.
     flush: Duration,
     now: &'a Cell<Duration>,
-    /// Makes happen what the test wants until the given time.
+    /// Called when the time moves forward: does what the test plans until then.
     until: Box<dyn FnMut(Duration) + 'a>,
     /// The requests: when each began, and its body.
     pub(crate) posts: Vec<(Duration, Bytes)>,
