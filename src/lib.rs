@@ -293,8 +293,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `docs/testing-your-services.md` has more: several services, ports, errors, paused time. Actors have
-//! `mycelium::testing::TestActor`.
+//! `docs/testing-your-services.md` has more: several services, ports, errors, paused time. Actors
+//! have `mycelium::testing::TestActor`.
 //!
 //! # Handle errors and restarts
 //!

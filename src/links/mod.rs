@@ -396,8 +396,8 @@ impl LinkSetup<'_> {
         Ok(near.into_iter().chain(far).collect())
     }
 
-    /// Starts a transport that the program attached: it makes its taps (its subscriptions to
-    /// topics) before any service runs.
+    /// Starts a transport that the program attached. It makes its taps, by which it reads topics
+    /// for another process, before any service runs.
     fn start(&self, attached: Attached) -> Result<(), StartError> {
         let topics =
             |names: &[String]| names.iter().filter_map(|it| self.topic(it)).cloned().collect();
