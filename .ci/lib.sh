@@ -6,6 +6,8 @@ set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never CARGO_INCREMENTAL=0
+# Many tests panic on purpose, and a backtrace reads the symbols of the whole program.
+export RUST_BACKTRACE=0
 
 # The commands that README.md gives. The job `readme` compares.
 TEST="cargo test --workspace"
