@@ -254,7 +254,8 @@ pub enum StartError {
         code = self.code()
     )]
     Undelivered {
-        /// The messages that are left: node, topic, and number of messages.
+        /// The messages that are left: the node, or the reader of a transport; topic, and number of
+        /// messages.
         left: Vec<(String, String, usize)>,
         /// The nodes among these that have broken the protocol in shared memory. Their messages
         /// were dropped then.
@@ -396,7 +397,7 @@ fn messages(left: &[(String, String, usize)], let_go: &[String]) -> String {
         let messages = if *count == 1 { "message" } else { "messages" };
         let broken = let_go.contains(node);
         let why = if broken { ", which broke the protocol and was let go" } else { "" };
-        format!("{count} {messages} of `{topic}` to node `{node}`{why}")
+        format!("{count} {messages} of `{topic}` to `{node}`{why}")
     });
     each.collect::<Vec<_>>().join(", ")
 }

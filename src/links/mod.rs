@@ -317,15 +317,18 @@ impl Links {
         }
     }
 
-    /// Drops the links that have not ended.
-    pub(crate) fn abandon(&self) {
+    /// Drops the transports of the program that have not ended. Ready once nothing is left of them.
+    pub(crate) async fn abandon(&self) {
         self.control.abandon();
+        self.control.ended().await;
     }
 
-    /// Messages that readers had not confirmed when all links had ended: reader, topic, number of
-    /// messages.
+    /// Messages that readers had not confirmed when all links had ended: the node or the reader of
+    /// a transport, topic, number of messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
-        self.exports.as_ref().map_or_else(Vec::new, |exports| exports.undelivered())
+        let mut left = self.control.left();
+        left.extend(self.exports.iter().flat_map(|exports| exports.undelivered()));
+        left
     }
 
     /// Returns the readers among these that were let go, because they have broken the protocol.
@@ -346,7 +349,8 @@ impl Links {
     /// The number of messages that readers have confirmed. While it grows, waiting for them is
     /// useful.
     pub(crate) fn progress(&self) -> u64 {
-        self.exports.as_ref().map_or(0, |exports| exports.progress())
+        let linked = self.exports.as_ref().map_or(0, |exports| exports.progress());
+        linked + self.control.confirmed()
     }
 }
 

@@ -287,9 +287,10 @@ impl Driver {
             }
         }
         let grace =
-            shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
-        select(pin!(links.stop()), grace).await;
-        links.abandon();
+            || shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
+        select(pin!(links.stop()), grace()).await;
+        // A transport that is dropped says which messages it leaves.
+        select(pin!(links.abandon()), grace()).await;
         let left = links.undelivered();
         if !left.is_empty() {
             let let_go = links.let_go(&left);

@@ -150,7 +150,7 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
         until(|| sent() > 0).await;
         far.shutdown();
         let error = within(far.join()).await.unwrap_err();
-        let text = "not delivered within 100ms: 1 message of `numbers` to node `near`; \
+        let text = "not delivered within 100ms: 1 message of `numbers` to `near`; \
                     abandoned at the shutdown deadline: ";
         assert_eq!(error.to_string(), format!("{text}{name} [M0062]"));
         let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, select};
-use mycelium::error::BuildError;
+use mycelium::error::{BuildError, StartError};
 use mycelium::subscribe::GapReason;
 use mycelium::transport::{Capabilities, Ends, Feed, Tap, TapItem, TapStream, Transport};
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
@@ -25,12 +25,13 @@ struct Tick {
 
 const TICKS: u64 = 100_000;
 
-struct Clock;
+/// Emits this many ticks.
+struct Clock(u64);
 
 #[service(emits(Tick))]
 impl Clock {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 0..TICKS {
+        for number in 0..self.0 {
             ctx.emit(Tick { number }).await?;
         }
         Ok(())
@@ -96,8 +97,8 @@ fn read(stream: &mut TapStream, take: &mut impl FnMut(&str, u64, u64, TapItem<'_
     }
 }
 
-fn taps(ends: &Ends, name: &str) -> std::result::Result<Vec<Tap>, String> {
-    let taps = ends.sends().iter().map(|topic| topic.tap(name, Policy::DropOldest));
+fn taps(ends: &Ends, name: &str, policy: Policy) -> std::result::Result<Vec<Tap>, String> {
+    let taps = ends.sends().iter().map(|topic| ends.tap(topic, name, policy));
     taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
 }
 
@@ -111,7 +112,7 @@ impl Transport for Count {
     }
 
     fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
-        let taps = taps(&ends, "count")?;
+        let taps = taps(&ends, "count", Policy::DropOldest)?;
         Ok(Box::pin(async move {
             let count = |_: &str, _, _, item: TapItem<'_>| match item {
                 TapItem::Message(..) => drop(self.messages.fetch_add(1, Ordering::Relaxed)),
@@ -126,7 +127,8 @@ impl Transport for Count {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transport_that_only_counts_gets_or_misses_each_message() {
     let count = Count::default();
-    let node = Node::builder("main").service(|| Clock).transport(count.clone(), &["ticks"], &[]);
+    let node =
+        Node::builder("main").service(|| Clock(TICKS)).transport(count.clone(), &["ticks"], &[]);
     let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     running.join().await.unwrap();
     count.has_all();
@@ -156,7 +158,7 @@ impl Transport for Out {
     }
 
     fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
-        let taps = taps(&ends, "pipe")?;
+        let taps = taps(&ends, "pipe", Policy::DropOldest)?;
         Ok(Box::pin(async move {
             let send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
                 let message = match item {
@@ -239,7 +241,8 @@ fn reading(count: &Count, policy: Policy, pipe: In) -> std::result::Result<Node,
 async fn what_a_transport_loses_is_a_gap_of_its_reader() {
     let (sender, receiver) = mpsc::unbounded_channel();
     let count = Count::default();
-    let here = Node::builder("here").service(|| Clock).transport(Out(sender), &["ticks"], &[]);
+    let here =
+        Node::builder("here").service(|| Clock(TICKS)).transport(Out(sender), &["ticks"], &[]);
     let there = reading(&count, Policy::DropOldest, In(receiver)).unwrap();
     let there = there.start(Tokio::current().unwrap()).unwrap();
     let here = here.build().unwrap().start(Tokio::current().unwrap()).unwrap();
@@ -279,10 +282,10 @@ where
 }
 
 /// Takes nothing until it has to stop, and then goes on if it `stays`. The receiver ends with it.
-fn idle(stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
+fn idle(policy: Policy, stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
     let (alive, ended) = oneshot::channel();
     let carry = move |ends: Ends| {
-        let taps = taps(&ends, "pipe")?;
+        let taps = taps(&ends, "pipe", policy)?;
         let carried = async move {
             let _alive: (oneshot::Sender<()>, _) = (alive, taps);
             ends.stopped().await;
@@ -297,9 +300,9 @@ fn idle(stays: bool) -> (impl Transport, oneshot::Receiver<()>) {
 
 #[tokio::test]
 async fn a_transport_that_cannot_start_is_an_error_of_the_start_and_the_others_end() {
-    let (first, ended) = idle(false);
+    let (first, ended) = idle(Policy::DropOldest, false);
     let refuses = By(|_| Err("the other end is not there".to_owned()));
-    let node = Node::builder("main").service(|| Clock).transport(first, &["ticks"], &[]);
+    let node = Node::builder("main").service(|| Clock(TICKS)).transport(first, &["ticks"], &[]);
     let node = node.transport(refuses, &["ticks"], &[]).build().unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
     let text = "transport `pipe` of node `main` failed: the other end is not there [M0023]";
@@ -316,21 +319,37 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
         });
         Ok(carried)
     };
-    let node = Node::builder("main").service(|| Clock).transport(By(panics), &["ticks"], &[]);
+    let node =
+        Node::builder("main").service(|| Clock(TICKS)).transport(By(panics), &["ticks"], &[]);
     let error = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
     let text =
         "transport `pipe` of node `main` failed: panic: the wire is cut (at tests/it/seam.rs:";
     assert!(error.to_string().starts_with(text), "{error}");
 }
 
-#[tokio::test]
-async fn a_transport_that_does_not_end_is_dropped() {
-    let (stays, ended) = idle(true);
+/// Runs a node whose transport takes nothing of three messages, and does not end if it `stays`.
+async fn takes_nothing(policy: Policy, stays: bool) -> std::result::Result<(), StartError> {
+    let (idle, ended) = idle(policy, stays);
     let text = "[node.main]\nshutdown = \"10ms\"\n";
     let node = Node::builder("main").topology(Topology::parse("app.toml", text).unwrap());
-    let node = node.service(|| Clock).transport(stays, &["ticks"], &[]).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
+    let node = node.service(|| Clock(3)).transport(idle, &["ticks"], &[]).build().unwrap();
+    let ran = node.run(Tokio::current().unwrap()).await;
     ended.await.unwrap_err();
+    ran.map(drop)
+}
+
+#[tokio::test]
+async fn a_transport_that_does_not_end_is_dropped() {
+    takes_nothing(Policy::DropOldest, true).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_node() {
+    for stays in [false, true] {
+        let error = takes_nothing(Policy::Block, stays).await.unwrap_err();
+        let text = "not delivered within 10ms: 3 messages of `ticks` to `pipe`";
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
 }
 
 #[test]
@@ -344,7 +363,8 @@ fn a_policy_that_a_transport_cannot_keep_is_refused() {
          drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
          `[subscription.\"Reader.ticks\"]`), or join the nodes by a link [M0023]"
     );
-    let node = Node::builder("main").service(|| Clock).transport(Count::default(), &["tick"], &[]);
+    let node =
+        Node::builder("main").service(|| Clock(TICKS)).transport(Count::default(), &["tick"], &[]);
     assert_eq!(
         node.build().unwrap_err().to_string(),
         "topic `tick` over transport `count` (`Builder::transport`): no service of this node emits \

@@ -180,6 +180,8 @@ fn a_panic_restores_the_terminal_and_its_message_is_readable() {
     let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
     command.args(["top::a_screen_that_panics", "--exact", "--ignored", "--nocapture"]);
     command.env("TERM", "xterm-256color");
+    // What follows a backtrace would not overwrite the message.
+    command.env("RUST_BACKTRACE", "0");
     let mut terminal = Terminal::run(command, (24, 200));
     terminal.until(|text| text.contains("the third read"));
     assert!(!terminal.wait().success());

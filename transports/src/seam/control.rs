@@ -7,7 +7,7 @@ use std::task::Context;
 
 use event_listener::{Event, EventListener};
 
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, lock};
 
 /// The state that all transports of a process share (links are one): what they have to do, and what
 /// they still wait for.
@@ -25,6 +25,10 @@ pub struct Control {
     busy: AtomicUsize,
     /// Peers that will not run again, by name.
     ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
+    /// The number of messages that transports of the program have confirmed.
+    confirmed: AtomicU64,
+    /// The messages that they have left, by reader and topic.
+    left: Mutex<BTreeMap<(String, String), usize>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
@@ -137,6 +141,22 @@ impl Control {
         self.until(|| self.phase() == Phase::Over).await;
     }
 
+    /// Returns the number of messages that transports of the program have confirmed.
+    #[must_use]
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Returns the messages that transports of the program have left to nobody when they had to
+    /// keep them for a reader: reader, topic, number of messages.
+    #[must_use]
+    pub fn left(&self) -> Vec<(String, String, usize)> {
+        let left = lock(&self.left);
+        left.iter()
+            .map(|((reader, topic), count)| (reader.clone(), topic.clone(), *count))
+            .collect()
+    }
+
     /// Returns the process to which a name is bound.
     pub(crate) fn bound(&self, node: &str) -> Option<u32> {
         lock(&self.processes).get(node).copied()
@@ -228,6 +248,20 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
+    /// Counts messages that a transport of the program has confirmed.
+    pub(super) fn count_confirmed(&self, count: u64) {
+        self.confirmed.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts messages that a transport of the program leaves to nobody. While publishers run, its
+    /// reader has only left earlier than they do.
+    pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: usize) {
+        if count > 0 && self.phase() > Phase::Run {
+            let of = (reader.to_owned(), topic.to_owned());
+            *lock(&self.left).entry(of).or_default() += count;
+        }
+    }
+
     /// Expects `count` more topics to meet their other side before this process is ready.
     pub(crate) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
@@ -264,6 +298,10 @@ impl BusyGuard {
     pub(crate) fn new(control: &Arc<Control>) -> BusyGuard {
         control.busy.fetch_add(1, Ordering::Relaxed);
         BusyGuard(control.clone())
+    }
+
+    pub(super) fn control(&self) -> &Arc<Control> {
+        &self.0
     }
 }
 

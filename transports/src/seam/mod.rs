@@ -10,7 +10,7 @@
 //!
 //! | end | for each | it |
 //! | --- | --- | --- |
-//! | [`Tap`], by [`Topic::tap`](crate::local::Topic::tap) | topic, and remote process or group of them | reads the publishers of this process as a subscription would, and holds them up as one |
+//! | [`Tap`], by [`Ends::tap`] | topic, and remote process or group of them | reads the publishers of this process as a subscription would, and holds them up as one |
 //! | [`TapStream`] | start of a publisher | yields its messages as bytes, gaps and the end, and keeps messages until they are released |
 //! | [`Feed`], by [`Topic::feed`](crate::local::Topic::feed) | start of a publisher elsewhere | takes its messages as bytes, says what is missing, and ends; its readers are the subscriptions of this process |
 //!
@@ -26,8 +26,8 @@
 //! 1. Say in [`capabilities`](Transport::capabilities) what it promises. The build of the node
 //!    refuses a service that reads with a policy which needs more. It does not see subscriptions
 //!    that code outside the services makes later.
-//! 2. Make the taps in [`carry`](Transport::carry), before it returns its future: no service runs
-//!    before, so nothing is missed. Without credit, tap with
+//! 2. Make the taps by [`Ends::tap`] in [`carry`](Transport::carry), before it returns its future:
+//!    no service runs before, so nothing is missed. Without credit, tap with
 //!    [`DropOldest`](crate::local::Policy::DropOldest).
 //! 3. In the future, park the waker at each [tap](Tap::park), then visit its
 //!    [streams](Tap::streams): new ones appear by themselves. Send each
@@ -50,7 +50,9 @@
 //!    feed. If the connection is lost for good, [lose](Feed::lose) the feed: a feed that is dropped
 //!    ends without a gap.
 //! 8. When [`Ends::draining`] is ready, publishers have ended: end when no tap has a stream. End at
-//!    once when [`Ends::stopped`] is ready; the counters of the taps have the undelivered messages.
+//!    once when [`Ends::stopped`] is ready: what does not end is dropped. The counters of the taps
+//!    have the messages that are left; those of a tap that holds up publishers are an error of the
+//!    node, M0062.
 
 mod control;
 mod feed;

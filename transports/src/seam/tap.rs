@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::control::BusyGuard;
 use crate::local::topic::Topic;
 use crate::local::topic::membership::Membership;
 use crate::local::values::{Policy, SubscribeOptions, TopicError};
@@ -22,6 +23,9 @@ pub use stream::{TapItem, TapStream};
 pub struct Tap<T = ()> {
     streams: Vec<TapStream<T>>,
     membership: Membership,
+    /// The node waits for the tap, and learns which messages are confirmed and which are left.
+    /// `None` for a tap that no [`Ends`](super::Ends) made.
+    busy: Option<BusyGuard>,
 }
 
 impl Topic {
@@ -42,11 +46,17 @@ impl Topic {
             options.policy = Policy::DropOldest;
         }
         let membership = Membership::join(self, name, options, true)?;
-        Ok(Tap { streams: Vec::new(), membership })
+        Ok(Tap { streams: Vec::new(), membership, busy: None })
     }
 }
 
 impl<T> Tap<T> {
+    /// Makes the node wait for the tap, and learn which messages are confirmed and which are left.
+    pub(super) fn known_to(mut self, node: BusyGuard) -> Self {
+        self.busy = Some(node);
+        self
+    }
+
     /// Returns one stream for each start of a publisher that may send, or has sent messages that
     /// are not confirmed. New streams since the last call are at the end.
     pub fn streams(&mut self) -> &mut Vec<TapStream<T>>
@@ -54,10 +64,11 @@ impl<T> Tap<T> {
         T: Default,
     {
         if self.membership.has_new_edges() {
-            let edges = self.membership.new_edges();
-            let streams =
-                edges.into_iter().map(|edge| TapStream::new(edge, &self.membership, T::default()));
-            self.streams.extend(streams);
+            let edges = self.membership.new_edges().into_iter();
+            let (membership, busy) = (&self.membership, self.busy.as_ref());
+            let control = || busy.map(BusyGuard::control).cloned();
+            let new = |edge| TapStream::new(edge, membership, control(), T::default());
+            self.streams.extend(edges.map(new));
         }
         &mut self.streams
     }
@@ -113,9 +124,15 @@ impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         let Membership { topic, state, .. } = &self.membership;
         topic.remove_subscriber(state);
+        let mut left: usize = self.streams.iter().map(TapStream::depth).sum();
         // Edges that were never read leave like the others.
         for edge in self.membership.new_edges() {
-            drop(TapStream::new(edge, &self.membership, ()));
+            left += TapStream::new(edge, &self.membership, None, ()).depth();
+        }
+        if self.policy().is_gating()
+            && let Some(busy) = &self.busy
+        {
+            busy.control().leave_messages(&self.membership.state.name, self.topic().name(), left);
         }
     }
 }

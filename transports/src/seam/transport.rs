@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mycelium_executor::{Executor, SendFuture};
 
 use super::control::{BusyGuard, Control, Phase};
-use crate::local::{KeepOpen, Policy, Topic};
+use super::tap::Tap;
+use crate::local::{KeepOpen, Policy, SubscribeOptions, Topic, TopicError};
 
 /// Carries messages between the topics of this process and others. See the [module](super).
 pub trait Transport: Send + 'static {
@@ -97,8 +98,8 @@ impl Capabilities {
     }
 }
 
-/// What a node gives a [`Transport`]. Dropping it tells the node that the transport has ended: no
-/// subscription waits for it any more, and neither does the node.
+/// What a node gives a [`Transport`]. Dropping it and its taps tells the node that the transport has
+/// ended: no subscription waits for it any more, and neither does the node.
 pub struct Ends {
     node: String,
     sends: Vec<Arc<Topic>>,
@@ -138,10 +139,25 @@ impl Ends {
     }
 
     /// Returns the topics whose messages the transport sends: those that this process publishes. It
-    /// makes a [tap](Topic::tap) for each remote process or group.
+    /// makes a [tap](Ends::tap) for each remote process or group.
     #[must_use]
     pub fn sends(&self) -> &[Arc<Topic>] {
         &self.sends
+    }
+
+    /// Creates a [tap](Topic::tap) of a topic for a remote process or group. The node waits for the
+    /// tap. If its policy holds up publishers and messages are left when it is dropped after the
+    /// services have ended, the node ends with an error that has their number.
+    ///
+    /// # Errors
+    /// As [`Topic::tap`].
+    pub fn tap<T>(
+        &self,
+        topic: &Arc<Topic>,
+        reader: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Tap<T>, TopicError> {
+        Ok(topic.tap(reader, options)?.known_to(BusyGuard::new(&self.control)))
     }
 
     /// Returns the topics that the transport receives. It makes a [feed](Topic::feed) for each

@@ -134,7 +134,7 @@ fn undelivered_messages_are_an_error_of_the_bundle() {
     let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
     let [member, launcher] = errors[..] else { panic!("{text}") };
     assert!(member.starts_with("error: collector: not delivered within 1s: "), "{text}");
-    assert!(member.ends_with(" messages of `swaps` to node `detector` [M0062]"), "{text}");
+    assert!(member.ends_with(" messages of `swaps` to `detector` [M0062]"), "{text}");
     assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
     assert!(text.contains("ended in "), "{text}");
     assert_not_done(&text);

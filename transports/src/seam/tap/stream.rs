@@ -20,6 +20,7 @@ use crate::local::topic::membership::Membership;
 use crate::local::trace::{sent_at_in, trace_in};
 use crate::local::values::{Schema, Undelivered};
 use crate::memory::Mapping;
+use crate::seam::control::Control;
 use crate::seam::moved::Moved;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -46,6 +47,8 @@ pub struct TapStream<T = ()> {
     pub state: T,
     topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
+    /// Counts what is confirmed, if the node waits for the tap.
+    control: Option<Arc<Control>>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
     /// A copy of the last message, if it cannot be read in the ring.
@@ -100,13 +103,19 @@ impl<T> TapStream<T> {
         }
     }
 
-    pub(crate) fn new(edge: Edge, membership: &Membership, state: T) -> Self {
+    pub(super) fn new(
+        edge: Edge,
+        membership: &Membership,
+        control: Option<Arc<Control>>,
+        state: T,
+    ) -> Self {
         let Membership { topic, state: subscriber, .. } = membership;
         let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
         TapStream {
             state,
             topic: topic.clone(),
             subscriber: subscriber.clone(),
+            control,
             schema: *topic.schema(),
             line,
             words: Box::default(),
@@ -478,6 +487,9 @@ impl<T> TapStream<T> {
     fn count_taken(&mut self, confirmed: u64) {
         let missed = self.count_missed(self.kept());
         self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
+        if let Some(control) = &self.control {
+            control.count_confirmed(confirmed);
+        }
     }
 
     /// Counts the missed messages before a sequence, and returns their number.
