@@ -216,7 +216,7 @@ impl<'d> Decoder<'d> {
     /// # Errors
     /// [`LegacyError::Truncated`], if it has ended within a frame or within the hello.
     pub fn end(&self, rest: &[u8]) -> Result<(), LegacyError> {
-        // A client that sends nothing at all has just left again.
+        // A client that has sent nothing at all connected and left again, which is no error.
         let is_whole = if self.needs_hello() { rest.is_empty() } else { !self.is_within(rest) };
         if is_whole { Ok(()) } else { Err(LegacyError::Truncated) }
     }

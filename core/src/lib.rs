@@ -5,11 +5,11 @@
 //! and [`descriptor`] turn values into bytes and back; they assume nothing about the bytes, which
 //! may come from a hostile peer. [`envelope`] and [`frame`] put a header and extensions around a
 //! message, and take them apart again, in buffers of the caller. [`ring`] moves items and byte
-//! slots between threads and knows neither messages nor wakers; [`doorbell`] lets a side that found
-//! nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits how
-//! long a task spins before it sleeps. [`link`] is the protocol between two nodes, [`legacy`] the
-//! protocol with clients of the original system. `sync` has the atomics of all these modules, and
-//! is the only file that the model checker replaces.
+//! slots between threads and depends on neither messages nor wakers; [`doorbell`] lets a side that
+//! found nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits
+//! how long a task spins before it sleeps. [`link`] is the protocol between two nodes, [`legacy`]
+//! the protocol with clients of the original system. `sync` has the atomics of all these modules,
+//! and is the only file that the model checker replaces.
 //!
 //! This crate does not know a clock, a thread, a socket, or a heap. Time and randomness are
 //! arguments, storage is borrowed or inline, and the caller drives everything from its own loop.

@@ -238,7 +238,8 @@ impl ConstText {
     pub const fn as_str(&self) -> &str {
         match core::str::from_utf8(self.bytes.split_at(self.len).0) {
             Ok(text) => text,
-            // A name was cut off in the middle of a character.
+            // If a name was cut off in the middle of a character, the text is not UTF-8: a general
+            // text replaces it.
             Err(_) => "this message has padding, or does not fit a frame",
         }
     }

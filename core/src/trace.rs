@@ -111,7 +111,7 @@ impl FromStr for TraceContext {
         if version == 0xff {
             return Err(TraceParseError::Version);
         }
-        // A later version may have more fields.
+        // More bytes are an error, except further fields, after a `-`, of a later version.
         if !rest.is_empty() && (version == 0 || rest[0] != b'-') {
             return Err(TraceParseError::Form);
         }

@@ -18,7 +18,7 @@ static STEP: Mutex<Cell<fn()>> = Mutex::new(Cell::new(|| {}));
 static DICE: Mutex<Cell<u32>> = Mutex::new(Cell::new(0x2545_f491));
 /// Whether the program is inside a call that is tested.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
-/// How often an interrupt came while the program was inside such a call.
+/// How often an interrupt came while the program was inside a call that is tested.
 static PREEMPTED: AtomicUsize = AtomicUsize::new(0);
 
 /// A value that the interrupt uses while a test runs.

@@ -1,5 +1,5 @@
-//! The items that pass through the rings, and the books about them: every item must be dropped
-//! once. And the dice of a thread.
+//! The items that pass through the rings; the *books*, which count how many items were made,
+//! pushed, taken and dropped, because every item must be dropped once; and the dice of a thread.
 //!
 //! Each thread keeps its own books until it ends. Shared counters would order the operations of the
 //! threads, and hide an order that a ring lacks.
@@ -94,14 +94,14 @@ thread_local! {
     static OWN: RefCell<[Books; WRITERS]> = RefCell::default();
 }
 
-/// The books of all threads that have ended.
+/// The sums of the books of all threads that have ended, for each writer.
 static ALL: Mutex<Option<[Books; WRITERS]>> = Mutex::new(None);
 
 pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
     OWN.with_borrow_mut(|books| write(&mut books[writer]));
 }
 
-/// Adds the books of this thread to those of all threads.
+/// Adds the books of this thread to [`ALL`].
 pub(crate) fn hand_in() {
     let own = OWN.take();
     let mut all = ALL.lock().expect("no thread panics here");
@@ -114,7 +114,7 @@ pub(crate) fn hand_in() {
     }
 }
 
-/// Takes the books of all threads.
+/// Returns the sums of the books of all threads, and starts new ones.
 pub(crate) fn close_the_books() -> [Books; WRITERS] {
     hand_in();
     ALL.lock().expect("no thread panics here").take().unwrap_or_default()

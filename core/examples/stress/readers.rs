@@ -44,19 +44,21 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, dice: Dice) {
             let worked = reader.tenure(&mut end);
             (worked, end)
         }));
-        // Lets the other side check again.
+        // Wakes the writers: the end may have made room before it stopped.
         reader.side.until(|| Some(()));
         match worked {
             Ok((Ok(()), end)) if reader.dice.below(2) == 0 => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
-                // The drop has shown its position: let the other side check again.
+                // The drop has published the end's position, so there may be more room: wakes the
+                // writers.
                 reader.side.until(|| Some(()));
                 retaken += 1;
             }
             Ok((Err(Over), _)) => {
-                // Another reader may have got `Empty` only because this one was popping. It tries
-                // again, because the end of this side wakes all threads.
+                // Tells the other readers that no items are left. One of them may sleep because it
+                // got `Empty` while this one was popping: the drop of `reader.side` wakes all
+                // threads, so it tries again.
                 round.drained.store(true, SeqCst);
                 break;
             }
@@ -91,8 +93,8 @@ impl<K: Kind> Reader<'_, K> {
                     }
                     _ => self.pop_many(end, panics),
                 };
-                // A check that finds nothing shows the items that were taken before: let the other
-                // side check again.
+                // Wakes the writers, even if nothing was found: a pop that finds nothing publishes
+                // the reader's position, and so the room that earlier pops have made.
                 self.side.until(|| Some(()));
                 match found {
                     Ok(()) => {}

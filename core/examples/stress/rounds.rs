@@ -105,7 +105,7 @@ fn run<K: Kind>(seed: u64, number: u64) -> Counts {
             while !K::close(&round.ring) {
                 thread::yield_now();
             }
-            // The end of a side wakes all threads.
+            // Wakes all threads, as the drop of any side does.
             drop(round.sides.writer());
         }
         for writer in writing {

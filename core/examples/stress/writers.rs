@@ -47,7 +47,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, dice: Dic
             let worked = writer.tenure(&mut end);
             (worked, end)
         }));
-        // Lets the other side check again.
+        // Wakes the readers: the end may have pushed items before it stopped.
         writer.side.until(|| Some(()));
         match worked {
             Ok((Ok(()), end)) if writer.dice.below(2) == 0 => kept = Some(end),

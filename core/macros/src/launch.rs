@@ -17,7 +17,8 @@ pub(crate) enum TaskKind {
     Local,
 }
 
-/// A service or an actor whose life is a task.
+/// A service or an actor whose *life*, the value with which it runs from its start to its end, is a
+/// task.
 pub(crate) struct Life<'a> {
     pub(crate) kind: TaskKind,
     pub(crate) head: &'a Head,
@@ -25,7 +26,7 @@ pub(crate) struct Life<'a> {
     pub(crate) of: fn(&TokenStream) -> TokenStream,
     /// The private function that creates the future of a life.
     pub(crate) run: Ident,
-    /// Whether the life has a parameter `Q`, the queue of its mailbox.
+    /// Whether the type of the life has a parameter `Q`, the queue of the mailbox, as for actors.
     pub(crate) has_queue: bool,
     /// The text that an error adds for a generic type without a kind.
     pub(crate) hint: &'static str,

@@ -189,7 +189,7 @@ impl<H: Handle<Target: Ring>> ReservedSlot for Grant<'_, H> {
 
     #[inline]
     fn fill(mut self, item: Self::Item) {
-        // Cannot fail: the grant has room for one item.
+        // Cannot fail, because the grant has room for one item.
         _ = self.push(item);
         self.commit();
     }

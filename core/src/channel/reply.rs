@@ -103,8 +103,8 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
     /// Creates a slot without a request.
     #[must_use]
     pub fn new(owner: T) -> ReplySlot<T, Q, R> {
-        // Written field by field: the places for the request and the reply may be large, and must
-        // not be made on the stack.
+        // Writes field by field, because the places for the request and the reply may be large, and
+        // must not be made on the stack.
         let mut slot = Box::<Slot<T, Q, R>>::new_uninit();
         let place = slot.as_mut_ptr();
         // SAFETY: the places are fields in the box, each of which is written once.
@@ -113,7 +113,8 @@ impl<T, Q: Copy, R: Copy> ReplySlot<T, Q, R> {
             (&raw mut (*place).word).write(AtomicUsize::new(KEEPER));
             (&raw mut (*place).owner).write(owner);
             (&raw mut (*place).waker).write(SharedCell::new(None));
-            // Loom's cells have more than their content, which is valid without a value.
+            // The content of a cell is valid without a value. Loom's cells have more than their
+            // content, so they are written all the same.
             #[cfg(loom)]
             (&raw mut (*place).request).write(SharedCell::new(MaybeUninit::uninit()));
             #[cfg(loom)]
@@ -170,7 +171,7 @@ impl<T, Q: Copy, R: Copy> Awaiting<T, Q, R> {
                 // SAFETY: the other side has written the reply before REPLIED.
                 Outcome::Replied(unsafe { reply.assume_init_ref() })
             }
-            // The cast is lossless: the state has eight bits.
+            // The cast is lossless, because the state has eight bits.
             failure => Outcome::Failed((failure - FAILURES) as u8),
         }
     }

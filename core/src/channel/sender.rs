@@ -144,8 +144,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 Err(_) => None,
             }
         }));
-        // The slot borrows the producer, so this cannot check for more room: it lets another sender
-        // check.
+        // The slot borrows the producer, so this cannot check for more room. It lets another sender
+        // check instead.
         self.waiter.succeeded(senders, || true);
         Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }
@@ -184,7 +184,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         let before = *sent;
         let notify = NotifyOnDrop { waiters: &self.waiters, before, sent };
         let producer = &mut *self.producer;
-        // Limits one poll: with a receiver that keeps pace this task would never yield.
+        // Limits one poll, because otherwise, with a receiver that keeps pace, this task would
+        // never yield.
         let most = before.saturating_add(producer.capacity());
         let stop = self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
             loop {
@@ -194,19 +195,20 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 if *notify.sent == most {
                     return Some(Stop::Enough);
                 }
-                // A permit, which aborts the slot correctly if the iterator ends or panics.
+                // Holds the slot in a permit, whose drop aborts the slot correctly if the iterator
+                // ends or panics.
                 let permit = match producer.reserve_slot() {
                     Ok(slot) => Permit::<P, L>::new(slot, notify.waiters),
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
                 };
-                // Taken only now: an item without a slot stays with the caller.
+                // Takes an item only now, so that an item without a slot stays with the caller.
                 let Some(item) = items.next() else { return Some(Stop::Done) };
                 permit.fill(item);
                 *notify.sent += 1;
             }
         });
-        // Receivers are woken even if the wait continues: they must make the room.
+        // Wakes receivers even if the wait continues, because they must make the room.
         drop(notify);
         let stop = ready!(stop);
         self.end_wait();
@@ -239,7 +241,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and not used again.
         let producer = unsafe { ManuallyDrop::take(&mut self.producer) };
-        // Done first, so that a waker that panics below leaves no registration behind.
+        // Unregisters first, so that a waker that panics below leaves no registration behind.
         self.waiter.unregister(self.waiters.senders());
         if self.waiters.senders().leave() {
             producer.close();
@@ -399,7 +401,7 @@ impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
 
     #[inline]
     fn fill(mut self, item: Self::Item) {
-        // Cannot fail: the grant has room for one item.
+        // Cannot fail, because the grant has room for one item.
         _ = self.push(item);
         self.commit();
     }
@@ -446,7 +448,7 @@ impl<P: Reserve, L: Deref<Target: Sides>> Drop for Permit<'_, P, L> {
             self.waiters.senders().set_may_abort();
         }
         drop(slot);
-        // The items behind the slot can be read from now on.
+        // Wakes a receiver for the items behind the slot, which can be read from now on.
         if P::SKIPS {
             self.waiters.receivers().notify_one();
         }

@@ -75,7 +75,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
-        // Done first: receivers must make the room that this poll may wait for.
+        // Wakes receivers first, because they must make the room that this poll may wait for.
         self.notify();
         let this = &mut *self;
         if let (Some(sender), true) = (&mut this.sender, this.held.is_some()) {
@@ -96,7 +96,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
 
 impl<P: Producer, L: Deref<Target: Sides>> Drop for SenderSink<P, L> {
     fn drop(&mut self) {
-        // Items that are already in the channel are sent.
+        // Items that are already in the channel count as sent, so receivers are woken for them.
         self.notify();
     }
 }

@@ -72,8 +72,8 @@ impl KeptWaker {
         // Acquire, pairs with the Release of `kept.kept`, `kept.dropped` and `kept.forgotten`:
         // which waker is in the cell.
         let state = self.state.load(order!("kept.look", Acquire));
-        // The exchange is needed even from PARKED: a load could return a state that a ringer has
-        // left since.
+        // The exchange is needed even from PARKED, because a load could return a state that a
+        // ringer has left since.
         //
         // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes
         // only, so these two pair.
@@ -86,7 +86,7 @@ impl KeptWaker {
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
-            // If a ringer was faster, the wake is spurious.
+            // If the exchange fails, a ringer was faster, and its wake is spurious.
             let relaxed = Ordering::Relaxed;
             _ = self.state.compare_exchange(PARKED, IDLE, relaxed, relaxed);
         }
@@ -97,9 +97,10 @@ impl KeptWaker {
     /// parks again, its fence comes after this ringer's.
     #[inline]
     pub(super) fn wake(&self) -> bool {
-        // Acquire, pairs with the Release of `kept.kept`: the complete waker. Release, pairs with
-        // the fence of a waiter that parks again and sees this state: the items that were published
-        // before, because `announce_and_ring` has raised no fence.
+        // Acquire, pairs with the Release of `kept.kept`: this ringer sees the complete waker.
+        // Release, pairs with the fence of a waiter that parks again and sees WAKING or a later
+        // state: that waiter then sees the items that were published before this wake. It needs
+        // this Release, because `announce_and_ring` has raised no fence before.
         let both = order!("kept.take", AcqRel);
         if self.state.compare_exchange(PARKED, WAKING, both, Ordering::Relaxed).is_err() {
             return false;
@@ -107,7 +108,8 @@ impl KeptWaker {
         let waking = Waking(self);
         let wake = |kept: *const Option<Waker>| {
             // SAFETY: the exchange moved the state to WAKING, in which the cell is not changed;
-            // `waking` leaves it after the last use of the reference.
+            // the guard `waking` ends this state, and is dropped after the last use of the
+            // reference.
             if let Some(waker) = unsafe { &*kept } {
                 waker.wake_by_ref();
             }
@@ -139,7 +141,8 @@ impl KeptWaker {
                         return;
                     }
                 }
-                // Another waiter is here, or was here and has left as well.
+                // Another waiter is in the cell (KEEPING), or has forgotten this waker already
+                // (LEFT), so there is nothing to do.
                 _ => return,
             }
         }
@@ -280,7 +283,8 @@ impl SpareWaker {
                     waker.wake_by_ref();
                     return;
                 }
-                // A second waiter at this bell is about to replace this one.
+                // A second waiter at this bell is about to replace this one, which therefore need
+                // not park.
                 KEEPING => return,
                 _ => {}
             }
@@ -322,7 +326,8 @@ impl SpareWaker {
             let waker = unsafe { self.waker.with_mut(Option::take) };
             // Release, pairs with the Acquire of `spare.keep`: this ringer no longer uses the cell.
             self.state.store(IDLE, order!("spare.taken", Release));
-            // Woken only now: the waker may run the task in place, and the task may park again.
+            // Wakes only now, because the waker may run the task in place, and the task may park
+            // again.
             if let Some(waker) = waker {
                 waker.wake();
             }

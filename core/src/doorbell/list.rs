@@ -88,7 +88,7 @@ impl Waiters for Doorbell {
     #[inline]
     fn unpark(&self, (): &()) -> bool {
         Doorbell::unpark(self);
-        // No other task could take over the wake.
+        // Returns false, because no other task could take over the wake.
         false
     }
 
@@ -387,7 +387,8 @@ impl Block<'_> {
         // pairs with the Acquire of `waiter-list.unpark`: what this ringer published.
         let rung = self.parked.fetch_and(!bit, order!("waiter-list.wake", AcqRel)) & bit != 0;
         if rung {
-            // Has no effect if the task is about to park again: it checks after parking.
+            // Has no effect if the task is about to park again. It need not have one, because the
+            // task checks after parking.
             self.bell(place).ring();
         }
         rung
@@ -426,7 +427,7 @@ impl Block<'_> {
     }
 
     fn park(&self, place: usize, waker: &Waker) {
-        // The bell's own fence is not needed: the one below comes after the bit.
+        // The bell's own fence is not needed, because the one below comes after the bit.
         self.bell(place).park_with(waker, || ());
         // Release, pairs with the Acquire of `waiter-list.wake`: a ringer that takes the bit back
         // finds a bell to ring.

@@ -144,8 +144,8 @@ impl Doorbell {
     #[inline]
     pub fn ring(&self) {
         if self.kept.is_parked() && self.kept.wake() {
-            // A task that sleeps in the spare cell parked during that wake or after it, and so
-            // checked again.
+            // The spare cell needs no wake: a task that sleeps there parked during this wake or
+            // after it, and has checked again since.
             return;
         }
         if self.spare.is_parked() {

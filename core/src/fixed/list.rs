@@ -79,7 +79,8 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         Ok(())
     }
 
-    /// Removes the last item; its bytes become empty.
+    /// Removes and returns the last item. Its place in the list is overwritten with the empty value
+    /// (zeros for numbers).
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         let last = self.len().checked_sub(1)?;

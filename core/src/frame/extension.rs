@@ -273,7 +273,7 @@ impl ExtensionWriter<'_> {
         let Some((room, rest)) = core::mem::take(&mut self.0).split_at_mut_checked(padded) else {
             return;
         };
-        // All padding is in the last eight bytes.
+        // Zeroes the last eight bytes, which contain all padding.
         if let Some(last) = room.last_chunk_mut::<8>() {
             *last = [0; 8];
         }

@@ -3,7 +3,7 @@
 //! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload. It
 //! takes a multiple of 8 bytes; frames follow each other without gaps. `docs/wire-format.md` has
 //! every byte. [`FrameView`] reads frames; [`write_frame`], [`write_message`] and
-//! [`write_fragment`] write them. This module knows messages and envelopes, but no link.
+//! [`write_fragment`] write them. This module depends on messages and envelopes, but not on links.
 //!
 //! # Panics
 //!
@@ -77,8 +77,8 @@ impl<'a> FrameView<'a> {
     /// [`FrameError::Incomplete`] if bytes are missing: call again with as many as it says. All
     /// other errors are final, and found as early as possible: a wrong magic byte, for example, in
     /// the first byte.
-    // Inlined: otherwise the result goes through memory, written in pieces and read as one, which
-    // stalls.
+    // Inlined, because otherwise the result goes through memory, written in pieces and read as one,
+    // which stalls.
     #[inline(always)]
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<(Self, &'a [u8]), FrameError> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {

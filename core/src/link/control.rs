@@ -190,7 +190,7 @@ frames! {
         _pad: U16,
         bits: U32,
     }
-    /// Requests the layout of a topic's messages, from byte `offset` of the canonical form on.
+    /// Requests the layout of a topic's messages, from byte `offset` of its canonical form on.
     Describe = 17 {
         _pad: U16,
         offset: U32,

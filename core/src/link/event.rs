@@ -1,5 +1,6 @@
 //! What a link hands to its caller: events, which report what the peer did, and the bytes to write
-//! to the connection: from the link's buffer, and from a run, which stays in the caller's memory.
+//! to the connection. Most bytes are in the link's buffer. The messages of a *run* (consecutive
+//! messages of a stream that share one header) stay in the caller's memory.
 
 use super::config::{ReaderMode, ReaderStart};
 use super::error::RejectReason;
@@ -124,7 +125,8 @@ pub enum Event<'a> {
         /// Its frame. The payload is the fragment's bytes.
         frame: FrameView<'a>,
     },
-    /// Messages of a run, in place. The next event may have more messages of the same run.
+    /// Consecutive messages of a stream that share one header (a *run*), in place. The next event
+    /// may have more messages of the same run.
     Run {
         /// The stream.
         stream: IncomingId,
@@ -181,19 +183,20 @@ pub enum Event<'a> {
         /// The stream.
         stream: OutgoingId,
     },
-    /// The peer requests the layout of a topic's messages, or the catalogue. The caller
+    /// The peer requests the layout of a topic's messages, or the catalogue. The bytes of a layout
+    /// are its [canonical form](crate::Descriptor::canonical). The caller
     /// [answers](super::Link::answer) now or later. A later request replaces this one.
     Describe {
         /// The topic; empty for the [catalogue](super::Link::answer_catalogue).
         topic: &'a str,
-        /// The first byte of the canonical form that the peer needs.
+        /// The first byte that the peer needs, as an offset in the layout's canonical form.
         offset: u32,
     },
     /// The answer to [`describe`](super::Link::describe).
     Described {
-        /// Where the bytes start in the canonical form.
+        /// Where the bytes start in the layout's canonical form.
         offset: u32,
-        /// The length of the canonical form; 0 if the peer does not say.
+        /// The length of the layout's whole canonical form; 0 if the peer does not say it.
         total: u32,
         /// Some of its bytes; none at its end.
         bytes: &'a [u8],
@@ -209,8 +212,8 @@ pub enum Event<'a> {
     },
 }
 
-/// The layout of a run's messages. Each is in an item of `stride` bytes: `skip` bytes without a
-/// meaning, `length` bytes of message, and a rest without a meaning.
+/// The layout of a run's messages. Each message is in an item of `stride` bytes: `skip` bytes
+/// without a meaning, `length` bytes of message, and a rest without a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunShape {
     /// The bytes from one message to the next, a multiple of 8.

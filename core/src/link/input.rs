@@ -28,7 +28,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// If the peer broke the protocol or closed the link. The link has ended then.
-    // Inlined like `FrameView::parse`: otherwise the result goes through memory.
+    // Inlined like `FrameView::parse`, because otherwise the result goes through memory.
     #[inline(always)]
     pub fn input<'a>(
         &mut self,
@@ -139,7 +139,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 error
             }
             LinkError::Version { .. } => self.finish(now, error, CloseReason::Version),
-            // Not the peer's error: the link has used all its numbers.
+            // The peer made no error here: this link has used all its numbers.
             LinkError::Numbers => self.finish(now, error, CloseReason::Shutdown),
             _ => self.finish(now, error, CloseReason::Protocol),
         }
@@ -161,7 +161,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Type { expected: stream.type_id, found: header.type_id() });
         }
         stream.check_sequence(number, sequence)?;
-        // No message has the last sequence: there is none after it.
+        // No message may have the last sequence, because there is none after it.
         if sequence == u64::MAX {
             return Err(LinkError::Sequence {
                 stream: number,
@@ -194,10 +194,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn discard(&mut self, number: u32, count: u32) -> Result<(), LinkError> {
         let (_, stream) = self.live_stream(number)?;
         if stream.finished {
-            // All its messages had arrived, and only its end may follow.
+            // All messages of the stream had arrived, and only its end may follow, so this is an
+            // error.
             return Err(LinkError::Stream { number });
         }
-        // The peer sends messages until it learns of the end, and must not wait for credit.
+        // Grants the whole window again, because the peer sends messages until it learns of the
+        // end, and must not wait for credit.
         stream.granted = stream.used + u64::from(stream.window);
         let interest = stream.interest;
         if let Ok(interest) = self.interests.get(interest) {
@@ -213,7 +215,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         frame: &FrameView<'a>,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let (number, sequence) = (frame.header().stream(), frame.header().sequence());
-        // Control frames are never fragmented.
+        // Control frames are never fragmented, so a fragment is an error.
         if frame.fragment().is_some() {
             let error = ExtensionError::Critical { kind: kind::FRAGMENT };
             return Err(FrameError::Extension(error).into());

@@ -174,7 +174,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The size of the smallest send buffer.
     pub const MIN_BUFFER: usize = {
         let topic = MAX_CONTROL + STREAMS * (HEADER_LEN + size_of::<Resume>());
-        // A fragment uses at most half of the room for messages.
+        // Room for two fragments, because one uses at most half of the room for messages.
         CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
 

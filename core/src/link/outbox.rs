@@ -154,7 +154,7 @@ impl<'b> Outbox<'b> {
             return false;
         }
         let appended = self.append(now, needed, |place| {
-            // Cannot fail: the frame fits, and has at most some hundred bytes.
+            // Cannot fail, because the frame fits, and has at most some hundred bytes.
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
         self.flush();

@@ -112,7 +112,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             LinkPhase::Up => {
                 if now >= self.last_sent.saturating_add(self.config.keep_alive) {
-                    // Bytes that are not written yet show the peer that this side is alive.
+                    // Sends no ping if other bytes wait to be written, which also show the peer
+                    // that this side is alive.
                     if self.out.is_empty() {
                         self.out.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
@@ -191,7 +192,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return true;
         }
         if interest.is_due() {
-            // The peer may have no room for another subscription.
+            // If the peer has no room for another subscription, this one waits.
             let sent = self.interests.iter().filter(|(_, interest)| !interest.is_due());
             if sent.count() >= self.peer.topics {
                 return true;

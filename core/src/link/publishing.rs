@@ -181,7 +181,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if fixed > payload.len() {
             return Err(SendError::Fixed { fixed, payload: payload.len() });
         }
-        // Without the padding, as the peer's limit.
+        // Counts no padding, as the peer's limit does.
         let length = head_len(&envelope, None) + payload.len();
         if length > longest {
             return Err(SendError::TooLong { length, limit: longest as u32 });
@@ -191,7 +191,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             self.out.flush();
             return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
-        // Cannot fail: the frame fits.
+        // Cannot fail, because the frame fits.
         self.out.append(now, needed, |place| _ = write_frame(place, &envelope, fixed_len, payload));
         entry.sent_one();
         Ok(())
@@ -285,7 +285,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let mut bytes = [0; PIECE];
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
-        // Cannot overflow: no layout that compiles has more bytes than 32 bits can count.
+        // Cannot overflow, because no layout that compiles has more bytes than 32 bits can count.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
         self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
     }
@@ -354,7 +354,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let (export, entry) = found.ok_or(LinkError::Subscription { number })?;
         entry.resumes -= 1;
         if !entry.is_open() {
-            // The subscription was answered before all its resumes arrived.
+            // The subscription was answered before all its resumes arrived. If it was rejected, its
+            // entry is removed with the last of them.
             if entry.resumes == 0 && entry.state == ExportState::Rejected {
                 self.exports.remove(export);
             }

@@ -160,9 +160,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.peer_has(LAYOUTS)
     }
 
-    /// Requests the peer's layout of a topic's messages, from byte `offset` of the canonical form
-    /// on; with an empty topic the peer's catalogue, from this byte on. One [`Event::Described`]
-    /// answers. Wait for it before the next request, which may replace this one.
+    /// Requests the peer's layout of a topic's messages, from byte `offset` of its [canonical
+    /// form](crate::Descriptor::canonical) on; with an empty topic the peer's catalogue, from this
+    /// byte on. One [`Event::Described`] answers. Wait for it before the next request, which may
+    /// replace this one.
     ///
     /// # Errors
     /// [`SendError::Room`] until bytes are transmitted, [`SendError::Down`] if the link is not up,
@@ -293,7 +294,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// kept for a lost connection.
     fn insert_incoming(&mut self, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
-            // The oldest one: the peer opens another stream, so it knows that this one has ended.
+            // Replaces the oldest one: since the peer opens another stream, it knows that this one
+            // has ended.
             let spare = self.incoming.iter().filter(|(_, stream)| stream.is_spare());
             let (oldest, _) = spare.min_by_key(|(_, stream)| stream.finish_order)?;
             self.incoming.remove(oldest);

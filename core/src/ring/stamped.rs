@@ -94,7 +94,7 @@ unsafe impl<T> InPlace for Slot<T> {
 // SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire. A stamp
 // of another lap is another number.
 unsafe impl<T> SlotLayout for Slot<T> {
-    // No: the reader counts only the stamps that it loads.
+    // False, because the reader counts only the stamps that it loads.
     const COUNTS: bool = false;
 
     #[inline]
@@ -128,7 +128,7 @@ unsafe impl<T> SlotLayout for Slot<T> {
     }
 
     fn count(_: &SideState, slots: &Slots<Self>, position: usize) -> usize {
-        // Items are shown in order, so a binary search finds the first one that is not.
+        // Items are published in order, so a binary search finds the first one that is not.
         let (mut shown, mut unknown) = (0, slots.capacity());
         while unknown > 0 {
             let half = unknown / 2;
@@ -146,7 +146,7 @@ unsafe impl<T> SlotLayout for Slot<T> {
     }
 
     fn save_position(writer: &SideState, position: usize) {
-        // Read by the next writer, and by the drop of the ring.
+        // The next writer reads this position, and so does the drop of the ring.
         writer.position.store(position, Ordering::Relaxed);
     }
 
@@ -162,8 +162,8 @@ unsafe impl<T> SlotLayout for Slot<T> {
 
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
-        // A check takes the cache line that the next item is written to: count the items up to its
-        // end.
+        // A check takes the cache line that the next item is written to, so it is worth counting
+        // all items up to the end of this line.
         slots.left_in_line(position).min(slots.capacity() / 2)
     }
 

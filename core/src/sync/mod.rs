@@ -7,10 +7,11 @@
 //! in all other files of this crate.
 //!
 //! Each ordering that a ring relies on is written `order!("site", Release)`, each fence
-//! `barrier!("site", SeqCst)`. Outside loom these are the plain ordering and the plain fence. Under
-//! loom a model can weaken one site by name (`weaken`) and must then fail. If it does not fail, the
-//! ordering is too strong, or untested, or invisible to the checker (`docs/proofs.md` has the
-//! list).
+//! `barrier!("site", SeqCst)`. The comment at a site names the other side of the pair, and after a
+//! colon what becomes visible through the pair. Outside loom these are the plain ordering and the
+//! plain fence. Under loom a model can weaken one site by name (`weaken`) and must then fail. If it
+//! does not fail, the ordering is too strong, or untested, or invisible to the checker
+//! (`docs/proofs.md` has the list).
 //!
 //! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`,
 //! which does nothing in any other build.

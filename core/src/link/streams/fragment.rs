@@ -86,7 +86,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let envelope = Envelope { type_id, stream, sequence, ..attached };
         let bytes = bytes.get(..count).unwrap_or(bytes);
         self.out.append_fragment(now, needed, |place| {
-            // Cannot fail: the fragment fits.
+            // Cannot fail, because the fragment fits.
             _ = write_fragment(place, &envelope, fragment, bytes);
         });
         if count == rest {

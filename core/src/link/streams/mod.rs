@@ -141,7 +141,7 @@ pub(super) enum IncomingState {
     Ended,
 }
 
-/// Where a stream continues whose messages in shared memory are no longer read there.
+/// The place from which a stream continues after the caller has left its shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftMemory {
     /// The sequence of the next message.
@@ -209,7 +209,8 @@ impl Incoming {
         if !self.by_caller {
             self.confirmed = first;
         }
-        // The last confirmation of the earlier connection may be lost: send it again, at once.
+        // The last confirmation of the earlier connection may be lost, so it is sent again, at
+        // once.
         self.confirmed_sent = 0;
         self.unconfirmed = Some(Duration::ZERO);
     }
@@ -288,7 +289,8 @@ impl Incoming {
     /// Confirms all messages that have arrived, unless the caller confirms them.
     #[inline]
     pub(super) fn confirm_arrived(&mut self, now: Duration) {
-        // The caller does not see the messages of an interest that it has unsubscribed.
+        // Messages of an interest that the caller has unsubscribed are confirmed here, because the
+        // caller does not see them.
         if !self.by_caller || self.unsubscribed {
             self.confirm(now, self.next);
         }

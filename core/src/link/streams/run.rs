@@ -77,7 +77,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let run = control::Run::new(shape.skip, count, shape.stride, u32::from(shape.length));
         let envelope = Envelope { stream: number, sequence: first, ..Envelope::default() };
         let payload = zerocopy::IntoBytes::as_bytes(&run);
-        // Cannot fail: the header fits.
+        // Cannot fail, because the header fits.
         self.out.append(now, RUN_HEADER, |place| {
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
@@ -145,7 +145,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let used = count as usize * stride;
         let bytes = bytes.get(..used).unwrap_or(bytes);
         let Ok((id, stream)) = self.live_stream(number) else {
-            // The stream was open at the header, and only the peer can end it.
+            // Cannot happen, because the stream was open at the header, and only the peer can end
+            // it.
             return Ok(Input { used, needed: 0, event: None });
         };
         let (first, unsubscribed) = (stream.next, stream.unsubscribed);

@@ -39,21 +39,21 @@ pub enum Peek {
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
 ///
-/// A gating reader shows the writer its position only now and then, because each time the writer
-/// loads it the cache line moves: after an eighth of the capacity, at most 16 messages
+/// A gating reader publishes its position to the writer only now and then, because each time the
+/// writer loads it the cache line moves: after an eighth of the capacity, at most 16 messages
 /// ([`with_lag`](Consumer::with_lag) sets another number), when it finds no more messages, and at
 /// [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse a
 /// message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room)
-/// loads the exact position. In rings of fewer than 16 messages each position is shown.
+/// loads the exact position. In rings of fewer than 16 messages each position is published.
 #[derive(Debug)]
 pub struct Consumer<H: BroadcastHandle> {
     pub(super) ring: RingRef<H>,
     pub(super) cursor: usize,
     /// Whether the message at the cursor was read.
     pub(super) peeked: bool,
-    /// The cursor that a gating reader has shown last.
+    /// The cursor that a gating reader has published last, for the writer.
     shown: usize,
-    /// After how many messages a gating reader shows its cursor again.
+    /// After how many messages a gating reader publishes its cursor again.
     lag: usize,
     /// Whether this reader has found that it was evicted.
     evicted: bool,
@@ -65,7 +65,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         Consumer { ring, cursor, peeked: false, shown: cursor, lag, evicted: false }
     }
 
-    /// Makes this reader show its position only at [`show`](Consumer::show). For an
+    /// Makes this reader publish its position only at [`show`](Consumer::show). For an
     /// [observer](super::Broadcast::observing_shown) whose owner is done with a message later than
     /// the reader has moved past it. Another kind of reader is not changed.
     #[must_use]
@@ -83,8 +83,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Makes this reader show the writer its position after every `messages` messages, at most the
-    /// capacity, instead of the default; 1 shows each position at once.
+    /// Makes this reader publish its position to the writer after every `messages` messages, at
+    /// most the capacity, instead of the default; 1 publishes each position at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
         self.lag = messages.clamp(1, self.ring.capacity());
@@ -238,7 +238,7 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
     /// [`peek`](Self::peek), which finds all other cases. As in `peek`, a gating reader that finds
-    /// nothing shows the writer its position.
+    /// nothing publishes its position to the writer.
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
@@ -259,7 +259,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
         let storage = &self.ring.storage;
-        // The tail of a writer in another process may have any value.
+        // The tail of a writer in another process may have any value, so it is limited for a reader
+        // that the writer waits for.
         let is_bounded = storage.is_foreign()
             && self.ring.entry().is_some()
             && !self.ring.evictable_entry().is_some_and(|entry| storage.is_suspended(entry));
@@ -273,7 +274,7 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.cursor
     }
 
-    /// The entry of a gating reader, or of an observer that shows its position.
+    /// The entry of a gating reader, or of an observer that publishes its position.
     #[must_use]
     pub fn entry(&self) -> Option<usize> {
         self.ring.entry()
@@ -413,8 +414,8 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     /// Moves to the oldest message that is left, and returns how many were missed.
     ///
-    /// A process that dies resumes at its shown position. So that position does not pass the gap
-    /// here, but only when the owner has handled the gap: at the next message, or at
+    /// A process that dies resumes at its published position. So that position does not pass the
+    /// gap here, but only when the owner has handled the gap: at the next message, or at
     /// [`show_passed`](Consumer::show_passed). A writer of the same process may learn the new
     /// position at once.
     #[cold]
@@ -540,7 +541,7 @@ impl<T: Storage> Broadcast<T> {
         Consumer::new(RingRef::new(ring), sequence)
     }
 
-    /// The same as [`observing`](Broadcast::observing), but the reader shows its position in an
+    /// The same as [`observing`](Broadcast::observing), but the reader publishes its position in an
     /// entry, and it starts with the message of a sequence if that is given. `None` if all entries
     /// are in use.
     pub fn observing_shown<H: BroadcastHandle<Storage = T>>(

@@ -8,7 +8,7 @@
 //! | `EVICTABLE` | yes | `FREE` or `GATING`, by its owner; `EVICTED`, by any thread of this process; `SUSPENDED`, by the writer |
 //! | `SUSPENDED` | no, until its position moves | `FREE`, by its owner; `EVICTABLE`, by the writer at a check, or by a thread that imports its position |
 //! | `EVICTED` | no | `FREE`, by its owner |
-//! | `OBSERVING` | no: the entry shows the position of an observer | `FREE`, by its owner |
+//! | `OBSERVING` | no: the entry publishes the position of an observer | `FREE`, by its owner |
 //!
 //! The word of the state also counts the claims of the entry, so that one reader of the entry is
 //! never taken for an earlier one. A reader that becomes a proxy counts as another claim. The
@@ -296,7 +296,7 @@ impl ReaderWords {
         self.shown.state.load(Ordering::Relaxed) & STATE == SUSPENDED
     }
 
-    /// Owner: whether the entry only shows the position of an observer.
+    /// Owner: whether the entry only publishes the position of an observer.
     pub(super) fn is_observing(&self) -> bool {
         self.shown.state.load(Ordering::Relaxed) & STATE == OBSERVING
     }
@@ -317,7 +317,7 @@ impl ReaderWords {
         is_gating(self.shown.state.load(Ordering::Relaxed))
     }
 
-    /// The position of the slowest gating reader of these entries: as far as it was shown, or
+    /// The position of the slowest gating reader of these entries: as far as it was published, or
     /// `exact`. The words may belong to another process, and the position be any number.
     #[doc(hidden)]
     #[must_use]
@@ -372,7 +372,8 @@ impl ReaderWords {
         }
         let taken = self.taken.acquire(true, order!("broadcast.room", Acquire));
         if self.shown.state.load(Ordering::Relaxed) != state {
-            // The position may belong to another reader: the next check has both.
+            // The position may belong to another reader than `state`, so only the next check
+            // compares it.
             seen.state = before;
             return Ok(());
         }
@@ -381,7 +382,8 @@ impl ReaderWords {
             return Err(ReaderFault::Backwards { before: seen.taken, found: taken });
         }
         seen.taken = taken;
-        // A reader sees the messages of a batch before this thread sees their tail.
+        // A reader may be ahead of this tail by up to the capacity, because it sees the messages of
+        // a batch before this thread sees their tail.
         let tail = tail();
         if is_after(taken, tail.wrapping_add(capacity)) {
             return Err(ReaderFault::Ahead { tail, found: taken });
@@ -405,7 +407,7 @@ impl ReaderWords {
     /// loaded that position. Any number of threads may do this.
     pub(super) fn import(&self, generation: usize, tail: usize, position: Option<usize>) {
         let position = position.filter(|position| !is_after(*position, tail)).unwrap_or(tail);
-        // A guess for both words: another thread may be between its two exchanges.
+        // Only a guess, for both words, because another thread may be between its two exchanges.
         let previous = self.taken.load(Ordering::Relaxed);
         let (suspended, state) = (generation.wrapping_mul(CLAIM) | SUSPENDED, &self.shown.state);
         if state.load(Ordering::Relaxed) == suspended && is_after(position, previous) {
@@ -425,8 +427,8 @@ impl ReaderWords {
         // meanwhile, that reader sees the tail behind the caller's fence, and its position is a
         // later one.
         while self.shown.state.load(Ordering::Relaxed) == evictable {
-            // Never backwards. A word that needs no change is exchanged, too: only that shows
-            // whether the guess is right.
+            // The position never moves backwards. A word that needs no change is exchanged, too,
+            // because only that shows whether the guess is right.
             let next = if is_after(position, previous) { position } else { previous };
             // Release, pairs with the Acquire of `broadcast.room`: passes on that the other process
             // no longer uses the slots before it.

@@ -250,7 +250,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The writer's check, at `tail`: returns the sequence up to which it may write, and the
-    /// slowest reader. If it is `exact`, positions that readers have not shown count, too.
+    /// slowest reader. If it is `exact`, positions that readers have not published count, too.
     fn room(&self, tail: usize, exact: bool) -> (usize, Claim) {
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
         // tail was stored with the last message.

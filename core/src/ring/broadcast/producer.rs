@@ -50,7 +50,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// sequence.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position; then
+    /// [`Full`] if a gating reader blocks the writer, as far as it has published its position; then
     /// nothing was written.
     ///
     /// # Panics
@@ -145,7 +145,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position.
+    /// [`Full`] if a gating reader blocks the writer, as far as it has published its position.
     pub fn claim(&mut self) -> Result<(), Full> {
         if self.sequence() == self.limit { self.check_room() } else { Ok(()) }
     }
@@ -430,7 +430,7 @@ impl<H: BroadcastHandle> Producer<H> {
         assert!(stride > 0 && skip + words <= stride, "an item is shorter than a message");
         let messages = items.chunks_exact(stride).map(|item| &item[skip..skip + words]);
         if bytes == 7 * word {
-            // With a constant length, copying a message needs no loop.
+            // Passes a constant length, with which copying a message needs no loop.
             return self.push_all(
                 7 * word,
                 messages
@@ -476,7 +476,8 @@ impl<H: BroadcastHandle> Producer<H> {
         let known = self.known_room();
         let most = messages.len();
         let most = if most <= known { most } else { self.room_for(most)? };
-        // Stored also if the iterator panics: published messages must not be overwritten.
+        // `pushed` stores the tail when it is dropped, also if the iterator panics, because
+        // published messages must not be overwritten.
         let mut pushed = Pushed { producer: self, next: first };
         for message in messages.take(most) {
             let slot =

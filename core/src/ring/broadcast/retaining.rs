@@ -276,7 +276,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let ring: &Broadcast<H::Storage> = self.ring();
         let waiting = ring.published(self.cursor()).wrapping_sub(self.cursor());
         let mut count = waiting.min(most).min(ring.capacity());
-        // The tail may be visible before the last messages are.
+        // The tail may be visible before the last messages are, so those are left out.
         while count > 0 && !self.is_published(self.cursor().wrapping_add(count - 1)) {
             count -= 1;
         }

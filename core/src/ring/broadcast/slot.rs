@@ -113,7 +113,7 @@ pub(super) struct RingRef<H: BroadcastHandle> {
     /// The bytes of each message, as they are or, if slots are padded, with all bits inverted
     /// (`!`); [`NONE`] if messages differ in length.
     exact: usize,
-    /// The words of a gating reader, or of an observer that shows each position.
+    /// The words of a gating reader, or of an observer that publishes each position.
     reader: Option<NonNull<ReaderWords>>,
     /// The index of that reader's entry, or of an observer that is shown by hand; or [`NO_ENTRY`].
     entry: usize,
@@ -164,7 +164,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         can_be_evicted: bool,
     ) -> RingRef<H> {
         let words = ring.storage.reader(entry);
-        // An entry that only shows a position blocks nobody.
+        // A reader whose entry only publishes a position does not block the writer, so it can be
+        // overtaken, but not evicted.
         let is_shown = words.is_some_and(ReaderWords::is_observing);
         let can_be_evicted = can_be_evicted || ring.storage.is_foreign() && !is_shown;
         let reader = words.map(NonNull::from);
@@ -173,7 +174,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         RingRef { reader, entry, may_borrow, can_be_evicted, ..RingRef::new(ring) }
     }
 
-    /// The entry of a gating reader, or of an observer that shows its position.
+    /// The entry of a gating reader, or of an observer that publishes its position.
     #[inline]
     pub(super) fn entry(&self) -> Option<usize> {
         (self.entry != NO_ENTRY).then_some(self.entry)
@@ -208,7 +209,7 @@ impl<H: BroadcastHandle> RingRef<H> {
         unsafe { self.writer.as_ref() }
     }
 
-    /// The words of a gating reader, or of an observer that shows each position.
+    /// The words of a gating reader, or of an observer that publishes each position.
     #[inline]
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
@@ -236,8 +237,8 @@ impl<H: BroadcastHandle> RingRef<H> {
         let start = if bytes == self.exact {
             place * dense
         } else if padded != dense && !bytes == self.exact {
-            // Written as a shift: otherwise the compiler merges two steps into one multiplication
-            // by a variable.
+            // Written as a shift, because otherwise the compiler merges two steps into one
+            // multiplication by a variable.
             let shift = padded.trailing_zeros();
             (place * (padded >> shift)) << shift
         } else {

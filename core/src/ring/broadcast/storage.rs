@@ -180,7 +180,7 @@ pub unsafe trait Storage {
     /// checks for room, before it loads the entries. `import` takes the claim of a proxy
     /// ([`ProxyReader`](super::ProxyReader)) and a position, as
     /// [`ProxyReader::import`](super::ProxyReader::import) does. An `exact` check also needs
-    /// positions that readers have not shown yet.
+    /// positions that readers have not published yet.
     #[inline]
     fn refresh(&self, exact: bool, import: &mut dyn FnMut(Claim, Option<usize>)) {
         let _ = (exact, import);

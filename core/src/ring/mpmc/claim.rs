@@ -191,7 +191,8 @@ impl<L: Layout> Indices<L> {
 }
 
 fn depth(head: usize, tail: usize, capacity: usize) -> usize {
-    // The two were not loaded at once: the head may have passed the loaded tail.
+    // The two were not loaded at once, so the head may have passed the loaded tail. The depth is 0
+    // then.
     let depth = tail.wrapping_sub(head) / STEP;
     if depth > usize::MAX / STEP / 2 { 0 } else { depth.min(capacity) }
 }

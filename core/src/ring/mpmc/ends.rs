@@ -93,7 +93,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             claim => claim?,
         };
         let end = claim.position.wrapping_add(claim.count * STEP);
-        // Done rarely: a load of the head takes its cache line from the readers.
+        // Done rarely, because a load of the head takes its cache line from the readers.
         let capacity = self.slots.capacity();
         if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
             indices.note_depth(end, capacity);
@@ -246,9 +246,9 @@ impl<H: Handle<Target: Ring>> Rest<'_, H> {
             let slot = unsafe { self.end.slots.at(position / STEP) };
             // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`, as in a claim.
             let stamp = slot.stamp.load(order!("mpmc.look", Acquire));
-            // Exactly of this lap: this thread may still see the stamp of an item that another
-            // reader has taken, a lap ago. An item that was put after that is dropped with the
-            // ring.
+            // The stamp must be exactly of this lap, because this thread may still see the stamp of
+            // an item that another reader has taken, a lap ago. An item that was put after that is
+            // dropped with the ring.
             let lap = lap(&self.end.slots, position);
             if stamp == lap | FULL || stamp == lap | SKIP {
                 drop(self.end.take_at(position));
@@ -318,7 +318,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
                 Err(Refused::Short(_)) => return Err(PushError::Full(())),
                 Err(Refused::Closed) => return Err(PushError::Closed(())),
             };
-            // Shown from the last to the first: a reader that finds the first item finds all.
+            // Publishes the items from the last to the first, so that a reader that finds the first
+            // one finds all.
             for (index, item) in rest[..claim.count].iter().enumerate().rev() {
                 let position = claim.position.wrapping_add(index * STEP);
                 // SAFETY: this thread has claimed the slot.
@@ -365,7 +366,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     #[inline]
     pub fn commit(mut self) -> usize {
         let filled = self.filled;
-        // Shown from the last to the first, as above.
+        // Publishes the items from the last to the first, as `push_many` does.
         self.skip_from(filled);
         for index in (0..filled).rev() {
             self.producer.show(self.position(index));
@@ -507,7 +508,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     fn is_full(&mut self) -> bool {
         let tail = self.ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         let stamp = self.slot(tail).stamp.load(Ordering::Relaxed);
-        // A stamp ahead of its lap only means that the tail was old.
+        // If the stamp is ahead of its lap, the loaded tail was old, and the ring is not full.
         stamp.wrapping_sub(lap(&self.slots, tail) | FREE).cast_signed() < 0
     }
 

@@ -238,7 +238,7 @@ impl<M: Memory> ForeignCursors<M> {
     }
 
     /// The position of the slowest gating reader of the process; `None` if there is none. An
-    /// `exact` look also sees what readers have not shown yet. It may be any number, which
+    /// `exact` look also sees what readers have not published yet. It may be any number, which
     /// [`ProxyReader::import`](crate::ring::broadcast::ProxyReader::import) clamps.
     #[must_use]
     pub fn position(&self, exact: bool) -> Option<usize> {
@@ -289,7 +289,8 @@ impl<M: Memory> ForeignCursors<M> {
     #[inline]
     pub fn ring_all(&self, alarms: &[Alarm], ring: impl FnMut(WakePath)) {
         let (mut by_executor, mut by_thread) = (None, None);
-        // The number may be any value.
+        // Other processes write this number, so it may be any value; `zip` limits the loop all the
+        // same.
         let sleepers = self.0.sleepers().load(Ordering::Relaxed);
         // All are checked, because each alarm remembers for which sleep it has rung.
         for (word, alarm) in self.0.sleep_words().iter().zip(alarms).take(sleepers) {

@@ -22,14 +22,14 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     slots: Slots<SlotOf<H>>,
     head: usize,
-    /// The position that was last shown to the writer: items before it were taken.
+    /// The position that was last published to the writer: items before it were taken.
     shown: usize,
     /// The reader has seen items before this position.
     limit: usize,
     /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it
     /// must move it, too.
     stop: usize,
-    /// After how many items the position is shown to the writer.
+    /// After how many items the position is published to the writer.
     lag: usize,
     slip: Slip,
 }
@@ -85,7 +85,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
                 self.found_nothing()?;
             }
         }
-        // At most the limit, and after the head.
+        // The result is at most the limit, and after the head.
         self.stop = SlotLayout::prefetch_take(&self.slots, self.head, self.limit);
         Ok(())
     }
@@ -253,9 +253,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         if self.ring.memory().writer().is_closed_acquire() {
             return self.check_last_time();
         }
-        // Always shown, even if nothing changed: a branch that goes one way at the first check that
-        // finds nothing, and another way at the following ones, is mispredicted once a round trip.
-        // That costs more than a store to this end's own line.
+        // Publishes the position even if nothing changed. A branch that goes one way at the first
+        // check that finds nothing, and another way at the following ones, would be mispredicted
+        // once a round trip. That costs more than a store to this end's own line.
         self.show_position();
         Err(PopError::Empty)
     }

@@ -55,7 +55,8 @@ impl SideState {
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
         if took.is_ok() && self.is_closed() {
-            // Released as an end does it: the next owner must also see that the side was closed.
+            // Releases the side as an end does, because the next owner must also see that the side
+            // was closed.
             self.release();
             return false;
         }
@@ -179,9 +180,9 @@ unsafe impl<S: Storage> Memory for LocalMemory<S> {
     }
 }
 
-/// After how many items the reader shows the writer its position, if it does not find the ring
-/// empty before. Each check of the writer takes the cache line away from the reader, and a writer
-/// that finds room for only one item checks for every item.
+/// After how many items the reader publishes its position to the writer, if it does not find the
+/// ring empty before. Each check of the writer takes the cache line away from the reader, and a
+/// writer that finds room for only one item checks for every item.
 pub(super) const fn lag(capacity: usize) -> usize {
     let part = capacity / 8;
     if part < 1 {

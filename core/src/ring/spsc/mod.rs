@@ -1,13 +1,14 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
-//! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped)
-//! has the same ends, but shows items in another way.) The reader shows its position every few
-//! pops: after an eighth of the capacity, at most 64 items, when it finds the ring empty, or when
-//! the user requests it ([`Consumer::flush`], [`Consumer::show_every`]). Each side caches the
-//! position of the other one and loads it again only when the cached one is used up. So a ring of
-//! `n` slots always takes `n` items from empty, and a writer may be refused while up to an eighth
-//! of them was popped but not shown. Rings of fewer than 16 slots show each pop; a larger ring does
-//! so after `show_every(1)`, which a protocol of one item out, one item in needs.
+//! The writer publishes its position after each push or each batch.
+//! ([`stamped`](crate::ring::stamped) has the same ends, but shows items in another way.) The
+//! reader publishes its position every few pops: after an eighth of the capacity, at most 64 items,
+//! when it finds the ring empty, or when the user requests it ([`Consumer::flush`],
+//! [`Consumer::show_every`]). Each side caches the position of the other one and loads it again
+//! only when the cached one is used up. So a ring of `n` slots always takes `n` items from empty,
+//! and a writer may be refused while up to an eighth of them was popped but not published. Rings of
+//! fewer than 16 slots show each pop; a larger ring does so after `show_every(1)`, which a protocol
+//! of one item out, one item in needs.
 //!
 //! A reader that is as fast as the writer checks after each item, and each check takes the cache
 //! line away that the writer writes next. [`Consumer::slipping`] skips some of these checks.
@@ -213,7 +214,7 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
     }
 
     /// How many items are in the ring, as far as this thread can see, including items that were
-    /// popped and not shown.
+    /// popped and not published.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
@@ -228,7 +229,7 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
 
     /// The greatest number of items that an end has found in the ring at a check. With an index the
     /// reader counts, whenever it has taken all items that it knew of. With stamps the writer
-    /// counts, at least once a lap, and includes items that were popped and not shown.
+    /// counts, at least once a lap, and includes items that were popped and not published.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())

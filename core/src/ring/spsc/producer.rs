@@ -71,7 +71,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 
     /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. The
-    /// slots of items that the reader has popped and not shown do not count as room.
+    /// slots of items that the reader has popped and not published do not count as room.
     #[inline]
     pub fn is_full(&mut self) -> bool {
         self.limit == self.tail && self.check_room() == 0
@@ -115,7 +115,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     fn move_stop(&mut self) -> bool {
         let has_room = self.tail != self.limit || self.check_room() > 0;
-        // At most the limit, and at least the tail.
+        // The result is at most the limit, and at least the tail.
         self.stop = SlotLayout::prefetch_put(&self.slots, self.tail, self.limit);
         has_room
     }
