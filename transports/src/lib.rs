@@ -43,7 +43,7 @@ pub mod untyped;
 /// # Errors
 /// If the system does not list them, such as for lack of a descriptor.
 pub fn private_directories() -> std::io::Result<Vec<(String, std::path::PathBuf)>> {
-    // The directory of the empty name is the prefix of all.
+    // The directory of the empty name is the prefix of the directories of all names.
     let prefix = private_directory("");
     let (Some(parent), Some(prefix)) = (prefix.parent(), prefix.file_name()) else {
         return Ok(Vec::new());

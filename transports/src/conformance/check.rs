@@ -135,7 +135,7 @@ fn judge(
     let mut held = false;
     while threads > 0 {
         match reported.recv_timeout(3 * time_limit) {
-            // The tasks that the broken law left running do not matter.
+            // Ignores that other tasks still run, because a broken law leaves them so.
             Ok(Report::Law(Err(broken))) => return Err(broken),
             Ok(Report::Law(Ok(()))) => held = true,
             Ok(Report::Ended(Ok(()))) => threads -= 1,

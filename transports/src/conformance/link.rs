@@ -81,7 +81,7 @@ pub struct Link<S: StreamPair, const IN_MEMORY: bool = false> {
 
 impl<S: StreamPair, const IN_MEMORY: bool> TestTransport for Link<S, IN_MEMORY> {
     const NAME: &'static str = if IN_MEMORY { "shm" } else { S::NAME };
-    // A stream in shared memory may begin on the link, in another ring.
+    // Two, because a stream in shared memory may begin on the link, in another ring.
     const RINGS: u64 = 2;
     type Publisher = Publisher<Probe>;
     type Subscription = Subscription<Probe>;
@@ -163,7 +163,7 @@ impl<S: StreamPair, const IN_MEMORY: bool> Link<S, IN_MEMORY> {
         if let Some(memory) = &self.memory {
             exports.share_memory(memory.there.clone());
         }
-        // Publishers may wait for readers that are named.
+        // Names the readers, because publishers wait only for readers that are named.
         let readers = Some(vec!["here".to_owned()]);
         exports.believe("here", self.there.name());
         exports.add(ExportedTopic { topic: self.there.clone(), readers });
@@ -259,7 +259,8 @@ fn no_observer() -> Observer {
 
 fn config() -> LinkConfig {
     let retry = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) };
-    // With rings as small as these, a publisher waits for nearly every confirmation.
+    // Confirms soon, because with rings as small as these a publisher waits for nearly every
+    // confirmation.
     LinkConfig { retry, confirm: Duration::from_millis(1), ..LinkConfig::low_latency() }
 }
 

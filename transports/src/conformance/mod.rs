@@ -159,7 +159,8 @@ pub trait Subscribe: Send + 'static {
     /// See [`Subscription::try_recv`](crate::local::Subscription::try_recv).
     fn try_recv(&mut self) -> TryRecv<Probe>;
 
-    /// See [`Subscription::fail`](crate::local::Subscription::fail).
+    /// Reports that the handling of the last message failed, and returns the message if it is not
+    /// delivered again. See [`Subscription::fail`](crate::local::Subscription::fail).
     fn fail(&mut self) -> Option<Undelivered>;
 
     /// See [`Subscription::depth`](crate::local::Subscription::depth).

@@ -68,7 +68,8 @@ impl Pair {
     /// If the event does not happen in time.
     pub async fn within<R>(&self, what: &str, future: impl Future<Output = R>) -> R {
         if cfg!(miri) {
-            // Timers are slow under Miri, and Miri reports a deadlock itself.
+            // Sets no time limit under Miri, where timers are slow, and which reports a deadlock
+            // itself.
             return future.await;
         }
         match timeout(&self.readers, self.time_limit, future).await {

@@ -221,7 +221,7 @@ impl Attached {
         let mut found = Found::default();
         for process in numbers {
             match Attached::add_process(process, &mut found) {
-                // The process has ended meanwhile.
+                // Leaves out a process that has ended meanwhile.
                 Ok(()) | Err(AttachError::NoProcess { .. }) => {}
                 Err(AttachError::Permission { .. }) => found.of_others += 1,
                 Err(error) => found.refused.push(error),
@@ -266,7 +266,7 @@ impl Attached {
 
     /// Adds the regions of a process to those that were found.
     fn add_process(number: u32, found: &mut Found) -> Result<(), AttachError> {
-        // Opened before the descriptors are listed, so that they belong to this process.
+        // Opens the process before its descriptors are listed, so that they belong to this process.
         let process = Arc::new(Process::open(number)?);
         let descriptors = process.descriptors(FIRST_NAME);
         // The process may have ended although its parent does not know that yet.
@@ -275,7 +275,7 @@ impl Attached {
         }
         for descriptor in descriptors? {
             match process.attach(&descriptor, MOST_WORDS) {
-                // The descriptor was closed meanwhile, or is another file now.
+                // Leaves out a descriptor that was closed meanwhile, or is another file now.
                 Ok(None) => {}
                 Ok(Some(first)) => {
                     if found.regions.iter().any(|region| region.first.inode == first.inode) {
@@ -390,8 +390,8 @@ impl Process {
         most_words: usize,
     ) -> Result<Option<Piece>, MemoryError> {
         let path = format!("/proc/{}/fd/{}", self.number, descriptor.number);
-        // Opened as a path only: this neither waits nor has an effect, even if the descriptor is
-        // another file.
+        // Opens the file as a path only, because this neither waits nor has an effect, even if the
+        // descriptor is another file.
         let place =
             match rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(place) => place,

@@ -36,7 +36,7 @@ impl Region {
     #[must_use]
     pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
         let label = latency::label(topic, reader);
-        // The buckets of longer latencies stay empty, so they have no lines.
+        // Makes no lines for the buckets of longer latencies, because they stay empty.
         let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
         LatencyLines { line: self.line(&label), buckets }
     }

@@ -172,7 +172,7 @@ impl Segment {
             .collect();
         let first = self.values_of(index);
         let values = std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed));
-        // Check that it is still the same line.
+        // Checks that the place still has the same line.
         fence(Ordering::Acquire);
         let same = self.word(descriptor).load(Ordering::Relaxed) == generation;
         same.then(|| Reading { kind, label: String::from_utf8_lossy(&bytes).into_owned(), values })

@@ -194,7 +194,7 @@ pub(crate) fn connect_code(error: &io::Error) -> Code {
 
 /// Creates the error of an attempt to connect, with the address and what the error means there.
 pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
-    // These errors name the address themselves.
+    // These errors name the address themselves, so it is not added.
     if error.get_ref().is_some_and(|it| it.is::<PathTooLong>() || it.is::<UntrustedSocket>()) {
         return error;
     }

@@ -230,7 +230,7 @@ impl BoundEndpoint {
     pub fn gate(&self) -> Arc<dyn Gate> {
         match self {
             BoundEndpoint::Unix(socket) => Arc::new(socket.allowed()),
-            // A TCP address proves nothing about a peer.
+            // Anyone may connect, because a TCP address proves nothing about a peer.
             BoundEndpoint::Tcp(_) => Arc::new(Anyone),
             #[cfg(feature = "tls")]
             BoundEndpoint::Tls { tls, .. } => tls.clone(),

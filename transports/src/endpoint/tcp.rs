@@ -66,7 +66,7 @@ pub(super) async fn connect<S: Future<Output = io::Result<Stream>> + Send>(
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         };
-        // A handshake has a time limit of its own, and its error says that it was the handshake.
+        // The handshake has a time limit of its own, and an error of its own.
         let secured = match connected {
             Ok(stream) => secure(stream).await,
             Err(error) => Err(error),

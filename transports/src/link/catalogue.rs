@@ -61,7 +61,7 @@ impl CatalogueEntry {
         for entry in entries.iter().filter(fits) {
             let CatalogueEntry { topic, type_id, digest, publishers } = entry;
             bytes.extend_from_slice(&type_id.to_le_bytes());
-            // The cast is lossless: a name has at most `LONGEST_NAME` bytes.
+            // The cast is lossless, because a name has at most `LONGEST_NAME` bytes.
             bytes.extend_from_slice(&(topic.len() as u16).to_le_bytes());
             bytes.extend_from_slice(&publishers.to_le_bytes());
             bytes.extend_from_slice(&digest.0);

@@ -79,7 +79,8 @@ impl Channel {
         let Some(ring) = ring.upgrade() else { return };
         match has_died {
             Some(has_died) => ring.peer_is_gone(has_died),
-            // The peer may have rung before the ring was added.
+            // Looks at a new ring at once, because the peer may have rung before the ring was
+            // added.
             None => ring.look(),
         }
     }
@@ -90,7 +91,7 @@ impl Channel {
         let mut state = lock(&self.state);
         state.is_left = true;
         let (tie, packets) = (state.established.take(), std::mem::take(&mut state.packets));
-        // Dropped without the lock: dropping the tie may end the connection.
+        // Releases the lock first, because dropping the tie may end the connection.
         drop(state);
         drop((tie, packets));
     }
@@ -241,7 +242,8 @@ impl SessionChannel {
     pub(crate) fn problem(&self, reason: &Gone) -> Option<String> {
         let is_expected = match reason {
             Gone::PeerDied | Gone::Stopped | Gone::Closed => true,
-            // An expected end after the connection was established: the peer closes the link, too.
+            // This end is expected once the connection was established, because the peer closes the
+            // link, too.
             Gone::PeerClosed => self.tie.is_some(),
             _ => false,
         };

@@ -147,7 +147,7 @@ impl Window {
 impl Default for LinkConfig {
     fn default() -> LinkConfig {
         let Limits { max_frame, .. } = Limits::default();
-        // A part alone is used: the process needs descriptors for other purposes.
+        // Uses only a part of the descriptors, because the process needs others for other purposes.
         let descriptors = descriptors().unwrap_or(usize::MAX);
         LinkConfig {
             batching: Batching::BALANCED,
@@ -201,8 +201,8 @@ impl LinkConfig {
     }
 
     pub(crate) fn link(&self, identity: &Identity) -> Config {
-        // The arrival of a message confirms nothing, because it may still be lost with this
-        // process: the session confirms it when its readers are done with it.
+        // The arrival of a message confirms nothing, because the message may still be lost with
+        // this process. The session confirms it when its readers are done with it.
         let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },

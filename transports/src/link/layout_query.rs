@@ -54,7 +54,7 @@ impl LayoutQueries {
             return None;
         }
         let topic = Name::try_from(query.topic.name()).unwrap_or_default();
-        // The cast is lossless: a form has at most `LONGEST_FORM` bytes.
+        // The cast is lossless, because a form has at most `LONGEST_FORM` bytes.
         let offset = query.form.len() as u32;
         match link.describe(now, topic, offset) {
             Ok(()) if now < deadline => {

@@ -119,7 +119,7 @@ impl TaskBudget {
         if !self.is_current() {
             return true;
         }
-        // Only one thread writes: a load and a store are enough.
+        // A load and a store are enough, because only one thread writes.
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
         count.is_multiple_of(FLUSH_EVERY)
@@ -444,7 +444,7 @@ impl ReaderDoorbells {
     pub(super) fn ring(&mut self) {
         self.refresh();
         if self.has_ready_bits {
-            // Set the bits of the readers that do not always check this publisher.
+            // Sets the bits of the readers that do not always check this publisher.
             let mut has_set = false;
             for bit in self.readers.iter().filter_map(|reader| reader.ready.as_ref()) {
                 has_set |= bit.set();

@@ -83,11 +83,12 @@ impl Mapping {
             }
             error => system("allocate shared memory")(error),
         };
-        // Checked here, because the system would rather end processes than let this fail.
+        // Checks the available memory, because the system would rather end processes than let the
+        // allocation fail.
         if !huge && available_memory().is_some_and(|available| available < bytes) {
             return Err(exhausted(Errno::NOMEM));
         }
-        // Checked for the same reason: a file larger than this limit causes a signal.
+        // Checks the limit of file sizes, because a file larger than this limit causes a signal.
         if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes) {
             return Err(exhausted(Errno::FBIG));
         }

@@ -10,8 +10,8 @@
 //! - [`Handler`]: gets the events of a connection. [`Connection`]: sends to the peer, from any
 //!   thread.
 //!
-//! This module knows no streams, rings and links. Everything that a peer sends or passes is checked
-//! before it is used; a peer that breaks the protocol loses its connection.
+//! This module does not depend on streams, rings or links. Everything that a peer sends or passes
+//! is checked before it is used; a peer that breaks the protocol loses its connection.
 //!
 //! A process connects with a token, which it received on another way, such as a link. The process
 //! that listens has assigned the token to a handler:

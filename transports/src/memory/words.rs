@@ -84,7 +84,7 @@ impl Words {
     }
 
     fn new(owner: Owner) -> Words {
-        // Moved to its place first: afterwards the pages may not be moved.
+        // Moves the owner to its place first, because afterwards the pages may not be moved.
         let owner = Arc::new(owner);
         Words { start: owner.words(), owner }
     }

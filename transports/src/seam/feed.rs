@@ -108,7 +108,7 @@ impl Feed {
         let Some(producer) = &mut self.writer.producer else {
             return Err(FeedError::Ended);
         };
-        // Links nearly always pass aligned messages: these are copied once, into the ring.
+        // Links nearly always pass aligned messages, which are copied only once, into the ring.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
             Err(_) => copy_to_words(&mut self.words, message),

@@ -98,7 +98,7 @@ impl Moved {
     /// Returns the end of the published messages.
     pub(crate) fn end(&self) -> usize {
         let (kept, tail) = (self.kept(), self.publisher.ring.tail());
-        // The tail that this thread sees may be an earlier one.
+        // This thread may see an earlier tail than a reader has seen.
         if tail.wrapping_sub(kept).cast_signed() > 0 { tail } else { kept }
     }
 
@@ -108,7 +108,7 @@ impl Moved {
         let observed = || self.publisher.ring.tail().wrapping_sub(self.readers.observed());
         match &self.proxy {
             Some(proxy) => proxy.depth(),
-            // The tail that this thread sees may be an earlier one.
+            // This thread may see an earlier tail than a reader has seen.
             None => usize::try_from(observed().cast_signed()).unwrap_or(0),
         }
     }
@@ -127,8 +127,8 @@ impl Moved {
                 None => self.readers.observe(before, self.from),
             }
         }
-        // Not decided by the position of the entry: the tail, which limits it, may still be that of
-        // a message before the confirmed ones.
+        // The position of the entry does not decide this, because the tail, which limits it, may
+        // still be the tail before the confirmed messages.
         if ahead >= 0 {
             self.readers.activate();
         }

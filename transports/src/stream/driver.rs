@@ -142,8 +142,8 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        // Read the clock in each round: if the process was stopped between two rounds, the bytes
-        // that are read now arrived meanwhile.
+        // Reads the clock in each round, because the process may have been stopped between two
+        // rounds, and the bytes that are read now arrived meanwhile.
         let now = self.executor.now();
         let mut moved = false;
         if self.link.ended().is_none() {
@@ -262,7 +262,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
 
     /// Waits for the next timeout. Returns false if it has passed already.
     fn waits(&mut self, context: &mut Context<'_>) -> bool {
-        // In the grace period no other timeout counts.
+        // While the end is written (`linger`), no other timeout counts.
         let Some(due) = self.linger.or_else(|| self.link.poll_timeout()) else {
             return true;
         };

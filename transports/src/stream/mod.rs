@@ -6,7 +6,7 @@
 //! whole batch. Dropping the driver loses nothing but what the link reports as lost: the next poll
 //! finishes a frame that was written in part.
 //!
-//! This module knows no topic. `exchange` has the traffic of topics.
+//! This module does not depend on topics. `exchange` has the traffic of topics.
 
 mod driver;
 mod moved;

@@ -182,7 +182,7 @@ fn rsa_bits(key: &[u8]) -> Option<usize> {
 const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
-    // Checked first, because opening a pipe would wait for its other side.
+    // Checks the kind of file first, because opening a pipe would wait for its other side.
     if !fs::metadata(path).map_err(TlsProblem::Unreadable)?.is_file() {
         return Err(TlsProblem::NoFile);
     }

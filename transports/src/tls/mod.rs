@@ -200,7 +200,7 @@ impl State {
                     is_new.then_some(Err(error))
                 }
             },
-            // It is not known whether the files have changed.
+            // Reports each failed read, because it is not known whether the files have changed.
             Err(error) => Some(Err(error)),
         }
     }
@@ -209,7 +209,8 @@ impl State {
 /// The gate of the accepting side checks that the other side has a certificate of an authority; the
 /// name is compared with it later.
 impl Gate for Tls {
-    /// The address proves nothing.
+    /// Accepts every address, because an address proves nothing; [`secure`](Gate::secure) checks
+    /// the certificate.
     fn check(&self, _: &Peer) -> Result<(), String> {
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! and values where they are read. Nothing here panics, or allocates as much as a peer merely
 //! claims.
 //!
-//! To read the code: `value` knows no link; `query`, `queue`, `streams` and `session`
+//! To read the code: `value` does not depend on links; `query`, `queue`, `streams` and `session`
 //! are about a connection, `reader` about all of them.
 
 mod error;

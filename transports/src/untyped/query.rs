@@ -55,7 +55,7 @@ impl Query {
             return Err(UntypedError::Silent { node, what, within });
         }
         if !self.is_requested {
-            // The cast is lossless: there are at most `longest` bytes.
+            // The cast is lossless, because there are at most `longest` bytes.
             let offset = self.bytes.len() as u32;
             match link.describe(now, self.topic, offset) {
                 Ok(()) => self.is_requested = true,

@@ -249,7 +249,7 @@ impl Session {
         };
         let found = self.catalogue.iter().find(|entry| entry.topic == *topic);
         let Some(found) = found else {
-            // Either the topic is unknown, or this side may not read it: find out.
+            // Either the topic is unknown, or this side may not read it. The probe finds out which.
             self.step = Step::Probe;
             return self.subscribe(link, 1, Digest([0; 16]), 1);
         };
@@ -296,7 +296,8 @@ impl Session {
             start,
             window: u32::try_from(window).unwrap_or(u32::MAX),
         };
-        // This link has no other interests, so only the type 0 is refused.
+        // Fails only if the type is 0, which no message has: this link has no other interests, so
+        // there is room for this one.
         self.interest = Some(link.subscribe(interest).map_err(|_| self.invalid_type())?);
         Ok(())
     }
@@ -482,7 +483,7 @@ impl Traffic<TOPICS, STREAMS> for Session {
             return self.fail(now, link, UntypedError::Answer { node, what, problem });
         }
         if self.streams.discards && !self.has_granted {
-            // Messages that wait here have used credit: the window begins again after them.
+            // Messages that wait here have used credit, so the window begins again after them.
             self.has_granted = true;
             self.streams.grant_all(link);
         }

@@ -43,7 +43,8 @@ impl IncomingStreams {
         first: u64,
         resumed: Option<u64>,
     ) {
-        // The list is as long as the highest place so far: at most the number of streams of a link.
+        // The list is as long as the highest place so far, which is less than the number of streams
+        // of a link.
         if self.places.len() <= id.place() {
             self.places.resize_with(id.place() + 1, || None);
         }
@@ -178,7 +179,8 @@ impl IncomingStream {
     fn skip(&mut self, batch: &mut Batch, missed: u64, reason: GapReason) {
         self.fragments.clear();
         if reason == GapReason::Overwritten && self.discarded > 0 {
-            // These count as discarded, too: they are missing for the same reason, a slow reader.
+            // Missed messages count as discarded, too, because they are missing for the same
+            // reason, a slow reader.
             self.discarded = self.discarded.saturating_add(missed);
             self.next = self.next.saturating_add(missed);
             return;

@@ -227,7 +227,8 @@ fn invalid(problem: ValueProblem, bytes: &[u8]) -> Value<'_> {
 fn variant<'a>(layout: &'a EnumLayout, bytes: &[u8]) -> Option<&'a str> {
     let value = match layout.repr() {
         FieldKind::Signed(_) => signed(bytes),
-        // As the canonical form has it: a number above the signed ones is a negative value there.
+        // As in the layout's canonical form, where a number above the signed ones stands for a
+        // negative value.
         _ => unsigned(bytes) as i128,
     };
     layout.variant(value)

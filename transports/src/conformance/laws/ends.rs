@@ -88,7 +88,7 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: TestTransport>(pair:
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    // A subscription ends only after it has had a publisher.
+    // A subscription ends only after it has had a publisher, so it gets one that stays.
     let stays = transport.publisher("stays");
     let sent = Progress::start(&pair, transport.publisher("publisher"), count);
     let had = number(pair.within("the first", reader.recv()).await);

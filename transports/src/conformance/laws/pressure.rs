@@ -152,7 +152,8 @@ pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: TestT
 ) {
     let (_transport, mut observer, mut publisher) = T::joined(&pair, 8, Policy::DropOldest);
     let (mut sent, mut account, mut bursts) = (0, Account::default(), 0);
-    // The number of missed messages depends on timing. In the long run it is not zero.
+    // Continues until a message was missed: the number depends on timing, but in the long run it is
+    // not zero.
     while bursts < 8 || account.missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;

@@ -33,8 +33,8 @@ pub async fn a_sampling_reader_gets_every_nth_message<T: TestTransport>(pair: Pa
     assert_eq!(pair.within("the end", sample.recv()).await, None);
 }
 
-/// A reader by key gets the newest message of each key, first of the key that has waited longest,
-/// and the number of messages that each of them has replaced.
+/// A reader by key gets the newest message of each key, in the order in which the keys began to
+/// wait. A gap before a message has the number of older messages of the key that it replaced.
 pub async fn a_reader_by_key_gets_the_newest_message_of_each_key<T: TestTransport>(pair: Pair) {
     let keys = NonZeroU32::new(4).expect("not zero");
     let by_key = LatestByKey::of::<Probe>("publisher", keys).expect("a field of the message");
@@ -89,7 +89,8 @@ pub async fn a_late_reader_may_start_at_the_oldest_retained_message<T: TestTrans
     let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
     let mut late = transport.subscribe("late", oldest);
     expect_all(&pair, &mut late, "a retained message", 0..5).await;
-    // Before the end the publisher would wait until this reader has handled its last message.
+    // Drops this reader, because at its end the publisher would wait until the reader has handled
+    // its last message.
     drop(first);
     drop(publisher);
     assert_eq!(pair.within("the end", late.recv()).await, None);
@@ -139,7 +140,8 @@ pub async fn a_late_node_gets_no_message_twice<T: TestTransport>(pair: Pair) {
         while is_read.strong_count() > 0 {
             publisher.emit(probe(0, number)).await.expect("an observer never blocks");
             number += 1;
-            // Pauses after half a ring: the timers of some executors round up to a millisecond.
+            // Pauses only after half a ring, because the timers of some executors round up to a
+            // millisecond.
             if number % 4 == 0 {
                 executor.sleep_until(executor.now() + Duration::from_micros(50)).await;
             }

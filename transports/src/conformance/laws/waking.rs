@@ -51,7 +51,7 @@ pub async fn a_sleeping_publisher_is_woken<T: TestTransport>(pair: Pair) {
     let receives = pair.read(async move {
         let mut sleeps_at = 0;
         for next in 0..count {
-            // The message in flight keeps its slot.
+            // One less than was sent ahead, because the message in flight keeps its slot.
             let held = (next + ahead).saturating_sub(1).min(count - 1);
             while sleeps_at < held {
                 sleeps_at = asleep.next().await.expect("it sleeps before its last message");

@@ -20,7 +20,7 @@ fn a_full_region_counts_what_it_cannot_show() {
     assert_eq!(region.unseen(), 20);
     assert_eq!(CountersView::of_dump(&region.dump()).unwrap().unseen, 20, "others know it");
     assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
-    // The place of a line that is gone is used again: a later line is seen.
+    // The place of a line that is gone is used again, so a later line is seen.
     drop(lines);
     let line = region.line("service=Y");
     line.add(ServiceValue::Starts, 2);
@@ -83,7 +83,8 @@ fn lines_are_made_while_all_are_read() {
 /// A reader that reads while lines are made, dropped and made again in their places.
 #[test]
 fn a_reader_never_sees_half_a_line() {
-    // Each side works while the other one does, even if both share one processor.
+    // So many rounds and reads that each side works while the other one does, even if both share
+    // one processor; fewer under Miri, which is slow.
     let (rounds, reads) = if cfg!(miri) { (300, 1) } else { (20_000, 10_000) };
     let is_enough = AtomicBool::new(false);
     // The region is full at once, so that each new line reuses a place.
@@ -91,7 +92,7 @@ fn a_reader_never_sees_half_a_line() {
     let names = ["a".repeat(100), "b".repeat(48), "c".repeat(7)];
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // A reader that has failed never ends the loop, so it has a limit.
+            // A reader that has failed never ends the loop, so the number of rounds has a limit.
             for round in 0..100 * rounds {
                 if round >= rounds && is_enough.load(Ordering::Relaxed) {
                     return;

@@ -41,8 +41,8 @@ impl Layout {
             match pieces.get(number).copied().flatten() {
                 Some(words) => {
                     let segment = self.segment(number, listed, words)?;
-                    // The cast is lossless: the segment has more words, and their number is one of
-                    // this process.
+                    // The cast is lossless, because the segment has more words than lines, and
+                    // `usize` can count these.
                     for index in 0..lines as usize {
                         match self.line(&segment, index, place.saturating_add(index as u64)) {
                             Seen::Line(line) => view.lines.push(line),
@@ -69,7 +69,8 @@ impl Layout {
         let last = first.saturating_add(words.len() as u64);
         let table = |what, start: u64, entry| {
             let end = end_of(start, listed.lines, entry);
-            // Counted from the first word of the segment, because both ends may exceed all numbers.
+            // Counts from the first word of the segment, because in the file's own positions both
+            // ends may exceed all numbers.
             let is_within = |start: &u64| end_of(*start, listed.lines, entry) <= words.len() as u64;
             let start = start.checked_sub(first).filter(is_within);
             let error = ViewError::Segment { segment: number, what, end, first, last };
@@ -98,7 +99,7 @@ impl Layout {
             let label = text_of(words, descriptor + BEFORE_LABEL, count, length);
             let values = kind.map_or(0, |kind| kind.values.len().min(self.values));
             let values = (first..).take(values).map_while(|word| words.load(word)).collect();
-            // Check that it is still the same line.
+            // Checks that the place still has the same line.
             fence(Ordering::Acquire);
             if word(0) == generation {
                 return kind.map_or(Seen::Torn, |kind| {

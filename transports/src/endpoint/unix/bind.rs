@@ -154,11 +154,13 @@ pub(crate) fn connect_to(path: &Path, kind: SocketType, access: &Access) -> io::
     let expected = access.listener(own_user());
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     if let Some(directory) = path.parent() {
-        // Users that may connect may also enter the directory.
+        // Allows others to enter the directory (mode 755), because users that may connect must
+        // enter it.
         check_directory(or_here(directory), 0o755, expected)?;
     }
     let socket = UnixStream::from(dial(path, kind)?);
-    // The directory may have been replaced by now: this check decides whose messages are read.
+    // The directory may have been replaced since its check, so only this check decides whose
+    // messages are read.
     let found = Credentials::of(&socket)?;
     match AllowedPeers::users([expected, ROOT]).check(&Peer::Unix(found)) {
         Ok(()) => Ok(socket.into()),
@@ -172,7 +174,8 @@ fn dial(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     let socket = UnixStream::from(socket);
-    // A forked child may still have the socket of a dead process, and never accepts.
+    // A connection may succeed although the process is dead, because a forked child, which never
+    // accepts, may still have its socket.
     if is_dead(&socket) {
         return Err(ErrorKind::ConnectionRefused.into());
     }
@@ -194,8 +197,8 @@ fn listen(
     let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
-    // The file gets the permissions of the socket when it is created: the directory may be open to
-    // others already.
+    // Sets the permissions of the socket before it is bound, so that its file has them from the
+    // beginning: the directory may be open to others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
@@ -255,8 +258,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let mut held = Lock::held();
-        // Closed under the mutex: another lock of this file can be taken only after its descriptor
-        // is closed.
+        // Closes the file under the mutex, so that this process takes another lock of the file only
+        // after this descriptor is closed.
         drop(self.file.take());
         held.retain(|identity| *identity != self.identity);
     }
@@ -275,7 +278,8 @@ fn identity_at(path: &Path) -> Result<Option<(u64, u64)>, BindError> {
 fn lock(file: &Path, path: &Path) -> Result<Lock, BindError> {
     let in_use = || BindError::InUse { path: path.to_owned() };
     let mut held = Lock::held();
-    // Such a file must not be opened: closing it again would release the lock of this process.
+    // A file that this process has locked must not be opened, because closing it again would
+    // release the lock.
     if identity_at(file)?.is_some_and(|found| held.contains(&found)) {
         return Err(in_use());
     }
@@ -308,8 +312,8 @@ fn clear(path: &Path, kind: SocketType) -> Result<(), BindError> {
         }
         Ok(_) => {}
     }
-    // A process may listen at this path without our lock, even with another kind of socket: then
-    // the connection fails with `EPROTOTYPE`.
+    // A process may listen at this path without our lock. If it has another kind of socket, the
+    // connection fails with `EPROTOTYPE`.
     let wrong_kind = Errno::PROTOTYPE.raw_os_error();
     match dial(path, kind) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}

@@ -32,7 +32,7 @@ impl Exports {
                 self.admission.until_leaving(self.admission.most_leaving()).await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        // The last descriptor may have gone to this connection: make room for the
+                        // If the last descriptor has gone to this connection, makes room for the
                         // next one.
                         if !spare.restore() && self.make_room().await {
                             _ = spare.restore();
@@ -50,7 +50,7 @@ impl Exports {
                     Err(error) if is_shortage(&error) && spare.give() => {}
                     Err(error) => self.accept_failed(&error).await,
                 }
-                // The tasks of connections may be in this executor: let them read the names of
+                // Lets the tasks of connections, which may be in this executor, read the names of
                 // peers.
                 yield_now().await;
             }
@@ -70,7 +70,7 @@ impl Exports {
         link.transmitted(now, hello);
         link.close(now, CloseReason::NotAllowed);
         if let Some(close) = link.poll_transmit(now) {
-            // A peer that has left needs no reason.
+            // Writes the reason once, without waiting: a peer that has left needs none.
             let mut context = Context::from_waker(Waker::noop());
             _ = Pin::new(&mut stream).poll_write(&mut context, close);
         }
@@ -94,7 +94,7 @@ impl Exports {
             return;
         }
         (self.observer)(Notice::AcceptFailed { error });
-        // The end of another connection may free what was missing.
+        // Waits for a pause, or for the end of another connection, which may free what was missing.
         let departure = self.admission.departure();
         let wake = self.executor.now().saturating_add(self.config.retry.longest);
         select(self.executor.sleep_until(wake), pin!(departure)).await;
@@ -121,7 +121,7 @@ impl Connection {
         let exports = &self.exports;
         let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
         if self.ticket.is_evicted() {
-            // Evicted before its task ran: no link is needed.
+            // If the connection was evicted before its task ran, it needs no link.
             return (exports.observer)(Notice::Disconnected { peer: "", error: &evicted() });
         }
         let begin = exports.executor.now();

@@ -61,7 +61,7 @@ impl AdmissionTicket {
     /// Records that the connection is secured, with the proof of the peer's name.
     pub(super) fn prove(&self, proof: Option<Arc<dyn NameProof>>) {
         if let Some(proof) = proof {
-            // Never set twice: a connection is secured once.
+            // Cannot fail, because a connection is secured once.
             _ = self.proof.set(proof);
         }
     }

@@ -529,15 +529,16 @@ impl Exports {
         tap.reader.policy().is_gating() && !self.transient.contains(tap.topic())
     }
 
-    /// Handles the end of a reader's connection. Its unconfirmed messages are kept if it was
-    /// announced.
+    /// Handles the end of a connection with the reading node `node`. Until the node stops, the
+    /// messages that the reader has not confirmed are kept for its next connection, if the reader
+    /// was [announced](Self::announce) and has not completed.
     pub(super) fn disconnected(&self, node: &str, mut taps: Vec<TopicTap>) {
         let mut readers = lock(&self.readers);
         let Some(reader) = readers.get_mut(node) else { return };
         reader.connected = false;
         if !reader.is_announced() {
-            // A reader that was not announced is not kept: any peer could fill the memory with
-            // names.
+            // A reader that was not announced is not kept, because otherwise any peer could fill
+            // the memory with names.
             if let Some(RemoteReader { boot: Some(boot), is_later, .. }) = readers.remove(node) {
                 lock(&self.past_readers).left(node, boot, is_later);
             }

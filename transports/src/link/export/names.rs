@@ -78,7 +78,7 @@ impl NameBindings {
             return Err(NameError::User { bound });
         }
         if matches!(peer, Peer::Tcp(_)) {
-            // The process of a peer over TCP is not known.
+            // The process of a peer over TCP is not known, so another check decides.
             return self.check_far(node);
         }
         match control.bound(node).filter(|bound| !is_of(peer, *bound)) {

@@ -182,7 +182,8 @@ impl OutgoingMemory {
         match tie.connection().send(packet, Some(file.as_fd())) {
             Ok(()) => {}
             Err(error @ SendError::Descriptors) => return self.stay(&error.to_string()),
-            // The connection is about to end, and the end has its own reason.
+            // Fails only if the connection is about to end, for a reason that is reported
+            // elsewhere.
             Err(_) => return MemoryStep::Stays,
         }
         let passed = Arc::new(PassedRegion { number: self.last, answer: Mutex::default() });

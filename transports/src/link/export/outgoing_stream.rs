@@ -116,7 +116,7 @@ pub(super) fn send(
                 keeps_back = true;
                 break;
             }
-            // The link refuses: the caller tries again when something has changed.
+            // If the link refuses, the caller tries again when something has changed.
             Err(_) => break,
         }
         let redelivered = stream.state.history.is_redelivered(next);

@@ -152,7 +152,7 @@ impl DeliveryHistory {
         };
         let sent = std::mem::take(&mut self.sent);
         self.redelivered_before = self.redelivered_before.max(sent);
-        // The message was certainly in flight only if it was sent alone.
+        // Only if the message was sent alone, it was certainly in flight when the process died.
         if self.is_suspect(kept) && sent - kept == 1 {
             let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
         let (mut history, mut kept) = (DeliveryHistory::default(), 0);
-        // Message 5 kills it, and its confirmations are late.
+        // Message 5 kills the process, whose confirmations are late.
         assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
         assert!(history.is_redelivered(9) && !history.is_redelivered(10));
         assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);

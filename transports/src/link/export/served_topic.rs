@@ -97,7 +97,8 @@ impl TopicTap {
             let (next, kept) = (stream.next(), stream.kept());
             stream.state.history.sent(next);
             let after = stream.state.history.died(kept, redelivery, waited_for);
-            // Begin again at the first unconfirmed message: nothing was sent to the next process.
+            // Begins again at the first unconfirmed message, because nothing was sent to the next
+            // process.
             stream.rewind(kept);
             if after == AfterDeath::DeadLetter {
                 dead_letters.extend(stream.dead_letter());
@@ -167,7 +168,8 @@ impl ServedTopic {
             stream.state.history.sent(stream.next());
             stream.state.connection = ConnectionProgress::default();
             if !stream.has_moved() {
-                // The reader has forgotten the ring that was passed on the earlier connection.
+                // The reader has forgotten the ring that was passed on the earlier connection, so
+                // the stream moves from the beginning again.
                 stream.state.memory = MemoryStep::Start;
             }
         }
@@ -298,7 +300,8 @@ impl ServedTopic {
         self.tap.reader.park(waker);
         let then = self.send_streams(now, turn, link, memory);
         if then.keeps_back {
-            // Publishers on this thread have their turn before the next call.
+            // Returns, and is woken again at once, so that publishers on this thread have their
+            // turn before the next call.
             waker.wake_by_ref();
         }
         Sent {
@@ -321,7 +324,8 @@ impl ServedTopic {
             if stream.has_moved() && !stream.state.connection.is_known() {
                 stream.move_back();
                 if stream.state.has_said_end {
-                    // The reader forgets a stream that has ended once it has read all of it.
+                    // The reader forgets a stream that has ended once it has read all of it, so
+                    // nothing is sent again.
                     stream.release(stream.next());
                     self.tap.remove(index);
                     continue;
@@ -330,8 +334,8 @@ impl ServedTopic {
             }
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
-                // Skip a new stream: the link would refuse it as it refused the one before. A
-                // resumed stream has its place already.
+                // Skips a new stream, because the link would refuse it as it refused the one
+                // before. A resumed stream has its place already.
                 index += 1;
                 continue;
             }
@@ -346,7 +350,8 @@ impl ServedTopic {
                 Err(_) => {}
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
-            // In shared memory, the peer has to wake this process when it has taken the rest.
+            // Also makes a peer that reads in shared memory wake this process when it has taken the
+            // rest.
             sent.confirmed += stream.update(ended);
             let is_read = !stream.has_moved() || stream.depth() == 0;
             // The peer had confirmed all messages before the end was sent.

@@ -118,7 +118,7 @@ impl ExportSession {
                 line.add(LinkValue::Connections, 1);
                 let config = self.exports.link_with(node);
                 link.set_batching(config.batching);
-                // Cannot fail: `Exports::link` has checked these settings.
+                // Cannot fail, because `Exports::link` has checked these settings.
                 _ = link.set_times(config.keep_alive, config.silence);
                 self.memory = self.exports.memory_for(node, &self.ticket.peer);
                 self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
@@ -167,9 +167,9 @@ impl ExportSession {
             ReaderMode::Rejecting => Policy::Reject,
             ReaderMode::Observing => Policy::DropOldest,
         };
-        // Only readers that the topology names can make publishers wait. An announced reader has
-        // the policy of its announcement: by that its messages were kept. If it must not miss any,
-        // the two topologies differ.
+        // Only readers that the topology names can make publishers wait. An announced reader gets
+        // the policy of its announcement, because its messages were kept by that policy. If the
+        // reader must not miss any, the two topologies differ.
         let grants = |exported| self.exports.grants(exported, &peer.node, &self.ticket);
         let policy = match self.exports.announced(&peer.node, topic) {
             Some(announced) if policy.is_gating() && !announced.is_gating() => {
@@ -202,7 +202,8 @@ impl ExportSession {
         if is_later {
             tap.begin_again();
         }
-        // The connection may have been lost before the peer received the end.
+        // Answers with the end once more if it was sent before, because the connection may have
+        // been lost before the peer received it.
         let has_ended = self.exports.has_sent_end(&peer.node, topic);
         if has_ended && tap.reader.streams().is_empty() {
             return rejected(RejectReason::Ended);
@@ -273,7 +274,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, start, resumes } => {
-                // Accepted or not: the announced reader has asked for this topic.
+                // Counts even if the subscription is refused, because the announced reader has
+                // asked for this topic.
                 self.exports.subscribed(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode, start) {
                     Ok(tap) => {
@@ -320,7 +322,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
                 self.answer.answer(now, link, descriptor, offset);
             }
-            // Other events are for readers, and this side reads nothing on this link.
+            // Other events are for readers, but this side reads nothing on this link.
             _ => {}
         }
     }
@@ -344,8 +346,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         }
         self.answer.retry(now, link);
         self.update_memory(now, link, context);
-        // Only streams of this connection count: those of an earlier one have their own control
-        // connection.
+        // Counts only streams of this connection, because streams of an earlier one have their own
+        // control connection.
         if self.topics.iter().any(ServedTopic::has_lost_memory) {
             let silence = self.exports.link_with(self.node()).silence;
             self.lost_memory.notice(now, silence, link);
@@ -374,8 +376,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
         }
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == Phase::Drain;
-        // At a requested shutdown topics do not end for good: readers wait until this node runs
-        // again.
+        // At a requested shutdown topics do not end for good, because readers wait until this node
+        // runs again.
         let for_good = !self.exports.control.may_come_back();
         self.topics.retain_mut(|served| {
             let over = served.is_over(draining);

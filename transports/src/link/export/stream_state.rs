@@ -112,7 +112,7 @@ impl ConnectionProgress {
         bytes: &[u8],
         envelope: Envelope,
     ) -> Result<bool, SendError> {
-        // A message has no variable part: its fixed part is all of it.
+        // A message has no variable part, so its fixed part is all of it.
         let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
             match link.send(now, stream, &envelope, fixed_len, bytes) {

@@ -103,8 +103,8 @@ impl Imports {
                         let error = driver.run(&mut session).await;
                         drop(driver);
                         session.disconnected(&mut link);
-                        // A side that has closed the link because of the other one may do so again:
-                        // this counts as a refusal.
+                        // If one side has closed the link because of the other one, it may do so
+                        // again, so this counts as a refusal.
                         let was_refused =
                             matches!(&error, DriveError::Link(error) if !error.is_goodbye());
                         if session.take_was_admitted() && !was_refused {
@@ -120,14 +120,15 @@ impl Imports {
                         self.pause(&mut failures, random.u64(..), None).await;
                     }
                     Some(Err(error)) => {
-                        // The peer listens, but its queue is full: the next attempt may succeed at
-                        // once.
+                        // The peer listens, but its queue is full, so the next attempt may succeed
+                        // at once.
                         if error.kind() == io::ErrorKind::WouldBlock {
                             failures = 0;
                         }
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
-                    // No connection is needed any more: the conditions of the loop say why.
+                    // No connection is needed any more, for a reason that the conditions of the
+                    // loop find.
                     None => {}
                 }
             }

@@ -97,7 +97,7 @@ impl IncomingMemory {
                 }
             }
         }
-        // Streams may have ended before they moved.
+        // Forgets the rings of streams that ended before they moved.
         self.mapped.retain(|_, ring| topic(ring.epoch).is_some());
         let tie = self.channel.tie()?.clone();
         for (packet, ring) in std::mem::take(&mut self.passed) {
@@ -130,8 +130,8 @@ impl IncomingMemory {
         let Some(ring) = ring else { return self.refuse(packet, &MemoryRefusal::Descriptors) };
         if self.passed.len() == MOST_PASSED {
             let (oldest, _) = self.passed.remove(0);
-            // The oldest of so many belongs to no open stream: none has to stay on the link for
-            // this.
+            // The oldest of so many rings belongs to no open stream, so it is refused, and no
+            // stream has to stay on the link for this.
             self.send_refusal(oldest, &MemoryRefusal::TooMany);
         }
         self.passed.push((packet, ring));

@@ -73,7 +73,7 @@ impl IncomingStream {
     pub(super) fn is_over(&self) -> bool {
         let is_read = |it: &MappedFeed| it.is_read() && (it.is_whole() || !it.is_gone());
         let is_read = self.mapped.as_ref().is_none_or(is_read);
-        // Only what was reported counts: readers may have taken more since.
+        // Compares only what was reported, because readers may have taken more since.
         self.ended && self.before.is_none() && is_read && self.done == self.next()
     }
 
@@ -146,7 +146,8 @@ impl IncomingStream {
         let Some(mapped) = self.mapped.as_ref().filter(|mapped| !mapped.is_lost()) else {
             return false;
         };
-        // This may be any number, if the peer is hostile.
+        // The place in the ring may be any number, if the peer is hostile, so it never moves the
+        // stream back.
         let next = mapped.next().max(self.publisher.next());
         if link.leave_memory(self.id, next, false).is_err() {
             return false;
@@ -279,7 +280,7 @@ impl IncomingStream {
         let is_read = self.before.as_ref().is_some_and(|(_, memory)| memory.is_read());
         if is_read && self.done_before(at_shutdown).is_none() {
             self.before = None;
-            // All is reported, so the stream may move again.
+            // All messages are reported, so the stream may move again.
             waker.wake_by_ref();
         }
     }
@@ -318,10 +319,11 @@ impl IncomingStream {
             (None, None) if at_shutdown() => self.done,
             (None, None) => self.publisher.next(),
         };
-        // A stream that no longer exists needs no confirmation.
+        // Ignores an error, because a stream that no longer exists needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
         let open = self.next() - self.done;
-        // Confirmations that reach the peer in time anyway need no wake, unless the ring fills up.
+        // Wakes the link only for confirmations that would not reach the peer in time anyway, or if
+        // the ring fills up.
         let waits = open > 0
             && (!link.has_unsent_confirmation(self.id)
                 || self.redelivered

@@ -177,7 +177,8 @@ impl ImportSession {
         // Streams that have moved keep the parts of the connection that they need.
         (self.memory, self.offered) = (None, None);
         self.leave_lost_memory(link);
-        // The link forgets streams at the last sequence: nothing can follow.
+        // The link forgets streams that have reached the last sequence, because nothing can follow
+        // it.
         for place in &mut self.streams {
             if let Some(stream) = place.take_if(|stream| stream.is_exhausted()) {
                 lose(&mut self.topics, stream);
@@ -242,7 +243,8 @@ impl ImportSession {
         first: u64,
         resumed: Option<u64>,
     ) -> Result<(), String> {
-        // The list is as long as the highest place so far: at most the number of streams of a link.
+        // The list is as long as the highest place so far, which is less than the number of streams
+        // of a link.
         if self.streams.len() <= id.place() {
             self.streams.resize_with(id.place() + 1, || None);
         }
@@ -421,7 +423,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                     let (peer, topic) = (&*self.peer, topic.name());
                     (self.observer)(Notice::StartsAtNext { peer, topic });
                 }
-                // The features of the peer have arrived before.
+                // The features of the peer have arrived before this event, so they are known from
+                // now on.
                 let is_known = std::mem::replace(&mut self.knows_features, true);
                 if !is_known && self.access.is_some() && !link.peer_accepts_memory() {
                     self.report_on_socket("it does not share memory");
@@ -500,8 +503,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
                 *place = None;
             }
         }
-        // Checked after the streams have parked the waker. Only streams of this connection count:
-        // those of an earlier one have their own control connection.
+        // Checks this after the streams have parked the waker. Counts only streams of this
+        // connection, because streams of an earlier one have their own control connection.
         if self.streams.iter().flatten().any(IncomingStream::has_lost_memory) {
             self.lost_memory.notice(now, self.times.1, link);
         }
@@ -511,8 +514,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
         }
         self.answer.retry(now, link);
         if phase > Phase::Run || self.is_over() {
-            // After a requested shutdown the node may be started again: its publishers keep the
-            // messages that this node has not taken.
+            // After a requested shutdown this node may be started again, so publishers keep the
+            // messages that it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
             let in_flight = || self.streams.iter().flatten().any(IncomingStream::is_in_flight);
             let reason = match is_away {
@@ -527,7 +530,8 @@ impl Traffic<TOPICS, STREAMS> for ImportSession {
 
 impl Drop for ImportSession {
     fn drop(&mut self) {
-        // The rest of streams that have not ended will not arrive: they are lost.
+        // The rest of the streams that have not ended will not arrive, so these streams count as
+        // lost.
         self.streams.drain(..).flatten().for_each(IncomingStream::lose);
     }
 }

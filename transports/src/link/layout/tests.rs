@@ -167,7 +167,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
         bad[place..end].fill(0xff);
         _ = mismatch(&bad);
     }
-    // Arrays of arrays without end: the comparison must not follow them.
+    // Arrays of arrays without end, which the comparison must not follow.
     let mut deep = good[..25].to_vec();
     deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
     assert_eq!(mismatch(&deep).first, None);

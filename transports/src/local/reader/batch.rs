@@ -39,15 +39,17 @@ impl Reader {
             next = index + 1;
             let share = if edges == 1 { most } else { (taken + BURST as usize).min(most) };
             let edge = &mut self.edges[index];
-            // The publisher of a mapped ring may not wait for this reader.
+            // Continues only while the publisher waits for this reader, which the publisher of a
+            // mapped ring may not do.
             while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
                 let ahead = edge.ahead;
                 let area = edge.publisher.area;
                 let content = area.content_bytes(length);
-                // The area is copied only if the message is measured.
+                // Copies the trace area of the message only if the message is measured.
                 let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
                 let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
-                // A gap before this message is stored before the message.
+                // Stops before a message that may follow a gap, because the gap must be delivered
+                // first.
                 if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
                     break;
                 }

@@ -43,7 +43,7 @@ impl Reader {
 
     /// Moves the messages that wait at an edge to the table. Returns a gap before the next message.
     fn fill_table(&mut self, index: usize) -> Option<Found> {
-        // Move one ring at most: the publisher may be faster than this loop.
+        // Moves one ring at most, because the publisher may be faster than this loop.
         let most = self.membership.topic.capacity();
         for _ in 0..most {
             match self.find_at(index) {

@@ -41,7 +41,7 @@ impl Reader {
             }
         }
         if self.edges[index].slot.number >= Touched::MOST {
-            // Too many publishers to note their slots: all of them are woken.
+            // There are too many publishers to note their slots, so all of them are woken.
             touched.set_used(false);
         }
         self.sync_turn();
@@ -79,12 +79,12 @@ impl Reader {
                     self.set_turn(index + 1);
                     left -= 1;
                 }
-                // The deliveries of this edge are not handled yet, so it cannot be removed.
+                // This edge has deliveries that are not handled yet, so it cannot be removed.
                 Found::Closed if self.is_unshown(index) => return None,
                 Found::Closed => {
                     self.remove_edge(index, false);
                     let Some(crowd) = &self.crowd else {
-                        // Few edges are left: check them in turn.
+                        // If few edges are left, checks them in turn.
                         return self.find_in_rest();
                     };
                     left = crowd.count();

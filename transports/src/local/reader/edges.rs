@@ -48,7 +48,7 @@ impl Reader {
 
     /// Begins to read the edges whose earlier messages are all taken.
     fn begin_later(&mut self) {
-        // Begin them in the order in which they joined: one may follow another one.
+        // Begins the edges in the order in which they joined, because one may follow another one.
         let mut place = 0;
         while let Some(edge) = self.later.get(place) {
             let earlier = edge.after.as_ref().map_or(std::ptr::null(), Weak::as_ptr);
@@ -140,10 +140,10 @@ impl Drop for Reader {
             self.edges[edge].line.add(EdgeValue::Left, 1);
         }
         let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
-        // The edges that would follow others begin now: nobody reads in turn any more.
+        // The edges that would follow others begin now, because nobody reads in turn any more.
         std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
         if self.table.is_some() {
-            // Counted before edges change their places, by which the table knows them.
+            // Counts before edges change their places, by which the table knows them.
             for (index, edge) in self.edges.iter().enumerate() {
                 edge.line.add(EdgeValue::Left, self.in_table(index) as u64);
             }

@@ -18,7 +18,7 @@ impl Reader {
     pub(in crate::local) fn find(&mut self) -> Found {
         self.end_handling(false);
         self.request();
-        // Load this first, so that the messages published before the last call are seen below.
+        // Loads the last call first, so that the messages published before it are seen below.
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
         if last_call == LastCall::Now as u8 {
             return Found::Closed;
@@ -36,7 +36,7 @@ impl Reader {
             let place = self.edges[edge].consumer.cursor();
             let found = self.find_at(edge);
             if self.edges[edge].consumer.cursor() != place {
-                // The message in flight was overwritten.
+                // The message in flight was overwritten, so it cannot be delivered again.
                 self.in_flight = None;
             }
             if matches!(found, Found::Message(_) | Found::Gap(_)) {
@@ -63,7 +63,7 @@ impl Reader {
         let (membership, topic) = (&self.membership, &self.membership.topic);
         let is_over = self.edges.is_empty() && !topic.is_kept_open();
         if self.edges.is_empty() && membership.has_new_edges() {
-            // A publisher joined before the last one ended: search again.
+            // A publisher joined before the last one ended, so this searches again.
             return self.find();
         }
         if is_over && (membership.had_edges() || topic.was_kept_open()) || last_call > 0 {
@@ -85,14 +85,16 @@ impl Reader {
                     self.pass_turn();
                     idle += 1;
                 }
-                // The deliveries of this edge are not handled yet, so it cannot be removed.
+                // This edge has deliveries that are not handled yet, so it cannot be removed.
                 Found::Closed if self.is_unshown(self.turn) => return None,
                 Found::Closed => {
                     self.remove_edge(self.turn, false);
-                    // An edge that follows the removed one may be in the list now.
+                    // Searches all edges again, because an edge that follows the removed one may be
+                    // in the list now.
                     idle = 0;
                 }
-                // Published during this search: `find` puts it into the table of keys first.
+                // The message was published during this search: `find` puts it into the table of
+                // keys first.
                 Found::Message(_) if self.table.is_some() => return Some(self.find()),
                 found => {
                     self.burst += 1;
@@ -146,7 +148,7 @@ impl Reader {
             return Found::Gap(self.gap(index, 0, missed, reason));
         }
         let edge = &mut self.edges[index];
-        // A gating reader copies nothing: its messages stay in the ring.
+        // A gating reader copies nothing, because its messages stay in the ring.
         let copies = !policy.keeps() || !edge.lends();
         let words: &mut [usize] = if copies { &mut self.words } else { &mut [] };
         let gone_at = edge.gone_at();
@@ -173,7 +175,8 @@ impl Reader {
             return Found::Gap(self.gap(index, 0, missed, reason));
         }
         match peek {
-            // The message was published during this find. The next one wakes this reader.
+            // The message was published during this find, and is not selected. The next message
+            // wakes this reader.
             Peek::Message { .. } if !edge.is_selected(policy) => Found::Empty,
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || is_again || edge.has_failed(0);
@@ -227,13 +230,13 @@ impl Reader {
             let is_read_here =
                 |place: usize| gone_at.is_none_or(|end| end.wrapping_sub(place).cast_signed() > 0);
             match edge.consumer.peek(&mut self.words) {
-                // Not read here: a process that has lost its readers sends later messages over the
-                // link.
+                // This message is not read here: a process that has lost its readers sends later
+                // messages over the link.
                 Peek::Message { sequence: place, .. } if !is_read_here(place) => {}
                 Peek::Message { sequence: place, .. } => {
                     missing = missing.saturating_add(missed(edge));
-                    // A message that is not selected was published just now; the next find passes
-                    // over it.
+                    // A message that is not selected was published during this find; the next find
+                    // passes over it.
                     if edge.is_selected(policy) {
                         edge.consumer.advance();
                         let sequence = edge.sequence(place);
@@ -269,7 +272,8 @@ impl Reader {
         let (passed, missed) = edge.sample(every);
         if passed > 0 {
             edge.line.add(EdgeValue::Sampled, passed as u64);
-            // Skipped messages need no handling, so they are shown at once.
+            // Skipped messages need no handling, so the reader publishes its position after them at
+            // once.
             if edge.is_shown() && !self.is_unshown(index) {
                 self.show_place(index);
                 self.edges[index].publisher.wake();

@@ -73,7 +73,7 @@ impl Reader {
             task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
         }
         if current.has_untraced {
-            // The fast path must not find the next message.
+            // Forgets the version, so that the fast path does not find the next message.
             membership.forget_version();
         }
     }
@@ -108,7 +108,7 @@ impl Reader {
             return;
         };
         (current.is_handling, current.trace) = (false, None);
-        // The task may have ended by now.
+        // Tells the task nothing if it has ended by now.
         let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
         task.into_iter().for_each(|task| task.end_handling(has_failed));
     }

@@ -313,7 +313,8 @@ impl Reader {
             let content = edge.publisher.area.content_bytes(size);
             // `peek_ahead` and not `peek`, which would move past a gap.
             if edge.consumer.peek_ahead(0, &mut self.words, content).is_none() {
-                // The publisher has overwritten the message: the next read returns the gap.
+                // The publisher has overwritten the message, so the next read returns a gap
+                // instead.
                 in_flight.handling = Handling::Redeliver;
                 return None;
             }
@@ -369,8 +370,8 @@ impl Reader {
     /// Copies the next message of the edge whose turn it is, and returns the message's sequence. It
     /// takes nothing: [`take_fast`](Self::take_fast) does. If it returns `None`, call
     /// [`find`](Self::find): there may be a message all the same.
-    // Inlined into its caller, and with a single way to its result: so the message goes from the
-    // slot to its place through registers.
+    // Inlined into its caller, and with a single way to its result, so that the message goes from
+    // the slot to its place through registers.
     #[inline(always)]
     pub(crate) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
         let is_fast = self.is_fast();
@@ -441,7 +442,7 @@ impl Reader {
     fn is_fast(&self) -> bool {
         self.in_flight.is_none()
             && self.after_gap.is_none()
-            // A single edge has no turns.
+            // A burst has a limit only if there are several edges, which take turns.
             && (self.burst + 1 < BURST || self.edges.len() == 1)
             && !self.membership.has_new_edges()
             && !self.membership.state.policy.selects()

@@ -276,8 +276,8 @@ impl<M: Message> Subscription<M> {
 
     /// Returns the next message, in the common case. If it returns `None`, call the reader, which
     /// may still have a message.
-    // Inlined into its caller, and with a single way to its result: so the message goes from the
-    // slot to its place through registers.
+    // Inlined into its caller, and with a single way to its result, so that the message goes from
+    // the slot to its place through registers.
     #[inline(always)]
     fn next_fast(&mut self) -> Option<Received<M>> {
         let mut words = M::Words::ZERO;
@@ -337,7 +337,7 @@ impl<M: Message> Subscription<M> {
 
     /// Decodes what the reader found: `None` for the end, pending if nothing was found. Invalid
     /// bytes become a gap.
-    // Inlined for the same reason: an out-of-line function would return the message in memory.
+    // Inlined, because an out-of-line function would return the message in memory.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn deliver_small(&mut self, found: Found) -> Poll<Option<Delivery<M>>> {
         let header = match found {

@@ -30,7 +30,8 @@ impl Reader {
             }
         }
         self.membership.state.bell.park(context.waker());
-        // Edges that are added below are asleep from the start.
+        // Puts only the present edges to sleep, because edges that are added below are asleep from
+        // the start.
         if self.has_sleepers {
             self.edges.iter().for_each(Edge::fall_asleep);
         }

@@ -166,7 +166,7 @@ impl Touched {
     pub(crate) fn touch(&self, slot: usize) {
         let Some(segment) = self.segments.get(slot / SLOTS).and_then(OnceLock::get) else { return };
         let word = &segment.bits[slot % SLOTS / ReadyWord::BITS];
-        // One thread: a load and a store are enough.
+        // A load and a store are enough, because only one thread writes.
         let bits = word.load(Ordering::Relaxed) | 1 << (slot % ReadyWord::BITS);
         word.store(bits, Ordering::Relaxed);
     }

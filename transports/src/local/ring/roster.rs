@@ -89,7 +89,8 @@ impl<T: Numbered + Clone> Roster<T> {
         self.change(number, |members| match members.place(number) {
             Ok(_) => {}
             Err(place) => {
-                // Most rosters have one member, and there may be many rosters: allocate no more.
+                // Allocates room for one member only, because most rosters have one, and there may
+                // be many rosters.
                 if members.all.is_empty() {
                     members.all.reserve_exact(1);
                 }
@@ -113,7 +114,7 @@ impl<T: Numbered + Clone> Roster<T> {
 
     fn change<R>(&self, number: u64, change: impl FnOnce(&mut Members<T>) -> R) {
         let mut members = self.lock();
-        // A removed member is dropped after the lock is released.
+        // Keeps a removed member, so that it is dropped after the lock is released.
         let _changed = change(&mut members);
         if members.all.len() > 1 {
             members.changed.push_back(number);
@@ -121,7 +122,8 @@ impl<T: Numbered + Clone> Roster<T> {
                 members.changed.pop_front();
             }
         } else {
-            // A copy of one member costs no more than a list of changes.
+            // Keeps no list of changes, because copying the whole roster, of one member at most,
+            // costs no more than reading the list.
             members.changed = VecDeque::new();
         }
         self.version.fetch_add(1, Ordering::Release);

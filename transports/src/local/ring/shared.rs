@@ -150,7 +150,8 @@ impl RemoteReaders {
     fn position(&self, exact: bool) -> Option<Option<usize>> {
         let is_active = self.is_active.load(Ordering::Acquire);
         let position = is_active.then(|| self.cursors.position(exact))?;
-        // Loaded after the position: the words that a dead process has left behind do not count.
+        // Loads `last` after the position, because the words that a dead process has left behind do
+        // not count.
         Some(self.last.get().map_or(position, |last| last.gating))
     }
 
@@ -160,7 +161,8 @@ impl RemoteReaders {
         }
         let place = self.cursors.observed();
         match place {
-            // Checked after the load: the words that a dead process has left behind do not count.
+            // Checks this after the load, because the words that a dead process has left behind do
+            // not count.
             _ if self.have_finished() => self.observe(tail, tail),
             _ if self.is_gone() => {}
             Some(place) => self.observe(place, tail),
@@ -173,7 +175,8 @@ impl RemoteReaders {
 
     /// Records that the observers among the readers are done with all messages before `place`.
     pub(crate) fn observe(&self, place: usize, tail: usize) {
-        // Several threads import, some of them with an earlier tail: the place must not go back.
+        // The place must not go back, although several threads import, some of them with an earlier
+        // tail.
         let is_after = |one: usize, other: usize| one.wrapping_sub(other).cast_signed() > 0;
         let (observed, relaxed) = (&self.observed, Ordering::Relaxed);
         let mut before = self.observed();

@@ -20,7 +20,8 @@ impl PublisherState {
         let numbering = self.origin.numbering()?;
         // No messages may move between the read of a pump's end and of its depth.
         let _still = self.stop_pump();
-        // Read the gaps before the positions: a reader reports a gap before it takes what follows.
+        // Reads the gaps before the positions, because a reader reports a gap before it takes what
+        // follows.
         let readers = self.readers.lock();
         // Observers count only if no reader gates.
         let is_gated = numbering.was_gated.load(Ordering::Acquire)
@@ -91,7 +92,8 @@ impl PublisherState {
         let mut abandoned = self.abandoned();
         // Asked under the lock, so that a subscription that leaves at the shutdown counts.
         if !at_shutdown() {
-            // The positions stay where the publisher may still read them.
+            // Forgets the abandoned positions here. They stay in the memory where the publisher may
+            // still read them.
             *abandoned = Abandoned::default();
         }
         needed.into_iter().chain(abandoned.place).reduce(first)
@@ -100,8 +102,8 @@ impl PublisherState {
     /// Forgets the subscriptions that have left a mapped publisher, unless the publisher is gone,
     /// or they left at a shutdown: then the publisher keeps the messages that they have not taken.
     pub(crate) fn settle_abandoned(&self, at_shutdown: impl FnOnce() -> bool) {
-        // The publisher's process may not know yet that the connection has ended: it would find
-        // that nobody needs its messages.
+        // Keeps the positions then, because the publisher's process may not know yet that the
+        // connection has ended, and would find that nobody needs its messages.
         if self.origin.mapped().is_some_and(MappedOrigin::is_gone) {
             return;
         }

@@ -200,7 +200,8 @@ impl Edge {
     /// the ring, and to the next place where messages are missing. Returns how many messages were
     /// passed over, or the messages that are missing before the next one.
     pub(crate) fn sample(&mut self, every: NonZeroU32) -> (usize, Option<(u64, GapReason)>) {
-        // Read the ring before the numbering: a break is stored before the message after it.
+        // Reads the ring before the numbering, because a break is stored before the message after
+        // it.
         let waiting = self.waiting();
         let missed = self.missed();
         if missed.is_some() {
@@ -223,7 +224,7 @@ impl Edge {
     /// reported.
     pub(crate) fn has_ended_quietly(&self) -> bool {
         let is_read = || self.consumer.depth() == 0 && self.passed == 0;
-        // Other publishers may have gaps to report.
+        // Only a local publisher never has gaps to report.
         let reports_nothing = matches!(self.publisher.origin, Origin::Local);
         reports_nothing && self.publisher.ring.is_closed() && is_read()
     }
@@ -247,7 +248,8 @@ impl Edge {
     }
 
     /// Shows a publisher in another process that the deliveries before `place` are done with, and
-    /// all gaps that were reported. A gating reader that has taken a message shows that by itself.
+    /// all gaps that were reported. A gating reader that has taken a message publishes that by
+    /// itself.
     #[inline]
     pub(crate) fn show(&mut self, place: usize) {
         if let (Some(known), Some(progress)) = (&self.known, &self.progress) {
@@ -257,8 +259,8 @@ impl Edge {
         } else {
             self.consumer.show(place);
         }
-        // A gating reader that has taken messages has shown that by itself; this shows messages
-        // that were passed over.
+        // A gating reader that has taken messages has published its position by itself; this
+        // publishes that it has passed over messages.
         self.consumer.show_passed();
     }
 }

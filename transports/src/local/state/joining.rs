@@ -46,8 +46,8 @@ impl PublisherState {
             None if gates && can_be_evicted => Broadcast::gating_evictable(ring)?,
             Some(from) if gates => Broadcast::gating_from(ring, from)?,
             None if gates => Broadcast::gating(ring)?,
-            // The publisher reads the positions of observers in another process, too, so they are
-            // stored.
+            // The publisher reads the positions of observers in another process, too, so this one
+            // stores its position.
             from if sleeper.is_some() => {
                 let shown = Broadcast::observing_shown(ring, from)?;
                 if subscriber.policy.keeps() { shown } else { shown.shown_by_hand() }
@@ -87,8 +87,8 @@ impl PublisherState {
             ready,
         };
         publisher.readers.add(reader);
-        // While the reader joined, the ring may have seemed full to the publisher, which then
-        // parked: wake it.
+        // Wakes the publisher, to which the ring may have seemed full while the reader joined, so
+        // that it parked.
         publisher.wake();
         let publisher = publisher.clone();
         let after = after.map(|(_, earlier)| Arc::downgrade(earlier));
@@ -188,7 +188,8 @@ impl SubscriberState {
         self.publishers.add(edge.publisher.clone());
         self.incoming.change(|incoming| {
             if incoming.is_empty() {
-                // Often it is the only edge, and there may be many subscriptions: allocate no more.
+                // Allocates room for one edge only, because often it is the only one, and there may
+                // be many subscriptions.
                 incoming.reserve_exact(1);
             }
             incoming.push(edge);
@@ -213,7 +214,7 @@ impl Edge {
         let Edge { publisher, consumer, gates, .. } = self;
         if gates
             && let Some(numbering) = publisher.origin.numbering()
-            // Checked in this order: a closed ring gets no further message.
+            // Checks the end before the depth, because only a closed ring gets no further message.
             && publisher.ring.is_closed()
             && consumer.depth() == 0
         {
@@ -226,7 +227,8 @@ impl Edge {
             subscriber.leave(&pump.source);
             pump.leave();
         }
-        // After `leave`: another reader may get the ring's entry as soon as it is free.
+        // Comes after `leave`, because another reader may get the ring's entry as soon as it is
+        // free.
         if gates && !publisher.origin.is_local() {
             publisher.abandon(consumer, in_flight);
         } else if has_read_all {

@@ -287,8 +287,8 @@ impl PublisherState {
             let lap = || line.get(PublisherValue::Sent) >> self.ring.capacity().trailing_zeros();
             let before = lap();
             line.follow(PublisherValue::Sent, self.ring.tail());
-            // Readers load the cache line of this word, so it is loaded only once a lap, when it
-            // changes.
+            // Stores this word only once a lap, when it changes, because readers load its cache
+            // line.
             if lap() != before {
                 self.show_high_water(line);
             }

@@ -53,8 +53,8 @@ impl PublisherState {
     #[inline(never)]
     pub(crate) fn compare_depth(&self) -> usize {
         if !self.origin.is_local() {
-            // The ring here is not the one that the publisher waits for: there is nothing to
-            // compare.
+            // The ring here is not the one that the publisher waits for, so there is nothing to
+            // compare for a long time.
             return usize::MAX / 2;
         }
         self.evictions.check(&self.ring);
@@ -69,8 +69,8 @@ impl PublisherState {
     #[cold]
     #[inline(never)]
     fn compare_if_relieved(&self) -> usize {
-        // It cannot be exceeded again before the ring has gone from the lower mark to the upper
-        // one: compare then.
+        // The threshold cannot be exceeded again before the ring has gone from the lower mark to
+        // the upper one, so the next comparison is due only then.
         let finds_end = self.ring.storage().imports().is_some();
         if self.room.is_exceeded() && !finds_end {
             return self.pressure.distance();

@@ -97,7 +97,7 @@ impl Room {
     /// exceeded, while it is.
     #[inline]
     pub(crate) fn relieved_at(&self) -> usize {
-        // Relaxed: an older position is an earlier one, and only costs a comparison.
+        // Relaxed, because an outdated position is an earlier one, and only costs a comparison.
         self.relieved_at.load(Ordering::Relaxed)
     }
 }
@@ -176,8 +176,8 @@ impl Pressure {
             }
             room.exceeded.store(now, Ordering::SeqCst);
             has_changed = true;
-            // The other side may have changed the depth before it could see this state: compare
-            // once more.
+            // The other side may have changed the depth before it could see this state, so this
+            // compares once more.
             announce();
         };
         if has_changed {
@@ -200,7 +200,7 @@ impl Pressure {
                 break;
             }
             notified.exceeded = exceeded;
-            // Called without the lock: an observer may use the publisher's topic.
+            // Releases the lock first, because an observer may use the publisher's topic.
             drop(notified);
             observer(PressureChange { exceeded, depth: depth(), capacity });
             notified = lock(&self.notified);

@@ -130,8 +130,8 @@ impl Evictions {
     /// Adds the eviction of the subscription with this number and claim.
     pub(crate) fn add(&self, number: u64, claim: Claim, eviction: Eviction) {
         let mut open = lock(&self.open);
-        // An open eviction of this subscription is over: it returned meanwhile without being
-        // noticed.
+        // An open eviction of this subscription is over, because the subscription returned
+        // meanwhile without being noticed.
         open.end(|(other, ..)| *other == number);
         open.readers.push((number, claim, eviction.reader.clone()));
         open.pending.push_back(EvictionChange::Evicted(eviction));
@@ -166,7 +166,7 @@ impl Evictions {
         }
         open.is_notifying = true;
         while let Some(change) = open.pending.pop_front() {
-            // Called without the lock: an observer may use the publisher's topic.
+            // Releases the lock first, because an observer may use the publisher's topic.
             drop(open);
             match change {
                 EvictionChange::Evicted(eviction) => {
@@ -242,7 +242,7 @@ impl StallLimit {
         self.stalled.retain(|it| {
             let lasted = now.saturating_sub(it.since);
             let is_over = lasted >= self.limit;
-            // If it cannot be suspended, it has just left.
+            // If the reader cannot be suspended, it has just left.
             if is_over && producer.suspend(it.reader) {
                 evicted(it.reader, lasted);
             }

@@ -48,7 +48,8 @@ impl FastHandler {
     ) -> FastHandler {
         let call = move |bytes: &[u8]| match decode_ref(bytes) {
             Ok(message) => handler(message),
-            // Words of 4 bytes may not be aligned for a message of 8: copy it.
+            // Copies the message, because words of 4 bytes may not be aligned for a message with an
+            // alignment of 8.
             Err(_) => handler(&decode(bytes)?),
         };
         FastHandler { name: name.into(), call: Arc::new(call) }

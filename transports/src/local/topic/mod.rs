@@ -269,7 +269,8 @@ impl Topic {
                 return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
             }
         } else {
-            // A copy in a task's list may keep the state longer than any subscription reads.
+            // An ended publisher was read to the end if no subscription reads it any more. That its
+            // state still exists means nothing, because a task may keep a copy of it.
             let is_read = |it: &PublisherState| it.readers.lock().is_empty();
             members.unread.retain(|it| it.upgrade().is_some_and(|it| !is_read(&it)));
             let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
@@ -293,7 +294,8 @@ impl Topic {
         if publisher.origin.is_local() && self.on_stall() != OnStall::Block {
             publisher.evictions.allow();
         }
-        // The link has lost the stream and begins it again: subscriptions read one after the other.
+        // If a link has lost the stream and begins it again, subscriptions read first the lost
+        // publisher and then this one.
         let is_same = |it: &Arc<PublisherState>| it.epoch == epoch && *it.name == *name;
         let lost = members.unread.iter().rev().filter_map(Weak::upgrade).find(is_same);
         let lost = lost.filter(|_| !publisher.origin.is_local());

@@ -20,8 +20,8 @@ impl SentAt {
 
     /// Creates the value of this number of nanoseconds since 1970 UTC; `None` for 0.
     pub(crate) fn of(nanoseconds: u64) -> Option<SentAt> {
-        // Every two years one nanosecond would have the value 0: it gets the value of the one
-        // before.
+        // Every two years one nanosecond would have the value 0, so it gets the value of the
+        // nanosecond before.
         let number = |nanoseconds| if nanoseconds & MASK == 0 { MASK } else { nanoseconds & MASK };
         (nanoseconds > 0).then(|| SentAt(number(nanoseconds)))
     }
@@ -59,7 +59,7 @@ impl SentAt {
 
 fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Exact until the year 2554.
+    // The conversion is exact until the year 2554.
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 

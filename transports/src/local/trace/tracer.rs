@@ -209,7 +209,7 @@ impl Tracer {
             publisher,
             sequence,
             start,
-            // Not before the start, as the clock may have been set back.
+            // The end is never before the start, although the clock may have been set back.
             end: executor.wall_clock().max(start),
             has_failed,
         });

@@ -171,8 +171,8 @@ impl LatestByKey {
         // An entry: a key, its place in the ring, its sequence, its number of replaced messages,
         // and its place in two lists.
         let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
-        // The map has a power of two of places and uses at most seven in eight: enough for twice
-        // the keys. Each place has a key, the index of its entry, and a byte.
+        // The map has room for twice the keys. The number of its places is a power of two, of which
+        // it uses at most seven in eight. Each place has a key, the index of its entry, and a byte.
         let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
         let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
         entries.checked_add(map)

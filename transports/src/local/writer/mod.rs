@@ -68,7 +68,8 @@ impl Writer {
             OnStall::EvictAfter(_) | OnStall::Block => None,
         };
         let mut producer = Broadcast::producer(state.ring.clone());
-        // Fast handlers run only here: a message of another process was published there.
+        // Fast handlers run only in the publisher's process, where a message of another process has
+        // met them.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
         let line = line.unwrap_or_else(|| Arc::new(topic.counters().line(&state.label())));
@@ -108,8 +109,8 @@ impl Writer {
 
     /// Appends a message if an earlier read of the readers' positions found room. Returns false if
     /// nothing was done; then call [`push`](Self::push).
-    // Inlined: a call would cost as much as the push. The rare path comes last, so that no register
-    // is saved for it.
+    // Inlined, because a call would cost as much as the push. The rare path comes last, so that no
+    // register is saved for it.
     #[inline(always)]
     pub(crate) fn push_fast(&mut self, words: &[usize], length: usize) -> bool {
         let producer = self.producer.as_mut();
@@ -235,8 +236,8 @@ impl Writer {
         loop {
             match producer.grant() {
                 Ok(mut grant) => {
-                    // Created only now: a message that finds no room begins no trace, and is not
-                    // measured.
+                    // Creates the area only now, because a message that finds no room begins no
+                    // trace, and is not measured.
                     let area = areas.as_mut().and_then(|areas| {
                         let (name, publisher) = (&state.topic, &state.name);
                         let message = || TracedMessage { topic: name, publisher, sequence };
@@ -268,8 +269,8 @@ impl Writer {
             Err(NotPushed::Refused(refusal)) => return Err(refusal),
             Err(NotPushed::Full(entry)) => entry,
         };
-        // A rejected message counts as lost, so it needs proof that the ring is full: readers may
-        // have made room that they have not shown yet.
+        // A rejected message counts as lost, so this must make sure that the ring is full: readers
+        // may have made room that they have not published yet.
         if (self.is_rejected() && self.find_room()) || self.makes_room_by_evictions() {
             return self.push(words, length).map_err(|why| self.refusal(why));
         }
@@ -323,7 +324,8 @@ impl Writer {
         }
         self.state.park(context.waker());
         loop {
-            // Read the exact positions: a reader may have taken messages and not shown it yet.
+            // Reads the exact positions, because a reader may have taken messages and not published
+            // its position yet.
             self.find_room();
             let refusal = match self.push(words, length) {
                 Ok(()) => break,
@@ -433,7 +435,7 @@ impl Writer {
         room
     }
 
-    /// Whether the ring has room that the readers have not shown yet.
+    /// Whether the ring has room that the readers have not published yet.
     fn find_room(&mut self) -> bool {
         self.room() > 0
     }
@@ -442,7 +444,8 @@ impl Writer {
     /// room now.
     fn makes_room_by_evictions(&mut self) -> bool {
         if self.stall.is_none() || self.find_room() {
-            // With a limit, `find_room` found room: a reader has just made it.
+            // If this publisher has a stall limit, `find_room` found room that a reader has just
+            // made.
             return self.stall.is_some();
         }
         let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return false };

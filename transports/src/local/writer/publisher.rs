@@ -295,13 +295,14 @@ impl<M: Message> Publisher<M> {
         self.writer.sent()
     }
 
-    // In a debug build not inlined: its words would stay in the frame of the caller.
+    // Not inlined in a debug build, because its words would stay in the frame of the caller.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn push_fast(&mut self, message: &M) -> bool {
         !is_large::<M>() && self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
-    // Not inlined: the words are in memory only here. In `push_fast` they stay in registers.
+    // Not inlined, because only here the words are in memory. In `push_fast` they stay in
+    // registers.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, message: &M) -> bool {

@@ -55,7 +55,7 @@ impl Closers {
     pub(super) fn close(&self, descriptor: impl Send + 'static) {
         let mut state = lock(&self.0.state);
         state.waiting.push_back(Box::new(descriptor));
-        // The running threads may all wait: start another one, unless there are too many.
+        // Starts another thread, unless there are too many, because the running ones may all wait.
         if state.threads == THREADS {
             return;
         }

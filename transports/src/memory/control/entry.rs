@@ -127,7 +127,8 @@ impl Entry {
         poller.remove(&*socket);
         poller.remove(&peer.process);
         drop(peer);
-        // Descriptors may have arrived that were never received.
+        // Another thread closes the sockets, because descriptors may be in them that were never
+        // received.
         closers.close((socket, wake_socket));
         if let Some(handler) = handler {
             // The panic hook has reported the panic.
@@ -146,7 +147,7 @@ impl Entry {
         closers: &Closers,
         most: usize,
     ) -> Result<(), Gone> {
-        // Several wakes in a row count as one.
+        // Remembers a wake here, because several wakes in a row count as one.
         let mut wakes = false;
         let result = self.read_packets(tokens, closers, most, &mut wakes);
         if wakes {

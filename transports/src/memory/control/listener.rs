@@ -86,8 +86,8 @@ impl Listener {
     /// Reports connections again.
     pub(super) fn resume(&self, poller: &Poller) {
         if let Some(accepting) = &self.accepting {
-            // Fails if connections are reported already: for a socket that was made during the
-            // pause.
+            // Fails if connections of this socket are reported already, because it was made during
+            // the pause.
             let _ = poller.add(accepting, Source::Listener);
         }
     }

@@ -84,7 +84,8 @@ fn receive_all(
     bytes: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
 ) -> Result<RecvMsg, Errno> {
-    // Room for as many as a packet may have: the system would close the others on this thread.
+    // Has room for as many descriptors as a packet may have, because the system would close the
+    // others on this thread.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -111,7 +112,7 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
     let packet = Packet::read(bytes)?;
     let (kind, found) = (packet.kind, descriptors.len());
     let expected = usize::from(kind.has_descriptor());
-    // This process may have had no descriptor left.
+    // Descriptors are lost if this process had none left to receive them.
     let is_lost = flags.contains(ReturnFlags::CTRUNC) && found < expected;
     if found != expected && !is_lost {
         return Err(PacketError::Descriptors { kind, expected, found });

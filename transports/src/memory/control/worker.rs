@@ -94,7 +94,7 @@ impl Worker {
                 Ok(Some(entry)) => self.insert(entry),
                 Ok(None) => {}
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    // Without a pause the connection would be reported again and again.
+                    // Pauses, because otherwise the connection would be reported again and again.
                     if let Some(listener) = &*self.shared.listener() {
                         listener.pause(&self.shared.poller);
                         self.paused_until = Some(now() + PAUSE);
@@ -164,8 +164,8 @@ impl Worker {
         match entry.read(&self.shared.tokens, &self.shared.closers, PACKETS) {
             Ok(()) => {}
             Err(Gone::PeerClosed) if entry.phase == Phase::Connected => {
-                // The peer's process may be about to end: wait for that, so that its death is
-                // reported.
+                // The peer's process may be about to end, so this waits for that, and reports its
+                // death.
                 entry.stop_reading(&self.shared.poller);
                 self.closed.push_back((now() + LAST_WAIT, id));
             }

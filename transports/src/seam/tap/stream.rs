@@ -526,7 +526,7 @@ fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
     if gaps.len() <= EXACT_GAPS.max(capacity) {
         return;
     }
-    // Join two entries of the same counter; nearly all entries are.
+    // Joins two neighbouring entries that have the same counter, as nearly all entries have.
     let mut pairs = 1..gaps.len();
     if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
         && let Some(later) = gaps.remove(second)
@@ -563,7 +563,7 @@ impl<T> Drop for TapStream<T> {
         let left = unread.min(self.capacity() as u64);
         self.line.add(EdgeValue::Left, left);
         self.line.add(EdgeValue::Overwritten, unread - left);
-        // Leave before the ring's entry is free: another reader may get it then.
+        // Leaves before the ring's entry is free, because another reader may get the entry then.
         self.subscriber.leave(&self.publisher.0);
     }
 }

@@ -90,7 +90,8 @@ impl<M: Message> Publisher<M> {
             *sent += match self.push_some(&messages[*sent..]) {
                 Some(count) => count,
                 None => match self.push_some_handled(&messages[*sent..]) {
-                    // `poll_push` waits for room, or finds room that the readers have not shown.
+                    // `poll_push` waits for room, or finds room that the readers have not
+                    // published.
                     Ok(0) => match self.poll_push(context, &messages[*sent]) {
                         Poll::Ready(Ok(())) => 1,
                         Poll::Ready(Err(why)) => {
