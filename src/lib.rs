@@ -513,7 +513,7 @@ pub mod fields {
     pub use mycelium_core::{FixedStr, FixedVec, I128, U128, U256};
 }
 
-/// Clients of the original system.
+/// The codec of messages for clients that still use the protocol of the original system.
 #[cfg(feature = "topology")]
 pub mod legacy {
     pub use crate::node::legacy::LegacyCodec;

@@ -1,5 +1,5 @@
 //! A request of an actor by its context: the future of the reply, and a log line if the actor waits
-//! in a circle of requests.
+//! in a cycle of requests.
 
 use std::fmt::{self, Debug};
 use std::pin::Pin;
@@ -68,10 +68,10 @@ impl<R: Request> Debug for Asking<R> {
     }
 }
 
-/// Logs the names of the actors in a circle of requests, if there is one. It may have changed
+/// Logs the names of the actors in a cycle of requests, if there is one. It may have changed
 /// meanwhile.
 fn report_circle(Asks { cell, set, asked }: &Asks) {
-    /// The most actors of a circle; longer circles are not found.
+    /// The most actors of a cycle; longer cycles are not found.
     const LONGEST: usize = 32;
 
     let core = cell.core();

@@ -131,7 +131,7 @@ impl<A: Actor> ActorContext<A> {
                 watcher.end_watch(Gone { id, actor, end });
             }
         };
-        // Ignores an error: an executor that has ended runs no actor, either.
+        // Ignores an error, because an executor that has ended runs no actor, either.
         let _ = self.executor().spawn(Box::pin(watching));
     }
 
@@ -181,7 +181,7 @@ impl<A: Actor> ActorContext<A> {
         self.timers().cancel(timer)
     }
 
-    /// Asks another actor, as [`ActorRef::ask`]. A log line names a circle of requests: if the
+    /// Asks another actor, as [`ActorRef::ask`]. A log line names a cycle of requests: if the
     /// reply does not come in time, because the other actor waits, by an `ask` of its context, for
     /// an actor that waits for this one.
     ///

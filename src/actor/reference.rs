@@ -231,7 +231,7 @@ where
     Q::Sender<A::Mail>: Clone,
 {
     fn clone(&self) -> ActorRef<A, Q> {
-        // Cannot fail: this reference is counted, so not all are gone.
+        // Cannot fail, because this reference is counted, so not all are gone.
         let _ = self.cell.core.try_refer();
         ActorRef::new(self.cell.clone(), self.sender.clone())
     }

@@ -99,7 +99,7 @@ pub enum BuildError {
         code = self.code()
     )]
     Cycle {
-        /// The services and topics of the circle, in their order.
+        /// The services and topics of the cycle, in their order.
         path: Vec<String>,
         /// The keys of their subscriptions in the topology: `Service.topic`.
         subscriptions: Vec<String>,
@@ -222,7 +222,7 @@ pub enum BuildError {
         what: &'static str,
         /// The most topics or publishers of one link.
         limit: usize,
-        /// The number that the topology needs.
+        /// How many topics or publishers of `publisher` the node `reader` reads.
         found: usize,
         /// Where the topology has the node that reads, if it does: file, line and column.
         place: Option<String>,

@@ -376,7 +376,8 @@ fn before(
     timeout: Option<Duration>,
 ) -> String {
     match timeout {
-        // A longer wait would not have helped.
+        // Names no time if all these nodes were let go, because a longer wait would not have
+        // helped.
         _ if left.iter().all(|(node, ..)| let_go.contains(node)) => String::new(),
         Some(timeout) => format!(" within {timeout:?}"),
         None => " before the second signal".to_owned(),

@@ -43,7 +43,7 @@ pub enum SupervisorProblem {
         path.join(" -> ")
     )]
     Circle {
-        /// The supervisors of the circle; the last one is the first one again.
+        /// The supervisors of the cycle, from parent to child; the last one is the first one again.
         path: Vec<String>,
     },
     /// A supervisor has no children.

@@ -131,8 +131,8 @@ impl<M: Message> AnyInbox for InboxState<M> {
     fn fail(&self) {
         match lock(&self.subscription).as_mut() {
             Some(subscription) => lock(&self.undelivered).extend(subscription.fail()),
-            // The instance or a task still has the handle: it applies the failure when it is used
-            // or dropped.
+            // The instance or a task still has the handle, which applies the failure when it is
+            // used or dropped.
             None => self.ended.store(FAILED, Ordering::Release),
         }
     }
@@ -140,7 +140,8 @@ impl<M: Message> AnyInbox for InboxState<M> {
     fn interrupt(&self) {
         match lock(&self.subscription).as_mut() {
             Some(subscription) => subscription.interrupt(),
-            // As after a failure. A failure that was not applied yet stays.
+            // The handle applies this, as it applies a failure. A failure that was not applied yet
+            // stays.
             None => _ = self.ended.fetch_max(INTERRUPTED, Ordering::AcqRel),
         }
     }
@@ -193,7 +194,7 @@ impl<M: Message> Subscription<M> {
     ///
     /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub fn recv(&mut self) -> impl Future<Output = Option<Delivery<M>>> + Send + use<'_, M> {
-        // Not an `async fn`: polling one would move the message once more.
+        // Not an `async fn`, because polling one would move the message once more.
         std::future::poll_fn(|context| self.poll_recv(context))
     }
 

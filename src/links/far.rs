@@ -65,7 +65,8 @@ impl Far {
     /// Returns the endpoint, with the addresses of `plain`, at which nodes of other hosts connect
     /// to this one.
     pub(super) fn of_self(&self, plan: &Plan, plain: Endpoint) -> Result<Endpoint, StartError> {
-        // No limit here: the server of the endpoint limits the handshakes of other nodes.
+        // Sets no limit here, because the server of the endpoint limits the handshakes of other
+        // nodes.
         match plan.carriers.requires_tls() {
             true => self.secured(&plan.node, plain, Duration::MAX),
             false => Ok(plain),

@@ -135,13 +135,13 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Disconnected { peer, error } => {
             of(Level::Warn, "down", &format!("{peer} {}", kind_of(error)))
         }
-        // An error, not only a node that starts later: another user could send in place of the
-        // node.
+        // This is an error, and not only a node that starts later: another user could send in place
+        // of the node.
         Notice::Unreachable { peer, .. } if notice.code() != Some(Code::PEER_UNREACHABLE) => {
             of(Level::Error, "untrusted", peer)
         }
-        // A timeout is not among these: the attempt itself took seconds, however short the pause
-        // is.
+        // Leaves out a timeout, because then the attempt itself took seconds, however short the
+        // pause is.
         Notice::Unreachable { peer, pause, error }
             if *pause < ABSENT && error.kind() != ErrorKind::TimedOut =>
         {
@@ -206,10 +206,10 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
 /// The kind of an error, for its key: there are few kinds, so errors cannot fill the counts.
 fn kind_of(error: &DriveError) -> String {
     match error {
-        // A peer that closes the connection says why: each reason is a kind.
+        // A peer that closes the connection says why, so each reason is a kind.
         DriveError::Link(error @ LinkError::PeerClosed(_)) => error.to_string(),
         DriveError::Link(error) => format!("{:?}", discriminant(error)),
-        // An error of TLS, for example an alert: its text is the kind.
+        // This is an error of TLS, for example an alert, so its text is the kind.
         DriveError::Io(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
         DriveError::Io(error) => error.kind().to_string(),
         other => format!("{:?}", discriminant(other)),

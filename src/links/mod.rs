@@ -5,7 +5,7 @@
 //! has the certificate that proves its name to nodes of other hosts, and [`log`] writes a line for
 //! each event of a link; [`peers`] counts the connections. `mycelium_transports::link` carries
 //! topics over a link, and only `mycelium_transports::endpoint` knows the kinds of sockets.
-//! [`attached`] has the transports that the program adds. This module knows the plan and the
+//! [`attached`] has the transports that the program adds. This module depends on the plan and the
 //! launcher's members, and no service.
 
 mod attached;
@@ -133,14 +133,14 @@ impl Links {
         Ok(links)
     }
 
-    /// Applies what the launcher says of other members: the name of a member belongs to its
-    /// process, and links do not wait for a member that will not run again.
+    /// Applies what the launcher says of other members: only the process that runs a member may
+    /// connect under the member's name, and links do not wait for a member that will not run again.
     fn watch_members(&self) -> Watch {
         let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
         MEMBERS.watch(move |member, standing| {
             let Some(control) = control.upgrade() else { return };
             match standing {
-                // No other process may read from this node by this name.
+                // From now on no other process may read from this node under this name.
                 MemberState::Running(process) => control.bind(member, process),
                 // The name stays bound to its last process, so that its connection can be read to
                 // the end.
@@ -243,7 +243,7 @@ impl Links {
     ) -> Result<(), StartError> {
         let mut interests: Vec<TopicInterest> = Vec::new();
         for (name, policy) in topics {
-            // A topic is listed once for each of its publishers.
+            // Adds each topic once, although it is listed once for each of its publishers.
             let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
             let topic = setup.topic(name).filter(|_| is_new).cloned();
             let start = setup.plan.peer_topics.start(name);
@@ -256,8 +256,8 @@ impl Links {
                 Notice::Disconnected { .. } => Some(None),
                 _ => None,
             };
-            // Before `peers` is set: the observer reads there whether the peer was connected until
-            // now.
+            // Calls the observer before `peers` is set, because it reads there whether the peer was
+            // connected until now.
             observer(notice);
             connection.into_iter().for_each(|boot| peers.set(&name, boot));
         });
@@ -392,7 +392,7 @@ impl LinkSetup<'_> {
         let is_near = self.near_readers().next().is_some() || plan.settings.admits_observers;
         let near = is_near
             .then(|| (plan.settings.endpoint.clone(), plan.places.of(Setting::Socket(node))));
-        // Observers of this host connect to the socket: no name is proven over plain TCP.
+        // Observers of this host connect to the socket, because no name is proven over plain TCP.
         let is_read = !plan.peer_topics.readers.is_empty();
         let plain = plan.settings.tcp.clone().filter(|_| is_read);
         let far = plain.map(|plain| far.of_self(plan, plain));

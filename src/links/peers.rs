@@ -1,4 +1,5 @@
-//! The connections with the nodes that this one reads from.
+//! The connections with the nodes that this one reads from. A node's process is known by its *boot
+//! number*, which it draws at random at its start.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -28,7 +29,8 @@ impl Peers {
         self.changed.notify(usize::MAX);
     }
 
-    /// The boot number of the process of node `peer` that is connected; `None` if none is.
+    /// Returns the boot number of the process that is connected as node `peer`; `None` if no
+    /// process is.
     pub(crate) fn get(&self, peer: &str) -> Option<u64> {
         lock(&self.connected).get(peer).copied().flatten()
     }

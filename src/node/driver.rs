@@ -115,8 +115,8 @@ impl Driver {
         select(pin!(self.wait_for_the_end(hooks)), pin!(self.log_slow_shutdown())).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
-            // The watchdog's thread ends by itself, so this needs no timer: the executor's time may
-            // be paused, and a timer would move it.
+            // Needs no timer, because the watchdog's thread ends by itself. A timer would move the
+            // executor's time if that is paused.
             let overdue = pin!(self.shared.lifecycle.overdue.wait());
             select(pin!(watchdog.threads().gone()), overdue).await;
         }
@@ -213,7 +213,7 @@ impl Driver {
             (pin!(ready), pin!(quiet), pin!(self.wait_for_dead_letters()));
         let waiting = select(ready.as_mut(), select(quiet, dead_letters));
         select(waiting, select(all_ended, shutdown)).await;
-        // Services may have started and ended since the last poll of `ready`.
+        // Polls `ready` once more, because services may have started and ended since its last poll.
         select(ready, std::future::ready(())).await;
         self.warn_of_unread_topics();
         if !shared.lifecycle.shutdown.is_set() {
@@ -245,8 +245,8 @@ impl Driver {
         self.shared.topics.end_dead_letters();
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if **topic == *DeadLetter::TOPIC {
-                // When they are empty, not now: services that end after the readers can still write
-                // dead letters.
+                // Ends them when they are empty, and not now, because services that end after the
+                // readers can still write dead letters.
                 ending.finish_when_empty();
             }
         }
@@ -456,7 +456,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // One snapshot, because another thread may be dropping the tasks of services.
+        // Takes one snapshot of the outcomes, because another thread may be dropping the tasks of
+        // services.
         let lost = self.names(|outcome| matches!(outcome, None | Some(Outcome::Abandoned)));
         if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
@@ -470,7 +471,7 @@ impl Drop for Driver {
             lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
             self.shared.lifecycle.finish();
         } else {
-            // The node has never run: observers get no event.
+            // The node has never run, so observers get no event.
             self.shared.lifecycle.finished.set();
         }
     }

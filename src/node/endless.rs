@@ -3,9 +3,9 @@
 //!
 //! Most subscriptions end when all of their publishers have ended. The node ends two kinds itself:
 //!
-//! 1. A subscription that drops messages and closes a circle of services. It ends when it has what
-//!    was sent before the services outside the circle had ended. Then the other services of the
-//!    circle see the end of their publishers, one after the other.
+//! 1. A subscription that drops messages and closes a cycle of services. It ends when it has what
+//!    was sent before the services outside the cycle had ended. Then the other services of the
+//!    cycle see the end of their publishers, one after the other.
 //! 2. A subscription without a publisher, or with one outside the services. It ends when the
 //!    services that emit to its topic have ended and it is empty.
 //!
@@ -25,10 +25,10 @@ pub(super) struct Endless<'a> {
     shared: &'a Shared,
     /// The subscriptions of each topic, and how many of its publishing services have not ended.
     topics: BTreeMap<&'a str, (Vec<&'a Ending>, usize)>,
-    /// The subscriptions that close each circle, and how many services before the circle have not
+    /// The subscriptions that close each cycle, and how many services before the cycle have not
     /// ended.
     circles: Vec<(Vec<&'a Ending>, usize)>,
-    /// The indices of the circles that come after each service.
+    /// The indices of the cycles that come after each service.
     circles_after: BTreeMap<&'a str, Vec<usize>>,
     /// How many services this has seen to end.
     ended: usize,
@@ -54,7 +54,7 @@ impl<'a> Endless<'a> {
             }
         }
         let mut topics = BTreeMap::new();
-        // Without the subscriptions to dead letters, which `end_dead_letters` ends.
+        // Leaves out the subscriptions to dead letters, which `end_dead_letters` ends.
         for (service, topic, ending) in subscriptions.filter(|it| *it.1 != *DeadLetter::TOPIC) {
             match feedback.circle(service, topic) {
                 Some(circle) if ending.can_end_first() => circles[circle].0.push(ending),

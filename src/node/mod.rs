@@ -212,7 +212,8 @@ impl Node {
     pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
         self.watchdog = None;
         self.telemetry = Telemetry::default();
-        // No warnings of topics: the test is the other side of each.
+        // Drops warnings of topics without another side, because the test is the other side of
+        // each.
         self.warnings.clear();
         for service in &mut self.services {
             service.execution = Execution::default();
@@ -237,8 +238,8 @@ impl Node {
     /// shutdown's deadline.
     #[cfg(feature = "signals")]
     pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
-        // Boxed: the future has no type parameter, so a wrong executor is one error of the
-        // compiler.
+        // Boxes the future, which then has no type parameter, so a wrong executor is one error of
+        // the compiler.
         Box::pin(self.run_on(Arc::new(executor)))
     }
 
@@ -264,7 +265,7 @@ impl Node {
                     if std::mem::replace(&mut interrupted, true) {
                         shared.lifecycle.overdue.set();
                     }
-                    // Signals are ignored during this time: nobody listens.
+                    // Signals are ignored during this time, because nobody listens.
                     let until = shared.executor.now().saturating_add(ONE_SIGNAL);
                     match select(again, shared.executor.sleep_until(until)).await {
                         Either::Left((report, _)) => return report,
@@ -317,7 +318,7 @@ impl Node {
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
         }
-        // No warning where code outside the services is the other side of a topic.
+        // Drops warnings of topics whose other side is code outside the services.
         self.warnings.retain(|warning| match warning {
             StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
             StartWarning::UnusedFastHandler { topic, .. } => {

@@ -126,7 +126,7 @@ pub(super) fn prepare<S: Service>(
     let mut wiring = Wiring::new(shared, &name, &ports, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let Wiring { budget, mut deferred_wakes, mut inboxes, mut endings, .. } = wiring;
-    // Gives back spare memory: a node may have many services, and each keeps these lists.
+    // Gives back spare memory, because a node may have many services, and each keeps these lists.
     deferred_wakes.shrink_to_fit();
     inboxes.shrink_to_fit();
     endings.shrink_to_fit();

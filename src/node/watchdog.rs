@@ -159,7 +159,7 @@ impl Watchdog {
             });
             line.inspect(|line| line.add(WatchdogValue::LongPolls, 1));
         }
-        // A child task or a publisher that has ended has dropped its mark: no other reference is
+        // A child task or a publisher that has ended has dropped its mark, so no other reference is
         // left.
         let has_ended = |it: &Watched| match it.subject {
             Subject::Service(..) => false,

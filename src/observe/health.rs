@@ -384,8 +384,8 @@ impl Health {
                 self.reach(NodePhase::Stopped);
                 return self.stop_services();
             }
-            // No change: if a service runs the handler, the poll of that service hangs, and has its
-            // own event.
+            // Changes nothing, because if a service runs the handler, the poll of that service
+            // hangs, and has its own event.
             Event::FastHandlerHangs { .. }
             | Event::ThreadStarted { .. }
             | Event::ThreadStopped { .. }
@@ -414,7 +414,7 @@ impl Health {
 
     fn enter(&mut self, service: &str, phase: ServicePhase) -> Option<HealthChange> {
         self.change(service, |it| {
-            // The end is final: it may come while a run of an abandoned service continues.
+            // Never leaves the end, which may come while a run of an abandoned service continues.
             if it.phase != ServicePhase::Stopped {
                 it.phase = phase;
             }

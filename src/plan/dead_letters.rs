@@ -44,7 +44,8 @@ impl DeadLetterPlan {
         }
         let mut last = all_after(&readers, services, flows);
         if last.len() == services.len() {
-            // At least one service that can write dead letters must not end last.
+            // If this is every service, only the readers end last, because at least one service
+            // that can write dead letters must end before them.
             last = readers.clone();
         }
         let (mine, others): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! The flow of messages between services, and the circles in it. In the graph, each topic is a node
+//! The flow of messages between services, and the cycles in it. In the graph, each topic is a node
 //! between its publishers and its readers, so pairs of a publisher and a reader are never listed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,15 +78,15 @@ impl<'a> Flows<'a> {
     }
 }
 
-/// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
-/// drops messages breaks the circle.
+/// Refuses cycles of gating subscriptions: their services could deadlock. One subscription that
+/// drops messages breaks the cycle.
 pub(super) fn refuse_blocking_cycles(
     flows: &Flows<'_>,
     topology: &Topology,
 ) -> Result<(), BuildError> {
     let waits = |port: &BoundPort| port.options.policy.is_gating() && !port.is_request;
     let circles = flows.graph(waits).circles();
-    // Lists only pairs of services on one circle.
+    // Keeps only flows between two services of the same cycle.
     let blocking: Vec<Flow<'_>> = flows
         .services
         .iter()
@@ -116,7 +116,7 @@ pub(super) fn refuse_blocking_cycles(
     Err(BuildError::Cycle { path: round, subscriptions, place })
 }
 
-/// Returns the flows on a path from one service of a circle to another.
+/// Returns the flows on a path from one service of a cycle to another.
 fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
     let mut ways = vec![Vec::<Flow<'_>>::new()];
     let mut seen = BTreeSet::from([from]);
@@ -134,22 +134,22 @@ fn path<'a>(flows: &[Flow<'a>], from: usize, to: usize) -> Vec<Flow<'a>> {
     Vec::new()
 }
 
-/// The subscriptions that close circles of services, in which the messages of a service cause
-/// messages that come back to it. In such a circle no service is the first to end.
+/// The subscriptions that close cycles of services, in which the messages of a service cause
+/// messages that come back to it. In such a cycle no service is the first to end.
 #[derive(Debug, Default)]
 pub(crate) struct Feedback {
-    /// The number of the circle that a subscription closes, by service and topic.
+    /// The number of the cycle that a subscription closes, by service and topic.
     subscriptions: BTreeMap<String, Vec<(Arc<str>, usize)>>,
-    /// For each circle, the services outside of it that send to it, on any topic.
+    /// For each cycle, the services outside of it that send to it, on any topic.
     before: Vec<BTreeSet<String>>,
 }
 
 impl Feedback {
-    /// Finds the circles of these flows, and the subscriptions that close them.
+    /// Finds the cycles of these flows, and the subscriptions that close them.
     pub(super) fn all(flows: &Flows<'_>) -> Feedback {
         let groups = flows.graph(|_| true).circles();
         let topics = &groups[flows.services.len()..];
-        // Circles are numbered apart from the groups of the graph, because few groups are circles.
+        // Cycles are numbered apart from the groups of the graph, because few groups are cycles.
         let mut numbers = BTreeMap::<usize, usize>::new();
         let mut feedback = Feedback::default();
         for (flow, topic_group) in flows.topics.values().zip(topics) {
@@ -176,14 +176,14 @@ impl Feedback {
         feedback
     }
 
-    /// The circle that the subscription of a service to a topic closes, if it closes one.
+    /// The cycle that the subscription of a service to a topic closes, if it closes one.
     pub(crate) fn circle(&self, service: &str, topic: &str) -> Option<usize> {
         let subscriptions = self.subscriptions.get(service)?;
         let (_, circle) = subscriptions.iter().find(|(read, _)| **read == *topic)?;
         Some(*circle)
     }
 
-    /// For each circle, the services outside of it that send to it.
+    /// For each cycle, the services outside of it that send to it.
     pub(crate) fn before(&self) -> &[BTreeSet<String>] {
         &self.before
     }

@@ -1,4 +1,4 @@
-//! A directed graph of numbers, and the circles in it.
+//! A directed graph of numbers, and the cycles in it.
 
 /// Nodes with numbers, and links between them.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ impl Graph {
         self.previous[to].push(from);
     }
 
-    /// Returns for each node that lies on a circle the number of its group. Two nodes have the same
-    /// number if a circle goes through both. The time is linear in nodes and links (Kosaraju's
+    /// Returns for each node that lies on a cycle the number of its group. Two nodes have the same
+    /// number if a cycle goes through both. The time is linear in nodes and links (Kosaraju's
     /// algorithm).
     pub(super) fn circles(&self) -> Vec<Option<usize>> {
         let mut groups = vec![None; self.next.len()];
@@ -40,7 +40,7 @@ impl Graph {
             }
             sizes.push(size);
         }
-        // A group of one node is no circle, because no node has a link to itself.
+        // A group of one node is no cycle, because no node has a link to itself.
         groups.into_iter().map(|group| group.filter(|group| sizes[*group] > 1)).collect()
     }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn circles_are_found() {
-        // Two circles, of two and of three nodes, with a link from one to the other, and a node
+        // Two cycles, of two and of three nodes, with a link from one to the other, and a node
         // alone.
         let mut graph = Graph::new(7);
         for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 2), (4, 5)] {

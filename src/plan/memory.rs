@@ -47,7 +47,7 @@ pub(super) fn ring_memory(
     let peers = peer_topics.publishers.iter().filter(|(peer, _)| carriers.in_memory(peer));
     let read = peers.flat_map(|(_, topics)| topics);
     for (topic, _) in read.filter(|(topic, _)| !settings.of(topic).stays_on_socket()) {
-        // One more position than readers: it holds the publisher up until subscriptions have
+        // Has one more position than readers, which holds the publisher up until subscriptions have
         // joined.
         let positions = topics.get(topic).and_then(|planned| cursor_bytes(planned.gating.most + 1));
         add(&mut memory.shared, positions, 1);

@@ -1,5 +1,5 @@
 //! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
-//! flow of messages. `ports` has the topics that services declare, `flows` finds circles of
+//! flow of messages. `ports` has the topics that services declare, `flows` finds cycles of
 //! services in a `graph`, `peer_topics` has the topics that cross links, `carriers` decides whether
 //! shared memory or a socket carries them, `topics` has all topics, `memory` counts the bytes of
 //! their rings, `dead_letters` decides which services end last, `settings` has the values of the
@@ -72,7 +72,7 @@ pub(crate) struct Plan {
     pub(crate) pages: PageSize,
     /// Begins the traces of messages.
     pub(crate) tracer: Option<Arc<Tracer>>,
-    /// The subscriptions that close a circle of services of this node.
+    /// The subscriptions that close a cycle of services of this node.
     pub(crate) feedback: Feedback,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
@@ -143,7 +143,8 @@ impl Plan {
             planned.is_shared = peer_topics.readers_of(topic).any(|(peer, _)| in_memory(peer));
             planned.area = recorded(settings, tracer.as_ref(), topic).area();
         }
-        // Only services of this node: a subscription does not wait for publishers in other nodes.
+        // Takes only services of this node, because a subscription does not wait for publishers in
+        // other nodes.
         let feedback = Feedback::all(&Flows::new(services));
         let flows = Flows::new(&all);
         refuse_blocking_cycles(&flows, topology)?;

@@ -111,7 +111,7 @@ pub(crate) struct BoundPort {
     /// of the service.
     pub(crate) key: &'static str,
     pub(crate) has_own_topic: bool,
-    /// Whether the port carries requests or replies. Such ports are in no circle of waiting
+    /// Whether the port carries requests or replies. Such ports are in no cycle of waiting
     /// services.
     pub(crate) is_request: bool,
     pub(crate) topic: Arc<str>,

@@ -231,7 +231,7 @@ impl AllTopicSettings {
         coded: &CodedTopics,
     ) -> AllTopicSettings {
         let of = |topic: &str| TopicSettings::new(node, topic, topology, coded);
-        // The empty name stands for all other topics: no topic has it.
+        // The empty name, which no topic has, stands for all other topics.
         let named = names.into_iter().map(|topic| (topic.to_owned(), of(topic)));
         AllTopicSettings { named: named.collect(), others: of("") }
     }

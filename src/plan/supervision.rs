@@ -58,7 +58,8 @@ impl SupervisionPlan {
         for service in own {
             let coded = settings.get(*service).copied().unwrap_or_default();
             let setting = topology.supervised(service).or(coded);
-            // Keeps no default settings: a node may have many services, and most have no settings.
+            // Keeps no default settings, because a node may have many services, and most have no
+            // settings.
             if setting != ServiceSetting::default() {
                 settings.insert((*service).to_owned(), setting);
             }
@@ -222,7 +223,7 @@ impl Supervisors {
                     let place = topology.place_of(Setting::Supervisor(name));
                     return Err(problem(place, SupervisorProblem::Circle { path }));
                 }
-                // Stops at a circle further up: the check of a supervisor on that circle finds it.
+                // Stops at a cycle further up: the check of a supervisor on that cycle finds it.
                 above =
                     self.parents.get(parent).filter(|next| !path.contains(next) || *next == name);
             }

@@ -185,7 +185,7 @@ async fn below<M: Message>(
 ) -> Result<(), ShuttingDown> {
     waits.begin();
     poll_fn(|context| {
-        // The shutdown first, so that a source that only waits here ends, too.
+        // Polls the shutdown first, so that a source that only waits here ends, too.
         if waits.poll_shutdown(context).is_ready() {
             return Poll::Ready(Err(ShuttingDown));
         }

@@ -101,7 +101,7 @@ impl Interval {
                 let missed = (now - *next).as_nanos() / period.as_nanos();
                 *skipped = skipped.saturating_add(missed as u64);
                 let since_tick = (now - *next).as_nanos() % period.as_nanos();
-                // Cannot overflow: the rest is less than the period, which is a `Duration`.
+                // Cannot overflow, because the rest is less than the period, which is a `Duration`.
                 let rest = *period - Duration::from_nanos_u128(since_tick);
                 *next = now.saturating_add(rest);
                 return Poll::Ready(Ok(()));

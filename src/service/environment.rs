@@ -121,13 +121,13 @@ impl<S: Service> Context<S> {
         let (result, receiver) = oneshot::channel();
         let (name, live) = (self.waits.service.clone(), self.run.add());
         let task = async move {
-            // Moved here, so that it is dropped after the future.
+            // Moves `live` here, so that it is dropped after the future.
             let live = live;
             let future = pin!(AssertUnwindSafe(future).catch_unwind());
-            // The end is polled first, so the future is not polled after the end of the run.
+            // Polls the end first, so that the future is not polled after the end of the run.
             match select(pin!(live.end_requested()), future).await {
                 Either::Left(_) => {}
-                // Ignores an error: the handle may have been dropped.
+                // Ignores an error, because the handle may have been dropped.
                 Either::Right((Ok(value), _)) => drop(result.send(value)),
                 Either::Right((Err(panic), _)) => {
                     let (error, place) = text_and_place(&*panic);
@@ -147,7 +147,7 @@ impl<S: Service> Context<S> {
             })
             .await;
         };
-        // Ignores an error: an executor that has ended drops the task, and the result is
+        // Ignores an error, because an executor that has ended drops the task, and the result is
         // `Unfinished`.
         let _ = self.waits.executor.spawn(Box::pin(task));
         JoinHandle::new(receiver)
@@ -185,7 +185,7 @@ impl<S: Service> Context<S> {
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
         let (executor, address) = (self.waits.executor.clone(), address.to_owned());
-        // On a thread for blocking work: the system may contact a name server.
+        // Binds on a thread for blocking work, because the system may contact a name server.
         let bound = self.blocking({
             let address = address.clone();
             move || bind_tcp(&address)

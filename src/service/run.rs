@@ -56,7 +56,7 @@ impl<S: Service> Life<S> {
                 if keeps {
                     *instance = Some(service);
                 } else {
-                    // Dropping the instance may panic, too.
+                    // Catches a panic, because dropping the instance may panic, too.
                     drop(catch_unwind(AssertUnwindSafe(|| drop(service))));
                 }
                 ended
@@ -99,7 +99,8 @@ impl<S: Service> Life<S> {
             }
         })
         .await;
-        // Dropping the future may panic: so may the values that the service holds across an await.
+        // Dropping the future may panic, because the drop of a value that the service holds across
+        // an await may.
         match catch_unwind(AssertUnwindSafe(|| run.set(None))) {
             Ok(()) => polled,
             Err(panic) => match polled {

@@ -23,7 +23,7 @@ use crate::support::log;
 /// because a future has room for its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let shared = life.context.waits.shared.clone();
-    // Waits until all services are placed: if one cannot be, none runs.
+    // Waits until all services are placed, because none runs if one cannot be.
     shared.lifecycle.placed.wait().await;
     let mut instance = None;
     // Why the previous run has ended.
@@ -71,7 +71,7 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
         };
         cause = Some(life.announce_restart(end, text, pause).into());
     }
-    // Announced before the subscriptions of the service are dropped.
+    // Announces the end before the subscriptions of the service are dropped.
     life.exit.announce();
 }
 

@@ -28,8 +28,8 @@ struct PublisherMark(Arc<PollMark>, Arc<WatchedHandlers>);
 
 impl HandlerMark for PublisherMark {
     fn begins(&self, handler: usize) {
-        // Stored before the mark, which is `SeqCst`: so whoever sees the mark also sees its
-        // handler.
+        // Stores the handler before the mark, which is `SeqCst`, so that whoever sees the mark also
+        // sees its handler.
         self.1.running.store(handler, Ordering::Relaxed);
         self.0.enter();
     }

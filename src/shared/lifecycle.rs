@@ -97,7 +97,7 @@ impl Lifecycle {
         }
         phases.is_notifying = true;
         while let Some(next) = phases.pending.pop_front() {
-            // Dropped before the call, because an observer may shut the node down.
+            // Releases the lock before the call, because an observer may shut the node down.
             drop(phases);
             self.observers.notify(&match next {
                 Phase::Starting | Phase::Ready => Event::NodeReady { node },

@@ -87,7 +87,7 @@ impl Observers {
         }
         watched.is_notifying = true;
         while let Some(HealthChange { service, before, now }) = watched.pending.pop_front() {
-            // Dropped before the calls, because an observer may read the health.
+            // Releases the lock before the calls, because an observer may read the health.
             drop(watched);
             self.call(&Event::HealthChanged { service: service.as_deref(), before, now });
             watched = lock(&self.watched);

@@ -23,7 +23,7 @@ impl OutsideSubscriptions {
         match &mut *lock(&self.0) {
             Some(open) => {
                 if open.len() == open.capacity() {
-                    // Not at each call, because there may be many subscriptions.
+                    // Removes dropped subscriptions not at each call, because there may be many.
                     open.retain(|other| other.strong_count() > 0);
                 }
                 open.push(Arc::downgrade(&finisher));

@@ -9,8 +9,9 @@ use crate::support::lock::lock;
 #[derive(Default)]
 pub(crate) struct Sinks {
     threads: Arc<Threads>,
-    /// The threads that end by themselves, however long the executor waits: they finish the
-    /// response to a scrape, or send the rest within a time of their own.
+    /// The threads that end by themselves, by deadlines in the time of the system: they finish the
+    /// response to a scrape, or send the rest. The executor's time may differ or be paused, so the
+    /// node sets them no deadline in it.
     exporters: Arc<Threads>,
     stops: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }

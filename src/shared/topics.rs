@@ -118,7 +118,7 @@ impl Topics {
 
     /// Lets the watchdog see the fast handlers of all topics.
     pub(crate) fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
-        // Set first, for topics that are made meanwhile.
+        // Sets the watch of new topics first, for topics that are made meanwhile.
         let _ = self.handler_watch.set(watch.clone());
         lock(&self.registry)
             .topics

@@ -170,7 +170,7 @@ impl Supervision {
             }
             concerned.push(signal);
         }
-        // Dropped before the wakes, because a waker may poll its task at once.
+        // Releases the lock before the wakes, because a waker may poll its task at once.
         drop(supervised);
         concerned.iter().for_each(|signal| signal.wake());
         result
@@ -267,7 +267,7 @@ impl Member {
                 if timer.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                // Asks again: the two clocks may differ a little.
+                // Asks again, because the two clocks may differ a little.
                 pause = None;
             }
             self.has_ended = true;
@@ -315,7 +315,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Breaks a cycle: the waker has the task, and the task has this member.
+        // Breaks a cycle of references: the waker has the task, and the task has this member.
         lock(&self.signal.told).waker = None;
         if !self.has_ended {
             self.supervision.change(|it| {

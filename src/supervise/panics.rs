@@ -22,7 +22,7 @@ struct Noted {
 /// from its own, as every hook should; if it does not, texts of panics have no places.
 pub(crate) fn note_places() {
     static HOOK: Once = Once::new();
-    // A panicking thread cannot set a hook.
+    // Sets no hook on a panicking thread, because that would panic.
     if std::thread::panicking() {
         return;
     }
@@ -32,7 +32,7 @@ pub(crate) fn note_places() {
             if let Some(place) = panic.location() {
                 let text = panic.payload_as_str().unwrap_or(NO_TEXT).to_owned();
                 let noted = Noted { text, place: place.to_string() };
-                // Ignores an error: the thread may be ending.
+                // Ignores an error, because the thread may be ending.
                 let _ = LAST.try_with(|last| last.replace(Some(noted)));
             }
             before(panic);

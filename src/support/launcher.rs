@@ -60,7 +60,8 @@ static FOLLOWS: Mutex<bool> = Mutex::new(false);
 fn follow(grace: Duration) -> io::Result<()> {
     let Some(mut pipe) = pipe()? else { return Ok(()) };
     let mut reader = Reader { lines: Lines::default(), members: &MEMBERS, has_warned: false };
-    // Read at once: nodes must know the lines that were written before this process started.
+    // Reads at once, because nodes must know the lines that were written before this process
+    // started.
     let mut bytes = Vec::new();
     let available = ioctl_fionread(&pipe)?;
     (&mut pipe).take(available).read_to_end(&mut bytes)?;
@@ -101,8 +102,8 @@ impl Reader {
                 Ok(0) => return,
                 Ok(read) => self.read(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                // As at the end of the pipe: a process that cannot see the end of its launcher must
-                // not outlive it.
+                // Ends as at the end of the pipe, because a process that cannot see the end of its
+                // launcher must not outlive it.
                 Err(_) => return,
             }
         }

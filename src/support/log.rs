@@ -127,8 +127,9 @@ impl PlainLine {
             "error" => self.error = Some(value),
             "code" => self.code = Some(value),
             _ if self.subject.is_none() => self.subject = Some((key, value)),
-            // Not shown: no details, or the node of a service, since without a subscriber there is
-            // hardly a second node.
+            // Leaves out the node, unless it is the subject: a program without a `tracing`
+            // subscriber hardly has a second node. Also leaves out a value `()`, which says
+            // nothing.
             "node" => {}
             _ if value == "()" => {}
             _ => self.details.push(format!("{key}={value}")),

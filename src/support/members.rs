@@ -58,7 +58,7 @@ impl Members {
         let (id, states) = (registry.next, registry.states.clone());
         registry.next += 1;
         registry.watchers.push((id, watcher.clone()));
-        // Dropped before the calls: a watcher may drop a `Watch`, which takes the lock.
+        // Releases the lock before the calls, because a watcher may drop a `Watch`, which takes it.
         drop(registry);
         states.keys().for_each(|member| self.notify(member, &watcher));
         Watch { members: self, id }

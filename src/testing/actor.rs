@@ -107,8 +107,8 @@ impl TestActors {
     /// Runs the actors until a request has an outcome, or they wait.
     #[track_caller]
     fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Cause>> {
-        // At most three runs: a request that found no room is sent after the first, and replied to
-        // in the second.
+        // Runs at most three times, because a request that found no room is sent after the first
+        // run, and replied to in the second.
         for _ in 0..3 {
             let polled = reply.poll_outcome(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(result) = polled {
@@ -152,7 +152,7 @@ impl<A: Actor, Q: Queue> TestActor<A, Q> {
     {
         let told = match self.reference.try_tell(message) {
             Err(TellError::Full(message)) => {
-                // The mailbox may be full because the actor has not run.
+                // The mailbox may be full because the actor has not run, so it runs now.
                 self.set.run();
                 self.reference.try_tell(message)
             }

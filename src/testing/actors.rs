@@ -196,7 +196,7 @@ impl TestActors {
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut output: impl FnMut() -> Option<T>, of: &str) -> T {
         for _ in 0..MANY {
-            // Polled before anything runs, because the first poll begins a shutdown.
+            // Polls the future before anything runs, because its first poll begins a shutdown.
             if let Some(output) = output() {
                 return output;
             }

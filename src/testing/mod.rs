@@ -469,7 +469,7 @@ impl ServiceTest {
         self.assert_not_ended(topic);
         let mut poll = self.poll_send(topic, message);
         if poll.is_pending() {
-            // The queue may be full because the readers have not run.
+            // The queue may be full because the readers have not run, so they run now.
             self.run();
             poll = self.poll_send(topic, message);
         }

@@ -71,7 +71,8 @@ impl TestTasks {
             return false;
         }
         let waker = Waker::from(self.state.clone());
-        // Whether or not a task has ended, others may be ready: then the next step polls them.
+        // Polls one task. Whether or not it has ended, others may be ready, which the next step
+        // polls.
         if self.tasks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {
             self.state.is_woken.store(!self.tasks.is_empty(), Ordering::SeqCst);
         }

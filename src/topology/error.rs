@@ -324,7 +324,7 @@ pub enum Problem {
         second: String,
         /// The message type of the second service or port.
         asked: String,
-        /// Whether one of the two is a named port, which is bound to the topic.
+        /// Whether `first` or `second` is a named port, which is bound to the topic.
         has_port: bool,
     },
     /// A service is placed twice.
@@ -334,7 +334,7 @@ pub enum Problem {
     Duplicate {
         /// The service.
         service: String,
-        /// The first place.
+        /// The section of the file that places the service first.
         first: String,
     },
 }

@@ -151,7 +151,7 @@ impl Topology {
             Setting::Supervisor(name) => sections.supervisor.get_key_value(name)?.0.span(),
             Setting::SupervisedChild(name, child) => {
                 let children = sections.supervisor.get(name)?.children.as_ref()?;
-                // If a child is listed twice, the second place.
+                // If a child is listed twice, the second place is the mistake.
                 children.iter().rfind(|listed| listed.as_ref() == child)?.span()
             }
             Setting::Capacity(topic) => sections.topic.get(topic)?.capacity.as_ref()?.span(),

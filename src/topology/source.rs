@@ -34,7 +34,7 @@ struct SourceFile {
 impl Source {
     /// Adds a file, and returns its number.
     pub(super) fn add(&mut self, path: PathBuf, text: String) -> usize {
-        // One more than the length, so that the end of a text is a place of its own.
+        // Counts one more than the length, so that the end of a text is a place of its own.
         let base = self.files.last().map_or(0, |last| last.base + last.text.len() + 1);
         self.files.push(SourceFile { path, found: Vec::new(), text, base });
         self.files.len() - 1
@@ -93,7 +93,7 @@ impl Source {
 
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
         let written = match problem {
-            // The problem names the variable already.
+            // Adds no text of variables, because the problem names the variable already.
             Problem::Variable { .. } => None,
             _ => self.substituted(&span),
         };

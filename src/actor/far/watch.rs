@@ -50,8 +50,8 @@ impl WatchReply {
         WatchReply { end: number, error: FixedStr::truncated(error) }
     }
 
-    /// How the actor has ended. An end that this version does not know counts as one of which
-    /// nothing is known.
+    /// Returns how the actor has ended. A number that this version does not know becomes
+    /// [`ActorEnd::NotFound`], which says nothing of how the actor ended.
     pub(crate) fn end(&self) -> ActorEnd {
         match self.end {
             0 => ActorEnd::Stopped,

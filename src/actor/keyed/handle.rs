@@ -111,7 +111,7 @@ where
                     Ok(()) => return Ok(()),
                     Err(SendError(back)) => back,
                 },
-                // Try again: the last handle is gone, or the actor has ended just now.
+                // Tries again, because the last handle is gone, or the actor has ended just now.
                 Err(_) => back,
             };
             closed = Some(cell);

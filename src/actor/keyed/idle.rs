@@ -63,7 +63,7 @@ where
                 idle.push(cell.clone());
             }
         });
-        // After the lock is released, because each call wakes an actor.
+        // Calls the actors after the lock is released, because each call wakes one.
         idle.drain(..).for_each(|cell| cell.core.suggest_passivation());
         drop(map);
         yield_now().await;

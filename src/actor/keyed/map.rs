@@ -103,7 +103,8 @@ where
             }
             ended => ended.cloned(),
         };
-        // Cloned before anything is made: `clone` is the user's code, and may panic.
+        // Clones the key before anything is made, because `clone` is the user's code, and may
+        // panic.
         let (entry_key, own_key) = (key.clone(), key.clone());
         let is_further = predecessor.is_none();
         if is_further {
@@ -128,7 +129,8 @@ where
         let maker = Box::new(KeyedMaker { map: self.clone(), key: own_key, predecessor });
         let restart = self.plan.restart.clone();
         let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
-        // After the lock is released: if the executor refuses the task, the actor leaves the map.
+        // Launches the actor after the lock is released, because the actor leaves the map if the
+        // executor refuses its task.
         launch(&**self.plan.executor(hash), life)?;
         Ok(cell)
     }

@@ -233,8 +233,8 @@ impl Core {
 
     fn request(&self, bit: u32) {
         self.set_and_notify(bit);
-        // Read after the bit was set: a task that sets its waker later sees the bit at its next
-        // check.
+        // Reads the waker after the bit was set, because a task that sets its waker later sees the
+        // bit at its next check.
         let waker = lock(&self.waker).clone();
         waker.into_iter().for_each(Waker::wake);
     }
@@ -413,8 +413,8 @@ impl Core {
             None => rare.get_or_insert_default().add(watcher),
             Some(end) => {
                 let gone = self.gone(end.clone());
-                // Dropped before another lock of the same kind is taken, which may be this actor's
-                // own.
+                // Releases this lock before another one of the same kind is taken, which may be
+                // this actor's own.
                 drop(rare);
                 watcher.cell.core().tell_event(watcher.relation.event(gone));
             }
@@ -434,10 +434,11 @@ impl Core {
 
     /// Sets the end, and tells those who wait for it or watch the actor.
     pub(crate) fn set_end(&self, end: ActorEnd) {
-        // Released here: a watcher has such a lock of its own, and may end at the same time.
+        // Releases the lock at the end of this block, because a watcher has such a lock of its own,
+        // and may end at the same time.
         let rare = {
             let mut rare = lock(&self.rare);
-            // A second end changes nothing.
+            // Ignores an error, because a second end changes nothing.
             let _ = self.end.set(end.clone());
             std::mem::take(&mut *rare)
         };

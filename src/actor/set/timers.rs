@@ -115,7 +115,7 @@ impl<M> Timers<M> {
                 return Poll::Pending;
             }
             self.sleep = None;
-            // The clock may be behind its timer: without this check the loop would spin.
+            // The clock may be behind its timer, and without this check the loop would then spin.
             if executor.now() < at {
                 context.waker().wake_by_ref();
                 return Poll::Pending;

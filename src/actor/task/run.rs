@@ -54,7 +54,8 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
 ) -> impl Future<Output = Option<F::Output>> {
     let mut waker: Option<Waker> = None;
     poll_fn(move |context| {
-        // Registered before the control word is read: a later change wakes the task.
+        // Registers the waker before the control word is read, so that a later change wakes the
+        // task.
         if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
             cell.core.register(context.waker());
             waker = Some(context.waker().clone());
@@ -227,7 +228,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         let mut has_yielded = false;
         poll_fn(|context| {
             let control = core.control();
-            // Yields once even without a pause: others run, and the task can be abandoned.
+            // Yields once even without a pause, so that other tasks run, and this one can be
+            // abandoned.
             if !has_yielded && control != Control::Stop {
                 has_yielded = true;
                 context.waker().wake_by_ref();
@@ -235,9 +237,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             match control {
                 Control::Stop => return Poll::Ready(ControlFlow::Break(ActorEnd::Stopped)),
-                // No pause: the messages in the mailbox are handled before the end.
+                // At a drain there is no pause, because the messages in the mailbox are handled
+                // before the end.
                 Control::Drain => return Poll::Ready(ControlFlow::Continue(())),
-                // Nothing now: the next run sees these.
+                // Does nothing now, because the next run sees these.
                 Control::Events | Control::Idle | Control::Nothing => {}
             }
             sleep.as_mut().poll(context).map(ControlFlow::Continue)
@@ -373,7 +376,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             ControlEvent::Gone(gone) => return Ok(actor.call_gone(gone, &mut self.context).await),
             ControlEvent::ChildEnded(gone) => {
                 // A child of an earlier run was stopped at the restart, or has failed at the same
-                // time: it is not in the list.
+                // time, so it is not in the list.
                 let is_child = self.context.children.remove(&gone.id).is_some();
                 if is_child && gone.end.is_failure() {
                     return Err(Failure::of_other("child", &gone));
@@ -403,7 +406,8 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 if let Some(event) = self.core().next_event() {
                     return Poll::Ready(Next::Event(Box::new(event)));
                 }
-                // The event was taken before its bit was set. Poll again, for the other bits.
+                // The event was taken before its bit was set, so this polls again, for the other
+                // bits.
                 task.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -430,10 +434,11 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
         match self.receiver.poll_recv(task) {
             Poll::Ready(Some(mail)) => return Poll::Ready(self.taken(mail)),
-            // The actor is kept, although its only sender is gone.
+            // An actor that is still referred to continues, although its only sender is gone.
             Poll::Ready(None) if !Q::SHARED && !self.is_draining && self.core().is_referred() => {}
             Poll::Ready(None) => return Poll::Ready(Next::Closed),
-            // The only sender cannot send any more.
+            // The mailbox is empty, and its only sender can send no more, so the actor need not
+            // wait until the sender is dropped.
             Poll::Pending if self.is_draining && !Q::SHARED => {
                 return Poll::Ready(Next::Closed);
             }

@@ -228,12 +228,12 @@ pub(crate) enum Progress<Q: Request> {
     Done,
 }
 
-/// The end of a request's wait for room.
+/// How a request's wait for room in a mailbox has ended: whether the request was sent.
 pub(crate) enum Sent<Q: Request> {
     Yes,
-    /// Nobody will take it.
+    /// The mailbox was closed, so nobody will take the request.
     No,
-    /// It was sent again, to another mailbox.
+    /// The request was sent again, to another mailbox.
     Elsewhere(Box<PendingReply<Q>>),
 }
 
@@ -354,8 +354,8 @@ impl<Q: Request> PendingReply<Q> {
                     return self.result();
                 }
                 let mailbox = &self.awaiting.owner().origin.mailbox;
-                // If the last taker ended before the request was sent, nobody drops the request:
-                // withdraw it.
+                // If the last taker ended before the request was sent, nobody else drops the
+                // request, so this withdraws it.
                 if !mailbox.is_unread() {
                     return None;
                 }

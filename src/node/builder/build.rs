@@ -171,7 +171,8 @@ impl Builder {
     fn check_services(&self) -> Result<(), BuildError> {
         let mut names = BTreeSet::new();
         for service in &self.services {
-            // Labels of counters and log lines contain the names.
+            // Restricts the characters of names, because labels of counters and log lines contain
+            // them.
             if service.name.is_empty()
                 || service.name.contains(|c: char| c.is_control() || " =".contains(c))
             {
@@ -189,7 +190,7 @@ impl Builder {
 
     /// The services that the topology places nowhere, if it places services.
     fn unplaced(&self) -> impl Iterator<Item = String> {
-        // Only if each node has a list: a node without one runs all services.
+        // Checks this only if each node has a list, because a node without one runs all services.
         let lists_all = self.topology.placements().count() == self.topology.nodes().count();
         let places = self.topology.placements().filter(|_| lists_all);
         let places: Vec<Vec<&str>> = places.map(|(_, services)| services).collect();

@@ -147,8 +147,8 @@ impl LegacyCodecs {
         for config in topology.legacy_listeners() {
             let is_own = config.node.as_deref().is_none_or(|there| there == node);
             let there = config.node.clone().unwrap_or_else(|| node.to_owned());
-            // A node without a list runs all services of the program itself, also those of its
-            // listeners: this node does not add them.
+            // A node without a list runs all services of the program itself, also the services of
+            // its listeners, so this node does not add them.
             if !is_own && !topology.lists_services(&there) {
                 continue;
             }

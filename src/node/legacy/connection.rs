@@ -131,13 +131,13 @@ impl Connection {
                 let Step { consumed, event } = step;
                 let is_whole = !decoder.is_within(&[]);
                 if is_whole && !self.hub.admit(&self.client) {
-                    // The client was evicted: its task is about to be cancelled.
+                    // The client was evicted, and this task is about to be cancelled.
                     pending::<()>().await;
                 }
                 if let Err(end) = self.take(event, &mut intakes).await {
                     return end;
                 }
-                // The time limit is for one frame: it starts again.
+                // The time limit is for one frame, so it starts again.
                 if event != Event::Passed || is_whole {
                     due = None;
                 }
@@ -223,7 +223,7 @@ impl Connection {
                 } else if poll_fn(|context| intake.poll_send(context)).await {
                     self.received.fetch_add(1, Ordering::Relaxed);
                 } else {
-                    // The node ends.
+                    // The node ends, and with it this task.
                     pending::<()>().await;
                 }
             }
@@ -243,7 +243,7 @@ impl Connection {
             }
         }
         // The client gets the end of the stream. The socket is kept until the client has closed its
-        // side: a socket that is closed with unread bytes may take back what was sent.
+        // side, because a socket that is closed with unread bytes may take back what was sent.
         if let Err(error) =
             poll_fn(|context| Pin::new(&mut *self.stream()).poll_close(context)).await
         {
@@ -421,7 +421,7 @@ impl Buffer {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end == self.bytes.len() {
-                // The buffer is full of bytes that have arrived: it grows.
+                // The buffer is full of bytes that have arrived, so it grows.
                 self.bytes.resize((self.end * 2).min(self.most), 0);
             }
         }

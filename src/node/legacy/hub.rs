@@ -274,7 +274,7 @@ impl Hub {
     pub(super) async fn make_room(&self) -> bool {
         let live = {
             let mut clients = self.clients();
-            // A client that is leaving makes room, too: then none is evicted.
+            // Evicts no client if one is leaving, because that makes room, too.
             if clients.live == clients.connected.len() && !clients.displace() {
                 return false;
             }

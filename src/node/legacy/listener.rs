@@ -39,7 +39,7 @@ impl Listener {
         let executor = ctx.waits.executor.clone();
         let mut open = match hub.take_open() {
             Some(open) => open,
-            // None is left if an earlier run has failed: listen again.
+            // Listens again if an earlier run has failed, because then no socket is left.
             None => hub.listen(&*executor)?,
         };
         let shutdown = pin!(ctx.shutdown_requested());
@@ -104,7 +104,7 @@ impl Listener {
                 }
                 None => self.restore(ctx, open),
             }
-            // Tasks of connections may run in this executor: let them.
+            // Lets the tasks of connections run, which may be in this executor.
             yield_now().await;
         }
     }

@@ -34,7 +34,8 @@ impl Origins {
     /// Sets the table for the messages of a publisher with this epoch, whose ring has `capacity`
     /// slots.
     fn begin(&self, epoch: u64, capacity: usize) {
-        // While a message is being published, a whole ring may be unread before it.
+        // Two rings of entries, because while a message is being published, a whole ring may be
+        // unread before it.
         let clients = || (0..2 * capacity).map(|_| AtomicU64::new(0)).collect();
         self.0.get_or_init(|| Table { epoch, clients: clients() });
     }
@@ -151,7 +152,7 @@ impl<M: Message> Outgoing<M> {
                         }
                     }
                 }
-                // A gap is only counted: the frames of the original system cannot say it.
+                // A gap is only counted, because the frames of the original system cannot say it.
                 Delivery::Gap(gap) => self.lose(gap.count, &gap),
             }
         }

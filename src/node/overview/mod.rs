@@ -177,7 +177,7 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
             let Some(message) = form.messages.get(port.message) else { continue };
             let (name, id) = (&message.layout.name, message.id);
             let text = format!("`{name}` (id {id}, digest {})", message.digest);
-            // Two messages of one program are an error of its build.
+            // Ignores a second message of the same program, because that is an error of its build.
             seen.entry(port.key.as_str()).or_insert(text);
         }
         for (topic, second) in seen {

@@ -106,7 +106,8 @@ impl<'a> Sketch<'a> {
         let warnings = built.node.warnings.iter().filter(|it| **it != StartWarning::PanicsAbort);
         let aborts = aborts.then_some(&StartWarning::PanicsAbort);
         let warnings = warnings.chain(aborts).map(ToString::to_string);
-        // Only the start knows on which executor the program runs the node.
+        // Adds a warning of a foreign executor, because only the start knows on which executor the
+        // program runs the node.
         for warning in warnings.chain(self.topology.foreign_executor(&plan.node)) {
             self.warnings.entry(warning).or_default().push(plan.node.clone());
         }

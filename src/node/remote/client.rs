@@ -61,8 +61,8 @@ impl<Q: Request> Client<Q> {
         let mut change = changed(&shared, &self.peer, connected);
         let mut overdue: Option<SendFuture<()>> = None;
         while has_requesters || !open.is_empty() {
-            // While a call waits for room, no call is added. A watch ends only when its actor does:
-            // a watch that waits for the end of another one could wait for ever, so it is refused.
+            // While a call waits for room, no call is added. A watch that waits for room could wait
+            // for ever, because other watches end only when their actors do, so it is refused.
             let refuses = open.is_full() && Q::TOPIC == WatchCall::TOPIC;
             let has_room = connected.is_some() && !open.is_full() && open.are_sent();
             let takes = has_requesters && (has_room || refuses);
@@ -112,7 +112,7 @@ impl<Q: Request> Client<Q> {
                 // A process of the other node is gone. Its calls are lost when the next process
                 // connects.
                 Event::Answer(Some(Delivery::Gap(_))) => {}
-                // Nobody answers any more.
+                // Ends, because nobody answers any more.
                 Event::Answer(None) => break,
                 Event::Asked(Some(asked)) if refuses => asked.fail(Failure::Refused),
                 Event::Asked(Some(asked)) if asked.time_left() == 0 => asked.fail(Failure::Late),
@@ -143,7 +143,7 @@ impl<Q: Request> Client<Q> {
             }
         }
         open.lose_all();
-        // Sends the cancels that find room: the end does not wait for room.
+        // Sends only the cancels that find room, because the end does not wait for room.
         while let Some((call, _)) = open.unsent()
             && ctx.try_emit_on(Self::calls, call).is_ok()
         {

@@ -39,7 +39,7 @@ impl ActorDesk {
         let watches = Calls::new(ctx.requests::<WatchCall>(), ctx.mailbox::<WatchCall>());
         let shared = ctx.waits.shared.clone();
         let watches = watches.answer_all(|call| {
-            // Waits for the shutdown, too: the actors end after this service.
+            // Also waits for the shutdown, because the actors end after this service.
             let (end, shared) = (actors.answer_watch(call), shared.clone());
             Box::pin(async move {
                 match select(end, pin!(shared.lifecycle.shutdown.wait())).await {
@@ -70,7 +70,7 @@ struct Calls<Q: Request> {
 
 impl<Q: Request> Calls<Q> {
     fn new(requests: Requests<Q>, mailbox: Arc<MailboxState>) -> Calls<Q> {
-        // As a remote mailbox, it tells which of the taken calls are cancelled.
+        // Makes the mailbox a remote one, which tells which of the taken calls are cancelled.
         mailbox.set_remote(true);
         let (open, running) = (HashMap::new(), FuturesUnordered::new());
         Calls { requests, mailbox, open, running, next: 0 }

@@ -45,7 +45,7 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Late => 4,
         Failure::LateHeld => 5,
         Failure::ShuttingDown => 6,
-        // Never sent: the node that answers has no requests to another node.
+        // Never sent, because the node that answers has no requests to another node.
         Failure::Lost | Failure::Away => 7,
         Failure::NotFound => 8,
     }

@@ -76,8 +76,8 @@ impl OtherNodes for RemoteNodes {
     }
 
     fn lost(&self, node: &str) -> SendFuture<()> {
-        // Takes only these two: a future that waits must not keep the shared state of the node
-        // alive.
+        // Takes only these two fields, because a future that waits must not keep the shared state
+        // of the node alive.
         let peers =
             self.shared.upgrade().map(|shared| (shared.peers.clone(), shared.executor.clone()));
         let node = node.to_owned();

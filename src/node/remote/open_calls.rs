@@ -83,7 +83,7 @@ impl<Q: Request> OpenCalls<Q> {
                         let head = CallHead { number: *number, time_left };
                         return Some((Q::to_call(head, **asked), asked.trace()));
                     }
-                    // The call is not open any more: nobody waits for it.
+                    // The call is not open any more, so nobody waits for it.
                     self.unsent.pop_front();
                 }
                 // A call without time left cancels the earlier call with its number.

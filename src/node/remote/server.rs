@@ -113,7 +113,8 @@ impl<Q: Request> Server<Q> {
                     }
                     ends |= shutdown.as_mut().poll(context).is_ready();
                 }
-                // Also if the most calls are open: the next message may cancel one of them.
+                // Reads on even if the most calls are open, because the next message may cancel one
+                // of them.
                 if has_callers
                     && (waiting.is_none() || ends)
                     && let Poll::Ready(call) = calls.poll_recv(context)
@@ -132,8 +133,8 @@ impl<Q: Request> Server<Q> {
                     match time_left {
                         0 => handles.remove(&id).iter().for_each(AbortHandle::abort),
                         _ if waiting.is_none() => waiting = Some((id, time_left, request, trace)),
-                        // The node shuts down, and this call is one more than can be open: it gets
-                        // no answer.
+                        // The node shuts down, and this call is one more than can be open, so it
+                        // gets no answer.
                         _ => {}
                     }
                 }
@@ -258,8 +259,8 @@ mod tests {
         let call = |epoch| {
             let publisher = topic.feed("calls:doubles@desk", epoch, 0);
             let mut publisher = publisher.unwrap();
-            // Both processes use the same number, which may happen: each numbers its calls at
-            // random.
+            // Both processes use the same number, which may happen, because each numbers its calls
+            // at random.
             let head = CallHead { number: 1, time_left: u64::MAX - 1 };
             publisher.push(Ask::to_call(head, Ask { value: epoch }).as_bytes(), false).unwrap();
             publisher.flush();

@@ -38,7 +38,7 @@ impl Settings {
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());
         start(shared, shared.sinks.threads(), "recorder", move || {
-            // Cannot fail: the receiver waits for the handle.
+            // Cannot fail, because the receiver waits for the handle.
             let _ = handle.send(thread::current());
             let mut facade = Facade::new(Collector::with_most(label_sets));
             loop {

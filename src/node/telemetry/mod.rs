@@ -145,7 +145,7 @@ impl Prepared {
         }
         #[cfg(feature = "otlp")]
         {
-            // Shared by spans and metrics: both identify the same start of the node.
+            // One number for spans and metrics, because both identify the same start of the node.
             let random = || u128::from(shared.executor.entropy());
             let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
             self.otlp.start(shared, resource.clone())?;

@@ -79,7 +79,7 @@ fn snapshot(shared: &Arc<Shared>) -> Snapshot {
         state: state.name(),
     });
     let counters = shared.topics.counters();
-    // Reads the rings before the counters: so readers have never taken more messages than were
+    // Reads the rings before the counters, so that readers have never taken more messages than were
     // sent.
     let rings = shared.topics.all().iter().flat_map(|topic| rings(topic)).collect();
     Snapshot {

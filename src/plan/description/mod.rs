@@ -69,7 +69,7 @@ impl Description {
     /// The description as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Cannot fail: the keys are texts, and the numbers are finite or absent.
+        // Cannot fail, because the keys are texts, and the numbers are finite or absent.
         serde_json::to_string(&self.form).expect("a description is JSON")
     }
 

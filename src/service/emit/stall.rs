@@ -40,7 +40,7 @@ impl StallWatch {
         if seconds > 0 {
             count();
         }
-        // Not `==`: the timer may be late, and skip a second.
+        // Not `==`, because the timer may be late, and skip a second.
         if seconds >= self.due {
             self.due = if seconds < 32 { (seconds + 1).next_power_of_two() } else { seconds + 60 };
             report(seconds);

@@ -126,7 +126,8 @@ pub trait RoutesAsync<M> {
 )]
 pub trait RoutesAlone<M> {}
 
-/// Claims room on the bus for a message whose list passes it on.
+/// Claims room on the bus (the message's topic) for a message that its list of handlers passes on,
+/// with `-> bus`.
 #[doc(hidden)]
 #[inline]
 pub fn claim<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {

@@ -79,7 +79,7 @@ trait AnyCapture: Any + Send {
 impl<M: Message> AnyCapture for Capture<M> {
     fn collect(&mut self) -> (usize, usize) {
         let before = self.messages.len();
-        // There are no gaps: a gating subscription to publishers of this process gets none.
+        // There are no gaps, because a gating subscription to publishers of this process gets none.
         while let TryRecv::Delivery(delivery) = self.subscription.try_recv() {
             self.messages.push_back(delivery);
         }

@@ -40,12 +40,13 @@ impl Tree {
             Phase::Up | Phase::Starts { .. } => {
                 Phase::Stops { from, until: u64::MAX, then: Then::Start { at } }
             }
-            // A child before those that are stopped already has failed, too.
+            // Another child has failed, too. If it comes before the children that are stopped
+            // already, the stop goes on to it.
             Phase::Stops { from: first, until, then: Then::Start { at: first_at } } => {
                 let then = Then::Start { at: at.max(first_at) };
                 Phase::Stops { from: from.min(first), until, then }
             }
-            // All children are being stopped anyway.
+            // Changes nothing, because all children are being stopped anyway.
             Phase::Down | Phase::Stops { then: Then::Fail { .. } | Then::Down | Then::End, .. } => {
                 return;
             }
@@ -75,7 +76,7 @@ impl Tree {
         while let Some(parent) = above.last().and_then(|last| self.slots.parent(last.0)) {
             above.push(parent);
         }
-        // The last one is the root, and before it is the supervisor at the top.
+        // The last one of `above` is the root; the one before it is the supervisor at the top.
         match above.len().checked_sub(2).map(|top| above[top]) {
             Some(top) if !self.drains => self.end_top(top, child, why, moment),
             _ => self.end_child(child, why, moment),
@@ -99,7 +100,7 @@ impl Tree {
     fn halt(&mut self, supervisor: SupervisorId, then: Then) {
         let it = self.slots.supervisor_mut(supervisor);
         let (until, then) = match it.phase {
-            // The owner has ended the supervisor: that stays.
+            // The owner has ended the supervisor, and nothing changes that.
             Phase::Stops { until, then: Then::End, .. } => (until, Then::End),
             Phase::Stops {
                 until,
@@ -108,7 +109,7 @@ impl Tree {
             } => (until, then),
             Phase::Down | Phase::Up | Phase::Starts { .. } => (u64::MAX, then),
         };
-        // To end the children, it visits those that are stopped already, too.
+        // To end its children, a supervisor also visits the children that are stopped already.
         let until = if then == Then::End { u64::MAX } else { until };
         it.phase = Phase::Stops { from: 0, until, then };
     }
@@ -141,11 +142,11 @@ impl Tree {
         let is_halted = self.is_halted(supervisor.0);
         self.go_down(supervisor);
         if is_halted {
-            // No restart: the parent stops it anyway.
+            // Does not restart the supervisor, because its parent stops it anyway.
             return;
         }
         let it = self.slots.supervisor_mut(supervisor);
-        // Without a limit of its own: its parent has the limit.
+        // The restart has no limit of its own, because the parent has the limit.
         let restart = Restart { limit: u32::MAX, ..it.spec.restart };
         let pause = it.failures.pause(&restart, moment.now, moment.jitter).unwrap_or_default();
         self.restart(supervisor.0, culprit, pause, moment);
@@ -169,7 +170,7 @@ impl Tree {
             if !is_stopped {
                 return None;
             }
-            // Cannot overflow: orders begin at 1.
+            // Cannot overflow, because orders begin at 1.
             let until = order - 1;
             self.slots.supervisor_mut(supervisor).phase = Phase::Stops { from, until, then };
         }

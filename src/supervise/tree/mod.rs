@@ -100,7 +100,8 @@ impl Tree {
         let it = self.slots.supervisor_mut(parent);
         match (&it.phase, it.spec.strategy) {
             (Phase::Up, Strategy::OneForOne) => self.tell(child, now),
-            // In their order: a child that is added meanwhile starts after this one.
+            // These strategies start children in their order, so a child that is added meanwhile
+            // starts after this one.
             (Phase::Up, Strategy::OneForAll | Strategy::RestForOne) => {
                 self.start_from(parent, order, now);
             }
@@ -206,9 +207,9 @@ impl Tree {
         self.end_child(child, Why::Completed, moment);
     }
 
-    /// Lets the children end: the owner of the tree ends their work, and from now on each child is
-    /// on its own. Children that wait start now, to finish their work, and a child that fails is
-    /// restarted alone.
+    /// Begins the end of all children. The owner of the tree tells them to end; the tree only makes
+    /// sure that each can finish its work: children that wait are started now, and a child that
+    /// fails is restarted alone, whatever the strategy of its supervisor says.
     pub(crate) fn drain(&mut self, now: Duration) {
         if std::mem::replace(&mut self.drains, true) {
             return;
@@ -263,7 +264,8 @@ impl Tree {
                     Some(child) => self.tell(child, at),
                     None => self.start_from(SupervisorId(key), 0, at),
                 }
-                // The siblings do not need it, so they do not wait until it starts again.
+                // The siblings do not need the failed child, so they do not wait until it starts
+                // again.
                 self.advance(key);
             }
             Strategy::OneForAll => self.stop_and_start(parent, 0, at, moment),
@@ -312,8 +314,8 @@ impl Tree {
                         self.tell(child, at);
                         return false;
                     }
-                    // It was commanded to start before, and has failed since: the others wait for
-                    // it.
+                    // This child was told to start before, and may have failed since, so the others
+                    // wait for it.
                     Some(State::Told { .. } | State::Starting) => return false,
                     Some(State::Running | State::Stopping) | None => {}
                 },
@@ -348,7 +350,7 @@ impl Tree {
         if self.slots.child(child).is_none() {
             return;
         }
-        // Read before the removal, while its place is known.
+        // Reads the place of the child before the removal, while it is known.
         let (parent, order) = self.slots.place(child.0);
         self.slots.remove(child.0);
         self.commands.push_back(Command::End { child, why });

@@ -72,7 +72,8 @@ impl Slots {
             let parent = self.supervisor_mut(parent);
             let order = parent.next_order;
             parent.next_order += 1;
-            // Not for the root, which starts its children in no order, and never stops them.
+            // The root needs no order, because it starts its children in no order, and never stops
+            // them.
             if !is_root {
                 parent.children.insert(order, key);
             }

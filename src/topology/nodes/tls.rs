@@ -68,8 +68,8 @@ impl Topology {
                 None => directory.join(key.as_ref()),
             }
         };
-        // Absolute paths: the process may have another current directory when it reads the files
-        // again.
+        // Makes paths absolute, because the process may have another current directory when it
+        // reads the files again.
         let path = |key| {
             let path = path(key);
             std::path::absolute(&path).unwrap_or(path)

@@ -51,7 +51,7 @@ fn find(path: &Path, others: usize, given: &TopologyFiles) -> Result<(PathBuf, S
         return Ok((paths[0].clone(), text.clone()));
     }
     let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
-    // Not a pipe: opening it may wait for its other side for ever.
+    // Refuses a pipe, because opening it may wait for its other side for ever.
     if !real.is_file() {
         return Err("it is not a file".to_owned());
     }

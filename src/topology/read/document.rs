@@ -153,7 +153,7 @@ pub(crate) fn sections<'t>(
         if let Some((_, text)) = as_text.filter(|(text, _)| *text == span)
             && !text.starts_with(INVALID_TYPE)
         {
-            // The key takes texts, but not this one: the earlier error is the right one.
+            // The key takes texts, but not this one, so the earlier error is the right one.
             message = text;
         }
         let problem = Problem::of_text(&message, source.line(span.start), is_substituted);

@@ -91,7 +91,7 @@ impl TopologyFiles {
             .and_then(|mut file| file.write_all(&self.encode()))
             .and_then(|()| fs::rename(&new, path));
         if written.is_err() {
-            // The error does not matter: the file may not be there.
+            // Ignores an error, because the file may not be there.
             let _ = fs::remove_file(&new);
         }
         written
@@ -207,7 +207,7 @@ fn path(bytes: &[u8]) -> Option<PathBuf> {
 
 /// Creates a file that only this user can read.
 fn private(path: &Path) -> io::Result<File> {
-    // A file that is left from before may have other permissions: it is removed.
+    // Removes a file that is left from before, because it may have other permissions.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

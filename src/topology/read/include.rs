@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         if let Some(FileText { text, .. }) = given {
             return Ok(Found::New { real, text: text.clone() });
         }
-        // Not a pipe: opening it may wait for its other side for ever.
+        // Refuses a pipe, because opening it may wait for its other side for ever.
         match fs::metadata(&real) {
             Ok(file) if !file.is_file() => return Err("it is not a file".to_owned()),
             Ok(_) => {}
@@ -192,13 +192,13 @@ enum Found {
 impl Files {
     /// Returns the sections of all files together, and their parts as texts.
     pub(crate) fn sections(&self) -> Result<(Sections, Vec<TopologyPart>), TopologyError> {
-        // Including files first: a file reaches more files than any file that it includes.
+        // Sorts including files first: a file reaches more files than any file that it includes.
         let mut order: Vec<usize> = (0..self.includes.len()).collect();
         order.sort_by_key(|number| Reverse(self.reached_from(*number).len()));
         let mut merged = DeTable::new();
         for number in order {
             let (text, base) = self.source.text_of(number);
-            // Cannot fail: each text was parsed before.
+            // Cannot fail, because each text was parsed before.
             let table = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
             let mut table = self.substituted.put_in(table, base);
             table.remove("include");

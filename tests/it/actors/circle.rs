@@ -1,4 +1,4 @@
-//! Actors that ask each other in a circle: a deadline ends it, and a log line names it.
+//! Actors that ask each other in a cycle: a deadline ends it, and a log line names it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use mycelium::{Result, actor, message};
 use super::probe::{Gate, actors};
 use crate::lines::Lines;
 
-/// The requests of a circle: how many actors are still to be asked.
+/// The requests of a cycle: how many actors are still to be asked.
 #[message(topic = "circle.asks", id = 910, reply = Passed)]
 struct Pass {
     left: u64,
@@ -23,7 +23,7 @@ struct Passed {
 /// The actor waits until this is set.
 struct Stall(Arc<Gate>);
 
-/// Asks the next one of its circle, if there are some left.
+/// Asks the next one of its cycle, if there are some left.
 struct Member {
     next: Arc<Mutex<Option<ActorRef<Member>>>>,
     within: Duration,
@@ -86,7 +86,7 @@ async fn a_deadline_ends_a_circle_of_requests_and_the_log_names_it() {
     assert!(circles[0].contains("a -> b -> c -> a"), "{circles:?}");
 }
 
-/// `a` has given its request to `b` up when `b` waits for it: no circle.
+/// `a` has given its request to `b` up when `b` waits for it: no cycle.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_given_up_is_no_part_of_a_circle() {
     let actors = actors();

@@ -1,4 +1,4 @@
-//! The end of services that form a circle: gating subscriptions lose nothing, and every circle
+//! The end of services that form a cycle: gating subscriptions lose nothing, and every cycle
 //! ends.
 
 use std::sync::Arc;
@@ -109,7 +109,7 @@ fn received_all(counters: &[Reading], readers: &[&str]) {
     }
 }
 
-/// Circles, how many messages come last, the readers that lose nothing, and how many messages the
+/// Cycles, how many messages come last, the readers that lose nothing, and how many messages the
 /// service `Last` receives at least.
 type Case<'a> = (&'a [(&'a str, &'a str, [&'a str; 2], bool)], u64, &'a [&'a str], u64);
 
@@ -117,7 +117,7 @@ type Case<'a> = (&'a [(&'a str, &'a str, [&'a str; 2], bool)], u64, &'a [&'a str
 async fn circles_end_without_loss_at_gating_readers() {
     let cases: [Case<'_>; 3] = [
         // The source does not publish the topic that `Last` reads: it stays while services outside
-        // the circle run. It gets what came of the number before the shutdown, and of the last.
+        // the cycle run. It gets what came of the number before the shutdown, and of the last.
         (
             &[
                 ("First", "numbers", ["there", "unread"], false),
@@ -127,7 +127,7 @@ async fn circles_end_without_loss_at_gating_readers() {
             &["First.input"],
             3,
         ),
-        // Circles in a chain end one after the other.
+        // Cycles in a chain end one after the other.
         (
             &[
                 ("A", "numbers", ["a.b", "a.c"], false),
@@ -201,7 +201,7 @@ fn dropping(subscriptions: &[&str]) -> Topology {
     Topology::parse("circle.toml", &text).unwrap()
 }
 
-/// A circle that is never empty, and circles with a publisher outside the services.
+/// A cycle that is never empty, and cycles with a publisher outside the services.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn circles_that_others_fill_end() {
     for (first, gain, leaves) in [(100, 2, false), (0, 1, false), (0, 1, true)] {

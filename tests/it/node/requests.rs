@@ -236,7 +236,7 @@ struct Progress {
     done: u64,
 }
 
-/// Answers, and emits what the one who requests reads: a circle with one topic.
+/// Answers, and emits what the one who requests reads: a cycle with one topic.
 struct Worker;
 
 #[service(answers(Ask), emits(Progress))]

@@ -110,7 +110,7 @@ impl ActorCall {
 
 impl ActorReply {
     pub(crate) fn new<M: Message>(reply: &M) -> ActorReply {
-        // Cannot fail: a call whose reply is larger was refused.
+        // Cannot fail, because a call whose reply is larger was refused.
         let bytes = FixedVec::from_slice(reply.as_bytes()).unwrap_or_default();
         ActorReply { outcome: REPLIED, bytes }
     }
