@@ -11,7 +11,7 @@
 //! - SIGINT, SIGTERM or SIGHUP to the launcher, or [`BundleHandle::stop`], ends the bundle: sources
 //!   first, each member after all members that feed it have exited. A member gets SIGTERM, and
 //!   SIGKILL if it still runs at the deadline. A member in the pause before its restart starts at
-//!   once if a member that feeds it, and is in no circle with it, still runs; if it fails again,
+//!   once if a member that feeds it, and is in no cycle with it, still runs; if it fails again,
 //!   the bundle ends with an error. A second signal to the launcher, at least a tenth of a second
 //!   later, kills all members at once.
 //! - Each member leads a process group of its own, so that Ctrl-C reaches the launcher only.

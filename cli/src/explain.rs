@@ -1,6 +1,6 @@
-//! `explain`: the meaning of an error, and how to mend it. The entries of `docs/errors.md`, and the
-//! mistakes of `docs/mistakes.md` that show their errors, are a part of the program, so it explains
-//! the version to which it belongs.
+//! `explain`: the meaning of an error, and how to mend it. The program contains `docs/errors.md`
+//! and `docs/mistakes.md` (likely mistakes, and the errors that they cause), so it explains the
+//! errors of its own version.
 
 use clap::{Args, ValueEnum};
 use mycelium::error::Code;

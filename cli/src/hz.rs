@@ -38,7 +38,7 @@ pub fn run(args: &HzArgs) -> Result<(), Failure> {
     check_topics(&args.topics, &before)?;
     let mut printer = Printer::new(args.output);
     let pace = match args.pace.time {
-        // With `--for`, one table about the whole time.
+        // With `--for`, prints one table about the whole time.
         Some(time) => Pace { interval: time, ..args.pace.clone() },
         None => args.pace.clone(),
     };

@@ -105,7 +105,8 @@ fn request(args: &UpArgs, place: &Place) -> Result<UpRequest, Failure> {
         *first = absolute(Path::new(first))?.to_string_lossy().into_owned();
     }
     let wait = (!args.no_wait).then(|| u64::try_from(args.timeout.as_millis()).unwrap_or(u64::MAX));
-    // Own directories, so that the nodes of two bundles of one file do not meet.
+    // Gives a named bundle directories of its own, so that the nodes of two bundles of one file do
+    // not meet.
     let directory = args.name.is_some().then(|| place.directory().to_owned());
     let (file, hosts) = (absolute(&args.file)?, args.hosts.clone());
     Ok(UpRequest { file, hosts, program, directory, wait })

@@ -29,14 +29,14 @@ impl Member {
     }
 
     /// Declares that the member `feeder` sends to this one: when the bundle ends, this member gets
-    /// SIGTERM after `feeder` has exited. Members that feed each other in a circle get it together.
+    /// SIGTERM after `feeder` has exited. Members that feed each other in a cycle get it together.
     #[must_use]
     pub fn ends_after(mut self, feeder: &str) -> Member {
         self.feeders.push(feeder.to_owned());
         self
     }
 
-    /// Its name and its feeders.
+    /// Returns the name of the member, and the names of its feeders: the members that send to it.
     pub(crate) fn name_and_feeders(&self) -> (&str, Vec<&str>) {
         (&self.name, self.feeders.iter().map(String::as_str).collect())
     }

@@ -1,4 +1,4 @@
-//! The order in which members end: each after the members that feed it.
+//! The order in which members end: each after its *feeders*, the members that send to it.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ pub(crate) fn check(members: &[(&str, Vec<&str>)]) -> Result<(), BundleError> {
 }
 
 /// Returns for each member those that must exit before it gets SIGTERM: all members that feed it,
-/// directly or through others, except those that it feeds in turn. So members in a circle never
-/// wait for each other. Feeders that are not in `members` are left out.
+/// directly or through others, except those that it feeds in turn. So members in a cycle never wait
+/// for each other. Feeders that are not in `members` are left out.
 pub(crate) fn stop_order(members: &[&Member]) -> Vec<Vec<usize>> {
     let places: BTreeMap<_, _> =
         members.iter().enumerate().map(|(place, member)| (member.name.as_str(), place)).collect();

@@ -46,7 +46,7 @@ impl MemberPipe {
     /// Writes the lines that have `changed`, or `all` lines if one was lost before. Never blocks.
     pub(crate) fn write(&mut self, changed: &[String], all: &[String]) {
         let lines = if self.has_lost { all } else { changed };
-        // A write fails if the pipe is full, or if the process is gone: then a line was lost.
+        // A write fails, and a line is lost, if the pipe is full, or if the process is gone.
         self.has_lost = !lines.iter().all(|line| self.writer.write_all(line.as_bytes()).is_ok());
     }
 }

@@ -40,7 +40,7 @@ struct Arguments {
     /// How many ticks are sent, as fast as possible. Without it, they have no end.
     #[arg(long)]
     count: Option<u64>,
-    /// The time between two ticks, if they have no end.
+    /// The time between two ticks, if there is no `--count`.
     #[arg(long, default_value = "1ms", value_parser = humantime::parse_duration)]
     pause: Duration,
     /// Where the sockets of the nodes are.

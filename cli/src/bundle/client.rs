@@ -38,7 +38,8 @@ impl<'p> Client<'p> {
         let clock = Clock::default();
         // Refuses a process of another user.
         let mut connected = connect(&place.socket());
-        // The queue of connections that the launcher has not accepted yet is full: try again.
+        // Tries again while the queue of connections that the launcher has not accepted yet is
+        // full.
         while let Err(error) = &connected
             && error.kind() == io::ErrorKind::WouldBlock
             && clock.now() < PATIENCE
@@ -125,8 +126,8 @@ pub fn request_or_start<'p>(
         {
             return Ok((client, answer));
         }
-        // An exit without an error is none: another command has ended the launcher, or it got no
-        // request.
+        // A launcher that exited without an error is no failure, because another command has ended
+        // it, or it got no request in time. In that case this tries again.
         if let Some(launcher) = &mut started
             && let Some(status) = launcher.try_wait().map_err(failed)?
             && !status.success()

@@ -109,7 +109,7 @@ fn start(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, a name in parentheses, may have spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    // A zombie has ended: only its parent has not asked for its exit code.
+    // Leaves out a zombie: it has ended, and only its parent has not asked for its exit code.
     fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
     fields.nth(18)?.parse().ok()
 }

@@ -193,8 +193,8 @@ impl Place {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // The previous launcher may have removed the file, so that a third process has another
-            // lock.
+            // Compares the locked file with the file at the path, because the previous launcher may
+            // have removed it, and a third process may lock a new one.
             let own = file.metadata()?;
             match fs::metadata(&path) {
                 Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => {
@@ -276,10 +276,11 @@ impl Place {
     pub fn remove(&self) {
         let Ok(entries) = fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_name() != "lock") {
-            // Ignores errors: a file that cannot be removed is replaced when it is needed.
+            // Ignores errors, because a file that cannot be removed is replaced when it is needed.
             let _ = fs::remove_file(entry.path());
         }
-        // Ignores an error: a launcher that starts now keeps the directory.
+        // Ignores errors: if a launcher starts now, it has new files in the directory, which then
+        // stays.
         let _ = fs::remove_file(self.directory.join("lock"));
         let _ = fs::remove_dir(&self.directory);
     }

@@ -85,7 +85,7 @@ pub(super) fn layout(sizes: &[Size], edges: &[Edge]) -> Layout {
     graph.layout(sizes.len(), &paths, &reversed)
 }
 
-/// Returns for each edge whether it closes a circle, in the order of a depth-first search.
+/// Returns for each edge whether it closes a cycle, in the order of a depth-first search.
 fn back_edges(count: usize, edges: &[Edge]) -> Vec<bool> {
     let mut reversed = vec![false; edges.len()];
     let mut state = vec![0u8; count];
@@ -125,7 +125,7 @@ fn back_edges(count: usize, edges: &[Edge]) -> Vec<bool> {
 /// spread over all layers.
 fn layers(count: usize, ends: &[[usize; 2]]) -> Vec<usize> {
     let mut layers = vec![0; count];
-    // Without circles, this ends after at most as many rounds as the longest path has boxes.
+    // Without cycles, this ends after at most as many rounds as the longest path has boxes.
     for _ in 0..count {
         for &[from, to] in ends {
             layers[to] = layers[to].max(layers[from] + 1);

@@ -53,7 +53,8 @@ pub(super) fn run(
         }
         None => (Sample::default(), Wake::Due),
     };
-    // Reads twice: a message that was taken before the first read was sent before the second one.
+    // Reads twice, because a message that was taken before the first read was sent before the
+    // second one.
     let first = nodes.read_some(waits.clock.now())?;
     nodes.warn();
     let sample = nodes.read(waits.clock.now())?;
@@ -82,7 +83,7 @@ fn problems(args: &Limits, before: &Sample, first: &Sample, now: &Sample) -> Tab
         }
     };
     let earlier = if before.nodes.is_empty() { first } else { before };
-    // Leaves out a node that has not said when it was started: it has just begun.
+    // Leaves out a node that has not said when it was started, because it has just begun.
     let known = earlier.nodes.iter().filter(|old| old.started.is_some_and(|at| at > 0));
     for old in known.filter(|old| now.nodes.iter().all(|node| !node.is_of(old))) {
         let new = now.nodes.iter().find(|node| node.name == old.name);

@@ -187,7 +187,8 @@ fn commands(
     }
 }
 
-/// Returns the nodes that have no command in the file, and a description.
+/// Returns the nodes that have a description in the file instead of a command, with their
+/// descriptions.
 fn described(topology: &Topology) -> Result<Vec<(&str, Description)>, Failure> {
     let nodes = topology.nodes().filter(|node| topology.command(node).is_none());
     let described = nodes.map(|node| Ok(topology.description(node)?.map(|it| (node, it))));
@@ -205,7 +206,7 @@ fn overview(
     let mut runs = Runs::new(args.timeout, args.files.clone())?;
     let mut descriptions = Vec::<Description>::new();
     for command in commands {
-        // Nodes with the same program and arguments have one description: the program runs once.
+        // Nodes with the same program and arguments have one description, so the program runs once.
         let is_same = |other: &NodeCommand| {
             (&other.program, &other.arguments) == (&command.program, &command.arguments)
         };

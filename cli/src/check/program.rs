@@ -105,7 +105,8 @@ impl Runs {
                     Event::Errors(bytes) => errors = Some(bytes),
                     Event::Exited => {
                         has_exited = true;
-                        // Other processes of the group may keep its output open.
+                        // Kills the whole group, because other processes of it may keep the output
+                        // open.
                         process.kill();
                     }
                 },
@@ -143,7 +144,7 @@ impl Runs {
     fn start(&self, command: Command) -> io::Result<Process> {
         let (sender, number) = (self.waits.sender(), self.number);
         let send = move |sender: &Sender<_>, event| {
-            // Ignores an error: nobody waits any longer.
+            // Ignores an error, because nobody waits any longer.
             let _ = sender.send(Some((number, event)));
         };
         let thread = |name: &str| thread::Builder::new().name(name.into());
@@ -153,7 +154,7 @@ impl Runs {
             let outputs = sender.clone();
             thread("output").spawn(move || {
                 let mut bytes = Vec::new();
-                // Ignores an error: an incomplete description has an error of its own.
+                // Ignores an error, because an incomplete description has an error of its own.
                 let _ = output.take(MOST as u64 + 1).read_to_end(&mut bytes);
                 send(&outputs, Event::Output(bytes));
             })?;

@@ -77,8 +77,8 @@ impl Machine {
         }
     }
 
-    /// Returns the present and the highest value of a line of `/proc/self/limits`. `unlimited`
-    /// becomes the largest number.
+    /// Returns the soft and the hard limit of a line of `/proc/self/limits`. `unlimited` becomes
+    /// the largest number.
     pub(super) fn limit(&self, name: &str) -> Option<(u64, u64)> {
         let text = self.text("/proc/self/limits")?;
         let values = text.lines().find_map(|line| line.strip_prefix(name))?;

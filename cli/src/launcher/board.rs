@@ -131,7 +131,7 @@ impl Board {
     /// Waits until something changes, at most for this time.
     pub fn wait(&self, time: Duration) {
         let state = self.lock();
-        // Drops the result: the caller reads the whole state again.
+        // Drops the result, because the caller reads the whole state again.
         drop(self.changed.wait_timeout(state, time));
     }
 
@@ -163,7 +163,7 @@ impl Board {
     /// Waits until no connection is served, at most for this time.
     pub fn wait_for_connections(&self, limit: Duration) {
         let is_serving = |state: &mut State| state.connections > 0;
-        // Drops the result: the launcher ends in both cases.
+        // Drops the result, because the launcher ends in both cases.
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_serving));
     }
 

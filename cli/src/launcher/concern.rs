@@ -108,7 +108,7 @@ impl File<'_> {
             "link" if name != "default" => self.topology.nodes().any(|other| {
                 name == format!("{node}-{other}") || name == format!("{other}-{node}")
             }),
-            // Left out here, because the view has the whole command of the node.
+            // Leaves out the section here, because the view has the whole command of the node.
             "bundle" => false,
             _ => true,
         }
@@ -133,7 +133,7 @@ impl File<'_> {
         let is_supervisor = |name: &str| {
             self.topology.parts().any(|part| part.section == "supervisor" && part.name == name)
         };
-        // Limits the depth, for a circle of supervisors: the nodes refuse such a file.
+        // Limits the depth, because supervisors may form a cycle, in a file that the nodes refuse.
         texts(&children).any(|child| {
             lists(&services, child)
                 || depth < 16 && is_supervisor(child) && self.supervises(child, node, depth + 1)
@@ -148,12 +148,13 @@ impl File<'_> {
     }
 }
 
-/// Whether a list of texts, in the form of a topology part, contains this text.
+/// Whether a list of texts contains this text. `value` is the list as a [`TopologyPart`] has it:
+/// `["a", "b"]`.
 fn lists(value: &str, text: &str) -> bool {
     texts(value).any(|found| found == text)
 }
 
-/// Returns the texts of such a list. Names have no quotation marks in them.
+/// Returns the texts of a list such as `["a", "b"]`. Names have no quotation marks in them.
 fn texts(value: &str) -> impl Iterator<Item = &str> {
     value.split('"').skip(1).step_by(2)
 }

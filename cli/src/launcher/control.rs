@@ -71,7 +71,7 @@ impl Control {
             loop {
                 match listener.accept() {
                     Ok((stream, _)) => self.clone().accept(stream),
-                    // For instance, because descriptors are scarce.
+                    // Pauses after an error, for instance because descriptors are scarce.
                     Err(_) => pause(Duration::from_millis(20)),
                 }
             }
@@ -80,7 +80,7 @@ impl Control {
     }
 
     fn accept(self: Arc<Control>, stream: UnixStream) {
-        // The directory is closed to other users. This check holds even if somebody opens it.
+        // Refuses other users, even if somebody opens the directory, which is closed to them.
         let own = AllowedPeers::users([own_user()]);
         if !Credentials::of(&stream).is_ok_and(|peer| own.check(&Peer::Unix(peer)).is_ok()) {
             return;
@@ -88,8 +88,8 @@ impl Control {
         if !self.board.connect(MOST) {
             let message = format!("it serves {MOST} connections already");
             let answer = Answer::Failed { code: 3, message };
-            // Ignores an error: a new connection has room for the answer, and a peer that is gone
-            // needs none.
+            // Ignores an error, because a new connection has room for the answer, and a peer that
+            // is gone needs none.
             let _ = Channel::new(stream).write(&answer, PATIENCE);
             return;
         }
@@ -97,8 +97,8 @@ impl Control {
         let served = thread::Builder::new().name("request".into()).spawn(move || {
             let mut channel = Channel::new(stream);
             let answer = match channel.read(LONGEST_REQUEST, Some(PATIENCE)) {
-                // The request is done only if the peer takes this answer: otherwise nobody waits
-                // for it.
+                // Does the request only if the peer takes this answer, because otherwise nobody
+                // waits for it.
                 Ok(Some(request)) => match channel.write(&Answer::Taken, PATIENCE) {
                     Ok(()) => self.answer(&mut channel, request),
                     Err(_) => None,
@@ -107,7 +107,7 @@ impl Control {
                 Err(error) => Some(Answer::Failed { code: 3, message: error.to_string() }),
             };
             if let Some(answer) = answer {
-                // Ignores an error: a peer that is gone needs no answer.
+                // Ignores an error, because a peer that is gone needs no answer.
                 let _ = channel.write(&answer, PATIENCE);
             }
             self.board.disconnect();

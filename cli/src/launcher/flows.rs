@@ -131,13 +131,14 @@ pub fn flows(request: &UpRequest, files: &Path) -> Result<Option<Flows>, Failure
     let Ok(Output { status, stdout, stderr }) = check(request, files) else { return Ok(None) };
     match status.code() {
         Some(0) => Ok(parse(&stdout)),
-        // The topology has mistakes.
+        // This exit code means that the topology has mistakes.
         Some(1) => {
             let errors = String::from_utf8_lossy(&stderr);
             let text = errors.trim_end().strip_prefix("error: ").unwrap_or(&errors);
             Err(Failure::Found(text.to_owned()))
         }
-        // A program does not describe itself, or cannot be run here.
+        // The topics are not known, because a program does not describe itself, or cannot be run
+        // here.
         _ => Ok(None),
     }
 }

@@ -152,9 +152,9 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let members = loop {
         match members.recv_timeout(FIRST) {
             Ok(members) => break members,
-            // Waits on: a request is being planned.
+            // Waits on, because a request is being planned.
             Err(RecvTimeoutError::Timeout) if board.is_serving() => {}
-            // There was no request, or it failed.
+            // Ends, because there was no request, or it failed.
             Err(_) => {
                 finish(&board, None);
                 return Ok(());
@@ -167,7 +167,7 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
     let bundle = bundle.observe(move |event| observe(&observing, event));
     let problem = bundle.run().err().map(|error| error.to_string());
     finish(&board, problem.clone());
-    // Joined, because this thread reports the end.
+    // Joins the thread, because it reports the end.
     let _ = watching.join();
     problem.map_or(Ok(()), |problem| Err(Failure::Found(problem)))
 }
@@ -204,11 +204,11 @@ fn end_at_signals(board: Arc<Board>, at_hangup: bool) -> io::Result<()> {
     }
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            // Not for SIGHUP, because a terminal that closes sends several.
+            // A second SIGHUP does not count, because a terminal that closes sends several.
             let is_again = signal != SIGHUP && board.is_stopping();
             if is_again && board.handle.members().is_empty() {
                 board.place.remove();
-                // Cannot fail: the system refuses none of these signals.
+                // Cannot fail, because the system refuses none of these signals.
                 let _ = emulate_default_handler(signal);
             }
             board.set_stopping();

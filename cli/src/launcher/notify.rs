@@ -55,7 +55,7 @@ impl Manager {
             }
         };
         let socket = UnixDatagram::unbound()?;
-        // A limit, so that a manager that does not read holds up nobody.
+        // Sets a time limit, so that a manager that does not read holds up nobody.
         socket.set_write_timeout(Some(Duration::from_secs(1)))?;
         Ok(Manager { socket, address, watchdog })
     }

@@ -57,8 +57,8 @@ pub enum Step {
 /// # Errors
 /// If it is not a valid topology.
 pub fn topology(request: &UpRequest) -> Result<Topology, Failure> {
-    // From the disk, also if this launcher itself runs in a bundle, whose launcher has given it
-    // texts.
+    // Reads the files from the disk, even if this launcher itself runs in a bundle, whose launcher
+    // has given it texts.
     let topology = Topology::options().files(TopologyFiles::default()).load(&request.file);
     let topology = topology.map_err(Failure::of_topology)?;
     Ok(match &request.directory {
@@ -137,8 +137,8 @@ impl Plan {
         if self.source != before.source {
             return node.view.differs_from(&node_before.view);
         }
-        // Only topics that were known and are known: that a program describes itself now, or does
-        // not any more, restarts nothing.
+        // Compares only nodes whose topics are known before and after. Otherwise a program that
+        // begins or ceases to describe itself would be restarted.
         self.flows.differs_from(&before.flows, name)
     }
 

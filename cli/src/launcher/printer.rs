@@ -58,7 +58,7 @@ impl Printer {
     /// Waits until all texts are written, at most for a second.
     pub fn finish(&self) {
         let waiting = self.0.lock();
-        // Drops the result: texts that are not written by then are lost.
+        // Drops the result, because texts that are not written by then are lost.
         drop(self.0.changed.wait_timeout_while(waiting, LAST, |waiting| !waiting.is_empty()));
     }
 }

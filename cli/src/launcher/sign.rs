@@ -42,7 +42,7 @@ pub fn of_process(pid: u32) -> Sign {
     let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
     let lines = views.flat_map(|view| view.lines);
     let states = lines.filter(|line| &*line.kind.name == "node").filter_map(|it| it.value("state"));
-    // The sign of a process with several nodes is that of the least ready one.
+    // A process with several nodes gets the sign of its least ready node.
     let signs = states.map(|state| match state {
         1 => Sign::Ready,
         2 => Sign::Degraded,
@@ -72,7 +72,7 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     NodeStatus {
         node: member.name.clone(),
         state: state.to_owned(),
-        // A node that a change stops is not up: nobody waits for it to be.
+        // A node that a change stops does not count as up, because nobody waits for it to be.
         is_up: is_up && !member.is_leaving,
         pid: member.pid,
         since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),

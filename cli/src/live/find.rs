@@ -99,7 +99,7 @@ impl Nodes {
         let mut nodes = Vec::new();
         let (ended, refused) = (&mut self.ended, &mut self.refused);
         self.attached.retain(|_, attached| {
-            // Asked before the read: counters that are read after the end are final.
+            // Asks this before the read, because counters that are read after the end are final.
             let has_ended = attached.has_ended();
             let view = match attached.read() {
                 Ok(view) => view,
@@ -215,7 +215,7 @@ impl Nodes {
             text += &format!("; {words}");
             code = code.or(its_code);
         }
-        // No warnings about these: the message above names them.
+        // Warns of none of these, because the message above names them.
         self.refused.clear();
         if self.of_others > 0 {
             text += &format!(
@@ -247,7 +247,8 @@ impl Nodes {
         for process in processes {
             match Attached::of_process(process) {
                 Ok(found) => self.add(found),
-                // Only the first time: later, a process that was there may have ended.
+                // This is an error only the first time, because later a process that was there may
+                // have ended.
                 Err(error) if is_first && !self.target.processes.is_empty() => {
                     return Err(failed(error));
                 }

@@ -1,9 +1,10 @@
 //! A node, as its counters describe it: its services, the topics that they publish and read, its
 //! links.
 //!
-//! The numbers come from one read of the counters. Lines are read one after the other while their
-//! writers continue, so numbers of two lines may differ by what happened in between. A depth is
-//! never negative, and is exact when nothing moves.
+//! The numbers come from one read of the counters. These are *lines*: each has a kind (publisher,
+//! edge, service, ..), a label, and values with names. Lines are read one after the other while
+//! their writers continue, so numbers of two lines may differ by what happened in between. A depth
+//! is never negative, and is exact when nothing moves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -220,7 +221,7 @@ impl Node {
     }
 
     fn add_link(&mut self, line: &LineView) {
-        // Left out: the line of the server counts peers that have no name yet.
+        // Leaves out the line of the server, which counts peers that have no name yet.
         if line.label("role") == "server" {
             return;
         }
@@ -233,8 +234,8 @@ impl Node {
         add(&mut link.bytes_received, count(line, "bytes_received"));
     }
 
-    /// Adds the readers. Each start of a publisher has a line of its own, and lines of its own for
-    /// its readers.
+    /// Adds the readers, from the lines of kind `edge`: one for each reader of each start of a
+    /// publisher. The publisher itself has one line for each start, too.
     fn add_inputs(&mut self, lines: &[LineView]) {
         let of_kind = |kind: &'static str| lines.iter().filter(move |line| line.kind.name == kind);
         let sent: HashMap<[&str; 3], u64> =
@@ -258,7 +259,7 @@ impl Node {
             add(&mut input.gaps, count(line, "gaps"));
             let is_of_ended = line.label("epoch").is_empty();
             let Some(sent) = sent.get(&ring_of(line)).filter(|_| !is_of_ended) else {
-                // The publisher has ended: its line was replaced, and so are the lines of its
+                // The publisher has ended, so its line was replaced, and so are the lines of its
                 // readers.
                 add(&mut input.offered, done);
                 continue;

@@ -81,11 +81,11 @@ impl<T: Send + 'static> Waits<T> {
         let forward = move || {
             let mut is_first = true;
             for signal in &mut signals {
-                // Ignores an error: a tool that waits no longer ends by itself.
+                // Ignores an error, because a tool that waits no longer ends by itself.
                 let _ = interrupted.send(None);
-                // Not for SIGHUP, because a terminal that closes sends several.
+                // A second SIGHUP does not count, because a terminal that closes sends several.
                 if signal != SIGHUP && !mem::take(&mut is_first) {
-                    // Cannot fail: the system refuses none of these signals.
+                    // Cannot fail, because the system refuses none of these signals.
                     let _ = emulate_default_handler(signal);
                 }
             }
@@ -103,7 +103,7 @@ impl<T: Send + 'static> Waits<T> {
     pub fn until(&self, until: Duration) -> Wake<T> {
         match self.wakes.recv_timeout(until.saturating_sub(self.clock.now())) {
             Ok(Some(sent)) => Wake::Sent(sent),
-            // Never disconnected, because `self` has a sender.
+            // The channel is never disconnected, because `self` has a sender.
             Ok(None) | Err(RecvTimeoutError::Disconnected) => Wake::Interrupted,
             Err(RecvTimeoutError::Timeout) => Wake::Due,
         }

@@ -181,7 +181,7 @@ pub fn count(count: usize, name: &str) -> String {
 /// Adds a line of values with commas between them.
 pub fn csv_line(out: &mut Vec<u8>, values: impl Iterator<Item = String>) {
     let mut writer = csv::Writer::from_writer(out);
-    // Cannot fail: it writes into memory.
+    // Cannot fail, because it writes into memory.
     let _ = writer.write_record(values.map(String::into_bytes));
     let _ = writer.flush();
 }

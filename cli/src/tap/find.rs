@@ -35,7 +35,7 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
         Some(file) => of_topology(args, file)?,
         None => of_sockets(args)?,
     };
-    // Two processes of the tool use two names.
+    // Adds the id of the process, so that two processes of the tool use two names.
     let own = args.own.clone().unwrap_or_else(|| format!("tap-{}", std::process::id()));
     let (mut answered, mut silent) = (Vec::new(), Vec::new());
     for (name, endpoints) in candidates {
@@ -58,8 +58,8 @@ pub(super) async fn nodes(args: &TapArgs, smol: &Smol) -> Result<Vec<Tapped>, Fa
         let mut topics = of.topics.iter();
         topics.any(|entry| entry.topic == args.topic && entry.publishers >= least)
     };
-    // Nodes without a publisher count only if no node has one: they only read the topic, or their
-    // publishers have not started.
+    // Nodes without a publisher count only if no node has one, because they only read the topic, or
+    // their publishers have not started.
     let least = u32::from(answered.iter().any(|of| publishes(of, 1)));
     if answered.iter().any(|of| publishes(of, least)) {
         answered.retain(|of| publishes(of, least));

@@ -28,8 +28,8 @@ impl Interrupt {
         }
         let has_come = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first call checks the flag before the second one sets it, so only
-            // a second signal ends the process.
+            // The order matters: the first call checks the flag before the second one sets it, so
+            // only a second signal ends the process.
             flag::register_conditional_default(signal, has_come.clone())?;
             flag::register(signal, has_come.clone())?;
         }

@@ -107,7 +107,7 @@ fn name(out: &mut Vec<u8>, index: usize, name: &str) {
 }
 
 fn value(out: &mut Vec<u8>, found: &Value<'_>) {
-    // Cannot fail: it writes into memory.
+    // Cannot fail, because it writes into memory.
     let _ = match found {
         Value::Unsigned(number) => write!(out, "{number}"),
         Value::Signed(number) => write!(out, "{number}"),
@@ -139,6 +139,6 @@ fn value(out: &mut Vec<u8>, found: &Value<'_>) {
 }
 
 fn text(out: &mut Vec<u8>, found: &str) {
-    // Cannot fail: a text has a form in JSON.
+    // Cannot fail, because a text has a form in JSON.
     let _ = serde_json::to_writer(out, found);
 }

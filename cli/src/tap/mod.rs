@@ -44,7 +44,7 @@ const BURST: usize = 1024;
 /// If the topic cannot be read, or standard output cannot be written.
 pub fn run(args: &TapArgs) -> Result<(), Failure> {
     let mut printer = Printer::stdout(args)?;
-    // Two threads: while one prepares the output, the other keeps the links.
+    // Uses two threads, so that one keeps the links while the other prepares the output.
     let ran = mycelium_smol::run(2, async |smol: Smol| tap(args, &smol, &mut printer).await);
     ran.map_err(|error| Failure::Unavailable(format!("threads: {error}")))?
 }
@@ -119,7 +119,7 @@ async fn print_all(
         if is_enough || args.until_end && readers.iter().all(|reading| reading.has_ended) {
             return Ok(());
         }
-        // The next turn is that of the other nodes.
+        // The other nodes get the next turn.
         readers.rotate_left(index + 1);
     }
 }
@@ -143,7 +143,8 @@ async fn print(
                 *publishers = publishers.saturating_sub(1);
                 *has_ended = *publishers == 0;
             }
-            // Ended for good: if the node starts again, its publishers are new ones.
+            // The node's messages have ended for good, because after a new start its publishers are
+            // new ones.
             UntypedDelivery::TopicEnded | UntypedDelivery::Disconnected { .. } => *has_ended = true,
             _ => {}
         }

@@ -52,7 +52,7 @@ impl Sink {
             let (target, text) = (self.target, std::mem::take(&mut self.text));
             let (done, writing) = oneshot::channel();
             let work = move || {
-                // Ignores an error: the tool may have ended without waiting.
+                // Ignores an error, because the tool may have ended without waiting.
                 let _ = done.send(target.write(&text));
             };
             let begun = executor.blocking(Box::new(work));

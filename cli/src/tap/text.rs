@@ -41,7 +41,7 @@ impl Text {
         self.source = self.source.max(source.width());
         let [dim, plain] = self.coloured(DIM);
         let padding = " ".repeat(self.source - source.width());
-        // Cannot fail: it writes into memory.
+        // Cannot fail, because it writes into memory.
         let _ = write!(out, "{dim}{}{plain} {source}{padding} ", time_of_day(line.time));
     }
 }

@@ -74,7 +74,7 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
         Some(TopFormat::Json) => Format::Json,
         Some(TopFormat::Csv) => Format::Csv,
         Some(TopFormat::Svg) => {
-            // One interval, so that the screen has rates.
+            // Waits for one interval, so that the screen has rates.
             waits.until(waits.clock.now() + args.pace.interval);
             state.update(nodes.read(waits.clock.now()).map(Ok)?);
             let (width, height) = args.size;

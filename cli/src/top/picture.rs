@@ -75,7 +75,7 @@ fn draw_run(svg: &mut String, at: (u16, u16), columns: u16, text: &str, style: S
     let (x, y) = (f64::from(at.0) * CHARACTER.0 + MARGIN, f64::from(at.1) * CHARACTER.1 + MARGIN);
     let width = f64::from(columns) * CHARACTER.0;
     let (fill, background, is_bold) = style;
-    // Cannot fail: it writes into a text.
+    // Cannot fail, because it writes into a text.
     if background != BACKGROUND {
         let height = CHARACTER.1;
         let _ = writeln!(

@@ -51,14 +51,14 @@ pub fn show(
     loop {
         if waits.clock.now() >= next_read {
             state.update(read(waits.clock.now()));
-            // Counted from now, so that after a long read the next one does not come at once.
+            // Counts from now, so that after a long read the next one does not come at once.
             next_read = waits.clock.now() + state.interval;
         }
         screen.draw(&state, colours)?;
         let page = screen.page();
         let mut wake = waits.until(next_read);
-        // Takes all keys that have come, and draws once: drawing after each key would take minutes
-        // for a pasted text.
+        // Takes all keys that have come, and draws once, because drawing after each key would take
+        // minutes for a pasted text.
         loop {
             match wake {
                 Wake::Due => break,
@@ -104,8 +104,8 @@ impl Screen {
     /// Makes the next draw write all characters. A terminal may have lost some of them, even if its
     /// size is the same as before.
     fn clear(&mut self) -> Result<(), Failure> {
-        // Not `Terminal::clear`, which would wait for an answer of the terminal. The draw has
-        // swapped the buffers once: a second swap forgets what was drawn.
+        // Does not call `Terminal::clear`, which would wait for an answer of the terminal. The draw
+        // has swapped the buffers once, and a second swap forgets what was drawn.
         self.0.swap_buffers();
         self.0.backend_mut().clear().map_err(|error| failed(&error))
     }
@@ -141,7 +141,7 @@ fn check_size() -> Result<(), Failure> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    // The error of a terminal that is gone. The signal may come later, and asking for its size
+    // A terminal that is gone gives this error. Its signal may come later, and asking for the size
     // gives another error.
     let is_gone = error.raw_os_error() == Some(Errno::IO.raw_os_error())
         || tcgetattr(io::stdout()).err() == Some(Errno::IO);
@@ -178,7 +178,7 @@ fn input_of(key: KeyEvent) -> Option<Input> {
         KeyCode::Char('c' | 'd') if is_control => Some(Input::Ended),
         KeyCode::Char('l') if is_control => Some(Input::Resized),
         KeyCode::Char(_) if is_control => None,
-        // Ignored: keys without a meaning here would end the input of the filter.
+        // Ignores keys without a meaning here, which otherwise would end the input of the filter.
         KeyCode::F(_) | KeyCode::Insert | KeyCode::Delete | KeyCode::Null => None,
         code => Some(Input::Key(code)),
     }

@@ -101,7 +101,7 @@ pub struct Row {
     pub waited: Option<u64>,
     /// The number of restarts of services.
     pub restarts: Option<u64>,
-    /// How a service waits, or the state of a node.
+    /// For a service, how it waits for messages (`spin 100`, `park`); for a node, its health.
     pub state: String,
     /// Names and values for the line below the table.
     pub details: Vec<(&'static str, u64)>,

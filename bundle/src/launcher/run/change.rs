@@ -66,7 +66,7 @@ impl Run {
     }
 
     fn add(&mut self, member: Member) {
-        // A member that has not ended yet may have the same name: the new one takes its place.
+        // If a member that has not ended yet has the same name, the new one takes its place.
         let leaving = self.slots.values_mut().find(|slot| slot.member.name == member.name);
         match leaving {
             Some(slot) => slot.next = Next::Other(member),

@@ -120,7 +120,7 @@ impl Run {
                 Some(Wake::Change(changes, reply)) => {
                     let result = self.change(changes);
                     self.publish_all();
-                    // Ignores an error: the caller may be gone.
+                    // Ignores an error, because the caller may be gone.
                     let _ = reply.send(result);
                 }
                 None => (),
@@ -145,7 +145,8 @@ impl Run {
             State::Running { stop: StopRequest::Term { until }, .. } => Some(until),
             _ => None,
         });
-        // Never disconnected, because `handle` has a sender: the only error is the time-out.
+        // The channel is never disconnected, because `handle` has a sender, so the only error is
+        // the time-out.
         match due.min() {
             Some(due) => self.wakes.recv_timeout(due.saturating_sub(self.now())).ok(),
             None => self.wakes.recv().ok(),
@@ -179,8 +180,8 @@ impl Run {
             let _ = wakes.send(Wake::Exited(id));
         };
         let pipe = MemberPipe::attach(&mut command, &lines);
-        // Locked from before the start, so that a thread that notices the process finds it among
-        // the members.
+        // Locks the list of members before the process starts, so that a thread that learns of the
+        // process finds it in the list.
         let handle = self.handle.clone();
         let mut shown = handle.lock();
         let started = pipe.and_then(|pipe| Ok((Process::start(command, exited)?, pipe)));
@@ -220,18 +221,19 @@ impl Run {
         if status.success() {
             slot.state = State::Ended(MemberOutcome::Completed);
         } else if !self.stopping {
-            // Until it is decided below whether and when the member starts again.
+            // This state holds until it is decided below whether and when the member starts again.
             slot.state = State::Waiting { until: Duration::MAX };
         }
         self.publish(id);
-        // By the signal, because the process may have exited by itself just before.
+        // Also compares the signal, because the process may have exited by itself just before.
         let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
         if was_killed {
             self.report_event(BundleEvent::Killed { member: name.clone() });
         }
         self.report_event(BundleEvent::Exited { member: name.clone(), status });
         if status.code() == Some(protocol::UNDELIVERED.into()) {
-            // The messages were lost with the process: another process cannot bring them back.
+            // The messages were lost with the process, and another process cannot bring them back,
+            // so it is not started.
             self.give_up(id, BundleError::Undelivered { member: name });
         } else if is_leaving && !self.stopping {
             self.follow(id);
