@@ -51,8 +51,8 @@ const ASLEEP: usize = 2;
 /// there.
 pub fn block_on<F: Future>(future: F, wait: WaitStrategy) -> F::Output {
     thread_local! {
-        // Reused, so that waiting does not allocate. A nested wait finds none and allocates one: it
-        // must not consume the wake-ups of the outer wait.
+        // Reused, so that waiting does not allocate. A nested wait finds none and allocates one,
+        // because it must not consume the wake-ups of the outer wait.
         static SIGNAL: Cell<Option<Arc<Signal>>> = const { Cell::new(None) };
     }
 
@@ -109,13 +109,13 @@ impl Signal {
                 thread::park();
             }
         }
-        // A swap, not a store: a second wake-up may have arrived since the check that ended the
-        // wait, and the next poll has to see what the second waking thread did before.
+        // A swap, and not a store, because a second wake-up may have arrived since the check that
+        // ended the wait, and the next poll has to see what the second waking thread did before.
         self.state.swap(NOTHING, Ordering::Acquire);
     }
 
     fn is_woken(&self) -> bool {
-        // A load first: a check must not take the cache line from the waking thread.
+        // A plain load, because a check must not take the cache line from the waking thread.
         self.state.load(Ordering::Relaxed) == WOKEN
             && self.state.swap(NOTHING, Ordering::Acquire) == WOKEN
     }
@@ -127,7 +127,7 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A system call only if the thread is parked.
+        // Makes a system call only if the thread is parked.
         if self.state.swap(WOKEN, Ordering::Release) == ASLEEP {
             self.thread.unpark();
         }

@@ -76,8 +76,8 @@ fn pass(family: &Family, sample: &Sample) {
         SampleValue::Histogram(buckets) => {
             set_counter(format!("{name}_count"), sample, buckets.count);
             match family.unit {
-                // A gauge, because the sum has a fraction in this unit, and a counter has whole
-                // numbers.
+                // Uses a gauge, because the sum has a fraction in this unit, and a counter has
+                // whole numbers.
                 Some(_) => {
                     let sum = buckets.in_unit(buckets.sum);
                     set_gauge(format!("{name}_sum"), sample, None, sum);

@@ -130,7 +130,8 @@ async fn serve(stream: TcpStream, responder: Arc<Responder>) {
     let mut http = http1::Builder::new();
     http.keep_alive(false).half_close(true).max_buf_size(LONGEST);
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST);
-    // Ignores an error: it is the client's, which has learned of it if it can.
+    // Ignores an error, because it is the client's error, of which the client has learned if it
+    // can.
     let _ = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
@@ -172,7 +173,7 @@ impl Responder {
             None => plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n"),
         });
         // Keeps the lock as long as the scrape took. So scrapes take at most half of the time, and
-        // those of many clients do not keep a probe out.
+        // the scrapes of many clients do not keep a probe out.
         tokio::spawn(async move {
             sleep(begin.elapsed()).await;
             drop(collector);
@@ -184,8 +185,8 @@ impl Responder {
         &self,
         question: impl FnOnce(&dyn Source) -> Response<Full<Bytes>>,
     ) -> Response<Full<Bytes>> {
-        // After a stop nothing is asked any more: a scrape takes a while, and all connections may
-        // want one.
+        // Asks nothing after a stop, because a scrape takes a while, and all connections may want
+        // one.
         if *self.stopped.borrow() {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the node has ended\n");
         }

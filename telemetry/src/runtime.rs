@@ -26,8 +26,8 @@ impl Deref for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // Not the usual drop, which waits for blocking threads, and which no task may do. There are
-        // none.
+        // The usual drop waits for blocking threads, which no task may do. This one does not wait,
+        // and there are no such threads.
         self.0.take().into_iter().for_each(runtime::Runtime::shutdown_background);
     }
 }

@@ -92,7 +92,7 @@ impl Inbox {
         let mut messages = self.lock();
         if messages.ended {
             drop(messages);
-            // Dropped without the lock: dropping a task may send messages.
+            // Drops the message without the lock, because dropping a task may send messages.
             drop(message);
             return Err(SpawnError::Ended);
         }
@@ -129,7 +129,8 @@ impl Inbox {
         if !self.has_messages.load(Ordering::Relaxed) {
             return false;
         }
-        // Cleared before the exchange: a message that is sent after the exchange sets it again.
+        // Clears the flag before the exchange, because a message that is sent after the exchange
+        // sets it again.
         self.has_messages.store(false, Ordering::SeqCst);
         mem::swap(&mut self.lock().list, empty);
         true

@@ -165,7 +165,7 @@ impl LocalState {
     }
 
     fn release(&self, value: Key) {
-        // Dropped after the borrow has ended: dropping a value may release others.
+        // Drops the value after the borrow has ended, because dropping it may release others.
         let released = self.values.borrow_mut().remove(value);
         drop(released);
     }

@@ -152,7 +152,7 @@ fn almost_due_timer(context: &mut Context<'_>) -> Timer {
         if Pin::new(&mut timer).poll(context).is_pending() {
             return timer;
         }
-        // The thread was suspended for longer than the pause: try a longer one.
+        // The thread was suspended for longer than the pause, so this tries a longer one.
         pause *= 2;
     }
 }

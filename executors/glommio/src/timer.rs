@@ -71,13 +71,13 @@ impl Future for Sleep {
                     match timer.with(|timer| Pin::new(timer).poll(context)) {
                         Some(poll) => return poll.map(drop),
                         None if self.inbox.has_ended() => return Poll::Pending,
-                        // The future has moved to another thread.
+                        // The future has moved to another thread, so it needs a new timer there.
                         None => self.timer = RunningTimer::None,
                     }
                 }
                 RunningTimer::Remote(receiver) => match Pin::new(receiver).poll(context) {
                     Poll::Ready(Ok(())) => return Poll::Ready(()),
-                    // An error means that the executor has ended: the deadline is never reached.
+                    // An error means that the executor has ended, so the deadline is never reached.
                     Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
                 },
             }

@@ -80,7 +80,7 @@ pub struct Smol {
 enum Runner {
     /// The user of this crate.
     User,
-    /// This number of threads runs them.
+    /// [`run`], with this number of threads.
     Threads(usize),
     /// One thread, which also runs local tasks.
     Local(LocalHandle),

@@ -12,9 +12,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The pause between two probes without an answer.
 const PROBES: Duration = Duration::from_secs(10);
 
-/// How many connections may wait to be accepted; the system may allow fewer. If there are more, it
-/// drops the packets of further peers, which try again after a second, while a peer that renews its
-/// connections without a pause takes each place that becomes free.
+/// The limit on connections that wait to be accepted; the system may have a lower one. Beyond it,
+/// the system drops the packets of further peers. They try again after a second, and until then a
+/// peer that reconnects without a pause can take each place that becomes free.
 const BACKLOG: i32 = 4096;
 
 /// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if

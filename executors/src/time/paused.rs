@@ -152,8 +152,8 @@ impl Future for Timer {
             if number.is_some() {
                 return Poll::Ready(());
             }
-            // Yields once: the time is paused, so a loop of short sleeps would never return to the
-            // executor.
+            // Yields once, because in paused time a loop of short sleeps would otherwise never
+            // return to the executor.
             *number = Some(u64::MAX);
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -172,7 +172,7 @@ impl Future for Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            // Dropped without the lock: the drop of a waker may drop a task, and with it other
+            // Drops the waker without the lock, because that may drop a task, and with it other
             // timers.
             let waker = self.time.state().timers.remove(&(self.deadline, number));
             drop(waker);

@@ -145,7 +145,8 @@ impl Executor for Tokio {
             return Err(SpawnError::WrongThread);
         }
         let task = make();
-        // tokio panics outside a running `LocalSet`: this executor has outlived `local`.
+        // tokio panics outside a running `LocalSet`, which means that this executor has outlived
+        // `local`.
         catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
     }
@@ -158,7 +159,8 @@ impl Executor for Tokio {
         let (_, granted) = thread.start(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
-                // Threads for blocking work would inherit the cores and the class of this thread.
+                // Resets the placement of new threads, because threads for blocking work would
+                // inherit the cores and the class of this thread.
                 .on_thread_start(|| drop(Thread::default().apply_to_current()))
                 .build()
                 .map_err(|error| ThreadError::Executor {

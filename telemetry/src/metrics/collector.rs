@@ -129,7 +129,7 @@ impl Collector {
         let (mut shown, mut rest) = (Vec::with_capacity(sets.len()), Sets::default());
         let mut folded = 0;
         for (labels, value) in sets {
-            // Uses the labels from before: equal labels then share one allocation.
+            // Uses the labels from before, so that equal labels share one allocation.
             if let Some(known) = admitted.get(&labels) {
                 shown.push((known.clone(), value));
                 continue;
@@ -140,8 +140,8 @@ impl Collector {
                 shown.push((labels, value));
                 continue;
             }
-            // Not counted as over the limit: the total of replaced lines, which itself has these
-            // labels.
+            // The total of replaced lines does not count as over the limit, because it has these
+            // labels itself.
             folded += usize::from(labels != other);
             rest.add(other, value);
         }
@@ -288,7 +288,8 @@ impl Families {
     /// Adds how often the first value was counted, without the first time.
     fn add_repeated(&mut self, derived: Derived, sets: &[(Labels, Values)]) {
         for (labels, values) in sets {
-            // Without one for each set: a set of labels has one line, but the rest has several.
+            // Subtracts the first time of each set of labels (`started`), because the rest consists
+            // of several sets.
             let repeated = values.values[0].saturating_sub(values.started);
             self.add(derived, labels.clone(), SampleValue::Counter(repeated));
         }
@@ -329,7 +330,8 @@ impl Add for Values {
 fn values_of(kind: Kind, snapshot: &Snapshot) -> Vec<(Labels, Values)> {
     let keys = labels(kind);
     let mut sets = Sets::default();
-    // If none has a name, services give the names, or several lines make a family.
+    // A kind without any names is left out here: its metrics are named by services, or its families
+    // are made of several lines (latencies).
     let has_names = names(kind).iter().any(|name| !name.family.is_empty());
     for reading in snapshot.readings.iter().filter(|it| it.kind == kind && has_names) {
         let is_total = keys.iter().any(|(of_line, _)| reading.label(of_line).is_empty());

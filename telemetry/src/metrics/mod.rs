@@ -4,8 +4,9 @@
 //!
 //! To read: `snapshot` (the state of a node at one moment), `names` (the name of each value),
 //! `family` (the result), `collector` (makes families of snapshots) with `shown`, `user` (the
-//! metrics of services), `text` (the formats of Prometheus). It uses the counters of
-//! `mycelium-transports`, where everything is counted, and no sink.
+//! metrics of services), `text` (the formats of Prometheus). This module depends on the counters of
+//! `mycelium-transports`, where everything is counted in *lines* (a kind, a label and up to sixteen
+//! values each), and on no sink.
 
 mod collector;
 mod family;

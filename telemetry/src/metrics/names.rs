@@ -254,9 +254,10 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Legacy => &[("legacy", "listener")],
         Kind::Exporter | Kind::Pusher => &[("exporter", "exporter")],
         Kind::Actor => &[("actor", "actor")],
-        // None of its own: all metrics have the label `node`.
+        // A node has no labels of its own, because all metrics have the label `node`.
         Kind::Node => &[],
-        // Services give the labels, or several lines make a family.
+        // Other kinds have no labels here, because services give them, or because several lines
+        // make a family.
         _ => &[],
     }
 }

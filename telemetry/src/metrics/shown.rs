@@ -1,4 +1,6 @@
-//! The counters of one family that were shown: no counter goes back or vanishes.
+//! The counters of one family that were shown: no counter goes back or vanishes. A counter here is
+//! one series of the family. Its value is made of one or several *lines*, which are the entries of
+//! a node's counters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,11 +36,12 @@ struct Counter {
     key: Key,
     /// Whether it sums up the rest (the sets over the limit).
     is_rest: bool,
-    /// The sum of its lines in the last snapshot.
+    /// The sum of the lines of this counter in the last snapshot.
     counted: u64,
-    /// The number to add, because lines have been lost.
+    /// The number to add to `counted`, because lines have been lost.
     lost: u64,
-    /// The number to subtract: counts of replaced lines that other series still show.
+    /// The number to subtract from `counted`: counts of replaced lines that other series still
+    /// show.
     moved: u64,
     /// The value that was shown last.
     shown: u64,
@@ -90,8 +93,8 @@ impl Shown {
             (counter.counted, counter.snapshot) = (counted, snapshot);
             places.push(place);
         }
-        // Not for reconnects: in the rest, connections of a lost peer count as first ones of
-        // others.
+        // The values of lost lines are in the rest, except reconnects: there, connections of a lost
+        // peer count as first connections of others.
         let is_in_rest = self.family.name != derived::RECONNECTS.name;
         for place in 0..self.counters.len() {
             let counter = &mut self.counters[place];

@@ -50,7 +50,7 @@ impl Format {
         let samples: usize = families.iter().map(|family| family.samples.len()).sum();
         let mut text = String::with_capacity(LONG * samples);
         for family in families.iter().filter(|family| !family.samples.is_empty()) {
-            // Cannot fail: it writes into a text.
+            // Cannot fail, because it writes into a text.
             let _ = self.write_family(&mut text, family);
         }
         if self == Format::OpenMetrics {

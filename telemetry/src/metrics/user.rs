@@ -14,7 +14,7 @@ const PROJECT: &str = "mycelium_";
 /// Returns the names of the samples of a family.
 pub(super) fn sample_names(name: &str, kind: FamilyKind) -> Vec<String> {
     match kind {
-        // The name without `_total`, too: a family of another kind cannot have that name.
+        // Takes the name without `_total`, too, so that no family of another kind gets it.
         FamilyKind::Counter => vec![name.to_owned(), format!("{name}_total")],
         FamilyKind::Gauge => vec![name.to_owned()],
         FamilyKind::Histogram => {
@@ -128,12 +128,13 @@ fn values(value: &MetricValue) -> Vec<(&'static str, SampleValue)> {
 pub(super) fn buckets(values: &Distribution, per_unit: u64) -> Buckets {
     let mut counts = [0; Buckets::COUNT];
     for bucket in values.buckets() {
-        // Exact: no bucket of a line has values on both sides of a power of two.
+        // The conversion is exact, because no bucket of a line has values on both sides of a power
+        // of two.
         let power = u64::BITS - bucket.most.leading_zeros();
         let count = &mut counts[power as usize];
         *count = u64::wrapping_add(*count, bucket.count);
     }
-    // From the buckets: a value is in its bucket before it is in the count.
+    // Counts from the buckets, because a value is in its bucket before it is in the count.
     let count = counts.iter().fold(0_u64, |all, count| all.wrapping_add(*count));
     let (count, range) = (count.max(values.count()), values.least().zip(values.most()));
     Buckets { counts, sum: values.sum(), count, per_unit, range }

@@ -43,7 +43,7 @@ impl From<Result<Response, PostError>> for Answer {
                 // empty one.
                 let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
                 let partial = answer.partial_success.unwrap_or_default();
-                // A negative number makes no sense.
+                // A negative number makes no sense, so it counts as 0.
                 let rejected = partial.rejected_spans.max(0).cast_unsigned();
                 let without_reason = || "the collector refused a part, without a reason".to_owned();
                 let error = line_of(&partial.error_message);

@@ -118,8 +118,8 @@ impl Client {
             Ok(error) => (*error).into(),
             Err(error) => PostError::Garbage(error.to_string()),
         })?;
-        // Kept only if the request was read. A collector may answer before that: then the sender
-        // still holds the body.
+        // Keeps the connection only if the request was read. If the collector has answered before
+        // that, the sender still holds the body.
         self.connection = Some(connection).filter(|_| body.is_unique());
         let (status, retry_after) = (head.status.as_u16(), pause(&head.headers));
         Ok(Response { status, retry_after, body: answer.to_bytes() })

@@ -170,7 +170,8 @@ impl<F: FnMut(&PushNotice)> Work<F> {
         let Some(snapshot) = node.source.snapshot() else { return };
         let families = node.collector.collect(&snapshot);
         drop(snapshot);
-        // Not before the start: the time of day may go back, but the time of a point must not.
+        // Never takes a time before the start, because the time of day may go back, but the time of
+        // a point must not.
         let times = [self.began, (node.wall_clock)().max(self.began)].map(nanoseconds);
         let times = Times { start: times[0], now: times[1] };
         let namespace = self.settings.to.namespace.as_deref();
@@ -182,7 +183,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 Answer::Taken { rejected, error } => (Some(rejected.min(points)), error),
                 Answer::Refused { error } => (Some(points), Some(error)),
                 Answer::Failed { error } => {
-                    // The collector is there.
+                    // The collector has answered, so earlier failures do not count any more.
                     self.failures = 0;
                     (None, Some(error))
                 }

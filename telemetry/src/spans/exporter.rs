@@ -98,7 +98,8 @@ impl Stopper {
     /// Closes the queue for further spans, and lets [`OpenExporter::run`] send the rest, for as
     /// long as the settings say, and return.
     pub fn stop(&self) {
-        // Closed before the time is set: a thread that sees the time sees a closed queue.
+        // Closes the queue before the time is set, so that a thread that sees the time sees a
+        // closed queue.
         self.queue.close();
         self.ending.stop();
     }
@@ -172,7 +173,8 @@ impl<F: FnMut(&Notice)> Work<F> {
             } else if is_drained {
                 break;
             } else if is_last {
-                // Not empty: a task is putting a span into the queue.
+                // The queue is not empty, because a task is just putting a span into it: waits a
+                // moment.
                 port.wait(port.now().saturating_add(MOMENT));
             }
             due = port.now().saturating_add(delay);
@@ -223,7 +225,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                     continue;
                 }
             };
-            // The answer is final.
+            // The answer is final, so neither failures nor a pause are left.
             (self.failures, self.not_before) = (0, Duration::ZERO);
             error.into_iter().for_each(|error| self.count_error(error));
             return self.drop_spans(port, why, dropped);
