@@ -70,7 +70,7 @@ impl Tally {
 }
 
 impl Sample {
-    /// Returns the sum of all words but the number.
+    /// Returns the sum of all words of the message except its `number`.
     #[inline]
     fn sum(&self) -> u64 {
         self.time

@@ -259,8 +259,8 @@ impl fmt::Display for EnumDescriptor {
     }
 }
 
-// The canonical form of a layout: the digest hashes these bytes, and a peer requests them in
-// pieces. One walk does both, and runs at compile time for the digest.
+// The canonical form of a layout is its only form in bytes: the digest hashes them, and a peer
+// requests them in pieces. One walk does both, and runs at compile time for the digest.
 
 impl Descriptor {
     /// Writes the canonical form, from byte `offset` on, into `piece`, as far as it fits. Returns

@@ -66,7 +66,8 @@ impl Cost {
     }
 }
 
-/// Returns the cost of a message under a script; the worst over the offsets of memory.
+/// Returns the cost of a message under a script: the greatest of the costs at all `OFFSETS`,
+/// because the ring's memory may begin at any of them.
 pub fn cost(make: fn() -> Subject, script: Script) -> Cost {
     let at = |offset| {
         at_offset(offset, || match script {

@@ -1,5 +1,6 @@
 //! Tasks for models. A lost wake fails an assertion. (loom finds the deadlock too, but then ends
-//! the process, so a twin could not expect it.)
+//! the process, so the test of a *twin*, a model with one weakened memory ordering, could not
+//! expect the failure.)
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -171,7 +171,7 @@ impl<A, F: FnMut() -> A + Send> Maker<A> for F {
     }
 }
 
-/// The state of an actor's task, from its spawn to its end.
+/// The *life* of an actor: the state of its task, from its spawn to its end.
 pub struct ActorLife<A: Actor, Q: Queue> {
     pub(super) cell: Arc<Cell<A::Mail, Q>>,
     pub(super) receiver: Q::Receiver<A::Mail>,

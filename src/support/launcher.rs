@@ -69,7 +69,7 @@ fn follow(grace: Duration) -> io::Result<()> {
     thread::Builder::new().name("launcher".into()).spawn(move || {
         reader.read_to_end(pipe);
         log::error!("the launcher is gone, this process ends");
-        // These cannot fail: a process may always signal itself and its own group.
+        // The signals cannot fail, because a process may always signal itself and its own group.
         let _ = kill_process(getpid(), Signal::TERM);
         let (_never, nothing) = channel::<()>();
         let _ = nothing.recv_timeout(grace);

@@ -1,5 +1,5 @@
-//! The layout of a message as a value: decoded from the canonical form that a peer sent or a
-//! recording contains (`docs/wire-format.md`, section 4).
+//! The layout of a message as a value: decoded from its *canonical form*, the bytes of a layout
+//! that a peer sent or a recording contains (`docs/wire-format.md`, section 4).
 //!
 //! The bytes are foreign. They are read once from the front, to a bounded depth. They cannot make
 //! this code panic, loop, or allocate more than a few times their own length. A [`Layout`] that

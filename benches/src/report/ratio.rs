@@ -15,7 +15,7 @@ pub struct Ratio {
     pub rival: WorstPoint,
     /// Whether the rival was chosen as the best of several.
     pub best: bool,
-    /// The quantity of both points.
+    /// What the two columns are compared by: time or throughput.
     pub measure: Measure,
     /// The goal in words, such as `<= 1.3`.
     pub goal: Option<String>,

@@ -31,7 +31,7 @@ pub(super) struct Outbox<'b> {
     offered: usize,
     /// Where the last fragment ends, if some of it may be left.
     fragment_end: usize,
-    /// A run that is not completely written.
+    /// A run (messages with one header, in the caller's memory) that is not completely written.
     run: Option<QueuedRun>,
 }
 

@@ -22,8 +22,8 @@ struct Pair<'b> {
     exports: Vec<ExportId>,
     outgoing: Option<(OutgoingId, ExportId)>,
     open: Option<(usize, usize)>,
-    /// The epoch of the stream; `epochs` is the last new epoch, and `ended` has those of ended
-    /// streams.
+    /// The epoch of the stream: the number of its publisher's start. `epochs` is the highest epoch
+    /// that any stream had, and `ended` has the epochs of ended streams.
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,

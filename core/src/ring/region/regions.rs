@@ -160,7 +160,7 @@ impl<M: Memory> ForeignData<M> {
 /// ```
 #[must_use]
 pub fn cursor_words(readers: usize) -> Option<usize> {
-    // They do not depend on the layout, so any layout will do.
+    // The words do not depend on the layout, so any layout will do.
     Header::words_of(Kind::Cursors, Layout::exact(2, 0), readers)
 }
 

@@ -210,8 +210,8 @@ impl ServedTopic {
         let mut streams = self.tap.reader.streams().iter_mut();
         let mut known = streams.find(|stream| stream.epoch() == epoch);
         if let Some(stream) = known.as_mut().filter(|_| is_new) {
-            // It is not known any more which messages this process has got over the link or read in
-            // shared memory, so none is sent again.
+            // This side no longer knows which messages the reader's process has got over the link
+            // or read in shared memory, so none is sent again.
             stream.start_at_next();
             stream.state.history.sent(stream.next());
             if has_moved {
