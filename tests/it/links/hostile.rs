@@ -45,7 +45,8 @@ fn peers() {
         scope.spawn(|| flood(place, garbage));
         scope.spawn(|| flood(place, broken));
         scope.spawn(|| flood(place, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
-        scope.spawn(|| stay(place, 8, true, name));
+        // As many as the others keep: the server takes connections up late.
+        scope.spawn(|| stay(place, 40, true, name));
         // Subscribe with other layouts, and request ours.
         scope.spawn(|| stay(place, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
         scope.spawn(|| flood(place, |_| questions()));
