@@ -1,9 +1,6 @@
 //! The rights of peers, and the answers that they get.
 
-use std::os::unix::fs::PermissionsExt;
-
 use mycelium_executor::Stream;
-use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, TryRecv};
 
 use crate::links::harness::{
@@ -38,29 +35,6 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
         }
     }
     frames
-}
-
-/// Any process could read and inject everything: those of other users, too.
-#[tokio::test]
-async fn a1_processes_of_other_users_are_rejected() {
-    // Another user: the system reports the user of a peer, and a user that is not on the list is
-    // rejected.
-    let dir = TestDir::new("a1-users");
-    let there = Side::new("there", 1, 8);
-    let own = rustix::process::geteuid().as_raw();
-    let bound = BoundSocket::at(dir.socket()).unwrap();
-    let serving = there.serve_to(there.exports(None), bound, AllowedPeers::users([own + 1]));
-    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
-    let mut stream = connect(dir.place()).await;
-    let [(0, close)] = &frames(&mut stream, 2).await[..] else { panic!("it receives one frame") };
-    assert_eq!(close[..4], [2, 0, 4, 0]);
-    there.notices.until("rejected", "").await;
-    let here = Side::new("here", 2, 8);
-    let reading = here.read("there", dir.place(), Policy::Block);
-    here.notices.until("down", "the peer closed the link: the other side is not allowed").await;
-    assert_eq!((here.notices.count("up", ""), there.notices.count("up", "")), (0, 0));
-    end(&[&there, &here], [serving, reading]).await;
 }
 
 /// Any process could read and inject everything.
