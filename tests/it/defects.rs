@@ -5,44 +5,18 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use mycelium::counters::Kind;
 use mycelium::error::BuildError;
-use mycelium::observe::Outcome;
-use mycelium::subscribe::GapReason;
 use mycelium::{Builder, Context, Delivery, Node, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Source, Square};
-use crate::running::{end, run, start};
+use crate::running::{end, start};
 use crate::support::idle_services;
 
 /// A node with a source of this many numbers, and these settings.
 fn counting(text: &str, count: u64) -> Builder {
     let topology = Topology::parse("defects.toml", text).unwrap();
     Node::builder("main").topology(topology).service(move || Source { count })
-}
-
-#[tokio::test]
-async fn l1_a_slow_reader_knows_the_number_of_missed_messages() {
-    let node = counting("[topic.numbers]\ncapacity = 16", 1_000).build().unwrap();
-    let mut numbers = node.subscribe::<Number>("slow", Policy::DropOldest).unwrap();
-    node.run(Tokio::current().unwrap()).await.unwrap();
-    let Some(Delivery::Gap(gap)) = numbers.recv().await else { panic!("expected a gap") };
-    assert_eq!((gap.count, gap.exact, gap.reason), (984, true, GapReason::Overwritten));
-    let mut rest = Vec::new();
-    while let Some(delivery) = numbers.recv().await {
-        rest.push(delivery.message().unwrap().value);
-    }
-    assert!(rest.into_iter().eq(984..1_000));
-}
-
-#[tokio::test]
-async fn l10_an_emit_without_a_reader_is_no_error_and_is_counted() {
-    let report = run(counting("", 5)).await;
-    assert_eq!(report.services[0].outcome, Outcome::Completed);
-    let lines = report.counters.iter();
-    let line = lines.into_iter().find(|line| line.kind == Kind::Publisher).unwrap();
-    assert_eq!((line.value("sent"), line.value("no_subscribers")), (5, 5));
 }
 
 #[message(topic = "others", id = 1)]

@@ -86,7 +86,7 @@ async fn a_node_runs_and_reports_its_services() {
 }
 
 #[tokio::test]
-async fn missing_messages_are_reported_and_counted_if_counters_are_on() {
+async fn l1_missing_messages_are_reported_and_counted_if_counters_are_on() {
     let (sender, seen) = channel();
     let report = run(node(Policy::DropOldest, sender)).await;
     let (taken, missed) = seen.try_recv().unwrap();

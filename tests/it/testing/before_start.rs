@@ -31,19 +31,8 @@ async fn rest(subscription: &mut Subscription<Number>) -> Vec<u64> {
     values
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l7_a_subscription_gets_the_first_message_and_ends() {
-    let node = Node::builder("main").service(|| Burst).build().unwrap();
-    let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
-    let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
-    let running = node.start(Tokio::current().unwrap()).unwrap();
-    assert_eq!(rest(&mut early).await, (0..100).collect::<Vec<_>>());
-    assert_eq!(unfed.recv().await, None, "it ends with the node");
-    running.join().await.unwrap();
-}
-
 #[tokio::test]
-async fn a_subscription_ends_after_the_services_although_a_publisher_is_left() {
+async fn l7_a_subscription_gets_all_and_ends_although_a_publisher_is_left() {
     let node = Node::builder("main").service(|| Burst).build().unwrap();
     let mut early = node.subscribe::<Number>("early", Policy::Block).unwrap();
     let mut outside = node.publisher::<Number>("outside").unwrap();

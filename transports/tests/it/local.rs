@@ -144,7 +144,7 @@ fn an_interruption_is_no_failure() {
 }
 
 #[test]
-fn messages_without_subscribers_are_counted() {
+fn l10_messages_without_subscribers_are_counted() {
     let local = LocalTopic::open(4);
     let mut publisher = local.publisher("publisher");
     let mut reader = Some(local.subscribe("reader", Policy::Block));
