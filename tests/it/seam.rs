@@ -327,28 +327,36 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
     assert!(error.to_string().starts_with(text), "{error}");
 }
 
-/// Runs a node whose transport takes nothing of three messages, and does not end if it `stays`.
-async fn takes_nothing(policy: Policy, stays: bool) -> std::result::Result<(), StartError> {
-    let (idle, ended) = idle(policy, stays);
+/// Runs a node that emits three messages and gives its transport little time to end.
+async fn run_three(transport: impl Transport) -> std::result::Result<(), StartError> {
     let text = "[node.main]\nshutdown = \"10ms\"\n";
     let node = Node::builder("main").topology(Topology::parse("app.toml", text).unwrap());
-    let node = node.service(|| Clock(3)).transport(idle, &["ticks"], &[]).build().unwrap();
-    let ran = node.run(Tokio::current().unwrap()).await;
-    ended.await.unwrap_err();
-    ran.map(drop)
+    let node = node.service(|| Clock(3)).transport(transport, &["ticks"], &[]).build().unwrap();
+    node.run(Tokio::current().unwrap()).await.map(drop)
 }
 
 #[tokio::test]
 async fn a_transport_that_does_not_end_is_dropped() {
-    takes_nothing(Policy::DropOldest, true).await.unwrap();
+    let (stays, ended) = idle(Policy::DropOldest, true);
+    run_three(stays).await.unwrap();
+    ended.await.unwrap_err();
 }
 
 #[tokio::test]
 async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_node() {
-    for stays in [false, true] {
-        let error = takes_nothing(Policy::Block, stays).await.unwrap_err();
+    let forgets = By(|ends: Ends| {
+        let mut taps = taps(&ends, "pipe", Policy::Block)?;
+        let carried: SendFuture<()> = Box::pin(async move {
+            ends.draining().await;
+            taps.iter_mut().for_each(|tap| tap.streams().clear());
+        });
+        Ok(carried)
+    });
+    let [ends, stays] = [false, true].map(|stays| idle(Policy::Block, stays).0);
+    for ran in [run_three(ends).await, run_three(stays).await, run_three(forgets).await] {
+        let error = ran.unwrap_err().to_string();
         let text = "not delivered within 10ms: 3 messages of `ticks` to `pipe`";
-        assert!(error.to_string().starts_with(text), "{error}");
+        assert!(error.starts_with(text), "{error}");
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Control {
     /// The number of messages that transports of the program have confirmed.
     confirmed: AtomicU64,
     /// The messages that they have left, by reader and topic.
-    left: Mutex<BTreeMap<(String, String), usize>>,
+    left: Mutex<BTreeMap<(String, String), u64>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
@@ -153,7 +153,9 @@ impl Control {
     pub fn left(&self) -> Vec<(String, String, usize)> {
         let left = lock(&self.left);
         left.iter()
-            .map(|((reader, topic), count)| (reader.clone(), topic.clone(), *count))
+            .map(|((reader, topic), count)| {
+                (reader.clone(), topic.clone(), usize::try_from(*count).unwrap_or(usize::MAX))
+            })
             .collect()
     }
 
@@ -253,9 +255,9 @@ impl Control {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Counts messages that a transport of the program leaves to nobody. While publishers run, its
-    /// reader has only left earlier than they do.
-    pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: usize) {
+    /// Counts messages that a transport of the program had to keep for a reader, and leaves. Does
+    /// nothing while services run, because the reader may leave before the publishers do.
+    pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: u64) {
         if count > 0 && self.phase() > Phase::Run {
             let of = (reader.to_owned(), topic.to_owned());
             *lock(&self.left).entry(of).or_default() += count;

@@ -33,9 +33,10 @@
 //!    [streams](Tap::streams): new ones appear by themselves. Send each
 //!    [item](TapStream::next_item) with the publisher's name, its epoch and the
 //!    [sequence](TapStream::next), then [advance](TapStream::advance). Send the end, too, with its
-//!    sequence, or the loss of the last messages goes unnoticed, and remove the stream.
+//!    sequence, or the loss of the last messages goes unnoticed.
 //! 4. [Release](TapStream::release) messages when the other side is done with them, or at once if
-//!    the transport does not confirm. A transport that resumes [rewinds](TapStream::rewind) to the
+//!    the transport does not confirm. Remove a stream when its end is sent and all of its messages
+//!    are released. A transport that resumes [rewinds](TapStream::rewind) to the
 //!    first message that is not confirmed.
 //! 5. Tell the other side the id and the digest of the [schema](crate::local::Topic::schema), once.
 //!    A feed checks the size of messages only: refuse a publisher with another digest.

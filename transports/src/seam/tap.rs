@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::control::BusyGuard;
+use super::control::{BusyGuard, Control};
 use crate::local::topic::Topic;
 use crate::local::topic::membership::Membership;
 use crate::local::values::{Policy, SubscribeOptions, TopicError};
@@ -23,8 +23,7 @@ pub use stream::{TapItem, TapStream};
 pub struct Tap<T = ()> {
     streams: Vec<TapStream<T>>,
     membership: Membership,
-    /// The node waits for the tap, and learns which messages are confirmed and which are left.
-    /// `None` for a tap that no [`Ends`](super::Ends) made.
+    /// Makes the node wait for the tap; `None` for a tap that no [`Ends`](super::Ends) made.
     busy: Option<BusyGuard>,
 }
 
@@ -65,9 +64,8 @@ impl<T> Tap<T> {
     {
         if self.membership.has_new_edges() {
             let edges = self.membership.new_edges().into_iter();
-            let (membership, busy) = (&self.membership, self.busy.as_ref());
-            let control = || busy.map(BusyGuard::control).cloned();
-            let new = |edge| TapStream::new(edge, membership, control(), T::default());
+            let (membership, control) = (&self.membership, self.control());
+            let new = |edge| TapStream::new(edge, membership, control.clone(), T::default());
             self.streams.extend(edges.map(new));
         }
         &mut self.streams
@@ -84,6 +82,10 @@ impl<T> Tap<T> {
         T: Default,
     {
         self.streams().is_empty() && self.membership.had_edges()
+    }
+
+    fn control(&self) -> Option<Arc<Control>> {
+        self.busy.as_ref().map(BusyGuard::control).cloned()
     }
 
     /// Parks a waker until there is more to read. Read once more after this.
@@ -124,15 +126,9 @@ impl<T> Drop for Tap<T> {
     fn drop(&mut self) {
         let Membership { topic, state, .. } = &self.membership;
         topic.remove_subscriber(state);
-        let mut left: usize = self.streams.iter().map(TapStream::depth).sum();
         // Edges that were never read leave like the others.
         for edge in self.membership.new_edges() {
-            left += TapStream::new(edge, &self.membership, None, ()).depth();
-        }
-        if self.policy().is_gating()
-            && let Some(busy) = &self.busy
-        {
-            busy.control().leave_messages(&self.membership.state.name, self.topic().name(), left);
+            drop(TapStream::new(edge, &self.membership, self.control(), ()));
         }
     }
 }

@@ -98,8 +98,8 @@ impl Capabilities {
     }
 }
 
-/// What a node gives a [`Transport`]. Dropping it and its taps tells the node that the transport has
-/// ended: no subscription waits for it any more, and neither does the node.
+/// What a node gives a [`Transport`]. Dropping it and its taps tells the node that the transport
+/// has ended: no subscription waits for it any more, and neither does the node.
 pub struct Ends {
     node: String,
     sends: Vec<Arc<Topic>>,

@@ -47,7 +47,7 @@ pub struct TapStream<T = ()> {
     pub state: T,
     topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
-    /// Counts what is confirmed, if the node waits for the tap.
+    /// Learns which messages are confirmed and which are left, if the node waits for the tap.
     control: Option<Arc<Control>>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
@@ -563,6 +563,9 @@ impl<T> Drop for TapStream<T> {
         let left = unread.min(self.capacity() as u64);
         self.line.add(EdgeValue::Left, left);
         self.line.add(EdgeValue::Overwritten, unread - left);
+        if let Some(control) = self.control.take().filter(|_| self.subscriber.policy.is_gating()) {
+            control.leave_messages(&self.subscriber.name, self.topic.name(), left);
+        }
         // Leaves before the ring's entry is free, because another reader may get the entry then.
         self.subscriber.leave(&self.publisher.0);
     }
