@@ -95,7 +95,7 @@ macro_rules! columns {
     };
 }
 
-/// Implements `Push` and `Pop` for the two ends of a queue of `item`, some with batches of their own:
+/// Implements `Push` and `Pop` for the two ends of a queue of `item`, some with their own batches:
 /// `tried!([generics] item; Sender: |end, item| bool, |items| usize;
 ///     Receiver: |end| Option<item>, |most, read| usize)`.
 macro_rules! tried {

@@ -205,10 +205,10 @@ fn decide(
         nanoseconds: spot.median,
     });
     if pair.decides() && !options.quick {
-        // Alternating rounds of these two columns only. The speed of a virtual machine changes every
-        // few milliseconds, and seconds pass between the tables of a sweep, so only neighbouring
-        // rounds are comparable. A duel also keeps one slow moment from choosing the worst point and
-        // deciding the goal at once.
+        // Alternating rounds of these two columns only. The speed of a virtual machine changes
+        // every few milliseconds, and seconds pass between the tables of a sweep, so only
+        // neighbouring rounds are comparable. A duel also keeps one slow moment from choosing the
+        // worst point and deciding the goal at once.
         let times = rounds(options.warm_up(), options.rounds(), 2, |turn| {
             let Contest { columns, operations, .. } = &mut contests[spots[turn].contest];
             Ok((columns[spots[turn].column].round)(*operations)?.nanoseconds(*operations))

@@ -17,8 +17,8 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Checks that services of the node emit and read the transport's topics, and that the transport
-    /// can keep the promises of the policies with which they read them.
+    /// Checks that services of the node emit and read the transport's topics, and that the
+    /// transport can keep the promises of the policies with which they read them.
     pub(crate) fn check(&self, services: &[(String, BoundPorts)]) -> Result<(), BuildError> {
         let emits = services.iter().flat_map(|(_, ports)| &ports.emits);
         let emits = emits.filter(|port| !port.is_request);

@@ -38,8 +38,8 @@ pub struct Durable<S> {
     saved: Option<Arc<Saved>>,
 }
 
-/// A file with a state in each line. The last whole one counts, so a process that is killed while it
-/// writes has saved nothing.
+/// A file with a state in each line. The last whole one counts, so a process that is killed while
+/// it writes has saved nothing.
 #[derive(Debug)]
 struct Saved {
     path: PathBuf,

@@ -1,10 +1,10 @@
 //! Bandit follows the swaps of two Uniswap V3 pools and emits a signal when their prices differ by
 //! more than their fees. The modules, in the order in which a log passes them:
 //!
-//! - [`ethereum`] gets logs from a node, or from a recorded day that is served like one, and decodes
-//!   them.
-//! - [`metadata`] looks up the pool of a log, [`arbitrage`] finds the signals and [`signals`] writes
-//!   them to a file.
+//! - [`ethereum`] gets logs from a node, or from a recorded day that is served like one, and
+//!   decodes them.
+//! - [`metadata`] looks up the pool of a log, [`arbitrage`] finds the signals and [`signals`]
+//!   writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
 //! - [`traces`] prints a trace, and [`files`] has the error of files.

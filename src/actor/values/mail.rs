@@ -23,7 +23,8 @@ pub trait Mail: Send + 'static {
 /// What happens to a message if the mailbox of its actor is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for room.
+    /// [`tell`](crate::actor::ActorRef::tell) and [`ask`](crate::actor::ActorRef::ask) wait for
+    /// room.
     #[default]
     Wait,
     /// Both are refused: [`TellError::Full`](crate::actor::TellError::Full),

@@ -45,8 +45,9 @@ pub struct LineView {
 }
 
 impl CountersView {
-    /// Reads a region from the words of its segments, as [`Region::dump`](crate::counters::Region::dump)
-    /// returns them. The last segments may be missing.
+    /// Reads a region from the words of its segments, as
+    /// [`Region::dump`](crate::counters::Region::dump) returns them. The last segments may be
+    /// missing.
     ///
     /// ```
     /// use mycelium_transports::counters::{CountersView, Region, ServiceValue};
