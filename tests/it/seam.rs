@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, select};
@@ -320,7 +321,7 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
         Ok(carried)
     };
     let node =
-        Node::builder("main").service(|| Clock(TICKS)).transport(By(panics), &["ticks"], &[]);
+        Node::builder("main").service(|| Clock(u64::MAX)).transport(By(panics), &["ticks"], &[]);
     let error = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
     let text =
         "transport `pipe` of node `main` failed: panic: the wire is cut (at tests/it/seam.rs:";
@@ -358,6 +359,43 @@ async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_
         let text = "not delivered within 10ms: 3 messages of `ticks` to `pipe`";
         assert!(error.starts_with(text), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_reader_of_a_transport_may_leave_before_the_publishers_end() {
+    let leaves = By(|ends: Ends| {
+        let mut taps = taps(&ends, "pipe", Policy::Block)?;
+        let carried: SendFuture<()> = Box::pin(async move {
+            let got_some = poll_fn(|context| {
+                taps[0].park(context.waker());
+                if taps[0].depth() > 0 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            got_some.await;
+            drop((taps, ends));
+        });
+        Ok(carried)
+    });
+    let node = Node::builder("main").service(|| Clock(TICKS)).transport(leaves, &["ticks"], &[]);
+    node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_waits_while_a_transport_confirms() {
+    let slow = By(|ends: Ends| {
+        let mut taps = taps(&ends, "pipe", Policy::Block)?;
+        let carried: SendFuture<()> = Box::pin(async move {
+            ends.draining().await;
+            for confirmed in 1..=3 {
+                tokio::time::sleep(Duration::from_millis(8)).await;
+                let stream = &mut taps[0].streams()[0];
+                assert!(matches!(stream.next_item(), TapItem::Message(..)));
+                stream.advance();
+                stream.release(confirmed);
+            }
+        });
+        Ok(carried)
+    });
+    run_three(slow).await.unwrap();
 }
 
 #[test]
