@@ -384,14 +384,17 @@ async fn a_node_waits_while_a_transport_confirms() {
     let slow = By(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
+            let confirms = async {
+                for confirmed in 1..=3 {
+                    tokio::time::sleep(Duration::from_millis(8)).await;
+                    let stream = &mut taps[0].streams()[0];
+                    assert!(matches!(stream.next_item(), TapItem::Message(..)));
+                    stream.advance();
+                    stream.release(confirmed);
+                }
+            };
             ends.draining().await;
-            for confirmed in 1..=3 {
-                tokio::time::sleep(Duration::from_millis(8)).await;
-                let stream = &mut taps[0].streams()[0];
-                assert!(matches!(stream.next_item(), TapItem::Message(..)));
-                stream.advance();
-                stream.release(confirmed);
-            }
+            select(pin!(confirms), pin!(ends.stopped())).await;
         });
         Ok(carried)
     });
