@@ -14,8 +14,10 @@ use crate::inbox::ending::Ending;
 use crate::links::Links;
 use crate::observe::report::Outcome;
 use crate::plan::{BoundPorts, Ports};
+use crate::service::emit::Waits;
 use crate::service::exit::ExitGuard;
-use crate::service::wiring::Wiring;
+use crate::service::runs::Course;
+use crate::service::wiring::{Wired, Wiring};
 use crate::service::{Context, Life, Service};
 use crate::shared::Shared;
 use crate::supervise::execution::Execution;
@@ -114,7 +116,8 @@ impl Prepared {
     }
 }
 
-/// Makes the subscriptions and publishers of a service.
+/// Makes the subscriptions and publishers of a service. The two functions below do what does not
+/// depend on the type of the service: they are compiled once.
 pub(super) fn prepare<S: Service>(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,
@@ -122,58 +125,74 @@ pub(super) fn prepare<S: Service>(
     member: Member,
     factory: Box<dyn FnMut() -> S + Send>,
 ) -> Result<Prepared, BuildError> {
-    let Resolved { name, ports, execution, executor } = service;
-    let mut wiring = Wiring::new(shared, &name, &ports, &execution);
+    let mut wiring = Wiring::new(shared, &service.name, &service.ports, &service.execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
-    let Wiring { budget, mut deferred_wakes, mut inboxes, mut endings, .. } = wiring;
-    // Gives back spare memory, because a node may have many services, and each keeps these lists.
-    deferred_wakes.shrink_to_fit();
-    inboxes.shrink_to_fit();
-    endings.shrink_to_fit();
-    let watched = inboxes.iter().map(Arc::downgrade).collect();
-    let dead_letters = ports.can_give_up().then(|| shared.topics.dead_letters()).transpose()?;
-    let mut life = Box::new(Life {
-        factory,
-        context: Context::<S>::new(
-            &name,
-            inputs,
-            outputs,
-            shared.clone(),
-            executor.clone(),
-            budget.clone(),
-        ),
-        inboxes,
-        dead_letters,
+    let wired = wiring.wired;
+    let course = course(shared, links, &service, member, &wired)?;
+    let context = Context::new(inputs, outputs, waits(shared, &service, &wired, S::IS_SOURCE));
+    let mut life = Box::new(Life { factory, context, course });
+    let launch = Box::new(move |executor| {
+        life.context.waits.executor = executor;
+        S::launch(life)
+    });
+    Ok(prepared(service, wired, S::is_send(), launch))
+}
+
+fn course(
+    shared: &Arc<Shared>,
+    links: &Arc<OnceLock<Links>>,
+    service: &Resolved,
+    member: Member,
+    wired: &Wired,
+) -> Result<Course, BuildError> {
+    let can_give_up = service.ports.can_give_up();
+    Ok(Course {
+        inboxes: wired.inboxes.clone(),
+        dead_letters: can_give_up.then(|| shared.topics.dead_letters()).transpose()?,
         member,
+        cause: None,
         exit: ExitGuard {
             shared: shared.clone(),
             links: links.clone(),
-            service: name.clone(),
+            service: service.name.clone(),
             outcome: Outcome::Abandoned,
             limit: None,
         },
-    });
+    })
+}
+
+fn waits(shared: &Arc<Shared>, service: &Resolved, wired: &Wired, is_source: bool) -> Waits {
+    let Resolved { name, execution, executor, .. } = service;
+    let waits = Waits::new(name, shared.clone(), executor.clone(), wired.budget.clone(), is_source);
     let spins = match execution.wait {
         WaitStrategy::Park => 0,
         WaitStrategy::SpinThenPark(spins) => spins as u64,
         WaitStrategy::Spin => u64::MAX,
     };
-    life.context.waits.line.set(ServiceValue::Spins, spins);
-    let traced = budget.trace().is_some().then(|| budget.clone());
-    Ok(Prepared {
+    waits.line.set(ServiceValue::Spins, spins);
+    waits
+}
+
+fn prepared(service: Resolved, wired: Wired, is_send: bool, launch: LaunchTask) -> Prepared {
+    let Resolved { name, execution, executor, .. } = service;
+    let Wired { budget, mut deferred_wakes, inboxes, mut endings } = wired;
+    // Gives back spare memory, because a node may have many services, and each keeps these lists.
+    deferred_wakes.shrink_to_fit();
+    endings.shrink_to_fit();
+    Prepared {
         name,
         execution,
         executor,
-        is_send: S::is_send(),
-        launch: Box::new(move |executor| {
-            life.context.waits.executor = executor;
-            match traced {
-                Some(budget) => S::launch(life).traced(budget),
-                None => S::launch(life),
+        is_send,
+        launch: match budget.trace() {
+            Some(_) => {
+                let budget = budget.clone();
+                Box::new(move |executor| launch(executor).traced(budget))
             }
-        }),
+            None => launch,
+        },
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },
-        inboxes: watched,
+        inboxes: inboxes.iter().map(Arc::downgrade).collect(),
         endings,
-    })
+    }
 }

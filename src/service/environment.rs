@@ -104,7 +104,7 @@ impl<S: Service> Context<S> {
 
     /// A random number.
     pub fn random(&mut self) -> u64 {
-        self.random.u64(..)
+        self.waits.random.u64(..)
     }
 
     /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the

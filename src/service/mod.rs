@@ -16,7 +16,7 @@ pub(crate) mod handlers;
 pub(crate) mod kept;
 pub(crate) mod port;
 mod run;
-mod runs;
+pub(crate) mod runs;
 pub(crate) mod wiring;
 
 use std::cell::Cell;
@@ -27,24 +27,21 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use mycelium_core::{Message, Request, TraceContext};
-use mycelium_executor::Executor;
-use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
+use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
+use crate::inbox::Subscription;
 use crate::inbox::request::{MailboxState, PendingReply, Requester, Requests};
-use crate::inbox::{AnyInbox, Subscription};
 use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
 use crate::service::emit::batch::EmitBatch;
 use crate::service::emit::traced::{EmitOptions, EmitWith, Passing};
 use crate::service::emit::{Emit, Waits};
-use crate::service::exit::ExitGuard;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
-use crate::shared::{DeadLetterWriter, Shared};
-use crate::supervise::member::Member;
+use crate::service::runs::Course;
 use crate::task::launch::Task;
 use crate::task::run_tasks::RunTasks;
 pub use runs::supervise;
@@ -77,7 +74,6 @@ pub struct Context<S: Service> {
     pub(crate) waits: Waits,
     /// The child tasks of the current run, which end with the run.
     run: Arc<RunTasks>,
-    random: fastrand::Rng,
     publishers: usize,
     #[cfg(feature = "metrics")]
     metrics: Registered,
@@ -85,20 +81,12 @@ pub struct Context<S: Service> {
 }
 
 impl<S: Service> Context<S> {
-    pub(crate) fn new(
-        name: &str,
-        inputs: S::Inputs,
-        outputs: S::Outputs,
-        shared: Arc<Shared>,
-        executor: Arc<dyn Executor>,
-        budget: Arc<TaskBudget>,
-    ) -> Context<S> {
+    pub(crate) fn new(inputs: S::Inputs, outputs: S::Outputs, waits: Waits) -> Context<S> {
         Context {
             inputs,
             outputs,
             run: Arc::default(),
-            random: fastrand::Rng::with_seed(executor.entropy()),
-            waits: Waits::new(name, shared, executor, budget, S::IS_SOURCE),
+            waits,
             publishers: 0,
             #[cfg(feature = "metrics")]
             metrics: Registered::default(),
@@ -524,13 +512,6 @@ impl<S: Service> Context<S> {
         #[cfg(not(feature = "metrics"))]
         return Metrics(PhantomData);
     }
-
-    /// Ends the child tasks of the last run, and waits for them.
-    pub(crate) async fn end_tasks(&mut self) {
-        self.run.end();
-        self.run.ended().await;
-        self.run = Arc::default();
-    }
 }
 
 impl<S: Service> Drop for Context<S> {
@@ -567,11 +548,5 @@ fn refused<M: Message>(publisher: &Publisher<M>, message: &M) -> Result<(), Emit
 pub struct Life<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if no message that the service reads can become a dead letter.
-    pub(crate) dead_letters: Option<DeadLetterWriter>,
-    /// Its place in the supervision of the node.
-    pub(crate) member: Member,
-    /// Dropped last: when the node learns of the end of the service, all else is gone.
-    pub(crate) exit: ExitGuard,
+    pub(crate) course: Course,
 }

@@ -21,6 +21,11 @@ pub struct Wiring<'a> {
     service: &'a str,
     ports: &'a BoundPorts,
     wait: WaitStrategy,
+    pub(crate) wired: Wired,
+}
+
+/// What the calls of [`Wiring`] have made, beside the subscriptions and publishers.
+pub(crate) struct Wired {
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
@@ -41,20 +46,22 @@ impl<'a> Wiring<'a> {
             service,
             ports,
             wait: execution.wait,
-            budget: match &shared.plan.tracer {
-                Some(tracer) => {
-                    let (tracer, service) = (tracer.clone(), service.into());
-                    let trace = match ports.carries_requests() {
-                        true => TaskTrace::passing(tracer, service),
-                        false => TaskTrace::new(tracer, service),
-                    };
-                    TaskBudget::with_trace(execution.budget, trace)
-                }
-                None => TaskBudget::with_limit(execution.budget),
+            wired: Wired {
+                budget: match &shared.plan.tracer {
+                    Some(tracer) => {
+                        let (tracer, service) = (tracer.clone(), service.into());
+                        let trace = match ports.carries_requests() {
+                            true => TaskTrace::passing(tracer, service),
+                            false => TaskTrace::new(tracer, service),
+                        };
+                        TaskBudget::with_trace(execution.budget, trace)
+                    }
+                    None => TaskBudget::with_limit(execution.budget),
+                },
+                deferred_wakes: Vec::new(),
+                inboxes: Vec::new(),
+                endings: Vec::new(),
             },
-            deferred_wakes: Vec::new(),
-            inboxes: Vec::new(),
-            endings: Vec::new(),
         }
     }
 
@@ -68,15 +75,15 @@ impl<'a> Wiring<'a> {
         let topic = shared.topics.of::<M>(&port.topic)?;
         let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
         subscription.set_wait_strategy(self.wait);
-        self.deferred_wakes.push(subscription.attach(&self.budget));
+        self.wired.deferred_wakes.push(subscription.attach(&self.wired.budget));
         let ending = Ending::Subscription(subscription.finisher());
-        self.endings.push((port.topic.clone(), ending));
+        self.wired.endings.push((port.topic.clone(), ending));
         let inbox = Inbox::new(format!("{service}.{key}"), subscription);
         #[cfg(feature = "testing")]
         if let Some(probe) = shared.probe.get() {
             probe.add_input::<M>(service, port, &inbox.watched());
         }
-        self.inboxes.push(inbox.watched());
+        self.wired.inboxes.push(inbox.watched());
         Ok(inbox)
     }
 
@@ -94,7 +101,7 @@ impl<'a> Wiring<'a> {
         let mut publisher = self.shared.topics.publisher::<M>(&port.topic, &name)?;
         publisher.set_wait_strategy(self.wait);
         self.shared.observe_publisher(self.service, &publisher);
-        self.deferred_wakes.push(publisher.attach(&self.budget));
+        self.wired.deferred_wakes.push(publisher.attach(&self.wired.budget));
         Ok(publisher)
     }
 
@@ -112,7 +119,8 @@ impl<'a> Wiring<'a> {
         {
             let line = topics.counters().line(&format!("topic={topic} responder=test"));
             let name = format!("test.{topic}");
-            let answering = Answering::new(name, &mailbox, WaitStrategy::Park, line, &self.budget);
+            let answering =
+                Answering::new(name, &mailbox, WaitStrategy::Park, line, &self.wired.budget);
             probe.add_requests(answering.requests());
         }
         let line = topics.counters().line(&format!("topic={topic} requester={name}"));
@@ -133,9 +141,9 @@ impl<'a> Wiring<'a> {
         }
         let line = topics.counters().line(&format!("topic={topic} responder={service}"));
         let name = format!("{service}.{topic}");
-        let answering = Answering::new(name, &mailbox, self.wait, line, &self.budget);
-        self.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
-        self.inboxes.push(answering.watched());
+        let answering = Answering::new(name, &mailbox, self.wait, line, &self.wired.budget);
+        self.wired.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
+        self.wired.inboxes.push(answering.watched());
         Ok(answering)
     }
 }

@@ -40,6 +40,14 @@ pub(crate) fn note_places() {
     });
 }
 
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// Calls code of the user, and returns its panic. It takes a `dyn` function, so that it is compiled
+/// once, and not for each type of service.
+pub(crate) fn caught(call: &mut dyn FnMut()) -> Result<(), Panic> {
+    panic::catch_unwind(panic::AssertUnwindSafe(call))
+}
+
 const NO_TEXT: &str = "(no message)";
 
 /// The text of a panic that this thread has just caught, and its place, `src/main.rs:31:9`, if it
@@ -67,22 +75,22 @@ mod tests {
 
     use super::*;
 
-    fn caught(panics: impl FnOnce() + panic::UnwindSafe) -> (String, Option<String>) {
+    fn told(panics: impl FnOnce() + panic::UnwindSafe) -> (String, Option<String>) {
         text_and_place(&*catch_unwind(panics).expect_err("it panics"))
     }
 
     #[test]
     fn a_panic_has_the_place_of_its_macro_and_one_that_is_resumed_has_none() {
         note_places();
-        let (text, place) = caught(|| panic!("no {}", "luck"));
+        let (text, place) = told(|| panic!("no {}", "luck"));
         let here = format!("{}:{}:", file!(), line!() - 1);
         assert_eq!(text, "no luck");
         assert!(place.as_ref().is_some_and(|it| it.starts_with(&here)), "{place:?} in {here}");
-        let (text, place) = caught(|| panic_any(7));
+        let (text, place) = told(|| panic_any(7));
         assert_eq!(text, NO_TEXT);
         assert!(place.is_some());
         // The place of an earlier panic, which was caught, is not taken for this one's.
         let _ = catch_unwind(|| panic!("another one"));
-        assert_eq!(caught(|| resume_unwind(Box::new("no luck"))), ("no luck".to_owned(), None));
+        assert_eq!(told(|| resume_unwind(Box::new("no luck"))), ("no luck".to_owned(), None));
     }
 }

@@ -28,8 +28,15 @@ impl RunTasks {
         self.end.set();
     }
 
+    /// Ends the tasks of the last run, waits for them, and begins another list.
+    pub(crate) async fn end_all(tasks: &mut Arc<RunTasks>) {
+        tasks.end();
+        tasks.ended().await;
+        *tasks = Arc::default();
+    }
+
     /// Waits until all tasks have ended.
-    pub(crate) async fn ended(&self) {
+    async fn ended(&self) {
         until(&self.changed, || self.live.load(Ordering::Acquire) == 0).await;
     }
 }

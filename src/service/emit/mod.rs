@@ -142,6 +142,7 @@ pub(crate) struct Waits {
     pub(crate) executor: Arc<dyn Executor>,
     /// The budget of the service's task.
     pub(crate) budget: Arc<TaskBudget>,
+    pub(crate) random: fastrand::Rng,
     /// Whether the service has no subscriptions, and so ends at a shutdown.
     is_source: bool,
     /// Made at the first wait: most services never wait here.
@@ -174,6 +175,7 @@ impl Waits {
         Waits {
             service: service.into(),
             line: shared.topics.counters().line(&format!("service={service}")),
+            random: fastrand::Rng::with_seed(executor.entropy()),
             shared,
             executor,
             budget,
