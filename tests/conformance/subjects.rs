@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mycelium_executor::conformance::Subject;
-use mycelium_executor::{Address, Credentials, Executor, LocalFuture, Peer, Stream};
+use mycelium_executor::{Address, Credentials, Executor, MakeDedicated, Peer, Stream};
 use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::{StreamPair, TestExecutor};
@@ -41,7 +41,7 @@ struct TokioOne;
 impl Subject for TokioOne {
     const NAME: &'static str = "tokio-1";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let body = |executor: Tokio| body(Arc::new(executor));
         runtime.block_on(mycelium_tokio::local(body)).unwrap();
@@ -54,7 +54,7 @@ struct TokioMany;
 impl Subject for TokioMany {
     const NAME: &'static str = "tokio-2";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async { body(Arc::new(Tokio::current().unwrap())).await });
@@ -67,7 +67,7 @@ struct SmolOne;
 impl Subject for SmolOne {
     const NAME: &'static str = "smol-1";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let body = |executor: Smol| body(Arc::new(executor));
         async_io::block_on(mycelium_smol::local(body));
     }
@@ -79,7 +79,7 @@ struct SmolMany;
 impl Subject for SmolMany {
     const NAME: &'static str = "smol-2";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let body = |executor: Smol| body(Arc::new(executor));
         mycelium_smol::run(2, body).unwrap();
     }
@@ -93,7 +93,7 @@ struct Glommio;
 impl Subject for Glommio {
     const NAME: &'static str = "glommio";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let body = |executor| body(Arc::new(executor));
         mycelium_glommio::run(&mycelium_glommio::Settings::default(), body).unwrap();
     }
@@ -105,7 +105,7 @@ struct Fourth;
 impl Subject for Fourth {
     const NAME: &'static str = "fourth";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         fourth_adapter::run(|threads| body(Arc::new(threads)));
     }
 }
@@ -116,7 +116,7 @@ struct Own;
 impl Subject for Own {
     const NAME: &'static str = "own-loop";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let own = OwnLoop::new();
         own.run(body(Arc::new(own.clone())));
     }

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use fourth_adapter::Threads;
+use mycelium_executor::MakeDedicated;
 use mycelium_executor::conformance::{Dedicated, Subject};
-use mycelium_executor::{Executor, LocalFuture};
 
 struct ThreadPerTask;
 
 impl Subject for ThreadPerTask {
     const NAME: &'static str = "threads, one per task";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         fourth_adapter::run(|threads: Threads| body(Arc::new(threads)));
     }
 }

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use crate::clock::Clock;
-use crate::executor::{Executor, LocalFuture, MakeDedicated};
+use crate::executor::{Executor, MakeDedicated};
 use crate::thread::Thread;
 use crate::time::PausedTime;
 
@@ -31,7 +31,7 @@ pub trait Subject: 'static {
     }
 
     /// Runs `body` inside a new executor. Both end together.
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static);
+    fn run(body: MakeDedicated);
 }
 
 /// The executor on a thread that another subject's executor [dedicates](Executor::dedicate). It
@@ -46,8 +46,8 @@ impl<S: Subject> Subject for Dedicated<S> {
         S::skip_reason()
     }
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
-        S::run(|executor| {
+    fn run(body: MakeDedicated) {
+        S::run(Box::new(|executor| {
             Box::pin(async move {
                 let (done, finished) = oneshot::channel();
                 let make: MakeDedicated = Box::new(move |there| {
@@ -61,7 +61,7 @@ impl<S: Subject> Subject for Dedicated<S> {
                     resume_unwind(panic);
                 }
             })
-        });
+        }));
     }
 }
 
@@ -77,8 +77,8 @@ impl<S: Subject> Subject for Paused<S> {
         S::skip_reason()
     }
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
-        S::run(|executor| {
+    fn run(body: MakeDedicated) {
+        S::run(Box::new(|executor| {
             let paused = PausedTime::new(executor);
             let (running, ended) = mpsc::channel::<()>();
             let (time, clock) = (paused.clone(), Clock::start());
@@ -92,7 +92,7 @@ impl<S: Subject> Subject for Paused<S> {
                 let _running = running;
                 body(Arc::new(paused)).await;
             })
-        });
+        }));
     }
 }
 
@@ -113,9 +113,13 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Runs a law inside the subject, on a separate thread, so that an executor that hangs fails the
 /// law.
 pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'static) {
+    run_on_a_thread::<S>(Box::new(move |executor| Box::pin(law(executor))));
+}
+
+fn run_on_a_thread<S: Subject>(law: MakeDedicated) {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {
-        S::run(move |executor| Box::pin(law(executor)));
+        S::run(law);
         let _ = done.send(());
     });
     match finished.recv_timeout(2 * TIMEOUT) {

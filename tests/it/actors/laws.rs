@@ -22,7 +22,7 @@ use mycelium::channel::Queue;
 use mycelium::supervision::Restart;
 use mycelium::{Error, Result, actor, message};
 use mycelium_executor::conformance::{Paused, Subject};
-use mycelium_executor::{Executor, LocalFuture, yield_now};
+use mycelium_executor::{Executor, LocalFuture, MakeDedicated, yield_now};
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
@@ -90,7 +90,7 @@ struct Virtual;
 impl Subject for Virtual {
     const NAME: &'static str = "virtual-time";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().start_paused(true).build().unwrap();
         let body = |executor: mycelium_tokio::Tokio| body(Arc::new(executor));
@@ -104,7 +104,7 @@ struct Moved;
 impl Subject for Moved {
     const NAME: &'static str = "paused-time";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         Paused::<Virtual>::run(body);
     }
 }

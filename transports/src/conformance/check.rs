@@ -43,7 +43,7 @@ impl TestExecutor {
     /// Returns the executor of a test subject.
     #[must_use]
     pub fn of<S: Subject>() -> TestExecutor {
-        TestExecutor { name: S::NAME, run: |body| S::run(body) }
+        TestExecutor { name: S::NAME, run: S::run }
     }
 
     /// Runs a body on the executor, for laws of other crates.

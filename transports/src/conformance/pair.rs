@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SendFuture};
 
 use crate::local::Tracer;
 
@@ -39,7 +39,7 @@ impl Pair {
         &self,
         task: impl Future<Output = R> + Send + 'static,
     ) -> Task<R> {
-        Task::start(&self.publishers, task)
+        Task::start(&self.publishers, Box::pin(task))
     }
 
     /// Starts a task on the readers' executor.
@@ -47,7 +47,7 @@ impl Pair {
         &self,
         task: impl Future<Output = R> + Send + 'static,
     ) -> Task<R> {
-        Task::start(&self.readers, task)
+        Task::start(&self.readers, Box::pin(task))
     }
 
     /// Waits for the end of a task. If it panicked, this panics, too.
@@ -72,6 +72,7 @@ impl Pair {
             // itself.
             return future.await;
         }
+        let future: Pin<&mut dyn Future<Output = R>> = pin!(future);
         match timeout(&self.readers, self.time_limit, future).await {
             Some(result) => result,
             None => panic!("timeout: {what}"),
@@ -106,7 +107,8 @@ pub(super) const POLL_EVERY: Duration = Duration::from_micros(500);
 pub struct Task<R>(oneshot::Receiver<thread::Result<R>>);
 
 impl<R: Send + 'static> Task<R> {
-    fn start(executor: &Arc<dyn Executor>, task: impl Future<Output = R> + Send + 'static) -> Self {
+    /// The task is in a box, so that this is compiled once for each result, and not for each task.
+    fn start(executor: &Arc<dyn Executor>, task: SendFuture<R>) -> Self {
         let (sender, receiver) = oneshot::channel();
         let task = AssertUnwindSafe(task).catch_unwind();
         let started = executor.spawn(Box::pin(async move {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::conformance::Subject;
-use mycelium_executor::{Clock, Executor, LocalFuture, SendFuture, SpawnError, block_on};
+use mycelium_executor::{Clock, Executor, MakeDedicated, SendFuture, SpawnError, block_on};
 
 use crate::sync::lock;
 
@@ -24,7 +24,7 @@ pub struct Threads {
 impl Subject for Threads {
     const NAME: &'static str = "threads";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let threads = Arc::new(Threads::new());
         let timers = threads.timers.clone();
         let clock = thread::spawn(move || timers.run());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mycelium_executor::conformance::{Dedicated, Paused, Subject};
-use mycelium_executor::{Executor, LocalFuture, TaskQueue};
+use mycelium_executor::{Executor, LocalFuture, MakeDedicated, TaskQueue};
 use mycelium_glommio::{Glommio, Settings};
 
 /// An executor of `mycelium_glommio::run`.
@@ -16,7 +16,7 @@ impl Subject for OneThread {
         mycelium_glommio::check().err().map(|missing| missing.to_string())
     }
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let body = |executor| body(Arc::new(executor));
         mycelium_glommio::run(&Settings::default(), body).unwrap();
     }
@@ -32,7 +32,7 @@ impl Subject for RunByUser {
         mycelium_glommio::check().err().map(|missing| missing.to_string())
     }
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         // If the preempt timer fires, glommio may stall: the documentation of `mycelium_glommio`
         // says why.
         let preempt = std::time::Duration::from_secs(3_600);
@@ -53,7 +53,7 @@ impl Subject for InQueue {
         mycelium_glommio::check().err().map(|missing| missing.to_string())
     }
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let settings = Settings::default();
         let ran = mycelium_glommio::run(&settings, async |executor: Glommio| {
             let latency = Some(std::time::Duration::from_micros(500));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use mycelium_executor::MakeDedicated;
 use mycelium_executor::conformance::{Dedicated, Paused, Subject};
-use mycelium_executor::{Executor, LocalFuture};
 use mycelium_smol::Smol;
 
 /// Two threads that steal tasks from each other.
@@ -12,7 +12,7 @@ struct Threads;
 impl Subject for Threads {
     const NAME: &'static str = "smol, 2 threads";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         mycelium_smol::run(2, |executor| body(Arc::new(executor))).unwrap();
     }
 }
@@ -23,7 +23,7 @@ struct Local;
 impl Subject for Local {
     const NAME: &'static str = "smol, local";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         async_io::block_on(mycelium_smol::local(|executor| body(Arc::new(executor))));
     }
 }
@@ -34,7 +34,7 @@ struct RunByUser;
 impl Subject for RunByUser {
     const NAME: &'static str = "smol, run by its user";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let tasks = Arc::new(async_executor::Executor::new());
         let executor = Smol::new(&tasks);
         async_io::block_on(tasks.run(async { body(Arc::new(executor)).await }));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use mycelium_executor::MakeDedicated;
 use mycelium_executor::conformance::{Dedicated, Paused, Subject};
-use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 
 /// One thread, with local tasks.
@@ -12,7 +12,7 @@ struct CurrentThread;
 impl Subject for CurrentThread {
     const NAME: &'static str = "tokio, current thread";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let body = |executor: Tokio| body(Arc::new(executor));
         runtime.block_on(mycelium_tokio::local(body)).unwrap();
@@ -26,7 +26,7 @@ struct MultiThread;
 impl Subject for MultiThread {
     const NAME: &'static str = "tokio, multi-thread";
 
-    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+    fn run(body: MakeDedicated) {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async { body(Arc::new(Tokio::current().unwrap())).await });
