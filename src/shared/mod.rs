@@ -8,7 +8,6 @@
 //! the words that its watchdog checks, and `handler_mark` the words for fast handlers. [`Shared`]
 //! holds one of each, and has the operations that concern more than one. Nothing here knows a
 //! service's type, a single link, or the driver.
-//! single link, or the driver.
 
 mod failure;
 mod handler_mark;
