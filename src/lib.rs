@@ -80,11 +80,12 @@
 //!   it lists in `reads(..)` and `emits(..)`, and no others.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
-//!   [`Input`](ports::Input) such as `Self::left`, [`Context::emit_on`] an
-//!   [`Output`](ports::Output).
+//!   [`Input`](ports::Input) such as `Self::left`, [`Context::on`] an [`Output`](ports::Output), by
+//!   which its [`Emitter`](emit::Emitter) emits.
 //! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`](emit::Emit) to await,
-//!   or with a deadline an [`EmitWithin`](emit::EmitWithin)), [`emit_batch`](Context::emit_batch)
-//!   (an [`EmitBatch`](emit::EmitBatch)), [`subscribe`](Context::subscribe),
+//!   or with a deadline an [`EmitWithin`](emit::EmitWithin), or with a trace of its own an
+//!   [`EmitTraced`](emit::EmitTraced)), [`emit_batch`](Context::emit_batch) (an
+//!   [`EmitBatch`](emit::EmitBatch)), [`subscribe`](Context::subscribe),
 //!   [`sleep`](Context::sleep), [`interval`](Context::interval) (an
 //!   [`Interval`](execution::Interval)), [`spawn`](Context::spawn) (a
 //!   [`JoinHandle`](execution::JoinHandle)), [`connect`](Context::connect) and
@@ -492,7 +493,8 @@ pub mod emit {
 
     pub use crate::service::emit::Emit;
     pub use crate::service::emit::batch::EmitBatch;
-    pub use crate::service::emit::traced::{EmitOptions, EmitWith};
+    pub use crate::service::emit::emitter::Emitter;
+    pub use crate::service::emit::traced::EmitTraced;
     pub use crate::service::emit::within::EmitWithin;
 }
 

@@ -27,17 +27,18 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use mycelium_core::{Message, Request, TraceContext};
-use mycelium_transports::local::{EmitError, Publisher, Refusal};
+use mycelium_transports::local::{EmitError, Publisher};
 
-use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
+use crate::error::{PublisherError, Result, SubscribeError};
 use crate::inbox::Subscription;
 use crate::inbox::request::{MailboxState, PendingReply, Requester, Requests};
 use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
+use crate::service::emit::Waits;
 use crate::service::emit::batch::EmitBatch;
-use crate::service::emit::traced::{EmitOptions, EmitWith, Passing};
-use crate::service::emit::{Emit, Waits};
+use crate::service::emit::emitter::Emitter;
+use crate::service::emit::traced::Passing;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
@@ -74,7 +75,6 @@ pub struct Context<S: Service> {
     pub(crate) waits: Waits,
     /// The child tasks of the current run, which end with the run.
     run: Arc<RunTasks>,
-    publishers: usize,
     #[cfg(feature = "metrics")]
     metrics: Registered,
     not_sync: PhantomData<Cell<()>>,
@@ -87,7 +87,6 @@ impl<S: Service> Context<S> {
             outputs,
             run: Arc::default(),
             waits,
-            publishers: 0,
             #[cfg(feature = "metrics")]
             metrics: Registered::default(),
             not_sync: PhantomData,
@@ -114,41 +113,7 @@ impl<S: Service> Context<S> {
     /// message during a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
     pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
-        let is_refused = self.is_ending();
-        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
-    }
-
-    /// Emits as [`emit`](Context::emit) does, with a trace that comes from elsewhere, for example
-    /// from the header of an HTTP request. Other messages get the trace of the current delivery.
-    ///
-    /// ```
-    /// # use mycelium::emit::EmitOptions;
-    /// # use mycelium::{Context, Result, message, service};
-    /// # #[message(topic = "orders", id = 1)]
-    /// # struct Order { id: u64 }
-    /// # struct Gateway;
-    /// #[service(emits(Order))]
-    /// impl Gateway {
-    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-    ///         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    ///         let options = EmitOptions::new().trace(header.parse().ok());
-    ///         Ok(ctx.emit_with(Order { id: 1 }, options).await?)
-    ///     }
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`emit`](Context::emit).
-    #[inline]
-    pub fn emit_with<M: EmittedBy<S>>(
-        &mut self,
-        message: M,
-        options: EmitOptions,
-    ) -> EmitWith<'_, M> {
-        let is_refused = self.is_ending();
-        let budget = self.waits.budget.clone();
-        let publisher = M::publisher(&mut self.outputs);
-        EmitWith::new(Emit::new(publisher, &mut self.waits, message, is_refused), budget, options)
+        self.emitter().emit(message).into()
     }
 
     /// The trace that messages of this service get now: the trace of the current delivery, with a
@@ -159,23 +124,23 @@ impl<S: Service> Context<S> {
         self.waits.budget.trace()?.context()
     }
 
-    /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
-    /// `ctx.emit_on(Self::out, swap).await?`. The topology or
+    /// Returns the named port `out` of `#[service(emits(Swap as out))]`, to emit by it:
+    /// `ctx.on(Self::out).emit(swap).await?`. The topology or
     /// [`Builder::bind`](crate::Builder::bind) chooses the topic of the port.
-    ///
-    /// # Errors
-    /// As [`emit`](Context::emit).
     #[inline]
-    pub fn emit_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-        message: M,
-    ) -> Emit<'_, M>
+    pub fn on<M: Message, const PORT: usize>(&mut self, port: Output<S, M, PORT>) -> Emitter<'_, M>
     where
         S: EmitsOn<M, PORT>,
     {
         let (_, is_refused) = (port, self.is_ending());
-        Emit::new(S::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+        Emitter::new(S::publisher(&mut self.outputs), &mut self.waits, is_refused)
+    }
+
+    /// The port of the topic of this type.
+    #[inline]
+    fn emitter<M: EmittedBy<S>>(&mut self) -> Emitter<'_, M> {
+        let is_refused = self.is_ending();
+        Emitter::new(M::publisher(&mut self.outputs), &mut self.waits, is_refused)
     }
 
     /// Publishes messages in their order, as [`emit`](Context::emit) would for each of them, at a
@@ -208,25 +173,7 @@ impl<S: Service> Context<S> {
     /// ```
     #[inline]
     pub fn emit_batch<'c, M: EmittedBy<S>>(&'c mut self, messages: &'c [M]) -> EmitBatch<'c, M> {
-        let is_refused = self.is_ending();
-        EmitBatch::new(M::publisher(&mut self.outputs), &mut self.waits, messages, is_refused)
-    }
-
-    /// As [`emit_batch`](Context::emit_batch), by a named port.
-    ///
-    /// # Errors
-    /// As [`emit_batch`](Context::emit_batch).
-    #[inline]
-    pub fn emit_batch_on<'c, M: Message, const PORT: usize>(
-        &'c mut self,
-        port: Output<S, M, PORT>,
-        messages: &'c [M],
-    ) -> EmitBatch<'c, M>
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let (_, is_refused) = (port, self.is_ending());
-        EmitBatch::new(S::publisher(&mut self.outputs), &mut self.waits, messages, is_refused)
+        self.emitter().emit_batch(messages)
     }
 
     /// Emits as [`emit`](Context::emit) does, but never waits.
@@ -236,25 +183,7 @@ impl<S: Service> Context<S> {
     /// [`emit`](Context::emit) at a shutdown.
     #[inline]
     pub fn try_emit<M: EmittedBy<S>>(&mut self, message: M) -> Result<(), EmitError<M>> {
-        let is_refused = self.is_ending();
-        try_emit(M::publisher(&mut self.outputs), message, is_refused)
-    }
-
-    /// As [`try_emit`](Context::try_emit), by a named port.
-    ///
-    /// # Errors
-    /// As [`try_emit`](Context::try_emit).
-    #[inline]
-    pub fn try_emit_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-        message: M,
-    ) -> Result<(), EmitError<M>>
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let (_, is_refused) = (port, self.is_ending());
-        try_emit(S::publisher(&mut self.outputs), message, is_refused)
+        self.emitter().try_emit(message)
     }
 
     /// Whether the service should end: the node shuts down, and the service has no subscriptions
@@ -272,24 +201,7 @@ impl<S: Service> Context<S> {
     /// If the topic cannot take another publisher, or the node shuts down and the service has no
     /// subscriptions.
     pub fn publisher<M: EmittedBy<S>>(&mut self) -> Result<Publisher<M>, PublisherError> {
-        let topic = M::publisher(&mut self.outputs).topic().clone();
-        self.another_publisher(&topic)
-    }
-
-    /// As [`publisher`](Context::publisher), of a named port.
-    ///
-    /// # Errors
-    /// As [`publisher`](Context::publisher).
-    pub fn publisher_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-    ) -> Result<Publisher<M>, PublisherError>
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let _ = port;
-        let topic = S::publisher(&mut self.outputs).topic().clone();
-        self.another_publisher(&topic)
+        self.emitter().publisher()
     }
 
     /// Returns the publisher of a named port.
@@ -305,7 +217,7 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs)
     }
 
-    /// Emits as [`emit_on`](Context::emit_on) does, also while the node shuts down. It is for a
+    /// Emits as [`Emitter::emit`] does, also while the node shuts down. It is for a
     /// source that passes on the messages of others.
     #[cfg(feature = "topology")]
     pub(crate) async fn pass_on<M: Message, const PORT: usize>(
@@ -328,20 +240,6 @@ impl<S: Service> Context<S> {
             emitted
         })
         .await
-    }
-
-    fn another_publisher<M: Message>(
-        &mut self,
-        topic: &str,
-    ) -> Result<Publisher<M>, PublisherError> {
-        if self.is_ending() {
-            return Err(ShuttingDown.into());
-        }
-        self.publishers += 1;
-        let name = format!("{}+{}", self.name(), self.publishers);
-        let publisher = self.waits.shared.topics.outside_publisher(topic, &name)?;
-        self.waits.shared.observe_publisher(&self.waits.service, &publisher);
-        Ok(publisher)
     }
 
     /// Takes the service's subscription. It has existed since before any service ran, so it misses
@@ -524,24 +422,6 @@ impl<S: Service> Debug for Context<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context").field("service", &self.waits.service).finish_non_exhaustive()
     }
-}
-
-#[inline]
-fn try_emit<M: Message>(
-    publisher: &mut Publisher<M>,
-    message: M,
-    is_refused: bool,
-) -> Result<(), EmitError<M>> {
-    if is_refused {
-        return refused(publisher, &message);
-    }
-    publisher.try_emit(message)
-}
-
-#[cold]
-#[inline(never)]
-fn refused<M: Message>(publisher: &Publisher<M>, message: &M) -> Result<(), EmitError<M>> {
-    Err(EmitError::new(publisher.topic().clone(), *message, Refusal::ShuttingDown))
 }
 
 /// The parts of a service that supervision keeps from its first start to its end.

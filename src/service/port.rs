@@ -115,7 +115,7 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     message = "service `{S}` does not emit `{Self}` on the topic of its type",
     label = "not declared",
     note = "declare the message: `#[service(emits(Message), ..)]`; if it has a port, as in \
-            `emits(Message as port)`, write `ctx.emit_on(Self::port, ..)`",
+            `emits(Message as port)`, write `ctx.on(Self::port).emit(..)`",
     note = "messages are emitted by value: `*message` of a reference or of a `Received<Message>`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {

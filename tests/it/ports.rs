@@ -18,7 +18,7 @@ struct Feed(u64);
 impl Feed {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in self.0..self.0 + 100 {
-            ctx.emit_on(Self::out, Number { value }).await?;
+            ctx.on(Self::out).emit(Number { value }).await?;
         }
         Ok(())
     }
@@ -36,16 +36,16 @@ impl Merge {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut left = ctx.subscribe_on(Self::left)?;
         let mut right = ctx.subscribe_on(Self::right)?;
-        let mut last = ctx.publisher_on(Self::merged)?;
+        let mut last = ctx.on(Self::merged).publisher()?;
         while let Some(delivery) = left.recv().await {
             let number = delivery.message().expect("no gap");
             self.left.push(number.value);
-            ctx.emit_on(Self::merged, number).await?;
+            ctx.on(Self::merged).emit(number).await?;
         }
         while let Some(delivery) = right.recv().await {
             let number = delivery.message().expect("no gap");
             self.right.push(number.value);
-            ctx.try_emit_on(Self::merged, number)?;
+            ctx.on(Self::merged).try_emit(number)?;
             ctx.emit(Square { value: number.value }).await?;
         }
         assert!(ctx.queue_depth_on(Self::merged) <= 200);

@@ -10,7 +10,6 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
-use mycelium::emit::EmitOptions;
 use mycelium::trace::{Span, SpanKind, SpanSink, TraceContext};
 use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
@@ -166,8 +165,7 @@ struct Gateway(Vec<Option<TraceContext>>);
 impl Gateway {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for (value, trace) in (0..).zip(&self.0) {
-            let options = EmitOptions::new().trace(*trace);
-            ctx.emit_with(Square { value }, options).await?;
+            ctx.emit(Square { value }).traced(*trace).await?;
         }
         Ok(())
     }

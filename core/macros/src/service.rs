@@ -350,7 +350,7 @@ fn check_own_topics(arguments: &ServiceArguments, service: &ServiceImpl) -> Resu
     match own.map(|port| &port.message).find(|message| is_parameter(message)) {
         Some(message) => Err(Error::new_spanned(
             message,
-            "a type parameter needs a port: write `emits(M as out)`, and `ctx.emit_on(Self::out, ..)`",
+            "a type parameter needs a port: write `emits(M as out)`, and `ctx.on(Self::out).emit(..)`",
         )),
         None => Ok(()),
     }

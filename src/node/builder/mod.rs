@@ -165,7 +165,7 @@ impl Builder {
     ///         let mut right = ctx.subscribe_on(Self::right)?;
     ///         while let (Some(a), Some(b)) = (left.recv().await, right.recv().await) {
     ///             for swap in [a.message(), b.message()].into_iter().flatten() {
-    ///                 ctx.emit_on(Self::merged, swap).await?;
+    ///                 ctx.on(Self::merged).emit(swap).await?;
     ///             }
     ///         }
     ///         // One side may have sent more.

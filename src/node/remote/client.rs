@@ -73,7 +73,7 @@ impl<Q: Request> Client<Q> {
                     && let Some((call, trace)) = open.unsent()
                     && let Poll::Ready(result) = {
                         let _trace = ctx.pass_trace(trace);
-                        pin!(ctx.emit_on(Self::calls, call)).poll(context)
+                        pin!(ctx.on(Self::calls).emit(call)).poll(context)
                     }
                 {
                     return Poll::Ready(Event::Sent(result));
@@ -145,7 +145,7 @@ impl<Q: Request> Client<Q> {
         open.lose_all();
         // Sends only the cancels that find room, because the end does not wait for room.
         while let Some((call, _)) = open.unsent()
-            && ctx.try_emit_on(Self::calls, call).is_ok()
+            && ctx.on(Self::calls).try_emit(call).is_ok()
         {
             open.sent(None);
         }

@@ -89,7 +89,7 @@ impl<Q: Request> Server<Q> {
             }
             let event = poll_fn(|context| {
                 if let Some((_, answer)) = unsent {
-                    let sent = pin!(ctx.emit_on(Self::answers, answer)).poll(context);
+                    let sent = pin!(ctx.on(Self::answers).emit(answer)).poll(context);
                     if let Poll::Ready(result) = sent {
                         return Poll::Ready(Event::Sent(result));
                     }

@@ -1,8 +1,10 @@
 //! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, and
-//! [`Waits`] the state that all emits of a service share. `within` is an emit with a deadline,
-//! `traced` an emit with a trace of its own, `batch` an emit of many messages.
+//! [`Waits`] the state that all emits of a service share. `emitter` is a port, on which all of them
+//! begin. `within` is an emit with a deadline, `traced` an emit with a trace of its own, `batch` an
+//! emit of many messages.
 
 pub(crate) mod batch;
+pub(crate) mod emitter;
 mod stall;
 pub(crate) mod traced;
 pub(crate) mod within;
@@ -18,6 +20,7 @@ use mycelium_executor::{DeadlineTimer, Executor, SendFuture};
 use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
+use crate::error::PublisherError;
 use crate::service::emit::stall::StallWatch;
 use crate::shared::Shared;
 use crate::support::log;
@@ -149,6 +152,8 @@ pub(crate) struct Waits {
     timers: Option<Box<Timers>>,
     /// Whether the next refused emit yields: the last one did not.
     yields_next: bool,
+    /// How many publishers it has made beside those of its ports.
+    publishers: usize,
 }
 
 /// The timers of a service's waits. Later waits use those of the first one, and do not allocate.
@@ -182,12 +187,25 @@ impl Waits {
             is_source,
             timers: None,
             yields_next: false,
+            publishers: 0,
         }
     }
 
     #[inline]
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shared.lifecycle.shutdown.is_set()
+    }
+
+    /// Makes a publisher that has a name of its own.
+    fn another_publisher<M: Message>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Publisher<M>, PublisherError> {
+        self.publishers += 1;
+        let name = format!("{}+{}", self.service, self.publishers);
+        let publisher = self.shared.topics.outside_publisher(topic, &name)?;
+        self.shared.observe_publisher(&self.service, &publisher);
+        Ok(publisher)
     }
 
     /// Begins a wait.

@@ -1,4 +1,4 @@
-//! An emit with a trace of its own: [`EmitWith`].
+//! An emit with a trace of its own: [`EmitTraced`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,45 +10,33 @@ use mycelium_transports::local::{EmitError, Replaced, TaskBudget};
 
 use super::Emit;
 
-/// The options of one emit: [`Context::emit_with`](crate::Context::emit_with).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct EmitOptions {
-    /// `None` stands for the trace of the current delivery.
-    trace: Option<Option<TraceContext>>,
-}
-
-impl EmitOptions {
-    /// Creates the options of [`emit`](crate::Context::emit): the message gets the trace of the
-    /// current delivery.
-    pub fn new() -> EmitOptions {
-        EmitOptions::default()
-    }
-
-    /// Sets the trace of the message. With `None`, or a trace with invalid ids, the message has
-    /// none, and also if the node does not trace the topic.
-    pub fn trace(mut self, trace: Option<TraceContext>) -> EmitOptions {
-        self.trace = Some(trace.filter(TraceContext::is_valid));
-        self
-    }
-}
-
-/// The future of [`Context::emit_with`](crate::Context::emit_with). If it is dropped before it is
-/// ready, the message was not sent.
-#[must_use = "a message is sent only when this is awaited: `ctx.emit_with(message, options).await?`"]
-pub struct EmitWith<'c, M: Message> {
+/// The future of [`Emit::traced`]. If it is dropped before it is ready, the message was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).traced(trace).await?`"]
+pub struct EmitTraced<'c, M: Message> {
     emit: Emit<'c, M>,
-    budget: Arc<TaskBudget>,
-    options: EmitOptions,
+    trace: Option<TraceContext>,
 }
 
-impl<'c, M: Message> EmitWith<'c, M> {
-    pub(crate) fn new(
-        emit: Emit<'c, M>,
-        budget: Arc<TaskBudget>,
-        options: EmitOptions,
-    ) -> EmitWith<'c, M> {
-        EmitWith { emit, budget, options }
+impl<'c, M: Message> Emit<'c, M> {
+    /// Gives the message a trace that comes from elsewhere, for example from the header of an HTTP
+    /// request, instead of the trace of the current delivery. With `None`, or a trace with invalid
+    /// ids, the message has none, and also if the node does not trace the topic.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # struct Gateway;
+    /// #[service(emits(Order))]
+    /// impl Gateway {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    ///         Ok(ctx.emit(Order { id: 1 }).traced(header.parse().ok()).await?)
+    ///     }
+    /// }
+    /// ```
+    pub fn traced(self, trace: Option<TraceContext>) -> EmitTraced<'c, M> {
+        EmitTraced { emit: self, trace: trace.filter(TraceContext::is_valid) }
     }
 }
 
@@ -71,21 +59,21 @@ impl Drop for Passing {
 }
 
 /// Nothing in the future is pinned.
-impl<M: Message> Unpin for EmitWith<'_, M> {}
+impl<M: Message> Unpin for EmitTraced<'_, M> {}
 
-impl<M: Message> Future for EmitWith<'_, M> {
+impl<M: Message> Future for EmitTraced<'_, M> {
     type Output = Result<(), EmitError<M>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let EmitWith { emit, budget, options } = self.get_mut();
-        let _passing = options.trace.map(|trace| Passing::new(budget, trace));
+        let EmitTraced { emit, trace } = self.get_mut();
+        let _passing = Passing::new(&emit.waits.budget, *trace);
         Pin::new(emit).poll(context)
     }
 }
 
-impl<M: Message> fmt::Debug for EmitWith<'_, M> {
+impl<M: Message> fmt::Debug for EmitTraced<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EmitWith { emit, options, .. } = self;
-        f.debug_struct("EmitWith").field("emit", emit).field("options", options).finish()
+        let EmitTraced { emit, trace } = self;
+        f.debug_struct("EmitTraced").field("emit", emit).field("trace", trace).finish()
     }
 }

@@ -16,7 +16,7 @@ struct Sensor(Sender<(usize, usize, bool)>);
 impl Sensor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in 0.. {
-            ctx.emit_on(Self::out, Number { value }).await?;
+            ctx.on(Self::out).emit(Number { value }).await?;
             if ctx.backpressure_threshold_exceeded_on(Self::out) {
                 let depth = ctx.queue_depth_on(Self::out);
                 self.0.send((depth, ctx.capacity_on(Self::out), true))?;

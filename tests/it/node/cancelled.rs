@@ -57,17 +57,17 @@ impl Source {
         let mut value = 0;
         while value < COUNT {
             match value % 5 {
-                0 => until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?,
+                0 => until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }))?,
                 1 => {
                     const HOUR: Duration = Duration::from_secs(3600);
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }).within(HOUR))?;
+                    until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }).within(HOUR))?;
                 }
                 2 => {
                     let items: Vec<Number> =
                         (value..COUNT.min(value + 23)).map(|value| Number { value }).collect();
                     let mut sent = 0;
                     while sent < items.len() {
-                        let mut batch = ctx.emit_batch_on(Self::out, &items[sent..]);
+                        let mut batch = ctx.on(Self::out).emit_batch(&items[sent..]);
                         if let Some(result) = cut(polls, Pin::new(&mut batch)).await {
                             result?;
                         }
@@ -78,10 +78,10 @@ impl Source {
                 }
                 3 => {
                     until_done!(ctx, polls, ctx.until_below_on(Self::out))?;
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?;
+                    until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }))?;
                 }
                 _ => {
-                    until_done!(ctx, polls, ctx.emit_on(Self::out, Number { value }))?;
+                    until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }))?;
                     if value % 20 == 4 {
                         until_done!(ctx, polls, ctx.confirmed());
                         assert_eq!(ctx.queue_depth_on(Self::out), 0);
@@ -120,7 +120,7 @@ impl Middle {
             }
             for delivery in ready.drain(..) {
                 let Delivery::Msg(item) = delivery else { panic!("a gap") };
-                until_done!(ctx, polls, ctx.emit_on(Self::out, *item))?;
+                until_done!(ctx, polls, ctx.on(Self::out).emit(*item))?;
             }
         }
     }

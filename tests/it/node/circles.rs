@@ -72,8 +72,8 @@ impl Pass {
             self.0.count.fetch_add(1, Ordering::Relaxed);
             if number.value < 4 {
                 let next = number.value + 1;
-                ctx.emit_on(Self::left, Number { value: next }).await?;
-                ctx.emit_on(Self::right, Number { value: next }).await?;
+                ctx.on(Self::left).emit(Number { value: next }).await?;
+                ctx.on(Self::right).emit(Number { value: next }).await?;
             }
         }
         Ok(())

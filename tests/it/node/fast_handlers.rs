@@ -94,7 +94,7 @@ struct Fails;
 #[service(emits(Number as out))]
 impl Fails {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        Ok(ctx.emit_on(Self::out, Number { value: 1 }).await?)
+        Ok(ctx.on(Self::out).emit(Number { value: 1 }).await?)
     }
 }
 

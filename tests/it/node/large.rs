@@ -128,7 +128,7 @@ macro_rules! emits_all {
 }
 
 emits_all!(Emit(Large), |ctx, number| ctx.emit(Large::new(number)).await?);
-emits_all!(EmitOn(Large as out), |ctx, number| ctx.emit_on(Self::out, Large::new(number)).await?);
+emits_all!(EmitOn(Large as out), |ctx, number| ctx.on(Self::out).emit(Large::new(number)).await?);
 emits_all!(EmitWithin(Large), |ctx, number| {
     ctx.emit(Large::new(number)).within(Duration::from_secs(60)).await?;
 });

@@ -72,10 +72,10 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
             let errors = [
                 ctx.emit(Number { value: 2 }).await.unwrap_err().to_string(),
                 ctx.try_emit(Number { value: 2 }).unwrap_err().to_string(),
-                ctx.emit_on(Self::squares, square).await.unwrap_err().to_string(),
-                ctx.try_emit_on(Self::squares, square).unwrap_err().to_string(),
+                ctx.on(Self::squares).emit(square).await.unwrap_err().to_string(),
+                ctx.on(Self::squares).try_emit(square).unwrap_err().to_string(),
                 ctx.publisher::<Number>().unwrap_err().to_string(),
-                ctx.publisher_on(Self::squares).unwrap_err().to_string(),
+                ctx.on(Self::squares).publisher().unwrap_err().to_string(),
             ];
             errors.into_iter().try_for_each(|error| self.0.send(error))?;
             kept.emit(Number { value: 3 }).await?;

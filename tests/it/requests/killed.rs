@@ -208,7 +208,7 @@ impl Floods {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for number in 0.. {
             let head = CallHead { number, time_left: u64::MAX };
-            ctx.emit_on(Self::calls, Ask::to_call(head, ask(number))).await?;
+            ctx.on(Self::calls).emit(Ask::to_call(head, ask(number))).await?;
         }
         Ok(())
     }

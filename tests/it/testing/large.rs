@@ -15,7 +15,7 @@ impl Echoes {
         let mut larges = ctx.subscribe_on(Self::input)?;
         while let Some(delivery) = larges.recv().await {
             if let Delivery::Msg(large) = delivery {
-                ctx.emit_on(Self::output, Large::new(large.bytes[65_534].into())).await?;
+                ctx.on(Self::output).emit(Large::new(large.bytes[65_534].into())).await?;
             }
         }
         Ok(())

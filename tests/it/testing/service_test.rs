@@ -182,7 +182,7 @@ impl Adder {
         let mut right = ctx.subscribe_on(Self::right)?;
         while let (Some(a), Some(b)) = (left.recv().await, right.recv().await) {
             if let (Some(a), Some(b)) = (a.message(), b.message()) {
-                ctx.emit_on(Self::sums, number(a.value + b.value)).await?;
+                ctx.on(Self::sums).emit(number(a.value + b.value)).await?;
             }
         }
         Ok(())

@@ -131,7 +131,7 @@ impl Source {
             for _ in 0..random % 100 {
                 let item = Item::new(self.topic, self.life, self.next);
                 self.mark.is_at(Phase::Emit)?;
-                ctx.emit_on(Self::output, item).await?;
+                ctx.on(Self::output).emit(item).await?;
                 self.mark.is_at(Phase::Emitted)?;
                 self.log.put(Record::Sent(self.next))?;
                 self.next += 1;
@@ -207,7 +207,7 @@ impl Processor {
             }
             let item = Item::new("results", self.life, self.next);
             self.mark.is_at(Phase::Emit)?;
-            ctx.emit_on(Self::output, item).await?;
+            ctx.on(Self::output).emit(item).await?;
             self.mark.is_at(Phase::Emitted)?;
             self.results.put(Record::Sent(self.next))?;
             self.next += 1;

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use mycelium::counters::{Kind, Reading};
-use mycelium::emit::EmitOptions;
 use mycelium::observe::Report;
 use mycelium::trace::TraceContext;
 use mycelium::{Builder, Context, Node, Result, message, service};
@@ -37,7 +36,7 @@ impl Feed {
             }
             match self.trace {
                 None => ctx.emit(Tick { number }).await?,
-                trace => ctx.emit_with(Tick { number }, EmitOptions::new().trace(trace)).await?,
+                trace => ctx.emit(Tick { number }).traced(trace).await?,
             }
         }
         Ok(())
@@ -52,7 +51,7 @@ impl Forward {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut ticks = ctx.subscribe_on(Self::input)?;
         while let Some(delivery) = ticks.recv().await {
-            ctx.emit_on(Self::output, delivery.message().expect("no gap")).await?;
+            ctx.on(Self::output).emit(delivery.message().expect("no gap")).await?;
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use syn::{Error, FnArg, Pat, Result, Signature};
 pub(super) fn check_tasks(run: &Signature, body: &TokenStream) -> Result<()> {
     let Some(context) = context_name(run) else { return Ok(()) };
     let Some((place, method)) = find_in_tasks(body, &context, Place::Run) else { return Ok(()) };
-    let publisher = if method.ends_with("_on") {
-        format!("{context}.publisher_on(Self::port)?")
+    let publisher = if method == "on" {
+        format!("{context}.on(Self::port).publisher()?")
     } else {
         format!("{context}.publisher::<M>()?")
     };
@@ -52,7 +52,9 @@ fn find_in_tasks(tokens: &TokenStream, context: &Ident, place: Place) -> Option<
     for (at, token) in tokens.iter().enumerate() {
         let is_field = at > 0 && is_dot(&tokens[at - 1]);
         match method_of(&tokens[at..], context).filter(|_| !is_field) {
-            Some((span, method)) if place == Place::Task && method.contains("emit") => {
+            Some((span, method))
+                if place == Place::Task && (method == "on" || method.contains("emit")) =>
+            {
                 return Some((span, method));
             }
             Some((_, method)) => spawns = method == "spawn",
@@ -119,8 +121,8 @@ mod tests {
             let error = check(body).expect_err(body).to_string();
             assert!(error.contains("ctx.publisher::<M>()?"), "{error}");
         }
-        let error = check("ctx.spawn(async { ctx.emit_on(Self::out, m).await });").unwrap_err();
-        assert!(error.to_string().contains("ctx.publisher_on(Self::port)?"), "{error}");
+        let error = check("ctx.spawn(async { ctx.on(Self::out).emit(m).await });").unwrap_err();
+        assert!(error.to_string().contains("ctx.on(Self::port).publisher()?"), "{error}");
     }
 
     #[test]

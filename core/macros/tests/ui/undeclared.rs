@@ -49,8 +49,8 @@ impl Trader {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         ctx.request(PriceRequest { pool: 7 }).await?;
         ctx.requests::<PriceRequest>();
-        ctx.emit_on(Self::order, Order { price: 1 }).await?;
-        ctx.emit_on(Self::orders, Tick { price: 1 }).await?;
+        ctx.on(Self::order).emit(Order { price: 1 }).await?;
+        ctx.on(Self::orders).emit(Tick { price: 1 }).await?;
         Ok(())
     }
 }
