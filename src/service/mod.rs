@@ -1,14 +1,15 @@
 //! Services, and their view of the node: the trait that `#[service]` implements, [`Context`]
 //! (`environment` has its time, tasks, network and logs, `backpressure` its methods for slow
 //! readers, `handlers` its methods for handlers), and [`Life`], which lasts from the first start of
-//! a service to its last end. `runs` is the loop around the runs of a service, `run` is one of
-//! these runs, and `exit` tells the node of the last end.
+//! a service to its last end. `runs` is the loop around the runs of a service: `run` polls one of
+//! them, `course` decides whether another one follows, and `exit` tells the node of the last end.
 //!
 //! A message enters by the inputs of a `port`, and leaves by `emit`. `wiring` makes the ports of a
 //! service when its node starts.
 
 mod backpressure;
 pub(crate) mod clock;
+pub(crate) mod course;
 pub(crate) mod emit;
 mod environment;
 pub(crate) mod exit;
@@ -16,7 +17,7 @@ pub(crate) mod handlers;
 pub(crate) mod kept;
 pub(crate) mod port;
 mod run;
-pub(crate) mod runs;
+mod runs;
 pub(crate) mod wiring;
 
 use std::cell::Cell;
@@ -35,6 +36,7 @@ use crate::inbox::request::{MailboxState, PendingReply, Requester, Requests};
 use crate::observe::metrics::Metrics;
 #[cfg(feature = "metrics")]
 use crate::observe::metrics::Registered;
+use crate::service::course::Course;
 use crate::service::emit::Waits;
 use crate::service::emit::batch::EmitBatch;
 use crate::service::emit::emitter::Emitter;
@@ -42,7 +44,6 @@ use crate::service::emit::traced::Passing;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
-use crate::service::runs::Course;
 use crate::task::launch::Task;
 use crate::task::run_tasks::RunTasks;
 pub use runs::supervise;

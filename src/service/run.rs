@@ -1,9 +1,9 @@
 //! One run of a service: it is polled until it ends, or until its supervisor or its start deadline
-//! ends it. A panic of the service ends the run, wherever it happens.
+//! ends it. A panic of the service ends the run, wherever it happens. The part that depends on the
+//! type of the service is in `runs`.
 
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,15 +11,12 @@ use std::time::Duration;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
 
-use super::Service;
 use super::emit::Waits;
-use super::runs::Course;
 use crate::error::{Error, Result};
 use crate::inbox::AnyInbox;
 use crate::shared::Runs;
 use crate::supervise::member::{Member, StopWaker};
-use crate::supervise::{Failure, Panic, caught};
-use crate::task::run_tasks::RunTasks;
+use crate::supervise::{Failure, Panic};
 
 /// How a run ended.
 pub(super) enum RunEnded {
@@ -30,46 +27,7 @@ pub(super) enum RunEnded {
     Stopped,
 }
 
-/// Runs a service once. After an error the next run uses the same instance; after a panic or a stop
-/// it uses a new one.
-pub(super) async fn run<S: Service>(
-    factory: &mut (dyn FnMut() -> S + Send),
-    context: &mut super::Context<S>,
-    course: &mut Course,
-    instance: &mut Option<S>,
-) -> RunEnded {
-    course.begin(&context.waits);
-    let mut made = Ok(());
-    if instance.is_none() {
-        made = caught(&mut || *instance = Some(factory()));
-    }
-    let polled = match (made, &mut *instance) {
-        (Ok(()), Some(service)) => {
-            let mut watch = course.watch(&context.waits);
-            let mut run = pin!(Some(service.run(context)));
-            let polled = poll_fn(|context| {
-                let Some(run) = run.as_mut().as_pin_mut() else { return Poll::Pending };
-                poll_run(run, &mut watch, context)
-            });
-            let polled = polled.await;
-            // Dropping the future may panic, because the drop of a value that the service holds
-            // across an await may.
-            polled.dropped(caught(&mut || run.set(None)))
-        }
-        (Ok(()), None) => Polled::Stopped,
-        (Err(panic), _) => Polled::Panicked(panic),
-    };
-    let (ended, keeps) = judge(polled, &context.waits);
-    if !keeps {
-        // Catches a panic, because dropping the instance may panic, too.
-        drop(caught(&mut || *instance = None));
-    }
-    RunTasks::end_all(&mut context.run).await;
-    count_end(&ended, &context.waits);
-    ended
-}
-
-fn poll_run(
+pub(super) fn poll_run(
     run: Pin<&mut dyn Future<Output = Result<()>>>,
     watch: &mut Option<Box<Watch<'_>>>,
     context: &mut Context<'_>,
@@ -92,7 +50,7 @@ fn poll_run(
 }
 
 /// Returns how a run ended, and whether the next one uses the same instance.
-fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
+pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
     match polled {
         Polled::Ended(result) => (judge_result(result, waits.is_shutting_down()), true),
         Polled::Panicked(panic) => (RunEnded::Failed(Failure::of_panic(panic)), false),
@@ -115,7 +73,7 @@ fn judge_result(result: Result<()>, shuts_down: bool) -> RunEnded {
     }
 }
 
-fn count_end(ended: &RunEnded, waits: &Waits) {
+pub(super) fn count_end(ended: &RunEnded, waits: &Waits) {
     match ended {
         RunEnded::Failed(failure) if failure.panicked => {
             count(waits, ServiceValue::Panics, |runs| runs.panics += 1);
@@ -126,21 +84,9 @@ fn count_end(ended: &RunEnded, waits: &Waits) {
 }
 
 /// Counts a start or an end of a run, for readers of the counters and for the node's report.
-fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
+pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
     waits.line.add(value, 1);
     waits.shared.services.count_run(&waits.service, count);
-}
-
-impl Course {
-    fn begin(&self, waits: &Waits) {
-        count(waits, ServiceValue::Starts, |runs| runs.starts += 1);
-        self.inboxes.iter().for_each(|inbox| inbox.begin_run());
-    }
-
-    fn watch(&mut self, waits: &Waits) -> Option<Box<Watch<'_>>> {
-        let deadline = waits.shared.plan.supervision.start_deadline(&waits.service);
-        Watch::new(&mut self.member, &self.inboxes, deadline, &*waits.executor)
-    }
 }
 
 /// Returns the failure of an error. `None` if it is the error of a shutdown.
@@ -153,7 +99,7 @@ fn of_error(error: Error, shuts_down: bool) -> Option<Failure> {
 }
 
 /// How a run left its loop of polls.
-enum Polled {
+pub(super) enum Polled {
     Ended(Result<()>),
     Panicked(Panic),
     Stopped,
@@ -163,7 +109,7 @@ enum Polled {
 
 impl Polled {
     /// Returns how the run ended after its future was dropped, which may have panicked.
-    fn dropped(self, dropped: Result<(), Panic>) -> Polled {
+    pub(super) fn dropped(self, dropped: Result<(), Panic>) -> Polled {
         match (dropped, self) {
             (Ok(()), polled) => polled,
             (Err(panic), Polled::Stopped) => {
@@ -179,7 +125,7 @@ impl Polled {
 
 /// The causes that end a run from outside: a supervisor, or a start deadline. It is optional,
 /// because few services have such a cause, and a future is as large as all that it may hold.
-struct Watch<'a> {
+pub(super) struct Watch<'a> {
     has_started: bool,
     waker: StopWaker,
     member: &'a mut Member,
@@ -188,15 +134,16 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn new<'a>(
+    pub(super) fn new<'a>(
         member: &'a mut Member,
         inboxes: &'a [Arc<dyn AnyInbox>],
-        deadline: Option<Duration>,
-        timer: &dyn Executor,
+        waits: &Waits,
     ) -> Option<Box<Watch<'a>>> {
+        let deadline = waits.shared.plan.supervision.start_deadline(&waits.service);
         if member.is_alone() && deadline.is_none() {
             return None;
         }
+        let timer = &waits.executor;
         let timer = |within| timer.sleep_until(timer.now().saturating_add(within));
         let deadline = deadline.map(|within| (within, timer(within)));
         let (has_started, waker) = (false, StopWaker::default());

@@ -1,28 +1,20 @@
-//! The loop around the runs of a service: it waits for its turn, runs, and reports the end, until
-//! no further run follows. `run` is one run.
+//! The loop around the runs of a service, and one run: the code that is compiled for each type of
+//! service, and so as short as it can be. `course` decides what follows a run, `run` polls it.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
 
-use futures_util::future::{Either, select};
-use mycelium_core::Code;
-use mycelium_executor::Executor;
 use mycelium_transports::counters::ServiceValue;
-use mycelium_transports::local::Undelivered;
 
-use super::emit::Waits;
-use super::exit::ExitGuard;
-use super::run::{RunEnded, run};
-use super::{Life, Service};
-use crate::error::code_of;
+use super::course::Course;
+use super::run::{Polled, RunEnded, Watch, count, count_end, judge, poll_run};
+use super::{Context, Life, Service};
 use crate::inbox::AnyInbox;
-use crate::observe::report::Outcome;
-use crate::shared::{DeadLetterWriter, Shared};
 use crate::supervise::caught;
-use crate::supervise::member::{Member, Turn, Verdict};
-use crate::supervise::tree::{Moment, RunEnd, Why};
-use crate::support::log;
+use crate::supervise::member::Member;
+use crate::task::run_tasks::RunTasks;
 
 /// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box,
 /// because a future has room for its arguments twice.
@@ -30,7 +22,8 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let Life { factory, context, course } = &mut *life;
     let mut instance = None;
     while course.begins(&mut context.waits).await {
-        let ended = run(factory, context, course, &mut instance).await;
+        let Course { member, inboxes, .. } = &mut *course;
+        let ended = run(factory, context, member, inboxes, &mut instance).await;
         if !course.goes_on(&mut context.waits, ended, &mut || instance = None) {
             break;
         }
@@ -39,216 +32,43 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     course.exit.announce();
 }
 
-/// The part of a life that does not depend on the type of the service: it is compiled once, and not
-/// for each service.
-pub(crate) struct Course {
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if no message that the service reads can become a dead letter.
-    pub(crate) dead_letters: Option<DeadLetterWriter>,
-    /// Its place in the supervision of the node.
-    pub(crate) member: Member,
-    /// Why the previous run has ended.
-    pub(crate) cause: Option<Box<str>>,
-    /// Dropped last: when the node learns of the end of the service, all else is gone.
-    pub(crate) exit: ExitGuard,
-}
-
-impl Course {
-    /// Waits for the next run. Returns whether there is one.
-    async fn begins(&mut self, waits: &mut Waits) -> bool {
-        let shared = waits.shared.clone();
-        // Waits until all services are placed, because none runs if one cannot be.
-        shared.lifecycle.placed.wait().await;
-        if let Turn::End(why) = self.turn(&*waits.executor, &shared).await {
-            let cause = self.cause.take();
-            self.conclude(waits, why, cause.map(String::from));
-            return false;
+/// Runs a service once. After an error the next run uses the same instance; after a panic or a stop
+/// it uses a new one.
+async fn run<S: Service>(
+    factory: &mut (dyn FnMut() -> S + Send),
+    context: &mut Context<S>,
+    member: &mut Member,
+    inboxes: &[Arc<dyn AnyInbox>],
+    instance: &mut Option<S>,
+) -> RunEnded {
+    count(&context.waits, ServiceValue::Starts, |runs| runs.starts += 1);
+    inboxes.iter().for_each(|inbox| inbox.begin_run());
+    let made = match instance {
+        Some(_) => Ok(()),
+        None => caught(&mut || *instance = Some(factory())),
+    };
+    let polled = match made {
+        Ok(()) => {
+            let service = instance.as_mut().expect("it was made");
+            let mut watch = Watch::new(member, inboxes, &context.waits);
+            let mut run = pin!(Some(service.run(context)));
+            let polled = poll_fn(|task| {
+                let Some(run) = run.as_mut().as_pin_mut() else { return Poll::Pending };
+                poll_run(run, &mut watch, task)
+            });
+            let polled = polled.await;
+            // Dropping the future may panic, because the drop of a value that the service holds
+            // across an await may.
+            polled.dropped(caught(&mut || run.set(None)))
         }
-        if self.cause.is_some() && self.has_nothing_to_drain(waits) {
-            self.report(waits, RunEnd::Asked);
-            self.complete(waits);
-            return false;
-        }
-        shared.starts(&waits.service, self.cause.as_deref());
-        true
+        Err(panic) => Polled::Panicked(panic),
+    };
+    let (ended, keeps) = judge(polled, &context.waits);
+    if !keeps {
+        // Catches a panic, because dropping the instance may panic, too.
+        drop(caught(&mut || *instance = None));
     }
-
-    /// Waits for the next run, or for the end. A shutdown ends the pause before a run, and the wait
-    /// for other services, so that the service can drain before the deadline.
-    async fn turn(&mut self, timer: &dyn Executor, shared: &Arc<Shared>) -> Turn {
-        {
-            let told = pin!(self.member.turn(&*shared.executor, timer));
-            let shutdown = pin!(shared.lifecycle.shutdown.wait());
-            if let Either::Left((turn, _)) = select(told, shutdown).await {
-                return turn;
-            }
-        }
-        shared.supervision.drain(shared.executor.now());
-        self.member.turn(&*shared.executor, timer).await
-    }
-
-    /// Returns whether another run follows the one that has `ended`. If not, it calls `leave`,
-    /// which drops the instance.
-    fn goes_on(&mut self, waits: &mut Waits, ended: RunEnded, leave: &mut dyn FnMut()) -> bool {
-        let shared = waits.shared.clone();
-        if shared.lifecycle.shutdown.is_set() {
-            shared.supervision.drain(shared.executor.now());
-        }
-        let (end, text) = self.settle(waits, ended);
-        let (verdict, now) = self.report(waits, end);
-        if let Verdict::End(why) = verdict {
-            // Drops the instance, which gives back a subscription that it kept. The drop may panic.
-            drop(caught(leave));
-            self.conclude(waits, why, text);
-            return false;
-        }
-        if self.has_nothing_to_drain(waits) {
-            if let Some(error) = &text {
-                log::warn!(
-                    service = &*waits.service,
-                    error,
-                    code = %code_of(error),
-                    "the service failed during the shutdown"
-                );
-            }
-            self.report(waits, RunEnd::Asked);
-            self.complete(waits);
-            return false;
-        }
-        let pause = match verdict {
-            Verdict::Restart { at } => at.saturating_sub(now),
-            Verdict::Wait | Verdict::End(_) => Duration::ZERO,
-        };
-        self.cause = Some(announce_restart(waits, end, text, pause).into());
-        true
-    }
-
-    /// Reports the end of a run to the supervision tree. Returns the consequence, and the time of
-    /// the end.
-    fn report(&mut self, waits: &mut Waits, end: RunEnd) -> (Verdict, Duration) {
-        let now = waits.shared.executor.now();
-        let jitter = waits.random.u64(..);
-        (self.member.ended(end, Moment { now, jitter }), now)
-    }
-
-    /// Whether the node shuts down and the service has no subscriptions: then it is not started
-    /// again.
-    fn has_nothing_to_drain(&self, waits: &Waits) -> bool {
-        self.inboxes.is_empty() && waits.is_shutting_down()
-    }
-
-    /// Applies the end of a run to the messages in flight, the counters and the test. Returns the
-    /// end for the supervision tree, and the text of the failure.
-    fn settle(&mut self, waits: &Waits, ended: RunEnded) -> (RunEnd, Option<String>) {
-        let failure = match ended {
-            RunEnded::Well => return (RunEnd::Returned, None),
-            RunEnded::Stopped => {
-                self.inboxes.iter().for_each(|inbox| inbox.interrupt());
-                self.write_dead_letters(waits);
-                return (RunEnd::Stopped, None);
-            }
-            RunEnded::Failed(failure) => failure,
-        };
-        let text = failure.to_string();
-        #[cfg(feature = "testing")]
-        if let Some(probe) = waits.shared.probe.get() {
-            probe.add_failure(&waits.service, &failure);
-        }
-        waits.shared.services.keep_failure(&waits.service, &text);
-        self.inboxes.iter().for_each(|inbox| inbox.fail());
-        self.write_dead_letters(waits);
-        let end = if failure.is_permanent { RunEnd::FailedForGood } else { RunEnd::Failed };
-        (end, Some(text))
-    }
-
-    /// Reports that the service has ended permanently.
-    fn conclude(&mut self, waits: &Waits, why: Why, cause: Option<String>) {
-        let service = &*waits.service;
-        match why {
-            Why::Completed => self.complete(waits),
-            Why::GaveUp { restarts, window, supervisor } => {
-                let error = cause.unwrap_or_else(|| "it returned".to_owned());
-                log::error!(
-                    service,
-                    error,
-                    code = %code_of(&error),
-                    "the service failed permanently, and the node shuts down"
-                );
-                self.exit.outcome = Outcome::Failed { error, restarts };
-                self.exit.limit = Some(Box::new((window, supervisor)));
-            }
-            Why::NotRestarted | Why::SupervisorEnded => {
-                let reason = cause.unwrap_or_else(|| "its supervisor has stopped it".to_owned());
-                log::warn!(service, reason, "the service has ended, and is not restarted");
-                self.exit.outcome = Outcome::NotRestarted { reason };
-                self.warn_of_unread(waits);
-            }
-        }
-    }
-
-    fn complete(&mut self, waits: &Waits) {
-        self.exit.outcome = Outcome::Completed;
-        self.write_dead_letters(waits);
-        self.inboxes.iter().for_each(|inbox| inbox.finish_message());
-        self.warn_of_unread(waits);
-    }
-
-    fn warn_of_unread(&self, waits: &Waits) {
-        for inbox in &self.inboxes {
-            let left = inbox.depth();
-            if left > 0 {
-                log::warn!(
-                    service = &*waits.service,
-                    subscription = inbox.name(),
-                    left,
-                    "the service ended without receiving all messages"
-                );
-            }
-        }
-    }
-
-    /// Writes a dead letter for each message that failed at each delivery.
-    fn write_dead_letters(&mut self, waits: &Waits) {
-        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
-            waits.line.add(ServiceValue::DeadLetters, 1);
-            report(&undelivered);
-            if let Some(dead_letters) = &mut self.dead_letters {
-                dead_letters.write(&waits.shared.topics, &waits.service, &undelivered);
-            }
-        }
-    }
-}
-
-/// Tells the log and the observers that another run follows. Returns why the last one has
-/// ended.
-fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Duration) -> String {
-    let (shared, service) = (&waits.shared, &*waits.service);
-    let supervisor = shared.plan.supervision.of_service(service);
-    if end == RunEnd::Stopped {
-        let supervisor = supervisor.unwrap_or_default();
-        log::warn!(service, supervisor, "the service was stopped, because another one failed");
-        shared.halts(service, supervisor);
-        return format!("stopped by supervisor `{supervisor}`");
-    }
-    let error = text.unwrap_or_else(|| "it returned, but its lifetime is permanent".to_owned());
-    log::warn!(
-        service,
-        error,
-        code = %code_of(&error),
-        pause = %format_args!("{pause:.0?}"),
-        "the service failed and will be restarted"
-    );
-    shared.backs_off(service, &error, pause);
-    error
-}
-
-fn report(undelivered: &Undelivered) {
-    log::error!(
-        service = &*undelivered.reader,
-        topic = &*undelivered.topic,
-        publisher = %undelivered.publisher.escape_debug(),
-        sequence = undelivered.sequence,
-        code = %Code::DEAD_LETTER,
-        "the service failed at each delivery of a message, which is now a dead letter"
-    );
+    RunTasks::end_all(&mut context.run).await;
+    count_end(&ended, &context.waits);
+    ended
 }
