@@ -14,7 +14,7 @@ use mycelium_transports::local::Undelivered;
 
 use super::emit::Waits;
 use super::exit::ExitGuard;
-use super::run::RunEnded;
+use super::run::{RunEnded, count_drop};
 use crate::error::code_of;
 use crate::inbox::AnyInbox;
 use crate::observe::report::Outcome;
@@ -86,8 +86,8 @@ impl Course {
         let (end, text) = self.settle(waits, ended);
         let (verdict, now) = self.report(waits, end);
         if let Verdict::End(why) = verdict {
-            // Drops the instance, which gives back a subscription that it kept. The drop may panic.
-            drop(caught(leave));
+            // Drops the instance, which gives back a subscription that it kept.
+            count_drop(waits, caught(leave));
             self.conclude(waits, why, text);
             return false;
         }

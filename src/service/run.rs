@@ -17,6 +17,7 @@ use crate::inbox::AnyInbox;
 use crate::shared::Runs;
 use crate::supervise::member::{Member, StopWaker};
 use crate::supervise::{Failure, Panic};
+use crate::support::log;
 
 /// How a run ended.
 pub(super) enum RunEnded {
@@ -52,7 +53,11 @@ pub(super) fn poll_run(
 /// Returns how a run ended, and whether the next one uses the same instance.
 pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
     match polled {
-        Polled::Ended(result) => (judge_result(result, waits.is_shutting_down()), true),
+        Polled::Ended(result) => {
+            let ended = judge_result(result, waits.is_shutting_down());
+            let has_panicked = matches!(&ended, RunEnded::Failed(failure) if failure.panicked);
+            (ended, !has_panicked)
+        }
         Polled::Panicked(panic) => (RunEnded::Failed(Failure::of_panic(panic)), false),
         Polled::Stopped => (RunEnded::Stopped, false),
         Polled::Late(error) => {
@@ -66,10 +71,14 @@ pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
 /// user, too.
 fn judge_result(result: Result<()>, shuts_down: bool) -> RunEnded {
     let Err(error) = result else { return RunEnded::Well };
-    match catch_unwind(AssertUnwindSafe(|| of_error(error, shuts_down))) {
+    let mut is_permanent = false;
+    match catch_unwind(AssertUnwindSafe(|| of_error(error, shuts_down, &mut is_permanent))) {
         Ok(Some(failure)) => RunEnded::Failed(Box::new(failure)),
         Ok(None) => RunEnded::Well,
-        Err(panic) => RunEnded::Failed(Failure::of_panic(panic)),
+        Err(panic) => {
+            let failure = Failure::of_panic(panic);
+            RunEnded::Failed(Box::new(Failure { is_permanent, ..*failure }))
+        }
     }
 }
 
@@ -83,6 +92,17 @@ pub(super) fn count_end(ended: &RunEnded, waits: &Waits) {
     }
 }
 
+/// Counts a panic in the drop of an instance, and logs it. It does not change how the service ends.
+pub(super) fn count_drop(waits: &Waits, dropped: Result<(), Panic>) {
+    if let Err(panic) = dropped {
+        count(waits, ServiceValue::Panics, |runs| runs.panics += 1);
+        let error = Failure::of_panic(panic).to_string();
+        waits.shared.services.keep_failure(&waits.service, &error);
+        let service = &*waits.service;
+        log::error!(service, error, "the service panicked when it was dropped");
+    }
+}
+
 /// Counts a start or an end of a run, for readers of the counters and for the node's report.
 pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
     waits.line.add(value, 1);
@@ -90,11 +110,12 @@ pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut 
 }
 
 /// Returns the failure of an error. `None` if it is the error of a shutdown.
-fn of_error(error: Error, shuts_down: bool) -> Option<Failure> {
+fn of_error(error: Error, shuts_down: bool, is_permanent: &mut bool) -> Option<Failure> {
     if shuts_down && error.is_of_shutdown() {
         return None;
     }
-    let (text, is_permanent) = (error.to_string(), error.is_permanent());
+    *is_permanent = error.is_permanent();
+    let (text, is_permanent) = (error.to_string(), *is_permanent);
     Some(Failure { error: text, panicked: false, place: None, is_permanent })
 }
 
@@ -108,16 +129,18 @@ pub(super) enum Polled {
 }
 
 impl Polled {
-    /// Returns how the run ended after its future was dropped, which may have panicked.
-    pub(super) fn dropped(self, dropped: Result<(), Panic>) -> Polled {
+    /// Returns how the run ended after its future was dropped, which may have panicked. A run that
+    /// was ended from outside keeps that reason.
+    pub(super) fn dropped(
+        self,
+        dropped: Result<(), Panic>,
+        also_panicked: &mut Result<(), Panic>,
+    ) -> Polled {
         match (dropped, self) {
-            (Ok(()), polled) => polled,
-            (Err(panic), Polled::Stopped) => {
-                drop(Failure::of_panic(panic));
-                Polled::Stopped
-            }
-            (Err(panic), Polled::Ended(_) | Polled::Panicked(_) | Polled::Late(_)) => {
-                Polled::Panicked(panic)
+            (Err(panic), Polled::Ended(_) | Polled::Panicked(_)) => Polled::Panicked(panic),
+            (dropped, polled) => {
+                *also_panicked = dropped;
+                polled
             }
         }
     }

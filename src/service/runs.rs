@@ -9,7 +9,7 @@ use std::task::Poll;
 use mycelium_transports::counters::ServiceValue;
 
 use super::course::Course;
-use super::run::{Polled, RunEnded, Watch, count, count_end, judge, poll_run};
+use super::run::{Polled, RunEnded, Watch, count, count_drop, count_end, judge, poll_run};
 use super::{Context, Life, Service};
 use crate::inbox::AnyInbox;
 use crate::supervise::caught;
@@ -20,16 +20,27 @@ use crate::task::run_tasks::RunTasks;
 /// because a future has room for its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let Life { factory, context, course } = &mut *life;
-    let mut instance = None;
+    let mut instance = Instance(None);
     while course.begins(&mut context.waits).await {
         let Course { member, inboxes, .. } = &mut *course;
-        let ended = run(factory, context, member, inboxes, &mut instance).await;
-        if !course.goes_on(&mut context.waits, ended, &mut || instance = None) {
+        let ended = run(factory, context, member, inboxes, &mut instance.0).await;
+        if !course.goes_on(&mut context.waits, ended, &mut || instance.0 = None) {
             break;
         }
     }
+    count_drop(&context.waits, caught(&mut || instance.0 = None));
     // Announces the end before the subscriptions of the service are dropped.
     course.exit.announce();
+}
+
+/// The instance of a service. If the task is dropped and a value of the run panics in its drop, a
+/// panic in the drop of the instance would abort the process.
+struct Instance<S>(Option<S>);
+
+impl<S> Drop for Instance<S> {
+    fn drop(&mut self) {
+        drop(caught(&mut || self.0 = None));
+    }
 }
 
 /// Runs a service once. After an error the next run uses the same instance; after a panic or a stop
@@ -47,6 +58,7 @@ async fn run<S: Service>(
         Some(_) => Ok(()),
         None => caught(&mut || *instance = Some(factory())),
     };
+    let mut also_panicked = Ok(());
     let polled = match made {
         Ok(()) => {
             let service = instance.as_mut().expect("it was made");
@@ -59,14 +71,14 @@ async fn run<S: Service>(
             let polled = polled.await;
             // Dropping the future may panic, because the drop of a value that the service holds
             // across an await may.
-            polled.dropped(caught(&mut || run.set(None)))
+            polled.dropped(caught(&mut || run.set(None)), &mut also_panicked)
         }
         Err(panic) => Polled::Panicked(panic),
     };
     let (ended, keeps) = judge(polled, &context.waits);
+    count_drop(&context.waits, also_panicked);
     if !keeps {
-        // Catches a panic, because dropping the instance may panic, too.
-        drop(caught(&mut || *instance = None));
+        count_drop(&context.waits, caught(&mut || *instance = None));
     }
     RunTasks::end_all(&mut context.run).await;
     count_end(&ended, &context.waits);

@@ -3,6 +3,7 @@
 //! observer. None of them ends a task of the node, and siblings are restarted as after any failure.
 
 use std::fmt;
+use std::future::pending;
 use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -131,10 +132,12 @@ async fn a_panic_in_any_hook_is_a_failure_of_its_service_and_of_nothing_else() {
             assert_eq!((&service.outcome, service.starts), (&Outcome::Completed, 2), "{at:?}");
         }
         let faulty = &report.services[0];
-        assert_eq!(faulty.errors + faulty.panics, 1, "{at:?}");
+        // A drop that panics, too, is counted.
+        let failures = if at == At::Drop { 2 } else { 1 };
+        assert_eq!(faulty.errors + faulty.panics, failures, "{at:?}");
         let text = faulty.last_failure.as_deref().unwrap();
         let has_place = text.contains("tests/it/supervision/faults.rs:");
-        assert_eq!(has_place, faulty.panics == 1, "{at:?}: {text}");
+        assert_eq!(has_place, faulty.panics > 0, "{at:?}: {text}");
     }
 }
 
@@ -152,7 +155,7 @@ impl Drop for Grenade {
 #[service(send)]
 impl Keeps {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let grenade = (self.0 == 1).then_some(Grenade);
+        let grenade = (self.0 == 1).then(|| Grenade);
         ctx.shutdown_requested().await;
         std::mem::forget(grenade);
         Ok(())
@@ -173,5 +176,63 @@ async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
     crew.order('A', Do::Fail).await;
     diary.has(&["-A", "+A"]).await;
     let report = crew.end().await.unwrap();
-    assert_eq!(report.services[1].outcome, Outcome::Completed);
+    let keeps = report.services.iter().find(|service| service.name == "Keeps").unwrap();
+    assert_eq!((&keeps.outcome, keeps.panics), (&Outcome::Completed, 1));
+}
+
+/// Panics when it is dropped, and holds what does so, too.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in the drop of an instance");
+    }
+}
+
+#[service(send)]
+impl Bomb {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let _grenade = Grenade;
+        ctx.shutdown_requested().await;
+        pending().await
+    }
+}
+
+#[test]
+fn panics_in_the_drops_of_a_service_that_is_abandoned_do_not_end_the_process() {
+    for is_smol in [false, true] {
+        let node = || Node::builder("main").service(|| Bomb).build().unwrap();
+        if is_smol {
+            mycelium_smol::run(1, async |executor| drop(node().start(executor).unwrap())).unwrap();
+        } else {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let running = runtime.block_on(async { node().start(Tokio::current().unwrap()) });
+            drop((running.unwrap(), runtime));
+        }
+    }
+}
+
+struct Silent;
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        panic!("in the drop of an instance");
+    }
+}
+
+#[service(send)]
+impl Silent {
+    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_drop_of_an_instance_is_counted() {
+    let node = Node::builder("main").service(|| Silent).build().unwrap();
+    let report = node.run(Tokio::current().unwrap()).await.unwrap();
+    let [service] = &report.services[..] else { panic!("one service") };
+    assert_eq!((&service.outcome, service.panics), (&Outcome::Completed, 1));
+    let text = service.last_failure.as_deref().unwrap();
+    assert!(text.starts_with("panic: in the drop of an instance (at tests/it/"), "{text}");
 }
