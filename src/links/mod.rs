@@ -36,7 +36,7 @@ use mycelium_transports::seam::{Control, Ends};
 use crate::error::{BuildError, StartError};
 use crate::plan::dead_letter::DeadLetter;
 use crate::plan::{LinkSettings, Plan};
-use crate::supervise::Failure;
+use crate::supervise::{Failure, caught};
 use crate::support::latch::Latch;
 use crate::support::members::{MEMBERS, MemberState, Watch};
 use crate::topology::Setting;
@@ -416,8 +416,13 @@ impl LinkSetup<'_> {
         };
         let (control, on_failure) = (self.control.clone(), self.on_failure.clone());
         self.spawn(async move {
-            let abandoned = pin!(control.abandoned());
-            if let Either::Left((Err(panic), _)) = select(carried, abandoned).await {
+            let mut carried = carried;
+            let ended = match select(&mut carried, pin!(control.abandoned())).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => Ok(()),
+            };
+            let mut carried = Some(carried);
+            if let Err(panic) = ended.and(caught(&mut || carried = None)) {
                 on_failure(failed(Failure::of_panic(panic).to_string()));
             }
         })

@@ -290,7 +290,12 @@ impl Driver {
             || shared.executor.sleep_until(shared.executor.now().saturating_add(ABANDON_WITHIN));
         select(pin!(links.stop()), grace()).await;
         // A transport that is dropped says which messages it leaves.
-        select(pin!(links.abandon()), grace()).await;
+        if let Either::Right(_) = select(pin!(links.abandon()), grace()).await {
+            log::error!(
+                node = shared.plan.node,
+                "the node ends, but a transport of the program, or a tap or stream of it, does not"
+            );
+        }
         let left = links.undelivered();
         if !left.is_empty() {
             let let_go = links.let_go(&left);

@@ -196,7 +196,8 @@ impl<S: Service> Context<S> {
 
     /// Makes another publisher of a topic to which this service emits, for a child task or another
     /// thread. Its messages keep their order among themselves, but not with those of the service.
-    /// It can also send during a shutdown, until the service's run ends.
+    /// It can also send during a shutdown. A child task ends with the service's run; a thread has to
+    /// end by itself, and what it sends when the readers have ended is received by nobody.
     ///
     /// # Errors
     /// If the topic cannot take another publisher, or the node shuts down and the service has no

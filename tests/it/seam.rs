@@ -343,18 +343,57 @@ async fn a_transport_that_does_not_end_is_dropped() {
     ended.await.unwrap_err();
 }
 
-#[tokio::test]
-async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_node() {
-    let forgets = By(|ends: Ends| {
+/// Does this with a tap that holds publishers up when the services have ended, and then ends.
+fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
+    By(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
             ends.draining().await;
-            taps.iter_mut().for_each(|tap| tap.streams().clear());
+            act(taps.remove(0));
         });
         Ok(carried)
-    });
+    })
+}
+
+/// Reads its tap to the end, releases nothing, and ends.
+fn reads_without_releases() -> impl Transport {
+    By(|ends: Ends| {
+        let mut taps = taps(&ends, "pipe", Policy::Block)?;
+        let carried: SendFuture<()> = Box::pin(async move {
+            let _ends = ends;
+            let read = poll_fn(|context| {
+                taps[0].park(context.waker());
+                let Some(stream) = taps[0].streams().first_mut() else { return Poll::Pending };
+                loop {
+                    match stream.next_item() {
+                        TapItem::Message(..) | TapItem::Gap(_) => stream.advance(),
+                        TapItem::Empty => return Poll::Pending,
+                        TapItem::Closed => return Poll::Ready(()),
+                    }
+                }
+            });
+            read.await;
+        });
+        Ok(carried)
+    })
+}
+
+#[tokio::test]
+async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_node() {
     let [ends, stays] = [false, true].map(|stays| idle(Policy::Block, stays).0);
-    for ran in [run_three(ends).await, run_three(stays).await, run_three(forgets).await] {
+    for ran in [
+        run_three(ends).await,
+        run_three(stays).await,
+        run_three(reads_without_releases()).await,
+        run_three(at_the_drain(|mut tap| tap.streams().clear())).await,
+        run_three(at_the_drain(std::mem::forget)).await,
+        run_three(at_the_drain(|mut tap| {
+            tap.streams();
+            std::mem::forget(tap);
+        }))
+        .await,
+        run_three(at_the_drain(|mut tap| std::mem::forget(std::mem::take(tap.streams())))).await,
+    ] {
         let error = ran.unwrap_err().to_string();
         let text = "not delivered within 10ms: 3 messages of `ticks` to `pipe`";
         assert!(error.starts_with(text), "{error}");

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Context;
 
 use event_listener::{Event, EventListener};
 
+use crate::local::state::SubscriberState;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, lock};
 
 /// The state that all transports of a process share (links are one): what they have to do, and what
@@ -29,6 +30,8 @@ pub struct Control {
     confirmed: AtomicU64,
     /// The messages that they have left, by reader and topic.
     left: Mutex<BTreeMap<(String, String), u64>>,
+    /// Their taps that hold publishers up, with the topic: they may still keep messages.
+    taps: Mutex<Vec<(String, Weak<SubscriberState>)>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
@@ -147,16 +150,21 @@ impl Control {
         self.confirmed.load(Ordering::Relaxed)
     }
 
-    /// Returns the messages that transports of the program have left to nobody when they had to
-    /// keep them for a reader: reader, topic, number of messages.
+    /// Returns the messages that transports of the program keep for a reader or have left to nobody
+    /// when they had to keep them: reader, topic, number of messages.
     #[must_use]
     pub fn left(&self) -> Vec<(String, String, usize)> {
-        let left = lock(&self.left);
-        left.iter()
-            .map(|((reader, topic), count)| {
-                (reader.clone(), topic.clone(), usize::try_from(*count).unwrap_or(usize::MAX))
-            })
-            .collect()
+        let mut left = lock(&self.left).clone();
+        let taps = lock(&self.taps).clone();
+        for (topic, tap) in taps {
+            if let Some(tap) = tap.upgrade()
+                && let kept @ 1.. = tap.kept()
+            {
+                *left.entry((tap.name.to_string(), topic)).or_default() += kept as u64;
+            }
+        }
+        let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        left.into_iter().map(|((reader, topic), count)| (reader, topic, number(count))).collect()
     }
 
     /// Returns the process to which a name is bound.
@@ -255,10 +263,18 @@ impl Control {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Counts messages that a transport of the program had to keep for a reader, and leaves. Does
-    /// nothing while services run, because the reader may leave before the publishers do.
-    pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: u64) {
-        if count > 0 && self.phase() > Phase::Run {
+    /// Adds a tap that holds publishers up: [`left`](Control::left) has what it keeps.
+    pub(super) fn add_tap(&self, topic: &str, tap: &Arc<SubscriberState>) {
+        let mut taps = lock(&self.taps);
+        taps.retain(|(_, tap)| tap.strong_count() > 0);
+        taps.push((topic.to_owned(), Arc::downgrade(tap)));
+    }
+
+    /// Counts messages that a transport of the program had to keep for a reader, and leaves. While
+    /// services run and the publisher `has_ended` not, it does nothing: the reader may leave before
+    /// the publisher does.
+    pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: u64, has_ended: bool) {
+        if count > 0 && (has_ended || self.phase() > Phase::Run) {
             let of = (reader.to_owned(), topic.to_owned());
             *lock(&self.left).entry(of).or_default() += count;
         }
@@ -304,6 +320,12 @@ impl BusyGuard {
 
     pub(super) fn control(&self) -> &Arc<Control> {
         &self.0
+    }
+}
+
+impl Clone for BusyGuard {
+    fn clone(&self) -> BusyGuard {
+        BusyGuard::new(&self.0)
     }
 }
 

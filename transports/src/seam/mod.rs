@@ -36,8 +36,9 @@
 //!    sequence, or the loss of the last messages goes unnoticed.
 //! 4. [Release](TapStream::release) messages when the other side is done with them, or at once if
 //!    the transport does not confirm. Remove a stream when its end is sent and all of its messages
-//!    are released. A transport that resumes [rewinds](TapStream::rewind) to the
-//!    first message that is not confirmed.
+//!    are released; [`Closed`](TapItem::Closed) alone says only that all were read. A stream may be
+//!    taken out of its tap. A transport that resumes [rewinds](TapStream::rewind) to the first
+//!    message that is not confirmed.
 //! 5. Tell the other side the id and the digest of the [schema](crate::local::Topic::schema), once.
 //!    A feed checks the size of messages only: refuse a publisher with another digest.
 //! 6. Make a feed at the first message of an epoch. `first` is the sequence from which its readers
@@ -51,9 +52,9 @@
 //!    feed. If the connection is lost for good, [lose](Feed::lose) the feed: a feed that is dropped
 //!    ends without a gap.
 //! 8. When [`Ends::draining`] is ready, publishers have ended: end when no tap has a stream. End at
-//!    once when [`Ends::stopped`] is ready: what does not end is dropped. The counters of the taps
-//!    have the messages that are left; those of a tap that holds up publishers are an error of the
-//!    node, M0062.
+//!    once when [`Ends::stopped`] is ready: what does not end is dropped, or logged if it is held
+//!    elsewhere. The messages that a tap which holds up publishers keeps or has left at the end of
+//!    the node are an error of it, M0062.
 
 mod control;
 mod feed;

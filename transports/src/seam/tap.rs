@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::control::{BusyGuard, Control};
+use super::control::BusyGuard;
 use crate::local::topic::Topic;
 use crate::local::topic::membership::Membership;
 use crate::local::values::{Policy, SubscribeOptions, TopicError};
@@ -52,6 +52,9 @@ impl Topic {
 impl<T> Tap<T> {
     /// Makes the node wait for the tap, and learn which messages are confirmed and which are left.
     pub(super) fn known_to(mut self, node: BusyGuard) -> Self {
+        if self.policy().is_gating() {
+            node.control().add_tap(self.membership.topic.name(), &self.membership.state);
+        }
         self.busy = Some(node);
         self
     }
@@ -64,8 +67,8 @@ impl<T> Tap<T> {
     {
         if self.membership.has_new_edges() {
             let edges = self.membership.new_edges().into_iter();
-            let (membership, control) = (&self.membership, self.control());
-            let new = |edge| TapStream::new(edge, membership, control.clone(), T::default());
+            let (membership, busy) = (&self.membership, &self.busy);
+            let new = |edge| TapStream::new(edge, membership, busy.clone(), T::default());
             self.streams.extend(edges.map(new));
         }
         &mut self.streams
@@ -82,10 +85,6 @@ impl<T> Tap<T> {
         T: Default,
     {
         self.streams().is_empty() && self.membership.had_edges()
-    }
-
-    fn control(&self) -> Option<Arc<Control>> {
-        self.busy.as_ref().map(BusyGuard::control).cloned()
     }
 
     /// Parks a waker until there is more to read. Read once more after this.
@@ -128,7 +127,7 @@ impl<T> Drop for Tap<T> {
         topic.remove_subscriber(state);
         // Edges that were never read leave like the others.
         for edge in self.membership.new_edges() {
-            drop(TapStream::new(edge, &self.membership, self.control(), ()));
+            drop(TapStream::new(edge, &self.membership, self.busy.clone(), ()));
         }
     }
 }

@@ -146,8 +146,9 @@ impl Ends {
     }
 
     /// Creates a [tap](Topic::tap) of a topic for a remote process or group. The node waits for the
-    /// tap. If its policy holds up publishers and messages are left when it is dropped after the
-    /// services have ended, the node ends with an error that has their number.
+    /// tap and for its streams. If its policy holds up publishers, the node ends with an error that
+    /// has the number of the messages which it keeps at the end of the node, and of those that it
+    /// has left: when it was dropped after the services or their publisher had ended.
     ///
     /// # Errors
     /// As [`Topic::tap`].

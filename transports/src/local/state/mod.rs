@@ -338,6 +338,16 @@ impl PublisherState {
         Some(reader.subscriber.clone())
     }
 
+    /// Returns how many messages the ring keeps for a gating subscription.
+    fn kept_for(&self, reader: &SubscriberState) -> usize {
+        self.import();
+        let readers = self.readers.lock();
+        let entry = readers.iter().find(|it| it.subscriber.number == reader.number);
+        let entry = entry.and_then(|it| it.entry);
+        drop(readers);
+        entry.map_or(0, |entry| self.ring.depth_of(|other| other == entry))
+    }
+
     /// Reports that the gating subscription with this claim is evicted, after it has held the
     /// publisher up for this long.
     pub(crate) fn evicted(&self, claim: Claim, stalled: Duration) {
@@ -429,6 +439,13 @@ impl SubscriberState {
             has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
+    }
+
+    /// Returns how many messages its publishers keep for it. Those of a reader that holds nobody up
+    /// are not kept.
+    pub(crate) fn kept(&self) -> usize {
+        let publishers: Vec<_> = self.publishers.lock().iter().cloned().collect();
+        publishers.iter().map(|publisher| publisher.kept_for(self)).sum()
     }
 
     /// Whether the subscription reads this publisher. Messages from another process are not sent to

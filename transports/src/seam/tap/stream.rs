@@ -20,7 +20,7 @@ use crate::local::topic::membership::Membership;
 use crate::local::trace::{sent_at_in, trace_in};
 use crate::local::values::{Schema, Undelivered};
 use crate::memory::Mapping;
-use crate::seam::control::Control;
+use crate::seam::control::BusyGuard;
 use crate::seam::moved::Moved;
 use crate::sync::{AtomicBool, Ordering};
 
@@ -47,8 +47,9 @@ pub struct TapStream<T = ()> {
     pub state: T,
     topic: Arc<Topic>,
     subscriber: Arc<SubscriberState>,
-    /// Learns which messages are confirmed and which are left, if the node waits for the tap.
-    control: Option<Arc<Control>>,
+    /// Makes the node wait for the stream, and learn which messages are confirmed and which are
+    /// left; `None` as for its tap.
+    busy: Option<BusyGuard>,
     schema: Schema,
     line: Arc<Line<EdgeValue>>,
     /// A copy of the last message, if it cannot be read in the ring.
@@ -106,7 +107,7 @@ impl<T> TapStream<T> {
     pub(super) fn new(
         edge: Edge,
         membership: &Membership,
-        control: Option<Arc<Control>>,
+        busy: Option<BusyGuard>,
         state: T,
     ) -> Self {
         let Membership { topic, state: subscriber, .. } = membership;
@@ -115,7 +116,7 @@ impl<T> TapStream<T> {
             state,
             topic: topic.clone(),
             subscriber: subscriber.clone(),
-            control,
+            busy,
             schema: *topic.schema(),
             line,
             words: Box::default(),
@@ -487,8 +488,8 @@ impl<T> TapStream<T> {
     fn count_taken(&mut self, confirmed: u64) {
         let missed = self.count_missed(self.kept());
         self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
-        if let Some(control) = &self.control {
-            control.count_confirmed(confirmed);
+        if let Some(busy) = &self.busy {
+            busy.control().count_confirmed(confirmed);
         }
     }
 
@@ -563,8 +564,9 @@ impl<T> Drop for TapStream<T> {
         let left = unread.min(self.capacity() as u64);
         self.line.add(EdgeValue::Left, left);
         self.line.add(EdgeValue::Overwritten, unread - left);
-        if let Some(control) = self.control.take().filter(|_| self.subscriber.policy.is_gating()) {
-            control.leave_messages(&self.subscriber.name, self.topic.name(), left);
+        if let Some(busy) = self.busy.as_ref().filter(|_| self.subscriber.policy.is_gating()) {
+            let (reader, has_ended) = (&self.subscriber.name, self.publisher.0.ring.is_closed());
+            busy.control().leave_messages(reader, self.topic.name(), left, has_ended);
         }
         // Leaves before the ring's entry is free, because another reader may get the entry then.
         self.subscriber.leave(&self.publisher.0);
