@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Polls `task` and catches its panic, which would end many executors. The future is ready when the
-/// task has ended or panicked. To observe panics, install a panic hook: it is called first.
+/// Polls `task` and catches its panic, which would end many executors, also that of its drop. The
+/// future is ready when the task has ended or panicked. To observe panics, install a panic hook: it
+/// is called first.
 ///
 /// ```
 /// use mycelium_core::wait::WaitStrategy;
@@ -16,13 +17,13 @@ use std::task::Poll;
 /// block_on(contain(task), WaitStrategy::Park);
 /// ```
 pub async fn contain(task: impl Future<Output = ()> + Unpin) {
-    let mut task = Some(task);
+    let mut task = Contained(Some(task));
     poll_fn(|context| {
         let poll = || {
-            let done = task.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
+            let done = task.0.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
             // Dropped inside `catch_unwind`, because dropping the task may panic as well.
             if done {
-                drop(task.take())
+                drop(task.0.take())
             }
             done
         };
@@ -32,4 +33,13 @@ pub async fn contain(task: impl Future<Output = ()> + Unpin) {
         }
     })
     .await;
+}
+
+/// A task that the executor may drop before it has ended: some abort the process if that panics.
+struct Contained<F>(Option<F>);
+
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        drop(catch_unwind(AssertUnwindSafe(|| self.0 = None)));
+    }
 }

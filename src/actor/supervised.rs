@@ -20,9 +20,9 @@ use super::set::cell::Cell;
 use super::task::run::Failure;
 use super::values::{ActorEnd, Mail};
 use crate::observe::health_state::HealthState;
-use crate::supervise::Strategy;
 use crate::supervise::member::{Member, StopWaker, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
+use crate::supervise::{Held, Strategy};
 use crate::support::log;
 
 /// A supervisor of actors, and of other supervisors. When one of its actors fails, it restarts that
@@ -138,14 +138,14 @@ enum Ran {
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
     pub(crate) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
-        let mut instance = None;
+        let mut instance = Held(None);
         // Why the previous run has ended.
         let mut cause: Option<Arc<str>> = None;
         loop {
             match turn(&self.cell, &mut member).await {
                 None => {
                     member.ended(RunEnd::Asked, self.moment());
-                    self.stop_instance(instance).await;
+                    self.stop_instance(instance.0.take()).await;
                     return ActorEnd::Stopped;
                 }
                 Some(Turn::End(why)) => return self.concluded(why, cause),
@@ -155,10 +155,10 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.count(ActorValue::Restarts);
                 self.note_restart();
             }
-            let (end, failure) = match self.run_once(&mut member, &mut instance).await {
+            let (end, failure) = match self.run_once(&mut member, &mut instance.0).await {
                 Ran::Ended(Ok(end)) => {
                     member.ended(RunEnd::Asked, self.moment());
-                    self.drop_instance(instance);
+                    self.drop_instance(instance.0.take());
                     return end;
                 }
                 Ran::Ended(Err(failure)) if failure.is_permanent => {
@@ -166,7 +166,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 }
                 Ran::Ended(Err(failure)) => (RunEnd::Failed, Some(failure)),
                 Ran::Stopped => {
-                    self.drop_instance(instance.take());
+                    self.drop_instance(instance.0.take());
                     (RunEnd::Stopped, None)
                 }
             };
@@ -189,7 +189,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
             }
             cause = Some(error.into());
             if let Verdict::End(why) = verdict {
-                self.stop_instance(instance).await;
+                self.stop_instance(instance.0.take()).await;
                 return self.concluded(why, cause);
             }
         }

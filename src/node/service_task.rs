@@ -10,7 +10,6 @@ use futures_util::future::{AbortRegistration, Abortable};
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use crate::shared::PollMark;
-use crate::supervise::caught;
 
 /// Hooks that run before and after each poll of a service.
 pub(super) struct PollHooks {
@@ -23,8 +22,7 @@ pub(super) struct PollHooks {
 /// The task of a service. After each poll it sends the wakes that the poll deferred. It ends when
 /// it is aborted, and drops the service.
 pub(super) struct ServiceTask<F> {
-    /// `None` only in the drop.
-    task: Option<F>,
+    task: F,
     poll_hooks: PollHooks,
     abort: Abortable<Pending<()>>,
     /// The waker by which the abort wakes the task, as it was registered.
@@ -33,8 +31,7 @@ pub(super) struct ServiceTask<F> {
 
 impl<F> ServiceTask<F> {
     pub(super) fn new(task: F, poll_hooks: PollHooks, abort: AbortRegistration) -> ServiceTask<F> {
-        let (task, abort) = (Some(task), Abortable::new(pending(), abort));
-        ServiceTask { task, poll_hooks, abort, waker: None }
+        ServiceTask { task, poll_hooks, abort: Abortable::new(pending(), abort), waker: None }
     }
 
     /// Whether the task was aborted. If not, the abort will wake it. An abort happens once, so a
@@ -60,18 +57,9 @@ impl<F: Future<Output = ()> + Unpin> Future for ServiceTask<F> {
             return Poll::Ready(());
         }
         let ServiceTask { task, poll_hooks, .. } = this;
-        let Some(task) = task else { return Poll::Ready(()) };
         let PollHooks { budget, deferred_wakes, mark } = poll_hooks;
         let _guard = mark.as_deref().map(PollMark::begin);
         poll_with(budget, deferred_wakes, || Pin::new(task).poll(context))
-    }
-}
-
-/// A service that panics when it is dropped does so here, and not in the executor, which may abort
-/// the process.
-impl<F> Drop for ServiceTask<F> {
-    fn drop(&mut self) {
-        drop(caught(&mut || self.task = None));
     }
 }
 

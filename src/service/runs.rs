@@ -12,15 +12,15 @@ use super::course::Course;
 use super::run::{Polled, RunEnded, Watch, count, count_drop, count_end, judge, poll_run};
 use super::{Context, Life, Service};
 use crate::inbox::AnyInbox;
-use crate::supervise::caught;
 use crate::supervise::member::Member;
+use crate::supervise::{Held, caught};
 use crate::task::run_tasks::RunTasks;
 
 /// Runs a service until it ends, fails too often, or the node shuts down. The life is in a box,
 /// because a future has room for its arguments twice.
 pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     let Life { factory, context, course } = &mut *life;
-    let mut instance = Instance(None);
+    let mut instance = Held(None);
     while course.begins(&mut context.waits).await {
         let Course { member, inboxes, .. } = &mut *course;
         let ended = run(factory, context, member, inboxes, &mut instance.0).await;
@@ -31,16 +31,6 @@ pub async fn supervise<S: Service>(mut life: Box<Life<S>>) {
     count_drop(&context.waits, caught(&mut || instance.0 = None));
     // Announces the end before the subscriptions of the service are dropped.
     course.exit.announce();
-}
-
-/// The instance of a service. If the task is dropped and a value of the run panics in its drop, a
-/// panic in the drop of the instance would abort the process.
-struct Instance<S>(Option<S>);
-
-impl<S> Drop for Instance<S> {
-    fn drop(&mut self) {
-        drop(caught(&mut || self.0 = None));
-    }
 }
 
 /// Runs a service once. After an error the next run uses the same instance; after a panic or a stop

@@ -15,6 +15,6 @@ mod strategy;
 pub(crate) mod tree;
 
 pub(crate) use failure::Failure;
-pub(crate) use panics::{Panic, caught, note_places, text_and_place, with_place};
+pub(crate) use panics::{Held, Panic, caught, note_places, text_and_place, with_place};
 pub(crate) use setting::{RestartSetting, ServiceSetting, SupervisorSetting};
 pub use strategy::{Lifetime, NameError, Strategy};

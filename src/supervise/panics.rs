@@ -48,6 +48,16 @@ pub(crate) fn caught(call: &mut dyn FnMut()) -> Result<(), Panic> {
     panic::catch_unwind(panic::AssertUnwindSafe(call))
 }
 
+/// An instance of a type of the user. When its task is dropped, a value of its run may panic, and
+/// then a panic in the drop of the instance would abort the process.
+pub(crate) struct Held<T>(pub(crate) Option<T>);
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        drop(caught(&mut || self.0 = None));
+    }
+}
+
 const NO_TEXT: &str = "(no message)";
 
 /// The text of a panic that this thread has just caught, and its place, `src/main.rs:31:9`, if it

@@ -23,7 +23,7 @@ use crate::actor::set::traces::ActorTraces;
 use crate::actor::values::{ActorEnd, Gone, Mail, Severity};
 use crate::error::{Error, Result};
 use crate::supervise::member::Member;
-use crate::supervise::{text_and_place, with_place};
+use crate::supervise::{Held, text_and_place, with_place};
 use crate::support::log;
 
 /// The number of messages after which the task lets others run.
@@ -140,17 +140,17 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 Box::pin(async move { before.core().ended().await }).await;
             }
             let mut failures = None;
-            let mut instance = None;
+            let mut instance = Held(None);
             loop {
-                let failure = match self.attempt(&mut instance).await {
+                let failure = match self.attempt(&mut instance.0).await {
                     Ok(end) => {
-                        self.drop_instance(instance);
+                        self.drop_instance(instance.0.take());
                         return end;
                     }
                     Err(failure) => failure,
                 };
                 let failures = failures.get_or_insert_default();
-                let next = Box::pin(self.restart_or_end(failures, failure, &mut instance));
+                let next = Box::pin(self.restart_or_end(failures, failure, &mut instance.0));
                 if let Some(end) = next.await {
                     return *end;
                 }

@@ -8,9 +8,12 @@ use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mycelium::actors::Actors;
+use mycelium::execution::Executor;
 use mycelium::observe::{Event, Outcome, Report};
 use mycelium::supervision::Supervisor;
-use mycelium::{Context, Node, Result, service};
+use mycelium::{Context, Node, Result, actor, service};
+use mycelium_executor::yield_now;
 use mycelium_tokio::Tokio;
 
 use crate::running::{end, start};
@@ -198,18 +201,31 @@ impl Bomb {
     }
 }
 
-#[test]
-fn panics_in_the_drops_of_a_service_that_is_abandoned_do_not_end_the_process() {
-    for is_smol in [false, true] {
-        let node = || Node::builder("main").service(|| Bomb).build().unwrap();
-        if is_smol {
-            mycelium_smol::run(1, async |executor| drop(node().start(executor).unwrap())).unwrap();
-        } else {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let running = runtime.block_on(async { node().start(Tokio::current().unwrap()) });
-            drop((running.unwrap(), runtime));
-        }
+#[actor]
+impl Bomb {
+    #[tell]
+    async fn hold(&mut self, _: u64) -> Result<()> {
+        let _grenade = Grenade;
+        pending().await
     }
+}
+
+/// Leaves a service and an actor in the middle of their work.
+async fn abandon(executor: impl Executor + Clone) {
+    let actors = Actors::on(executor.clone());
+    let mut bomb = actors.actor(|| Bomb).spawn().unwrap();
+    bomb.tell(1).await.unwrap();
+    let node = Node::builder("main").service(|| Bomb).build().unwrap();
+    let running = node.start(executor).unwrap();
+    yield_now().await;
+    drop(running);
+}
+
+#[test]
+fn panics_in_the_drops_of_what_is_abandoned_do_not_end_the_process() {
+    mycelium_smol::run(1, async |executor| abandon(executor).await).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { abandon(Tokio::current().unwrap()).await });
 }
 
 struct Silent;
