@@ -5,46 +5,24 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use mycelium_core::{Code, Message};
-use mycelium_transports::local::Publisher;
 
 use super::{Context, Service};
 use crate::error::ShuttingDown;
-use crate::service::emit::Waits;
-use crate::service::port::{EmitsOn, EmittedBy, Output};
+use crate::service::emit::emitter::Emitter;
+use crate::service::port::EmittedBy;
 use crate::support::log;
 
 impl<S: Service> Context<S> {
     /// The number of this service's messages that the slowest gating reader has not finished with.
     /// Messages for readers in other nodes count until they are confirmed.
     pub fn queue_depth<M: EmittedBy<S>>(&mut self) -> usize {
-        M::publisher(&mut self.outputs).depth()
-    }
-
-    /// As [`queue_depth`](Context::queue_depth), of a named port.
-    pub fn queue_depth_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-    ) -> usize
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let _ = port;
-        S::publisher(&mut self.outputs).depth()
+        self.emitter::<M>().queue_depth()
     }
 
     /// The number of slots of this service's ring: `emit` waits for a gating reader when the
     /// [`queue_depth`](Context::queue_depth) has reached it.
     pub fn capacity<M: EmittedBy<S>>(&mut self) -> usize {
-        M::publisher(&mut self.outputs).capacity()
-    }
-
-    /// As [`capacity`](Context::capacity), of a named port.
-    pub fn capacity_on<M: Message, const PORT: usize>(&mut self, port: Output<S, M, PORT>) -> usize
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let _ = port;
-        S::publisher(&mut self.outputs).capacity()
+        self.emitter::<M>().capacity()
     }
 
     /// Whether readers are so slow that `emit` will soon wait. It is true from the moment when the
@@ -76,20 +54,7 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     pub fn backpressure_threshold_exceeded<M: EmittedBy<S>>(&mut self) -> bool {
-        M::publisher(&mut self.outputs).backpressure_threshold_exceeded()
-    }
-
-    /// As [`backpressure_threshold_exceeded`](Context::backpressure_threshold_exceeded), of a named
-    /// port.
-    pub fn backpressure_threshold_exceeded_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-    ) -> bool
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let _ = port;
-        S::publisher(&mut self.outputs).backpressure_threshold_exceeded()
+        self.emitter::<M>().backpressure_threshold_exceeded()
     }
 
     /// Waits while the threshold
@@ -102,22 +67,7 @@ impl<S: Service> Context<S> {
     /// [`ShuttingDown`] if the node shuts down and the service has no subscriptions, also if the
     /// threshold is not exceeded.
     pub async fn until_below<M: EmittedBy<S>>(&mut self) -> Result<(), ShuttingDown> {
-        below(M::publisher(&mut self.outputs), &mut self.waits).await
-    }
-
-    /// As [`until_below`](Context::until_below), of a named port.
-    ///
-    /// # Errors
-    /// As [`until_below`](Context::until_below).
-    pub async fn until_below_on<M: Message, const PORT: usize>(
-        &mut self,
-        port: Output<S, M, PORT>,
-    ) -> Result<(), ShuttingDown>
-    where
-        S: EmitsOn<M, PORT>,
-    {
-        let _ = port;
-        below(S::publisher(&mut self.outputs), &mut self.waits).await
+        self.emitter::<M>().until_below().await
     }
 
     /// Waits until every gating reader, in this node and in others, has finished with all messages
@@ -178,32 +128,53 @@ impl<S: Service> Context<S> {
     }
 }
 
-/// Waits until the publisher's ring has room again, or the service should end.
-async fn below<M: Message>(
-    publisher: &mut Publisher<M>,
-    waits: &mut Waits,
-) -> Result<(), ShuttingDown> {
-    waits.begin();
-    poll_fn(|context| {
-        // Polls the shutdown first, so that a source that only waits here ends, too.
-        if waits.poll_shutdown(context).is_ready() {
-            return Poll::Ready(Err(ShuttingDown));
-        }
-        if publisher.poll_until_below(context).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        waits.watch(context, |service, seconds| {
-            let (topic, messages) = (&**publisher.topic(), publisher.depth());
-            log::warn!(
-                service,
-                topic,
-                messages,
-                seconds,
-                code = %Code::READER_WAITED_FOR,
-                "the service waits in `until_below` for slow readers of its messages"
-            );
-        });
-        Poll::Pending
-    })
-    .await
+impl<M: Message> Emitter<'_, M> {
+    /// As [`Context::queue_depth`], of this port.
+    #[must_use]
+    pub fn queue_depth(self) -> usize {
+        self.publisher.depth()
+    }
+
+    /// As [`Context::capacity`], of this port.
+    #[must_use]
+    pub fn capacity(self) -> usize {
+        self.publisher.capacity()
+    }
+
+    /// As [`Context::backpressure_threshold_exceeded`], of this port.
+    #[must_use]
+    pub fn backpressure_threshold_exceeded(self) -> bool {
+        self.publisher.backpressure_threshold_exceeded()
+    }
+
+    /// Waits while the threshold is exceeded, as [`Context::until_below`] does.
+    ///
+    /// # Errors
+    /// As [`Context::until_below`].
+    pub async fn until_below(self) -> Result<(), ShuttingDown> {
+        let Emitter { publisher, waits, .. } = self;
+        waits.begin();
+        poll_fn(|context| {
+            // Polls the shutdown first, so that a source that only waits here ends, too.
+            if waits.poll_shutdown(context).is_ready() {
+                return Poll::Ready(Err(ShuttingDown));
+            }
+            if publisher.poll_until_below(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            waits.watch(context, |service, seconds| {
+                let (topic, messages) = (&**publisher.topic(), publisher.depth());
+                log::warn!(
+                    service,
+                    topic,
+                    messages,
+                    seconds,
+                    code = %Code::READER_WAITED_FOR,
+                    "the service waits in `until_below` for slow readers of its messages"
+                );
+            });
+            Poll::Pending
+        })
+        .await
+    }
 }

@@ -196,8 +196,8 @@ impl<S: Service> Context<S> {
 
     /// Makes another publisher of a topic to which this service emits, for a child task or another
     /// thread. Its messages keep their order among themselves, but not with those of the service.
-    /// It can also send during a shutdown. A child task ends with the service's run; a thread has to
-    /// end by itself, and what it sends when the readers have ended is received by nobody.
+    /// It can also send during a shutdown. A child task ends with the run of the service. A thread
+    /// has to end by itself: nobody receives what it sends after the readers have ended.
     ///
     /// # Errors
     /// If the topic cannot take another publisher, or the node shuts down and the service has no

@@ -48,7 +48,7 @@ impl Merge {
             ctx.on(Self::merged).try_emit(number)?;
             ctx.emit(Square { value: number.value }).await?;
         }
-        assert!(ctx.queue_depth_on(Self::merged) <= 200);
+        assert!(ctx.on(Self::merged).queue_depth() <= 200);
         last.emit(Number { value: 0 }).await?;
         self.seen.send((self.left.clone(), self.right.clone()))?;
         Ok(())

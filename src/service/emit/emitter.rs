@@ -13,8 +13,8 @@ use crate::error::{PublisherError, ShuttingDown};
 /// the [`Context`](crate::Context) with these names emit on the topic of the message's type.
 #[must_use = "nothing is sent by a port alone: `ctx.on(Self::out).emit(message).await?`"]
 pub struct Emitter<'c, M: Message> {
-    publisher: &'c mut Publisher<M>,
-    waits: &'c mut Waits,
+    pub(crate) publisher: &'c mut Publisher<M>,
+    pub(crate) waits: &'c mut Waits,
     /// Whether each emit is refused, because the service should end.
     is_refused: bool,
 }

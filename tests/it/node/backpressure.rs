@@ -17,12 +17,12 @@ impl Sensor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in 0.. {
             ctx.on(Self::out).emit(Number { value }).await?;
-            if ctx.backpressure_threshold_exceeded_on(Self::out) {
-                let depth = ctx.queue_depth_on(Self::out);
-                self.0.send((depth, ctx.capacity_on(Self::out), true))?;
-                ctx.until_below_on(Self::out).await?;
-                let is_exceeded = ctx.backpressure_threshold_exceeded_on(Self::out);
-                self.0.send((ctx.queue_depth_on(Self::out), 0, is_exceeded))?;
+            if ctx.on(Self::out).backpressure_threshold_exceeded() {
+                let depth = ctx.on(Self::out).queue_depth();
+                self.0.send((depth, ctx.on(Self::out).capacity(), true))?;
+                ctx.on(Self::out).until_below().await?;
+                let is_exceeded = ctx.on(Self::out).backpressure_threshold_exceeded();
+                self.0.send((ctx.on(Self::out).queue_depth(), 0, is_exceeded))?;
             }
         }
         Ok(())

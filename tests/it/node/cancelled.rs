@@ -77,14 +77,14 @@ impl Source {
                     value += sent as u64 - 1;
                 }
                 3 => {
-                    until_done!(ctx, polls, ctx.until_below_on(Self::out))?;
+                    until_done!(ctx, polls, ctx.on(Self::out).until_below())?;
                     until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }))?;
                 }
                 _ => {
                     until_done!(ctx, polls, ctx.on(Self::out).emit(Number { value }))?;
                     if value % 20 == 4 {
                         until_done!(ctx, polls, ctx.confirmed());
-                        assert_eq!(ctx.queue_depth_on(Self::out), 0);
+                        assert_eq!(ctx.on(Self::out).queue_depth(), 0);
                         until_done!(ctx, polls, ticks.tick())?;
                         let _ = cut(polls, pin!(ctx.sleep(Duration::from_micros(1)))).await;
                         assert!(cut(polls, pin!(ctx.shutdown_requested())).await.is_none());
