@@ -12,7 +12,7 @@ use mycelium::actors::Actors;
 use mycelium::execution::Executor;
 use mycelium::observe::{Event, Outcome, Report};
 use mycelium::supervision::Supervisor;
-use mycelium::{Context, Node, Result, actor, service};
+use mycelium::{Context, Error, Node, Result, actor, service};
 use mycelium_executor::yield_now;
 use mycelium_tokio::Tokio;
 
@@ -183,8 +183,10 @@ async fn a_panic_in_the_drop_of_a_run_that_is_stopped_is_caught() {
     assert_eq!((&keeps.outcome, keeps.panics), (&Outcome::Completed, 1));
 }
 
-/// Panics when it is dropped, and holds what does so, too.
-struct Bomb;
+/// Panics when it is dropped. Its run ends, or holds what panics in its drop, too.
+struct Bomb {
+    ends: bool,
+}
 
 impl Drop for Bomb {
     fn drop(&mut self) {
@@ -195,6 +197,9 @@ impl Drop for Bomb {
 #[service(send)]
 impl Bomb {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        if self.ends {
+            return Ok(());
+        }
         let _grenade = Grenade;
         ctx.shutdown_requested().await;
         pending().await
@@ -213,9 +218,9 @@ impl Bomb {
 /// Leaves a service and an actor in the middle of their work.
 async fn abandon(executor: impl Executor + Clone) {
     let actors = Actors::on(executor.clone());
-    let mut bomb = actors.actor(|| Bomb).spawn().unwrap();
+    let mut bomb = actors.actor(|| Bomb { ends: false }).spawn().unwrap();
     bomb.tell(1).await.unwrap();
-    let node = Node::builder("main").service(|| Bomb).build().unwrap();
+    let node = Node::builder("main").service(|| Bomb { ends: false }).build().unwrap();
     let running = node.start(executor).unwrap();
     yield_now().await;
     drop(running);
@@ -228,27 +233,47 @@ fn panics_in_the_drops_of_what_is_abandoned_do_not_end_the_process() {
     runtime.block_on(async { abandon(Tokio::current().unwrap()).await });
 }
 
-struct Silent;
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        panic!("in the drop of an instance");
-    }
-}
-
-#[service(send)]
-impl Silent {
-    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_panic_in_the_drop_of_an_instance_is_counted() {
-    let node = Node::builder("main").service(|| Silent).build().unwrap();
+    let node = Node::builder("main").service(|| Bomb { ends: true }).build().unwrap();
     let report = node.run(Tokio::current().unwrap()).await.unwrap();
     let [service] = &report.services[..] else { panic!("one service") };
     assert_eq!((&service.outcome, service.panics), (&Outcome::Completed, 1));
     let text = service.last_failure.as_deref().unwrap();
     assert!(text.starts_with("panic: in the drop of an instance (at tests/it/"), "{text}");
+}
+
+/// Its first instance fails with an error whose text panics.
+struct Mute {
+    number: u32,
+    is_permanent: bool,
+}
+
+#[service(send)]
+impl Mute {
+    async fn run(&mut self, _: &mut Context<Self>) -> Result<()> {
+        let error = Error::from(Evil(At::ErrorText));
+        match (self.number, self.is_permanent) {
+            (1, true) => Err(error.permanent()),
+            (1, false) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn mute(is_permanent: bool) -> Node {
+    let mut number = 0;
+    let service = move || {
+        number += 1;
+        Mute { number, is_permanent }
+    };
+    Node::builder("main").service(service).restart("Mute", quick(10)).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_panic_in_the_text_of_an_error_makes_a_new_instance_and_keeps_the_error_permanent() {
+    let report = mute(false).run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!((report.services[0].starts, report.services[0].panics), (2, 1));
+    let error = mute(true).run(Tokio::current().unwrap()).await.unwrap_err().to_string();
+    assert!(error.starts_with("service `Mute` failed permanently: panic: "), "{error}");
 }
