@@ -410,13 +410,12 @@ impl LinkSetup<'_> {
         let ends = Ends::new(node, sends, receives, executor, self.control);
         let (node, transport) = (node.clone(), attached.transport.name().to_owned());
         let failed = |problem| StartError::Transport { node, transport, problem };
-        let carried = match attached.transport.carry(ends) {
+        let mut carried = match attached.transport.carry(ends) {
             Ok(carried) => AssertUnwindSafe(carried).catch_unwind(),
             Err(problem) => return Err(failed(problem)),
         };
         let (control, on_failure) = (self.control.clone(), self.on_failure.clone());
         self.spawn(async move {
-            let mut carried = carried;
             let ended = match select(&mut carried, pin!(control.abandoned())).await {
                 Either::Left((ended, _)) => ended,
                 Either::Right(_) => Ok(()),

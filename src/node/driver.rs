@@ -293,7 +293,7 @@ impl Driver {
         if let Either::Right(_) = select(pin!(links.abandon()), grace()).await {
             log::error!(
                 node = shared.plan.node,
-                "the node ends, but a transport of the program, or a tap or stream of it, does not"
+                "the node ends, but a link or a transport of the program does not"
             );
         }
         let left = links.undelivered();

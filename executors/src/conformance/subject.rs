@@ -116,6 +116,7 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
     run_on_a_thread::<S>(Box::new(move |executor| Box::pin(law(executor))));
 }
 
+/// The law is in a box, so that this is compiled once for each subject, and not for each law.
 fn run_on_a_thread<S: Subject>(law: MakeDedicated) {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {

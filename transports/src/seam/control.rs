@@ -30,7 +30,7 @@ pub struct Control {
     confirmed: AtomicU64,
     /// The messages that they have left, by reader and topic.
     left: Mutex<BTreeMap<(String, String), u64>>,
-    /// Their taps that hold publishers up, with the topic: they may still keep messages.
+    /// The topic and the state of each tap of theirs that holds publishers up.
     taps: Mutex<Vec<(String, Weak<SubscriberState>)>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
@@ -270,9 +270,8 @@ impl Control {
         taps.push((topic.to_owned(), Arc::downgrade(tap)));
     }
 
-    /// Counts messages that a transport of the program had to keep for a reader, and leaves. While
-    /// services run and the publisher `has_ended` not, it does nothing: the reader may leave before
-    /// the publisher does.
+    /// Counts messages that a transport of the program had to keep for a reader, and leaves. Does
+    /// nothing while services run and the publisher has not ended: the reader may leave first.
     pub(super) fn leave_messages(&self, reader: &str, topic: &str, count: u64, has_ended: bool) {
         if count > 0 && (has_ended || self.phase() > Phase::Run) {
             let of = (reader.to_owned(), topic.to_owned());

@@ -338,7 +338,7 @@ impl PublisherState {
         Some(reader.subscriber.clone())
     }
 
-    /// Returns how many messages the ring keeps for a gating subscription.
+    /// Returns how many messages the ring keeps for this subscription: none if it does not gate.
     fn kept_for(&self, reader: &SubscriberState) -> usize {
         self.import();
         let readers = self.readers.lock();
@@ -441,8 +441,7 @@ impl SubscriberState {
         })
     }
 
-    /// Returns how many messages its publishers keep for it. Those of a reader that holds nobody up
-    /// are not kept.
+    /// Returns how many messages its publishers keep for it: none if it does not hold them up.
     pub(crate) fn kept(&self) -> usize {
         let publishers: Vec<_> = self.publishers.lock().iter().cloned().collect();
         publishers.iter().map(|publisher| publisher.kept_for(self)).sum()
