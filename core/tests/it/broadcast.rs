@@ -7,12 +7,9 @@ use mycelium_core::ring::broadcast::{
 use proptest::prelude::*;
 
 use crate::cases::cases;
+use crate::portable::bodies::broadcast::{BYTES, CAPACITY, LAYOUT, WORDS, content};
 use crate::sides::Sides;
 
-const CAPACITY: usize = 4;
-const BYTES: usize = 2 * size_of::<usize>();
-const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
-const WORDS: usize = LAYOUT.words();
 const READERS: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -108,10 +105,6 @@ impl Writer {
 }
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
-
-fn content(sequence: usize) -> [usize; 2] {
-    [sequence.wrapping_mul(31), !sequence]
-}
 
 /// Peeks and compares with the model: messages before `published` were published, slots before
 /// `touched` were begun. Returns whether there was a message.

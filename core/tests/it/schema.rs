@@ -1,40 +1,14 @@
 //! The message of the examples in `docs/wire-format.md`, and buffers aligned like a link's.
 
-use mycelium_core::{Digest, FixedStr, FixedVec, message};
+use mycelium_core::Digest;
 use zerocopy::IntoBytes;
 
-#[message]
-#[derive(Debug, PartialEq)]
-#[repr(u8)]
-pub(crate) enum Side {
-    Buy = 1,
-    Sell = 2,
-}
-
-#[message(topic = "swaps", id = 1)]
-#[derive(Debug, PartialEq)]
-pub(crate) struct Swap {
-    pub(crate) price: u64,
-    pub(crate) amount: i64,
-    pub(crate) pool: u32,
-    pub(crate) side: Side,
-    pub(crate) open: bool,
-    pub(crate) symbol: FixedStr<8>,
-    pub(crate) fills: FixedVec<u16, 3>,
-}
+use crate::portable::bodies::codec::example;
+pub(crate) use crate::portable::bodies::codec::{Side, Swap};
 
 impl Swap {
-    /// The message whose bytes the document shows.
     pub(crate) fn golden() -> Self {
-        Self {
-            price: 1_234_567_890_123,
-            amount: -5,
-            pool: 77,
-            side: Side::Sell,
-            open: true,
-            symbol: "ETH".try_into().unwrap(),
-            fills: FixedVec::from_slice(&[7, 300]).unwrap(),
-        }
+        example()
     }
 }
 

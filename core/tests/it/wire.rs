@@ -10,6 +10,7 @@ use mycelium_core::{
 };
 
 use crate::pair::offered;
+use crate::portable::bodies::frames::parse;
 use crate::schema::{Aligned, Swap, fnv};
 
 /// 2023-11-14 22:13:20.123456789 UTC, in nanoseconds.
@@ -27,13 +28,6 @@ fn full_envelope() -> Envelope {
         deadline: Some(1_700_000_000_000_000_000),
         ..Envelope::of::<Swap>(3, 10)
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
-    FrameView::parse(bytes, &Limits::default()).map(|(frame, rest)| {
-        assert!(rest.is_empty());
-        frame
-    })
 }
 
 /// The golden frame with some bytes replaced.

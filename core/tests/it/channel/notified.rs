@@ -8,14 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
 use mycelium_core::ring::Consumer;
 
-use super::wakers::now;
-use crate::doorbell::{Does, does};
-
-/// A waker that counts its wakes.
-fn counts() -> (Arc<Does>, Waker) {
-    let task = does(|_| ());
-    (task.clone(), Waker::from(task))
-}
+use super::wakers::{counter, now};
 
 /// A task that is polled in place by its waker, unless that happens inside its poll.
 #[allow(clippy::type_complexity)]
@@ -85,7 +78,7 @@ fn room_for_two_wakes_two_reserving_senders() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
     let mut other = one.clone();
     (0..2).for_each(|item| one.try_send(item).unwrap());
-    let ((first, waker), (second, another)) = (counts(), counts());
+    let ((first, waker), (second, another)) = (counter(), counter());
     let (mut reserve, mut next) = (pin!(one.reserve()), pin!(other.reserve()));
     assert!(reserve.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(next.as_mut().poll(&mut Context::from_waker(&another)).is_pending());

@@ -5,17 +5,17 @@ use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, InlineStorage, Layout, LayoutError, Peek,
 };
 
-const CAPACITY: usize = 4;
-const BYTES: usize = 2 * size_of::<usize>();
-const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
-const WORDS: usize = LAYOUT.words();
+pub(crate) const CAPACITY: usize = 4;
+pub(crate) const BYTES: usize = 2 * size_of::<usize>();
+pub(crate) const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
+pub(crate) const WORDS: usize = LAYOUT.words();
 type Ring = Broadcast<InlineStorage<WORDS, 2>>;
 
 fn ring() -> Ring {
     Broadcast::new(InlineStorage::new(), LAYOUT).unwrap()
 }
 
-fn content(sequence: usize) -> [usize; 2] {
+pub(crate) fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 

@@ -6,24 +6,25 @@ use mycelium_core::{Envelope, FixedStr, FixedVec, FrameView, Limits, message, wr
 #[message]
 #[derive(Debug, PartialEq)]
 #[repr(u8)]
-enum Side {
+pub(crate) enum Side {
     Buy = 1,
     Sell = 2,
 }
 
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, PartialEq)]
-struct Swap {
-    price: u64,
-    amount: i64,
-    pool: u32,
-    side: Side,
-    open: bool,
-    symbol: FixedStr<8>,
-    fills: FixedVec<u16, 3>,
+pub(crate) struct Swap {
+    pub(crate) price: u64,
+    pub(crate) amount: i64,
+    pub(crate) pool: u32,
+    pub(crate) side: Side,
+    pub(crate) open: bool,
+    pub(crate) symbol: FixedStr<8>,
+    pub(crate) fills: FixedVec<u16, 3>,
 }
 
-fn example() -> Swap {
+/// The message whose bytes `docs/wire-format.md` shows.
+pub(crate) fn example() -> Swap {
     Swap {
         price: 1_234_567_890_123,
         amount: -5,

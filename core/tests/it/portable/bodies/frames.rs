@@ -29,7 +29,7 @@ fn envelope() -> Envelope {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
     FrameView::parse(bytes, &Limits::default()).map(|(frame, rest)| {
         assert!(rest.is_empty());
         frame
