@@ -37,6 +37,10 @@ const SOON: Restart = Restart {
     longest: Duration::from_millis(1),
 };
 
+/// Restarts after longer than any test takes.
+const LATE: Restart =
+    Restart { backoff: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..SOON };
+
 /// This test program in one of its `roles`.
 fn program(role: &str, name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

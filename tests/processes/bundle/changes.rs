@@ -9,7 +9,7 @@ use mycelium_bundle::{
 };
 use rustix::process::Signal;
 
-use crate::bundle::{PATIENCE, end, kill, speaking};
+use crate::bundle::{LATE, PATIENCE, end, kill, speaking};
 
 /// The name, phase and starts of each member.
 fn phases(handle: &BundleHandle) -> Vec<(String, MemberPhase, u64)> {
@@ -139,12 +139,7 @@ fn a_replaced_member_that_loses_messages_ends_the_bundle() {
 #[test]
 fn a_replaced_member_that_has_completed_or_backs_off_starts_at_once() {
     let mut bundle = speaking().with("wait", "source", &[]).with("complete", "done", &[]);
-    let slow = mycelium::supervision::Restart {
-        backoff: PATIENCE * 60,
-        longest: PATIENCE * 60,
-        ..crate::bundle::SOON
-    };
-    let failing = bundle.member("fail", "failing", &[]).restart(slow);
+    let failing = bundle.member("fail", "failing", &[]).restart(LATE);
     bundle.bundle = bundle.bundle.member(failing);
     let (handle, running) = bundle.started::<2>();
     bundle.wait_for("failing: will be restarted");

@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{BundleEvent, Member, MemberOutcome};
 
-use crate::bundle::{PATIENCE, end, speaking};
+use crate::bundle::{end, speaking};
 
 #[test]
 fn sources_end_first() {
@@ -87,16 +87,10 @@ fn what_a_member_leaves_in_its_group_goes_with_it() {
 
 #[test]
 fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
-    let (sender, started) = channel();
-    let bundle =
-        Bundle::new().member(Member::new("cat", || Command::new("cat"))).observe(move |event| {
-            if let BundleEvent::Started { .. } = event {
-                sender.send(()).unwrap();
-            }
-        });
-    let handle = bundle.handle();
-    let running = std::thread::spawn(|| bundle.run());
-    started.recv_timeout(PATIENCE).unwrap();
+    let mut bundle = speaking();
+    bundle.bundle = bundle.bundle.member(Member::new("cat", || Command::new("cat")));
+    let (handle, running) = bundle.run();
+    bundle.wait_for("cat: started");
     let report = end(&handle, running);
     assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
     assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");

@@ -1,12 +1,10 @@
 //! Members that end by themselves: with success, with a failure, and with a permanent one.
 
 use std::process::Command;
-use std::sync::mpsc::channel;
 
-use mycelium::supervision::Restart;
 use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
 
-use crate::bundle::{PATIENCE, SOON, end, speaking};
+use crate::bundle::{LATE, end, speaking};
 
 #[test]
 fn too_many_failures_end_all() {
@@ -25,18 +23,11 @@ fn too_many_failures_end_all() {
 
 #[test]
 fn a_stop_does_not_wait_for_a_restart() {
-    let slow = Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..SOON };
-    let (sender, failed) = channel();
-    let bundle = speaking();
-    let member = bundle.member("fail", "source", &[]).restart(slow);
-    let bundle = bundle.bundle.member(member).observe(move |event| {
-        if let BundleEvent::Restarting { .. } = event {
-            sender.send(()).unwrap();
-        }
-    });
-    let handle = bundle.handle();
-    let running = std::thread::spawn(|| bundle.run());
-    failed.recv_timeout(PATIENCE).unwrap();
+    let mut bundle = speaking();
+    let member = bundle.member("fail", "source", &[]).restart(LATE);
+    bundle.bundle = bundle.bundle.member(member);
+    let (handle, running) = bundle.run();
+    bundle.wait_for("source: will be restarted");
     let report = end(&handle, running);
     assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
     assert_eq!(report.members[0].status.unwrap().code(), Some(3));
@@ -45,7 +36,6 @@ fn a_stop_does_not_wait_for_a_restart() {
 /// It may have to read what its sources have for it, so it is restarted at once.
 #[test]
 fn a_stop_restarts_a_member_whose_sources_run() {
-    let slow = Restart { backoff: PATIENCE * 60, longest: PATIENCE * 60, ..SOON };
     let directory = std::env::temp_dir().join(format!("stop-restarts-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     let pipe = directory.join("read");
@@ -62,16 +52,11 @@ fn a_stop_restarts_a_member_whose_sources_run() {
     let source = shell("source", &format!("trap 'read word <read; exit 0' TERM; {wait}"));
     let again = format!("trap 'exit 0' TERM; echo all >read; {wait}");
     let sink = shell("sink", &format!("if [ -e ran ]; then {again}; fi; touch ran; exit 3"));
-    let (sender, failed) = channel();
-    let bundle = Bundle::new().member(source).member(sink.restart(slow).ends_after("source"));
-    let bundle = bundle.observe(move |event| {
-        if let BundleEvent::Restarting { .. } = event {
-            sender.send(()).unwrap();
-        }
-    });
-    let handle = bundle.handle();
-    let running = std::thread::spawn(|| bundle.run());
-    failed.recv_timeout(PATIENCE).unwrap();
+    let mut bundle = speaking();
+    let sink = sink.restart(LATE).ends_after("source");
+    bundle.bundle = bundle.bundle.member(source).member(sink);
+    let (handle, running) = bundle.run();
+    bundle.wait_for("sink: will be restarted");
     let report = end(&handle, running);
     std::fs::remove_dir_all(directory).unwrap();
     assert!(report.members.iter().all(|it| it.outcome == MemberOutcome::Completed));
