@@ -11,33 +11,17 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::local::PageSize;
 
 use crate::running::within;
-use crate::support::Directory;
+use crate::support::{Directory, idle_services};
 
 /// Slots of 9 words: 72 bytes on the heap, two cache lines in shared memory.
 #[message(topic = "numbers", id = 1)]
-struct Number {
+pub(crate) struct Number {
     values: [u64; 8],
 }
 
-struct Counter;
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Number { values: [7; 8] }).await?;
-        Ok(())
-    }
-}
-
-struct Adder;
-
-#[service(reads(Number))]
-impl Adder {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while numbers.recv().await.is_some() {}
-        Ok(())
-    }
+idle_services! {
+    Counter(emits(Number));
+    Adder(reads(Number));
 }
 
 const SLOTS: usize = 64;

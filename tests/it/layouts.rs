@@ -3,42 +3,13 @@
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
 use mycelium::error::{LayoutMismatch, StartError};
-use mycelium::{Message, Node, Running, Topology};
+use mycelium::{Context, Message, Node, Result, Running, Topology, message, service};
 
 use crate::running::{start, within};
-use crate::support::Directory;
-
-/// The services of a program, with its own `Order`.
-macro_rules! program {
-    ($order:expr) => {
-        use mycelium::{Context, Result, message, service};
-
-        pub(crate) struct Counter;
-
-        #[service(emits(Order))]
-        impl Counter {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                ctx.emit($order).await?;
-                ctx.shutdown_requested().await;
-                Ok(())
-            }
-        }
-
-        pub(crate) struct Taker;
-
-        #[service(reads(Order))]
-        impl Taker {
-            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-                let mut orders = ctx.subscribe::<Order>()?;
-                while orders.recv().await.is_some() {}
-                Ok(())
-            }
-        }
-    };
-}
+use crate::support::{Directory, idle_services};
 
 mod old {
-    program!(Order { id: 1, price: 2, size: 3 });
+    use super::*;
 
     #[message(topic = "orders", id = 1)]
     pub(crate) struct Order {
@@ -46,10 +17,12 @@ mod old {
         price: u64,
         size: u64,
     }
+
+    idle_services! { Counter(emits(Order)); Taker(reads(Order)); }
 }
 
 mod new {
-    program!(Order { id: 1, price: 2, venue: 4, size: 3, flags: 0 });
+    use super::*;
 
     #[message(topic = "orders", id = 1)]
     pub(crate) struct Order {
@@ -59,6 +32,8 @@ mod new {
         size: u64,
         flags: u64,
     }
+
+    idle_services! { Counter(emits(Order)); Taker(reads(Order)); }
 }
 
 const TOPOLOGY: &str = r#"

@@ -10,6 +10,7 @@ use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, servi
 
 use crate::node::services::{Number, Square};
 use crate::running::{end, run, start, within};
+use crate::support::idle_services;
 
 /// Emits the numbers from its own on.
 struct Feed(u64);
@@ -189,15 +190,7 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
 
 #[test]
 fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
-    struct Twice;
-    #[service(reads(Number, Square as numbers))]
-    impl Twice {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            ctx.subscribe::<Number>()?.done();
-            ctx.subscribe_on(Self::numbers)?.done();
-            Ok(())
-        }
-    }
+    idle_services! { Twice(reads(Number, Square as numbers)); }
     let error = Node::builder("main").service(|| Twice).bind("Twice", "numbers", "q").build();
     assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "numbers"));
 }
@@ -212,17 +205,10 @@ fn every_topic_has_a_valid_name() {
         assert!(error.to_string().starts_with("invalid topic"), "{error}");
     }
     #[message(topic = "mycelium.swaps", id = 9)]
-    struct Reserved {
+    pub(crate) struct Reserved {
         price: u64,
     }
-    struct Emits;
-    #[service(emits(Reserved))]
-    impl Emits {
-        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            ctx.emit(Reserved { price: 0 }).await?;
-            Ok(())
-        }
-    }
+    idle_services! { Emits(emits(Reserved)); }
     let error = Node::builder("main").service(|| Emits).build().unwrap_err().to_string();
     assert!(error.contains("names that start with `mycelium.` are reserved"), "{error}");
 }

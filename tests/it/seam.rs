@@ -103,33 +103,60 @@ fn taps(ends: &Ends, name: &str, policy: Policy) -> std::result::Result<Vec<Tap>
     taps.collect::<std::result::Result<_, _>>().map_err(|error| error.to_string())
 }
 
-impl Transport for Count {
+/// Does what a test says.
+struct By<F> {
+    name: &'static str,
+    keeps_order: bool,
+    carry: F,
+}
+
+fn by<F: Carry>(carry: F) -> By<F> {
+    By { name: "pipe", keeps_order: false, carry }
+}
+
+type Carried = std::result::Result<SendFuture<()>, String>;
+
+trait Carry: FnOnce(Ends) -> Carried + Send + 'static {}
+
+impl<F: FnOnce(Ends) -> Carried + Send + 'static> Carry for F {}
+
+impl<F: Carry> Transport for By<F> {
     fn name(&self) -> &str {
-        "count"
+        self.name
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::NONE
+        Capabilities { keeps_order: self.keeps_order, ..Capabilities::NONE }
     }
 
-    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+    fn carry(self: Box<Self>, ends: Ends) -> Carried {
+        (self.carry)(ends)
+    }
+}
+
+fn counting(count: Count) -> impl Transport {
+    let carry = move |ends: Ends| -> Carried {
         let taps = taps(&ends, "count", Policy::DropOldest)?;
         Ok(Box::pin(async move {
-            let count = |_: &str, _, _, item: TapItem<'_>| match item {
-                TapItem::Message(..) => drop(self.messages.fetch_add(1, Ordering::Relaxed)),
-                TapItem::Gap(missed) => drop(self.missed.fetch_add(missed, Ordering::Relaxed)),
+            let take = |_: &str, _, _, item: TapItem<'_>| match item {
+                TapItem::Message(..) => drop(count.messages.fetch_add(1, Ordering::Relaxed)),
+                TapItem::Gap(missed) => drop(count.missed.fetch_add(missed, Ordering::Relaxed)),
                 TapItem::Empty | TapItem::Closed => {}
             };
-            take_all(&ends, taps, count).await;
+            take_all(&ends, taps, take).await;
         }))
-    }
+    };
+    By { name: "count", keeps_order: false, carry }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transport_that_only_counts_gets_or_misses_each_message() {
     let count = Count::default();
-    let node =
-        Node::builder("main").service(|| Clock(TICKS)).transport(count.clone(), &["ticks"], &[]);
+    let node = Node::builder("main").service(|| Clock(TICKS)).transport(
+        counting(count.clone()),
+        &["ticks"],
+        &[],
+    );
     let running = node.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     running.join().await.unwrap();
     count.has_all();
@@ -144,21 +171,8 @@ struct Packet {
 }
 
 /// The sending end of a pipe that loses one message in seven.
-struct Out(mpsc::UnboundedSender<Packet>);
-
-/// Its receiving end.
-struct In(mpsc::UnboundedReceiver<Packet>);
-
-impl Transport for Out {
-    fn name(&self) -> &str {
-        "pipe"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { keeps_order: true, ..Capabilities::NONE }
-    }
-
-    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+fn sending(packets: mpsc::UnboundedSender<Packet>) -> impl Transport {
+    let carry = move |ends: Ends| -> Carried {
         let taps = taps(&ends, "pipe", Policy::DropOldest)?;
         Ok(Box::pin(async move {
             let send = |publisher: &str, epoch, sequence, item: TapItem<'_>| {
@@ -171,27 +185,22 @@ impl Transport for Out {
                 };
                 let packet = Packet { publisher: publisher.to_owned(), epoch, sequence, message };
                 // Nobody may read any more.
-                let _ = self.0.send(packet);
+                let _ = packets.send(packet);
             };
             take_all(&ends, taps, send).await;
         }))
-    }
+    };
+    By { name: "pipe", keeps_order: true, carry }
 }
 
-impl Transport for In {
-    fn name(&self) -> &str {
-        "pipe"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { keeps_order: true, ..Capabilities::NONE }
-    }
-
-    fn carry(mut self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
+/// Its receiving end.
+fn receiving(mut packets: mpsc::UnboundedReceiver<Packet>) -> impl Transport {
+    let carry = move |ends: Ends| -> Carried {
         Ok(Box::pin(async move {
             let mut feed: Option<Feed> = None;
             let receiving = async {
-                while let Some(Packet { publisher, epoch, sequence, message }) = self.0.recv().await
+                while let Some(Packet { publisher, epoch, sequence, message }) =
+                    packets.recv().await
                 {
                     let joined = || ends.receives()[0].feed(&publisher, epoch, 0).unwrap();
                     let feed = feed.get_or_insert_with(joined);
@@ -209,7 +218,8 @@ impl Transport for In {
             };
             select(pin!(receiving), pin!(ends.draining())).await;
         }))
-    }
+    };
+    By { name: "pipe", keeps_order: true, carry }
 }
 
 /// Counts messages and gaps.
@@ -232,10 +242,16 @@ impl Reader {
     }
 }
 
-fn reading(count: &Count, policy: Policy, pipe: In) -> std::result::Result<Node, BuildError> {
+fn reading(
+    count: &Count,
+    policy: Policy,
+    packets: mpsc::UnboundedReceiver<Packet>,
+) -> std::result::Result<Node, BuildError> {
     let count = count.clone();
     let node = Node::builder("there").service(move || Reader(count.clone()));
-    node.subscription("Reader", "ticks", policy).transport(pipe, &[], &["ticks"]).build()
+    node.subscription("Reader", "ticks", policy)
+        .transport(receiving(packets), &[], &["ticks"])
+        .build()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,8 +259,8 @@ async fn what_a_transport_loses_is_a_gap_of_its_reader() {
     let (sender, receiver) = mpsc::unbounded_channel();
     let count = Count::default();
     let here =
-        Node::builder("here").service(|| Clock(TICKS)).transport(Out(sender), &["ticks"], &[]);
-    let there = reading(&count, Policy::DropOldest, In(receiver)).unwrap();
+        Node::builder("here").service(|| Clock(TICKS)).transport(sending(sender), &["ticks"], &[]);
+    let there = reading(&count, Policy::DropOldest, receiver).unwrap();
     let there = there.start(Tokio::current().unwrap()).unwrap();
     let here = here.build().unwrap().start(Tokio::current().unwrap()).unwrap();
     here.join().await.unwrap();
@@ -256,30 +272,10 @@ async fn what_a_transport_loses_is_a_gap_of_its_reader() {
 #[tokio::test]
 async fn a_transport_that_receives_nothing_ends_at_a_shutdown() {
     let (_sender, receiver) = mpsc::unbounded_channel();
-    let node = reading(&Count::default(), Policy::Latest, In(receiver)).unwrap();
+    let node = reading(&Count::default(), Policy::Latest, receiver).unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     running.shutdown();
     running.join().await.unwrap();
-}
-
-/// Does what a test says.
-struct By<F>(F);
-
-impl<F> Transport for By<F>
-where
-    F: FnOnce(Ends) -> std::result::Result<SendFuture<()>, String> + Send + 'static,
-{
-    fn name(&self) -> &str {
-        "pipe"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::NONE
-    }
-
-    fn carry(self: Box<Self>, ends: Ends) -> std::result::Result<SendFuture<()>, String> {
-        (self.0)(ends)
-    }
 }
 
 /// Takes nothing until it has to stop, and then goes on if it `stays`. The receiver ends with it.
@@ -294,15 +290,15 @@ fn idle(policy: Policy, stays: bool) -> (impl Transport, oneshot::Receiver<()>) 
                 pending::<()>().await;
             }
         };
-        Ok::<SendFuture<()>, _>(Box::pin(carried))
+        Ok::<SendFuture<()>, String>(Box::pin(carried))
     };
-    (By(carry), ended)
+    (by(carry), ended)
 }
 
 #[tokio::test]
 async fn a_transport_that_cannot_start_is_an_error_of_the_start_and_the_others_end() {
     let (first, ended) = idle(Policy::DropOldest, false);
-    let refuses = By(|_| Err("the other end is not there".to_owned()));
+    let refuses = by(|_| Err("the other end is not there".to_owned()));
     let node = Node::builder("main").service(|| Clock(TICKS)).transport(first, &["ticks"], &[]);
     let node = node.transport(refuses, &["ticks"], &[]).build().unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
@@ -321,7 +317,7 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
         Ok(carried)
     };
     let node =
-        Node::builder("main").service(|| Clock(u64::MAX)).transport(By(panics), &["ticks"], &[]);
+        Node::builder("main").service(|| Clock(u64::MAX)).transport(by(panics), &["ticks"], &[]);
     let error = node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
     let text =
         "transport `pipe` of node `main` failed: panic: the wire is cut (at tests/it/seam.rs:";
@@ -345,7 +341,7 @@ async fn a_transport_that_does_not_end_is_dropped() {
 
 /// Does this with a tap that holds publishers up when the services have ended, and then ends.
 fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
-    By(|ends: Ends| {
+    by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
             ends.draining().await;
@@ -357,7 +353,7 @@ fn at_the_drain(act: impl FnOnce(Tap) + Send + 'static) -> impl Transport {
 
 /// Reads its tap to the end, releases nothing, and ends.
 fn reads_without_releases() -> impl Transport {
-    By(|ends: Ends| {
+    by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
             let _ends = ends;
@@ -402,7 +398,7 @@ async fn what_a_transport_holds_up_publishers_for_and_leaves_is_an_error_of_the_
 
 #[tokio::test]
 async fn a_reader_of_a_transport_may_leave_before_the_publishers_end() {
-    let leaves = By(|ends: Ends| {
+    let leaves = by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
             let got_some = poll_fn(|context| {
@@ -420,7 +416,7 @@ async fn a_reader_of_a_transport_may_leave_before_the_publishers_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_waits_while_a_transport_confirms() {
-    let slow = By(|ends: Ends| {
+    let slow = by(|ends: Ends| {
         let mut taps = taps(&ends, "pipe", Policy::Block)?;
         let carried: SendFuture<()> = Box::pin(async move {
             let confirms = async {
@@ -443,7 +439,7 @@ async fn a_node_waits_while_a_transport_confirms() {
 #[test]
 fn a_policy_that_a_transport_cannot_keep_is_refused() {
     let (_sender, receiver) = mpsc::unbounded_channel();
-    let error = reading(&Count::default(), Policy::Block, In(receiver)).unwrap_err();
+    let error = reading(&Count::default(), Policy::Block, receiver).unwrap_err();
     assert_eq!(
         error.to_string(),
         "topic `ticks` over transport `pipe` (`Builder::transport`): it cannot hold up publishers \
@@ -451,8 +447,11 @@ fn a_policy_that_a_transport_cannot_keep_is_refused() {
          drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
          `[subscription.\"Reader.ticks\"]`), or join the nodes by a link [M0023]"
     );
-    let node =
-        Node::builder("main").service(|| Clock(TICKS)).transport(Count::default(), &["tick"], &[]);
+    let node = Node::builder("main").service(|| Clock(TICKS)).transport(
+        counting(Count::default()),
+        &["tick"],
+        &[],
+    );
     assert_eq!(
         node.build().unwrap_err().to_string(),
         "topic `tick` over transport `count` (`Builder::transport`): no service of this node emits \

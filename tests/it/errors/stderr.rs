@@ -13,7 +13,7 @@ use mycelium::{Context, DeadLetter, Delivery, Error, Node, Policy, Result, Topol
 use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
-use crate::node::services::{Endless, Number, Square};
+use crate::node::services::{ENDLESS, Number, Square};
 use crate::running::{end, run, start};
 use crate::support::in_role;
 
@@ -323,7 +323,7 @@ async fn held() {
             std::future::pending().await
         }
     }
-    run(Node::builder("main").named_service("Fills", || Endless).service(|| Keeps)).await;
+    run(Node::builder("main").named_service("Fills", || ENDLESS).service(|| Keeps)).await;
 }
 
 /// A program that does not end by itself prints lines with these starts.

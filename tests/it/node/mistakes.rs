@@ -6,7 +6,7 @@ use std::time::Duration;
 use mycelium::{Builder, Node, OnStall, Policy, Topology};
 
 use crate::node::asks::Answerer;
-use crate::node::services::{Endless, Number, Square};
+use crate::node::services::{ENDLESS, Number, Square};
 
 fn evicts(node: Builder, topic: &str, seconds: u64) -> Builder {
     node.on_stall(topic, OnStall::EvictAfter(Duration::from_secs(seconds)))
@@ -90,7 +90,7 @@ fn settings_that_do_not_fit_are_errors_of_the_build() {
             "fast handler `a limit` (`Builder::fast_handler`): invalid name: expected at least one \
              character, and no space, `=` or control character [M0020]",
         ),
-        (|node| node.named_service("a=b", || Endless), "invalid service name `a=b`: "),
+        (|node| node.named_service("a=b", || ENDLESS), "invalid service name `a=b`: "),
         (
             |node| node.fast_handler_of("mycelium.dead-letters", "limit", |_: &Number| Ok(())),
             "invalid topic `mycelium.dead-letters`: names that start with `mycelium.` are reserved \
@@ -98,7 +98,7 @@ fn settings_that_do_not_fit_are_errors_of_the_build() {
         ),
     ];
     for (set, expected) in cases {
-        let error = set(Node::builder("main").service(|| Endless)).build().unwrap_err().to_string();
+        let error = set(Node::builder("main").service(|| ENDLESS)).build().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}\ninstead of\n{expected}");
     }
 }

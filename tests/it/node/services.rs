@@ -63,6 +63,9 @@ impl Source {
     }
 }
 
+/// Emits without end.
+pub(crate) const ENDLESS: Source = Source { count: u64::MAX };
+
 /// Emits `count` numbers, and then ends or waits for the shutdown.
 pub(crate) struct Counter {
     pub(crate) count: u64,
@@ -143,19 +146,6 @@ impl Taker {
                 Delivery::Msg(number) => self.0.send(number.value)?,
                 Delivery::Gap(gap) => panic!("{gap}"),
             }
-        }
-        Ok(())
-    }
-}
-
-/// Emits without end.
-pub(crate) struct Endless;
-
-#[service(emits(Number))]
-impl Endless {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0.. {
-            ctx.emit(Number { value }).await?;
         }
         Ok(())
     }

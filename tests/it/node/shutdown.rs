@@ -16,7 +16,7 @@ use mycelium::{Context, Error, Node, Result, Topology, service};
 use crate::lines::Lines;
 use crate::node::asks::{Answerer, Ask, ask};
 use crate::node::services::{
-    Deaf, Endless, Number, Sink, Source, Square, Squarer, Taker, conserved, end, patient, pipeline,
+    Deaf, ENDLESS, Number, Sink, Source, Square, Squarer, Taker, conserved, end, patient, pipeline,
     run, squares, start,
 };
 use crate::running::{next, until};
@@ -29,7 +29,7 @@ async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody()
     let running = start(
         Node::builder("main")
             .topology(small)
-            .service(|| Endless)
+            .service(|| ENDLESS)
             .service(|| Squarer { fault: |_: &_, _| Ok(()) })
             .service(move || Sink(sender.clone())),
     );
@@ -298,7 +298,7 @@ async fn a_service_that_fails_at_its_end_is_an_error_with_its_text() {
         }
     }
     for (name, reason) in [("Flushes", "the disk is full"), ("AtEnd", "cannot close the file")] {
-        let builder = Node::builder("main").service(|| Endless);
+        let builder = Node::builder("main").service(|| ENDLESS);
         let running = start(match name {
             "Flushes" => builder.service(|| Flushes),
             _ => builder.service(|| AtEnd),

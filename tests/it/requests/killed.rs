@@ -81,6 +81,8 @@ idle_services! {
     // The node's requests come from outside the services. In the node that answers, its
     // declaration is what counts.
     Stays(requests(Ask));
+    // What the process that floods knows of the other one.
+    Reads(reads(Call as calls));
 }
 
 /// The process that answers, with this topology.
@@ -211,16 +213,6 @@ impl Floods {
             ctx.on(Self::calls).emit(Ask::to_call(head, ask(number))).await?;
         }
         Ok(())
-    }
-}
-
-/// What the process that floods knows of the other one.
-struct Reads;
-
-#[service(reads(Call as calls))]
-impl Reads {
-    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
-        unreachable!("the topology places it elsewhere")
     }
 }
 

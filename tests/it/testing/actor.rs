@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use mycelium::actors::{ActorContext, ActorEnd, ActorRef, Gone, OnError, TellError};
 use mycelium::channel::Spsc;
 use mycelium::requests::RequestError;
-use mycelium::testing::{TestActor, TestActors};
+use mycelium::testing::{MockActor, TestActor, TestActors};
 use mycelium::{Error, Result, actor, message};
 
 use super::mistakes::panic_of;
@@ -221,12 +221,18 @@ impl Client {
     }
 }
 
-#[test]
-fn a_mock_keeps_what_it_is_told_and_the_test_replies() {
+/// A mock of an adder, and a client that uses it.
+fn mocked() -> (TestActors, MockActor<Adder>, TestActor<Client>) {
     let set = TestActors::new();
     let mock = set.mock::<Adder>();
     let reference = mock.reference();
-    let mut client = set.spawn(move || Client { adder: reference.clone(), ended: 0 });
+    let client = set.spawn(move || Client { adder: reference.clone(), ended: 0 });
+    (set, mock, client)
+}
+
+#[test]
+fn a_mock_keeps_what_it_is_told_and_the_test_replies() {
+    let (_set, mock, mut client) = mocked();
     client.tell(1);
     client.tell(2);
     assert_eq!(mock.waiting(), 2);
@@ -243,10 +249,7 @@ fn a_mock_keeps_what_it_is_told_and_the_test_replies() {
 #[test]
 fn a_mock_ends_as_the_test_says_and_others_see_it() {
     for fails in [false, true] {
-        let set = TestActors::new();
-        let mock = set.mock::<Adder>();
-        let reference = mock.reference();
-        let mut client = set.spawn(move || Client { adder: reference.clone(), ended: 0 });
+        let (set, mock, mut client) = mocked();
         if fails {
             mock.fail("it broke")
         } else {

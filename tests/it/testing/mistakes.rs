@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium::testing::ServiceTest;
 use mycelium::{Context, Node, Result, Topology, message, service};
 
-use crate::node::services::{Endless, Number, Square};
+use crate::node::services::{ENDLESS, Number, Square};
 use crate::support::idle_services;
 use crate::testing::service_test::{Squarer, number};
 
@@ -36,7 +36,7 @@ fn a_message_that_nothing_reads_or_emits() {
         "the test sends `Unknown`, but no service of this test reads topic `unknown`: \
          `Squarer` reads `Number` (topic `numbers`)"
     );
-    let text = panic_of(|| ServiceTest::new(|| Endless).end_topic::<Number>());
+    let text = panic_of(|| ServiceTest::new(|| ENDLESS).end_topic::<Number>());
     assert!(text.ends_with("reads topic `numbers`: they read nothing"), "{text}");
     let text = panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>());
     assert_eq!(
@@ -167,8 +167,8 @@ fn services_that_never_wait() {
     );
     let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
     assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
-    let text = panic_of(|| ServiceTest::new(|| Endless).run());
-    assert!(text.starts_with("`Endless` emitted 10"), "{text}");
+    let text = panic_of(|| ServiceTest::new(|| ENDLESS).run());
+    assert!(text.starts_with("`Source` emitted 10"), "{text}");
     assert!(text.contains("a test keeps at most 1000000 messages and 256 MiB"), "{text}");
 }
 

@@ -10,7 +10,7 @@ use mycelium::observe::Outcome;
 use mycelium::testing::ServiceTest;
 use mycelium::{Context, Delivery, Error, Node, Result, Topology, service};
 
-use crate::node::services::{Deaf, Endless, Number, Square};
+use crate::node::services::{Deaf, ENDLESS, Number, Square};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -209,7 +209,7 @@ fn named_ports_are_topics_of_their_names_or_bound_by_the_builder() {
 
 #[test]
 fn messages_of_an_endless_source_are_received_one_by_one() {
-    let mut test = ServiceTest::new(|| Endless);
+    let mut test = ServiceTest::new(|| ENDLESS);
     for value in 0..5_000 {
         assert_eq!(test.expect::<Number>(), number(value));
     }
