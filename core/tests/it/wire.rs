@@ -1,8 +1,7 @@
 //! The bytes of frames: the examples of `docs/wire-format.md`, and all errors that it names.
 
 use mycelium_core::{
-    DecodeError, Envelope, FrameError, FrameView, Frames, Limits, Message, TraceContext,
-    WriteError,
+    DecodeError, Envelope, FrameError, Frames, Limits, Message, TraceContext, WriteError,
     frame::{
         Extension, ExtensionError, Fragment, MAX_LENGTH, frame_len, write_fragment, write_head,
     },
