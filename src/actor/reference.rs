@@ -17,7 +17,7 @@ use super::set::core::{AnyCell, Core};
 use super::values::{ActorEnd, Ask, FindActorError, TellError, WhenFull};
 #[cfg(doc)]
 use crate::inbox::request::RequestError;
-use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent, closed};
+use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sent, closed};
 
 /// Refers to an actor, and sends to its mailbox. The actor ends when all references are gone and
 /// its mailbox is empty, unless it was spawned with [`keep`](super::ActorBuilder::keep).
@@ -135,7 +135,7 @@ impl<A: Actor, Q: Queue> ActorRef<A, Q> {
                 })),
                 None => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(Cause::Refused)
+                    Progress::Ended(Failure::Refused)
                 }
             },
         };

@@ -15,7 +15,7 @@ use super::actors::Actors;
 use super::far::{ActorCall, OtherNodes, Replied, WatchCall};
 use super::life::{Actor, Replies};
 use super::values::{ActorEnd, NAMES, RemoteActorError, is_name};
-use crate::inbox::request::{Cause, PendingReply, RequestError, Requester, Taken};
+use crate::inbox::request::{Failure, PendingReply, RequestError, Requester};
 
 impl Actors {
     /// Creates a reference to an actor of another node: `address` is the name of the node, a `/`,
@@ -44,7 +44,7 @@ impl Actors {
         if !is_name(name) {
             return Err(invalid(NAMES));
         }
-        let nodes = self.set().nodes().ok_or(RemoteActorError::NoNode)?;
+        let nodes = self.set().nodes.get().cloned().ok_or(RemoteActorError::NoNode)?;
         nodes.check(node)?;
         let Some(calls) = nodes.calls(node) else { return Err(RemoteActorError::ShuttingDown) };
         let address = Arc::new(Address {
@@ -200,25 +200,18 @@ impl<R: Request> RemoteReply<R> {
         self
     }
 
-    /// Returns the error of the request, from the error of its call.
+    /// Returns the error of the request, from the failure of its call. That the other node has taken
+    /// the call says nothing of the actor.
     #[cold]
-    fn error(&self, cause: Cause) -> RequestError<R> {
-        let cause = match cause {
-            Cause::Deadline { taken, .. } | Cause::Unreachable { taken } if self.was_lost => {
-                Cause::Unreachable { taken: of_actor(taken) }
-            }
-            Cause::Deadline { taken, within } => Cause::Deadline { taken: of_actor(taken), within },
-            cause => cause,
+    fn error(&self, failure: Failure) -> RequestError<R> {
+        let failure = match failure {
+            Failure::Late if self.was_lost => Failure::Away,
+            Failure::LateHeld | Failure::LateSent if self.was_lost => Failure::Lost,
+            Failure::LateHeld => Failure::LateSent,
+            failure => failure,
         };
-        RequestError::new(cause, &self.request, Some(self.address.label.clone()))
-    }
-}
-
-/// Returns what is known of the actor: that the other node has taken the call says nothing of it.
-fn of_actor(taken: Taken) -> Taken {
-    match taken {
-        Taken::No => Taken::No,
-        Taken::Yes | Taken::Unknown => Taken::Unknown,
+        let actor = Some(self.address.label.clone());
+        RequestError::new(failure, &self.request, self.reply.limit(), actor)
     }
 }
 
@@ -248,8 +241,8 @@ impl<R: Request> Future for RemoteReply<R> {
                 let actor = Some(this.address.label.clone());
                 Err(RequestError::Mismatch { mismatch, actor })
             }
-            Ok(Replied::Invalid) => Err(this.error(Cause::HandlerFailed)),
-            Err(cause) => Err(this.error(cause)),
+            Ok(Replied::Invalid) => Err(this.error(Failure::Dropped)),
+            Err(failure) => Err(this.error(failure)),
         })
     }
 }

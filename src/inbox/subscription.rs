@@ -87,7 +87,8 @@ impl<M: Message> fmt::Debug for Inbox<M> {
     }
 }
 
-/// An inbox of any message type, for supervision.
+/// An inbox of any message type, for supervision. The defaults are those of requests: the ones that
+/// a run held were dropped with it, or are kept for the next run.
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
@@ -98,13 +99,15 @@ pub(crate) trait AnyInbox: Send + Sync {
     /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// Notes that the service failed: see [`local::Subscription::fail`].
-    fn fail(&self);
+    fn fail(&self) {}
     /// Notes that the run of the service was dropped: see [`local::Subscription::interrupt`].
-    fn interrupt(&self);
+    fn interrupt(&self) {}
     /// Finishes the message in flight: the service has ended well.
-    fn finish_message(&self);
+    fn finish_message(&self) {}
     /// Returns the messages that failed at each delivery since the last call.
-    fn take_undelivered(&self) -> Vec<Undelivered>;
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        Vec::new()
+    }
 }
 
 impl<M: Message> AnyInbox for InboxState<M> {

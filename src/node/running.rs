@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{Message, Request};
 use mycelium_transports::counters::{Metric, Reading};
 use mycelium_transports::local::{Publisher, SubscribeOptions};
@@ -12,7 +13,7 @@ use super::placing::Placement;
 use crate::actor::Actors;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
-use crate::inbox::request::Requester;
+use crate::inbox::request::{Requester, Role};
 use crate::links::Links;
 use crate::observe::health::Health;
 use crate::observe::report::{LinkReport, Report, RingMemory, ServiceReport, StartWarning};
@@ -205,8 +206,9 @@ impl Running {
     pub fn requester<Q: Request>(&self, name: &str) -> Result<Requester<Q>, BuildError> {
         let topics = &self.shared.topics;
         let line = topics.counters().line(&format!("topic={} requester={name}", Q::TOPIC));
-        let executor = self.shared.executor.clone();
-        Ok(Requester::outside(topics.mailbox::<Q>(Q::TOPIC)?, name, line, executor))
+        let (mailbox, wait) = (topics.mailbox::<Q>(Q::TOPIC)?, WaitStrategy::default());
+        let role = Role::Outside(self.shared.executor.clone());
+        Ok(Requester::new(mailbox, name, Arc::new(line), wait, role))
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit

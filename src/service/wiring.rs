@@ -9,7 +9,7 @@ use mycelium_transports::local::{DeferredWakes, Policy, Publisher, TaskBudget, T
 
 use crate::error::BuildError;
 use crate::inbox::ending::Ending;
-use crate::inbox::request::{Answering, Requester};
+use crate::inbox::request::{Answering, Requester, Role};
 use crate::inbox::{AnyInbox, Inbox};
 use crate::plan::{BoundPort, BoundPorts};
 use crate::shared::Shared;
@@ -124,7 +124,7 @@ impl<'a> Wiring<'a> {
             probe.add_requests(answering.requests());
         }
         let line = topics.counters().line(&format!("topic={topic} requester={name}"));
-        Ok(Requester::of_service(mailbox, name, line, self.wait))
+        Ok(Requester::new(mailbox, name, Arc::new(line), self.wait, Role::Service))
     }
 
     /// Joins the mailbox of a topic that the service declared to answer.

@@ -12,7 +12,7 @@ use mycelium_core::channel::{Mpsc, Queue};
 
 use super::actors::TestActors;
 use crate::actor::{Actor, ActorBuilder, ActorEnd, ActorRef, Handles, Replies, TellError};
-use crate::inbox::request::{Cause, PendingReply, RequestError};
+use crate::inbox::request::{Failure, PendingReply, RequestError};
 
 /// An actor in a test, with its mailbox, and with time that only the test moves.
 ///
@@ -106,7 +106,7 @@ impl TestActors {
 impl TestActors {
     /// Runs the actors until a request has an outcome, or they wait.
     #[track_caller]
-    fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Cause>> {
+    fn run_for<R: Request>(&self, reply: &mut PendingReply<R>) -> Option<Result<(), Failure>> {
         // Runs at most three times, because a request that found no room is sent after the first
         // run, and replied to in the second.
         for _ in 0..3 {

@@ -19,7 +19,7 @@ use crate::actor::set::cell::Cell;
 use crate::actor::values::{Ask, SpawnActorError, TellError, WhenFull};
 #[cfg(doc)]
 use crate::inbox::request::RequestError;
-use crate::inbox::request::{Cause, Origin, PendingReply, Progress, Queued, Sent};
+use crate::inbox::request::{Failure, Origin, PendingReply, Progress, Queued, Sent};
 
 /// The actors of a type, one for each key: [`Actors::keyed`](crate::actors::Actors::keyed).
 ///
@@ -192,8 +192,8 @@ where
                 Ok(cell) => cell,
                 Err(error) => {
                     let error = match error {
-                        SpawnActorError::ShuttingDown { .. } => Cause::ShuttingDown,
-                        _ => Cause::Refused,
+                        SpawnActorError::ShuttingDown { .. } => Failure::ShuttingDown,
+                        _ => Failure::Refused,
                     };
                     let mailbox = Arc::new(plan.kind.mailbox());
                     let (awaiting, _) = slots.open(&request, || origin(mailbox, A::NAME.into()));
@@ -225,7 +225,7 @@ where
                 }
                 Err(PushError::Full(_)) => {
                     core.kind.count(ActorValue::Refused);
-                    Progress::Ended(Cause::Refused)
+                    Progress::Ended(Failure::Refused)
                 }
             };
             return PendingReply::new(awaiting, progress, WaitStrategy::Park);

@@ -132,28 +132,27 @@ pub enum RequestError<Q: Request> {
     ShuttingDown,
 }
 
-/// A [`RequestError`] without the request, which is in its slot: a message may be large.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cause {
-    Gone,
-    NotFound,
-    Refused,
-    Deadline { taken: Taken, within: Duration },
-    HandlerFailed,
-    Unreachable { taken: Taken },
-    ShuttingDown,
-}
-
 impl<Q: Request> RequestError<Q> {
-    pub(crate) fn new(cause: Cause, request: &Q, actor: Option<Arc<str>>) -> RequestError<Q> {
-        match cause {
-            Cause::Gone => RequestError::Gone { actor },
-            Cause::NotFound => RequestError::NotFound { actor },
-            Cause::Refused => RequestError::Refused { request: *request, actor },
-            Cause::Deadline { taken, within } => RequestError::Deadline { taken, within, actor },
-            Cause::HandlerFailed => RequestError::HandlerFailed { actor },
-            Cause::Unreachable { taken } => RequestError::Unreachable { taken, actor },
-            Cause::ShuttingDown => RequestError::ShuttingDown,
+    /// Returns the error of a failure. `within` is how long the requester waited, if it had a
+    /// deadline.
+    pub(crate) fn new(
+        failure: Failure,
+        request: &Q,
+        within: Duration,
+        actor: Option<Arc<str>>,
+    ) -> RequestError<Q> {
+        let deadline = |taken, actor| RequestError::Deadline { taken, within, actor };
+        match failure {
+            Failure::Dropped => RequestError::HandlerFailed { actor },
+            Failure::Gone => RequestError::Gone { actor },
+            Failure::Refused => RequestError::Refused { request: *request, actor },
+            Failure::Late => deadline(Taken::No, actor),
+            Failure::LateHeld => deadline(Taken::Yes, actor),
+            Failure::LateSent => deadline(Taken::Unknown, actor),
+            Failure::ShuttingDown => RequestError::ShuttingDown,
+            Failure::Lost => RequestError::Unreachable { taken: Taken::Unknown, actor },
+            Failure::Away => RequestError::Unreachable { taken: Taken::No, actor },
+            Failure::NotFound => RequestError::NotFound { actor },
         }
     }
 
@@ -211,7 +210,8 @@ impl<Q: Request> RequestError<Q> {
             RequestError::NotFound { .. } => Failure::NotFound,
             RequestError::Refused { .. } => Failure::Refused,
             RequestError::Deadline { taken: Taken::No, .. } => Failure::Late,
-            RequestError::Deadline { .. } => Failure::LateHeld,
+            RequestError::Deadline { taken: Taken::Yes, .. } => Failure::LateHeld,
+            RequestError::Deadline { .. } => Failure::LateSent,
             RequestError::HandlerFailed { .. } => Failure::Dropped,
             RequestError::Unreachable { .. } => Failure::Lost,
             RequestError::ShuttingDown => Failure::ShuttingDown,
@@ -219,29 +219,17 @@ impl<Q: Request> RequestError<Q> {
     }
 }
 
-/// Requests that came back are compared by their bytes.
+/// Errors are equal if their texts are. Requests that came back are compared by their bytes.
 impl<Q: Request> PartialEq for RequestError<Q> {
     fn eq(&self, other: &RequestError<Q>) -> bool {
-        let is_same = match (self, other) {
-            (
-                RequestError::Refused { request, .. },
-                RequestError::Refused { request: other, .. },
-            ) => to_words(request).as_ref() == to_words(other).as_ref(),
-            (
-                RequestError::Deadline { taken, within, .. },
-                RequestError::Deadline { taken: other, within: time, .. },
-            ) => (taken, within) == (other, time),
-            (
-                RequestError::Unreachable { taken, .. },
-                RequestError::Unreachable { taken: other, .. },
-            ) => taken == other,
-            (
-                RequestError::Mismatch { mismatch, .. },
-                RequestError::Mismatch { mismatch: other, .. },
-            ) => mismatch == other,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        let request = |error: &RequestError<Q>| match error {
+            RequestError::Refused { request, .. } => Some(to_words(request)),
+            _ => None,
         };
-        is_same && self.actor() == other.actor()
+        let (own, others) = (request(self), request(other));
+        own.as_ref().map(AsRef::as_ref) == others.as_ref().map(AsRef::as_ref)
+            && self.taken() == other.taken()
+            && self.to_string() == other.to_string()
     }
 }
 

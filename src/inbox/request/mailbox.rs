@@ -17,27 +17,11 @@ use super::traces::RequestTraces;
 use crate::support::lock::lock;
 
 /// A request in a mailbox. If it is dropped there, its requester learns that nobody takes it.
-pub(crate) struct Queued<Q: Request>(Option<Replying<Owner, Q, Q::Reply>>);
+pub(crate) struct Queued<Q: Request>(pub(super) Option<Replying<Owner, Q, Q::Reply>>);
 
 impl<Q: Request> Queued<Q> {
     pub(crate) fn new(request: Replying<Owner, Q, Q::Reply>) -> Queued<Q> {
         Queued(Some(request))
-    }
-
-    /// Returns the request, which is then taken by the service; `None` if its requester no longer
-    /// waits.
-    #[inline]
-    pub(super) fn take(mut self) -> Option<Replying<Owner, Q, Q::Reply>> {
-        self.0.take().filter(Replying::take)
-    }
-
-    /// Returns the request, and whether its requester still waits: if so, the request is now taken.
-    #[inline]
-    #[allow(clippy::type_complexity)]
-    pub(super) fn open(mut self) -> Option<(Replying<Owner, Q, Q::Reply>, bool)> {
-        let request = self.0.take()?;
-        let is_taken = request.take();
-        Some((request, is_taken))
     }
 
     /// The trace of the request.
@@ -182,13 +166,12 @@ impl<Q: Request> Mailbox<Q> {
 }
 
 /// A mailbox of any request type, for the node.
-pub(crate) trait AnyMailbox: Send + Sync {
+pub(crate) trait AnyMailbox: Any + Send + Sync {
     /// Tells the mailbox that the node starts: it closes if no service answers.
     fn start(&self);
     /// Closes the mailbox at a shutdown: services that answer get the requests that wait, and then
     /// `None`.
     fn close(&self);
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl<Q: Request> AnyMailbox for Mailbox<Q> {
@@ -201,10 +184,6 @@ impl<Q: Request> AnyMailbox for Mailbox<Q> {
     fn close(&self) {
         self.state.shuts_down.set(true);
         lock(&self.sender).close_channel();
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }
 
@@ -241,7 +220,7 @@ impl Mailboxes {
                 mailbox
             }
         };
-        Ok(mailbox.into_any().downcast().ok())
+        Ok((mailbox as Arc<dyn Any + Send + Sync>).downcast().ok())
     }
 
     /// Tells all mailboxes that the node starts.
@@ -258,13 +237,14 @@ mod tests {
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
+    use mycelium_core::wait::WaitStrategy;
     use mycelium_core::{Message, message};
     use mycelium_executor::Executor;
     use mycelium_tokio::Tokio;
     use mycelium_transports::counters::Region;
 
     use super::*;
-    use crate::inbox::request::{RequestError, Requester};
+    use crate::inbox::request::{RequestError, Requester, Role};
 
     #[message(topic = "doubles", id = 1, reply = Double)]
     struct Ask {
@@ -281,7 +261,9 @@ mod tests {
         let mailbox = Arc::new(Mailbox::<Ask>::new(&Ask::TOPIC.into(), 4, None).unwrap());
         let executor: Arc<dyn Executor> = Arc::new(Tokio::current().unwrap());
         let line = Region::new(4).line("topic=doubles requester=test");
-        let requester = Requester::outside(mailbox.clone(), "test", line, executor);
+        let (line, wait) = (Arc::new(line), WaitStrategy::default());
+        let requester =
+            Requester::new(mailbox.clone(), "test", line, wait, Role::Outside(executor));
         (mailbox, requester)
     }
 
@@ -331,9 +313,9 @@ mod tests {
                 Some(deadline) => reply.within(deadline),
                 None => reply,
             };
-            let asked = taker.try_recv().unwrap().take().unwrap();
+            let asked = taker.try_recv().unwrap().accept(0).unwrap();
             drop(reply);
-            asked.owner().time_left()
+            asked.time_left()
         };
         let (one, other) = (time_left(Some(Duration::from_secs(9))), time_left(None));
         assert!((1..=9_000_000_000).contains(&one), "{one}");

@@ -14,11 +14,10 @@ mod slot;
 mod state;
 mod traces;
 
-pub(crate) use error::Cause;
 pub use error::{Mismatch, RequestError, Taken};
 pub(crate) use mailbox::{AnyMailbox, Mailbox, Mailboxes, Queued};
 pub use requester::{PendingReply, Requester};
-pub(crate) use requester::{Progress, Sent, closed};
+pub(crate) use requester::{Progress, Role, Sent, closed};
 pub use responder::{Answering, Asked, Requests};
 pub use slot::SlotPool;
 pub(crate) use slot::{Failure, Origin};

@@ -14,7 +14,7 @@ use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Line, RequesterValue};
 
-use super::error::{Cause, RequestError, Taken};
+use super::error::RequestError;
 use super::mailbox::{Mailbox, Queued};
 use super::slot::{Failure, Origin, Owner, SlotPool, SlotSides};
 use super::state::MailboxState;
@@ -44,19 +44,21 @@ pub struct Requester<Q: Request> {
 
 /// Who uses a requester.
 #[derive(Clone)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// The service itself.
     Service,
-    /// A child task of a service.
+    /// A child task of a service, or another one that counts in the line of others.
     Child(Arc<dyn Executor>),
     /// Code outside the services.
     Outside(Arc<dyn Executor>),
 }
 
 impl<Q: Request> Requester<Q> {
-    pub(super) fn new(
+    /// Creates a requester. Only those of services, and those outside of them, keep the mailbox
+    /// open.
+    pub(crate) fn new(
         mailbox: Arc<Mailbox<Q>>,
-        name: Arc<str>,
+        name: impl Into<Arc<str>>,
         line: Arc<Line<RequesterValue>>,
         wait: WaitStrategy,
         role: Role,
@@ -66,43 +68,10 @@ impl<Q: Request> Requester<Q> {
             Role::Outside(_) => mailbox.add_requester(false),
             Role::Child(_) => {}
         }
-        let sender = mailbox.sender();
+        let (sender, name) = (mailbox.sender(), name.into());
         let is_line_shared = matches!(role, Role::Child(_));
         let (origin, slots, traces) = (None, SlotPool::default(), mailbox.traces());
         Requester { mailbox, sender, name, line, is_line_shared, wait, role, origin, slots, traces }
-    }
-
-    /// Creates the requester of a service.
-    pub(crate) fn of_service(
-        mailbox: Arc<Mailbox<Q>>,
-        name: &str,
-        line: Line<RequesterValue>,
-        wait: WaitStrategy,
-    ) -> Requester<Q> {
-        Requester::new(mailbox, name.into(), Arc::new(line), wait, Role::Service)
-    }
-
-    /// Creates a requester for code outside the services.
-    pub(crate) fn outside(
-        mailbox: Arc<Mailbox<Q>>,
-        name: &str,
-        line: Line<RequesterValue>,
-        executor: Arc<dyn Executor>,
-    ) -> Requester<Q> {
-        let role = Role::Outside(executor);
-        Requester::new(mailbox, name.into(), Arc::new(line), WaitStrategy::default(), role)
-    }
-
-    /// Creates a requester for code outside the services that does not keep the mailbox open.
-    /// Others count in the same line of counters.
-    pub(crate) fn sharing(
-        mailbox: Arc<Mailbox<Q>>,
-        name: &str,
-        line: Arc<Line<RequesterValue>>,
-        executor: Arc<dyn Executor>,
-    ) -> Requester<Q> {
-        let (name, wait) = (name.into(), WaitStrategy::default());
-        Requester::new(mailbox, name, line, wait, Role::Child(executor))
     }
 
     /// Creates another requester in the same role.
@@ -140,7 +109,7 @@ impl<Q: Request> Requester<Q> {
             Ok(()) => Progress::Waiting,
             Err(PushError::Full(queued)) if self.mailbox.state().rejects.get() => {
                 queued.withdraw();
-                Progress::Ended(Cause::Refused)
+                Progress::Ended(Failure::Refused)
             }
             Err(PushError::Full(queued)) => {
                 let mut sender = self.sender.clone();
@@ -159,7 +128,7 @@ impl<Q: Request> Requester<Q> {
     /// Returns the future of a request that is refused, because the service should end.
     pub(crate) fn refuse(&mut self, request: &Q, executor: &Arc<dyn Executor>) -> PendingReply<Q> {
         let (awaiting, _) = self.open(request, executor);
-        PendingReply::new(awaiting, Progress::Ended(Cause::ShuttingDown), self.wait)
+        PendingReply::new(awaiting, Progress::Ended(Failure::ShuttingDown), self.wait)
     }
 
     /// Counts a request, and opens a slot for it.
@@ -223,7 +192,7 @@ pub(crate) enum Progress<Q: Request> {
     /// The request was sent.
     Waiting,
     /// The request was not sent, for this reason.
-    Ended(Cause),
+    Ended(Failure),
     /// The result was returned.
     Done,
 }
@@ -299,9 +268,9 @@ impl<Q: Request> PendingReply<Q> {
     }
 
     /// Ready when the reply is in its slot, or with the reason why there is none.
-    pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+    pub(crate) fn poll_outcome(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match &mut self.progress {
-            Progress::Ended(cause) => return Poll::Ready(Err(*cause)),
+            Progress::Ended(failure) => return Poll::Ready(Err(*failure)),
             Progress::Full(sending) => match sending.as_mut().poll(context) {
                 Poll::Ready(Sent::Yes) => self.progress = Progress::Waiting,
                 Poll::Ready(Sent::No) => {
@@ -336,7 +305,7 @@ impl<Q: Request> PendingReply<Q> {
 
     /// Returns the result, if there is one. Otherwise wakes the task when there is.
     #[inline]
-    fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<(), Cause>> {
+    fn poll_slot(&mut self, context: &Context<'_>) -> Option<Result<(), Failure>> {
         if let Some(result) = self.result() {
             return Some(result);
         }
@@ -366,33 +335,25 @@ impl<Q: Request> PendingReply<Q> {
 
     /// Returns the result, if there is one.
     #[inline]
-    fn result(&self) -> Option<Result<(), Cause>> {
+    fn result(&self) -> Option<Result<(), Failure>> {
         match self.awaiting.outcome() {
             Outcome::Queued | Outcome::Taken => None,
             Outcome::Replied(_) => Some(Ok(())),
-            Outcome::Failed(reason) => Some(Err(self.error(Failure::of(reason)))),
+            Outcome::Failed(reason) => Some(Err(match Failure::of(reason) {
+                Failure::Gone => closed(&self.awaiting.owner().origin.mailbox),
+                failure => failure,
+            })),
             Outcome::Cancelled => unreachable!("a request is cancelled once it is not polled"),
         }
     }
 
-    #[cold]
-    fn error(&self, failure: Failure) -> Cause {
-        let within = self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default();
-        match failure {
-            Failure::Dropped => Cause::HandlerFailed,
-            Failure::Gone => closed(&self.awaiting.owner().origin.mailbox),
-            Failure::Refused => Cause::Refused,
-            Failure::Late => Cause::Deadline { taken: Taken::No, within },
-            Failure::LateHeld => Cause::Deadline { taken: Taken::Yes, within },
-            Failure::ShuttingDown => Cause::ShuttingDown,
-            Failure::Lost => Cause::Unreachable { taken: Taken::Unknown },
-            Failure::Away => Cause::Unreachable { taken: Taken::No },
-            Failure::NotFound => Cause::NotFound,
-        }
+    /// How long the requester waits; zero without a deadline.
+    pub(crate) fn limit(&self) -> Duration {
+        self.deadline.as_ref().map(|deadline| deadline.within).unwrap_or_default()
     }
 
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        let Some(Deadline { within, end, timer }) = &mut self.deadline else {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let Some(Deadline { end, timer, .. }) = &mut self.deadline else {
             return Poll::Pending;
         };
         let origin = &self.awaiting.owner().origin;
@@ -403,23 +364,20 @@ impl<Q: Request> PendingReply<Q> {
                 return Poll::Pending;
             }
         }
-        let (within, mailbox) = (*within, &origin.mailbox);
-        let not_taken = match mailbox.is_unreachable.get() {
-            true => Cause::Unreachable { taken: Taken::No },
-            false => Cause::Deadline { taken: Taken::No, within },
+        let mailbox = &origin.mailbox;
+        let or_unreachable = |late, unreachable| match mailbox.is_unreachable.get() {
+            true => unreachable,
+            false => late,
         };
         Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
-            Progress::Full(_) => not_taken,
+            Progress::Full(_) => or_unreachable(Failure::Late, Failure::Away),
             _ => match self.awaiting.cancel() {
-                Some(Outcome::Queued) => not_taken,
+                Some(Outcome::Queued) => or_unreachable(Failure::Late, Failure::Away),
                 Some(_) if mailbox.is_remote.get() => {
                     mailbox.cancel();
-                    match mailbox.is_unreachable.get() {
-                        true => Cause::Unreachable { taken: Taken::Unknown },
-                        false => Cause::Deadline { taken: Taken::Unknown, within },
-                    }
+                    or_unreachable(Failure::LateSent, Failure::Lost)
                 }
-                Some(_) => Cause::Deadline { taken: Taken::Yes, within },
+                Some(_) => Failure::LateHeld,
                 // The outcome came while this tried to cancel.
                 None => match self.result() {
                     Some(result) => return Poll::Ready(result),
@@ -430,15 +388,15 @@ impl<Q: Request> PendingReply<Q> {
     }
 
     /// Counts a result.
-    fn count(&self, result: Result<(), Cause>) {
+    fn count(&self, result: Result<(), Failure>) {
         self.awaiting.owner().origin.count(match result {
             Ok(()) => RequesterValue::Replied,
-            Err(Cause::Gone | Cause::NotFound) => RequesterValue::Gone,
-            Err(Cause::Refused) => RequesterValue::Refused,
-            Err(Cause::Deadline { .. }) => RequesterValue::Deadline,
-            Err(Cause::HandlerFailed) => RequesterValue::HandlerFailed,
-            Err(Cause::Unreachable { .. }) => RequesterValue::Unreachable,
-            Err(Cause::ShuttingDown) => RequesterValue::ShuttingDown,
+            Err(Failure::Gone | Failure::NotFound) => RequesterValue::Gone,
+            Err(Failure::Refused) => RequesterValue::Refused,
+            Err(Failure::Late | Failure::LateHeld | Failure::LateSent) => RequesterValue::Deadline,
+            Err(Failure::Dropped) => RequesterValue::HandlerFailed,
+            Err(Failure::Lost | Failure::Away) => RequesterValue::Unreachable,
+            Err(Failure::ShuttingDown) => RequesterValue::ShuttingDown,
         });
     }
 
@@ -447,17 +405,17 @@ impl<Q: Request> PendingReply<Q> {
     #[inline]
     pub(crate) fn finish(
         &mut self,
-        result: Result<(), Cause>,
+        result: Result<(), Failure>,
     ) -> Result<Q::Reply, RequestError<Q>> {
         match self.settle(result) {
             Ok(reply) => Ok(reply),
-            Err(cause) => self.refused(cause),
+            Err(failure) => self.refused(failure),
         }
     }
 
     /// Ends the future as [`finish`](PendingReply::finish) does.
     #[inline]
-    pub(crate) fn settle(&mut self, result: Result<(), Cause>) -> Result<Q::Reply, Cause> {
+    pub(crate) fn settle(&mut self, result: Result<(), Failure>) -> Result<Q::Reply, Failure> {
         self.progress = Progress::Done;
         self.count(result);
         result?;
@@ -469,16 +427,16 @@ impl<Q: Request> PendingReply<Q> {
 
     #[cold]
     #[inline(never)]
-    fn refused(&self, cause: Cause) -> Result<Q::Reply, RequestError<Q>> {
+    fn refused(&self, failure: Failure) -> Result<Q::Reply, RequestError<Q>> {
         let Origin { name, is_actor, .. } = &*self.awaiting.owner().origin;
         let actor = is_actor.then(|| name.clone());
-        Err(RequestError::new(cause, self.awaiting.request(), actor))
+        Err(RequestError::new(failure, self.awaiting.request(), self.limit(), actor))
     }
 }
 
 /// The error of a request whose mailbox is closed.
-pub(crate) fn closed(mailbox: &MailboxState) -> Cause {
-    if mailbox.shuts_down.get() { Cause::ShuttingDown } else { Cause::Gone }
+pub(crate) fn closed(mailbox: &MailboxState) -> Failure {
+    if mailbox.shuts_down.get() { Failure::ShuttingDown } else { Failure::Gone }
 }
 
 /// Nothing in the future is pinned.

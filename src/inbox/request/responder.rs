@@ -12,7 +12,7 @@ use mycelium_core::channel::reply::Replying;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_core::{Request, TraceContext};
 use mycelium_transports::counters::{Line, RequesterValue, ResponderValue};
-use mycelium_transports::local::{TaskBudget, Undelivered};
+use mycelium_transports::local::TaskBudget;
 
 use super::mailbox::{Mailbox, Queued, Taker};
 use super::slot::{Failure, Owner};
@@ -102,18 +102,6 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
     fn depth(&self) -> usize {
         lock(&self.receiver).len()
     }
-
-    /// Does nothing: the requests that the run held were dropped with it, or are kept for the next
-    /// run.
-    fn fail(&self) {}
-
-    fn interrupt(&self) {}
-
-    fn finish_message(&self) {}
-
-    fn take_undelivered(&self) -> Vec<Undelivered> {
-        Vec::new()
-    }
 }
 
 impl<Q: Request> fmt::Debug for Answering<Q> {
@@ -158,17 +146,13 @@ impl<Q: Request> Requests<Q> {
             match self.receiver.poll_recv(context) {
                 Poll::Ready(Some(queued)) => {
                     self.taken += 1;
-                    match queued.take() {
-                        Some(request) => {
-                            self.count(ResponderValue::Taken);
-                            if let Some(traces) = &mut self.traces {
-                                let owner = request.owner();
-                                traces.take(&owner.origin.name, owner.trace.get());
-                            }
-                            return Poll::Ready(Some(Asked::new(request, self.number)));
-                        }
-                        None => self.count(ResponderValue::Cancelled),
+                    let Some(asked) = queued.accept(self.number) else { continue };
+                    if let Some(traces) = &mut self.traces
+                        && let Some(request) = &asked.request
+                    {
+                        traces.take(&request.owner().origin.name, asked.trace());
                     }
+                    return Poll::Ready(Some(asked));
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
@@ -181,12 +165,7 @@ impl<Q: Request> Requests<Q> {
 
     /// Counts a reply that came after its requester had stopped waiting.
     pub(crate) fn count_late(&self) {
-        self.count(ResponderValue::Late);
-    }
-
-    #[inline]
-    fn count(&self, value: ResponderValue) {
-        self.mailbox.responders.count(self.number, value);
+        self.mailbox.responders.count(self.number, ResponderValue::Late);
     }
 
     /// The number of requests that wait.
@@ -218,12 +197,12 @@ impl<Q: Request> Queued<Q> {
     /// Takes the request for the service with the number `responder`, and counts it. `None` if its
     /// requester no longer waits.
     #[inline]
-    pub(crate) fn accept(self, responder: usize) -> Option<Asked<Q>> {
-        let (request, is_taken) = self.open()?;
-        let responders = &request.owner().origin.mailbox.responders;
+    pub(crate) fn accept(mut self, responder: usize) -> Option<Asked<Q>> {
+        let request = self.0.take()?;
+        let is_taken = request.take();
         let value = if is_taken { ResponderValue::Taken } else { ResponderValue::Cancelled };
-        responders.count(responder, value);
-        is_taken.then(|| Asked::new(request, responder))
+        request.owner().origin.mailbox.responders.count(responder, value);
+        is_taken.then(|| Asked { request: Some(request), responder })
     }
 }
 
@@ -241,11 +220,6 @@ pub struct Asked<Q: Request> {
 }
 
 impl<Q: Request> Asked<Q> {
-    /// Wraps a request that the service with the number `responder` has taken.
-    pub(super) fn new(request: Replying<Owner, Q, Q::Reply>, responder: usize) -> Asked<Q> {
-        Asked { request: Some(request), responder }
-    }
-
     /// Replies. Returns whether the requester still waits for the reply; one that comes too late is
     /// discarded and counted.
     pub fn reply(mut self, reply: Q::Reply) -> bool {

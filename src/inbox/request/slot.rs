@@ -22,13 +22,15 @@ pub(crate) enum Failure {
     Dropped,
     /// No service takes it any more.
     Gone,
-    /// The mailbox in the other node had no room, and is set to reject requests then.
+    /// The mailbox had no room, and is set to reject requests then.
     Refused,
-    /// The deadline passed in the other node, before a service had taken the request.
+    /// The deadline passed before a service had taken the request.
     Late,
-    /// The deadline passed in the other node, after a service had taken the request.
+    /// The deadline passed after a service had taken the request.
     LateHeld,
-    /// The other node shuts down.
+    /// The deadline passed after the request was sent to another node.
+    LateSent,
+    /// The node shuts down: this one, or the other one.
     ShuttingDown,
     /// The connection with the other node was lost after the request was sent.
     Lost,
@@ -40,12 +42,13 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// All reasons, by their numbers.
-    pub(crate) const ALL: [Failure; 9] = [
+    pub(crate) const ALL: [Failure; 10] = [
         Failure::Dropped,
         Failure::Gone,
         Failure::Refused,
         Failure::Late,
         Failure::LateHeld,
+        Failure::LateSent,
         Failure::ShuttingDown,
         Failure::Lost,
         Failure::Away,

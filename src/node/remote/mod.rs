@@ -43,7 +43,7 @@ fn outcome_of(failure: Failure) -> u64 {
         Failure::Gone => 2,
         Failure::Refused => 3,
         Failure::Late => 4,
-        Failure::LateHeld => 5,
+        Failure::LateHeld | Failure::LateSent => 5,
         Failure::ShuttingDown => 6,
         // Never sent, because the node that answers has no requests to another node.
         Failure::Lost | Failure::Away => 7,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use mycelium_core::Request;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::SendFuture;
 use mycelium_transports::counters::{Line, RequesterValue};
 
@@ -11,7 +12,7 @@ use super::most_open;
 use crate::actor::{
     ActorCall, OtherNodes, RemoteActorError, WatchCall, calls_topic, watches_topic,
 };
-use crate::inbox::request::Requester;
+use crate::inbox::request::{Requester, Role};
 use crate::shared::Shared;
 use crate::support::lock::lock;
 use crate::support::names::expected_instead_of;
@@ -39,7 +40,8 @@ impl RemoteNodes {
         let label = format!("topic={topic} requester={NAME}");
         let line = || Arc::new(shared.topics.counters().line(&label));
         let line = lines.entry(topic).or_insert_with(line).clone();
-        Some(Requester::sharing(mailbox, NAME, line, shared.executor.clone()))
+        let role = Role::Child(shared.executor.clone());
+        Some(Requester::new(mailbox, NAME, line, WaitStrategy::default(), role))
     }
 }
 
