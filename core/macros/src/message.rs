@@ -22,7 +22,6 @@ mod types;
 
 use arguments::MessageArguments;
 use checks::{little_endian_only, refuse_conditional, refuse_generics, reprs};
-use request::RequestTokens;
 use source::{plain_name, source};
 
 /// Returns the expansion, or the error alone.
@@ -68,10 +67,7 @@ fn expand_struct(
     let derives = derives::derives(root, &item.attrs)?;
     let layout = layout(root, shown, &item.ident, named_fields(&item)?);
     let impls = struct_impls(root, arguments, &item.ident, named_fields(&item)?);
-    let request = match request::request(root, arguments, &item.ident) {
-        Some(tokens) => Some(expand_request(root, tokens)?),
-        None => None,
-    };
+    let request = request::request(root, arguments, &item.ident)?;
     Ok(quote! {
         #derives
         #add_repr
@@ -80,21 +76,6 @@ fn expand_struct(
         #layout
         #impls
         #request
-    })
-}
-
-/// Returns the impl of a request, and its carriers, which are messages.
-fn expand_request(root: &Path, tokens: RequestTokens) -> Result<TokenStream> {
-    let RequestTokens { carriers, request } = tokens;
-    let carriers = carriers.map(|(attr, item)| expand(root.clone(), attr, item));
-    let [call, answer] = carriers;
-    let (call, answer) = (call?, answer?);
-    Ok(quote! {
-        const _: () = {
-            #call
-            #answer
-            #request
-        };
     })
 }
 

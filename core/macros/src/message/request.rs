@@ -4,44 +4,36 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Ident, Path};
+use syn::{Ident, Path, Result};
 
-use super::arguments::MessageArguments;
+use super::{arguments::MessageArguments, expand};
 
-/// The expansion of a request, beside that of its message.
-pub(super) struct RequestTokens {
-    /// The attribute and the struct of each of the two messages.
-    pub(super) carriers: [(TokenStream, TokenStream); 2],
-    /// The impl of `Request`.
-    pub(super) request: TokenStream,
-}
-
-/// Expands a request; returns `None` for a message without a reply.
+/// Expands a request: the impl of `Request`, and the two messages that carry it. `None` for a
+/// message without a reply.
 pub(super) fn request(
     root: &Path,
     arguments: &MessageArguments,
     name: &Ident,
-) -> Option<RequestTokens> {
-    let ((topic, id), reply) = (arguments.topic_and_id.as_ref()?, arguments.reply.as_ref()?);
+) -> Result<Option<TokenStream>> {
+    let (Some((topic, id)), Some(reply)) = (&arguments.topic_and_id, &arguments.reply) else {
+        return Ok(None);
+    };
     let (call, answer) = (format_ident!("{name}Call"), format_ident!("{name}Answer"));
-    let attribute = || quote!(topic = #topic, id = #id, pad, hidden);
-    let calls = quote! {
-        pub struct #call {
-            number: u64,
-            time_left: u64,
-            request: #name,
-        }
+    let message = |fields: TokenStream| {
+        expand(
+            root.clone(),
+            quote!(topic = #topic, id = #id, pad, hidden),
+            quote!(pub struct #fields),
+        )
     };
-    let answers = quote! {
-        pub struct #answer {
-            number: u64,
-            outcome: u64,
-            reply: #reply,
-        }
-    };
+    let calls = message(quote!(#call { number: u64, time_left: u64, request: #name }))?;
+    let answers = message(quote!(#answer { number: u64, outcome: u64, reply: #reply }))?;
     let empty = quote_spanned!(reply.span() => <#reply as #root::Field>::EMPTY);
     let hides = arguments.hides();
-    let request = quote! {
+    Ok(Some(quote! {
+        const _: () = {
+            #calls
+            #answers
             #hides
             impl #root::Request for #name {
                 type Reply = #reply;
@@ -69,7 +61,6 @@ pub(super) fn request(
                     (#root::message::AnswerHead { number, outcome }, reply)
                 }
             }
-    };
-    let carriers = [(attribute(), calls), (attribute(), answers)];
-    Some(RequestTokens { carriers, request })
+        };
+    }))
 }
