@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use mycelium_executor::{Executor, PausedTime};
 
-use super::tasks::{TestExecutor, TestTasks};
+use super::tasks::{TestExecutor, TestTasks, advance_by_one};
 use super::{MANY, START, STEPS};
 use crate::actor::{ActorFailure, Actors, Notes, UnhandledMail};
 
@@ -133,14 +133,11 @@ impl TestActors {
         let end = time.now().saturating_add(duration);
         self.run();
         for _ in 0..MANY {
-            match time.next_timer() {
-                Some(next) if next <= end => time.advance(next - time.now()),
-                _ => {
-                    time.advance(end - time.now());
-                    return self.run();
-                }
-            }
+            let is_end = advance_by_one(time, end);
             self.run();
+            if is_end {
+                return;
+            }
         }
         panic!("{MANY} timers fired within {duration:?}: advance less at once");
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::support::lock::lock;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mycelium_executor::{Executor, LocalFuture, MakeLocal, SendFuture, SpawnError, contain};
+use mycelium_executor::{
+    Executor, LocalFuture, MakeLocal, PausedTime, SendFuture, SpawnError, contain,
+};
 
 /// The seed of the random numbers of every test, so that each run is like the one before.
 const SEED: u64 = 0x6d79_6365_6c69_756d;
@@ -39,6 +41,13 @@ enum Spawned {
 /// Spawns the tasks of a test.
 #[derive(Clone)]
 pub(super) struct TestExecutor(Weak<State>);
+
+/// Moves the time to the next timer, but not beyond `end`. Returns whether it is at the end.
+pub(super) fn advance_by_one(time: &PausedTime<TestExecutor>, end: Duration) -> bool {
+    let next = time.next_timer().filter(|next| *next <= end);
+    time.advance(next.unwrap_or(end) - time.now());
+    next.is_none()
+}
 
 impl TestTasks {
     /// Creates an executor without tasks. `kind` is the kind of executor that the node requests.
