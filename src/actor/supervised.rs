@@ -20,7 +20,7 @@ use super::set::cell::Cell;
 use super::task::run::Failure;
 use super::values::{ActorEnd, Mail};
 use crate::observe::health_state::HealthState;
-use crate::supervise::member::{Member, StopWaker, Turn, Verdict};
+use crate::supervise::member::{Member, Turn, Verdict};
 use crate::supervise::tree::{Moment, RunEnd, SupervisorId, SupervisorSpec, Why};
 use crate::supervise::{Held, Strategy};
 use crate::support::log;
@@ -67,7 +67,7 @@ impl Actors {
     #[must_use]
     pub fn supervisor(&self, name: &str, strategy: Strategy, limits: Restart) -> ActorSupervisor {
         let set = self.set();
-        let root = set.supervision().root();
+        let root = set.supervision().tree(|tree| tree.root());
         ActorSupervisor::below(set, root, name, strategy, limits)
     }
 }
@@ -83,8 +83,11 @@ impl ActorSupervisor {
         let (name, supervision) = (Arc::<str>::from(name), set.supervision());
         let spec = SupervisorSpec { name: name.clone(), strategy, restart };
         // If the parent has ended, so has this supervisor: it refuses actors as the parent does.
-        let id = supervision.add_supervisor(parent, spec).unwrap_or(parent);
-        supervision.start(id, set.executor.now());
+        let id = supervision.tree(|tree| {
+            let id = tree.add_supervisor(parent, spec).unwrap_or(parent);
+            tree.start(id, set.executor.now());
+            id
+        });
         ActorSupervisor { set: set.clone(), id, name }
     }
 
@@ -112,13 +115,13 @@ impl ActorSupervisor {
     /// of them wait for a restart, `Degraded` if some do, and otherwise `Ready`.
     #[must_use]
     pub fn health(&self) -> HealthState {
-        self.set.supervision().health(self.id)
+        self.set.supervision().tree(|tree| tree.health(self.id))
     }
 
     /// Ends its actors, the last one first. It takes no further actors.
     pub fn stop(&self) {
         let moment = Moment { now: self.set.executor.now(), jitter: 0 };
-        self.set.supervision().stop(self.id, moment);
+        self.set.supervision().tree(|tree| tree.stop(self.id, moment));
     }
 }
 
@@ -199,7 +202,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     async fn run_once(&mut self, member: &mut Member, instance: &mut Option<A>) -> Ran {
         let cell = self.cell.clone();
         cell.core.set_started(false);
-        let (mut has_started, mut waker) = (false, StopWaker::default());
+        let (mut has_started, mut waker) = (false, None);
         let mut run = pin!(self.attempt(instance));
         poll_fn(|context| {
             if member.poll_stop(&mut waker, context).is_ready() {

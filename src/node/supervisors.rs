@@ -13,16 +13,17 @@ use crate::supervise::tree::{ChildSpec, SupervisorId, SupervisorSpec};
 /// Adds the supervisors and services to the tree, and returns the place of each service. Services
 /// of a supervisor start in their order, the others at once.
 pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String, Member> {
-    let (plan, tree) = (&shared.plan.supervision, &shared.supervision);
+    let (plan, supervision) = (&shared.plan.supervision, &shared.supervision);
+    let root = supervision.tree(|tree| tree.root());
     let now = shared.executor.now();
     let usual = Arc::<Restart>::default();
     let mut members = HashMap::new();
-    tree.reserve(services.len() + plan.supervisors.len());
+    supervision.reserve(services.len() + plan.supervisors.len());
     let mut add = |service: &str, parent: SupervisorId| {
         let lifetime = plan.lifetime(service);
         let restart = plan.restart(service);
         let restart = if restart == *usual { usual.clone() } else { Arc::new(restart) };
-        let member = tree.add(parent, ChildSpec { lifetime, restart }, now);
+        let member = supervision.add(parent, ChildSpec { lifetime, restart }, now);
         members.extend(member.map(|member| (service.to_owned(), member)));
     };
     // A child takes its place among its siblings when it is added. No child starts before all have
@@ -31,23 +32,24 @@ pub(super) fn members(shared: &Arc<Shared>, services: &[&str]) -> HashMap<String
     for (place, supervisor) in plan.supervisors.iter().enumerate() {
         if supervisor.parent.is_none() {
             let spec = spec_of(shared, place);
-            ids[place] = tree.add_supervisor(tree.root(), spec);
+            ids[place] = supervision.tree(|tree| tree.add_supervisor(root, spec));
         }
         let Some(id) = ids[place] else { continue };
         for child in &supervisor.children {
             match child {
                 PlannedChild::Service(service) => add(service, id),
                 PlannedChild::Supervisor(below) => {
-                    ids[*below] = tree.add_supervisor(id, spec_of(shared, *below));
+                    let spec = spec_of(shared, *below);
+                    ids[*below] = supervision.tree(|tree| tree.add_supervisor(id, spec));
                 }
             }
         }
     }
     for service in services.iter().filter(|service| plan.of_service(service).is_none()) {
-        add(service, tree.root());
+        add(service, root);
     }
     let tops = plan.supervisors.iter().zip(ids).filter(|(it, _)| it.parent.is_none());
-    tops.filter_map(|(_, id)| id).for_each(|id| tree.start(id, now));
+    tops.filter_map(|(_, id)| id).for_each(|id| supervision.tree(|tree| tree.start(id, now)));
     members
 }
 

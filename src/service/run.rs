@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mycelium_executor::{Executor, SendFuture};
@@ -15,7 +15,7 @@ use super::emit::Waits;
 use crate::error::{Error, Result};
 use crate::inbox::AnyInbox;
 use crate::shared::Runs;
-use crate::supervise::member::{Member, StopWaker};
+use crate::supervise::member::Member;
 use crate::supervise::{Failure, Panic};
 use crate::support::log;
 
@@ -150,7 +150,8 @@ impl Polled {
 /// because few services have such a cause, and a future is as large as all that it may hold.
 pub(super) struct Watch<'a> {
     has_started: bool,
-    waker: StopWaker,
+    /// The waker that the member knows.
+    waker: Option<Waker>,
     member: &'a mut Member,
     inboxes: &'a [Arc<dyn AnyInbox>],
     deadline: Option<(Duration, SendFuture<()>)>,
@@ -169,8 +170,7 @@ impl Watch<'_> {
         let timer = &waits.executor;
         let timer = |within| timer.sleep_until(timer.now().saturating_add(within));
         let deadline = deadline.map(|within| (within, timer(within)));
-        let (has_started, waker) = (false, StopWaker::default());
-        Some(Box::new(Watch { has_started, waker, member, inboxes, deadline }))
+        Some(Box::new(Watch { has_started: false, waker: None, member, inboxes, deadline }))
     }
 
     /// Called before each poll of the run: ready if the run should end.

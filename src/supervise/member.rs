@@ -40,10 +40,8 @@ use std::time::Duration;
 use mycelium_executor::{Executor, SendFuture};
 
 use super::tree::{
-    AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, SupervisorSpec, Tree,
-    Why,
+    AtTop, ChildId, ChildSpec, Command, Moment, RunEnd, State, SupervisorId, Tree, Why,
 };
-use crate::observe::health_state::HealthState;
 use crate::support::lock::lock;
 
 /// A tree of supervisors, and the tasks of its children.
@@ -85,9 +83,9 @@ impl Supervision {
         Arc::new(Supervision { supervised, drains: AtomicBool::new(false) })
     }
 
-    /// See [`Tree::root`].
-    pub(crate) fn root(&self) -> SupervisorId {
-        lock(&self.supervised).tree.root()
+    /// Changes the tree, or looks at it, and wakes the children that a change concerns.
+    pub(crate) fn tree<R>(&self, change: impl FnOnce(&mut Tree) -> R) -> R {
+        self.change(|it| change(&mut it.tree))
     }
 
     /// See [`Tree::reserve`].
@@ -95,20 +93,6 @@ impl Supervision {
         let mut supervised = lock(&self.supervised);
         supervised.tree.reserve(children);
         supervised.signals.reserve_exact(children);
-    }
-
-    /// See [`Tree::add_supervisor`].
-    pub(crate) fn add_supervisor(
-        &self,
-        parent: SupervisorId,
-        spec: SupervisorSpec,
-    ) -> Option<SupervisorId> {
-        lock(&self.supervised).tree.add_supervisor(parent, spec)
-    }
-
-    /// See [`Tree::start`].
-    pub(crate) fn start(&self, supervisor: SupervisorId, now: Duration) {
-        self.change(|it| it.tree.start(supervisor, now));
     }
 
     /// Adds a child: see [`Tree::add_child`].
@@ -127,24 +111,14 @@ impl Supervision {
             it.signals[child.index()] = Some(signal.clone());
             Some(child)
         })?;
-        let (supervision, is_alone) = (self.clone(), parent == self.root());
+        let (supervision, is_alone) = (self.clone(), parent == self.tree(|tree| tree.root()));
         Some(Member { supervision, child, signal, is_alone, has_ended: false })
-    }
-
-    /// See [`Tree::health`].
-    pub(crate) fn health(&self, supervisor: SupervisorId) -> HealthState {
-        lock(&self.supervised).tree.health(supervisor)
-    }
-
-    /// See [`Tree::stop`].
-    pub(crate) fn stop(&self, supervisor: SupervisorId, moment: Moment) {
-        self.change(|it| it.tree.stop(supervisor, moment));
     }
 
     /// See [`Tree::drain`]. Each call after the first costs a load.
     pub(crate) fn drain(&self, now: Duration) {
         if !self.drains.load(Ordering::Acquire) {
-            self.change(|it| it.tree.drain(now));
+            self.tree(|tree| tree.drain(now));
             self.drains.store(true, Ordering::Release);
         }
     }
@@ -225,10 +199,6 @@ pub(crate) struct Member {
     has_ended: bool,
 }
 
-/// The waker by which the tree wakes the task of a run.
-#[derive(Default)]
-pub(crate) struct StopWaker(Option<Waker>);
-
 impl Member {
     /// Whether the child is a child of the root: nobody stops it, and nobody waits until it has
     /// started.
@@ -278,15 +248,19 @@ impl Member {
 
     /// Reports that the run has started: the next child may start.
     pub(crate) fn started(&self) {
-        self.supervision.change(|it| it.tree.started(self.child));
+        self.supervision.tree(|tree| tree.started(self.child));
     }
 
     /// Ready when the current run should end. `registered` is the waker of the run: a poll with the
     /// same waker costs a load.
     #[inline]
-    pub(crate) fn poll_stop(&self, registered: &mut StopWaker, context: &Context<'_>) -> Poll<()> {
-        if registered.0.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
-            registered.0 = Some(context.waker().clone());
+    pub(crate) fn poll_stop(
+        &self,
+        registered: &mut Option<Waker>,
+        context: &Context<'_>,
+    ) -> Poll<()> {
+        if registered.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            *registered = Some(context.waker().clone());
             self.signal.register(context.waker());
         }
         match self.signal.stops.load(Ordering::Acquire) {
@@ -333,6 +307,7 @@ mod tests {
 
     use super::*;
     use crate::supervise::strategy::Strategy;
+    use crate::supervise::tree::SupervisorSpec;
 
     /// Counts how often it is woken.
     #[derive(Default)]
@@ -351,19 +326,20 @@ mod tests {
         let supervision = Supervision::new(AtTop::Stop);
         let (name, strategy) = ("top".into(), Strategy::OneForAll);
         let spec = SupervisorSpec { name, strategy, restart: Default::default() };
-        let top = supervision.add_supervisor(supervision.root(), spec).expect("the root lives");
+        let top = supervision.tree(|tree| tree.add_supervisor(tree.root(), spec));
+        let top = top.expect("the root lives");
         let mut members = [(); 2].map(|()| {
             let member = supervision.add(top, ChildSpec::default(), Duration::ZERO);
             member.expect("the top lives")
         });
-        supervision.start(top, Duration::ZERO);
+        supervision.tree(|tree| tree.start(top, Duration::ZERO));
         for member in &members {
             assert!(lock(&supervision.supervised).tree.begin(member.child, Duration::ZERO));
             member.started();
         }
         let count = Arc::<Count>::default();
         let waker = Waker::from(count.clone());
-        let (context, mut registered) = (Context::from_waker(&waker), StopWaker::default());
+        let (context, mut registered) = (Context::from_waker(&waker), None);
         assert!(members[0].poll_stop(&mut registered, &context).is_pending());
         members[0].signal.wake();
         assert!(members[0].poll_stop(&mut registered, &context).is_pending());

@@ -12,7 +12,6 @@ use super::strategy::{Lifetime, Strategy};
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SupervisorSetting {
     pub(crate) name: String,
-    #[cfg_attr(feature = "describe", serde(with = "name"))]
     pub(crate) strategy: Option<Strategy>,
     pub(crate) restart: RestartSetting,
     /// The services and supervisors below it, in their order.
@@ -23,7 +22,6 @@ pub(crate) struct SupervisorSetting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ServiceSetting {
-    #[cfg_attr(feature = "describe", serde(with = "name"))]
     pub(crate) lifetime: Option<Lifetime>,
     pub(crate) start_deadline: Option<Duration>,
     pub(crate) restart: RestartSetting,
@@ -89,29 +87,5 @@ impl From<Restart> for RestartSetting {
         let Restart { limit, window, backoff, longest } = restart;
         let (limit, window) = (Some(limit), Some(window));
         RestartSetting { limit, window, backoff: Some(backoff), longest: Some(longest) }
-    }
-}
-
-/// Writes and reads a lifetime or a strategy by its name, in a description.
-#[cfg(feature = "describe")]
-mod name {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(T::to_string).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        let name = Option::<String>::deserialize(deserializer)?;
-        name.map(|name| name.parse()).transpose().map_err(D::Error::custom)
     }
 }

@@ -11,6 +11,8 @@ use std::fmt;
 /// assert_eq!(Strategy::default(), Strategy::OneForOne);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "describe", serde(rename_all = "kebab-case"))]
 pub enum Strategy {
     /// Only the child that failed.
     #[default]
@@ -53,6 +55,8 @@ impl Strategy {
 /// assert_eq!(Lifetime::default(), Lifetime::Transient);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "describe", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "describe", serde(rename_all = "kebab-case"))]
 pub enum Lifetime {
     /// It runs until the node shuts down.
     Permanent,
