@@ -8,7 +8,8 @@ use mycelium_core::{Message, Request};
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    HandlerWatch, KeepOpen, Publisher, RingMemory, Schema, SubscribeOptions, Topic, Undelivered,
+    HandlerWatch, KeepOpen, Publisher, Readers, RingMemory, Schema, SubscribeOptions, Topic,
+    Undelivered,
 };
 
 use super::outside::OutsideSubscriptions;
@@ -78,35 +79,50 @@ impl Topics {
     /// Creates all topics of the plan, with their fast handlers.
     pub(crate) fn new(plan: Arc<Plan>, fast_handlers: FastHandlers) -> Result<Topics, BuildError> {
         let counters = counters_region::shared(COUNTER_LINES);
-        let mut registry = Registry::default();
-        for (name, planned) in &plan.topics {
-            let (schema, capacity) = (planned.schema, plan.capacity(name));
-            let memory = match planned.is_shared {
-                true => plan.ring_memory(name),
-                false => RingMemory::Heap,
-            };
-            let (readers, counters) = (planned.gating, counters.clone());
-            let recorded = plan.recorded(name);
-            let topic =
-                Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
-            topic.set_threshold(plan.topic(name).threshold);
-            topic.set_on_stall(plan.topic(name).on_stall);
-            fast_handlers.add_to(&topic)?;
-            if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
-                registry.dead_letters = Some(topic.keep_open());
-            }
-            registry.topics.insert(name.clone(), topic);
-        }
-        Ok(Topics {
-            plan,
+        let topics = Topics {
+            plan: plan.clone(),
             fast_handlers,
             handler_watch: OnceLock::new(),
             executor: OnceLock::new(),
             counters,
             outside: OutsideSubscriptions::default(),
             mailboxes: Mailboxes::default(),
-            registry: Mutex::new(registry),
-        })
+            registry: Mutex::default(),
+        };
+        for (name, planned) in &plan.topics {
+            let memory = match planned.is_shared {
+                true => plan.ring_memory(name),
+                false => RingMemory::Heap,
+            };
+            let topic = topics.make(name, planned.schema, planned.gating, memory)?;
+            let mut registry = lock(&topics.registry);
+            if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
+                registry.dead_letters = Some(topic.keep_open());
+            }
+            registry.topics.insert(name.clone(), topic);
+        }
+        Ok(topics)
+    }
+
+    /// Makes a topic as the plan says.
+    fn make(
+        &self,
+        name: &str,
+        schema: Schema,
+        readers: impl Into<Readers>,
+        memory: RingMemory,
+    ) -> Result<Arc<Topic>, BuildError> {
+        let Topics { plan, fast_handlers, handler_watch, executor, counters, .. } = self;
+        let (capacity, recorded) = (plan.capacity(name), plan.recorded(name));
+        let counters = counters.clone();
+        let topic =
+            Topic::with_recorded(name, schema, capacity, readers, memory, recorded, counters)?;
+        topic.set_threshold(plan.topic(name).threshold);
+        topic.set_on_stall(plan.topic(name).on_stall);
+        fast_handlers.add_to(&topic)?;
+        handler_watch.get().into_iter().for_each(|watch| topic.watch_fast_handlers(watch.clone()));
+        executor.get().into_iter().for_each(|executor| topic.set_executor(executor.clone()));
+        Ok(topic)
     }
 
     /// Sets the executor of the node, which gives the topics their time.
@@ -141,19 +157,7 @@ impl Topics {
             let (first, second) = (other.path, schema.path);
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
-        let (capacity, counters) = (self.plan.capacity(name), self.counters.clone());
-        let (recorded, memory) = (self.plan.recorded(name), RingMemory::Heap);
-        let topic =
-            Topic::with_recorded(name, schema, capacity, READERS, memory, recorded, counters)?;
-        topic.set_threshold(self.plan.topic(name).threshold);
-        topic.set_on_stall(self.plan.topic(name).on_stall);
-        self.fast_handlers.add_to(&topic)?;
-        if let Some(watch) = self.handler_watch.get() {
-            topic.watch_fast_handlers(watch.clone());
-        }
-        if let Some(executor) = self.executor.get() {
-            topic.set_executor(executor.clone());
-        }
+        let topic = self.make(name, schema, READERS, RingMemory::Heap)?;
         registry.topics.insert(name.into(), topic.clone());
         Ok(topic)
     }
