@@ -4,13 +4,12 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use mycelium_core::{Code, Message};
+use mycelium_core::Message;
 
 use super::{Context, Service};
 use crate::error::ShuttingDown;
 use crate::service::emit::emitter::Emitter;
 use crate::service::port::EmittedBy;
-use crate::support::log;
 
 impl<S: Service> Context<S> {
     /// The number of this service's messages that the slowest gating reader has not finished with.
@@ -112,16 +111,7 @@ impl<S: Service> Context<S> {
                 }
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
-            waits.watch(context, |service, seconds| {
-                log::warn!(
-                    service,
-                    topic = &*topic,
-                    messages,
-                    seconds,
-                    code = %Code::READER_WAITED_FOR,
-                    "the service waits in `confirmed` until readers have finished its messages"
-                );
-            });
+            waits.watch_readers(context, "confirmed", &topic, messages);
             Poll::Pending
         })
         .await;
@@ -162,17 +152,8 @@ impl<M: Message> Emitter<'_, M> {
             if publisher.poll_until_below(context).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            waits.watch(context, |service, seconds| {
-                let (topic, messages) = (&**publisher.topic(), publisher.depth());
-                log::warn!(
-                    service,
-                    topic,
-                    messages,
-                    seconds,
-                    code = %Code::READER_WAITED_FOR,
-                    "the service waits in `until_below` for slow readers of its messages"
-                );
-            });
+            let (topic, messages) = (publisher.topic(), publisher.depth());
+            waits.watch_readers(context, "until_below", topic, messages);
             Poll::Pending
         })
         .await

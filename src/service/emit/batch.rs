@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use mycelium_core::Message;
 use mycelium_transports::local::{BatchError, Publisher, Refusal};
 
+use super::emitter::Emitter;
 use super::{Progress, Waits};
 
 /// The future of [`Context::emit_batch`](crate::Context::emit_batch). If it is dropped before it is
@@ -20,18 +21,20 @@ pub struct EmitBatch<'c, M: Message> {
     progress: Progress,
 }
 
-impl<'c, M: Message> EmitBatch<'c, M> {
+impl<'c, M: Message> Emitter<'c, M> {
+    /// Publishes messages in their order, as [`Context::emit_batch`](crate::Context::emit_batch)
+    /// does.
+    ///
+    /// # Errors
+    /// As [`Context::emit_batch`](crate::Context::emit_batch).
     #[inline]
-    pub(crate) fn new(
-        publisher: &'c mut Publisher<M>,
-        waits: &'c mut Waits,
-        messages: &'c [M],
-        is_refused: bool,
-    ) -> EmitBatch<'c, M> {
-        let progress = if is_refused { Progress::Refused } else { Progress::New };
+    pub fn emit_batch(self, messages: &'c [M]) -> EmitBatch<'c, M> {
+        let Emitter { publisher, waits, progress } = self;
         EmitBatch { publisher, waits, messages, sent: 0, progress }
     }
+}
 
+impl<M: Message> EmitBatch<'_, M> {
     /// The number of messages that were sent so far, from the first one on.
     #[must_use]
     pub fn sent(&self) -> usize {

@@ -5,8 +5,7 @@ use std::fmt;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
-use super::batch::EmitBatch;
-use super::{Emit, Waits};
+use super::{Emit, Progress, Waits};
 use crate::error::{PublisherError, ShuttingDown};
 
 /// A named port of a service, to emit by it: [`Context::on`](crate::Context::on). The methods of
@@ -15,8 +14,8 @@ use crate::error::{PublisherError, ShuttingDown};
 pub struct Emitter<'c, M: Message> {
     pub(crate) publisher: &'c mut Publisher<M>,
     pub(crate) waits: &'c mut Waits,
-    /// Whether each emit is refused, because the service should end.
-    is_refused: bool,
+    /// `Refused` if each emit is refused, because the service should end.
+    pub(super) progress: Progress,
 }
 
 impl<'c, M: Message> Emitter<'c, M> {
@@ -26,7 +25,8 @@ impl<'c, M: Message> Emitter<'c, M> {
         waits: &'c mut Waits,
         is_refused: bool,
     ) -> Emitter<'c, M> {
-        Emitter { publisher, waits, is_refused }
+        let progress = if is_refused { Progress::Refused } else { Progress::New };
+        Emitter { publisher, waits, progress }
     }
 
     /// Publishes a message, as [`Context::emit`](crate::Context::emit) does.
@@ -35,17 +35,8 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// As [`Context::emit`](crate::Context::emit).
     #[inline]
     pub fn emit(self, message: M) -> Emit<'c, M> {
-        Emit::new(self.publisher, self.waits, message, self.is_refused)
-    }
-
-    /// Publishes messages in their order, as [`Context::emit_batch`](crate::Context::emit_batch)
-    /// does.
-    ///
-    /// # Errors
-    /// As [`Context::emit_batch`](crate::Context::emit_batch).
-    #[inline]
-    pub fn emit_batch(self, messages: &'c [M]) -> EmitBatch<'c, M> {
-        EmitBatch::new(self.publisher, self.waits, messages, self.is_refused)
+        let Emitter { publisher, waits, progress } = self;
+        Emit { publisher, waits, message, progress }
     }
 
     /// Publishes a message, but never waits, as [`Context::try_emit`](crate::Context::try_emit).
@@ -54,7 +45,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// As [`Context::try_emit`](crate::Context::try_emit).
     #[inline]
     pub fn try_emit(self, message: M) -> Result<(), EmitError<M>> {
-        if self.is_refused {
+        if self.progress == Progress::Refused {
             return self.refused(&message);
         }
         self.publisher.try_emit(message)
@@ -72,7 +63,7 @@ impl<'c, M: Message> Emitter<'c, M> {
     /// # Errors
     /// As [`Context::publisher`](crate::Context::publisher).
     pub fn publisher(self) -> Result<Publisher<M>, PublisherError> {
-        if self.is_refused {
+        if self.progress == Progress::Refused {
             return Err(ShuttingDown.into());
         }
         self.waits.another_publisher(self.publisher.topic())

@@ -5,7 +5,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod emitter;
-mod stall;
 pub(crate) mod traced;
 pub(crate) mod within;
 
@@ -21,7 +20,6 @@ use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{EmitError, Publisher, Refusal, TaskBudget};
 
 use crate::error::PublisherError;
-use crate::service::emit::stall::StallWatch;
 use crate::shared::Shared;
 use crate::support::log;
 
@@ -44,18 +42,7 @@ enum Progress {
     Refused,
 }
 
-impl<'c, M: Message> Emit<'c, M> {
-    #[inline]
-    pub(crate) fn new(
-        publisher: &'c mut Publisher<M>,
-        waits: &'c mut Waits,
-        message: M,
-        is_refused: bool,
-    ) -> Emit<'c, M> {
-        let progress = if is_refused { Progress::Refused } else { Progress::New };
-        Emit { publisher, waits, message, progress }
-    }
-
+impl<M: Message> Emit<'_, M> {
     /// Polls the emit, with an error that does not have the message.
     // Only the outermost frame makes the error with the message, so that the message is moved once.
     #[inline]
@@ -104,12 +91,6 @@ impl<'c, M: Message> Emit<'c, M> {
     }
 }
 
-/// The result of an emit that has sent the message.
-#[inline]
-fn sent<M>() -> Poll<Result<(), EmitError<M>>> {
-    Poll::Ready(Ok(()))
-}
-
 /// Nothing in the future is pinned.
 impl<M: Message> Unpin for Emit<'_, M> {}
 
@@ -120,7 +101,7 @@ impl<M: Message> Future for Emit<'_, M> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.poll_sent(context) {
-            Poll::Ready(Ok(())) => sent(),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(refusal)) => this.refused(refusal),
             Poll::Pending => Poll::Pending,
         }
@@ -156,10 +137,16 @@ pub(crate) struct Waits {
     publishers: usize,
 }
 
+/// How long a wait lasts before it is counted; it is counted once for each such period.
+const STALL: Duration = Duration::from_secs(1);
+
 /// The timers of a service's waits. Later waits use those of the first one, and do not allocate.
 #[derive(Default)]
 struct Timers {
-    stall: StallWatch,
+    /// The next check whether the present wait lasts too long.
+    stall: Option<SendFuture<()>>,
+    /// The second of the present wait at which it is reported next.
+    due: u64,
     deadline: DeadlineTimer,
     /// When the present wait began.
     since: Option<Duration>,
@@ -225,11 +212,48 @@ impl Waits {
 
     /// Watches the present wait. If it lasts too long, calls `report` with the service's name and
     /// the seconds of the wait: after 1, 2, 4, 8 seconds and so on, and then once a minute.
+    #[cold]
     pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str, u64)) {
         let Waits { service, executor, timers, line, .. } = self;
-        let Timers { stall, since, .. } = &mut **timers.get_or_insert_default();
-        let count = || line.add(ServiceValue::Stalls, 1);
-        stall.watch(context, &**executor, since, count, |seconds| report(service, seconds));
+        let Timers { stall, due, since, .. } = &mut **timers.get_or_insert_default();
+        let now = executor.now();
+        let since = *since.get_or_insert_with(|| {
+            *due = 1;
+            now
+        });
+        let timer = stall.get_or_insert_with(|| executor.sleep_until(now + STALL));
+        let Poll::Ready(()) = timer.as_mut().poll(context) else { return };
+        let seconds = now.saturating_sub(since).as_secs();
+        if seconds > 0 {
+            line.add(ServiceValue::Stalls, 1);
+        }
+        // Not `==`, because the timer may be late, and skip a second.
+        if seconds >= *due {
+            *due = if seconds < 32 { (seconds + 1).next_power_of_two() } else { seconds + 60 };
+            report(service, seconds);
+        }
+        let mut next = executor.sleep_until(now + STALL);
+        *stall = next.as_mut().poll(context).is_pending().then_some(next);
+    }
+
+    /// Watches a call that waits until readers have finished messages of this service on `topic`.
+    pub(crate) fn watch_readers(
+        &mut self,
+        context: &mut Context<'_>,
+        call: &str,
+        topic: &str,
+        messages: usize,
+    ) {
+        self.watch(context, |service, seconds| {
+            log::warn!(
+                service,
+                topic,
+                messages,
+                seconds,
+                code = %Code::READER_WAITED_FOR,
+                "the service waits in `{call}` for slow readers of its messages"
+            );
+        });
     }
 
     /// Watches a call that waits for room in the ring of `topic`: `by` is its slowest reader.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_transports::local::{EmitError, Refusal};
 
-use super::{Emit, Progress, sent};
+use super::{Emit, Progress};
 
 /// The future of [`Emit::within`]. If it is dropped before it is ready, the message was not sent.
 #[must_use = "a message is sent only when this is awaited: `ctx.emit(message).within(time).await?`"]
@@ -78,7 +78,7 @@ impl<M: Message> Future for EmitWithin<'_, M> {
             poll => poll,
         };
         match poll {
-            Poll::Ready(Ok(())) => sent(),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(refusal)) => this.emit.refused(refusal),
             Poll::Pending => Poll::Pending,
         }

@@ -5,14 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use mycelium_core::{Code, Message};
+use mycelium_core::Message;
 
 use crate::error::{Result, ShuttingDown};
 use crate::service::handlers::out::{Bus, Out};
 use crate::service::handlers::routes::{AsyncHandler, Handler};
 use crate::service::port::{AnyPublisher, Reads};
 use crate::service::{Context, Service};
-use crate::support::log;
 use mycelium_transports::local::Delivery;
 
 impl<S: Service> Context<S> {
@@ -144,17 +143,7 @@ impl<S: Service> Context<S> {
             if waits.poll_shutdown(context).is_ready() {
                 return Poll::Ready(Err(ShuttingDown));
             }
-            waits.watch(context, |service, seconds| {
-                let topic = &*topic;
-                log::warn!(
-                    service,
-                    topic,
-                    messages,
-                    seconds,
-                    code = %Code::READER_WAITED_FOR,
-                    "the service waits in `handle` for slow readers of its messages"
-                );
-            });
+            waits.watch_readers(context, "handle", &topic, messages);
             Poll::Pending
         })
         .await
