@@ -598,16 +598,13 @@ pub mod __private {
     pub use mycelium_core as core;
     pub use mycelium_transports::local::TraceCell;
 
-    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor, told};
+    pub use crate::actor::{ActorLife, Ask, AskVisitor, Mail, run_actor};
     pub use crate::inbox::Inbox;
     pub use crate::inbox::request::{Answering, SlotPool};
     pub use crate::plan::{Port, Ports};
     pub use crate::service::Life;
-    pub use crate::service::handlers::routes::{claim, pass_on, pass_on_async};
     pub use crate::service::port::{AnyPublisher, RequestVisitor};
     pub use crate::service::supervise;
     pub use crate::service::wiring::Wiring;
-    pub use crate::task::launch::{
-        FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
-    };
+    pub use crate::task::launch::{Launch, LocalRun, Runs, SendRun, outcome};
 }

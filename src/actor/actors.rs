@@ -1,5 +1,6 @@
 //! The actors of a node, or of a program without one.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,7 +169,7 @@ impl Actors {
             return Err(FindActorError::Unknown { name: name.to_owned(), expected });
         };
         let found = cell.describe();
-        match cell.into_any().downcast::<Cell<A::Mail, Q>>() {
+        match (cell as Arc<dyn Any + Send + Sync>).downcast::<Cell<A::Mail, Q>>() {
             Ok(cell) => ActorRef::of(&cell),
             Err(_) => {
                 let (name, expected) = (name.to_owned(), describe::<Q>(A::NAME));
@@ -181,7 +182,7 @@ impl Actors {
     #[must_use]
     pub fn all<A: Actor>(&self) -> Vec<WeakRef<A>> {
         let cells = self.0.all().into_iter();
-        let typed = cells.filter_map(|cell| cell.into_any().downcast().ok());
+        let typed = cells.filter_map(|cell| (cell as Arc<dyn Any + Send + Sync>).downcast().ok());
         typed.map(WeakRef::new).collect()
     }
 

@@ -28,7 +28,7 @@ impl Set {
             return ready(Err(failure)).boxed();
         };
         let answer = cell.core().answer;
-        answer(cell.into_any(), call, within)
+        answer(cell, call, within)
     }
 
     /// Waits for the end of the actor that a call names.

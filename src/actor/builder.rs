@@ -14,11 +14,11 @@ use super::life::{Actor, ActorLife, Maker};
 use super::reference::ActorRef;
 use super::set::Set;
 use super::set::cell::Cell;
-use super::set::core::{AnyCell, Core, Relation, Watcher};
+use super::set::core::{AnyCell, Core, Relation};
 use super::set::kind::ActorKind;
 use super::values::{SpawnActorError, WhenFull, is_name};
 use crate::supervise::tree::SupervisorId;
-use crate::task::launch::Task;
+use crate::task::launch::Launch;
 
 /// The default capacity of a mailbox, in messages.
 const CAPACITY: usize = 64;
@@ -135,35 +135,23 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
     /// [`SpawnActorError`]: a name that is invalid or taken, an invalid capacity, an executor that
     /// has ended or cannot run it, a shutdown.
     pub fn spawn(self) -> Result<ActorRef<A, Q>, SpawnActorError> {
-        self.spawn_by(A::is_send(), A::launch::<Q>)
+        self.spawn_by(A::launch())
     }
 
     /// Spawns the actor as `spawn` does, with another task.
     pub(super) fn spawn_by(
         self,
-        is_send: bool,
-        launch: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
+        task: Launch<ActorLife<A, Q>>,
     ) -> Result<ActorRef<A, Q>, SpawnActorError> {
-        let Settings {
-            set,
-            parent,
-            supervisor,
-            maker,
-            name,
-            capacity,
-            when_full,
-            restart,
-            keeps,
-            executor,
-        } = self.settings;
+        let Settings { set, parent, maker, name, restart, keeps, .. } = self.settings;
         if let Some(name) = name.as_deref().filter(|name| !is_name(name)) {
             return Err(SpawnActorError::Name { actor: A::NAME, name: name.to_owned() });
         }
-        let executor = executor.as_ref().unwrap_or(&set.executor);
-        let (sender, receiver) = Q::bounded::<A::Mail>(capacity)
+        let executor = self.settings.executor.as_ref().unwrap_or(&set.executor);
+        let (sender, receiver) = Q::bounded::<A::Mail>(self.settings.capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
         let (kind, answer) = (kind::<A>(&set), answer::<A, Q>);
-        let core = Core::new(set.next_id(), name, kind, when_full, answer);
+        let core = Core::new(set.next_id(), name, kind, self.settings.when_full, answer);
         let cell = Arc::new(Cell::<A::Mail, Q>::new(core, set.clone(), sender));
         // Cannot fail, because the queue is new. The new core counts one reference: this one.
         let Ok(sender) = cell.sender() else { unreachable!("a new queue has a sender") };
@@ -171,7 +159,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
             let _ = cell.core.try_refer();
         }
         let any: Arc<dyn AnyCell> = cell.clone();
-        let member = match supervisor {
+        let member = match self.settings.supervisor {
             None => None,
             Some(supervisor) => {
                 let member = set.member(supervisor, restart.clone());
@@ -181,10 +169,10 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         set.add(&any, keeps, parent.is_some())?;
         let reference = ActorRef::new(cell.clone(), sender);
         if let Some(parent) = parent {
-            cell.core.watch(Watcher { cell: parent, relation: Relation::Parent });
+            cell.core.watch(parent, Relation::Parent);
         }
         let life = ActorLife::new(cell, receiver, maker, restart, member);
-        launch_by(&**executor, life, is_send, launch)?;
+        launch(&**executor, life, task)?;
         Ok(reference)
     }
 }
@@ -199,29 +187,15 @@ pub(super) fn kind<A: Actor>(set: &Set) -> Arc<ActorKind> {
 pub(super) fn launch<A: Actor, Q: Queue>(
     executor: &dyn Executor,
     life: ActorLife<A, Q>,
+    task: Launch<ActorLife<A, Q>>,
 ) -> Result<(), SpawnActorError> {
-    launch_by(executor, life, A::is_send(), A::launch)
-}
-
-/// Does as [`launch`], with another task.
-fn launch_by<A: Actor, Q: Queue>(
-    executor: &dyn Executor,
-    life: ActorLife<A, Q>,
-    is_send: bool,
-    task: impl FnOnce(ActorLife<A, Q>) -> Task + Send + 'static,
-) -> Result<(), SpawnActorError> {
-    let budget = life.traces.as_ref().map(|traces| traces.budget.clone());
-    let task = |life| match budget {
-        Some(budget) => task(life).traced(budget),
-        None => task(life),
+    let task = match &life.traces {
+        Some(traces) => task.traced(traces.budget.clone()),
+        None => task,
     };
-    let spawned = if is_send {
-        match task(life).into_send() {
-            Some(task) => executor.spawn(task),
-            None => unreachable!("the macro says that it is `Send`"),
-        }
-    } else {
-        executor.spawn_local(Box::new(move || task(life).into_local()))
+    let spawned = match task {
+        Launch::Send(task) => executor.spawn(task(life)),
+        Launch::Local(task) => executor.spawn_local(Box::new(move || task(life))),
     };
     spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })
 }

@@ -1,5 +1,6 @@
 //! The context of an actor's handlers: what they can do beside handling a message.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::pin::pin;
@@ -21,8 +22,8 @@ use super::reference::ActorRef;
 use super::remote::RemoteRef;
 use super::set::Set;
 use super::set::cell::Cell;
-use super::set::core::{AnyCell, Relation, Watcher};
-use super::set::timers::{Timer, Timers};
+use super::set::core::{AnyCell, Relation};
+use super::set::timers::{Message, Timer, Timers};
 use super::values::{Gone, SpawnActorError};
 use crate::error::{ShuttingDown, ZeroPeriod};
 use crate::support::log;
@@ -64,7 +65,8 @@ impl<A: Actor> ActorContext<A> {
     /// queue. `None` also if the mailbox has not this queue, or the queue allows one sender.
     #[must_use]
     pub fn myself_by_queue<Q: Queue>(&self) -> Option<ActorRef<A, Q>> {
-        let cell = self.cell.clone().into_any().downcast::<Cell<A::Mail, Q>>().ok()?;
+        let cell: Arc<dyn Any + Send + Sync> = self.cell.clone();
+        let cell = cell.downcast::<Cell<A::Mail, Q>>().ok()?;
         ActorRef::of(&cell).ok()
     }
 
@@ -112,8 +114,7 @@ impl<A: Actor> ActorContext<A> {
     /// watched actor, also if this is called again, as after a restart. If the other actor has
     /// ended already, each call of this calls the hook.
     pub fn watch<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
-        let watcher = Watcher { cell: self.cell.clone(), relation: Relation::Watching };
-        other.any().core().watch(watcher);
+        other.any().core().watch(self.cell.clone(), Relation::Watching);
     }
 
     /// Watches an actor of another node, as [`watch`](ActorContext::watch): the hook `gone` is
@@ -139,10 +140,9 @@ impl<A: Actor> ActorContext<A> {
     /// too, and is restarted as after an error of its own. An end without a failure changes
     /// nothing.
     pub fn link<B: Actor, Q: Queue>(&self, other: &ActorRef<B, Q>) {
-        let relation = Relation::Linked;
         let cell = other.any();
-        cell.core().watch(Watcher { cell: self.cell.clone(), relation });
-        self.cell.core().watch(Watcher { cell, relation });
+        cell.core().watch(self.cell.clone(), Relation::Linked);
+        self.cell.core().watch(cell, Relation::Linked);
     }
 
     /// Tells this actor a message after `delay`. The message does not go through the mailbox, and
@@ -152,7 +152,7 @@ impl<A: Actor> ActorContext<A> {
         A: Handles<M>,
     {
         let at = self.now().saturating_add(delay);
-        self.timers().once(at, <A as Handles<M>>::wrap(message))
+        self.timers().add(at, Message::Once(Some(<A as Handles<M>>::wrap(message))))
     }
 
     /// Tells this actor a message periodically, first after one period. If the actor is too slow
@@ -171,9 +171,9 @@ impl<A: Actor> ActorContext<A> {
         if period.is_zero() {
             return Err(ZeroPeriod);
         }
-        let now = self.now();
+        let first = self.now().saturating_add(period);
         let make = Box::new(move || <A as Handles<M>>::wrap(message.clone()));
-        Ok(self.timers().every(now, period, make))
+        Ok(self.timers().add(first, Message::Every(period, make)))
     }
 
     /// Ends a timer. Returns whether it would have told a message.

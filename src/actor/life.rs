@@ -17,7 +17,7 @@ use super::values::{Ask, Gone, Mail};
 use crate::error::{Error, Result};
 use crate::inbox::request::SlotPool;
 use crate::supervise::member::Member;
-use crate::task::launch::Task;
+use crate::task::launch::Launch;
 
 /// State with a mailbox of its own. [`#[actor]`](macro@crate::actor) implements it.
 #[diagnostic::on_unimplemented(
@@ -71,10 +71,7 @@ pub trait Actor: Sized + 'static {
     fn call_on_error(&mut self, error: &Error) -> OnError;
 
     #[doc(hidden)]
-    fn is_send() -> bool;
-
-    #[doc(hidden)]
-    fn launch<Q: Queue>(life: ActorLife<Self, Q>) -> Task;
+    fn launch<Q: Queue>() -> Launch<ActorLife<Self, Q>>;
 }
 
 /// The actor has a handler for messages of type `M`: a method with `#[tell]`.

@@ -47,7 +47,7 @@ pub use task::run_actor;
 pub(crate) use values::Notes;
 pub use values::{
     ActorEnd, Ask, DeadMail, FindActorError, Gone, Mail, RemoteActorError, SpawnActorError,
-    TellError, WhenFull, told,
+    TellError, WhenFull,
 };
 #[cfg(feature = "testing")]
 pub use values::{ActorFailure, UnhandledMail};

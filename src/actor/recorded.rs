@@ -14,7 +14,7 @@ use super::task::run::{Next, attended};
 use super::values::{ActorEnd, SpawnActorError};
 use crate::inbox::request::Asked;
 use crate::support::lock::lock;
-use crate::task::launch::Task;
+use crate::task::launch::Launch;
 
 /// The messages and requests of an actor that the test has not taken.
 pub(crate) struct Record<A: Actor>(Mutex<Recorded<A>>);
@@ -38,7 +38,7 @@ impl<A: Actor> Record<A> {
         A: Handles<M>,
     {
         let is_one =
-            |mail: &A::Mail| super::Mail::told(mail).is_some_and(|(_, message)| message.is::<M>());
+            |mail: &A::Mail| super::Mail::told(mail).is_ok_and(|(_, message)| message.is::<M>());
         let mut recorded = lock(&self.0);
         let place = recorded.mail.iter().position(is_one)?;
         recorded.mail.remove(place).map(<A as Handles<M>>::unwrap)
@@ -82,7 +82,7 @@ impl<A: Actor, Q: Queue> ActorBuilder<A, Q> {
         kept: &Arc<Record<A>>,
     ) -> Result<ActorRef<A, Q>, SpawnActorError> {
         let kept = kept.clone();
-        self.spawn_by(false, move |life| Task::local(record(life, kept)))
+        self.spawn_by(Launch::local(move |life| record(life, kept)))
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn abort_start(shared: &Shared, watchdog: Option<&WatchdogHandle>) {
     shared.sinks.stop();
     let of_watchdog = watchdog.map(|watchdog| {
         watchdog.stop();
-        watchdog.threads()
+        &*watchdog.threads
     });
     let sinks = &shared.sinks;
     let of_node: [&Threads; 3] = [&shared.threads, sinks.threads(), sinks.exporters()];
@@ -118,7 +118,7 @@ impl Driver {
             // Needs no timer, because the watchdog's thread ends by itself. A timer would move the
             // executor's time if that is paused.
             let overdue = pin!(self.shared.lifecycle.overdue.wait());
-            select(pin!(watchdog.threads().gone()), overdue).await;
+            select(pin!(watchdog.threads.gone()), overdue).await;
         }
         self.shared.sinks.stop();
         self.wait_for_threads(self.shared.sinks.threads(), Some(Duration::ZERO)).await;

@@ -13,6 +13,7 @@ use crate::observe::Event;
 use crate::shared::Shared;
 use crate::supervise::execution::{Execution, Run};
 use crate::support::log;
+use crate::task::launch::Launch;
 use crate::topology::Setting;
 
 /// How a service is executed: the requested execution, and the one that the system granted.
@@ -117,15 +118,14 @@ fn share(
     registration: AbortRegistration,
 ) -> Result<(), SpawnError> {
     let own = executor.clone();
-    if service.is_send {
-        let (launch, poll_hooks) = service.into_parts();
-        let task = launch(own).into_send().ok_or(SpawnError::LocalUnsupported)?;
-        executor.spawn(Box::pin(ServiceTask::new(task, poll_hooks, registration)))
-    } else {
-        executor.spawn_local(Box::new(move || {
-            let (launch, poll_hooks) = service.into_parts();
-            Box::pin(ServiceTask::new(launch(own).into_local(), poll_hooks, registration))
-        }))
+    let Prepared { launch, poll_hooks, .. } = service;
+    match launch {
+        Launch::Send(launch) => {
+            executor.spawn(Box::pin(ServiceTask::new(launch(own), poll_hooks, registration)))
+        }
+        Launch::Local(launch) => executor.spawn_local(Box::new(move || {
+            Box::pin(ServiceTask::new(launch(own), poll_hooks, registration))
+        })),
     }
 }
 
@@ -143,8 +143,7 @@ fn dedicate(
         Box::new(move |own| {
             thread_guard.of_this_thread();
             let events = ThreadEvents::begin(shared, name, service.name.clone());
-            let (launch, poll_hooks) = service.into_parts();
-            let task = ServiceTask::new(launch(own).into_local(), poll_hooks, registration);
+            let task = ServiceTask::new(service.launch.here(own), service.poll_hooks, registration);
             Box::pin(async {
                 let _events = events;
                 task.await;

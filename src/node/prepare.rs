@@ -22,7 +22,7 @@ use crate::service::{Context, Life, Service};
 use crate::shared::Shared;
 use crate::supervise::execution::Execution;
 use crate::supervise::member::Member;
-use crate::task::launch::Task;
+use crate::task::launch::Launch;
 
 /// A function that runs after all services have ended.
 pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
@@ -46,7 +46,7 @@ impl Registered {
         Registered {
             name: name.to_owned(),
             ports,
-            is_local: !S::is_send(),
+            is_local: matches!(S::launch(), Launch::Local(_)),
             execution: Execution::default(),
             prepare: Box::new(move |shared, links, service, member| {
                 prepare(shared, links, service, member, Box::new(factory))
@@ -100,20 +100,11 @@ pub(super) struct Prepared {
     pub(super) name: String,
     pub(super) execution: Execution,
     pub(super) executor: Arc<dyn Executor>,
-    pub(super) is_send: bool,
-    pub(super) launch: LaunchTask,
+    /// Makes the service's task for an executor, on the thread where it will run.
+    pub(super) launch: Launch<Arc<dyn Executor>>,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
     pub(super) endings: Vec<(Arc<str>, Ending)>,
-}
-
-/// Makes the service's task for an executor, on the thread where it will run.
-pub(super) type LaunchTask = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
-
-impl Prepared {
-    pub(super) fn into_parts(self) -> (LaunchTask, PollHooks) {
-        (self.launch, self.poll_hooks)
-    }
 }
 
 /// Makes the subscriptions and publishers of a service. The two functions below do what does not
@@ -131,11 +122,11 @@ pub(super) fn prepare<S: Service>(
     let course = course(shared, links, &service, member, &wired)?;
     let context = Context::new(inputs, outputs, waits(shared, &service, &wired, S::IS_SOURCE));
     let mut life = Box::new(Life { factory, context, course });
-    let launch = Box::new(move |executor| {
+    let launch = S::launch().after(move |executor| {
         life.context.waits.executor = executor;
-        S::launch(life)
+        life
     });
-    Ok(prepared(service, wired, S::is_send(), launch))
+    Ok(prepared(service, wired, launch))
 }
 
 fn course(
@@ -173,7 +164,7 @@ fn waits(shared: &Arc<Shared>, service: &Resolved, wired: &Wired, is_source: boo
     waits
 }
 
-fn prepared(service: Resolved, wired: Wired, is_send: bool, launch: LaunchTask) -> Prepared {
+fn prepared(service: Resolved, wired: Wired, launch: Launch<Arc<dyn Executor>>) -> Prepared {
     let Resolved { name, execution, executor, .. } = service;
     let Wired { budget, mut deferred_wakes, inboxes, mut endings } = wired;
     // Gives back spare memory, because a node may have many services, and each keeps these lists.
@@ -183,12 +174,8 @@ fn prepared(service: Resolved, wired: Wired, is_send: bool, launch: LaunchTask) 
         name,
         execution,
         executor,
-        is_send,
         launch: match budget.trace() {
-            Some(_) => {
-                let budget = budget.clone();
-                Box::new(move |executor| launch(executor).traced(budget))
-            }
+            Some(_) => launch.traced(budget.clone()),
             None => launch,
         },
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use mycelium_core::Code;
 use mycelium_executor::{Thread, ThreadError};
-use mycelium_transports::counters::{Line, WatchdogValue};
+use mycelium_transports::counters::WatchdogValue;
 
 use crate::observe::Event;
-use crate::shared::{ABANDON_WITHIN, NewMark, PollMark, Shared, WatchdogHandle, WatchedHandlers};
+use crate::shared::{ABANDON_WITHIN, PollMark, Shared, Subject, WatchdogHandle};
 use crate::support::log;
 
 /// The shortest time between two checks.
@@ -43,16 +43,6 @@ struct Watched {
     hangs: bool,
     /// Whether the log has reported the hang: then it also reports its end.
     is_logged: bool,
-}
-
-/// The owner of a mark.
-enum Subject {
-    /// The polls of a service, with its name.
-    Service(String, Line<WatchdogValue>),
-    /// The polls of a child task of this service. They count in the line of the service.
-    Child(String),
-    /// The fast handlers of a publisher.
-    Handlers(Arc<WatchedHandlers>),
 }
 
 impl Subject {
@@ -122,11 +112,7 @@ impl Watchdog {
     /// not sleep, so a busy node need not wake it for each poll.
     fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
-        let new = self.handle.new_marks().into_iter().map(|mark| {
-            let (subject, mark) = match mark {
-                NewMark::Child(name, mark) => (Subject::Child(name), mark),
-                NewMark::Handlers(handlers, mark) => (Subject::Handlers(handlers), mark),
-            };
+        let new = self.handle.new_marks().into_iter().map(|(subject, mark)| {
             let (polls, hangs) = (mark.polls(), false);
             Watched { subject, polls, mark, since: now, hangs, is_logged: false }
         });

@@ -17,6 +17,7 @@ use super::exit::ExitGuard;
 use super::run::{RunEnded, count_drop};
 use crate::error::code_of;
 use crate::inbox::AnyInbox;
+use crate::observe::Event;
 use crate::observe::report::Outcome;
 use crate::shared::{DeadLetterWriter, Shared};
 use crate::supervise::caught;
@@ -216,7 +217,7 @@ fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Dur
     if end == RunEnd::Stopped {
         let supervisor = supervisor.unwrap_or_default();
         log::warn!(service, supervisor, "the service was stopped, because another one failed");
-        shared.halts(service, supervisor);
+        shared.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
         return format!("stopped by supervisor `{supervisor}`");
     }
     let error = text.unwrap_or_else(|| "it returned, but its lifetime is permanent".to_owned());
@@ -227,7 +228,8 @@ fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Dur
         pause = %format_args!("{pause:.0?}"),
         "the service failed and will be restarted"
     );
-    shared.backs_off(service, &error, pause);
+    let event = Event::ServiceBackingOff { service, error: &error, pause };
+    shared.lifecycle.observers.notify(&event);
     error
 }
 

@@ -18,7 +18,7 @@ use super::{Context, Service};
 use crate::actor::Actors;
 use crate::error::{ShuttingDown, ZeroPeriod, code_of};
 use crate::service::clock::{Clock, Interval, JoinHandle};
-use crate::shared::PollMark;
+use crate::shared::{PollMark, Subject};
 use crate::supervise::text_and_place;
 use crate::support::log;
 
@@ -130,14 +130,15 @@ impl<S: Service> Context<S> {
                 // Ignores an error, because the handle may have been dropped.
                 Either::Right((Ok(value), _)) => drop(result.send(value)),
                 Either::Right((Err(panic), _)) => {
-                    let (error, place) = text_and_place(&*panic);
+                    let (error, place) = text_and_place(panic);
                     let place = place.unwrap_or_default();
                     let code = code_of(&error);
                     log::error!(service = &*name, error, place, %code, "a task of the service panicked");
                 }
             }
         };
-        let mark = self.waits.shared.watchdog.get().map(|it| it.watch_child(&self.waits.service));
+        let child = || Subject::Child(self.waits.service.to_string());
+        let mark = self.waits.shared.watchdog.get().map(|watchdog| watchdog.watch(child()));
         let mut child = ChildTask::new(TaskBudget::with_limit(self.waits.budget.limit()));
         let task = async move {
             let mut task = pin!(task);

@@ -44,7 +44,7 @@ use crate::service::emit::traced::Passing;
 use crate::service::port::{
     Answers, Asks, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn,
 };
-use crate::task::launch::Task;
+use crate::task::launch::Launch;
 use crate::task::run_tasks::RunTasks;
 pub use runs::supervise;
 
@@ -59,10 +59,7 @@ pub trait Service: HasPorts {
     fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
 
     #[doc(hidden)]
-    fn is_send() -> bool;
-
-    #[doc(hidden)]
-    fn launch(life: Box<Life<Self>>) -> Task;
+    fn launch() -> Launch<Box<Life<Self>>>;
 }
 
 /// A service's access to its node: messages, time, tasks, the network, logs.

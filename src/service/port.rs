@@ -57,15 +57,13 @@ pub trait RequestVisitor {
 }
 
 /// A publisher of any message type.
-pub trait AnyPublisher {
+pub trait AnyPublisher: Any {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
     /// The name of its topic, and the number of messages that are not confirmed.
     fn unconfirmed(&self) -> (Arc<str>, usize);
     /// See [`Publisher::poll_until_below`].
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// Returns the [`Publisher`], to find its type.
-    fn as_any(&mut self) -> &mut dyn Any;
 }
 
 impl<M: Message> AnyPublisher for Publisher<M> {
@@ -79,11 +77,6 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 
     fn poll_until_below(&mut self, context: &task::Context<'_>) -> Poll<()> {
         Publisher::poll_until_below(self, context)
-    }
-
-    #[inline]
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
     }
 }
 

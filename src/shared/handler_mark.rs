@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mycelium_transports::local::{HandlerMark, HandlerWatch};
 
-use super::poll_mark::{PollMark, WatchdogHandle, WatchedHandlers};
+use super::poll_mark::{PollMark, Subject, WatchdogHandle, WatchedHandlers};
 
 /// Lets the watchdog see the fast handlers of topics.
 pub(crate) struct HandlersToWatch(pub(crate) Arc<WatchdogHandle>);
@@ -19,7 +19,7 @@ impl HandlerWatch for HandlersToWatch {
             handlers: handlers.into(),
             running: AtomicUsize::new(0),
         });
-        Box::new(PublisherMark(self.0.watch_handlers(watched.clone()), watched))
+        Box::new(PublisherMark(self.0.watch(Subject::Handlers(watched.clone())), watched))
     }
 }
 

@@ -46,7 +46,7 @@ use crate::support::log;
 use failure::Failure;
 pub(crate) use handler_mark::HandlersToWatch;
 pub(crate) use lifecycle::{Lifecycle, Phase};
-pub(crate) use poll_mark::{NewMark, PollMark, WatchdogHandle, WatchedHandlers};
+pub(crate) use poll_mark::{PollMark, Subject, WatchdogHandle};
 pub(crate) use services::Runs;
 use services::Services;
 use sinks::Sinks;
@@ -124,17 +124,6 @@ impl Shared {
                 self.services.unstarted.count_down();
             }
         }
-    }
-
-    /// Notes that a run of a service failed, and that the next one begins after a pause.
-    pub(crate) fn backs_off(&self, service: &str, error: &str, pause: Duration) {
-        let event = Event::ServiceBackingOff { service, error, pause };
-        self.lifecycle.observers.notify(&event);
-    }
-
-    /// Notes that a supervisor has ended a run of a service, because of another service.
-    pub(crate) fn halts(&self, service: &str, supervisor: &str) {
-        self.lifecycle.observers.notify(&Event::ServiceHalted { service, supervisor });
     }
 
     /// Reports the events of a service's publisher to the observers of the node, and evictions to

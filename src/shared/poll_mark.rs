@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
+use mycelium_transports::counters::{Line, WatchdogValue};
+
 use super::threads::Threads;
 use crate::support::lock::lock;
 
@@ -101,13 +103,15 @@ impl WatchedHandlers {
     }
 }
 
-/// A mark that the watchdog has not seen yet.
+/// What the watchdog watches by a mark.
 #[derive(Debug)]
-pub(crate) enum NewMark {
-    /// The mark of a child task of the service with this name.
-    Child(String, Arc<PollMark>),
-    /// The mark of the fast handlers of a publisher.
-    Handlers(Arc<WatchedHandlers>, Arc<PollMark>),
+pub(crate) enum Subject {
+    /// The polls of a service, with its name.
+    Service(String, Line<WatchdogValue>),
+    /// The polls of a child task of this service. They count in the line of the service.
+    Child(String),
+    /// The fast handlers of a publisher.
+    Handlers(Arc<WatchedHandlers>),
 }
 
 /// The part of the watchdog that other threads use.
@@ -116,8 +120,9 @@ pub(crate) struct WatchdogHandle {
     asleep: AtomicBool,
     pub(crate) stopped: AtomicBool,
     pub(crate) thread: OnceLock<thread::Thread>,
-    new_marks: Mutex<Vec<NewMark>>,
+    new_marks: Mutex<Vec<(Subject, Arc<PollMark>)>>,
     has_new_marks: AtomicBool,
+    /// The watchdog's thread, until it has ended.
     pub(crate) threads: Arc<Threads>,
 }
 
@@ -132,28 +137,14 @@ impl WatchdogHandle {
         }
     }
 
-    /// Watches a child task of a service, until it drops the mark.
-    pub(crate) fn watch_child(self: &Arc<WatchdogHandle>, service: &str) -> Arc<PollMark> {
+    /// Watches a subject, until it drops the mark.
+    pub(crate) fn watch(self: &Arc<WatchdogHandle>, subject: Subject) -> Arc<PollMark> {
         let mark = PollMark::new(self);
-        self.add(NewMark::Child(service.to_owned(), mark.clone()));
-        mark
-    }
-
-    /// Watches the fast handlers of a publisher, until it drops the mark.
-    pub(super) fn watch_handlers(
-        self: &Arc<WatchdogHandle>,
-        watched: Arc<WatchedHandlers>,
-    ) -> Arc<PollMark> {
-        let mark = PollMark::new(self);
-        self.add(NewMark::Handlers(watched, mark.clone()));
-        mark
-    }
-
-    fn add(&self, mark: NewMark) {
-        lock(&self.new_marks).push(mark);
+        lock(&self.new_marks).push((subject, mark.clone()));
         // Set before the first poll of the mark: either the watchdog sees this before it parks, or
         // that poll sees that the watchdog is asleep.
         self.has_new_marks.store(true, Ordering::SeqCst);
+        mark
     }
 
     pub(crate) fn has_new_marks(&self) -> bool {
@@ -161,7 +152,7 @@ impl WatchdogHandle {
     }
 
     /// Returns the marks that were added since the last call.
-    pub(crate) fn new_marks(&self) -> Vec<NewMark> {
+    pub(crate) fn new_marks(&self) -> Vec<(Subject, Arc<PollMark>)> {
         if !self.has_new_marks.swap(false, Ordering::SeqCst) {
             return Vec::new();
         }
@@ -181,11 +172,6 @@ impl WatchdogHandle {
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.thread.get().inspect(|thread| thread.unpark());
-    }
-
-    /// The watchdog's thread, until it has ended.
-    pub(crate) fn threads(&self) -> &Threads {
-        &self.threads
     }
 }
 

@@ -1,10 +1,8 @@
 //! Why a run of a service ended early.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::panics::{text_and_place, with_place};
+use super::panics::{Panic, text_and_place, with_place};
 
 /// Why a run of a service ended early.
 #[derive(Clone, Debug)]
@@ -27,10 +25,8 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Box<Failure> {
-        let (error, place) = text_and_place(&*panic);
-        // The value of a panic may panic when it is dropped.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
+    pub(crate) fn of_panic(panic: Panic) -> Box<Failure> {
+        let (error, place) = text_and_place(panic);
         Box::new(Failure { error, panicked: true, place, is_permanent: false })
     }
 }

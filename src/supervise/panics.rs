@@ -62,12 +62,16 @@ const NO_TEXT: &str = "(no message)";
 
 /// The text of a panic that this thread has just caught, and its place, `src/main.rs:31:9`, if it
 /// is known: a panic that was resumed has none.
-pub(crate) fn text_and_place(panic: &(dyn Any + Send)) -> (String, Option<String>) {
+pub(crate) fn text_and_place(panic: Panic) -> (String, Option<String>) {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.unwrap_or(NO_TEXT);
+    let text = text.unwrap_or(NO_TEXT).to_owned();
     let noted = LAST.try_with(RefCell::take).ok().flatten();
-    (text.to_owned(), noted.filter(|noted| noted.text == text).map(|noted| noted.place))
+    // The value of a panic may panic when it is dropped.
+    let mut panic = Some(panic);
+    drop(caught(&mut || panic = None));
+    let noted = noted.filter(|noted| noted.text == text);
+    (text, noted.map(|noted| noted.place))
 }
 
 /// Returns the text of an error or panic with the place of the panic. A code at the end stays
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     fn told(panics: impl FnOnce() + panic::UnwindSafe) -> (String, Option<String>) {
-        text_and_place(&*catch_unwind(panics).expect_err("it panics"))
+        text_and_place(catch_unwind(panics).expect_err("it panics"))
     }
 
     #[test]

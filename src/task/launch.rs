@@ -1,12 +1,12 @@
-//! Makes a task of a service: a `Send` task if its type allows that, otherwise a local one.
+//! Makes a task of a service or an actor: a `Send` task if its type allows that, otherwise a local
+//! one.
 //!
 //! The macro decides this at the concrete type, where the compiler knows. Of two traits with the
 //! same method, method resolution prefers the one whose impl needs no further reference, and that
 //! impl exists for `Send` futures only.
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
-use std::cell::Cell;
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -20,102 +20,96 @@ pub fn outcome<E: Into<Error>>(result: Result<(), E>) -> Result<()> {
     result.map_err(Into::into)
 }
 
-/// The task of a service: it runs anywhere, or on one thread.
-pub enum Task {
-    Send(SendFuture<()>),
-    Local(LocalFuture<()>),
+/// Makes the task of a *life*, the value with which a service or an actor runs from its start to
+/// its end. The task runs anywhere, or on the thread where it is made.
+pub enum Launch<L> {
+    Send(Box<dyn FnOnce(L) -> SendFuture<()> + Send>),
+    Local(Box<dyn FnOnce(L) -> LocalFuture<()> + Send>),
 }
 
-impl Task {
+impl<L: 'static> Launch<L> {
     #[must_use]
-    pub fn send(future: impl Future<Output = ()> + Send + 'static) -> Task {
-        Task::Send(Box::pin(future))
+    pub fn send<F: Future<Output = ()> + Send + 'static>(
+        run: impl FnOnce(L) -> F + Send + 'static,
+    ) -> Launch<L> {
+        Launch::Send(Box::new(move |life| Box::pin(run(life))))
     }
 
     #[must_use]
-    pub fn local(future: impl Future<Output = ()> + 'static) -> Task {
-        Task::Local(Box::pin(future))
+    pub fn local<F: Future<Output = ()> + 'static>(
+        run: impl FnOnce(L) -> F + Send + 'static,
+    ) -> Launch<L> {
+        Launch::Local(Box::new(move |life| Box::pin(run(life))))
+    }
+
+    /// Returns a launch that first makes the life of something else.
+    pub(crate) fn after<T: 'static>(self, life: impl FnOnce(T) -> L + Send + 'static) -> Launch<T> {
+        match self {
+            Launch::Send(launch) => Launch::Send(Box::new(move |of| launch(life(of)))),
+            Launch::Local(launch) => Launch::Local(Box::new(move |of| launch(life(of)))),
+        }
     }
 
     /// Wraps the task so that, during each of its polls, its publishers and subscriptions know its
     /// *current delivery*: the message that it handles, for traces.
-    pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Task {
+    pub(crate) fn traced(self, budget: Arc<TaskBudget>) -> Launch<L> {
         match self {
-            Task::Send(mut task) => Task::send(poll_fn(move |context| {
-                poll_traced(&budget, || task.as_mut().poll(context))
-            })),
-            Task::Local(mut task) => Task::local(poll_fn(move |context| {
-                poll_traced(&budget, || task.as_mut().poll(context))
-            })),
+            Launch::Send(launch) => Launch::send(move |life| {
+                let mut task = launch(life);
+                poll_fn(move |context| poll_traced(&budget, || task.as_mut().poll(context)))
+            }),
+            Launch::Local(launch) => Launch::local(move |life| {
+                let mut task = launch(life);
+                poll_fn(move |context| poll_traced(&budget, || task.as_mut().poll(context)))
+            }),
         }
     }
 
-    pub(crate) fn into_send(self) -> Option<SendFuture<()>> {
+    /// Makes a task that stays on this thread.
+    pub(crate) fn here(self, life: L) -> LocalFuture<()> {
         match self {
-            Task::Send(future) => Some(future),
-            Task::Local(_) => None,
-        }
-    }
-
-    pub(crate) fn into_local(self) -> LocalFuture<()> {
-        match self {
-            Task::Send(future) => future,
-            Task::Local(future) => future,
+            Launch::Send(launch) => launch(life),
+            Launch::Local(launch) => launch(life),
         }
     }
 }
 
-/// Finds out whether the future that a function returns is `Send`, in the way that the module's
-/// page explains.
-pub struct FutureKind<F>(PhantomData<fn() -> F>);
+/// A function that runs a life. Whether its future is `Send` is found out in the way that the
+/// module's page explains.
+pub struct Runs<L, F, R>(R, PhantomData<fn(L) -> F>);
 
-impl<F> FutureKind<F> {
-    pub fn of<L>(_: impl FnOnce(L) -> F) -> FutureKind<F> {
-        FutureKind(PhantomData)
+impl<L, F, R: FnOnce(L) -> F> Runs<L, F, R> {
+    pub fn by(run: R) -> Runs<L, F, R> {
+        Runs(run, PhantomData)
     }
 }
 
-pub trait IsSend {
-    fn is_send(&self) -> bool {
-        true
+pub trait SendRun<L> {
+    fn launch(&self) -> Launch<L>;
+}
+
+impl<L, F, R> SendRun<L> for Runs<L, F, R>
+where
+    L: 'static,
+    F: Future<Output = ()> + Send + 'static,
+    R: FnOnce(L) -> F + Copy + Send + 'static,
+{
+    fn launch(&self) -> Launch<L> {
+        Launch::send(self.0)
     }
 }
 
-impl<F: Send> IsSend for FutureKind<F> {}
-
-pub trait IsLocal {
-    fn is_send(&self) -> bool {
-        false
-    }
+pub trait LocalRun<L> {
+    fn launch(&self) -> Launch<L>;
 }
 
-impl<F> IsLocal for &FutureKind<F> {}
-
-/// Makes a [`Task`] of a future, by the same rule as [`FutureKind`].
-pub struct Launch<F>(Cell<Option<F>>);
-
-impl<F> Launch<F> {
-    pub fn of(future: F) -> Launch<F> {
-        Launch(Cell::new(Some(future)))
-    }
-}
-
-pub trait SendTask {
-    fn task(&self) -> Task;
-}
-
-impl<F: Future<Output = ()> + Send + 'static> SendTask for Launch<F> {
-    fn task(&self) -> Task {
-        self.0.take().map_or_else(|| Task::send(ready(())), Task::send)
-    }
-}
-
-pub trait LocalTask {
-    fn task(&self) -> Task;
-}
-
-impl<F: Future<Output = ()> + 'static> LocalTask for &Launch<F> {
-    fn task(&self) -> Task {
-        self.0.take().map_or_else(|| Task::local(ready(())), Task::local)
+impl<L, F, R> LocalRun<L> for &Runs<L, F, R>
+where
+    L: 'static,
+    F: Future<Output = ()> + 'static,
+    R: FnOnce(L) -> F + Copy + Send + 'static,
+{
+    fn launch(&self) -> Launch<L> {
+        Launch::local(self.0)
     }
 }

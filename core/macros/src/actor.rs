@@ -15,7 +15,7 @@ use syn::{Error, Generics, Ident, Result, Type};
 use block::{ActorImpl, HandlerKind, Method, Returns};
 
 use crate::impl_block::Head;
-use crate::launch::{Life, TaskKind};
+use crate::launch::TaskKind;
 
 /// Returns the expansion; or the error and the unchanged block.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
@@ -75,16 +75,9 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     let unused = unused_arm(generics);
     let hooks = hooks(actor, &root);
     let impls = handler_impls(actor, &root);
-    let life = Life {
-        kind,
-        head: &actor.head,
-        of: |ty| quote!(::mycelium::__private::ActorLife<#ty, Q>),
-        run: format_ident!("run_actor"),
-        has_queue: true,
-        hint: "a generic actor says whether it may move between threads: \
-               `#[actor(send)]` or `#[actor(local)]`",
-    };
-    let (launch, helper) = life.launch()?;
+    let hint = "a generic actor says whether it may move between threads: `#[actor(send)]` or \
+                `#[actor(local)]`";
+    let launch = kind.launch(&quote!(#root::run_actor::<Self, Q>), generics, hint)?;
     Ok(quote! {
         #definition
         #slots
@@ -111,9 +104,11 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
             }
 
             #hooks
-            #launch
+
+            fn launch<Q: ::mycelium::channel::Queue>() -> #root::Launch<#root::ActorLife<Self, Q>> {
+                #launch
+            }
         }
-        #helper
         #impls
     })
 }
@@ -133,20 +128,15 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
             HandlerKind::Ask | HandlerKind::Asked => quote!(#variant(#root::Ask<#message>)),
         }
     });
-    let told = handlers.iter().enumerate().map(|(index, handler)| {
+    let contents = handlers.iter().enumerate().map(|(index, handler)| {
         let variant = variant(index);
         match handler.kind {
-            HandlerKind::Tell => quote!(Mail::#variant(message) => #root::told(message),),
+            HandlerKind::Tell => quote! {
+                Mail::#variant(mail) => ::core::result::Result::Ok((::core::any::type_name_of_val(mail), mail)),
+            },
             HandlerKind::Ask | HandlerKind::Asked => {
-                quote!(Mail::#variant(_) => ::core::option::Option::None,)
+                quote!(Mail::#variant(mail) => ::core::result::Result::Err(mail.asked()),)
             }
-        }
-    });
-    let asked = handlers.iter().enumerate().map(|(index, handler)| {
-        let variant = variant(index);
-        match handler.kind {
-            HandlerKind::Tell => quote!(Mail::#variant(_) => ::core::option::Option::None,),
-            HandlerKind::Ask | HandlerKind::Asked => quote!(Mail::#variant(ask) => ask.asked(),),
         }
     });
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
@@ -158,12 +148,13 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
 
         impl #impl_generics #root::Mail for Mail #ty_generics #bounds {
             #[inline]
-            fn told(&self) -> ::core::option::Option<(&'static str, &dyn ::core::any::Any)> {
-                match #matched { #(#told)* #unused_arm }
-            }
-
-            fn asked(&self) -> ::core::option::Option<(&'static str, &#root::TraceCell)> {
-                match #matched { #(#asked)* #unused_arm }
+            fn told(
+                &self,
+            ) -> ::core::result::Result<
+                (&'static str, &dyn ::core::any::Any),
+                (&'static str, ::core::option::Option<&#root::TraceCell>),
+            > {
+                match #matched { #(#contents)* #unused_arm }
             }
         }
     };

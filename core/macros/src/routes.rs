@@ -139,7 +139,6 @@ fn expand(input: TokenStream) -> Result<TokenStream> {
 
 /// Returns the traits that a list implements, with their methods.
 fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStream)> {
-    let root = quote!(::mycelium::__private);
     let is_async = handlers.iter().any(|handler| handler.is_async);
     let calls = handlers.iter().map(|Listed { is_async, ty, name }| match is_async {
         false => quote_spanned! {ty.span()=>
@@ -159,9 +158,9 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let mut impls = Vec::new();
     if !is_async {
         let call = quote!(::mycelium::route::Routes::<#message>::call(self, message, out));
-        let claim = quote_spanned!(message.span()=> #root::claim(out, message)?;);
+        let claim = quote_spanned!(message.span()=> out.claim(*message)?;);
         let route_to = match bus {
-            true => quote!(#claim #call?; #root::pass_on(out, message)),
+            true => quote!(#claim #call?; ::core::result::Result::Ok(out.try_emit(*message)?)),
             false => call,
         };
         impls.push((
@@ -186,7 +185,7 @@ fn impls(List { message, handlers, bus }: &List) -> Vec<(TokenStream, TokenStrea
     let body = match bus {
         true => quote_spanned! {message.span()=>
             #calls?;
-            #root::pass_on_async(out, message).await
+            ::core::result::Result::Ok(out.emit(*message).await?)
         },
         false => calls,
     };

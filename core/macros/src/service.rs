@@ -9,7 +9,7 @@ mod block;
 mod tasks;
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::{Error, FnArg, Index, Path, Result, ReturnType, Signature, Type};
 
@@ -18,7 +18,7 @@ use block::{Run, ServiceImpl};
 use tasks::check_tasks;
 
 use crate::impl_block::Head;
-use crate::launch::Life;
+use crate::launch::TaskKind;
 
 /// Returns the expansion; or an error, with items that keep it from causing others.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
@@ -46,12 +46,16 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let ServiceImpl { head, run, others } = service;
     let Head { attributes, generics, self_ty } = head;
     let (impl_generics, _, bounds) = generics.split_for_impl();
-    let (Ok(name), Some(Run { signature, .. })) = (head.name(KIND), run) else {
+    let without_ports = ServiceArguments { task: TaskKind::Local, ..ServiceArguments::default() };
+    let no_run = quote! {
+        let _ = context;
+        async { ::core::result::Result::Ok(()) }
+    };
+    let impls = impls(&without_ports, service, &no_run);
+    let (Ok(impls), Some(Run { signature, .. })) = (impls, run) else {
         // The block has no `run`, but another block may have one.
         return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
     };
-    let name = name.unraw().to_string();
-    let root = quote!(::mycelium::__private);
     let empty_run = (!has_bare_context(signature))
         .then(|| quote!(#[allow(unused)] #signature { ::core::unreachable!() }));
     quote! {
@@ -61,56 +65,36 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
             #others
             #empty_run
         }
-        const _: () = {
-            impl #impl_generics ::mycelium::ports::HasPorts for #self_ty #bounds {
-                const NAME: &'static str = #name;
-                const IS_SOURCE: bool = true;
-                type Inputs = ();
-                type Outputs = ();
-                fn ports() -> #root::Ports {
-                    ::core::unreachable!()
-                }
-                fn wire(
-                    _: &mut #root::Wiring<'_>,
-                ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::error::BuildError> {
-                    ::core::unreachable!()
-                }
-                fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
-                fn each_request(_: &mut impl #root::RequestVisitor) {}
-            }
-            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
-                async fn run(&mut self, _: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
-                    ::core::unreachable!()
-                }
-                fn is_send() -> bool {
-                    true
-                }
-                fn launch(_: ::std::boxed::Box<#root::Life<Self>>) -> #root::Task {
-                    ::core::unreachable!()
-                }
-            }
-        };
+        const _: () = { #impls };
     }
 }
 
-/// Returns the impls beside the impl block.
 fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
     check_run(service)?;
     check_own_topics(arguments, service)?;
+    let run = quote! {
+        // Boxed, so that enclosing futures do not contain its state.
+        let run = ::std::boxed::Box::pin(Self::run(self, context));
+        // The result goes through a bound, so that each error type is accepted, and named if it
+        // does not fit.
+        async move { ::mycelium::__private::outcome(run.await) }
+    };
+    impls(arguments, service, &run)
+}
+
+/// Returns the impls beside the impl block. `run` is the body of the trait's `run`.
+fn impls(
+    arguments: &ServiceArguments,
+    service: &ServiceImpl,
+    run: &TokenStream,
+) -> Result<TokenStream> {
     let Head { generics, self_ty, .. } = &service.head;
     let name = service.head.name(KIND)?.unraw().to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
-    let life = Life {
-        kind: arguments.task,
-        head: &service.head,
-        of: |ty| quote!(::std::boxed::Box<::mycelium::__private::Life<#ty>>),
-        run: format_ident!("supervise"),
-        has_queue: false,
-        hint: "a generic service says whether it may move between threads: \
-               `#[service(send, ..)]` or `#[service(local, ..)]`",
-    };
-    let (methods, helper) = life.launch()?;
+    let hint = "a generic service says whether it may move between threads: `#[service(send, ..)]` \
+                or `#[service(local, ..)]`";
+    let launch = arguments.task.launch(&quote!(#root::supervise::<Self>), generics, hint)?;
     let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
     let (read_types, emit_types) = (types(reads), types(emits));
     let (read_keys, emit_keys) = (keys(reads), keys(emits));
@@ -205,16 +189,13 @@ fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenSt
                 &mut self,
                 context: &mut ::mycelium::Context<Self>,
             ) -> impl ::core::future::Future<Output = ::mycelium::Result<()>> {
-                // Boxed, so that enclosing futures do not contain its state.
-                let run = ::std::boxed::Box::pin(Self::run(self, context));
-                // The result goes through a bound, so that each error type is accepted, and named
-                // if it does not fit.
-                async move { #root::outcome(run.await) }
+                #run
             }
 
-            #methods
+            fn launch() -> #root::Launch<::std::boxed::Box<#root::Life<Self>>> {
+                #launch
+            }
         }
-        #helper
         #(#read_impls)*
         #(#emit_impls)*
         #request_impls

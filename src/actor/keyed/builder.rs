@@ -16,7 +16,6 @@ use super::map::{Map, Plan};
 use crate::actor::actors::Actors;
 use crate::actor::builder::kind;
 use crate::actor::life::Actor;
-use crate::actor::set::Set;
 use crate::actor::values::{SpawnActorError, WhenFull};
 
 /// The default capacity of a mailbox, in messages. It is small, because there may be very many.
@@ -25,15 +24,8 @@ const CAPACITY: usize = 16;
 /// Sets how the actors of all keys are made. See [`Actors::keyed`].
 #[must_use = "`build` makes the handle"]
 pub struct KeyedBuilder<K, A: Actor, Q: Queue = Mpsc> {
-    set: Arc<Set>,
-    factory: Box<dyn Fn(&K) -> A + Send + Sync>,
-    capacity: usize,
-    when_full: WhenFull,
-    restart: Option<Restart>,
+    plan: Plan<K, A>,
     idle: Option<Duration>,
-    /// The executors of the actors; `None` for the executor of the other actors.
-    executors: Option<Vec<Arc<dyn Executor>>>,
-    limit: usize,
     queue: PhantomData<fn(Q)>,
 }
 
@@ -103,17 +95,18 @@ impl Actors {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         A: Actor,
     {
-        KeyedBuilder {
-            set: self.set().clone(),
+        let set = self.set().clone();
+        let plan = Plan {
+            kind: kind::<A>(&set),
             factory: Box::new(factory),
             capacity: CAPACITY,
             when_full: WhenFull::default(),
-            restart: Some(Restart::default()),
-            idle: None,
-            executors: None,
+            restart: Some(Arc::default()),
+            executors: [set.executor.clone()].into(),
             limit: usize::MAX,
-            queue: PhantomData,
-        }
+            set,
+        };
+        KeyedBuilder { plan, idle: None, queue: PhantomData }
     }
 }
 
@@ -126,26 +119,26 @@ where
     /// Sets the number of messages for which each mailbox has room: a power of two from 2 on. The
     /// default is 16.
     pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = capacity;
+        self.plan.capacity = capacity;
         self
     }
 
     /// Sets what happens to a message if the mailbox is full. The default is to wait.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.plan.when_full = when_full;
         self
     }
 
     /// Sets when an actor is restarted after failures. The default is the same as for services.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = Some(restart);
+        self.plan.restart = Some(Arc::new(restart));
         self
     }
 
     /// Lets the first failure end an actor, without a restart. The next use of its key makes
     /// another one.
     pub fn temporary(mut self) -> Self {
-        self.restart = None;
+        self.plan.restart = None;
         self
     }
 
@@ -166,19 +159,7 @@ where
     /// ```
     pub fn queue<R: Queue>(self) -> KeyedBuilder<K, A, R> {
         const { assert!(R::SHARED, "all who tell a keyed actor share the queue of its mailbox") };
-        let KeyedBuilder {
-            set,
-            factory,
-            capacity,
-            when_full,
-            restart,
-            idle,
-            executors,
-            limit,
-            queue: _,
-        } = self;
-        let queue = PhantomData;
-        KeyedBuilder { set, factory, capacity, when_full, restart, idle, executors, limit, queue }
+        KeyedBuilder { plan: self.plan, idle: self.idle, queue: PhantomData }
     }
 
     /// Passivates an actor after this time without a message, or up to a quarter of the time later.
@@ -196,14 +177,14 @@ where
     /// On an executor of several threads the actors must be `Send`: an actor that is not can only
     /// be spawned on its own thread.
     pub fn placed_on(mut self, executors: impl IntoIterator<Item = Arc<dyn Executor>>) -> Self {
-        self.executors = Some(executors.into_iter().collect());
+        self.plan.executors = executors.into_iter().collect();
         self
     }
 
     /// Sets the most actors that live at once. Beyond this limit the first use of a further key is
     /// an error: [`SpawnActorError::Limit`].
     pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
+        self.plan.limit = limit;
         self
     }
 
@@ -213,27 +194,15 @@ where
     /// [`SpawnActorError`]: an invalid capacity, a limit of 0, an empty list of executors, or an
     /// executor that has ended.
     pub fn build(self) -> Result<Keyed<K, A, Q>, SpawnActorError> {
-        let KeyedBuilder { set, factory, capacity, when_full, restart, executors, limit, .. } =
-            self;
-        Q::bounded::<A::Mail>(capacity)
+        Q::bounded::<A::Mail>(self.plan.capacity)
             .map_err(|error| SpawnActorError::Capacity { actor: A::NAME, error })?;
-        if limit == 0 {
+        if self.plan.limit == 0 {
             return Err(SpawnActorError::LimitZero { actor: A::NAME });
         }
-        let executors = executors.unwrap_or_else(|| vec![set.executor.clone()]);
-        if executors.is_empty() {
+        if self.plan.executors.is_empty() {
             return Err(SpawnActorError::NoExecutors { actor: A::NAME });
         }
-        let map = Arc::new(Map::new(Plan {
-            kind: kind::<A>(&set),
-            factory,
-            capacity,
-            when_full,
-            restart: restart.map(Arc::new),
-            executors: executors.into(),
-            limit,
-            set,
-        }));
+        let map = Arc::new(Map::new(self.plan));
         if let Some(idle) = self.idle {
             let spawned = map.plan.set.executor.spawn(clock(&map, idle));
             spawned.map_err(|error| SpawnActorError::Executor { actor: A::NAME, error })?;
@@ -244,12 +213,12 @@ where
 
 impl<K, A: Actor, Q: Queue> fmt::Debug for KeyedBuilder<K, A, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KeyedBuilder { capacity, when_full, idle, limit, .. } = self;
+        let Plan { capacity, when_full, limit, .. } = &self.plan;
         f.debug_struct("KeyedBuilder")
             .field("actor", &A::NAME)
             .field("capacity", capacity)
             .field("when_full", when_full)
-            .field("idle", idle)
+            .field("idle", &self.idle)
             .field("limit", limit)
             .finish_non_exhaustive()
     }

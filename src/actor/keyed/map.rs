@@ -43,7 +43,7 @@ pub(super) struct Plan<K, A> {
     pub(super) when_full: WhenFull,
     /// When the actors are restarted; `None` if they never are.
     pub(super) restart: Option<Arc<Restart>>,
-    /// The executors of the actors; at least one.
+    /// The executors of the actors; at least one once the map is made.
     pub(super) executors: Box<[Arc<dyn Executor>]>,
     /// The most actors that live at once.
     pub(super) limit: usize,
@@ -131,7 +131,7 @@ where
         let life = ActorLife::new(cell.clone(), receiver, maker, restart, None);
         // Launches the actor after the lock is released, because the actor leaves the map if the
         // executor refuses its task.
-        launch(&**self.plan.executor(hash), life)?;
+        launch(&**self.plan.executor(hash), life, A::launch())?;
         Ok(cell)
     }
 

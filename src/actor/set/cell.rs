@@ -1,6 +1,5 @@
 //! The *cell* of an actor, which its task shares with its references.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -88,10 +87,6 @@ impl<M: Mail, Q: Queue> AnyCell for Cell<M, Q> {
 
     fn describe(&self) -> String {
         describe::<Q>(self.core.kind.name)
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 
     fn release(&self) {

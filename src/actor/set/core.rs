@@ -40,16 +40,6 @@ const AWAITED: u32 = 512;
 /// The actor has ended, and `end` says how.
 const ENDED: u32 = 1024;
 
-/// An event that an actor learns of beside its mailbox.
-pub(crate) enum ControlEvent {
-    /// An actor that it watches has ended.
-    Gone(Gone),
-    /// An actor that it is linked with has failed.
-    LinkFailed(Gone),
-    /// A child has ended.
-    ChildEnded(Gone),
-}
-
 /// The next action of the task, apart from messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -96,7 +86,8 @@ pub(crate) struct Core {
 /// The state that few actors use.
 #[derive(Default)]
 struct Rare {
-    events: VecDeque<ControlEvent>,
+    /// The ends of other actors that the actor learns of beside its mailbox.
+    events: VecDeque<(Relation, Gone)>,
     /// The actors that learn of the end, by number and relation: each pair is there once, also if
     /// it is added again after a restart.
     watchers: BTreeMap<(u64, Relation), Arc<dyn AnyCell>>,
@@ -107,7 +98,7 @@ struct Rare {
 }
 
 impl Rare {
-    fn add(&mut self, Watcher { cell, relation }: Watcher) {
+    fn add(&mut self, cell: Arc<dyn AnyCell>, relation: Relation) {
         /// Up to this number of watchers, none is removed.
         const FEW: usize = 32;
 
@@ -119,28 +110,12 @@ impl Rare {
     }
 }
 
-/// An actor that learns of the end of another one, and its relation to it.
-pub(crate) struct Watcher {
-    pub(crate) cell: Arc<dyn AnyCell>,
-    pub(crate) relation: Relation,
-}
-
 /// The relation of an actor to one that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Relation {
     Parent,
     Watching,
     Linked,
-}
-
-impl Relation {
-    fn event(self, gone: Gone) -> ControlEvent {
-        match self {
-            Relation::Parent => ControlEvent::ChildEnded(gone),
-            Relation::Watching => ControlEvent::Gone(gone),
-            Relation::Linked => ControlEvent::LinkFailed(gone),
-        }
-    }
 }
 
 impl Core {
@@ -256,12 +231,12 @@ impl Core {
         }
     }
 
-    pub(crate) fn tell_event(&self, event: ControlEvent) {
-        lock(&self.rare).get_or_insert_default().events.push_back(event);
+    fn tell_event(&self, relation: Relation, gone: Gone) {
+        lock(&self.rare).get_or_insert_default().events.push_back((relation, gone));
         self.request(EVENTS);
     }
 
-    pub(crate) fn next_event(&self) -> Option<ControlEvent> {
+    pub(crate) fn next_event(&self) -> Option<(Relation, Gone)> {
         let mut rare = lock(&self.rare);
         let events = &mut rare.get_or_insert_default().events;
         let event = events.pop_front();
@@ -407,16 +382,16 @@ impl Core {
     }
 
     /// Tells `watcher` of the end of this actor: now if it has ended, otherwise later.
-    pub(crate) fn watch(&self, watcher: Watcher) {
+    pub(crate) fn watch(&self, watcher: Arc<dyn AnyCell>, relation: Relation) {
         let mut rare = lock(&self.rare);
         match self.end.get() {
-            None => rare.get_or_insert_default().add(watcher),
+            None => rare.get_or_insert_default().add(watcher, relation),
             Some(end) => {
                 let gone = self.gone(end.clone());
                 // Releases this lock before another one of the same kind is taken, which may be
                 // this actor's own.
                 drop(rare);
-                watcher.cell.core().tell_event(watcher.relation.event(gone));
+                watcher.core().tell_event(relation, gone);
             }
         }
     }
@@ -429,7 +404,7 @@ impl Core {
     /// Tells the actor of the end of an actor of another node.
     pub(crate) fn end_watch(&self, gone: Gone) {
         lock(&self.rare).get_or_insert_default().watched.remove(&gone.actor);
-        self.tell_event(ControlEvent::Gone(gone));
+        self.tell_event(Relation::Watching, gone);
     }
 
     /// Sets the end, and tells those who wait for it or watch the actor.
@@ -447,18 +422,17 @@ impl Core {
         if !watchers.is_empty() {
             let gone = self.gone(end);
             for ((_, relation), cell) in watchers {
-                cell.core().tell_event(relation.event(gone.clone()));
+                cell.core().tell_event(relation, gone.clone());
             }
         }
     }
 }
 
 /// A cell of any type.
-pub(crate) trait AnyCell: Send + Sync {
+pub(crate) trait AnyCell: Any + Send + Sync {
     fn core(&self) -> &Core;
     /// Returns the name of the actor's type, and its queue.
     fn describe(&self) -> String;
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     /// Drops a reference that the set had.
     fn release(&self);
 }

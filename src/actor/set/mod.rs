@@ -270,8 +270,4 @@ impl Set {
     pub(crate) fn names(&self, most: usize) -> Vec<Arc<str>> {
         lock(&self.registry).names.keys().take(most).cloned().collect()
     }
-
-    pub(crate) fn nodes(&self) -> Option<Arc<dyn OtherNodes>> {
-        self.nodes.get().cloned()
-    }
 }

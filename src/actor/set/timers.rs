@@ -12,7 +12,7 @@ use mycelium_executor::{Executor, SendFuture};
 pub struct Timer(u64);
 
 /// The message of a timer, told once or periodically.
-enum Message<M> {
+pub(crate) enum Message<M> {
     Once(Option<M>),
     Every(Duration, Box<dyn FnMut() -> M + Send>),
 }
@@ -48,19 +48,6 @@ impl<M> Timers<M> {
         self.sleep = None;
     }
 
-    pub(crate) fn once(&mut self, at: Duration, message: M) -> Timer {
-        self.add(at, Message::Once(Some(message)))
-    }
-
-    pub(crate) fn every(
-        &mut self,
-        now: Duration,
-        period: Duration,
-        message: Box<dyn FnMut() -> M + Send>,
-    ) -> Timer {
-        self.add(now.saturating_add(period), Message::Every(period, message))
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -76,7 +63,7 @@ impl<M> Timers<M> {
         std::mem::take(&mut self.is_turn_of_mailbox)
     }
 
-    fn add(&mut self, at: Duration, message: Message<M>) -> Timer {
+    pub(crate) fn add(&mut self, at: Duration, message: Message<M>) -> Timer {
         let timer = Timer(self.next);
         self.next += 1;
         self.entries.push(Entry { timer, at, message });

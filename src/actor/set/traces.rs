@@ -25,10 +25,9 @@ impl ActorTraces {
     /// Begins the span of a mail that a handler gets now.
     pub(crate) fn begin(&self, mail: &impl Mail) {
         let Some(trace) = self.budget.trace() else { return };
-        match (mail.told(), mail.asked()) {
-            (Some((message_type, _)), _) => trace.begin(message_type, &self.actor, None),
-            (None, Some((topic, passed))) => trace.begin(topic, &self.actor, Some(passed)),
-            (None, None) => {}
+        match mail.told() {
+            Ok((message_type, _)) => trace.begin(message_type, &self.actor, None),
+            Err((topic, passed)) => trace.begin(topic, &self.actor, passed),
         }
     }
 

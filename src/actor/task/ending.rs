@@ -42,7 +42,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Handles a message that no handler gets. The hook for it may panic, and so may its drop.
     fn bury(&mut self, mail: A::Mail) {
         let mut outcome = Ok(());
-        if let Some((message_type, message)) = mail.told() {
+        if let Ok((message_type, message)) = mail.told() {
             self.count(ActorValue::DeadLetters);
             self.context.taken += 1;
             let actor = self.core().label();

@@ -1,6 +1,5 @@
 //! The task of an actor: it handles messages, restarts the actor after failures, and ends it.
 
-use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -18,12 +17,12 @@ use mycelium_transports::counters::ActorValue;
 
 use crate::actor::life::{Actor, ActorContext, ActorLife, Maker, OnError, exclusive};
 use crate::actor::set::cell::Cell;
-use crate::actor::set::core::{Control, ControlEvent, Core};
+use crate::actor::set::core::{Control, Core, Relation};
 use crate::actor::set::traces::ActorTraces;
 use crate::actor::values::{ActorEnd, Gone, Mail, Severity};
 use crate::error::{Error, Result};
 use crate::supervise::member::Member;
-use crate::supervise::{Held, text_and_place, with_place};
+use crate::supervise::{Held, Panic, text_and_place, with_place};
 use crate::support::log;
 
 /// The number of messages after which the task lets others run.
@@ -71,8 +70,6 @@ pub(crate) fn attended<M: Mail, Q: Queue, F: Future>(
 // room for the largest future that is not. Futures that always run are blocks, and keep no message
 // and no actor in a variable while they wait, because a task has room for each such variable.
 
-type Panic = Box<dyn Any + Send>;
-
 /// Why a run of an actor ended early.
 pub(crate) struct Failure {
     pub(crate) text: Arc<str>,
@@ -84,11 +81,6 @@ impl Failure {
         Failure { text: error.to_string().into(), is_permanent: error.is_permanent() }
     }
 
-    /// The failure of an actor because another one has failed, on which it depends.
-    fn of_other(what: &str, Gone { actor, end, .. }: &Gone) -> Failure {
-        Failure { text: format!("{what} `{actor}`: {end}").into(), is_permanent: false }
-    }
-
     /// Returns the code of a failure with this text.
     pub(crate) fn code(text: &str) -> Code {
         Code::at_end(text).unwrap_or(Code::ACTOR_FAILED)
@@ -98,7 +90,7 @@ impl Failure {
 /// The next thing to do.
 pub(crate) enum Next<M> {
     Message(M),
-    Event(Box<ControlEvent>),
+    Event(Box<(Relation, Gone)>),
     Stop,
     /// The mailbox is empty, and nobody can send to it any more.
     Closed,
@@ -150,24 +142,18 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                     Err(failure) => failure,
                 };
                 let failures = failures.get_or_insert_default();
-                let next = Box::pin(self.restart_or_end(failures, failure, &mut instance.0));
-                if let Some(end) = next.await {
+                let restart = Box::pin(async {
+                    let ControlFlow::Break(end) = self.restart(failures, failure).await else {
+                        return None;
+                    };
+                    self.stop_instance(instance.0.take()).await;
+                    Some(Box::new(end))
+                });
+                if let Some(end) = restart.await {
                     return *end;
                 }
             }
         }
-    }
-
-    /// Waits for the restart of the actor, or ends it.
-    async fn restart_or_end(
-        &mut self,
-        failures: &mut Box<Failures>,
-        failure: Failure,
-        instance: &mut Option<A>,
-    ) -> Option<Box<ActorEnd>> {
-        let ControlFlow::Break(end) = self.restart(failures, failure).await else { return None };
-        self.stop_instance(instance.take()).await;
-        Some(Box::new(end))
     }
 
     /// Calls `stopped` of the instance that the last run has left.
@@ -371,24 +357,24 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     }
 
     /// Handles an event beside the mailbox. `Err` if the actor fails by it.
-    async fn see(&mut self, actor: &mut A, event: ControlEvent) -> Result<Result<()>, Failure> {
-        match event {
-            ControlEvent::Gone(gone) => return Ok(actor.call_gone(gone, &mut self.context).await),
-            ControlEvent::ChildEnded(gone) => {
-                // A child of an earlier run was stopped at the restart, or has failed at the same
-                // time, so it is not in the list.
-                let is_child = self.context.children.remove(&gone.id).is_some();
-                if is_child && gone.end.is_failure() {
-                    return Err(Failure::of_other("child", &gone));
-                }
-            }
-            ControlEvent::LinkFailed(gone) => {
-                if gone.end.is_failure() {
-                    return Err(Failure::of_other("linked actor", &gone));
-                }
-            }
+    async fn see(
+        &mut self,
+        actor: &mut A,
+        (relation, gone): (Relation, Gone),
+    ) -> Result<Result<()>, Failure> {
+        let (what, is_concerned) = match relation {
+            Relation::Watching => return Ok(actor.call_gone(gone, &mut self.context).await),
+            // A child of an earlier run was stopped at the restart, or has failed at the same time,
+            // so it is not in the list.
+            Relation::Parent => ("child", self.context.children.remove(&gone.id).is_some()),
+            Relation::Linked => ("linked actor", true),
+        };
+        if !is_concerned || !gone.end.is_failure() {
+            return Ok(Ok(()));
         }
-        Ok(Ok(()))
+        // The other one has failed, on which this actor depends.
+        let text = format!("{what} `{}`: {}", gone.actor, gone.end).into();
+        Err(Failure { text, is_permanent: false })
     }
 
     /// Waits for the next message or event.
@@ -462,7 +448,7 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Counts a mail that a handler gets next.
     #[inline]
     fn taken(&mut self, mail: A::Mail) -> Next<A::Mail> {
-        self.context.handled += u64::from(mail.told().is_some());
+        self.context.handled += u64::from(mail.told().is_ok());
         Next::Message(mail)
     }
 
@@ -566,8 +552,6 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
 
 /// Returns the text of a panic, and its place.
 pub(crate) fn panicked(panic: Panic) -> String {
-    let (text, place) = text_and_place(&*panic);
-    // The value of a panic may panic when it is dropped.
-    drop(catch_unwind(AssertUnwindSafe(|| drop(panic))));
+    let (text, place) = text_and_place(panic);
     with_place(&text, place.as_deref())
 }

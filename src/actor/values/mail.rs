@@ -1,7 +1,7 @@
 //! The messages and requests in a mailbox, the rule for a full mailbox, and the messages that are
 //! left when an actor has ended.
 
-use std::any::{Any, type_name};
+use std::any::Any;
 use std::fmt;
 
 use mycelium_core::Request;
@@ -11,13 +11,9 @@ use crate::inbox::request::{Asked, Queued};
 
 /// A message or a request in the mailbox of an actor.
 pub trait Mail: Send + 'static {
-    /// Returns the message, and the name of its type; `None` if it is a request.
+    /// Returns the message, and the name of its type; of a request, its topic and its trace.
     #[doc(hidden)]
-    fn told(&self) -> Option<(&'static str, &dyn Any)>;
-
-    /// Returns the topic of the request, and its trace; `None` if it is a message.
-    #[doc(hidden)]
-    fn asked(&self) -> Option<(&'static str, &TraceCell)>;
+    fn told(&self) -> Result<(&'static str, &dyn Any), (&'static str, Option<&TraceCell>)>;
 }
 
 /// What happens to a message if the mailbox of its actor is full.
@@ -42,11 +38,11 @@ impl<Q: Request> Ask<Q> {
         Ask(queued)
     }
 
-    /// Returns the request's topic and its trace, for [`Mail::asked`].
+    /// Returns the request's topic and its trace, for [`Mail::told`].
     #[doc(hidden)]
     #[must_use]
-    pub fn asked(&self) -> Option<(&'static str, &TraceCell)> {
-        Some((Q::TOPIC, self.0.trace()?))
+    pub fn asked(&self) -> (&'static str, Option<&TraceCell>) {
+        (Q::TOPIC, self.0.trace())
     }
 
     /// Takes the request, if its requester still waits.
@@ -95,10 +91,4 @@ impl fmt::Debug for DeadMail<'_> {
         let DeadMail { actor, message_type, .. } = self;
         f.debug_struct("DeadMail").field("actor", actor).field("message", message_type).finish()
     }
-}
-
-/// Returns a message in the form of [`Mail::told`], with the name of its type.
-#[doc(hidden)]
-pub fn told<M: 'static>(message: &M) -> Option<(&'static str, &dyn Any)> {
-    Some((type_name::<M>(), message))
 }

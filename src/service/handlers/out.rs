@@ -1,6 +1,7 @@
 //! The messages that handlers emit. An [`Out`] has the publishers of a service, or those of a
 //! program without services.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -209,7 +210,7 @@ impl<'a> Out<'a> {
 /// Returns the publisher with its type, if it publishes the topic of `M`.
 #[inline]
 fn of_type<M: Message>(publisher: &mut dyn AnyPublisher) -> Option<&mut Publisher<M>> {
-    let publisher = publisher.as_any().downcast_mut::<Publisher<M>>()?;
+    let publisher = (publisher as &mut dyn Any).downcast_mut::<Publisher<M>>()?;
     (**publisher.topic() == *M::TOPIC).then_some(publisher)
 }
 

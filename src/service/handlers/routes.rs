@@ -1,8 +1,6 @@
 //! Handlers: plain structs that get messages by a call. [`routes!`](macro@crate::routes) makes one
 //! struct of several handlers, and its lists of handlers become direct calls.
 
-use mycelium_core::Message;
-
 use crate::error::Result;
 use crate::service::handlers::out::Out;
 
@@ -125,24 +123,3 @@ pub trait RoutesAsync<M> {
             where that is: `.route_to(&message, &mut ctx.out())`"
 )]
 pub trait RoutesAlone<M> {}
-
-/// Claims room on the bus (the message's topic) for a message that its list of handlers passes on,
-/// with `-> bus`.
-#[doc(hidden)]
-#[inline]
-pub fn claim<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
-    Ok(out.claim(*message)?)
-}
-
-/// Emits the message on the bus.
-#[doc(hidden)]
-#[inline]
-pub fn pass_on<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
-    Ok(out.try_emit(*message)?)
-}
-
-/// Emits the message on the bus when there is room.
-#[doc(hidden)]
-pub async fn pass_on_async<M: Message>(out: &mut Out<'_>, message: &M) -> Result<()> {
-    Ok(out.emit(*message).await?)
-}
