@@ -182,7 +182,7 @@ impl<Q: Request> AnyMailbox for Mailbox<Q> {
     }
 
     fn close(&self) {
-        self.state.shuts_down.set(true);
+        self.state.set_shuts_down();
         lock(&self.sender).close_channel();
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -107,7 +108,9 @@ impl<Q: Request> Requester<Q> {
         let (awaiting, replying) = self.open(request, executor);
         let progress = match self.sender.try_send(Queued::new(replying)) {
             Ok(()) => Progress::Waiting,
-            Err(PushError::Full(queued)) if self.mailbox.state().rejects.get() => {
+            Err(PushError::Full(queued))
+                if self.mailbox.state().rejects.load(Ordering::Relaxed) =>
+            {
                 queued.withdraw();
                 Progress::Ended(Failure::Refused)
             }
@@ -365,15 +368,16 @@ impl<Q: Request> PendingReply<Q> {
             }
         }
         let mailbox = &origin.mailbox;
-        let or_unreachable = |late, unreachable| match mailbox.is_unreachable.get() {
-            true => unreachable,
-            false => late,
-        };
+        let or_unreachable =
+            |late, unreachable| match mailbox.is_unreachable.load(Ordering::Relaxed) {
+                true => unreachable,
+                false => late,
+            };
         Poll::Ready(Err(match std::mem::replace(&mut self.progress, Progress::Done) {
             Progress::Full(_) => or_unreachable(Failure::Late, Failure::Away),
             _ => match self.awaiting.cancel() {
                 Some(Outcome::Queued) => or_unreachable(Failure::Late, Failure::Away),
-                Some(_) if mailbox.is_remote.get() => {
+                Some(_) if mailbox.is_remote.load(Ordering::Relaxed) => {
                     mailbox.cancel();
                     or_unreachable(Failure::LateSent, Failure::Lost)
                 }
@@ -436,7 +440,7 @@ impl<Q: Request> PendingReply<Q> {
 
 /// The error of a request whose mailbox is closed.
 pub(crate) fn closed(mailbox: &MailboxState) -> Failure {
-    if mailbox.shuts_down.get() { Failure::ShuttingDown } else { Failure::Gone }
+    if mailbox.shuts_down.load(Ordering::Relaxed) { Failure::ShuttingDown } else { Failure::Gone }
 }
 
 /// Nothing in the future is pinned.

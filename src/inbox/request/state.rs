@@ -11,15 +11,15 @@ use mycelium_transports::counters::{Line, ResponderValue};
 #[derive(Debug, Default)]
 pub(crate) struct MailboxState {
     /// Requests are rejected when the mailbox is full; otherwise they wait.
-    pub(super) rejects: Flag,
+    pub(super) rejects: AtomicBool,
     /// The node shuts down, and has closed the mailbox.
-    pub(super) shuts_down: Flag,
+    pub(super) shuts_down: AtomicBool,
     /// The mailbox's requests go to another node.
-    pub(super) is_remote: Flag,
+    pub(super) is_remote: AtomicBool,
     /// Nobody takes requests from the mailbox any more.
-    is_unread: Flag,
+    is_unread: AtomicBool,
     /// The other node is not connected.
-    pub(super) is_unreachable: Flag,
+    pub(super) is_unreachable: AtomicBool,
     /// Requests that were sent to the other node were cancelled.
     cancelled: Cancelled,
     /// The services that answer.
@@ -75,23 +75,23 @@ impl MailboxState {
 
     /// Sets that the node, or the set of actors, shuts down.
     pub(crate) fn set_shuts_down(&self) {
-        self.shuts_down.set(true);
+        self.shuts_down.store(true, Ordering::Relaxed);
     }
 
     /// Sets that requests are rejected when the mailbox is full.
     pub(crate) fn reject(&self) {
-        self.rejects.set(true);
+        self.rejects.store(true, Ordering::Relaxed);
     }
 
     /// Sets that requests go to another node, and whether that node is connected.
     pub(crate) fn set_remote(&self, is_connected: bool) {
-        self.is_remote.set(true);
-        self.is_unreachable.set(!is_connected);
+        self.is_remote.store(true, Ordering::Relaxed);
+        self.is_unreachable.store(!is_connected, Ordering::Relaxed);
     }
 
     /// Sets that nobody takes requests any more. Requests that wait are dropped after this call.
     pub(crate) fn end_reading(&self) {
-        self.is_unread.set(true);
+        self.is_unread.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
@@ -100,12 +100,12 @@ impl MailboxState {
     /// will take the request. Of that fence and the fence of `end_reading`, the later one sees all
     /// that was written before the earlier one.
     pub(super) fn is_unread(&self) -> bool {
-        self.is_unread.get()
+        self.is_unread.load(Ordering::Relaxed)
     }
 
     /// Tells the client of the other node that a taken request was cancelled.
     pub(super) fn cancel(&self) {
-        if self.is_remote.get() {
+        if self.is_remote.load(Ordering::Relaxed) {
             // Release: the client that sees this sees that the request is cancelled.
             self.cancelled.some.store(true, Ordering::Release);
             self.cancelled.client.wake();
@@ -121,18 +121,5 @@ impl MailboxState {
 
     pub(crate) fn forget_cancelled(&self) {
         self.cancelled.some.swap(false, Ordering::AcqRel);
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Flag(AtomicBool);
-
-impl Flag {
-    pub(super) fn set(&self, value: bool) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
