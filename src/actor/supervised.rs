@@ -131,13 +131,6 @@ impl fmt::Debug for ActorSupervisor {
     }
 }
 
-/// How a run of a supervised actor ended.
-enum Ran {
-    Ended(Result<ActorEnd, Failure>),
-    /// The supervisor has stopped the run.
-    Stopped,
-}
-
 impl<A: Actor, Q: Queue> ActorLife<A, Q> {
     /// Runs a supervised actor again and again, until it ends.
     pub(crate) async fn live_supervised(&mut self, mut member: Box<Member>) -> ActorEnd {
@@ -159,16 +152,16 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
                 self.note_restart();
             }
             let (end, failure) = match self.run_once(&mut member, &mut instance.0).await {
-                Ran::Ended(Ok(end)) => {
+                Some(Ok(end)) => {
                     member.ended(RunEnd::Asked, self.moment());
                     self.drop_instance(instance.0.take());
                     return end;
                 }
-                Ran::Ended(Err(failure)) if failure.is_permanent => {
+                Some(Err(failure)) if failure.is_permanent => {
                     (RunEnd::FailedForGood, Some(failure))
                 }
-                Ran::Ended(Err(failure)) => (RunEnd::Failed, Some(failure)),
-                Ran::Stopped => {
+                Some(Err(failure)) => (RunEnd::Failed, Some(failure)),
+                None => {
                     self.drop_instance(instance.0.take());
                     (RunEnd::Stopped, None)
                 }
@@ -198,17 +191,22 @@ impl<A: Actor, Q: Queue> ActorLife<A, Q> {
         }
     }
 
-    /// Runs the actor once, until it ends, or its supervisor stops it. Then the run is dropped.
-    async fn run_once(&mut self, member: &mut Member, instance: &mut Option<A>) -> Ran {
+    /// Runs the actor once, until it ends, or its supervisor stops it: then the run is dropped, and
+    /// this returns `None`.
+    async fn run_once(
+        &mut self,
+        member: &mut Member,
+        instance: &mut Option<A>,
+    ) -> Option<Result<ActorEnd, Failure>> {
         let cell = self.cell.clone();
         cell.core.set_started(false);
         let (mut has_started, mut waker) = (false, None);
         let mut run = pin!(self.attempt(instance));
         poll_fn(|context| {
             if member.poll_stop(&mut waker, context).is_ready() {
-                return Poll::Ready(Ran::Stopped);
+                return Poll::Ready(None);
             }
-            let ran = run.as_mut().poll(context).map(Ran::Ended);
+            let ran = run.as_mut().poll(context).map(Some);
             if !has_started && cell.core.has_started() {
                 has_started = true;
                 member.started();

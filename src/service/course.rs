@@ -10,7 +10,6 @@ use futures_util::future::{Either, select};
 use mycelium_core::Code;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::ServiceValue;
-use mycelium_transports::local::Undelivered;
 
 use super::emit::Waits;
 use super::exit::ExitGuard;
@@ -201,7 +200,14 @@ impl Course {
     fn write_dead_letters(&mut self, waits: &Waits) {
         for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
             waits.line.add(ServiceValue::DeadLetters, 1);
-            report(&undelivered);
+            log::error!(
+                service = &*undelivered.reader,
+                topic = &*undelivered.topic,
+                publisher = %undelivered.publisher.escape_debug(),
+                sequence = undelivered.sequence,
+                code = %Code::DEAD_LETTER,
+                "the service failed at each delivery of a message, which is now a dead letter"
+            );
             if let Some(dead_letters) = &mut self.dead_letters {
                 dead_letters.write(&waits.shared.topics, &waits.service, &undelivered);
             }
@@ -231,15 +237,4 @@ fn announce_restart(waits: &Waits, end: RunEnd, text: Option<String>, pause: Dur
     let event = Event::ServiceBackingOff { service, error: &error, pause };
     shared.lifecycle.observers.notify(&event);
     error
-}
-
-fn report(undelivered: &Undelivered) {
-    log::error!(
-        service = &*undelivered.reader,
-        topic = &*undelivered.topic,
-        publisher = %undelivered.publisher.escape_debug(),
-        sequence = undelivered.sequence,
-        code = %Code::DEAD_LETTER,
-        "the service failed at each delivery of a message, which is now a dead letter"
-    );
 }

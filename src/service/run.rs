@@ -12,7 +12,7 @@ use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
 
 use super::emit::Waits;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inbox::AnyInbox;
 use crate::shared::Runs;
 use crate::supervise::member::Member;
@@ -72,14 +72,20 @@ pub(super) fn judge(polled: Polled, waits: &Waits) -> (RunEnded, bool) {
 fn judge_result(result: Result<()>, shuts_down: bool) -> RunEnded {
     let Err(error) = result else { return RunEnded::Well };
     let mut is_permanent = false;
-    match catch_unwind(AssertUnwindSafe(|| of_error(error, shuts_down, &mut is_permanent))) {
-        Ok(Some(failure)) => RunEnded::Failed(Box::new(failure)),
-        Ok(None) => RunEnded::Well,
-        Err(panic) => {
-            let failure = Failure::of_panic(panic);
-            RunEnded::Failed(Box::new(Failure { is_permanent, ..*failure }))
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        // Moves the error here, because its drop may panic, too.
+        let error = error;
+        if shuts_down && error.is_of_shutdown() {
+            return RunEnded::Well;
         }
-    }
+        is_permanent = error.is_permanent();
+        let error = error.to_string();
+        let failure = Failure { error, panicked: false, place: None, is_permanent };
+        RunEnded::Failed(Box::new(failure))
+    }));
+    judged.unwrap_or_else(|panic| {
+        RunEnded::Failed(Box::new(Failure { is_permanent, ..*Failure::of_panic(panic) }))
+    })
 }
 
 pub(super) fn count_end(ended: &RunEnded, waits: &Waits) {
@@ -107,16 +113,6 @@ pub(super) fn count_drop(waits: &Waits, dropped: Result<(), Panic>) {
 pub(super) fn count(waits: &Waits, value: ServiceValue, count: impl FnOnce(&mut Runs)) {
     waits.line.add(value, 1);
     waits.shared.services.count_run(&waits.service, count);
-}
-
-/// Returns the failure of an error. `None` if it is the error of a shutdown.
-fn of_error(error: Error, shuts_down: bool, is_permanent: &mut bool) -> Option<Failure> {
-    if shuts_down && error.is_of_shutdown() {
-        return None;
-    }
-    *is_permanent = error.is_permanent();
-    let (text, is_permanent) = (error.to_string(), *is_permanent);
-    Some(Failure { error: text, panicked: false, place: None, is_permanent })
 }
 
 /// How a run left its loop of polls.

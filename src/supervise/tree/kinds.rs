@@ -171,13 +171,6 @@ pub(super) enum Then {
 impl ChildId {
     /// A number that no other child has at the same time.
     pub(crate) fn index(self) -> usize {
-        self.0.index()
-    }
-}
-
-impl Key {
-    /// The index of its slot: no other key that lives at the same time has it.
-    pub(super) fn index(self) -> usize {
-        self.index as usize
+        self.0.index as usize
     }
 }
