@@ -1,6 +1,5 @@
 //! Subscriptions of services. They outlive the runs of their service.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,10 +22,8 @@ const FAILED: u8 = 2;
 
 /// A declared subscription. The node owns it, from before any service runs until its service has
 /// ended and will not be restarted.
-pub struct Inbox<M: Message>(Arc<InboxState<M>>);
-
 #[derive(Debug)]
-struct InboxState<M: Message> {
+pub struct Inbox<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
@@ -42,8 +39,8 @@ struct InboxState<M: Message> {
 }
 
 impl<M: Message> Inbox<M> {
-    pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Inbox<M> {
-        Inbox(Arc::new(InboxState {
+    pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Arc<Inbox<M>> {
+        Arc::new(Inbox {
             name,
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
@@ -51,39 +48,29 @@ impl<M: Message> Inbox<M> {
             is_ended: AtomicBool::new(false),
             ended: AtomicU8::new(WELL),
             undelivered: Mutex::default(),
-        }))
+        })
     }
 
     /// Takes the subscription. The message that was in flight when the previous handle was dropped
     /// counts as finished.
-    pub(crate) fn take(&self) -> Result<Subscription<M>, SubscribeError> {
-        let subscription = lock(&self.0.subscription).take();
-        self.0.was_taken.store(true, Ordering::Relaxed);
-        let name = || self.0.name.clone();
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Subscription<M>, SubscribeError> {
+        let subscription = lock(&self.subscription).take();
+        self.was_taken.store(true, Ordering::Relaxed);
+        let name = || self.name.clone();
         match subscription {
             Some(subscription) => {
-                self.0.taken_by_run.store(true, Ordering::Relaxed);
-                let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
+                self.taken_by_run.store(true, Ordering::Relaxed);
+                let (subscription, inbox) = (Some(subscription), Some(self.clone()));
                 Ok(Subscription { subscription, inbox, _finisher: None, has_ended: false })
             }
-            None if self.0.is_ended.load(Ordering::Relaxed) => {
+            None if self.is_ended.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Ended { subscription: name() })
             }
-            None if self.0.taken_by_run.load(Ordering::Relaxed) => {
+            None if self.taken_by_run.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Taken { subscription: name() })
             }
             None => Err(SubscribeError::HeldByEarlierRun { subscription: name() }),
         }
-    }
-
-    pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {
-        self.0.clone()
-    }
-}
-
-impl<M: Message> fmt::Debug for Inbox<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Inbox").field(&self.0.name).finish()
     }
 }
 
@@ -110,7 +97,7 @@ pub(crate) trait AnyInbox: Send + Sync {
     }
 }
 
-impl<M: Message> AnyInbox for InboxState<M> {
+impl<M: Message> AnyInbox for Inbox<M> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -174,7 +161,7 @@ impl<M: Message> AnyInbox for InboxState<M> {
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
     subscription: Option<local::Subscription<M>>,
-    inbox: Option<Arc<InboxState<M>>>,
+    inbox: Option<Arc<Inbox<M>>>,
     /// The finisher of a subscription outside the services: while it lives, the node can end the
     /// subscription.
     _finisher: Option<Arc<Finisher>>,

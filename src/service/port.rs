@@ -88,13 +88,13 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 )]
 pub trait Reads<M: Message>: HasPorts {
     #[doc(hidden)]
-    fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
+    fn inbox(inputs: &Self::Inputs) -> &Arc<Inbox<M>>;
 }
 
 /// The service has a named port by which it reads `M`, an [`Input`].
 pub trait ReadsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
-    fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
+    fn inbox(inputs: &Self::Inputs) -> &Arc<Inbox<M>>;
 }
 
 /// The service has a named port by which it emits `M`, an [`Output`].

@@ -11,7 +11,7 @@ use crate::error::BuildError;
 use crate::inbox::ending::Ending;
 use crate::inbox::request::{Answering, Requester, Role};
 use crate::inbox::{AnyInbox, Inbox};
-use crate::plan::{BoundPort, BoundPorts};
+use crate::plan::BoundPorts;
 use crate::shared::Shared;
 use crate::supervise::execution::Execution;
 
@@ -65,34 +65,34 @@ impl<'a> Wiring<'a> {
         }
     }
 
-    /// Makes a subscription that the service declared: `key` is the name of the port, or the topic.
+    /// Makes the subscription of the port with this place in `Ports::reads`.
     ///
     /// # Errors
     /// If the topic refuses it.
-    pub fn input<M: Message>(&mut self, key: &'static str) -> Result<Inbox<M>, BuildError> {
+    pub fn input<M: Message>(&mut self, place: usize) -> Result<Arc<Inbox<M>>, BuildError> {
         let (service, shared) = (self.service, self.shared);
-        let port = find(&self.ports.reads, key);
+        let port = &self.ports.reads[place];
         let topic = shared.topics.of::<M>(&port.topic)?;
         let mut subscription = topic.subscribe::<M>(&port.member_name(service), port.options)?;
         subscription.set_wait_strategy(self.wait);
         self.wired.deferred_wakes.push(subscription.attach(&self.wired.budget));
         let ending = Ending::Subscription(subscription.finisher());
         self.wired.endings.push((port.topic.clone(), ending));
-        let inbox = Inbox::new(format!("{service}.{key}"), subscription);
+        let inbox = Inbox::new(format!("{service}.{}", port.key), subscription);
         #[cfg(feature = "testing")]
         if let Some(probe) = shared.probe.get() {
-            probe.add_input::<M>(service, port, &inbox.watched());
+            probe.add_input::<M>(service, port, inbox.clone());
         }
-        self.wired.inboxes.push(inbox.watched());
+        self.wired.inboxes.push(inbox.clone());
         Ok(inbox)
     }
 
-    /// Makes a publisher that the service declared: `key` is the name of the port, or the topic.
+    /// Makes the publisher of the port with this place in `Ports::emits`.
     ///
     /// # Errors
     /// If the topic refuses it.
-    pub fn output<M: Message>(&mut self, key: &'static str) -> Result<Publisher<M>, BuildError> {
-        let port = find(&self.ports.emits, key);
+    pub fn output<M: Message>(&mut self, place: usize) -> Result<Publisher<M>, BuildError> {
+        let port = &self.ports.emits[place];
         let name = port.member_name(self.service);
         #[cfg(feature = "testing")]
         if let Some(probe) = self.shared.probe.get() {
@@ -109,9 +109,9 @@ impl<'a> Wiring<'a> {
     ///
     /// # Errors
     /// If the topic carries requests of another type.
-    pub fn requester<Q: Request>(&mut self) -> Result<Requester<Q>, BuildError> {
+    pub fn requester<Q: Request>(&mut self, place: usize) -> Result<Requester<Q>, BuildError> {
         let (topics, name) = (&self.shared.topics, self.service);
-        let topic = &find(&self.ports.requests, Q::TOPIC).topic;
+        let topic = &self.ports.requests[place].topic;
         let mailbox = topics.mailbox::<Q>(topic)?;
         #[cfg(feature = "testing")]
         if let Some(probe) = self.shared.probe.get()
@@ -131,9 +131,9 @@ impl<'a> Wiring<'a> {
     ///
     /// # Errors
     /// As [`requester`](Wiring::requester).
-    pub fn answering<Q: Request>(&mut self) -> Result<Answering<Q>, BuildError> {
+    pub fn answering<Q: Request>(&mut self, place: usize) -> Result<Arc<Answering<Q>>, BuildError> {
         let (service, topics) = (self.service, &self.shared.topics);
-        let port = find(&self.ports.answers, Q::TOPIC);
+        let port = &self.ports.answers[place];
         let topic = &port.topic;
         let mailbox = topics.mailbox::<Q>(topic)?;
         if port.options.policy == Policy::Reject {
@@ -143,12 +143,7 @@ impl<'a> Wiring<'a> {
         let name = format!("{service}.{topic}");
         let answering = Answering::new(name, &mailbox, self.wait, line, &self.wired.budget);
         self.wired.endings.push((port.topic.clone(), Ending::Mailbox(mailbox)));
-        self.wired.inboxes.push(answering.watched());
+        self.wired.inboxes.push(answering.clone());
         Ok(answering)
     }
-}
-
-fn find<'p>(ports: &'p [BoundPort], key: &str) -> &'p BoundPort {
-    let port = ports.iter().find(|port| port.key == key);
-    port.expect("`Service::ports` lists the ports that `Service::wire` makes")
 }

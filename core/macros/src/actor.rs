@@ -62,9 +62,9 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     let ActorImpl { head: Head { generics, self_ty, .. }, handlers, .. } = actor;
     let root = quote!(::mycelium::__private);
     let name = actor.head.name("an actor")?.unraw().to_string();
-    let (impl_generics, _, bounds) = generics.split_for_impl();
-    let Enum { definition, ty } = mail(handlers, generics, &root);
-    let (slots, slots_ty) = slots(handlers, generics, &root);
+    let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
+    let mail = mail(handlers, generics, &root);
+    let slots = slots(handlers, generics, &root);
     let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
     let arms = handlers.iter().enumerate().map(|(index, handler)| {
         let variant = variant(index);
@@ -79,13 +79,13 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
                 `#[actor(local)]`";
     let launch = kind.launch(&quote!(#root::run_actor::<Self, Q>), generics, hint)?;
     Ok(quote! {
-        #definition
+        #mail
         #slots
 
         impl #impl_generics ::mycelium::actors::Actor for #self_ty #bounds {
             const NAME: &'static str = #name;
-            type Mail = #ty;
-            type Slots = #slots_ty;
+            type Mail = Mail #ty_generics;
+            type Slots = Slots #ty_generics;
             const REQUESTS: &'static [&'static str] =
                 &[#(<#requests as ::mycelium::Message>::TOPIC),*];
 
@@ -113,13 +113,8 @@ fn expand(kind: TaskKind, actor: &ActorImpl) -> Result<TokenStream> {
     })
 }
 
-struct Enum {
-    definition: TokenStream,
-    ty: TokenStream,
-}
-
 /// Returns the enum of everything that the mailbox holds.
-fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
+fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let variants = handlers.iter().enumerate().map(|(index, handler)| {
         let (variant, message) = (variant(index), &handler.message);
@@ -142,7 +137,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
     let (unused, unused_arm) = (unused_variant(generics), unused_arm(generics));
     // A reference cannot be matched by no variants, but the enum behind it can.
     let matched = if handlers.is_empty() { quote!(*self) } else { quote!(self) };
-    let definition = quote! {
+    quote! {
         #[allow(private_interfaces, private_bounds, clippy::large_enum_variant)]
         pub enum Mail #impl_generics #bounds { #(#variants,)* #unused }
 
@@ -157,8 +152,7 @@ fn mail(handlers: &[Method], generics: &Generics, root: &TokenStream) -> Enum {
                 match #matched { #(#contents)* #unused_arm }
             }
         }
-    };
-    Enum { definition, ty: quote!(Mail #ty_generics) }
+    }
 }
 
 /// Returns a variant that uses the parameters of a generic actor, and that no value has.
@@ -177,15 +171,11 @@ fn unused_arm(generics: &Generics) -> Option<TokenStream> {
 }
 
 /// Returns the slots of the requests that one reference makes.
-fn slots(
-    handlers: &[Method],
-    generics: &Generics,
-    root: &TokenStream,
-) -> (TokenStream, TokenStream) {
+fn slots(handlers: &[Method], generics: &Generics, root: &TokenStream) -> TokenStream {
     let (impl_generics, ty_generics, bounds) = generics.split_for_impl();
     let requests: Vec<_> = asked(handlers).map(|(_, request)| request).collect();
     let parameters = generics.type_params().map(|parameter| &parameter.ident);
-    let definition = quote! {
+    quote! {
         #[allow(private_interfaces, private_bounds)]
         pub struct Slots #impl_generics (
             #(#root::SlotPool<#requests>,)*
@@ -200,8 +190,7 @@ fn slots(
                 )
             }
         }
-    };
-    (definition, quote!(Slots #ty_generics))
+    }
 }
 
 /// Returns the handlers of requests: their places among all handlers, and the types of the

@@ -97,52 +97,71 @@ fn impls(
     let launch = arguments.task.launch(&quote!(#root::supervise::<Self>), generics, hint)?;
     let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
     let (read_types, emit_types) = (types(reads), types(emits));
-    let (read_keys, emit_keys) = (keys(reads), keys(emits));
+    let places = |count: usize| 0..count;
+    let (read_places, emit_places) = (places(reads.len()), places(emits.len()));
+    let (request_places, answer_places) = (places(requests.len()), places(answers.len()));
     let (read_ports, emit_ports) = (ports(reads, &root), ports(emits, &root));
     let outputs = (0..emits.len()).map(Index::from);
     let is_source = reads.is_empty() && answers.is_empty();
-    let read_impls = reads.iter().enumerate().map(|(place, Port { message, name })| {
+    let of_inputs = |place: usize, of: TokenStream, method: TokenStream, ty: TokenStream| {
         let index = Index::from(place);
-        let port = match name {
-            Some(_) => quote!(ReadsOn<#message, #place>),
-            None => quote!(Reads<#message>),
-        };
         quote! {
-            impl #impl_generics ::mycelium::ports::#port for #self_ty #bounds {
-                fn inbox(inputs: &Self::Inputs) -> &#root::Inbox<#message> {
+            impl #impl_generics ::mycelium::ports::#of for #self_ty #bounds {
+                fn #method(inputs: &Self::Inputs) -> &#ty {
                     &inputs.#index
                 }
             }
         }
-    });
-    let emit_impls = emits.iter().enumerate().map(|(place, Port { message, name })| {
+    };
+    let of_outputs = |place: usize, head: TokenStream, method: TokenStream, ty: TokenStream| {
         let index = Index::from(place);
-        let (head, future) = match name {
-            Some(_) => (quote!(EmitsOn<#message, #place> for #self_ty), TokenStream::new()),
-            None => (
-                quote!(EmittedBy<#self_ty> for #message),
-                quote!(type Emit<'c> = ::mycelium::emit::Emit<'c, #message>;),
-            ),
-        };
-        let outputs = quote!(<#self_ty as ::mycelium::ports::HasPorts>::Outputs);
         quote! {
             impl #impl_generics ::mycelium::ports::#head #bounds {
-                #future
-                #[inline]
-                fn publisher(outputs: &mut #outputs) -> &mut ::mycelium::Publisher<#message> {
+                #method(outputs: &mut <#self_ty as ::mycelium::ports::HasPorts>::Outputs) -> &mut #ty {
                     &mut outputs.#index
                 }
             }
         }
+    };
+    let read_impls = reads.iter().enumerate().map(|(place, Port { message, name })| {
+        let of = match name {
+            Some(_) => quote!(ReadsOn<#message, #place>),
+            None => quote!(Reads<#message>),
+        };
+        of_inputs(place, of, quote!(inbox), quote!(::std::sync::Arc<#root::Inbox<#message>>))
     });
-    let request_impls = request_impls(arguments, service);
+    let answer_impls = (reads.len()..).zip(answers).map(|(place, request)| {
+        let ty = quote!(#root::Answering<#request>);
+        of_inputs(place, quote!(Answers<#request>), quote!(answering), ty)
+    });
+    let emit_impls = emits.iter().enumerate().map(|(place, Port { message, name })| {
+        let (head, future) = match name {
+            Some(_) => (quote!(EmitsOn<#message, #place> for #self_ty), None),
+            None => (
+                quote!(EmittedBy<#self_ty> for #message),
+                Some(quote!(type Emit<'c> = ::mycelium::emit::Emit<'c, #message>;)),
+            ),
+        };
+        let method = quote!(#future #[inline] fn publisher);
+        of_outputs(place, head, method, quote!(::mycelium::Publisher<#message>))
+    });
+    let request_impls = (emits.len()..).zip(requests).map(|(place, request)| {
+        let (head, ty) = (
+            quote!(Asks<#request> for #self_ty),
+            quote!(::mycelium::requests::Requester<#request>),
+        );
+        of_outputs(place, head, quote!(fn requester), ty)
+    });
     let inputs_consts = constants(reads, &quote!(::mycelium::ports::Input));
     let outputs_consts = constants(emits, &quote!(::mycelium::ports::Output));
     Ok(quote! {
         impl #impl_generics ::mycelium::ports::HasPorts for #self_ty #bounds {
             const NAME: &'static str = #name;
             const IS_SOURCE: bool = #is_source;
-            type Inputs = (#(#root::Inbox<#read_types>,)* #(#root::Answering<#answers>,)*);
+            type Inputs = (
+                #(::std::sync::Arc<#root::Inbox<#read_types>>,)*
+                #(::std::sync::Arc<#root::Answering<#answers>>,)*
+            );
             type Outputs =
                 (#(::mycelium::Publisher<#emit_types>,)* #(::mycelium::requests::Requester<#requests>,)*);
 
@@ -159,12 +178,12 @@ fn impls(
                 wiring: &mut #root::Wiring<'_>,
             ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::error::BuildError> {
                 let inputs = (
-                    #(wiring.input::<#read_types>(#read_keys)?,)*
-                    #(wiring.answering::<#answers>()?,)*
+                    #(wiring.input::<#read_types>(#read_places)?,)*
+                    #(wiring.answering::<#answers>(#answer_places)?,)*
                 );
                 let outputs = (
-                    #(wiring.output::<#emit_types>(#emit_keys)?,)*
-                    #(wiring.requester::<#requests>()?,)*
+                    #(wiring.output::<#emit_types>(#emit_places)?,)*
+                    #(wiring.requester::<#requests>(#request_places)?,)*
                 );
                 ::core::result::Result::Ok((inputs, outputs))
             }
@@ -197,8 +216,9 @@ fn impls(
             }
         }
         #(#read_impls)*
+        #(#answer_impls)*
         #(#emit_impls)*
-        #request_impls
+        #(#request_impls)*
         impl #impl_generics #self_ty #bounds {
             #inputs_consts
             #outputs_consts
@@ -206,45 +226,8 @@ fn impls(
     })
 }
 
-/// Returns the impls by which the context finds a requester or a mailbox. They come after the
-/// publishers and subscriptions.
-fn request_impls(arguments: &ServiceArguments, service: &ServiceImpl) -> TokenStream {
-    let ServiceArguments { reads, emits, requests, answers, .. } = arguments;
-    let Head { generics, self_ty, .. } = &service.head;
-    let (impl_generics, _, bounds) = generics.split_for_impl();
-    let root = quote!(::mycelium::__private);
-    let requesters = requests.iter().zip((emits.len()..).map(Index::from)).map(|(request, index)| {
-        quote! {
-            impl #impl_generics ::mycelium::ports::Asks<#request> for #self_ty #bounds {
-                fn requester(outputs: &mut Self::Outputs) -> &mut ::mycelium::requests::Requester<#request> {
-                    &mut outputs.#index
-                }
-            }
-        }
-    });
-    let mailboxes = answers.iter().zip((reads.len()..).map(Index::from)).map(|(request, index)| {
-        quote! {
-            impl #impl_generics ::mycelium::ports::Answers<#request> for #self_ty #bounds {
-                fn answering(inputs: &Self::Inputs) -> &#root::Answering<#request> {
-                    &inputs.#index
-                }
-            }
-        }
-    });
-    quote!(#(#requesters)* #(#mailboxes)*)
-}
-
 fn types(ports: &[Port]) -> Vec<&Path> {
     ports.iter().map(|port| &port.message).collect()
-}
-
-/// Returns the key of each port: its name, or the topic of its message.
-fn keys(ports: &[Port]) -> Vec<TokenStream> {
-    let key = |Port { message, name }: &Port| match name {
-        Some(name) => name.unraw().to_string().into_token_stream(),
-        None => quote!(<#message as ::mycelium::Message>::TOPIC),
-    };
-    ports.iter().map(key).collect()
 }
 
 /// The descriptions of ports.

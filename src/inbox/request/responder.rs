@@ -23,9 +23,7 @@ use crate::support::lock::lock;
 
 /// A service's access to a topic that it answers. It exists from before any service runs until the
 /// service has ended and will not be restarted: requests wait for the service meanwhile.
-pub struct Answering<Q: Request>(Arc<AnsweringState<Q>>);
-
-struct AnsweringState<Q: Request> {
+pub struct Answering<Q: Request> {
     mailbox: Arc<MailboxState>,
     /// The name, as `Service.topic`.
     name: String,
@@ -45,7 +43,7 @@ impl<Q: Request> Answering<Q> {
         wait: WaitStrategy,
         line: Line<ResponderValue>,
         budget: &Arc<TaskBudget>,
-    ) -> Answering<Q> {
+    ) -> Arc<Answering<Q>> {
         let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
         let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
@@ -53,36 +51,24 @@ impl<Q: Request> Answering<Q> {
         let traces = mailbox.is_traced().then(|| TakenTraces::new(mailbox.topic(), budget.clone()));
         let mailbox = mailbox.state().clone();
         let number = mailbox.responders.add(line);
-        Answering(Arc::new(AnsweringState {
-            mailbox,
-            name,
-            receiver,
-            was_taken,
-            taken_by_run,
-            number,
-            traces,
-        }))
+        Arc::new(Answering { mailbox, name, receiver, was_taken, taken_by_run, number, traces })
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
-        let AnsweringState { receiver, mailbox, number, traces, .. } = &*self.0;
-        self.0.was_taken.store(true, Ordering::Relaxed);
-        self.0.taken_by_run.store(true, Ordering::Relaxed);
+        let Answering { receiver, mailbox, number, traces, .. } = self;
+        self.was_taken.store(true, Ordering::Relaxed);
+        self.taken_by_run.store(true, Ordering::Relaxed);
         let receiver = lock(receiver).clone();
         let (mailbox, traces) = (mailbox.clone(), traces.clone());
         Requests { receiver, mailbox, number: *number, taken: 0, traces }
     }
 
     pub(crate) fn mailbox(&self) -> Arc<MailboxState> {
-        self.0.mailbox.clone()
-    }
-
-    pub(crate) fn watched(&self) -> Arc<dyn AnyInbox> {
-        self.0.clone()
+        self.mailbox.clone()
     }
 }
 
-impl<Q: Request> AnyInbox for AnsweringState<Q> {
+impl<Q: Request> AnyInbox for Answering<Q> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -106,7 +92,7 @@ impl<Q: Request> AnyInbox for AnsweringState<Q> {
 
 impl<Q: Request> fmt::Debug for Answering<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Answering").field(&self.0.name).finish()
+        f.debug_tuple("Answering").field(&self.name).finish()
     }
 }
 

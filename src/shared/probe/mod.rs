@@ -102,7 +102,7 @@ impl Probe {
         &self,
         service: &str,
         port: &BoundPort,
-        inbox: &Arc<dyn AnyInbox>,
+        inbox: Arc<dyn AnyInbox>,
     ) {
         let message = Schema::of::<M>().name();
         let subscribe = match port.has_own_topic {
@@ -115,7 +115,7 @@ impl Probe {
             message,
             member: port.member_name(service),
             subscribe,
-            inbox: Arc::downgrade(inbox),
+            inbox: Arc::downgrade(&inbox),
         });
     }
 
