@@ -67,7 +67,7 @@ fn expand_struct(
     let derives = derives::derives(root, &item.attrs)?;
     let layout = layout(root, shown, &item.ident, named_fields(&item)?);
     let impls = struct_impls(root, arguments, &item.ident, named_fields(&item)?);
-    let request = request::request(root, arguments, &item.ident)?;
+    let request = request::request(root, arguments, &item.ident, expand)?;
     Ok(quote! {
         #derives
         #add_repr

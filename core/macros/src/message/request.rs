@@ -6,14 +6,15 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, Path, Result};
 
-use super::{arguments::MessageArguments, expand};
+use super::arguments::MessageArguments;
 
 /// Expands a request: the impl of `Request`, and the two messages that carry it. `None` for a
-/// message without a reply.
+/// message without a reply. `expand` expands the attribute and the struct of a message.
 pub(super) fn request(
     root: &Path,
     arguments: &MessageArguments,
     name: &Ident,
+    expand: fn(Path, TokenStream, TokenStream) -> Result<TokenStream>,
 ) -> Result<Option<TokenStream>> {
     let (Some((topic, id)), Some(reply)) = (&arguments.topic_and_id, &arguments.reply) else {
         return Ok(None);
