@@ -33,7 +33,7 @@ const COMPARED: usize = 1_000;
 /// A program without a node makes it by [`Actors::on`]; a handle is cheap to clone. When the last
 /// handle is dropped, the actors continue until their references are gone.
 #[derive(Clone)]
-pub struct Actors(Arc<Set>);
+pub struct Actors(pub(super) Arc<Set>);
 
 impl Actors {
     /// Creates an empty set of actors, whose tasks run on this executor.
@@ -99,10 +99,6 @@ impl Actors {
 
     pub(super) fn set(&self) -> &Arc<Set> {
         &self.0
-    }
-
-    pub(super) fn of(set: &Arc<Set>) -> Actors {
-        Actors(set.clone())
     }
 
     /// Spawns an actor with a mailbox for 64 messages. `factory` makes the actor, again after a

@@ -73,7 +73,7 @@ impl<A: Actor> ActorContext<A> {
     /// All actors of the actor's node or program.
     #[must_use]
     pub fn actors(&self) -> Actors {
-        Actors::of(&self.set)
+        Actors(self.set.clone())
     }
 
     /// Spawns a child. The child ends when this actor ends or is restarted, before `stopped` runs.

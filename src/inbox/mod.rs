@@ -7,5 +7,5 @@ pub(crate) mod fast_handler;
 pub(crate) mod request;
 mod subscription;
 
-pub(crate) use subscription::AnyInbox;
+pub(crate) use subscription::{AnyInbox, Takes};
 pub use subscription::{Inbox, Subscription};

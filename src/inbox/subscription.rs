@@ -24,11 +24,8 @@ const FAILED: u8 = 2;
 /// ended and will not be restarted.
 #[derive(Debug)]
 pub struct Inbox<M: Message> {
-    name: String,
+    takes: Takes,
     subscription: Mutex<Option<local::Subscription<M>>>,
-    was_taken: AtomicBool,
-    /// Whether the current run of the service has taken the subscription.
-    taken_by_run: AtomicBool,
     /// Whether the service has ended the subscription by [`Subscription::unsubscribe`].
     is_ended: AtomicBool,
     /// How the run of the service ended while a handle was taken: [`WELL`], [`INTERRUPTED`] or
@@ -41,10 +38,8 @@ pub struct Inbox<M: Message> {
 impl<M: Message> Inbox<M> {
     pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Arc<Inbox<M>> {
         Arc::new(Inbox {
-            name,
+            takes: Takes::new(name),
             subscription: Mutex::new(Some(subscription)),
-            was_taken: AtomicBool::new(false),
-            taken_by_run: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
             ended: AtomicU8::new(WELL),
             undelivered: Mutex::default(),
@@ -55,18 +50,18 @@ impl<M: Message> Inbox<M> {
     /// counts as finished.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Subscription<M>, SubscribeError> {
         let subscription = lock(&self.subscription).take();
-        self.was_taken.store(true, Ordering::Relaxed);
-        let name = || self.name.clone();
+        self.takes.ever.store(true, Ordering::Relaxed);
+        let name = || self.takes.name.clone();
         match subscription {
             Some(subscription) => {
-                self.taken_by_run.store(true, Ordering::Relaxed);
+                self.takes.by_run.store(true, Ordering::Relaxed);
                 let (subscription, inbox) = (Some(subscription), Some(self.clone()));
                 Ok(Subscription { subscription, inbox, _finisher: None, has_ended: false })
             }
             None if self.is_ended.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Ended { subscription: name() })
             }
-            None if self.taken_by_run.load(Ordering::Relaxed) => {
+            None if self.takes.by_run.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Taken { subscription: name() })
             }
             None => Err(SubscribeError::HeldByEarlierRun { subscription: name() }),
@@ -74,15 +69,39 @@ impl<M: Message> Inbox<M> {
     }
 }
 
+/// The name of an inbox, and whether its service has taken it.
+#[derive(Debug)]
+pub(crate) struct Takes {
+    name: String,
+    pub(crate) ever: AtomicBool,
+    /// Whether the current run of the service has taken it.
+    pub(crate) by_run: AtomicBool,
+}
+
+impl Takes {
+    pub(crate) fn new(name: String) -> Takes {
+        Takes { name, ever: AtomicBool::new(false), by_run: AtomicBool::new(false) }
+    }
+}
+
 /// An inbox of any message type, for supervision. The defaults are those of requests: the ones that
 /// a run held were dropped with it, or are kept for the next run.
 pub(crate) trait AnyInbox: Send + Sync {
-    fn name(&self) -> &str;
-    fn was_taken(&self) -> bool;
+    fn takes(&self) -> &Takes;
+    fn name(&self) -> &str {
+        &self.takes().name
+    }
+    fn was_taken(&self) -> bool {
+        self.takes().ever.load(Ordering::Relaxed)
+    }
     /// Whether the current run of the service has taken it.
-    fn is_taken(&self) -> bool;
+    fn is_taken(&self) -> bool {
+        self.takes().by_run.load(Ordering::Relaxed)
+    }
     /// Notes that the next run of the service begins.
-    fn begin_run(&self);
+    fn begin_run(&self) {
+        self.takes().by_run.store(false, Ordering::Relaxed);
+    }
     /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// Notes that the service failed: see [`local::Subscription::fail`].
@@ -98,20 +117,12 @@ pub(crate) trait AnyInbox: Send + Sync {
 }
 
 impl<M: Message> AnyInbox for Inbox<M> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn was_taken(&self) -> bool {
-        self.was_taken.load(Ordering::Relaxed)
+    fn takes(&self) -> &Takes {
+        &self.takes
     }
 
     fn is_taken(&self) -> bool {
-        self.taken_by_run.load(Ordering::Relaxed) || self.is_ended.load(Ordering::Relaxed)
-    }
-
-    fn begin_run(&self) {
-        self.taken_by_run.store(false, Ordering::Relaxed);
+        self.takes.by_run.load(Ordering::Relaxed) || self.is_ended.load(Ordering::Relaxed)
     }
 
     fn depth(&self) -> usize {

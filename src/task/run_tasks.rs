@@ -31,13 +31,8 @@ impl RunTasks {
     /// Ends the tasks of the last run, waits for them, and begins another list.
     pub(crate) async fn end_all(tasks: &mut Arc<RunTasks>) {
         tasks.end();
-        tasks.ended().await;
+        until(&tasks.changed, || tasks.live.load(Ordering::Acquire) == 0).await;
         *tasks = Arc::default();
-    }
-
-    /// Waits until all tasks have ended.
-    async fn ended(&self) {
-        until(&self.changed, || self.live.load(Ordering::Acquire) == 0).await;
     }
 }
 

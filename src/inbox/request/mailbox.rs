@@ -75,7 +75,8 @@ impl<Q: Request> DerefMut for Taker<Q> {
 
 /// The mailbox of a topic. It closes when all services that request have ended, or all that answer.
 pub(crate) struct Mailbox<Q: Request> {
-    topic: Arc<str>,
+    /// The topic of `Q`, or one to which a port is bound.
+    pub(super) topic: Arc<str>,
     /// Each requester has a copy of this sender; this one closes the mailbox.
     sender: Mutex<Sender<Queued<Q>>>,
     /// A taker that keeps the mailbox open until the node starts.
@@ -83,7 +84,7 @@ pub(crate) struct Mailbox<Q: Request> {
     requesters: Mutex<Requesters>,
     state: Arc<MailboxState>,
     /// Begins the traces of the mailbox's requests.
-    tracer: Option<Arc<Tracer>>,
+    pub(super) tracer: Option<Arc<Tracer>>,
 }
 
 /// The number of requesters: the mailbox closes when the last one has ended. If no service
@@ -123,16 +124,6 @@ impl<Q: Request> Mailbox<Q> {
 
     pub(crate) fn state(&self) -> &Arc<MailboxState> {
         &self.state
-    }
-
-    /// The topic of the mailbox's requests: the topic of `Q`, or one to which a port is bound.
-    pub(super) fn topic(&self) -> &Arc<str> {
-        &self.topic
-    }
-
-    /// Whether the mailbox's requests have traces.
-    pub(super) fn is_traced(&self) -> bool {
-        self.tracer.is_some()
     }
 
     /// The traces of the requests of one requester, if the topic is traced.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -18,18 +18,16 @@ use super::mailbox::{Mailbox, Queued, Taker};
 use super::slot::{Failure, Owner};
 use super::state::MailboxState;
 use super::traces::TakenTraces;
-use crate::inbox::AnyInbox;
+use crate::inbox::{AnyInbox, Takes};
 use crate::support::lock::lock;
 
 /// A service's access to a topic that it answers. It exists from before any service runs until the
 /// service has ended and will not be restarted: requests wait for the service meanwhile.
 pub struct Answering<Q: Request> {
     mailbox: Arc<MailboxState>,
-    /// The name, as `Service.topic`.
-    name: String,
+    /// Its name is `Service.topic`.
+    takes: Takes,
     receiver: Mutex<Taker<Q>>,
-    was_taken: AtomicBool,
-    taken_by_run: AtomicBool,
     /// The number of the service in the mailbox.
     number: usize,
     /// The traces of taken requests; `None` if the topic is not traced.
@@ -46,18 +44,18 @@ impl<Q: Request> Answering<Q> {
     ) -> Arc<Answering<Q>> {
         let mut receiver = mailbox.taker();
         receiver.set_wait_strategy(wait);
-        let (receiver, was_taken) = (Mutex::new(receiver), AtomicBool::new(false));
-        let taken_by_run = AtomicBool::new(false);
-        let traces = mailbox.is_traced().then(|| TakenTraces::new(mailbox.topic(), budget.clone()));
+        let (receiver, takes) = (Mutex::new(receiver), Takes::new(name));
+        let traces =
+            mailbox.tracer.as_ref().map(|_| TakenTraces::new(&mailbox.topic, budget.clone()));
         let mailbox = mailbox.state().clone();
         let number = mailbox.responders.add(line);
-        Arc::new(Answering { mailbox, name, receiver, was_taken, taken_by_run, number, traces })
+        Arc::new(Answering { mailbox, takes, receiver, number, traces })
     }
 
     pub(crate) fn requests(&self) -> Requests<Q> {
         let Answering { receiver, mailbox, number, traces, .. } = self;
-        self.was_taken.store(true, Ordering::Relaxed);
-        self.taken_by_run.store(true, Ordering::Relaxed);
+        self.takes.ever.store(true, Ordering::Relaxed);
+        self.takes.by_run.store(true, Ordering::Relaxed);
         let receiver = lock(receiver).clone();
         let (mailbox, traces) = (mailbox.clone(), traces.clone());
         Requests { receiver, mailbox, number: *number, taken: 0, traces }
@@ -69,20 +67,8 @@ impl<Q: Request> Answering<Q> {
 }
 
 impl<Q: Request> AnyInbox for Answering<Q> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn was_taken(&self) -> bool {
-        self.was_taken.load(Ordering::Relaxed)
-    }
-
-    fn is_taken(&self) -> bool {
-        self.taken_by_run.load(Ordering::Relaxed)
-    }
-
-    fn begin_run(&self) {
-        self.taken_by_run.store(false, Ordering::Relaxed);
+    fn takes(&self) -> &Takes {
+        &self.takes
     }
 
     fn depth(&self) -> usize {
@@ -92,7 +78,7 @@ impl<Q: Request> AnyInbox for Answering<Q> {
 
 impl<Q: Request> fmt::Debug for Answering<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Answering").field(&self.name).finish()
+        f.debug_tuple("Answering").field(&self.name()).finish()
     }
 }
 
