@@ -22,26 +22,11 @@ impl Ending {
         }
     }
 
-    /// Ends it once the service has received everything that was sent until now.
-    pub(crate) fn finish_after_sent(&self) {
+    /// Ends a subscription in this way. A mailbox closes, whatever the way: its requests never come
+    /// from another node.
+    pub(crate) fn finish(&self, how: fn(&Finisher)) {
         match self {
-            Ending::Subscription(finisher) => finisher.finish_after_sent(),
-            Ending::Mailbox(mailbox) => mailbox.close(),
-        }
-    }
-
-    /// Ends it once it is empty.
-    pub(crate) fn finish_when_empty(&self) {
-        match self {
-            Ending::Subscription(finisher) => finisher.finish_when_empty(),
-            Ending::Mailbox(mailbox) => mailbox.close(),
-        }
-    }
-
-    /// Ends it now. A mailbox closes as above: its requests never come from another node.
-    pub(crate) fn finish_now(&self) {
-        match self {
-            Ending::Subscription(finisher) => finisher.finish_now(),
+            Ending::Subscription(finisher) => how(finisher),
             Ending::Mailbox(mailbox) => mailbox.close(),
         }
     }

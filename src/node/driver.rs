@@ -13,6 +13,7 @@ use futures_util::future::{AbortHandle, Either, select};
 use mycelium_core::Message;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
+use mycelium_transports::local::Finisher;
 
 use super::endless::Endless;
 use super::placing::{Placement, place};
@@ -247,7 +248,7 @@ impl Driver {
             if **topic == *DeadLetter::TOPIC {
                 // Ends them when they are empty, and not now, because services that end after the
                 // readers can still write dead letters.
-                ending.finish_when_empty();
+                ending.finish(Finisher::finish_when_empty);
             }
         }
     }
@@ -413,7 +414,10 @@ impl Driver {
             return;
         }
         for service in &self.services {
-            service.endings.iter().for_each(|(_, ending)| ending.finish_when_empty());
+            service
+                .endings
+                .iter()
+                .for_each(|(_, ending)| ending.finish(Finisher::finish_when_empty));
         }
         self.abort();
         let grace =
@@ -445,7 +449,7 @@ impl Driver {
     fn leave_remote_topics(&self) {
         for (topic, ending) in self.services.iter().flat_map(|service| &service.endings) {
             if self.shared.plan.peer_topics.writes(topic) {
-                ending.finish_now();
+                ending.finish(Finisher::finish_now);
             }
         }
     }

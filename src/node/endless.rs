@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
+use mycelium_transports::local::Finisher;
 
 use crate::inbox::ending::Ending;
 use crate::plan::dead_letter::DeadLetter;
@@ -96,7 +97,10 @@ impl<'a> Endless<'a> {
             due.extend(all_ended.map(|(topic, _)| *topic));
         }
         for topic in due.into_iter().filter(|topic| self.has_no_end(topic)) {
-            self.topics[topic].0.iter().for_each(|ending| ending.finish_when_empty());
+            self.topics[topic]
+                .0
+                .iter()
+                .for_each(|ending| ending.finish(Finisher::finish_when_empty));
         }
     }
 
@@ -110,5 +114,5 @@ impl<'a> Endless<'a> {
 }
 
 fn finish_circle((endings, _): &(Vec<&Ending>, usize)) {
-    endings.iter().for_each(|ending| ending.finish_after_sent());
+    endings.iter().for_each(|ending| ending.finish(Finisher::finish_after_sent));
 }
