@@ -152,7 +152,7 @@ async fn many_services_publish_one_topic() {
 /// stay. Memory and counters stay what they were.
 #[tokio::test]
 async fn members_that_come_and_go_leave_nothing() {
-    const ROUNDS: usize = 50_000;
+    const ROUNDS: usize = 15_000;
     let running = start(many(2, 1), 2).await;
     let mut staying = running.subscribe_to::<Order>("t0", "staying", Policy::Block).unwrap();
     let (mut settled, mut lines) = (0, 0);

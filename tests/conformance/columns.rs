@@ -16,8 +16,11 @@ pub(crate) fn columns() -> Vec<Column> {
         columns.push(column::<Link<UnixSockets>>(publishers, readers));
         columns.push(column::<Link<UnixSockets, true>>(publishers, readers));
         columns.push(column::<Link<TcpSockets>>(publishers, readers));
+        // Between two executors TLS is what TCP is: each end sees its own stream.
         #[cfg(feature = "tls")]
-        columns.push(column::<Link<TlsSockets>>(publishers, readers));
+        if publishers.name == readers.name {
+            columns.push(column::<Link<TlsSockets>>(publishers, readers));
+        }
     }
     for one in &adapters {
         columns.push(traced(column::<Local>(*one, *one), "local, traced"));

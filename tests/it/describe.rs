@@ -18,7 +18,7 @@ use mycelium::trace::{Span, SpanSink};
 use mycelium::{
     Context, Delivery, Node, OnStall, Policy, Result, Start, Topology, message, service,
 };
-use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
+use proptest::prelude::{any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -391,8 +391,6 @@ fn any_value() -> impl proptest::strategy::Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn no_damaged_description_panics(
         damages in prop::collection::vec((0usize..700, any_value()), 1..4),

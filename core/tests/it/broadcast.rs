@@ -288,7 +288,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(cases(2_000, 8))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn behaves_like_the_model(

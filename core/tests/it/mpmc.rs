@@ -203,7 +203,7 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(cases(1_000, 8))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn behaves_like_the_model(

@@ -56,7 +56,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
 }
 
 proptest! {
-    #![proptest_config(cases(1024, 2))]
+    #![proptest_config(cases(2))]
 
     #[test]
     fn a_message_comes_back(swap in swaps(), envelope in envelopes()) {

@@ -207,7 +207,7 @@ macro_rules! oracle {
         }
 
         proptest! {
-            #![proptest_config(cases(256, 2))]
+            #![proptest_config(cases(2))]
 
             #[test]
             fn behaves_like_the_model(

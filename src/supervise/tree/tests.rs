@@ -144,8 +144,6 @@ fn build(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     /// Covers strategies, lifetimes, the limit in a window that forgets, and escalation: at each
     /// exit of a worker, the tree starts, terminates and deletes the same workers in the same order
     /// as OTP.
@@ -333,8 +331,6 @@ impl Loose {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     /// Children fail at any time, also while others stop and start. The orders hold, and at the end
     /// all children that have not ended run, or none if the supervisor gave up.
     #[test]

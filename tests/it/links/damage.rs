@@ -90,7 +90,7 @@ impl Damaged {
 #[tokio::test]
 async fn a_connection_with_a_damaged_beginning_is_replaced() {
     let mut damaged = Damaged::new("damage-beginning");
-    for seed in seeds("DAMAGE_SEEDS", 150) {
+    for seed in seeds("DAMAGE_SEEDS", 75) {
         damaged.suffer(seed).await;
     }
     damaged.carries_on().await;

@@ -443,7 +443,7 @@ fn messages_of_a_batch_are_in_flight_at_each_of_its_publishers() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 500 },
+        cases: if cfg!(miri) { 8 } else { ProptestConfig::default().cases },
         // Miri isolates programs from files.
         failure_persistence: if cfg!(miri) {
             None

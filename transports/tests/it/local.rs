@@ -107,10 +107,11 @@ fn each_policy() -> [Policy; 7] {
     ]
 }
 
-/// As many cases natively, and under Miri, which isolates programs from files.
-fn cases(native: u32, miri: u32) -> ProptestConfig {
-    let cases = if cfg!(miri) { miri } else { native };
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+/// This many cases under Miri, which isolates programs from files; otherwise what the variable
+/// `PROPTEST_CASES` says, or 256.
+fn cases(in_miri: u32) -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if cfg!(miri) { ProptestConfig { cases: in_miri, ..config } } else { config }
 }
 
 #[track_caller]

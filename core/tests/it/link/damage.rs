@@ -414,7 +414,6 @@ fn damage_of_one_byte_is_found_or_documented() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 512,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

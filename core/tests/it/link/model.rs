@@ -294,7 +294,6 @@ fn message(sequence: u64) -> Vec<u8> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1024,
         failure_persistence: Some(Box::new(WithSource("proptest-regressions"))),
         ..ProptestConfig::default()
     })]

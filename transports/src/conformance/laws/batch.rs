@@ -65,7 +65,7 @@ pub async fn an_observer_gets_the_exact_gaps_of_batches<T: TestTransport>(pair: 
 
 /// A batch that is dropped after some polls has sent a prefix, and says how long that is.
 pub async fn a_cancelled_batch_has_sent_a_prefix<T: TestTransport>(pair: Pair) {
-    let count = rounds(100);
+    let count = rounds(40);
     for polls in 0..4 {
         let (_transport, mut reader, mut publisher) = T::joined(&pair, 4, Policy::Block);
         let emits = pair.publish(async move {

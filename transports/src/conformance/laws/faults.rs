@@ -22,7 +22,7 @@ const POLLS: std::ops::Range<usize> = 0..4;
 /// An emit that is dropped after some polls has sent nothing: the message can be sent again, and
 /// arrives once.
 pub async fn a_cancelled_emit_sends_nothing<T: TestTransport>(pair: Pair) {
-    let count = rounds(100);
+    let count = rounds(40);
     for polls in POLLS {
         let (_transport, mut reader, mut publisher) = T::joined(&pair, 2, Policy::Block);
         let (full, filled) = oneshot::channel::<()>();

@@ -9,7 +9,7 @@ use crate::local::{Delivery, Policy};
 /// gets each publisher's messages once and in order.
 pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: TestTransport>(pair: Pair) {
     const PUBLISHERS: u64 = 3;
-    let count = rounds(1_000);
+    let count = rounds(300);
     let transport = T::open(&pair, 8, Policy::Block);
     let readers = [0, 1].map(|reader| {
         let mut subscription = transport.subscribe(&format!("reader {reader}"), Policy::Block);
@@ -38,7 +38,7 @@ pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: TestTransport>(
 
 /// A fault that the transport must hide, such as a lost connection, loses and repeats no message.
 pub async fn a_disturbance_loses_and_repeats_nothing<T: TestTransport>(pair: Pair) {
-    let count = rounds(400);
+    let count = rounds(200);
     let (transport, mut reader, publisher) = T::joined(&pair, 8, Policy::Block);
     let publishes = pair.publish(emit_all(publisher, 0, 0..count).map(drop));
     for next in 0..count {

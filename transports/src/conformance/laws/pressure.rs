@@ -188,7 +188,7 @@ pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: T
 /// Two messages are sent per delivery, so the reader never catches up. Still it gets a message for
 /// each gap, or for the gaps of all rings on the way.
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: TestTransport>(pair: Pair) {
-    let rounds = rounds(100);
+    let rounds = rounds(50);
     for policy in [Policy::DropOldest, Policy::Latest] {
         let (_transport, mut slow, mut publisher) = T::joined(&pair, 4, policy);
         let (mut account, mut gaps) = (Account::default(), 0);

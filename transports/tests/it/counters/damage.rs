@@ -33,7 +33,8 @@ fn damage_of_each_word_alone_is_found_or_harmless() {
     for segment in 0..segments.len() {
         for word in 0..segments[segment].len() {
             let honest = segments[segment][word];
-            for lie in [0, !honest, honest ^ 1, honest.wrapping_add(1000), u64::MAX / 16] {
+            let lies = [0, !honest, honest ^ 1, honest.wrapping_add(1000), u64::MAX / 16];
+            for lie in lies.into_iter().filter(|lie| *lie != honest) {
                 segments[segment][word] = lie;
                 if let Err(error) = read(&segments) {
                     refused.push((word, error.to_string()));

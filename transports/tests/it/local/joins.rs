@@ -14,6 +14,7 @@ use mycelium_transports::local::{
     Delivery, LatestByKey, OnStall, Policy, Publisher, Schema, Start, SubscribeOptions,
     Subscription, Topic, TryRecv,
 };
+use proptest::prelude::ProptestConfig;
 
 use super::stall::LIMIT;
 
@@ -300,8 +301,10 @@ impl Model {
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
 #[test]
 fn every_message_has_one_fate_at_readers_that_come_and_go() {
-    let crowd = if cfg!(miri) { (2, 60, 12) } else { (60, 1_500, 150) };
-    for (seeds, steps, most) in [if cfg!(miri) { (2, 60, 6) } else { (100, 400, 6) }, crowd] {
+    // 32 seeds, unless the variable `PROPTEST_CASES` says more.
+    let seeds = u64::from(ProptestConfig::default().cases / 8);
+    let crowd = if cfg!(miri) { (2, 60, 12) } else { (seeds / 2, 1_500, 150) };
+    for (seeds, steps, most) in [if cfg!(miri) { (2, 60, 6) } else { (seeds, 400, 6) }, crowd] {
         for seed in 0..seeds {
             let seed = fastrand::u64(..u64::MAX - seed);
             println!("seed {seed}, {most} publishers");

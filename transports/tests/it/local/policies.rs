@@ -164,7 +164,7 @@ fn a_key_must_be_a_field_of_the_message_of_at_most_64_bytes() {
 }
 
 proptest! {
-    #![proptest_config(cases(500, 4))]
+    #![proptest_config(cases(4))]
 
     /// Whether messages are received one by one or in batches makes no difference: the same
     /// messages arrive, and gaps have the same places.
