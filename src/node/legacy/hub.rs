@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event;
 use mycelium_core::legacy::ContractDigest;
@@ -17,6 +17,7 @@ use super::intake::{Intake, MakeIntake};
 use super::outbox::Outbox;
 use crate::links::log::{Level, Log};
 use crate::support::latch::{Countdown, Latch, until};
+use crate::support::lock::lock;
 use crate::topology::{ListenerConfig, OnSlowClient};
 
 /// The most types, and the most digests, that have log lines of their own for each cause.
@@ -129,13 +130,13 @@ impl Hub {
     }
 
     /// Adds the intake of a type that clients can send.
-    pub(super) fn add_intake(&mut self, type_id: u16, intake: Box<dyn MakeIntake>) {
+    pub(crate) fn add_intake(&mut self, type_id: u16, intake: Box<dyn MakeIntake>) {
         self.intakes.insert(type_id, intake);
     }
 
     /// Listens, before any service runs.
     pub(crate) fn bind(&self, executor: &dyn Executor) -> Result<(), BindError> {
-        *self.lock_open() = Some(self.listen(executor)?);
+        *lock(&self.open) = Some(self.listen(executor)?);
         Ok(())
     }
 
@@ -151,11 +152,7 @@ impl Hub {
 
     /// Takes the open address. `None` after the first call.
     pub(super) fn take_open(&self) -> Option<Open> {
-        self.lock_open().take()
-    }
-
-    fn lock_open(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open).take()
     }
 
     pub(crate) fn start(&self, line: Line<LegacyValue>, log: Arc<Log>) {
@@ -189,7 +186,7 @@ impl Hub {
     /// Returns the subject as the key by which log lines of a cause are counted. Empty if the cause
     /// already has as many subjects as it may: a client cannot fill the log with subjects.
     pub(super) fn named(&self, cause: &'static str, subject: Subject) -> String {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = lock(&self.named);
         let of_cause = named.iter().filter(|(other, _)| *other == cause).count();
         let is_named =
             named.contains(&(cause, subject)) || of_cause < NAMED && named.insert((cause, subject));
@@ -228,7 +225,7 @@ impl Hub {
 
     /// Adds a client that has connected. `None` if the listener has as many as it may.
     pub(super) fn enter(&self, peer: &Peer) -> Option<Arc<Client>> {
-        let mut clients = self.clients();
+        let mut clients = lock(&self.clients);
         if clients.connected.len() >= self.config.connections && !clients.displace() {
             return None;
         }
@@ -249,7 +246,7 @@ impl Hub {
 
     /// Removes a client whose connection has ended, and whose descriptor is free.
     pub(super) fn leave(&self, client: &Arc<Client>) {
-        let mut clients = self.clients();
+        let mut clients = lock(&self.clients);
         clients.connected.retain(|other| !Arc::ptr_eq(other, client));
         clients.live -= 1;
         drop(clients);
@@ -263,7 +260,7 @@ impl Hub {
         if client.is_admitted() {
             return true;
         }
-        let clients = self.clients();
+        let clients = lock(&self.clients);
         let stays = clients.connected.iter().any(|other| Arc::ptr_eq(other, client));
         client.is_admitted.store(stays, Ordering::Release);
         stays
@@ -273,20 +270,20 @@ impl Hub {
     /// and waits until it has left. False if there is none.
     pub(super) async fn make_room(&self) -> bool {
         let live = {
-            let mut clients = self.clients();
+            let mut clients = lock(&self.clients);
             // Evicts no client if one is leaving, because that makes room, too.
             if clients.live == clients.connected.len() && !clients.displace() {
                 return false;
             }
             clients.live
         };
-        until(&self.departed, || self.clients().live < live).await;
+        until(&self.departed, || lock(&self.clients).live < live).await;
         true
     }
 
     /// Waits until the tasks of evicted connections have ended.
     pub(super) async fn until_room(&self) {
-        until(&self.departed, || self.clients().live <= self.config.connections).await;
+        until(&self.departed, || lock(&self.clients).live <= self.config.connections).await;
     }
 
     /// Ready once any connection has ended after this call.
@@ -296,7 +293,7 @@ impl Hub {
 
     /// Sends a frame to all clients except the one that sent it.
     pub(super) fn send(&self, header: &[u8], payload: &[u8], from: Option<u64>) {
-        let mut clients = self.clients();
+        let mut clients = lock(&self.clients);
         let needs_hello = !self.config.digests.is_empty();
         clients.connected.retain(|client| {
             if needs_hello && !client.is_admitted() || from == Some(client.number) {
@@ -324,12 +321,8 @@ impl Hub {
 
     /// Gives clients the frames that wait for them, and then the end. Ready once all have left.
     pub(super) async fn finish(&self) {
-        self.clients().connected.iter().for_each(|client| client.outbox.close());
-        until(&self.departed, || self.clients().live == 0).await;
-    }
-
-    fn clients(&self) -> MutexGuard<'_, Clients> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.clients).connected.iter().for_each(|client| client.outbox.close());
+        until(&self.departed, || lock(&self.clients).live == 0).await;
     }
 }
 

@@ -2,10 +2,12 @@
 //! connection takes all bytes at once and writes them. Two buffers change places, and both are
 //! kept, so no frame allocates.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+
+use crate::support::lock::lock;
 
 /// The bytes that each of the two buffers keeps after a burst.
 const KEPT: usize = 64 << 10;
@@ -46,7 +48,7 @@ impl Outbox {
 
     /// Appends a frame. False if there is no room for it, or the queue is closed.
     pub(super) fn push(&self, header: &[u8], payload: &[u8]) -> bool {
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         let waiting = queue.bytes.len() + queue.writing;
         let length = header.len() + payload.len();
         if queue.is_closed || (waiting > 0 && waiting + length > self.limit) {
@@ -70,7 +72,7 @@ impl Outbox {
         // Gives back the memory of a burst.
         written.shrink_to(KEPT);
         self.writer.register(context.waker());
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         queue.writing = queue.bytes.len();
         if queue.writing == 0 {
             return if queue.is_closed { Poll::Ready(Taken::End) } else { Poll::Pending };
@@ -81,20 +83,16 @@ impl Outbox {
 
     /// Accepts nothing from now on; the frames that wait can still be taken.
     pub(super) fn close(&self) {
-        self.queue().is_closed = true;
+        lock(&self.queue).is_closed = true;
         self.writer.wake();
     }
 
     /// The client is gone: closes the queue, and returns the number of frames that wait.
     pub(super) fn abandon(&self) -> u64 {
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         queue.is_closed = true;
         queue.bytes = Vec::new();
         std::mem::take(&mut queue.frames)
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +132,7 @@ mod tests {
             assert!(outbox.push(&[1; 6], &[1; 58]));
             assert!(take(&outbox, &mut written).is_ready());
         }
-        let buffers = [written.as_ptr(), outbox.queue().bytes.as_ptr()];
+        let buffers = [written.as_ptr(), lock(&outbox.queue).bytes.as_ptr()];
         for _ in 0..4 {
             assert!(take(&outbox, &mut written).is_pending());
             assert!(outbox.push(&[2; 6], &[2; 58]));
