@@ -11,7 +11,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::hub::{Client, Eviction, Hub, Subject, source};
 use super::intake::Intake;
 use super::outbox::Taken;
 use crate::links::log::Level;
+use crate::support::lock::lock;
 use crate::topology::OnBadFrame;
 
 /// The size of a buffer at first, in bytes.
@@ -37,6 +38,7 @@ pub(super) struct Connection {
     hub: Arc<Hub>,
     client: Arc<Client>,
     executor: Arc<dyn Executor>,
+    /// Locked for one poll: one task polls both reading and writing.
     stream: Mutex<Stream>,
     /// The number of frames that were accepted from the client; `sent` has those written to it.
     received: AtomicU64,
@@ -97,13 +99,13 @@ impl Connection {
         let words = format_args!(
             "{peer} {end}: {received} frames received, {sent} sent, {dropped} dropped"
         );
-        let counted = end.counted_as();
+        let (cause, counted, subject) = end.kind();
         let level = if counted.is_none() { Level::Info } else { Level::Warn };
         if let Some(value) = counted {
             self.hub.count(value, 1);
         }
-        let named = end.subject().map(|subject| self.hub.named(end.cause(), subject));
-        self.hub.log(level, end.cause(), named.as_deref().unwrap_or(&who), &words);
+        let named = subject.map(|subject| self.hub.named(cause, subject));
+        self.hub.log(level, cause, named.as_deref().unwrap_or(&who), &words);
     }
 
     /// Takes the frames of the client until it leaves. While the node ends, nothing is read.
@@ -151,7 +153,7 @@ impl Connection {
                 due = due.or_else(|| Some(self.executor.now().saturating_add(config.timeout)));
             }
             let read = poll_fn(|context| {
-                let read = Pin::new(&mut *self.stream()).poll_read(context, buffer.room());
+                let read = Pin::new(&mut *lock(&self.stream)).poll_read(context, buffer.room());
                 if let Poll::Ready(read) = read {
                     return Poll::Ready(Some(read));
                 }
@@ -245,14 +247,15 @@ impl Connection {
         // The client gets the end of the stream. The socket is kept until the client has closed its
         // side, because a socket that is closed with unread bytes may take back what was sent.
         if let Err(error) =
-            poll_fn(|context| Pin::new(&mut *self.stream()).poll_close(context)).await
+            poll_fn(|context| Pin::new(&mut *lock(&self.stream)).poll_close(context)).await
         {
             return End::Failed(error);
         }
         let mut unread = [0; 1024];
         loop {
-            let read =
-                poll_fn(|context| Pin::new(&mut *self.stream()).poll_read(context, &mut unread));
+            let read = poll_fn(|context| {
+                Pin::new(&mut *lock(&self.stream)).poll_read(context, &mut unread)
+            });
             if !matches!(read.await, Ok(1..)) {
                 return End::Finished;
             }
@@ -265,7 +268,7 @@ impl Connection {
         let (mut bytes, mut unsent) = (frames, frames);
         while !bytes.is_empty() {
             let written =
-                poll_fn(|context| Pin::new(&mut *self.stream()).poll_write(context, bytes));
+                poll_fn(|context| Pin::new(&mut *lock(&self.stream)).poll_write(context, bytes));
             match written.await {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
@@ -276,7 +279,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        poll_fn(|context| Pin::new(&mut *self.stream()).poll_flush(context)).await
+        poll_fn(|context| Pin::new(&mut *lock(&self.stream)).poll_flush(context)).await
     }
 
     /// Counts the frames at the start of `unsent` as sent, except those that end in its last
@@ -291,11 +294,6 @@ impl Connection {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.hub.count(LegacyValue::Sent, sent);
     }
-
-    /// Locks the stream for one poll: one task polls both reading and writing.
-    fn stream(&self) -> MutexGuard<'_, Stream> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Connection {
@@ -306,52 +304,25 @@ impl Drop for Connection {
 }
 
 impl End {
-    /// The counter of this end; `None` if client and listener have done nothing wrong.
-    fn counted_as(&self) -> Option<LegacyValue> {
+    /// Returns the cause, which is a part of the key by which log lines are counted; the counter,
+    /// unless client and listener have done nothing wrong; and the subject of the client's fault,
+    /// if lines are counted by it and not by address: so an operator reads in the log what the
+    /// topology lacks.
+    fn kind(&self) -> (&'static str, Option<LegacyValue>, Option<Subject>) {
+        let errors = Some(LegacyValue::Errors);
         match self {
-            End::Left | End::Finished => None,
-            End::Evicted(Eviction::Displaced) => Some(LegacyValue::Evicted),
-            End::Failed(_)
-            | End::Invalid(_)
-            | End::Unknown { .. }
-            | End::Undecodable { .. }
-            | End::Timeout { .. }
-            | End::Evicted(Eviction::Slow) => Some(LegacyValue::Errors),
-        }
-    }
-
-    /// The cause, a part of the key by which log lines are counted.
-    fn cause(&self) -> &'static str {
-        match self {
-            End::Left => "left",
-            End::Finished => "finished",
-            End::Failed(_) => "failed",
-            End::Invalid(LegacyError::Digest { .. }) => "digest",
-            End::Invalid(_) => "bad frame",
-            End::Unknown { .. } => "unknown",
-            End::Undecodable { .. } => "invalid",
-            End::Timeout { .. } => "timeout",
-            End::Evicted(Eviction::Slow) => "slow",
-            End::Evicted(Eviction::Displaced) => "displaced",
-        }
-    }
-}
-
-impl End {
-    /// The subject of the client's fault, if log lines are counted by subject and not by address:
-    /// so an operator reads in the log what the topology lacks.
-    fn subject(&self) -> Option<Subject> {
-        match self {
-            End::Unknown { type_id } | End::Undecodable { type_id, .. } => {
-                Some(Subject::Type(*type_id))
+            End::Left => ("left", None, None),
+            End::Finished => ("finished", None, None),
+            End::Failed(_) => ("failed", errors, None),
+            End::Invalid(LegacyError::Digest { found }) => {
+                ("digest", errors, Some(Subject::Digest(found.0)))
             }
-            End::Invalid(LegacyError::Digest { found }) => Some(Subject::Digest(found.0)),
-            End::Left
-            | End::Finished
-            | End::Failed(_)
-            | End::Invalid(_)
-            | End::Timeout { .. }
-            | End::Evicted(_) => None,
+            End::Invalid(_) => ("bad frame", errors, None),
+            End::Unknown { type_id } => ("unknown", errors, Some(Subject::Type(*type_id))),
+            End::Undecodable { type_id, .. } => ("invalid", errors, Some(Subject::Type(*type_id))),
+            End::Timeout { .. } => ("timeout", errors, None),
+            End::Evicted(Eviction::Slow) => ("slow", errors, None),
+            End::Evicted(Eviction::Displaced) => ("displaced", Some(LegacyValue::Evicted), None),
         }
     }
 }
