@@ -188,25 +188,18 @@ fn report_hang(shared: &Shared, watched: &Watched, limit: Duration) {
     let observers = &shared.lifecycle.observers;
     let (is_logged, code) = (watched.is_logged, Code::POLL_HANGS);
     match &watched.subject {
-        Subject::Service(service, line) => {
-            line.add(WatchdogValue::LongPolls, 1);
-            if is_logged {
-                log::warn!(
-                    service,
-                    ?limit,
-                    %code,
-                    "a poll of the service hangs: nothing else runs on its thread"
-                );
+        Subject::Service(service, _) | Subject::Child(service) => {
+            let mut of = "a child task of the service";
+            if let Subject::Service(_, line) = &watched.subject {
+                line.add(WatchdogValue::LongPolls, 1);
+                of = "the service";
             }
-            observers.notify(&Event::PollHangs { service, limit });
-        }
-        Subject::Child(service) => {
             if is_logged {
                 log::warn!(
                     service,
                     ?limit,
                     %code,
-                    "a poll of a child task of the service hangs: nothing else runs on its thread"
+                    "a poll of {of} hangs: nothing else runs on its thread"
                 );
             }
             observers.notify(&Event::PollHangs { service, limit });
