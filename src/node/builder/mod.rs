@@ -50,6 +50,7 @@ use request_links::RequestLinks;
 pub use supervisor::Supervisor;
 
 /// Collects the services and settings of a [`Node`].
+#[derive(Default)]
 pub struct Builder {
     name: String,
     topology: Topology,
@@ -87,33 +88,7 @@ impl Node {
     /// A builder without services. `name` is the node's section in the topology file.
     #[must_use]
     pub fn builder(name: &str) -> Builder {
-        Builder {
-            name: name.to_owned(),
-            topology: Topology::default(),
-            #[cfg(feature = "describe")]
-            descriptions: Descriptions::default(),
-            services: Vec::new(),
-            bindings: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-            executions: BTreeMap::new(),
-            supervisors: Vec::new(),
-            supervised: BTreeMap::new(),
-            supervised_by: Vec::new(),
-            topics: CodedTopics::default(),
-            traces: Traces::default(),
-            fast_handlers: FastHandlers::default(),
-            executors: Vec::new(),
-            request_links: RequestLinks::default(),
-            #[cfg(feature = "topology")]
-            legacy: LegacyCodecs::default(),
-            #[cfg(feature = "topology")]
-            listeners: Vec::new(),
-            attached: Vec::new(),
-            hooks: Vec::new(),
-            observers: Observers::default(),
-            watchdog: None,
-            telemetry: Telemetry::default(),
-        }
+        Builder { name: name.to_owned(), ..Builder::default() }
     }
 }
 
@@ -336,7 +311,7 @@ impl Builder {
     /// takes precedence.
     ///
     /// ```
-    /// use mycelium::error::BuildError;
+    /// use mycelium::error::{BuildError, Code};
     /// use mycelium::{Context, Node, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
@@ -356,7 +331,7 @@ impl Builder {
     /// let builder = || Node::builder("main").service(|| Sensor);
     /// builder().backpressure_threshold("readings", 50).build()?;
     /// let error = builder().backpressure_threshold("reading", 50).build().unwrap_err();
-    /// assert!(matches!(error, BuildError::Threshold { .. }));
+    /// assert_eq!(error.code(), Code::BACKPRESSURE_THRESHOLD);
     /// # Ok::<(), BuildError>(())
     /// ```
     ///
@@ -375,7 +350,7 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use mycelium::error::BuildError;
+    /// use mycelium::error::{BuildError, Code};
     /// use mycelium::{Context, Node, OnStall, Result, message, service};
     ///
     /// #[message(topic = "readings", id = 1)]
@@ -396,7 +371,7 @@ impl Builder {
     /// let builder = || Node::builder("main").service(|| Sensor);
     /// builder().on_stall("readings", evict).build()?;
     /// let error = builder().on_stall("reading", evict).build().unwrap_err();
-    /// assert!(matches!(error, BuildError::OnStall { .. }));
+    /// assert_eq!(error.code(), Code::ON_STALL);
     /// # Ok::<(), BuildError>(())
     /// ```
     #[must_use]

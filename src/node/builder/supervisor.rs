@@ -51,7 +51,6 @@ use crate::supervise::{Strategy, SupervisorSetting};
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     setting: SupervisorSetting,
-    children: Vec<String>,
     /// The supervisors that this one supervises.
     below: Vec<Supervisor>,
 }
@@ -61,9 +60,15 @@ impl Supervisor {
     /// in the topology: `[supervisor.NAME]`.
     #[must_use]
     pub fn new(name: &str, strategy: Strategy) -> Supervisor {
-        let (name, strategy) = (name.to_owned(), Some(strategy));
-        let setting = SupervisorSetting { name, strategy, ..SupervisorSetting::default() };
-        Supervisor { setting, children: Vec::new(), below: Vec::new() }
+        Supervisor {
+            setting: SupervisorSetting {
+                name: name.to_owned(),
+                strategy: Some(strategy),
+                children: Some(Vec::new()),
+                ..SupervisorSetting::default()
+            },
+            below: Vec::new(),
+        }
     }
 
     /// Creates a supervisor that restarts only the child that failed.
@@ -93,17 +98,17 @@ impl Supervisor {
     /// Adds a service that has a name of its own, after the other children.
     #[must_use]
     pub fn named_service(mut self, name: &str) -> Supervisor {
-        self.children.push(name.to_owned());
+        self.setting.children.get_or_insert_default().push(name.to_owned());
         self
     }
 
     /// Adds a supervisor after the other children. If it gives up, this one restarts it, as it
     /// restarts a service.
     #[must_use]
-    pub fn supervisor(mut self, supervisor: Supervisor) -> Supervisor {
-        self.children.push(supervisor.setting.name.clone());
-        self.below.push(supervisor);
-        self
+    pub fn supervisor(self, supervisor: Supervisor) -> Supervisor {
+        let mut own = self.named_service(&supervisor.setting.name);
+        own.below.push(supervisor);
+        own
     }
 
     /// Sets the limit: the most restarts of all of its children together, within the window. With
@@ -119,15 +124,13 @@ impl Supervisor {
     /// Creates a supervisor with this setting.
     #[cfg(feature = "describe")]
     pub(crate) fn from_setting(setting: SupervisorSetting) -> Supervisor {
-        let children = setting.children.clone().unwrap_or_default();
-        Supervisor { setting, children, below: Vec::new() }
+        Supervisor { setting, below: Vec::new() }
     }
 
     /// Returns its setting, and the settings of the supervisors below it.
     pub(crate) fn settings(self) -> Vec<SupervisorSetting> {
-        let Supervisor { setting, children, below } = self;
-        let own = SupervisorSetting { children: Some(children), ..setting };
-        let below = below.into_iter().flat_map(Supervisor::settings);
-        [own].into_iter().chain(below.collect::<Vec<_>>()).collect()
+        let mut settings = vec![self.setting];
+        settings.extend(self.below.into_iter().flat_map(Supervisor::settings));
+        settings
     }
 }

@@ -23,7 +23,7 @@ impl Builder {
     ///
     /// ```
     /// use mycelium::counters::Latency;
-    /// use mycelium::error::BuildError;
+    /// use mycelium::error::{BuildError, Code};
     /// use mycelium::{Context, Node, Result, message, service};
     /// use mycelium_tokio::Tokio;
     ///
@@ -62,7 +62,7 @@ impl Builder {
     /// println!("at the most {:?} ns", latencies[0].nanoseconds.most());
     ///
     /// let error = builder().latency_sample("readings", 1.5).build().unwrap_err();
-    /// assert!(matches!(error, BuildError::LatencySample { .. }));
+    /// assert_eq!(error.code(), Code::LATENCY_SAMPLE);
     /// # Ok(())
     /// # }
     /// ```
