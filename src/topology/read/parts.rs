@@ -9,7 +9,7 @@ const NAMED: [&str; 8] =
 
 /// A key of a topology and its value, after includes and variables:
 /// [`Topology::parts`](crate::Topology::parts).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct TopologyPart {
     /// The kind of its section, such as `topic`.
@@ -39,18 +39,13 @@ pub(crate) fn parts(table: &DeTable<'_>) -> Vec<TopologyPart> {
                 parts.extend(of_section(section, name.get_ref(), table));
                 if table.is_empty() {
                     let (section, name) = (section.to_string(), name.get_ref().to_string());
-                    parts.push(TopologyPart { section, name, ..empty() });
+                    parts.push(TopologyPart { section, name, ..TopologyPart::default() });
                 }
             }
         }
     }
     parts.sort();
     parts
-}
-
-fn empty() -> TopologyPart {
-    let nothing = String::new;
-    TopologyPart { section: nothing(), name: nothing(), key: nothing(), value: nothing() }
 }
 
 fn of_section(section: &str, name: &str, table: &DeTable<'_>) -> Vec<TopologyPart> {
