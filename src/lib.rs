@@ -169,8 +169,7 @@
 //! ```
 //!
 //! A name that does not exist, or a wrong value, is a [`TopologyError`](topology::TopologyError)
-//! with file, line and [`Problem`](topology::Problem). [`Running::ready`] waits until the nodes
-//! have met. Nodes whose messages have different layouts do not exchange them. Crate
+//! with file, line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have met. Nodes whose messages have different layouts do not exchange them. Crate
 //! `mycelium-bundle` starts all nodes by one command;
 //! [`end_with_launcher`](execution::end_with_launcher) ends a process with its launcher, and
 //! [`private_directory`](untyped::private_directory) is where sockets lie. `docs/topology.md` has
@@ -317,7 +316,6 @@
 //! | --- | --- |
 //! | [`TopologyError`](topology::TopologyError) | reading a topology |
 //! | [`BuildError`](error::BuildError) | [`Builder::build`]: services that do not fit together |
-//! | [`SupervisorProblem`](error::SupervisorProblem) | [`Builder::build`]: supervisors that do not fit together |
 //! | [`NameError`](supervision::NameError) | a text that does not name a [`Strategy`](supervision::Strategy) or [`Lifetime`](supervision::Lifetime) |
 //! | [`StartError`](error::StartError) | [`Node::start`], [`Node::run`], [`Running::join`] |
 //! | [`SubscribeError`](error::SubscribeError) | [`Context::subscribe`], [`Running::subscribe`] |
@@ -327,8 +325,7 @@
 //! | [`OutError`](route::OutError) | [`Out::emit`](route::Out::emit), [`Out::try_emit`](route::Out::try_emit) |
 //! | [`PublisherError`](error::PublisherError) | [`Context::publisher`] |
 //! | [`ShuttingDown`](error::ShuttingDown) | [`Context::sleep`], when the node shuts down |
-//! | [`ZeroPeriod`](error::ZeroPeriod) | [`Context::interval`] |
-//! | [`MetricError`](metrics::MetricError) | [`Context::metrics`] |
+//! | [`Problem`](error::Problem) | [`Context::metrics`], [`Context::interval`] |
 //! | [`Unfinished`](error::Unfinished) | a [`JoinHandle`](execution::JoinHandle) whose work panicked or was dropped |
 //!
 //! # Shut down
@@ -526,19 +523,18 @@ pub mod metrics {
     #[cfg(feature = "otlp")]
     pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
 
-    pub use crate::observe::metrics::{Counter, Gauge, Histogram, MetricError, Metrics};
+    pub use crate::observe::metrics::{Counter, Gauge, Histogram, Metrics};
 }
 
 /// The overview that tools make of a topology and its programs before any of them runs.
 #[cfg(feature = "describe")]
 pub mod overview {
     pub use crate::node::overview::types::{
-        FlowOverview, LegacyTypeOverview, LinkOverview, ListenerOverview, MemberOverview,
-        MemoryOverview, NodeOverview, NodeProgram, Overview, OverviewError, OverviewWarning,
-        PortOverview, RequestOverview, RingOverview, ServiceOverview, SupervisorOverview,
-        TopicOverview,
+        FlowOverview, LinkOverview, ListenerOverview, MemberOverview, MemoryOverview, NodeOverview,
+        NodeProgram, Overview, OverviewWarning, PortOverview, RequestOverview, RingOverview,
+        ServiceOverview, SupervisorOverview, TopicOverview,
     };
-    pub use crate::plan::description::{Description, DescriptionError};
+    pub use crate::plan::description::Description;
 }
 
 /// The ports that a service declares: the traits and constants that

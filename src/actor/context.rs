@@ -25,7 +25,7 @@ use super::set::cell::Cell;
 use super::set::core::{AnyCell, Relation};
 use super::set::timers::{Message, Timer, Timers};
 use super::values::{Gone, SpawnActorError};
-use crate::error::{ShuttingDown, ZeroPeriod};
+use crate::error::{Problem, ShuttingDown, zero_period};
 use crate::support::log;
 
 impl<A: Actor> ActorContext<A> {
@@ -164,12 +164,12 @@ impl<A: Actor> ActorContext<A> {
         &mut self,
         period: Duration,
         message: M,
-    ) -> Result<Timer, ZeroPeriod>
+    ) -> Result<Timer, Problem>
     where
         A: Handles<M>,
     {
         if period.is_zero() {
-            return Err(ZeroPeriod);
+            return Err(zero_period());
         }
         let first = self.now().saturating_add(period);
         let make = Box::new(move || <A as Handles<M>>::wrap(message.clone()));

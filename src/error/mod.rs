@@ -4,7 +4,6 @@
 mod build;
 mod code;
 mod start;
-mod supervisor;
 
 use std::{fmt, io};
 
@@ -15,14 +14,13 @@ pub use mycelium_transports::endpoint::BindError;
 pub use mycelium_transports::link::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{ShuttingDown, TopicError};
 
-use crate::observe::metrics::MetricError;
 use crate::topology::TopologyError;
 use build::is_bug_of_topic;
 
+pub use crate::support::problem::Problem;
 pub use build::BuildError;
 pub(crate) use code::code_of;
 pub use start::StartError;
-pub use supervisor::SupervisorProblem;
 
 /// Any error that ends a service's `run` early.
 ///
@@ -144,8 +142,7 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
         is_bug_of_topic(error)
     } else {
         error.is::<TopologyError>()
-            || error.is::<MetricError>()
-            || error.is::<ZeroPeriod>()
+            || error.is::<Problem>()
             || error.is::<NoPublisher>()
             || error.is::<Permanent>()
     }
@@ -242,11 +239,10 @@ pub enum SubscribeError {
     },
 }
 
-/// The period of an interval is zero. The program is wrong: a service that returns this error is
-/// not restarted.
-#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid period of an interval: 0 s, expected more [{code}]", code = self.code())]
-pub struct ZeroPeriod;
+/// The problem of an interval whose period is zero.
+pub(crate) fn zero_period() -> Problem {
+    Problem::new(Code::ZERO_PERIOD, "invalid period of an interval: 0 s, expected more")
+}
 
 /// An [`Out`](crate::route::Out) has no publisher for a message that a handler emits:
 /// [`OutError`](crate::route::OutError).
@@ -257,21 +253,13 @@ pub struct ZeroPeriod;
 )]
 pub(crate) struct NoPublisher;
 
-debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, ZeroPeriod, NoPublisher);
+debug_as_display!(Permanent, Unfinished, PublisherError, SubscribeError, NoPublisher);
 
 impl Unfinished {
     /// Returns the code with which the text of the error ends.
     #[must_use]
     pub const fn code(&self) -> Code {
         Code::UNFINISHED
-    }
-}
-
-impl ZeroPeriod {
-    /// Returns the code with which the text of the error ends.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        Code::ZERO_PERIOD
     }
 }
 

@@ -1,7 +1,5 @@
 //! Why a node did not start, or did not end well.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_core::{Code, debug_as_display};
@@ -20,39 +18,16 @@ pub enum StartError {
     /// The services do not fit together.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A service that is not `Send` cannot run on an executor that moves tasks between threads.
-    #[error(
-        "{}service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
-         give it a thread of its own (`run = \"dedicated\"` in `[service.{service}]`, or \
-         `Execution::dedicated()`), run it where local tasks run (`mycelium_tokio::local`), \
-         or make it Send [{code}]",
-        at(place.as_deref()),
-        code = self.code()
-    )]
-    LocalService {
-        /// The service.
-        service: String,
-        /// The executor.
-        executor: String,
-        /// Where the topology sets the executor of the service or lets it share one, if it does:
-        /// file, line and column.
+    /// A setting cannot be followed, or something that the node needs is not there: the code says
+    /// what.
+    #[error("{}{problem} [{code}]", at(place.as_deref()))]
+    Refused {
+        /// The code of the error.
+        code: Code,
+        /// Where the topology has the setting, if it does: file, line and column.
         place: Option<String>,
-    },
-    /// The topology requests another executor for the node.
-    #[error(
-        "{place}: the topology requests executor `{asked}` for node `{node}`, but the node was started on `{given}`: \
-         start it on `{asked}`, or change the key [{code}]",
-        code = self.code()
-    )]
-    Executor {
-        /// The node.
-        node: String,
-        /// Where the topology names the executor: file, line and column.
-        place: String,
-        /// The executor that the topology names.
-        asked: String,
-        /// The executor that was given.
-        given: String,
+        /// The reason, and what to change.
+        problem: String,
     },
     /// The executor refused a service.
     #[error("service `{service}` did not start: {error} [{code}]", code = self.code())]
@@ -130,30 +105,6 @@ pub enum StartError {
         /// runs stop hooks panicked, or the executor dropped it.
         services: Vec<String>,
     },
-    /// A node cannot have links with other nodes.
-    #[error(
-        "{}node `{node}` cannot have its links: {problem} [{code}]", at(place.as_deref()),
-        code = self.code()
-    )]
-    Link {
-        /// The node.
-        node: String,
-        /// Where the topology sets a value that a link cannot have, if it does: file, line and
-        /// column.
-        place: Option<String>,
-        /// The reason.
-        problem: String,
-    },
-    /// A transport that the program attaches cannot carry its topics, or has panicked.
-    #[error("transport `{transport}` of node `{node}` failed: {problem} [{code}]", code = self.code())]
-    Transport {
-        /// The node.
-        node: String,
-        /// The transport.
-        transport: String,
-        /// The problem, in the words of the transport.
-        problem: String,
-    },
     /// A node cannot listen at its endpoint.
     #[error("{}node `{node}` cannot listen: {error} [{code}]", at(place.as_deref()), code = self.code())]
     Bind {
@@ -164,66 +115,6 @@ pub enum StartError {
         place: Option<String>,
         /// The reason.
         error: BindError,
-    },
-    /// A node cannot serve its metrics.
-    #[error(
-        "{}node `{node}` cannot serve metrics at `{address}`: {problem} [{code}]", at(place.as_deref()),
-        code = self.code()
-    )]
-    Metrics {
-        /// The node.
-        node: String,
-        /// Where the topology sets the address, if it does: file, line and column.
-        place: Option<String>,
-        /// The address.
-        address: SocketAddr,
-        /// The reason.
-        problem: String,
-    },
-    /// A node cannot have the shared memory that the topology requests.
-    #[error(
-        "{}node `{node}` cannot have its shared memory: {problem} [{code}]", at(place.as_deref()),
-        code = self.code()
-    )]
-    SharedMemory {
-        /// The node.
-        node: String,
-        /// Where the topology requests the memory, if it does: file, line and column.
-        place: Option<String>,
-        /// The reason, and what to change.
-        problem: String,
-    },
-    /// A node cannot prove its name to nodes of other hosts.
-    #[error("{}node `{node}` cannot use TLS: {problem} [{code}]", at(place.as_deref()), code = self.code())]
-    Tls {
-        /// The node.
-        node: String,
-        /// Where the topology names the file: file, line and column.
-        place: Option<String>,
-        /// The file, and the mistake in it.
-        problem: String,
-    },
-    /// Users who may connect to the node cannot reach its socket.
-    #[error(
-        "{}{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \
-         put the socket elsewhere (`socket`, or `Topology::in_directory`) [{code}]",
-        at(place.as_deref()),
-        who(*user),
-        socket.display(),
-        directory.display(),
-        code = self.code()
-    )]
-    Unreachable {
-        /// The node.
-        node: String,
-        /// Where the topology lets them connect: file, line and column.
-        place: Option<String>,
-        /// Its socket.
-        socket: PathBuf,
-        /// The directory on the way to the socket that is closed to them.
-        directory: PathBuf,
-        /// One of these users; `None` for the members of a group.
-        user: Option<u32>,
     },
     /// A topic has another layout in another node, so its services here can never read it. Another
     /// start would fail in the same way.
@@ -285,6 +176,17 @@ pub enum StartError {
 debug_as_display!(StartError);
 
 impl StartError {
+    /// Creates the error of something that the topology has at this place.
+    pub(crate) fn at(place: Option<String>, code: Code, problem: String) -> StartError {
+        StartError::Refused { code, place, problem }
+    }
+
+    /// Creates the error of a node that cannot have the shared memory that the topology requests.
+    pub(crate) fn without_memory(node: &str, place: Option<String>, problem: &str) -> StartError {
+        let problem = format!("node `{node}` cannot have its shared memory: {problem}");
+        StartError::at(place, Code::NO_SHARED_MEMORY, problem)
+    }
+
     /// Returns the code with which the text of the error ends: the code of its cause, if that is
     /// known. `mycelium explain` and `docs/errors.md` explain it.
     ///
@@ -299,21 +201,14 @@ impl StartError {
     pub fn code(&self) -> Code {
         match self {
             StartError::Build(error) => error.code(),
-            StartError::LocalService { .. } => Code::SERVICE_NOT_SEND,
-            StartError::Executor { .. } => Code::OTHER_EXECUTOR,
+            StartError::Refused { code, .. } => *code,
             StartError::Spawn { error, .. } => error.code(),
             StartError::Thread { error, .. } => error.code(),
             StartError::TaskQueue { .. } => Code::TASK_QUEUE,
             StartError::Threads { .. } => Code::THREADS_LEFT,
             StartError::ServiceFailed { error, .. } => code_of(error),
             StartError::ExecutorEnded { .. } => Code::EXECUTOR_ENDED,
-            StartError::Link { .. } => Code::NO_LINKS,
-            StartError::Transport { .. } => Code::TRANSPORT,
             StartError::Bind { error, .. } => error.code(),
-            StartError::Metrics { .. } => Code::NO_METRICS,
-            StartError::SharedMemory { .. } => Code::NO_SHARED_MEMORY,
-            StartError::Tls { .. } => Code::NO_TLS,
-            StartError::Unreachable { .. } => Code::SOCKET_UNREACHABLE,
             StartError::Layout { .. } => Code::OTHER_LAYOUT,
             StartError::Undelivered { .. } => Code::UNDELIVERED,
             StartError::Abandoned { .. } => Code::ABANDONED,
@@ -331,17 +226,18 @@ impl StartError {
     /// ```
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        if let StartError::Build(error) = self {
-            return error.is_permanent();
+        match self {
+            StartError::Build(error) => error.is_permanent(),
+            StartError::Refused { code, .. } => matches!(
+                *code,
+                Code::SERVICE_NOT_SEND | Code::OTHER_EXECUTOR | Code::SOCKET_UNREACHABLE
+            ),
+            StartError::TaskQueue { error, .. } => {
+                matches!(error, ThreadError::Unsupported { .. })
+            }
+            StartError::Layout { .. } => true,
+            _ => false,
         }
-        matches!(
-            self,
-            StartError::LocalService { .. }
-                | StartError::Executor { .. }
-                | StartError::TaskQueue { error: ThreadError::Unsupported { .. }, .. }
-                | StartError::Unreachable { .. }
-                | StartError::Layout { .. }
-        )
     }
 }
 
@@ -387,10 +283,6 @@ fn before(
 fn at_deadline(deadline: Option<Duration>) -> String {
     let end = deadline.map(|deadline| format!("the shutdown deadline of {deadline:?}"));
     end.unwrap_or_else(|| "the second signal".to_owned())
-}
-
-fn who(user: Option<u32>) -> String {
-    user.map_or_else(|| "the group".to_owned(), |user| format!("user {user}"))
 }
 
 fn messages(left: &[(String, String, usize)], let_go: &[String]) -> String {

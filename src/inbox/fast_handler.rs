@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_transports::local::{Schema, Topic, TopicError};
 
 use crate::error::{BuildError, Error, Result};
@@ -84,13 +84,15 @@ impl FastHandlers {
             } else if !names.insert(name) {
                 "two fast handlers have this name: give one of them another name".to_owned()
             } else if let Err(problem) = check_topic(topic) {
-                problem
+                problem.text
             } else if let Some(carried) = other {
                 format!("topic `{topic}` carries {carried}, not {schema}")
             } else {
                 continue;
             };
-            return Err(BuildError::FastHandler { handler: name.clone(), problem });
+            let name = name.escape_debug();
+            let problem = format!("fast handler `{name}` (`Builder::fast_handler`): {problem}");
+            return Err(BuildError::new(Code::FAST_HANDLER, problem));
         }
         let published: BTreeSet<&str> = emits().map(|port| &*port.topic).collect();
         let known: Vec<&str> = published.iter().copied().collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use mycelium_core::Code;
 use mycelium_transports::seam::Transport;
 
 use crate::error::BuildError;
@@ -36,7 +37,7 @@ impl Attached {
                 let key = format!("{service}.{}", port.key);
                 return Err(self.refused(
                     &port.topic,
-                    format!(
+                    &format!(
                         "it cannot {what}, which the policy `{policy}` of `{key}` needs: let that \
                      subscription drop messages (`policy = \"drop-oldest\"` or `\"latest\"` in \
                      `[subscription.\"{key}\"]`), or join the nodes by a link"
@@ -61,13 +62,16 @@ impl Attached {
             Some(topic) => {
                 let known: Vec<&str> = known.into_iter().collect();
                 let expected = expected_instead_of(topic, &known);
-                Err(self.refused(topic, format!("no service of this node {does} it: {expected}")))
+                Err(self.refused(topic, &format!("no service of this node {does} it: {expected}")))
             }
         }
     }
 
-    fn refused(&self, topic: &str, problem: String) -> BuildError {
-        let (transport, topic) = (self.transport.name().to_owned(), topic.to_owned());
-        BuildError::Transport { transport, topic, problem }
+    fn refused(&self, topic: &str, problem: &str) -> BuildError {
+        let (transport, topic) = (self.transport.name(), topic.escape_debug());
+        let problem = format!(
+            "topic `{topic}` over transport `{transport}` (`Builder::transport`): {problem}"
+        );
+        BuildError::new(Code::TRANSPORT, problem)
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 #[cfg(feature = "tls")]
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use mycelium_core::Code;
 use mycelium_transports::endpoint::Endpoint;
 #[cfg(feature = "tls")]
 use mycelium_transports::tls::{Tls, TlsError, TlsProblem};
@@ -47,7 +49,7 @@ impl Far {
         });
         let tls = Tls::load(node, files, on_reload).map_err(|error| {
             let place = plan.places.of(Setting::Tls(error.file));
-            StartError::Tls { node: node.to_owned(), place, problem: error.to_string() }
+            without_tls(node, place, &error.to_string())
         })?;
         Ok(Far { tls: Some(Arc::new(tls)) })
     }
@@ -81,17 +83,23 @@ impl Far {
         plain: Endpoint,
         handshake: Duration,
     ) -> Result<Endpoint, StartError> {
-        let node = node.to_owned();
         match (&self.tls, plain) {
             (Some(tls), Endpoint::Tcp { addresses, listen }) => {
-                Ok(Endpoint::Tls { addresses, listen, node, tls: tls.clone(), handshake })
+                let (node, tls) = (node.to_owned(), tls.clone());
+                Ok(Endpoint::Tls { addresses, listen, node, tls, handshake })
             }
             (_, other) => {
-                let problem = format!("no certificate was read for {other}");
-                Err(StartError::Tls { node, place: None, problem })
+                Err(without_tls(node, None, &format!("no certificate was read for {other}")))
             }
         }
     }
+}
+
+/// The error of a node that cannot prove its name to nodes of other hosts.
+#[cfg(feature = "tls")]
+fn without_tls(node: &str, place: Option<String>, problem: &str) -> StartError {
+    let problem = format!("node `{node}` cannot use TLS: {problem}");
+    StartError::at(place, Code::NO_TLS, problem)
 }
 
 /// Without the feature `tls` no topology has links over TLS.

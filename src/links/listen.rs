@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use mycelium_core::Code;
 use mycelium_executor::{Executor, Listener};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint, Endpoint};
 use mycelium_transports::link::{Exports, Notice, Observer};
@@ -99,9 +100,15 @@ pub(crate) fn bind_error(
     let node = plan.node.clone();
     match error {
         BindError::Unreachable { directory, user, .. } => {
-            let (socket, place) =
-                (endpoint.to_string().into(), plan.places.of(Setting::Access(&node)));
-            StartError::Unreachable { node, place, socket, directory, user }
+            let place = plan.places.of(Setting::Access(&node));
+            let who = user.map_or("the group".to_owned(), |user| format!("user {user}"));
+            let problem = format!(
+                "{who} may connect to node `{node}`, but cannot reach its socket `{endpoint}`: \
+                 directory `{}` is closed to other users; put the socket elsewhere (`socket`, or \
+                 `Topology::in_directory`)",
+                directory.display()
+            );
+            StartError::at(place, Code::SOCKET_UNREACHABLE, problem)
         }
         error => {
             let place = place.or_else(|| plan.places.of(Setting::Node(&node)));

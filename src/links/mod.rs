@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::endpoint::Endpoint;
@@ -104,7 +104,7 @@ impl Links {
         let far = Far::load(setup.plan, &log)?;
         let identity = Identity::new(&setup.plan.node, setup.executor.entropy()).map_err(|_| {
             let place = setup.plan.places.of(Setting::Node(&setup.plan.node));
-            setup.failed(place, "the name of the node has more than 62 bytes".to_owned())
+            setup.failed(place, "the name of the node has more than 62 bytes")
         })?;
         setup.spawn(log.clone().run(links.control.clone()))?;
         let observer = |on_notice: &Arc<dyn Fn(&Notice<'_>) + Send + Sync>| -> Observer {
@@ -210,7 +210,7 @@ impl Links {
             let bound = bound.map_err(|error| bind_error(plan, &endpoint, place, error))?;
             let listener = bound.listener(&**setup.executor);
             let listener = listener
-                .map_err(|error| setup.failed(None, format!("listen at `{endpoint}`: {error}")))?;
+                .map_err(|error| setup.failed(None, &format!("listen at `{endpoint}`: {error}")))?;
             crate::support::log::info!(
                 node = plan.node,
                 endpoint = endpoint.listens_at(),
@@ -409,7 +409,10 @@ impl LinkSetup<'_> {
         let (node, executor) = (&self.plan.node, self.executor.clone());
         let ends = Ends::new(node, sends, receives, executor, self.control);
         let (node, transport) = (node.clone(), attached.transport.name().to_owned());
-        let failed = |problem| StartError::Transport { node, transport, problem };
+        let failed = move |problem: String| {
+            let problem = format!("transport `{transport}` of node `{node}` failed: {problem}");
+            StartError::at(None, Code::TRANSPORT, problem)
+        };
         let mut carried = match attached.transport.carry(ends) {
             Ok(carried) => AssertUnwindSafe(carried).catch_unwind(),
             Err(problem) => return Err(failed(problem)),
@@ -441,16 +444,17 @@ impl LinkSetup<'_> {
         let of_topic = |topic: &String| places.of(Setting::Transport(topic));
         let place = link.topic_in_memory.as_ref().and_then(of_topic);
         let place = place.or_else(|| places.of(Setting::LinkTransport(node, peer)));
-        Err(StartError::SharedMemory { node: node.clone(), place, problem })
+        Err(StartError::without_memory(node, place, &problem))
     }
 
     /// The error of a link with `peer` that cannot be made as the topology says.
     fn refused(&self, peer: &str, error: &ImportError) -> StartError {
-        self.failed(None, format!("link with node `{peer}`: {error}"))
+        self.failed(None, &format!("link with node `{peer}`: {error}"))
     }
 
-    fn failed(&self, place: Option<String>, problem: String) -> StartError {
-        StartError::Link { node: self.plan.node.clone(), place, problem }
+    fn failed(&self, place: Option<String>, problem: &str) -> StartError {
+        let problem = format!("node `{}` cannot have its links: {problem}", self.plan.node);
+        StartError::at(place, Code::NO_LINKS, problem)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {

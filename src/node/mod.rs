@@ -33,7 +33,7 @@ use std::time::Duration;
 
 #[cfg(feature = "signals")]
 use futures_util::future::{Either, select};
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 #[cfg(feature = "signals")]
 use mycelium_executor::SendFuture;
 use mycelium_executor::{Executor, TaskQueue};
@@ -294,15 +294,19 @@ impl Node {
             && asked != kind(&given)
         {
             let (node, asked) = (self.plan.node.clone(), asked.clone());
-            let place = self.plan.places.of(Setting::NodeExecutor(&node)).unwrap_or_default();
-            return Err(StartError::Executor { node, place, asked, given });
+            let place = self.plan.places.of(Setting::NodeExecutor(&node));
+            let problem = format!(
+                "the topology requests executor `{asked}` for node `{node}`, but the node was \
+                 started on `{given}`: start it on `{asked}`, or change the key"
+            );
+            return Err(StartError::at(place, Code::OTHER_EXECUTOR, problem));
         }
         let place = || self.plan.places.of(Setting::NodeQueue(&self.plan.node));
         let queue = self.plan.settings.queue;
         let executor =
             in_queue(executor, queue, || (format!("node `{}`", self.plan.node), place()))?;
         self.plan.check_huge_pages(PageSize::free_huge)?;
-        let telemetry = self.telemetry.bind(&self.plan)?;
+        self.telemetry.bind(&self.plan)?;
         let mut resolved = Vec::new();
         for service in &self.services {
             let executor = choose(&self.plan, &executor, &self.executors, service)?;
@@ -312,8 +316,14 @@ impl Node {
                 in_queue(executor, execution.queue, || (format!("service `{name}`"), place()))?;
             if service.is_local && !execution.has_own_thread() && !executor.runs_local() {
                 let place = self.plan.places.of(Setting::Execution(&name));
-                let (service, executor) = (name, executor.name());
-                return Err(StartError::LocalService { service, executor, place });
+                let problem = format!(
+                    "service `{name}` is not Send and cannot run on `{}`, which moves tasks between \
+                     threads: give it a thread of its own (`run = \"dedicated\"` in \
+                     `[service.{name}]`, or `Execution::dedicated()`), run it where local tasks run \
+                     (`mycelium_tokio::local`), or make it Send",
+                    executor.name()
+                );
+                return Err(StartError::at(place, Code::SERVICE_NOT_SEND, problem));
             }
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
@@ -394,8 +404,8 @@ impl Node {
             Some((limit, is_asked)) => watch(&shared, limit, is_asked, &mut prepared)?,
             None => None,
         };
-        let metrics_address = telemetry.address();
-        let placements = telemetry.start(&shared).and_then(|()| {
+        let metrics_address = self.telemetry.address();
+        let placements = self.telemetry.start(&shared).and_then(|()| {
             driver::start(&shared, &links, prepared, watchdog.clone(), self.hooks, unread)
         });
         let placements =
@@ -428,20 +438,22 @@ fn choose(
     }
     let known = others.iter().map(|(name, _)| name.clone()).chain([kind(&name).to_owned()]);
     let known: Vec<_> = known.collect();
-    let problem = Problem::Unknown {
-        kind: "executor",
-        name: asked.clone(),
-        known: known.clone(),
-        hint: format!("; add it with `Builder::executor(\"{asked}\", ..)`"),
-    };
+    let hint = format!("; add it with `Builder::executor(\"{asked}\", ..)`");
+    let problem = Problem::unknown("executor", asked, &known, &hint);
     let error = match plan.places.error(Setting::Executor(&service.name), problem) {
         Some(error) => BuildError::Topology(error),
-        None => BuildError::Execution {
-            service: service.name.clone(),
-            problem: format!("unknown executor `{asked}`: {}", expected_instead_of(asked, &known)),
-        },
+        None => {
+            let expected = expected_instead_of(asked, &known);
+            wrong_execution(&service.name, &format!("unknown executor `{asked}`: {expected}"))
+        }
     };
     Err(error.into())
+}
+
+/// The error of a service that cannot be executed as the program says.
+fn wrong_execution(service: &str, problem: &str) -> BuildError {
+    let problem = format!("service `{service}` cannot be executed as the program says: {problem}");
+    BuildError::new(Code::EXECUTION, problem)
 }
 
 /// Listens for clients of the original system, before any service runs.

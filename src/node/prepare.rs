@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+#[cfg(feature = "describe")]
+use mycelium_core::Code;
 use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::ServiceValue;
@@ -63,7 +65,11 @@ impl Registered {
             is_local,
             execution: Execution::default(),
             prepare: Box::new(|_, _, service, _| {
-                Err(BuildError::Described { service: service.name })
+                let problem = format!(
+                    "service `{}` is only described: expected a program that has it",
+                    service.name
+                );
+                Err(BuildError::new(Code::SERVICE_ONLY_DESCRIBED, problem))
             }),
         }
     }

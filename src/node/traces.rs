@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mycelium_core::Code;
 use mycelium_transports::local::{Span, SpanSink, Tracer};
 
 use crate::error::BuildError;
@@ -44,7 +45,10 @@ impl Traces {
     ) -> Result<Option<Arc<Tracer>>, BuildError> {
         let share = self.share.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&share) {
-            return Err(BuildError::TraceShare { share });
+            let problem = format!(
+                "invalid share {share} of the traces to record: expected a number from 0 to 1"
+            );
+            return Err(BuildError::new(Code::TRACE_SHARE, problem));
         }
         let sink = match (self.sink, exporter) {
             (Some(own), Some(exporter)) => Arc::new(Both(own, exporter)),

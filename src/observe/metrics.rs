@@ -7,8 +7,6 @@
 //! metric. Without the feature `metrics`, `metrics/none.rs` replaces this file, and nothing of it
 //! is compiled.
 
-mod error;
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_transports::counters::{
     CounterValue, GaugeValue, HistogramLines, Kind, LONGEST_LABEL, Line, Region,
 };
 
-pub use error::MetricError;
+use crate::support::problem::Problem;
 
 /// The most handles of a service; words that dropped handles left behind count, too.
 const MOST: usize = 256;
@@ -186,7 +185,7 @@ impl Metrics<'_> {
     /// # Errors
     /// If the name is invalid, a metric of another kind has it, or the service has too many
     /// handles.
-    pub fn counter(&mut self, name: &str) -> Result<Counter, MetricError> {
+    pub fn counter(&mut self, name: &str) -> Result<Counter, Problem> {
         self.counter_with(name, &[])
     }
 
@@ -199,7 +198,7 @@ impl Metrics<'_> {
         &mut self,
         name: &str,
         labels: &[(&str, &str)],
-    ) -> Result<Counter, MetricError> {
+    ) -> Result<Counter, Problem> {
         self.take(name, labels).map(Counter)
     }
 
@@ -207,7 +206,7 @@ impl Metrics<'_> {
     ///
     /// # Errors
     /// As [`counter`](Metrics::counter).
-    pub fn gauge(&mut self, name: &str) -> Result<Gauge, MetricError> {
+    pub fn gauge(&mut self, name: &str) -> Result<Gauge, Problem> {
         self.gauge_with(name, &[])
     }
 
@@ -215,11 +214,7 @@ impl Metrics<'_> {
     ///
     /// # Errors
     /// As [`counter_with`](Metrics::counter_with).
-    pub fn gauge_with(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-    ) -> Result<Gauge, MetricError> {
+    pub fn gauge_with(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<Gauge, Problem> {
         self.take(name, labels).map(Gauge)
     }
 
@@ -229,7 +224,7 @@ impl Metrics<'_> {
     ///
     /// # Errors
     /// As [`counter`](Metrics::counter).
-    pub fn histogram(&mut self, name: &str) -> Result<Histogram, MetricError> {
+    pub fn histogram(&mut self, name: &str) -> Result<Histogram, Problem> {
         self.histogram_with(name, &[])
     }
 
@@ -241,16 +236,12 @@ impl Metrics<'_> {
         &mut self,
         name: &str,
         labels: &[(&str, &str)],
-    ) -> Result<Histogram, MetricError> {
+    ) -> Result<Histogram, Problem> {
         self.take(name, labels).map(Histogram)
     }
 
     /// Takes words of a metric that no handle has, or makes new ones.
-    fn take<L: Lines>(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-    ) -> Result<Taken<L>, MetricError> {
+    fn take<L: Lines>(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<Taken<L>, Problem> {
         check(name, labels)?;
         let key = key(name, labels);
         let Registered { metrics, words } = &mut *self.registered;
@@ -263,16 +254,29 @@ impl Metrics<'_> {
                 return Ok(Taken(words.clone()));
             }
         } else if let Some(kind) = kind_of(metrics, name).filter(|kind| *kind != L::KIND) {
-            let (name, kind, asked) = (name.to_owned(), kind.name(), L::KIND.name());
-            return Err(MetricError::Kind { name, kind, asked });
+            let text = format!(
+                "metric `{name}` is a {}, and cannot also be a {}: use another name",
+                kind.name(),
+                L::KIND.name()
+            );
+            return Err(Problem::new(Code::METRIC_KIND, text));
         }
         if *words >= MOST {
-            return Err(MetricError::TooMany { service: self.service.to_owned(), most: MOST });
+            let text = format!(
+                "service `{}` has {MOST} handles of metrics: keep a handle instead of making it \
+                 again, and use fewer labels",
+                self.service
+            );
+            return Err(Problem::new(Code::METRIC_HANDLES, text));
         }
         let label = format!("service={} metric={key}", self.service);
         let most = LONGEST_LABEL - if L::KIND == Kind::Histogram { FIRST } else { 0 };
         if label.len() > most {
-            return Err(MetricError::TooLong { label, most });
+            let text = format!(
+                "`{label}` has {} bytes: expected at most {most}; use shorter names",
+                label.len()
+            );
+            return Err(Problem::new(Code::METRIC_TOO_LONG, text));
         }
         *words += 1;
         let lines = L::make(self.region, &label);
@@ -299,19 +303,33 @@ fn key<'n>(name: &'n str, labels: &[(&str, &str)]) -> Cow<'n, str> {
 }
 
 /// Checks a name and labels.
-fn check(name: &str, labels: &[(&str, &str)]) -> Result<(), MetricError> {
+fn check(name: &str, labels: &[(&str, &str)]) -> Result<(), Problem> {
     if !is_identifier(name, b"_.:") {
-        return Err(MetricError::Name { name: name.to_owned() });
+        let text = format!(
+            "invalid name of a metric `{}`: expected a letter or `_`, and then letters, digits, \
+             `_`, `.` and `:`",
+            name.escape_debug()
+        );
+        return Err(Problem::new(Code::METRIC_NAME, text));
     }
     for (place, &(key, value)) in labels.iter().enumerate() {
         let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';
         let is_twice = labels[..place].iter().any(|(other, _)| *other == key);
         if !is_identifier(key, b"_") || RESERVED.contains(&key) || is_twice {
-            return Err(MetricError::Key { name: name.to_owned(), key: key.to_owned() });
+            let text = format!(
+                "metric `{name}`: invalid key of a label `{}`: expected a letter or `_`, and then \
+                 letters, digits and `_`, once, and not `service`, `metric` or `first`",
+                key.escape_debug()
+            );
+            return Err(Problem::new(Code::METRIC_LABEL, text));
         }
         if value.is_empty() || value.contains(is_bad) {
-            let (name, key, value) = (name.to_owned(), key.to_owned(), value.to_owned());
-            return Err(MetricError::Value { name, key, value });
+            let text = format!(
+                "metric `{name}`: invalid value of the label `{key}`, `{}`: expected a text \
+                 without white space, `=` and control characters",
+                value.escape_debug()
+            );
+            return Err(Problem::new(Code::METRIC_VALUE, text));
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mycelium_transports::counters::Reading;
+use serde::Serialize;
 
 /// How a service ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,18 @@ pub enum Carrier {
     Tcp,
     /// A TCP connection with TLS, where both nodes prove their names.
     Tls,
+}
+
+impl Carrier {
+    /// Its name in the topology: `shm`, `unix`, `tcp` or `tls`.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Carrier::SharedMemory => "shm",
+            Carrier::UnixSocket => "unix",
+            Carrier::Tcp => "tcp",
+            Carrier::Tls => "tls",
+        }
+    }
 }
 
 impl fmt::Display for Carrier {
@@ -178,7 +191,7 @@ impl fmt::Display for LinkReport {
 }
 
 /// The memory of all publishers' rings of a node, with the entries of their readers, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RingMemory {
     /// The bytes on the heap.
@@ -318,10 +331,7 @@ impl fmt::Display for StartWarning {
                     "topic `{topic}` has no publisher: {subscribe} but no service that a node runs \
                      publishes it: "
                 )?;
-                match nearest {
-                    Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one")?,
-                    None => write!(f, "add one")?,
-                }
+                write_nearest(f, nearest.as_deref())?;
                 let (port, to) = if *is_own { ("", "") } else { (" as port", "_to") };
                 write!(f, " with `emits({message}{port})`, or call `Node::publisher{to}`")
             }
@@ -357,13 +367,18 @@ impl fmt::Display for StartWarning {
                     "fast handler `{handler}` never runs: no service publishes its topic \
                      `{topic}`: "
                 )?;
-                match nearest {
-                    Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one")?,
-                    None => write!(f, "add one")?,
-                }
+                write_nearest(f, nearest.as_deref())?;
                 write!(f, " with `emits({message})`, or call `Node::publisher_to`")
             }
         }
+    }
+}
+
+/// Writes what to do about a topic without a publisher.
+fn write_nearest(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
+    match nearest {
+        Some(nearest) => write!(f, "did you mean `{nearest}`? Otherwise add one"),
+        None => write!(f, "add one"),
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use mycelium_core::Code;
+
 use super::peer_topics::PeerTopics;
 use super::settings::AllTopicSettings;
 use crate::error::BuildError;
@@ -40,11 +42,13 @@ impl Carriers {
                     (carrier, Some(place_of_transport(topology, node, peer)))
                 }
                 (Some(_), _) if topology.host(node) != topology.host(peer) => {
-                    let nodes = [node, peer].map(str::to_owned);
-                    let hosts = [node, peer].map(|node| host(topology, node).to_owned());
-                    let problem = Problem::Distance { nodes, hosts };
-                    let setting = Setting::LinkTransport(node, peer);
-                    return Err(topology.error_at(setting, problem).into());
+                    let [own, other] = [node, peer].map(|node| host(topology, node));
+                    let text = format!(
+                        "nodes `{node}` and `{peer}` run on hosts `{own}` and `{other}`, which have \
+                         no memory and no Unix socket in common: write `transport = \"tcp\"`, or \
+                         leave the key out"
+                    );
+                    return Err(wrong_link(topology, [node, peer], Code::HOSTS_APART, text));
                 }
                 (Some(Carrier::UnixSocket), _) => {
                     (Carrier::UnixSocket, Some(place_of_transport(topology, node, peer)))
@@ -52,9 +56,13 @@ impl Carriers {
                 (Some(Carrier::SharedMemory), _) => match obstacle {
                     None => (Carrier::SharedMemory, None),
                     Some(reason) => {
-                        let (setting, node) = (Setting::LinkTransport(node, peer), node.to_owned());
-                        let problem = Problem::NoSharedMemory { node, peer: peer.clone(), reason };
-                        return Err(topology.error_at(setting, problem).into());
+                        let text = format!(
+                            "the link between `{node}` and `{peer}` cannot go through shared \
+                             memory: {reason}; write `transport = \"unix\"`, or leave the key out: \
+                             the link then uses shared memory where that is possible"
+                        );
+                        let code = Code::LINK_WITHOUT_MEMORY;
+                        return Err(wrong_link(topology, [node, peer], code, text));
                     }
                 },
                 (None, false) => match obstacle {
@@ -87,14 +95,12 @@ impl Carriers {
         // know.
         let requires_tls = match (reader_over(Carrier::Tls), reader_over(Carrier::Tcp)) {
             (Some(tls), Some(plain)) => {
-                let message = format!(
+                let text = format!(
                     "node `{node}` would be read over TLS by `{tls}`, and over plain TCP by \
                      `{plain}`: a node has TLS at all of its addresses, or at none; write the same \
                      `transport` for both links"
                 );
-                let setting = Setting::LinkTransport(node, plain);
-                let problem = Problem::Contradiction { message };
-                return Err(topology.error_at(setting, problem).into());
+                return Err(wrong_link(topology, [node, plain], Code::CONTRADICTION, text));
             }
             (Some(_), None) => true,
             (None, Some(_)) => false,
@@ -170,22 +176,32 @@ fn check_topics(
             ),
             (_, used) => format!("the link goes over {used}{why}"),
         };
-        let (nodes, name) = ([node, &link.peer].map(str::to_owned), topic.to_owned());
-        let problem = Problem::TopicTransport { topic: name, carrier: asked, nodes, reason };
+        let text = format!(
+            "topic `{topic}` has `transport = \"{}\"`, but between `{node}` and `{}` {reason}",
+            asked.key(),
+            link.peer
+        );
+        let problem = Problem::new(Code::TOPIC_TRANSPORT, text);
         return Err(topology.error_at(Setting::Transport(topic), problem).into());
     }
     Ok(())
 }
 
+/// The error of a link whose `transport` in the file it cannot have.
+fn wrong_link(
+    topology: &Topology,
+    [node, peer]: [&str; 2],
+    code: Code,
+    text: String,
+) -> BuildError {
+    topology.error_at(Setting::LinkTransport(node, peer), Problem::new(code, text)).into()
+}
+
 /// Why a link does not go through shared memory: the file says so, at this place.
 fn place_of_transport(topology: &Topology, node: &str, peer: &str) -> String {
     let place = topology.place_of(Setting::LinkTransport(node, peer)).unwrap_or_default();
-    let name = match topology.transport(node, peer) {
-        Some(Carrier::Tls) => "tls",
-        Some(Carrier::Tcp) => "tcp",
-        _ => "unix",
-    };
-    format!("`transport = \"{name}\"` ({place})")
+    let carrier = topology.transport(node, peer).unwrap_or(Carrier::UnixSocket);
+    format!("`transport = \"{}\"` ({place})", carrier.key())
 }
 
 /// Why a link goes over TCP although the file does not say so: its nodes run on different hosts.

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use mycelium_core::Code;
+
 use super::graph::Graph;
 use super::ports::{BoundPort, BoundPorts};
 use crate::error::BuildError;
@@ -108,12 +110,18 @@ pub(super) fn refuse_blocking_cycles(
     for Flow { topic, to, key, .. } in [*first].into_iter().chain(back) {
         let to = flows.name(to);
         round.extend([topic.to_owned(), to.to_owned()]);
-        subscriptions.push(format!("{to}.{key}"));
+        subscriptions.push(format!("`[subscription.\"{to}.{key}\"]`"));
         policies.push(Setting::Policy(to, key));
         services.push(Setting::Service(to));
     }
     let place = policies.into_iter().chain(services).find_map(|it| topology.place_of(it));
-    Err(BuildError::Cycle { path: round, subscriptions, place })
+    let problem = format!(
+        "services deadlock, because each waits for the next one's full queue: {}; let one of these \
+         subscriptions drop messages (policy = \"drop-oldest\" or \"latest\" in {})",
+        round.join(" -> "),
+        subscriptions.join(" or ")
+    );
+    Err(BuildError::at(place, Code::DEADLOCK, problem))
 }
 
 /// Returns the flows on a path from one service of a cycle to another.

@@ -26,7 +26,7 @@ mod topics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_transports::link::MemoryUse;
 use mycelium_transports::local::{self, PageSize, Readers, Recorded, Schema, TopicError, Tracer};
 
@@ -164,17 +164,23 @@ impl Plan {
             });
             let of_all = rings.chain(mailboxes);
             let (topic, _) = of_all.max_by_key(|(_, bytes)| *bytes).unwrap_or_default();
-            let (node, topic) = (node.to_owned(), topic.to_owned());
-            let (needed, shared, huge_pages) = (memory.total(), memory.shared, memory.huge_pages);
-            return Err(BuildError::Memory {
-                node,
-                place,
-                topic,
-                needed,
-                shared,
-                huge_pages,
-                budget,
-            });
+            let shared = match memory.shared {
+                0 => String::new(),
+                shared => format!(" ({shared} of them in shared memory)"),
+            };
+            let hint = match memory.huge_pages {
+                0 => "",
+                _ => {
+                    ", or remove `huge_pages`: each ring in shared memory then takes whole pages \
+                     of 2 MiB"
+                }
+            };
+            let problem = format!(
+                "rings of node `{node}` take {} bytes{shared}, but may take {budget}, and topic \
+                 `{topic}` takes most: lower its `capacity`, or raise `memory` of the node{hint}",
+                memory.total()
+            );
+            return Err(BuildError::at(place, Code::RING_MEMORY, problem));
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let members = members(services);
@@ -242,7 +248,7 @@ impl Plan {
         let place = self.places.of(Setting::HugePages(&self.node)).or_else(of_topic);
         let place = place.or_else(of_link);
         let problem = format!("topic `{topic}`: {problem}");
-        StartError::SharedMemory { node: self.node.clone(), place, problem }
+        StartError::without_memory(&self.node, place, &problem)
     }
 
     /// Checks that the system still has the huge pages of the plan. `free` returns how many are
@@ -258,7 +264,7 @@ impl Plan {
              reserve them (`sysctl vm.nr_hugepages={needed}`, more if other programs use some), or remove \
              the key"
         );
-        Err(StartError::SharedMemory { node: self.node.clone(), place, problem })
+        Err(StartError::without_memory(&self.node, place, &problem))
     }
 
     /// The ports of a service of this node.
@@ -460,7 +466,7 @@ fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<()
         let same_id = *ids.entry(port.schema.id).or_insert(port);
         if same_id.schema != port.schema && !carries_requests {
             let (id, first, second) = (port.schema.id, same_id.schema.path, port.schema.path);
-            return Err(BuildError::DuplicateId { id, first, second });
+            return Err(BuildError::id_twice(id, first, second));
         }
         let (other, first) = *topics.entry(&port.topic).or_insert((service, port));
         if first.schema != port.schema {
@@ -476,19 +482,25 @@ fn wrong_type(
     (first_service, first): (&str, &BoundPort),
     (second_service, second): (&str, &BoundPort),
 ) -> BuildError {
-    let problem = Problem::TopicType {
-        topic: first.topic.to_string(),
-        first: first.member_name(first_service),
-        carries: first.schema.name().to_owned(),
-        second: second.member_name(second_service),
-        asked: second.schema.name().to_owned(),
-        has_port: !(first.has_own_topic && second.has_own_topic),
+    let way_out = match first.has_own_topic && second.has_own_topic {
+        true => "give one message another topic (`#[message(topic = ..)]`), or use a named port",
+        false => "bind one of them to another topic",
     };
+    let text = format!(
+        "topic `{}` carries `{}` messages at `{}`, but `{}` messages at `{}`: a topic has one \
+         message type, so {way_out}",
+        first.topic,
+        first.schema.name(),
+        first.member_name(first_service),
+        second.schema.name(),
+        second.member_name(second_service)
+    );
+    let problem = Problem::new(Code::TOPIC_TYPE, text);
     let ports =
         [Setting::Port(second_service, second.key), Setting::Port(first_service, first.key)];
     match ports.into_iter().find(|port| topology.place_of(*port).is_some()) {
         Some(port) => BuildError::Topology(topology.error_at(port, problem)),
-        None => BuildError::TopicType { problem: Box::new(problem) },
+        None => problem.into(),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mycelium_core::Message;
+use mycelium_core::{Code, Message};
 use mycelium_transports::local::{Policy, Start};
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
@@ -178,8 +178,11 @@ fn check_limits<'a>(
     {
         if found > limit {
             let place = topology.place_of(Setting::Node(reader));
-            let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
-            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found, place });
+            let problem = format!(
+                "node `{reader}` reads {found} {what} of node `{publisher}`, but a link carries at \
+                 most {limit}: place some of these services in another node"
+            );
+            return Err(BuildError::at(place, Code::LINK_LIMIT, problem));
         }
     }
     Ok(())

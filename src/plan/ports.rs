@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mycelium_core::{Message, Request};
+use mycelium_core::{Code, Message, Request};
 use mycelium_transports::local::{Schema, Start, SubscribeOptions};
 
 use crate::error::BuildError;
@@ -190,7 +190,7 @@ impl Bindings<'_> {
             if !by_name.contains_key(service.as_str()) {
                 let known: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
                 let expected = expected_instead_of(service, &known);
-                return Err(invalid(service, port, format!("unknown service: {expected}")));
+                return Err(invalid(service, port, &format!("unknown service: {expected}")));
             }
         }
         for (service, port) in self.options.keys() {
@@ -201,22 +201,25 @@ impl Bindings<'_> {
             let known: Vec<&str> = reads.collect();
             if !known.contains(&port.as_str()) {
                 let expected = expected_instead_of(port, &known);
-                return Err(invalid(service, port, format!("unknown subscription: {expected}")));
+                return Err(invalid(service, port, &format!("unknown subscription: {expected}")));
             }
         }
         for ((service, port), topic) in self.coded {
-            let invalid = |problem| Err(invalid(service, port, problem));
+            let invalid = |problem: &str| Err(invalid(service, port, problem));
             let ports = by_name.get(service.as_str());
             let known: Vec<&str> = ports.into_iter().flat_map(|ports| names(ports)).collect();
             if !known.contains(&port.as_str()) {
-                return invalid(match known.is_empty() {
-                    true => "the service declares no named port, such as `reads(Tick as port)`"
-                        .to_owned(),
-                    false => format!("unknown port: {}", expected_instead_of(port, &known)),
-                });
+                return match known.is_empty() {
+                    true => {
+                        invalid("the service declares no named port, such as `reads(Tick as port)`")
+                    }
+                    false => {
+                        invalid(&format!("unknown port: {}", expected_instead_of(port, &known)))
+                    }
+                };
             }
             if let Err(problem) = check_topic(topic) {
-                return invalid(problem);
+                return invalid(&problem.text);
             }
         }
         Ok(())
@@ -235,14 +238,14 @@ impl Bindings<'_> {
             if !options.policy.is_gating() || options.start != Start::Next {
                 let problem = "requests wait in a mailbox, which has a policy, `block` or `reject`, and no \
                                other key";
-                return Err(invalid(service, port.key, problem.to_owned()));
+                return Err(invalid(service, port.key, problem));
             }
         }
         let bind = |ports: &[Port], reads: bool| {
             let mut bound: Vec<BoundPort> = Vec::with_capacity(ports.len());
             for port in ports {
                 if port.has_own_topic && port.key != DeadLetter::TOPIC {
-                    check_topic(port.key).map_err(|problem| BuildError::TopicName { problem })?;
+                    check_topic(port.key)?;
                 }
                 let options = if reads { self.options(service, port)? } else { <_>::default() };
                 match self.topic(service, port) {
@@ -255,25 +258,24 @@ impl Bindings<'_> {
                         options,
                     }),
                     None if is_placed => {
-                        return Err(BuildError::UnboundPort {
-                            service: service.to_owned(),
-                            port: port.key,
-                            message: port.schema.name(),
-                        });
+                        let port = port.key;
+                        let problem = format!(
+                            "port `{service}.{port}` is bound to no topic: write `{port} = \
+                             \"topic\"` in `[service.{service}.ports]` of the topology, or call \
+                             `.bind(\"{service}\", \"{port}\", \"topic\")` on the builder"
+                        );
+                        return Err(BuildError::new(Code::PORT_UNBOUND, problem));
                     }
                     None => {}
                 }
             }
             let mut keys = BTreeSet::new();
             match bound.iter().find(|port| !keys.insert(port.key)) {
-                Some(port) => Err(BuildError::Port {
-                    service: service.to_owned(),
-                    port: port.key.to_owned(),
-                    problem:
-                        "a port cannot have the name of a topic that the service declares too: \
-                              rename the port"
-                            .to_owned(),
-                }),
+                Some(port) => {
+                    let problem = "a port cannot have the name of a topic that the service \
+                                   declares too: rename the port";
+                    Err(invalid(service, port.key, problem))
+                }
                 None => Ok(bound.into_boxed_slice()),
             }
         };
@@ -301,8 +303,9 @@ impl Bindings<'_> {
     }
 }
 
-fn invalid(service: &str, port: &str, problem: String) -> BuildError {
-    BuildError::Port { service: service.to_owned(), port: port.to_owned(), problem }
+fn invalid(service: &str, port: &str, problem: &str) -> BuildError {
+    let (service, port) = (service.escape_debug(), port.escape_debug());
+    BuildError::new(Code::PORT_BINDING, format!("port `{service}.{port}`: {problem}"))
 }
 
 /// The names of the named ports.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mycelium_core::Code;
 use mycelium_executor::TaskQueue;
 use mycelium_transports::endpoint::Endpoint;
 use mycelium_transports::link::{LinkConfig, MemoryUse, Redelivery};
@@ -133,7 +134,13 @@ impl CodedTopics {
                 Some(_) => check_known(topic, &topics),
                 None => Err(format!("invalid percentage {percent}: expected 1 to 100")),
             };
-            checked.map_err(|problem| BuildError::Threshold { topic: topic.clone(), problem })?;
+            checked.map_err(|problem| {
+                let topic = topic.escape_debug();
+                let problem = format!(
+                    "the threshold of topic `{topic}` (`Builder::backpressure_threshold`): {problem}"
+                );
+                BuildError::new(Code::BACKPRESSURE_THRESHOLD, problem)
+            })?;
         }
         for (topic, rule) in &self.on_stall {
             let checked = match rule {
@@ -142,7 +149,11 @@ impl CodedTopics {
                 }
                 OnStall::EvictAfter(_) | OnStall::Block => check_known(topic, &topics),
             };
-            checked.map_err(|problem| BuildError::OnStall { topic: topic.clone(), problem })?;
+            checked.map_err(|problem| {
+                let topic = topic.escape_debug();
+                let problem = format!("`Builder::on_stall` of topic `{topic}`: {problem}");
+                BuildError::new(Code::ON_STALL, problem)
+            })?;
         }
         let requests =
             known.iter().flat_map(|(_, ports)| ports.requests.iter().chain(&ports.answers));
@@ -155,8 +166,11 @@ impl CodedTopics {
             } else {
                 check_known(topic, &topics)
             };
-            checked
-                .map_err(|problem| BuildError::LatencySample { topic: topic.clone(), problem })?;
+            checked.map_err(|problem| {
+                let topic = topic.escape_debug();
+                let problem = format!("`Builder::latency_sample` of topic `{topic}`: {problem}");
+                BuildError::new(Code::LATENCY_SAMPLE, problem)
+            })?;
         }
         Ok(())
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_bundle::Restart;
+use mycelium_core::Code;
 
-use crate::error::{BuildError, SupervisorProblem};
+use crate::error::BuildError;
 use crate::supervise::{Lifetime, ServiceSetting, Strategy, SupervisorSetting};
+use crate::support::names::expected_instead_of;
 use crate::topology::{Setting, Topology};
 
 /// The supervisors of a node, and how its services are supervised.
@@ -159,7 +161,9 @@ impl Supervisors {
             let name = setting.name.clone();
             all.names.push(name.clone());
             if all.settings.insert(name.clone(), setting).is_some() {
-                return Err(problem(None, SupervisorProblem::Duplicate { name }));
+                let text =
+                    format!("two supervisors are called `{name}`: give one of them another name");
+                return Err(BuildError::new(Code::SUPERVISOR_TWICE, text));
             }
         }
         for setting in topology.supervisors() {
@@ -174,34 +178,49 @@ impl Supervisors {
             all.settings.insert(name, setting);
         }
         for name in &all.names {
-            let place = topology.place_of(Setting::Supervisor(name));
+            let wrong = |code, text| {
+                Err(BuildError::at(topology.place_of(Setting::Supervisor(name)), code, text))
+            };
             let is_bad = |c: char| c.is_control() || " =".contains(c);
             if name.is_empty() || name.contains(is_bad) {
-                let name = name.clone();
-                return Err(problem(place, SupervisorProblem::Name { name }));
+                let text = format!(
+                    "invalid supervisor name `{}`: expected at least one character, and no space, \
+                     `=` or control character",
+                    name.escape_debug()
+                );
+                return wrong(Code::SUPERVISOR_NAME, text);
             }
             if known.contains(name.as_str()) {
-                let name = name.clone();
-                return Err(problem(place, SupervisorProblem::NameOfService { name }));
+                let text =
+                    format!("supervisor `{name}` has the name of a service: give it another name");
+                return wrong(Code::SUPERVISOR_OF_SERVICE_NAME, text);
             }
             let mut children = all.settings[name].children.iter().flatten().peekable();
             if children.peek().is_none() {
-                let supervisor = name.clone();
-                return Err(problem(place, SupervisorProblem::Empty { supervisor }));
+                let text = format!(
+                    "supervisor `{name}` has no children: list services or other supervisors in \
+                     its `children`, or remove it"
+                );
+                return wrong(Code::SUPERVISOR_EMPTY, text);
             }
             for child in children {
                 let place = || topology.place_of(Setting::SupervisedChild(name, child));
                 if !known.contains(child.as_str()) && !all.settings.contains_key(child) {
                     let names = all.settings.keys().map(String::as_str);
-                    let known = known.iter().copied().chain(names).map(str::to_owned).collect();
-                    let (place, supervisor, child) = (place(), name.clone(), child.clone());
-                    let unknown = SupervisorProblem::UnknownChild { supervisor, child, known };
-                    return Err(problem(place, unknown));
+                    let known: Vec<&str> = known.iter().copied().chain(names).collect();
+                    let text = format!(
+                        "supervisor `{name}` has an unknown child `{child}`: {}; a child is a \
+                         service or another supervisor",
+                        expected_instead_of(child, &known)
+                    );
+                    return Err(BuildError::at(place(), Code::SUPERVISOR_CHILD, text));
                 }
                 if let Some(first) = all.parents.insert(child.clone(), name.clone()) {
-                    let (child, second) = (child.clone(), name.clone());
-                    let place = place();
-                    return Err(problem(place, SupervisorProblem::Twice { child, first, second }));
+                    let text = format!(
+                        "`{child}` is supervised twice, by `{first}` and by `{name}`: remove it \
+                         from the children of one of them"
+                    );
+                    return Err(BuildError::at(place(), Code::SUPERVISED_TWICE, text));
                 }
             }
         }
@@ -221,7 +240,12 @@ impl Supervisors {
                 path.insert(0, parent.clone());
                 if parent == name {
                     let place = topology.place_of(Setting::Supervisor(name));
-                    return Err(problem(place, SupervisorProblem::Circle { path }));
+                    let text = format!(
+                        "supervisors supervise each other: {}; remove one of them from the children \
+                         of the one before it",
+                        path.join(" -> ")
+                    );
+                    return Err(BuildError::at(place, Code::SUPERVISOR_CIRCLE, text));
                 }
                 // Stops at a cycle further up: the check of a supervisor on that cycle finds it.
                 above =
@@ -229,19 +253,19 @@ impl Supervisors {
             }
         }
         for name in &self.names {
-            let mut placed = self.services_below(name).filter_map(|service| {
-                let node = nodes.get(service)?;
-                Some((service.to_owned(), (*node).to_owned()))
-            });
+            let mut placed = self
+                .services_below(name)
+                .filter_map(|service| Some((service, *nodes.get(service)?)));
             let Some((first, first_node)) = placed.next() else { continue };
             let other = placed.find(|(_, node)| *node != first_node);
             let Some((second, second_node)) = other else { continue };
             let place = topology.place_of(Setting::Supervisor(name));
-            let supervisor = name.clone();
-            return Err(problem(
-                place,
-                SupervisorProblem::TwoNodes { supervisor, first, first_node, second, second_node },
-            ));
+            let text = format!(
+                "supervisor `{name}` has services of two nodes, `{first}` of `{first_node}` and \
+                 `{second}` of `{second_node}`: a supervisor is in one process, so make one for \
+                 each node"
+            );
+            return Err(BuildError::at(place, Code::SUPERVISOR_OF_TWO_NODES, text));
         }
         Ok(())
     }
@@ -257,8 +281,4 @@ impl Supervisors {
             }
         }))
     }
-}
-
-fn problem(place: Option<String>, problem: SupervisorProblem) -> BuildError {
-    BuildError::Supervisor { place, problem: Box::new(problem) }
 }

@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use futures_util::future::select;
 use mycelium_executor::{Executor, SendFuture};
 
-use crate::error::{ShuttingDown, Unfinished, ZeroPeriod};
+use crate::error::{Problem, ShuttingDown, Unfinished, zero_period};
 use crate::shared::Shared;
 
 /// The time of a node, for child tasks and other threads.
@@ -64,9 +64,9 @@ impl Clock {
     ///
     /// # Errors
     /// If the period is zero.
-    pub fn interval(&self, period: Duration) -> Result<Interval, ZeroPeriod> {
+    pub fn interval(&self, period: Duration) -> Result<Interval, Problem> {
         if period.is_zero() {
-            return Err(ZeroPeriod);
+            return Err(zero_period());
         }
         let (clock, shared) = (self.clone(), self.shared.clone());
         let shutdown = Box::pin(async move { shared.lifecycle.shutdown.wait().await });

@@ -16,7 +16,7 @@ use mycelium_transports::local::{ChildTask, TaskBudget};
 
 use super::{Context, Service};
 use crate::actor::Actors;
-use crate::error::{ShuttingDown, ZeroPeriod, code_of};
+use crate::error::{Problem, ShuttingDown, code_of};
 use crate::service::clock::{Clock, Interval, JoinHandle};
 use crate::shared::{PollMark, Subject};
 use crate::supervise::text_and_place;
@@ -74,7 +74,7 @@ impl<S: Service> Context<S> {
     ///     }
     /// }
     /// ```
-    pub fn interval(&self, period: Duration) -> Result<Interval, ZeroPeriod> {
+    pub fn interval(&self, period: Duration) -> Result<Interval, Problem> {
         self.clock().interval(period)
     }
 

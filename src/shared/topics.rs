@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use mycelium_core::{Message, Request};
+use mycelium_core::{Code, Message, Request};
 use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
@@ -149,13 +149,12 @@ impl Topics {
             return Ok(topic.clone());
         }
         if name != DeadLetter::TOPIC {
-            check_topic(name).map_err(|problem| BuildError::TopicName { problem })?;
+            check_topic(name)?;
         }
         let schema = Schema::of::<M>();
         let mut known = registry.topics.values().map(|topic| topic.schema());
         if let Some(other) = known.find(|other| other.id == M::ID && **other != schema) {
-            let (first, second) = (other.path, schema.path);
-            return Err(BuildError::DuplicateId { id: M::ID, first, second });
+            return Err(BuildError::id_twice(M::ID, other.path, schema.path));
         }
         let topic = self.make(name, schema, READERS, RingMemory::Heap)?;
         registry.topics.insert(name.into(), topic.clone());
@@ -202,14 +201,21 @@ impl Topics {
 
     /// Returns the mailbox of a topic of requests; makes it if no service declared it.
     pub(crate) fn mailbox<Q: Request>(&self, topic: &str) -> Result<Arc<Mailbox<Q>>, BuildError> {
-        check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
+        check_topic(topic)?;
         let mailbox =
             self.mailboxes.of::<Q>(topic, self.plan.capacity(topic), || self.plan.tracer_of(topic));
         let mailbox = mailbox.map_err(|error| {
             let place = self.plan.places.of(Setting::Capacity(topic));
-            BuildError::Mailbox { topic: topic.to_owned(), place, error }
+            let problem = format!("the mailbox of topic `{topic}`: {error}");
+            BuildError::at(place, Code::MAILBOX_CAPACITY, problem)
         })?;
-        mailbox.ok_or_else(|| BuildError::RequestType { topic: topic.to_owned() })
+        mailbox.ok_or_else(|| {
+            let problem = format!(
+                "topic `{topic}` has two request types: give one of them another topic \
+                 (`#[message(topic = ..)]`)"
+            );
+            BuildError::new(Code::REQUEST_TYPE, problem)
+        })
     }
 
     /// Makes a subscription of code outside the services.

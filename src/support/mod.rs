@@ -1,5 +1,5 @@
-//! What every module of this crate uses: texts for misspelt names, a lock and a latch, log lines,
-//! and the reports of the launcher (`launcher`, and `members` for the other processes). It knows no
+//! What every module of this crate uses: texts for misspelt names, problems as a code and a text, a
+//! lock and a latch, log lines, and the reports of the launcher (`launcher`, and `members` for the other processes). It knows no
 //! other module.
 
 pub(crate) mod latch;
@@ -9,3 +9,4 @@ pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod members;
 pub(crate) mod names;
+pub(crate) mod problem;

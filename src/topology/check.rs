@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_bundle::protocol::is_name;
+use mycelium_bundle::protocol::{LONGEST_NAME, is_name};
+use mycelium_core::Code;
 use serde_spanned::Spanned;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
+use crate::support::names::expected_instead_of;
 use crate::topology::keys::sections::NodeSection;
 
 impl Topology {
@@ -18,8 +20,12 @@ impl Topology {
             |name: &str| is_name(name) && name.chars().all(is_plain) && !name.contains("..");
         let invalid = self.sections.node.keys().find(|name| !is_valid(name.as_ref()));
         let Some(invalid) = invalid else { return Ok(()) };
-        let problem = Problem::NodeName { name: invalid.as_ref().clone() };
-        Err(self.file.error(invalid.span(), problem))
+        let text = format!(
+            "invalid name of a node `{}`: expected 1 to {LONGEST_NAME} bytes of letters, digits, \
+             `-`, `_` and `.`, and no `..`",
+            invalid.as_ref().escape_debug()
+        );
+        Err(self.file.error(invalid.span(), Problem::new(Code::NODE_NAME, text)))
     }
 
     /// Checks that no service is placed twice.
@@ -28,9 +34,12 @@ impl Topology {
         for (node, section) in &self.sections.node {
             for service in section.services.iter().flatten() {
                 if let Some(first) = places.insert(service.as_ref(), node.as_ref()) {
-                    let first = format!("node `{first}`");
-                    let service_name = service.as_ref().clone();
-                    let problem = Problem::Duplicate { service: service_name, first };
+                    let text = format!(
+                        "service `{}` is placed twice: first in node `{first}`; expected one place \
+                         for each service",
+                        service.as_ref()
+                    );
+                    let problem = Problem::new(Code::PLACED_TWICE, text);
                     return Err(self.file.error(service.span(), problem));
                 }
             }
@@ -89,18 +98,23 @@ impl Topology {
     pub(crate) fn check_access(
         &self,
         node: &str,
-        does: &'static str,
+        does: &str,
         topic: &str,
     ) -> Result<(), TopologyError> {
         let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
-        let list = if does == "reads" { &section.readers } else { &section.writers };
+        let (key, list) = match does {
+            "reads" => ("readers", &section.readers),
+            _ => ("writers", &section.writers),
+        };
         let Some(list) = list else { return Ok(()) };
         if list.iter().any(|listed| listed.as_ref() == node) {
             return Ok(());
         }
         let place = list.first().map_or(name.span(), Spanned::span);
-        let (node, topic) = (node.to_owned(), topic.to_owned());
-        Err(self.file.error(place, Problem::Forbidden { node, does, topic }))
+        let text = format!(
+            "node `{node}` {does} topic `{topic}`, but is not on this list: add `{node}` to `{key}`"
+        );
+        Err(self.file.error(place, Problem::new(Code::NODE_NOT_LISTED, text)))
     }
 
     /// Checks that lists of nodes name nodes of the topology.
@@ -142,7 +156,7 @@ impl Topology {
         };
         let has_port = known.iter().any(|(service, _, is_port)| *is_port && of_service(service));
         let hint = if has_port { "; a subscription by a named port is `Service.port`" } else { "" };
-        Err(self.unknown("subscription", unknown, names().collect(), hint.to_owned()))
+        Err(self.unknown("subscription", unknown, &names().collect::<Vec<_>>(), hint))
     }
 
     /// The section of a node. A topology without nodes needs none.
@@ -152,34 +166,35 @@ impl Topology {
             Some(section) => Ok(Some(section)),
             None if nodes.is_empty() => Ok(None),
             None => {
-                let known = nodes.keys().map(|name| name.as_ref().clone()).collect();
-                let problem = Problem::NoNode { node: node.to_owned(), known };
-                Err(self.file.error_of_file(problem))
+                let known: Vec<&str> = self.nodes().collect();
+                let text = format!(
+                    "the file has no node `{node}`, which `Node::builder` names: {}",
+                    expected_instead_of(node, &known)
+                );
+                Err(self.file.error_of_file(Problem::new(Code::NODE_MISSING, text)))
             }
         }
     }
 
     pub(super) fn check_name(
         &self,
-        kind: &'static str,
+        kind: &str,
         name: &Spanned<String>,
         known: &[&str],
     ) -> Result<(), TopologyError> {
-        if known.contains(&name.as_ref().as_str()) {
-            return Ok(());
+        match known.contains(&name.as_ref().as_str()) {
+            true => Ok(()),
+            false => Err(self.unknown(kind, name, known, "")),
         }
-        let known = known.iter().map(|&name| name.to_owned()).collect();
-        Err(self.unknown(kind, name, known, String::new()))
     }
 
     pub(super) fn unknown(
         &self,
-        kind: &'static str,
+        kind: &str,
         name: &Spanned<String>,
-        known: Vec<String>,
-        hint: String,
+        known: &[impl AsRef<str>],
+        hint: &str,
     ) -> TopologyError {
-        let problem = Problem::Unknown { kind, name: name.as_ref().clone(), known, hint };
-        self.file.error(name.span(), problem)
+        self.file.error(name.span(), Problem::unknown(kind, name.as_ref(), known, hint))
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use mycelium_transports::endpoint::Endpoint;
 
-use super::error::{Problem, TopologyError};
+use super::error::TopologyError;
 use super::{Setting, Topology};
 
 impl Topology {
@@ -38,11 +38,11 @@ impl Topology {
                 let (name, location) = (name.as_ref(), self.file.location(place.clone()));
                 let own = format!("legacy listener `{name}` at {location}");
                 if let Some(other) = taken.insert((host, address.clone()), own) {
-                    let message = format!(
+                    let text = format!(
                         "legacy listener `{name}` has the address `{address}` of {other}: expected \
                          one of its own"
                     );
-                    return Err(self.file.error(place, Problem::Contradiction { message }));
+                    return Err(self.file.contradiction(place, text));
                 }
             }
         }

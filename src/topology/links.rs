@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use mycelium_core::Code;
 use mycelium_transports::link::LinkConfig;
 
 use super::Topology;
@@ -26,20 +27,26 @@ impl Topology {
             let named = pairs().filter(|(a, b)| a != b && format!("{a}-{b}") == **name.as_ref());
             let named: Vec<_> = named.collect();
             if named.len() > 1 {
-                let meanings = named.iter().map(|(a, b)| [a.to_string(), b.to_string()]);
-                let link = name.as_ref().clone();
-                let problem = Problem::Ambiguous { link, meanings: meanings.collect() };
-                return Err(self.file.error(name.span(), problem));
+                let pairs: Vec<_> = named.iter().map(|(a, b)| format!("`{a}` and `{b}`")).collect();
+                let text = format!(
+                    "link `{}` may join {}; give one of these nodes another name",
+                    name.as_ref(),
+                    pairs.join(", or ")
+                );
+                return Err(self.file.error(name.span(), Problem::new(Code::LINK_AMBIGUOUS, text)));
             }
             let Some((a, b)) = named.first() else {
                 let known = pairs().filter(|(a, b)| a < b).map(|(a, b)| format!("{a}-{b}"));
-                let known = known.chain([DEFAULT.to_owned()]).collect();
-                return Err(self.unknown("link", name, known, String::new()));
+                let known: Vec<String> = known.chain([DEFAULT.to_owned()]).collect();
+                return Err(self.unknown("link", name, &known, ""));
             };
             let first = format!("{b}-{a}");
             if a > b && self.sections.link.contains_key(first.as_str()) {
-                let problem = Problem::Twice { kind: "link", name: name.as_ref().clone(), first };
-                return Err(self.file.error(name.span(), problem));
+                let text = format!(
+                    "link `{}` is the same as `{first}`, which also has a section: merge the two",
+                    name.as_ref()
+                );
+                return Err(self.file.error(name.span(), Problem::new(Code::NAMED_TWICE, text)));
             }
             self.check_link(a, b)?;
         }
@@ -52,8 +59,7 @@ impl Topology {
         let Err(error) = self.link(node, other).check() else { return Ok(()) };
         let sections = self.sections_of_link(node, other);
         let place = sections.filter_map(|section| section.place_of(&error)).last();
-        let problem = Problem::Syntax { message: error.to_string() };
-        Err(self.file.error(place.unwrap_or(0..0), problem))
+        Err(self.file.error(place.unwrap_or(0..0), Problem::syntax(error.to_string())))
     }
 
     /// Returns the configuration of the link between two nodes.

@@ -41,9 +41,12 @@ use keys::sections::Sections;
 use keys::values::DeathLimit;
 use source::Source;
 
-pub use error::{Problem, TopologyError};
+pub(crate) use error::Problem;
+pub use error::TopologyError;
 #[cfg(feature = "topology")]
-pub(crate) use keys::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
+pub use keys::legacy_config::LegacyType;
+#[cfg(feature = "topology")]
+pub(crate) use keys::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient};
 pub(crate) use keys::topic::check_topic;
 #[cfg(feature = "describe")]
 pub(crate) use nodes::{KINDS, own_features};

@@ -36,7 +36,7 @@ impl Places {
     pub(crate) fn error(&self, setting: Setting<'_>, problem: Problem) -> Option<TopologyError> {
         let Place { location, written } = self.0.get(&key(setting))?;
         let (location, written) = (location.clone(), written.clone());
-        Some(TopologyError { location, problem: Box::new(problem), written })
+        Some(TopologyError { location, problem, written })
     }
 }
 

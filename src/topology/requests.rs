@@ -1,6 +1,7 @@
 //! The topics and services that the program adds for requests between nodes, as if the file had
 //! them.
 
+use mycelium_core::Code;
 use serde_spanned::Spanned;
 
 use super::Topology;
@@ -21,8 +22,11 @@ impl Topology {
         ];
         match keys.into_iter().find_map(|(key, place)| Some((key, place?))) {
             Some((key, place)) => {
-                let problem = Problem::NotOfRequests { topic: topic.to_owned(), key };
-                Err(self.file.error(place, problem))
+                let text = format!(
+                    "topic `{topic}` carries requests, on which `{key}` has no effect: remove the \
+                     key"
+                );
+                Err(self.file.error(place, Problem::new(Code::NOT_OF_REQUESTS, text)))
             }
             None => Ok(()),
         }

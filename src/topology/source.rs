@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use mycelium_core::Code;
+
 use super::error::{Problem, SourceLocation, TopologyError};
 
 /// The texts of a topology's files. The first one is the topology file itself.
@@ -88,16 +90,23 @@ impl Source {
     /// Returns an error about the whole file, without a place in it.
     pub(super) fn error_of_file(&self, problem: Problem) -> TopologyError {
         let location = SourceLocation { file: self.path().to_owned(), line: 0, column: 0 };
-        TopologyError { location, problem: Box::new(problem), written: None }
+        TopologyError { location, problem, written: None }
     }
 
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
-        let written = match problem {
-            // Adds no text of variables, because the problem names the variable already.
-            Problem::Variable { .. } => None,
-            _ => self.substituted(&span),
-        };
-        TopologyError { location: self.location(span), problem: Box::new(problem), written }
+        // The problem of a variable names the variable already.
+        let is_of_variable = problem.code == Code::TOPOLOGY_VARIABLE;
+        let written = self.substituted(&span).filter(|_| !is_of_variable);
+        TopologyError { location: self.location(span), problem, written }
+    }
+
+    /// Returns the error of a value that contradicts another one, or that its key cannot have.
+    pub(super) fn contradiction(
+        &self,
+        span: Range<usize>,
+        text: impl Into<String>,
+    ) -> TopologyError {
+        self.error(span, Problem::contradiction(text))
     }
 
     /// Returns the line in which a place is.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use mycelium_core::Code;
 use mycelium_transports::local::{LatestByKey, Policy, Schema, SubscribeOptions};
 use serde_spanned::Spanned;
 
@@ -46,23 +47,23 @@ impl Topology {
         let is_latest = policy == Policy::Latest || coded.is_some();
         let keys = section.keys.as_ref();
         if let Some(place) = section.key.as_ref().map(Spanned::span).filter(|_| !is_latest) {
-            let policy = policy.to_string();
-            return Err(self.file.error(place, Problem::KeyOfPolicy { key: "key", policy }));
+            return Err(self.file.error(place, without_key("key", policy, "")));
         }
         if let Some(place) = keys.map(Spanned::span)
             && section.key.is_none()
             && coded.is_none()
         {
-            let policy = policy.to_string();
-            return Err(self.file.error(place, Problem::KeyOfPolicy { key: "keys", policy }));
+            return Err(self.file.error(place, without_key("keys", policy, " and a `key`")));
         }
         let number = keys.map(|keys| keys.as_ref().0);
         match (&section.key, coded) {
             (Some(key), coded) => {
                 let number = number.or(coded.map(|coded| coded.keys())).unwrap_or(KEYS);
                 let by_key = LatestByKey::in_schema(schema, key.as_ref(), number);
-                let invalid = |error| self.file.error(key.span(), Problem::Key { error });
-                by_key.map(Policy::LatestByKey).map_err(invalid)
+                by_key.map(Policy::LatestByKey).map_err(|error| {
+                    let problem = Problem::new(Code::KEY_FIELD, error.to_string());
+                    self.file.error(key.span(), problem)
+                })
             }
             (None, Some(coded)) => {
                 Ok(Policy::LatestByKey(coded.with_keys(number.unwrap_or(coded.keys()))))
@@ -70,4 +71,12 @@ impl Topology {
             (None, None) => Ok(policy),
         }
     }
+}
+
+/// The problem of a subscription with `key` or `keys` whose policy has no key.
+fn without_key(key: &str, policy: Policy, more: &str) -> Problem {
+    let text = format!(
+        "`{key}` has no meaning with the policy `{policy}`: it needs `policy = \"latest\"`{more}"
+    );
+    Problem::new(Code::KEY_OF_POLICY, text)
 }

@@ -166,8 +166,7 @@ fn a_node_has_a_name_that_a_path_may_have() {
     let [longest, long, letters] = ["n".repeat(62), "n".repeat(63), "ß".repeat(32)];
     for name in ["", "../x", "a/b", "..", "a..b", "a b", "a\\n", &long, &letters] {
         let error = Topology::parse("t.toml", &format!("\n[node.\"{name}\"]\n")).unwrap_err();
-        let expected = matches!(error.problem(), Problem::NodeName { .. });
-        assert!(expected && error.line() == 2, "{error}");
+        assert!(error.code() == Code::NODE_NAME && error.line() == 2, "{error}");
     }
     for name in ["main", "a.b", "a-b_2", "größe", ".", &longest] {
         Topology::parse("t.toml", &format!("[node.\"{name}\"]\n")).unwrap();

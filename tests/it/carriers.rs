@@ -3,7 +3,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![cfg(all(feature = "metrics", feature = "topology"))]
 
-use mycelium::error::{BuildError, StartError};
+use mycelium::error::BuildError;
 use mycelium::execution::StartReport;
 use mycelium::observe::{Carrier, StartWarning};
 use mycelium::{Context, Node, Result, Topology, message, service};
@@ -138,8 +138,6 @@ fn memory_above_the_budget_is_refused_with_its_place() {
     let with = |budget: usize| build("far", topology(&format!("memory = {budget}"), ""));
     assert_eq!(with(needed).unwrap().memory(), needed);
     let error = with(needed - 1).unwrap_err();
-    let BuildError::Memory { place, needed: found, shared, .. } = &error else { panic!("{error}") };
-    assert_eq!((place.as_deref(), *found, *shared), (Some("t.toml:3:10"), needed, needed));
     let text = format!(
         "t.toml:3:10: rings of node `far` take {needed} bytes ({needed} of them in shared memory), \
          but may take {}, and topic `numbers` takes most: lower its `capacity`, or raise `memory` \
@@ -149,8 +147,8 @@ fn memory_above_the_budget_is_refused_with_its_place() {
     assert_eq!(error.to_string(), text);
     // Huge pages are whole pages, and the error says so.
     let error = build("far", topology("memory = \"1 MiB\"\nhuge_pages = true", "")).unwrap_err();
-    let BuildError::Memory { needed, huge_pages: 1, .. } = &error else { panic!("{error}") };
-    assert_eq!(*needed, 2 << 20);
+    let pages = format!("take {} bytes", 2 << 20);
+    assert!(error.to_string().contains(&pages), "{error}");
     assert!(error.to_string().contains("or remove `huge_pages`: each ring in shared"), "{error}");
 }
 
@@ -170,7 +168,7 @@ async fn huge_pages_that_the_system_does_not_have_are_an_error_of_the_start() {
          of 2 MiB, and the system has fewer than 1 free: reserve them (`sysctl vm.nr_hugepages=1`, more if \
          other programs use some), or remove the key [M0058]"
     );
-    assert!(matches!(error, StartError::SharedMemory { .. }) && !error.is_permanent());
+    assert!(!error.is_permanent());
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use mycelium::Error;
 use mycelium::actors::{KeyedTellError, SpawnActorError};
 use mycelium::emit::{BatchError, EmitError, Refusal};
 use mycelium::error::{BuildError, Code, StartError, SubscribeError, ThreadError};
-use mycelium::overview::OverviewError;
 use mycelium::route::OutError;
 use mycelium_core::link::ConfigError;
 use mycelium_executor::SpawnError;
@@ -64,14 +63,16 @@ fn each_code_has_an_error_and_an_entry() {
 #[test]
 fn an_error_has_the_code_of_its_cause_once_at_the_end() {
     let text = str::to_owned;
-    let (main, sum) = (|| text("main"), || text("Sum"));
+    let sum = || text("Sum");
     let ended = || SubscribeError::Ended { subscription: text("Sum.ticks") };
     let wrapped = Error::from(io::Error::other(ended()));
     assert_eq!(wrapped.code(), Some(Code::SUBSCRIPTION_ENDED));
     assert_eq!(wrapped.to_string(), ended().to_string());
     let limit = || SpawnActorError::Limit { actor: "Pool", limit: 1000 };
     let full = || Refusal::Full { by: "Slow.ticks".into() };
-    let build = || BuildError::DuplicateService { name: sum() };
+    let problem = || text("two services are called `Sum`");
+    let build =
+        || BuildError::Refused { code: Code::SERVICE_TWICE, place: None, problem: problem() };
     macro_rules! shown {
         ($($error:expr => $code:ident),+ $(,)?) => { [$({
             let error = $error;
@@ -88,9 +89,7 @@ fn an_error_has_the_code_of_its_cause_once_at_the_end() {
             service: sum(), place: None,
             error: ThreadError::Core { core: 4000, allowed: vec![0, 1] },
         } => NO_CORE,
-        OverviewError::Build {
-            nodes: vec![main()], program: text("./app"), is_general: false, error: build(),
-        } => SERVICE_TWICE,
+        StartError::Build(build()) => SERVICE_TWICE,
         OutError::Refused(EmitError::new("ticks".into(), Number { value: 7 }, full()))
             => TOPIC_FULL,
         BatchError::new("ticks".into(), 3, full()) => TOPIC_FULL,

@@ -149,7 +149,7 @@ fn an_overview_has_what_the_nodes_would_have() {
     assert_eq!(overview.nodes.len(), 3);
     for node in &overview.nodes {
         let built = builder(&node.name).topology(topology.clone()).build().unwrap();
-        assert_eq!(node.memory.heap + node.memory.shared, built.memory(), "{}", node.name);
+        assert_eq!(node.memory.rings.total(), built.memory(), "{}", node.name);
     }
     let links = overview.links.iter().map(|link| (link.nodes.join("-"), link.carrier));
     let local = if cfg!(all(target_os = "linux", target_pointer_width = "64")) {

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::counters::{Bucket, Kind, Metric, MetricValue};
+use mycelium::error::Problem;
 use mycelium::error::StartError;
-use mycelium::metrics::{Counter, MetricError};
+use mycelium::metrics::Counter;
 use mycelium::testing::ServiceTest;
 use mycelium::{Context, Delivery, Node, Result, service};
 
@@ -159,7 +160,7 @@ async fn the_handles_of_tasks_and_threads_add_up_and_the_report_has_them() {
 }
 
 /// Requests metrics that it cannot have.
-struct Requester(Sender<MetricError>);
+struct Requester(Sender<Problem>);
 
 #[service]
 impl Requester {

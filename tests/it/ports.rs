@@ -4,7 +4,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use mycelium::error::BuildError;
+use mycelium::error::Code;
 use mycelium::observe::StartWarning;
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 
@@ -192,7 +192,9 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
 fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
     idle_services! { Twice(reads(Number, Square as numbers)); }
     let error = Node::builder("main").service(|| Twice).bind("Twice", "numbers", "q").build();
-    assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "numbers"));
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), Code::PORT_BINDING);
+    assert!(error.to_string().starts_with("port `Twice.numbers`: "), "{error}");
 }
 
 #[test]

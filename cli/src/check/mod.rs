@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use mycelium::Topology;
-use mycelium::overview::{Description, NodeProgram, Overview, OverviewError};
+use mycelium::error::Problem;
+use mycelium::overview::{Description, NodeProgram, Overview};
 use mycelium::topology::{NodeCommand, TopologyError, TopologyFiles};
 use serde::Serialize;
 
@@ -235,7 +236,7 @@ fn overview(
 }
 
 /// Joins all mistakes, one in each line.
-fn mistakes(errors: Vec<OverviewError>) -> Failure {
+fn mistakes(errors: Vec<Problem>) -> Failure {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     match lines.len() {
         1 => Failure::Found(lines.concat()),

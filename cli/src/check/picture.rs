@@ -126,7 +126,7 @@ impl Picture {
 
 fn node_box(node: &NodeOverview, colours: &BTreeMap<&str, usize>) -> NodeBox {
     let host = node.host.iter().map(|host| format!("host {host} · ")).collect::<String>();
-    let total = node.memory.heap.saturating_add(node.memory.shared);
+    let total = node.memory.rings.total();
     let services: Vec<ServiceBox> =
         node.services.iter().map(|service| service_box(service, colours)).collect();
     let name = Text::new(node.name.clone());

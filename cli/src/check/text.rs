@@ -72,15 +72,14 @@ fn add_node(text: &mut String, node: &NodeOverview) {
     let host = node.host.iter().map(|host| format!(" on host {host}")).collect::<String>();
     let executor = node.executor.iter().map(|it| format!(", on {it}")).collect::<String>();
     line(text, &format!("\nnode {}{host}: {}{executor}", node.name, node.program));
-    let memory = &node.memory;
+    let memory = &node.memory.rings;
     let shared = match (memory.shared, memory.huge_pages) {
         (0, _) => String::new(),
         (shared, 0) => format!(" ({} of it shared)", bytes(shared)),
         (shared, pages) => format!(" ({} of it shared, {pages} huge pages)", bytes(shared)),
     };
-    let total = memory.heap.saturating_add(memory.shared);
     let shutdown = humantime::format_duration(node.shutdown);
-    let (total, budget) = (bytes(total), bytes(memory.budget));
+    let (total, budget) = (bytes(memory.total()), bytes(node.memory.budget));
     line(text, &format!("  memory of rings {total} of {budget}{shared}; shutdown {shutdown}"));
     for supervisor in &node.supervisors {
         let window = humantime::format_duration(supervisor.window);

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use mycelium::topology::{Problem, TopologyError};
+use mycelium::error::Code;
+use mycelium::topology::TopologyError;
 
 /// Why a command did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,8 @@ impl Failure {
 
     /// The failure of a topology file that has a mistake, or cannot be read.
     pub fn of_topology(error: TopologyError) -> Failure {
-        match error.problem() {
-            Problem::Unreadable { .. } => Failure::usage(error),
+        match error.code() {
+            Code::TOPOLOGY_UNREADABLE => Failure::usage(error),
             _ => Failure::Found(error.to_string()),
         }
     }

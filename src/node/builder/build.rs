@@ -6,16 +6,19 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mycelium_core::Code;
+
 #[cfg(feature = "topology")]
 use super::legacy_services::LegacyService;
 use super::request_links::{AddedService, actor_services};
 use super::{Builder, Supervisor};
-use crate::error::{BuildError, SupervisorProblem};
-use crate::node::Node;
+use crate::error::BuildError;
 use crate::node::prepare::Registered;
+use crate::node::{Node, wrong_execution};
 use crate::observe::report::StartWarning;
 use crate::plan::{Bindings, BoundPorts, Plan, SupervisionPlan};
 use crate::shared::Topics;
+use crate::support::names::expected_instead_of;
 
 /// The limit of the watchdog by default.
 const WATCHDOG: Duration = Duration::from_millis(250);
@@ -158,7 +161,7 @@ impl Builder {
         }
         for LegacyService { service, topic } in services {
             if self.services.iter().any(|other| other.name == service.name) {
-                return Err(BuildError::DuplicateService { name: service.name });
+                return Err(BuildError::service_twice(&service.name));
             }
             let port = (service.name.clone(), "topic".to_owned());
             self.bindings.extend(topic.map(|topic| (port, topic)));
@@ -176,10 +179,15 @@ impl Builder {
             if service.name.is_empty()
                 || service.name.contains(|c: char| c.is_control() || " =".contains(c))
             {
-                return Err(BuildError::Name { name: service.name.clone() });
+                let problem = format!(
+                    "invalid service name `{}`: expected at least one character, and no space, \
+                     `=` or control character",
+                    service.name.escape_debug()
+                );
+                return Err(BuildError::new(Code::SERVICE_NAME, problem));
             }
             if !names.insert(service.name.as_str()) {
-                return Err(BuildError::DuplicateService { name: service.name.clone() });
+                return Err(BuildError::service_twice(&service.name));
             }
         }
         let known: Vec<&str> = names.into_iter().collect();
@@ -217,27 +225,33 @@ impl Builder {
 
     /// Checks the executions, executors and lifetimes that the program sets.
     fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
-        for (service, execution) in &self.executions {
-            let name = service.clone();
-            if !known.contains(&service.as_str()) {
-                let known = known.iter().map(|&name| name.to_owned()).collect();
-                return Err(BuildError::ExecutionOfUnknown { service: name, known });
+        let check = |service: &String, method: &str, code| match known.contains(&&**service) {
+            true => Ok(()),
+            false => {
+                let expected = expected_instead_of(service, known);
+                let problem =
+                    format!("`Builder::{method}` names an unknown service `{service}`: {expected}");
+                Err(BuildError::new(code, problem))
             }
+        };
+        for (service, execution) in &self.executions {
+            check(service, "execution", Code::EXECUTION_OF_UNKNOWN)?;
             if let Some(problem) = execution.problem() {
-                return Err(BuildError::Execution { service: name, problem });
+                return Err(wrong_execution(service, &problem));
             }
         }
         for (service, method) in &self.supervised_by {
-            if !known.contains(&service.as_str()) {
-                let known = known.iter().map(|&name| name.to_owned()).collect();
-                let service = service.clone();
-                let problem = SupervisorProblem::UnknownService { method, service, known };
-                return Err(BuildError::Supervisor { place: None, problem: Box::new(problem) });
-            }
+            check(service, method, Code::SUPERVISION_OF_UNKNOWN)?;
         }
         let mut names = BTreeSet::new();
         match self.executors.iter().find(|(name, _)| !names.insert(name)) {
-            Some((name, _)) => Err(BuildError::DuplicateExecutor { name: name.clone() }),
+            Some((name, _)) => {
+                let problem = format!(
+                    "two executors are called `{name}`: give one of them another name \
+                     (`Builder::executor`)"
+                );
+                Err(BuildError::new(Code::EXECUTOR_TWICE, problem))
+            }
             None => Ok(()),
         }
     }

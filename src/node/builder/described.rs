@@ -200,7 +200,7 @@ impl Builder {
             let Some(file) = topology.description_file(node)? else { continue };
             let description = read.of(file, || topology.read_description(node, file))?;
             let added = self.add_described_services(&description, is_wanted);
-            added.map_err(|problem| topology.undescribed(node, problem))?;
+            added.map_err(|problem| topology.undescribed(node, &problem))?;
         }
         self.topology = topology;
         Ok(())
@@ -261,9 +261,7 @@ impl Topology {
     /// parsed from a text has read no such file.
     fn description_file(&self, node: &str) -> Result<Option<usize>, TopologyError> {
         match self.description_number(node) {
-            None if self.description_path(node).is_some() => {
-                Err(self.undescribed(node, OF_TEXT.to_owned()))
-            }
+            None if self.description_path(node).is_some() => Err(self.undescribed(node, OF_TEXT)),
             number => Ok(number),
         }
     }
@@ -271,13 +269,13 @@ impl Topology {
     /// Reads the description of a node's program from the file with this number.
     fn read_description(&self, node: &str, file: usize) -> Result<Description, TopologyError> {
         Description::from_json(self.text_of(file).trim())
-            .map_err(|error| self.undescribed(node, Code::split(&error.to_string()).0.to_owned()))
+            .map_err(|error| self.undescribed(node, Code::split(&error.to_string()).0))
     }
 
     /// The error of a node whose description cannot be used.
-    fn undescribed(&self, node: &str, reason: String) -> TopologyError {
+    fn undescribed(&self, node: &str, reason: &str) -> TopologyError {
         let path = self.description_path(node).unwrap_or_default();
-        self.error_at(Setting::Description(node), Problem::Include { path, reason })
+        self.error_at(Setting::Description(node), Problem::include(&path, reason))
     }
 }
 

@@ -10,14 +10,15 @@ use mycelium_transports::local::Schema;
 use crate::error::BuildError;
 use crate::node::legacy::LegacyCodec;
 use crate::node::legacy::hub::{Hub, ListenerGuard, OutgoingGuard};
+use crate::node::legacy::intake;
 use crate::node::legacy::listener::Listener;
-use crate::node::legacy::services::{Incoming, IncomingParts, Origins, Outgoing};
+use crate::node::legacy::services::{Incoming, Origins, Outgoing};
 use crate::node::prepare::Registered;
 use crate::plan::BoundPorts;
 #[cfg(feature = "describe")]
 use crate::plan::{Port, Ports};
 use crate::service::port::HasPorts;
-use crate::topology::{ListenerConfig, Topology, TypeConfig};
+use crate::topology::{LegacyType, ListenerConfig, Topology};
 
 /// The codecs (payloads in the original system) of the program's message types.
 #[derive(Default)]
@@ -31,11 +32,11 @@ trait AnyCodec: Send {
     fn incoming(
         &self,
         hub: &mut Hub,
-        of: &TypeConfig,
+        of: &LegacyType,
         origins: &Option<Arc<Origins>>,
     ) -> MakeService;
 
-    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService;
+    fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService;
 }
 
 /// The codec of a message of another process.
@@ -60,11 +61,11 @@ impl AnyCodec for DescribedCodec {
         self.0
     }
 
-    fn incoming(&self, _: &mut Hub, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+    fn incoming(&self, _: &mut Hub, _: &LegacyType, _: &Option<Arc<Origins>>) -> MakeService {
         DescribedCodec::service(Ports { emits: self.port(), ..Ports::default() })
     }
 
-    fn outgoing(&self, _: &TypeConfig, _: &Option<Arc<Origins>>) -> MakeService {
+    fn outgoing(&self, _: &LegacyType, _: &Option<Arc<Origins>>) -> MakeService {
         DescribedCodec::service(Ports { reads: self.port(), ..Ports::default() })
     }
 }
@@ -80,17 +81,23 @@ impl<M: Message> AnyCodec for Arc<LegacyCodec<M>> {
     fn incoming(
         &self,
         hub: &mut Hub,
-        of: &TypeConfig,
+        of: &LegacyType,
         origins: &Option<Arc<Origins>>,
     ) -> MakeService {
-        let parts = IncomingParts::new(hub, of.id, self, origins);
+        let (intakes, receiver) = intake::channel(self);
+        hub.add_intake(of.id, intakes);
+        let origins = origins.clone();
         Box::new(move |name, hub| {
             let hub = hub.clone();
-            Registered::new(name, Incoming::<M>::ports(), move || parts.make(&hub))
+            Registered::new(name, Incoming::<M>::ports(), move || Incoming {
+                hub: hub.clone(),
+                receiver: receiver.try_clone().expect("the list of receivers grows"),
+                origins: origins.clone(),
+            })
         })
     }
 
-    fn outgoing(&self, of: &TypeConfig, origins: &Option<Arc<Origins>>) -> MakeService {
+    fn outgoing(&self, of: &LegacyType, origins: &Option<Arc<Origins>>) -> MakeService {
         let (codec, origins, type_id) = (self.clone(), origins.clone(), of.id);
         Box::new(move |name, hub| {
             // The guard lives as long as the service, over all of its runs.

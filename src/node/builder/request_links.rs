@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mycelium_core::Request;
+use mycelium_core::{Code, Request};
 #[cfg(feature = "describe")]
 use mycelium_transports::local::Schema;
 
@@ -46,6 +46,16 @@ pub(crate) struct RequestMessages {
     pub(crate) request: Schema,
     pub(crate) call: Schema,
     pub(crate) answer: Schema,
+}
+
+#[cfg(feature = "describe")]
+impl RequestMessages {
+    /// Returns the port of calls, that of answers, and that of the requests of this topic.
+    fn ports(&self, topic: &'static str) -> [Vec<Port>; 3] {
+        let carrier = |name, message| vec![Port::described(name, false, true, message)];
+        let requests = vec![Port::described(topic, true, true, self.request)];
+        [carrier("calls", self.call), carrier("answers", self.answer), requests]
+    }
 }
 
 /// The request links of all request types that services declare, by topic.
@@ -116,9 +126,11 @@ impl RequestLinks {
                 let listed = places.iter().filter(|(node, _)| node == second);
                 let service = listed.flat_map(|(_, services)| services).find(answers);
                 let place = service.and_then(|it| topology.place_of(Setting::Service(it)));
-                let (first, second) = (there.to_owned(), second.to_owned());
-                let topic = topic.to_owned();
-                return Err(BuildError::Responders { topic, first, second, place });
+                let problem = format!(
+                    "requests of topic `{topic}` are answered in node `{there}` and in node \
+                     `{second}`: place all services with `answers(..)` of this topic in one node"
+                );
+                return Err(BuildError::at(place, Code::RESPONDERS, problem));
             }
             topology.check_access(there, "reads", topic)?;
             for node in requesting.into_iter().filter(|node| *node != there) {
@@ -178,12 +190,12 @@ impl RequestLink {
             LinkServices::Typed { client, .. } => client(name, peer, capacity),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
-                let RequestMessages { request, call, answer } = messages;
+                let [calls, answers, answers_own] = messages.ports(self.own_topic);
                 let ports = Ports {
-                    reads: vec![Port::described("answers", false, true, answer)],
-                    emits: vec![Port::described("calls", false, true, call)],
-                    answers: vec![Port::described(self.own_topic, true, true, request)],
-                    requests: Vec::new(),
+                    reads: answers,
+                    emits: calls,
+                    answers: answers_own,
+                    ..Ports::default()
                 };
                 Registered::described(name, ports, false)
             }
@@ -196,13 +208,8 @@ impl RequestLink {
             LinkServices::Typed { server, .. } => server(name, peer, capacity),
             #[cfg(feature = "describe")]
             LinkServices::Described(messages) => {
-                let RequestMessages { request, call, answer } = messages;
-                let ports = Ports {
-                    reads: vec![Port::described("calls", false, true, call)],
-                    emits: vec![Port::described("answers", false, true, answer)],
-                    requests: vec![Port::described(self.own_topic, true, true, request)],
-                    answers: Vec::new(),
-                };
+                let [calls, answers, requests] = messages.ports(self.own_topic);
+                let ports = Ports { reads: calls, emits: answers, requests, ..Ports::default() };
                 Registered::described(name, ports, false)
             }
         }
@@ -219,7 +226,7 @@ impl RequestLink {
     ) -> Result<[AddedService; 2], BuildError> {
         let (calls, answers) = topics(topic, node);
         for topic in [&calls, &answers] {
-            check_topic(topic).map_err(|problem| BuildError::TopicName { problem })?;
+            check_topic(topic)?;
         }
         let ((client, server), capacity) = (services(topic, node), topology.capacity(topic));
         topology.place_service(node, &client);

@@ -13,7 +13,7 @@ use super::codec::LegacyCodec;
 const WAITING: usize = 64;
 
 /// Makes the [intakes](Intake) of one type.
-pub(super) trait MakeIntake: Send + Sync {
+pub(crate) trait MakeIntake: Send + Sync {
     /// Makes the intake of one more connection. `None` if the channel cannot have one more.
     fn intake(&self) -> Option<Box<dyn Intake>>;
 
@@ -22,7 +22,7 @@ pub(super) trait MakeIntake: Send + Sync {
 }
 
 /// Takes the frames of one type from one connection.
-pub(super) trait Intake: Send {
+pub(crate) trait Intake: Send {
     /// Decodes a payload of a client. Call [`poll_send`](Intake::poll_send) next.
     fn decode(&mut self, client: u64, payload: &[u8]) -> Result<(), String>;
 
@@ -32,13 +32,13 @@ pub(super) trait Intake: Send {
 
 /// A message, and the number of the client that sent it.
 #[derive(Debug)]
-pub(super) struct FromClient<M> {
-    pub(super) client: u64,
-    pub(super) message: M,
+pub(crate) struct FromClient<M> {
+    pub(crate) client: u64,
+    pub(crate) message: M,
 }
 
 /// Creates the channel of messages `M`: the maker of its intakes, and its receiver.
-pub(super) fn channel<M: Message>(
+pub(crate) fn channel<M: Message>(
     codec: &Arc<LegacyCodec<M>>,
 ) -> (Box<dyn MakeIntake>, Receiver<FromClient<M>>) {
     let (sender, receiver) = mpmc::bounded(WAITING).expect("the capacity is a power of two");

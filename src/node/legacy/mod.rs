@@ -18,7 +18,7 @@
 pub(crate) mod codec;
 mod connection;
 pub(crate) mod hub;
-mod intake;
+pub(crate) mod intake;
 pub(crate) mod listener;
 mod outbox;
 pub(crate) mod services;

@@ -13,7 +13,7 @@ use mycelium_transports::local::Delivery;
 
 use super::codec::LegacyCodec;
 use super::hub::Hub;
-use super::intake::{self, FromClient};
+use super::intake::FromClient;
 use crate::error::Result;
 use crate::links::log::Level;
 use crate::service::Context;
@@ -63,35 +63,9 @@ impl Table {
 
 /// Publishes the messages of one type that clients send.
 pub(crate) struct Incoming<M: Message> {
-    hub: Arc<Hub>,
-    receiver: Receiver<FromClient<M>>,
-    origins: Option<Arc<Origins>>,
-}
-
-/// Makes the instances of an [`Incoming`], before its hub is shared.
-pub(crate) struct IncomingParts<M: Message> {
-    receiver: Receiver<FromClient<M>>,
-    origins: Option<Arc<Origins>>,
-}
-
-impl<M: Message> IncomingParts<M> {
-    /// Creates them for the type with this id in the original system.
-    pub(crate) fn new(
-        hub: &mut Hub,
-        type_id: u16,
-        codec: &Arc<LegacyCodec<M>>,
-        origins: &Option<Arc<Origins>>,
-    ) -> IncomingParts<M> {
-        let (intakes, receiver) = intake::channel(codec);
-        hub.add_intake(type_id, intakes);
-        IncomingParts { receiver, origins: origins.clone() }
-    }
-
-    /// Makes another instance of the service.
-    pub(crate) fn make(&self, hub: &Arc<Hub>) -> Incoming<M> {
-        let receiver = self.receiver.try_clone().expect("the list of receivers grows");
-        Incoming { hub: hub.clone(), receiver, origins: self.origins.clone() }
-    }
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) receiver: Receiver<FromClient<M>>,
+    pub(crate) origins: Option<Arc<Origins>>,
 }
 
 #[service(send, emits(M as topic))]

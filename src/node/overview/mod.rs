@@ -7,13 +7,16 @@ pub(crate) mod types;
 
 use std::collections::BTreeMap;
 
+use mycelium_core::Code;
+
 use super::builder::Builder;
 use crate::error::BuildError;
-use crate::node::overview::types::{NodeProgram, Overview, OverviewError};
+use crate::node::overview::types::{NodeProgram, Overview};
 use crate::plan::description::{Description, Descriptions};
 use crate::support::names::expected_instead_of;
+use crate::support::problem::Problem;
 use crate::topology::{KINDS, Setting, Topology};
-use sketch::{Built, Sketch};
+use sketch::Built;
 
 impl Topology {
     /// Returns the nodes, topics and links of this topology, when these programs run its nodes.
@@ -72,7 +75,7 @@ impl Topology {
     ///
     /// Everything that is wrong: nodes that could not be built, each error once; nodes without a
     /// program; programs that contradict each other.
-    pub fn overview(&self, programs: &[NodeProgram<'_>]) -> Result<Overview, Vec<OverviewError>> {
+    pub fn overview(&self, programs: &[NodeProgram<'_>]) -> Result<Overview, Vec<Problem>> {
         let mut errors = self.unfit_programs(programs);
         let mut built = Vec::new();
         let mut failed = Vec::new();
@@ -82,8 +85,10 @@ impl Topology {
             match builder.map(Builder::build) {
                 Ok(Ok(node)) => built.push(Built { of: *of, node }),
                 Ok(Err(error)) => failed.push((of, error)),
-                Err(problem) => errors
-                    .push(OverviewError::Description { program: of.program.to_owned(), problem }),
+                Err(problem) => {
+                    let text = format!("the description of `{}` is damaged: {problem}", of.program);
+                    errors.push(Problem::new(Code::DESCRIPTION_DAMAGED, text));
+                }
             }
         }
         let of_all = built.is_empty() && errors.is_empty();
@@ -92,7 +97,7 @@ impl Topology {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Sketch::of(self, &built).overview())
+        Ok(sketch::overview(self, &built))
     }
 
     /// Whether a node with this name can be built.
@@ -101,17 +106,26 @@ impl Topology {
     }
 
     /// Returns the errors of the programs themselves.
-    fn unfit_programs(&self, programs: &[NodeProgram<'_>]) -> Vec<OverviewError> {
+    fn unfit_programs(&self, programs: &[NodeProgram<'_>]) -> Vec<Problem> {
         let is_given = |node: &str| programs.iter().any(|of| of.node == node);
         let without = self.nodes().filter(|node| !is_given(node));
-        let without = without.map(|node| OverviewError::NoProgram { node: node.to_owned() });
-        let mut errors: Vec<OverviewError> = without.collect();
+        let without = without.map(|node| {
+            let text = format!(
+                "no program is known for node `{node}`: expected `command = [\"./app\", \
+                 \"{{node}}\"]` in `[node.{node}]`, or in `[bundle]` for all nodes"
+            );
+            Problem::new(Code::NODE_WITHOUT_PROGRAM, text)
+        });
+        let mut errors: Vec<Problem> = without.collect();
         let unknown = programs.iter().filter(|of| !self.may_run(of.node));
-        errors.extend(unknown.map(|of| OverviewError::NoNode { node: of.node.to_owned() }));
+        errors.extend(unknown.map(|of| {
+            Problem::new(Code::NODE_MISSING, format!("the topology has no node `{}`", of.node))
+        }));
         let distinct = distinct(programs);
         for of in &distinct {
             if let Err(error) = self.check_features(&of.description.form.features) {
-                errors.push(OverviewError::Feature { program: of.program.to_owned(), error });
+                let text = format!("{} (of `{}`)", without_code(&error), of.program);
+                errors.push(Problem::new(error.code(), text));
             }
         }
         errors.extend(different_messages(&distinct));
@@ -125,7 +139,7 @@ impl Topology {
         &self,
         programs: &[NodeProgram<'_>],
         distinct: &[&NodeProgram<'_>],
-    ) -> Vec<OverviewError> {
+    ) -> Vec<Problem> {
         let places = self
             .placements()
             .flat_map(|(node, services)| services.into_iter().map(move |service| (service, node)));
@@ -136,13 +150,13 @@ impl Topology {
             let others = distinct.iter().filter_map(|other| {
                 Some((other, ports(other.description, service).filter(|it| *it != first)?))
             });
-            errors.extend(others.map(|(other, second)| OverviewError::Ports {
-                service: service.to_owned(),
-                node: node.to_owned(),
-                first: first.clone(),
-                first_program: own.program.to_owned(),
-                second,
-                second_program: other.program.to_owned(),
+            errors.extend(others.map(|(other, second)| {
+                let text = format!(
+                    "service `{service}` {first} in `{}`, which runs it in node `{node}`, but \
+                     {second} in `{}`: build both programs from the same service",
+                    own.program, other.program
+                );
+                Problem::new(Code::PROGRAMS_OF_TWO_SERVICES, text)
             }));
         }
         errors
@@ -164,7 +178,7 @@ fn distinct<'a, 'd>(programs: &'a [NodeProgram<'d>]) -> Vec<&'a NodeProgram<'d>>
 }
 
 /// Returns an error for each topic that carries different messages in two programs.
-fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
+fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<Problem> {
     let mut topics = BTreeMap::<&str, (String, &str)>::new();
     let mut errors = Vec::new();
     for of in programs {
@@ -183,13 +197,13 @@ fn different_messages(programs: &[&NodeProgram<'_>]) -> Vec<OverviewError> {
         for (topic, second) in seen {
             match topics.get(topic) {
                 Some((first, first_program)) if *first != second => {
-                    errors.push(OverviewError::Digests {
-                        topic: topic.to_owned(),
-                        first: first.clone(),
-                        first_program: (*first_program).to_owned(),
-                        second,
-                        second_program: of.program.to_owned(),
-                    });
+                    let text = format!(
+                        "topic `{topic}` carries {first} in `{first_program}`, but {second} in \
+                         `{}`: a topic has one message type, so build both programs from the same \
+                         one",
+                        of.program
+                    );
+                    errors.push(Problem::new(Code::PROGRAMS_OF_TWO_MESSAGES, text));
                 }
                 Some(_) => {}
                 None => drop(topics.insert(topic, (second, of.program))),
@@ -228,7 +242,7 @@ fn ports(description: &Description, service: &str) -> Option<String> {
 }
 
 /// Combines errors with the same text into one. `of_all` says that no node could be built.
-fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<OverviewError> {
+fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<Problem> {
     let mut texts = BTreeMap::<(String, &str), usize>::new();
     let mut errors = Vec::<(Vec<String>, &str, BuildError)>::new();
     for (of, error) in failed {
@@ -239,13 +253,20 @@ fn merged(failed: Vec<(&NodeProgram<'_>, BuildError)>, of_all: bool) -> Vec<Over
         }
     }
     let is_general = of_all && errors.len() == 1;
-    let errors = errors.into_iter().map(|(nodes, program, error)| OverviewError::Build {
-        nodes,
-        program: program.to_owned(),
-        is_general,
-        error,
+    let errors = errors.into_iter().map(|(nodes, program, error)| {
+        let of = match &nodes[..] {
+            _ if is_general => String::new(),
+            [node] => format!(" (node `{node}` of `{program}`)"),
+            nodes => format!(" (nodes `{}` of `{program}`)", nodes.join("`, `")),
+        };
+        Problem::new(error.code(), format!("{}{of}", without_code(&error)))
     });
     errors.collect()
+}
+
+/// Returns the text of an error without its code.
+fn without_code(error: &dyn std::error::Error) -> String {
+    Code::split(&error.to_string()).0.to_owned()
 }
 
 impl NodeProgram<'_> {
@@ -256,7 +277,7 @@ impl NodeProgram<'_> {
 }
 
 /// Returns an error for each service of a node that names an executor that the node cannot have.
-fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
+fn unknown_executors(built: &Built<'_>) -> Vec<Problem> {
     let (plan, form) = (&built.node.plan, &built.of.description.form);
     let own = plan.settings.executor.as_deref();
     let mut known: Vec<&str> = form.executors.iter().map(|it| it.name.as_str()).collect();
@@ -276,12 +297,9 @@ fn unknown_executors(built: &Built<'_>) -> Vec<OverviewError> {
             }
         };
         let place = plan.places.of(Setting::Execution(service));
-        Some(OverviewError::Executor {
-            place: place.map(|place| format!("{place}: ")).unwrap_or_default(),
-            service: service.clone(),
-            executor: executor.clone(),
-            expected,
-        })
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        let text = format!("{place}service `{service}` names executor `{executor}`, {expected}");
+        Some(Problem::new(Code::EXECUTOR_UNKNOWN, text))
     });
     errors.collect()
 }

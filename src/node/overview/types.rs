@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
-use mycelium_core::Code;
 use mycelium_transports::local::Policy;
 use serde::{Serialize, Serializer};
-use thiserror::Error;
 
-use crate::error::BuildError;
-use crate::observe::report::Carrier;
+use crate::observe::report::{Carrier, RingMemory};
 use crate::plan::description::Description;
-use crate::topology::TopologyError;
+use crate::topology::LegacyType;
 
 /// A node of a topology, and the program that runs it: see
 /// [`Topology::overview`](crate::Topology::overview).
@@ -74,13 +71,10 @@ pub struct NodeOverview {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryOverview {
-    /// The bytes on the heap.
-    pub heap: usize,
-    /// The bytes in shared memory.
-    pub shared: usize,
-    /// The number of huge pages in the shared part.
-    pub huge_pages: usize,
-    /// The most bytes that both may have together: `memory` of the node.
+    /// The bytes that the rings take.
+    #[serde(flatten)]
+    pub rings: RingMemory,
+    /// The most bytes that they may take: `memory` of the node.
     pub budget: usize,
 }
 
@@ -261,21 +255,7 @@ pub struct ListenerOverview {
     /// The endpoint at which it listens.
     pub endpoint: String,
     /// The types of the original system that it maps.
-    pub types: Vec<LegacyTypeOverview>,
-}
-
-/// A type of the original system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct LegacyTypeOverview {
-    /// Its number.
-    pub id: u16,
-    /// Its topic.
-    pub topic: String,
-    /// Whether clients send it.
-    pub from_clients: bool,
-    /// Whether clients receive it.
-    pub to_clients: bool,
+    pub types: Vec<LegacyType>,
 }
 
 /// A probable mistake in a topology or program.
@@ -286,143 +266,6 @@ pub struct OverviewWarning {
     pub nodes: Vec<String>,
     /// What is wrong, and what was expected.
     pub text: String,
-}
-
-/// Why the nodes of a topology do not fit together, or one of them could not start.
-#[derive(Error)]
-#[non_exhaustive]
-pub enum OverviewError {
-    /// Nodes could not be built: their start would have the same error.
-    #[error(
-        "{}{} [{code}]",
-        Code::split(&error.to_string()).0,
-        of_nodes(nodes, program, *is_general),
-        code = self.code()
-    )]
-    Build {
-        /// The nodes.
-        nodes: Vec<String>,
-        /// Their program.
-        program: String,
-        /// Whether all nodes of the topology have this error.
-        is_general: bool,
-        /// The error.
-        error: BuildError,
-    },
-    /// The program lacks a feature that the topology needs.
-    #[error(
-        "{} (of `{program}`) [{code}]",
-        Code::split(&error.to_string()).0,
-        code = self.code()
-    )]
-    Feature {
-        /// The program.
-        program: String,
-        /// The key that needs it, with its place.
-        error: TopologyError,
-    },
-    /// No program is known that runs a node.
-    #[error(
-        "no program is known for node `{node}`: expected `command = [\"./app\", \"{{node}}\"]` in \
-         `[node.{node}]`, or in `[bundle]` for all nodes [{code}]",
-        code = self.code()
-    )]
-    NoProgram {
-        /// The node.
-        node: String,
-    },
-    /// A node is given that the topology does not have.
-    #[error("the topology has no node `{node}` [{code}]", code = self.code())]
-    NoNode {
-        /// The node.
-        node: String,
-    },
-    /// Two programs have different messages on one topic.
-    #[error(
-        "topic `{topic}` carries {first} in `{first_program}`, but {second} in \
-         `{second_program}`: a topic has one message type, so build both programs from the same one [{code}]",
-        code = self.code()
-    )]
-    Digests {
-        /// The topic.
-        topic: String,
-        /// The message of the first program, with its id, size and digest.
-        first: String,
-        /// The first program.
-        first_program: String,
-        /// The message of the second program.
-        second: String,
-        /// The second program.
-        second_program: String,
-    },
-    /// Two programs know different ports of a service, so their nodes would not agree on links.
-    #[error(
-        "service `{service}` {first} in `{first_program}`, which runs it in node `{node}`, but \
-         {second} in `{second_program}`: build both programs from the same service [{code}]",
-        code = self.code()
-    )]
-    Ports {
-        /// The service.
-        service: String,
-        /// Its node.
-        node: String,
-        /// The topics that it reads and emits in the program that runs it.
-        first: String,
-        /// That program.
-        first_program: String,
-        /// The topics that it reads and emits in another program.
-        second: String,
-        /// The other program.
-        second_program: String,
-    },
-    /// A service names an executor that its program does not add.
-    #[error("{place}service `{service}` names executor `{executor}`, {expected} [{code}]", code = self.code())]
-    Executor {
-        /// Where the topology names it, with a colon; empty if the program does.
-        place: String,
-        /// The service.
-        service: String,
-        /// The executor.
-        executor: String,
-        /// The executors that it may name.
-        expected: String,
-    },
-    /// The description of a program is damaged.
-    #[error("the description of `{program}` is damaged: {problem} [{code}]", code = self.code())]
-    Description {
-        /// The program.
-        program: String,
-        /// The part that is damaged, and the expected one.
-        problem: String,
-    },
-}
-
-mycelium_core::debug_as_display!(OverviewError);
-
-impl OverviewError {
-    /// Its code, with which its text ends.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            OverviewError::Build { error, .. } => error.code(),
-            OverviewError::Feature { error, .. } => error.code(),
-            OverviewError::NoProgram { .. } => Code::NODE_WITHOUT_PROGRAM,
-            OverviewError::NoNode { .. } => Code::NODE_MISSING,
-            OverviewError::Digests { .. } => Code::PROGRAMS_OF_TWO_MESSAGES,
-            OverviewError::Ports { .. } => Code::PROGRAMS_OF_TWO_SERVICES,
-            OverviewError::Executor { .. } => Code::EXECUTOR_UNKNOWN,
-            OverviewError::Description { .. } => Code::DESCRIPTION_DAMAGED,
-        }
-    }
-}
-
-/// Which nodes have an error.
-fn of_nodes(nodes: &[String], program: &str, is_general: bool) -> String {
-    match nodes {
-        _ if is_general => String::new(),
-        [node] => format!(" (node `{node}` of `{program}`)"),
-        nodes => format!(" (nodes `{}` of `{program}`)", nodes.join("`, `")),
-    }
 }
 
 fn text(duration: Duration) -> String {
@@ -450,10 +293,5 @@ fn policy_as_text<S: Serializer>(
 }
 
 fn carrier_as_text<S: Serializer>(carrier: &Carrier, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match carrier {
-        Carrier::SharedMemory => "shm",
-        Carrier::UnixSocket => "unix",
-        Carrier::Tcp => "tcp",
-        Carrier::Tls => "tls",
-    })
+    serializer.serialize_str(carrier.key())
 }

@@ -25,15 +25,15 @@ pub(in crate::node) struct Settings {
 }
 
 impl Settings {
-    /// Returns the settings with the interval of the topology. `None` if the program passes no
-    /// metrics on.
-    pub(super) fn with(self, plan: &Plan) -> Option<Settings> {
-        let interval = plan.settings.telemetry_interval.or(self.interval);
-        self.interval.map(|_| Settings { interval })
+    /// Takes the interval of the topology, if the program passes metrics on.
+    pub(super) fn take(&mut self, plan: &Plan) {
+        let of_file = plan.settings.telemetry_interval;
+        self.interval = self.interval.map(|own| of_file.unwrap_or(own));
     }
 
     pub(super) fn start(self, shared: &Arc<Shared>, label_sets: usize) -> Result<(), StartError> {
-        let interval = self.interval.unwrap_or_default().max(OFTENEST);
+        let Some(interval) = self.interval else { return Ok(()) };
+        let interval = interval.max(OFTENEST);
         let source = NodeSource(Arc::downgrade(shared));
         let is_stopped = Arc::<AtomicBool>::default();
         let (stopped, (handle, thread)) = (is_stopped.clone(), std::sync::mpsc::channel());

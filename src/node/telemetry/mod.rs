@@ -32,6 +32,9 @@ use crate::topology::Topology;
 pub(super) struct Telemetry {
     #[cfg(feature = "prometheus")]
     pub(super) endpoint: prometheus::Settings,
+    /// The endpoint, once its address is bound.
+    #[cfg(feature = "prometheus")]
+    listening: Option<prometheus::Listening>,
     #[cfg(feature = "facade")]
     pub(super) facade: facade::Settings,
     #[cfg(feature = "otlp")]
@@ -40,20 +43,6 @@ pub(super) struct Telemetry {
     pub(super) push: push::Settings,
     #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
     pub(super) label_sets: Option<usize>,
-}
-
-/// Telemetry whose addresses are bound, and whose threads have not started.
-pub(super) struct Prepared {
-    #[cfg(feature = "prometheus")]
-    endpoint: Option<prometheus::Listening>,
-    #[cfg(feature = "facade")]
-    facade: Option<facade::Settings>,
-    #[cfg(feature = "otlp")]
-    otlp: otlp::Settings,
-    #[cfg(feature = "otlp")]
-    push: push::Settings,
-    #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
-    label_sets: usize,
 }
 
 impl Telemetry {
@@ -86,7 +75,8 @@ impl Telemetry {
         Ok(None)
     }
 
-    /// Binds the address of the endpoint, if the node has one.
+    /// Takes the settings of the topology, and binds the address of the endpoint, if the node has
+    /// one.
     #[cfg_attr(
         not(any(feature = "prometheus", feature = "facade", feature = "otlp")),
         allow(clippy::unused_self, reason = "nothing is passed on")
@@ -95,27 +85,21 @@ impl Telemetry {
         not(feature = "prometheus"),
         allow(clippy::unnecessary_wraps, reason = "the node has no endpoint")
     )]
-    pub(super) fn bind(self, plan: &Plan) -> Result<Prepared, StartError> {
+    pub(super) fn bind(&mut self, plan: &Plan) -> Result<(), StartError> {
         let _ = plan;
-        Ok(Prepared {
-            #[cfg(feature = "prometheus")]
-            endpoint: self.endpoint.bind(plan)?,
-            #[cfg(feature = "facade")]
-            facade: self.facade.with(plan),
-            #[cfg(feature = "otlp")]
-            otlp: self.otlp,
-            #[cfg(feature = "otlp")]
-            push: self.push,
-            #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
-            label_sets: {
-                let default = mycelium_telemetry::metrics::LABEL_SETS;
-                plan.settings.label_sets.or(self.label_sets).unwrap_or(default)
-            },
-        })
+        #[cfg(feature = "prometheus")]
+        {
+            self.listening = self.endpoint.bind(plan)?;
+        }
+        #[cfg(feature = "facade")]
+        self.facade.take(plan);
+        #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
+        {
+            self.label_sets = plan.settings.label_sets.or(self.label_sets);
+        }
+        Ok(())
     }
-}
 
-impl Prepared {
     /// The address of the endpoint.
     #[cfg_attr(
         not(feature = "prometheus"),
@@ -123,7 +107,7 @@ impl Prepared {
     )]
     pub(super) fn address(&self) -> Option<SocketAddr> {
         #[cfg(feature = "prometheus")]
-        return self.endpoint.as_ref().map(prometheus::Listening::address);
+        return self.listening.as_ref().map(prometheus::Listening::address);
         #[cfg(not(feature = "prometheus"))]
         None
     }
@@ -135,21 +119,21 @@ impl Prepared {
     )]
     pub(super) fn start(self, shared: &Arc<Shared>) -> Result<(), StartError> {
         let _ = shared;
+        #[cfg(any(feature = "prometheus", feature = "facade", feature = "otlp"))]
+        let label_sets = self.label_sets.unwrap_or(mycelium_telemetry::metrics::LABEL_SETS);
         #[cfg(feature = "prometheus")]
-        if let Some(endpoint) = self.endpoint {
-            endpoint.start(shared, self.label_sets)?;
+        if let Some(listening) = self.listening {
+            listening.start(shared, label_sets)?;
         }
         #[cfg(feature = "facade")]
-        if let Some(facade) = self.facade {
-            facade.start(shared, self.label_sets)?;
-        }
+        self.facade.start(shared, label_sets)?;
         #[cfg(feature = "otlp")]
         {
             // One number for spans and metrics, because both identify the same start of the node.
             let random = || u128::from(shared.executor.entropy());
             let resource = Resource::of_node(&shared.plan.node, random() << 64 | random());
             self.otlp.start(shared, resource.clone())?;
-            self.push.start(shared, resource, self.label_sets)?;
+            self.push.start(shared, resource, label_sets)?;
         }
         Ok(())
     }

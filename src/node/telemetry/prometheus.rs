@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mycelium_core::Code;
 use mycelium_telemetry::http::Endpoint;
 use mycelium_telemetry::metrics::Collector;
 
@@ -22,6 +23,7 @@ pub(in crate::node) struct Settings {
 }
 
 /// The endpoint before its thread has started.
+#[derive(Debug)]
 pub(super) struct Listening {
     endpoint: Endpoint,
     address: SocketAddr,
@@ -35,22 +37,21 @@ impl Settings {
         let of_file = settings.metrics_address.map(|address| (address, place()));
         let of_program = || self.address.map(|address| (address, None));
         let Some((address, place)) = of_file.or_else(of_program) else { return Ok(None) };
-        let error = |problem| {
-            let (node, place) = (node.to_owned(), place.clone());
-            Err(StartError::Metrics { node, place, address, problem })
+        let error = |problem: &str| {
+            let problem = format!("node `{node}` cannot serve metrics at `{address}`: {problem}");
+            Err(StartError::at(place.clone(), Code::NO_METRICS, problem))
         };
         if !address.ip().is_loopback() && !self.is_exposed && !settings.exposes_metrics {
             return error(
                 "other hosts could read it: expected an address of this host, such as \
-                 `127.0.0.1:9464`, or `Builder::expose_metrics`, or `expose = true` in `[telemetry]`"
-                    .to_owned(),
+                 `127.0.0.1:9464`, or `Builder::expose_metrics`, or `expose = true` in `[telemetry]`",
             );
         }
         let bound = Endpoint::bind(address).and_then(|endpoint| {
             let address = endpoint.address()?;
             Ok(Listening { endpoint, address })
         });
-        bound.map(Some).or_else(|problem| error(problem.to_string()))
+        bound.map(Some).or_else(|problem| error(&problem.to_string()))
     }
 }
 

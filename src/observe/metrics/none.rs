@@ -1,12 +1,10 @@
 //! Metrics of services without the feature `metrics`: the same calls, which do nothing and compile
 //! to nothing.
 
-mod error;
-
 use std::marker::PhantomData;
 use std::time::Duration;
 
-pub use error::MetricError;
+use crate::support::problem::Problem;
 
 /// The metrics of a service. Without the feature `metrics` there are none.
 #[derive(Debug)]
@@ -20,7 +18,7 @@ macro_rules! handles {
             /// # Errors
             /// None without the feature `metrics`.
             #[inline]
-            pub fn $name(&mut self, _name: &str) -> Result<$handle, MetricError> {
+            pub fn $name(&mut self, _name: &str) -> Result<$handle, Problem> {
                 Ok($handle(()))
             }
 
@@ -33,7 +31,7 @@ macro_rules! handles {
                 &mut self,
                 _name: &str,
                 _labels: &[(&str, &str)],
-            ) -> Result<$handle, MetricError> {
+            ) -> Result<$handle, Problem> {
                 Ok($handle(()))
             }
         )*}

@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex};
 
 use mycelium_core::Code;
 use mycelium_transports::local::Schema;
-use thiserror::Error;
 
 use crate::support::lock::lock;
+use crate::support::problem::Problem;
 use form::DescriptionForm;
 
 /// The description of a program: its services with their ports, and everything that it sets for its
@@ -50,7 +50,7 @@ use form::DescriptionForm;
 /// assert!(text.starts_with(r#"{"mycelium_description":1,"#));
 /// assert_eq!(Description::from_json(&text)?, description);
 /// assert_eq!(description.services().collect::<Vec<_>>(), ["Feed"]);
-/// # Ok::<(), mycelium::overview::DescriptionError>(())
+/// # Ok::<(), mycelium::error::Problem>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
@@ -77,28 +77,39 @@ impl Description {
     ///
     /// # Errors
     /// If the text is not a description, or one of a newer version.
-    pub fn from_json(text: &str) -> Result<Description, DescriptionError> {
+    pub fn from_json(text: &str) -> Result<Description, Problem> {
         if text.len() > Description::MOST_BYTES {
             let (bytes, most) = (text.len(), Description::MOST_BYTES);
-            return Err(DescriptionError::TooLong { bytes, most });
+            let text = format!("the description has {bytes} bytes: expected at most {most}");
+            return Err(damaged(text));
         }
-        let damaged = |error: serde_json::Error| {
+        let syntax = |error: serde_json::Error| {
             let (line, column) = (error.line(), error.column());
-            DescriptionError::Syntax { line, column, problem: without_place(&error.to_string()) }
+            let problem = without_place(&error.to_string());
+            damaged(format!("the description is damaged at {line}:{column}: {problem}"))
         };
         // Another version may have other keys, so its number is read first.
         let form::Version { mycelium_description: found } =
-            serde_json::from_str(text).map_err(damaged)?;
+            serde_json::from_str(text).map_err(syntax)?;
         match found {
             Some(Description::VERSION) => {}
             Some(found) if found > Description::VERSION => {
-                let known = Description::VERSION;
-                return Err(DescriptionError::Newer { found, known });
+                let text = format!(
+                    "the description has version {found}, and this program reads versions up to \
+                     {}: expected a program with the same version of `mycelium`, or an older one",
+                    Description::VERSION
+                );
+                return Err(Problem::new(Code::DESCRIPTION_NEWER, text));
             }
-            Some(_) | None => return Err(DescriptionError::NotOne),
+            Some(_) | None => {
+                let text = "the text is not a description of a program: expected JSON with the key \
+                            `mycelium_description`, as `Builder::describe_on_request` prints it";
+                return Err(damaged(text));
+            }
         }
-        let form: DescriptionForm = serde_json::from_str(text).map_err(damaged)?;
-        let schemas = form.check().map_err(|problem| DescriptionError::Damaged { problem })?;
+        let form: DescriptionForm = serde_json::from_str(text).map_err(syntax)?;
+        let schemas = form.check();
+        let schemas = schemas.map_err(|it| damaged(format!("the description is damaged: {it}")))?;
         Ok(Description { form, schemas })
     }
 
@@ -138,70 +149,9 @@ impl Descriptions {
     }
 }
 
-/// Why a text is not a description.
-#[derive(Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DescriptionError {
-    /// The text is too long.
-    #[error("the description has {bytes} bytes: expected at most {most} [{code}]", code = self.code())]
-    TooLong {
-        /// Its length in bytes.
-        bytes: usize,
-        /// The greatest length.
-        most: usize,
-    },
-    /// The text is JSON of something else, or has no version.
-    #[error(
-        "the text is not a description of a program: expected JSON with the key \
-         `mycelium_description`, as `Builder::describe_on_request` prints it [{code}]",
-        code = self.code()
-    )]
-    NotOne,
-    /// A newer version of the library has written the text.
-    #[error(
-        "the description has version {found}, and this program reads versions up to {known}: \
-         expected a program with the same version of `mycelium`, or an older one [{code}]",
-        code = self.code()
-    )]
-    Newer {
-        /// The version of the text.
-        found: u32,
-        /// The newest version that can be read.
-        known: u32,
-    },
-    /// The text is not JSON, or a key has another type of value.
-    #[error("the description is damaged at {line}:{column}: {problem} [{code}]", code = self.code())]
-    Syntax {
-        /// The line; the first is 1.
-        line: usize,
-        /// The column; the first is 1.
-        column: usize,
-        /// The part that is damaged, and the expected one.
-        problem: String,
-    },
-    /// The parts of the description contradict each other.
-    #[error("the description is damaged: {problem} [{code}]", code = self.code())]
-    Damaged {
-        /// The part that is damaged, and the expected one.
-        problem: String,
-    },
-}
-
-mycelium_core::debug_as_display!(DescriptionError);
-
-impl DescriptionError {
-    /// Returns the code with which the text of the error ends. All ways in which a text cannot be
-    /// read have one code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            DescriptionError::Newer { .. } => Code::DESCRIPTION_NEWER,
-            DescriptionError::TooLong { .. }
-            | DescriptionError::NotOne
-            | DescriptionError::Syntax { .. }
-            | DescriptionError::Damaged { .. } => Code::DESCRIPTION_DAMAGED,
-        }
-    }
+/// The problem of a text that is not a description, or contradicts itself.
+fn damaged(text: impl Into<String>) -> Problem {
+    Problem::new(Code::DESCRIPTION_DAMAGED, text)
 }
 
 /// The text of an error of `serde_json`, without the line and column at its end.

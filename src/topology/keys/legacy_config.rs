@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::legacy::ContractDigest;
 use mycelium_transports::endpoint::Endpoint;
+use serde::Serialize;
 
 /// One section `legacy`.
 #[derive(Clone, Debug)]
@@ -30,18 +31,21 @@ pub(crate) struct ListenerConfig {
     pub(crate) payload: u32,
     /// The most bytes that wait for one client.
     pub(crate) queue: usize,
-    pub(crate) types: Vec<TypeConfig>,
+    pub(crate) types: Vec<LegacyType>,
 }
 
-/// One type of the original system and its topic.
-#[derive(Clone, Debug)]
-pub(crate) struct TypeConfig {
-    pub(crate) id: u16,
-    pub(crate) topic: String,
+/// A type of the original system, which a listener maps to a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LegacyType {
+    /// Its number.
+    pub id: u16,
+    /// Its topic.
+    pub topic: String,
     /// Whether clients send its messages.
-    pub(crate) from_clients: bool,
+    pub from_clients: bool,
     /// Whether clients receive its messages.
-    pub(crate) to_clients: bool,
+    pub to_clients: bool,
 }
 
 /// What happens to a frame that cannot be taken.

@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for TypeEntry {
         let all = [("send", (true, false)), ("receive", (false, true)), ("both", (true, true))];
         let (from_clients, to_clients) =
             choice("clients", &clients, &all).map_err(D::Error::custom)?;
-        check_topic(&topic).map_err(D::Error::custom)?;
+        check_topic(&topic).map_err(|problem| D::Error::custom(problem.text))?;
         Ok(TypeEntry { topic, from_clients, to_clients })
     }
 }

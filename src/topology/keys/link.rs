@@ -10,7 +10,6 @@ use serde::de::{Deserializer, Error};
 use serde_spanned::Spanned;
 
 use crate::observe::report::Carrier;
-use crate::topology::error::name as carrier_name;
 use crate::topology::keys::values::{Bytes, FromText, Span, Text, choice};
 
 /// The settings of a link. A missing key has the value in `[link.default]`, or else its default.
@@ -44,7 +43,7 @@ pub(crate) struct Trust {
 impl FromText for Carrier {
     fn from_text(text: &str) -> Result<Carrier, String> {
         let all = [Carrier::SharedMemory, Carrier::UnixSocket, Carrier::Tcp, Carrier::Tls];
-        choice("transport", text, &all.map(|carrier| (carrier_name(carrier), carrier)))
+        choice("transport", text, &all.map(|carrier| (carrier.key(), carrier)))
     }
 }
 

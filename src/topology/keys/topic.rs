@@ -1,5 +1,9 @@
 //! Which names topics may have.
 
+use mycelium_core::Code;
+
+use crate::topology::error::Problem;
+
 /// The longest name of a topic in bytes: links carry no longer ones.
 const LONGEST_TOPIC: usize = 62;
 
@@ -7,17 +11,18 @@ const LONGEST_TOPIC: usize = 62;
 ///
 /// # Errors
 /// What is wrong with the name, and what was expected.
-pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
+pub(crate) fn check_topic(topic: &str) -> Result<(), Problem> {
+    let invalid = |text| Err(Problem::new(Code::TOPIC_NAME, text));
     let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '=';
     if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains(is_bad) {
-        return Err(format!(
+        return invalid(format!(
             "invalid topic `{}`: expected 1 to {LONGEST_TOPIC} bytes without white space, `=` and \
              control characters",
             topic.escape_debug()
         ));
     }
     if topic.starts_with("mycelium.") {
-        return Err(format!(
+        return invalid(format!(
             "invalid topic `{topic}`: names that start with `mycelium.` are reserved"
         ));
     }

@@ -99,7 +99,7 @@ pub(crate) struct TopicName(pub(crate) String);
 impl<'de> Deserialize<'de> for TopicName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TopicName, D::Error> {
         let topic = String::deserialize(deserializer)?;
-        check_topic(&topic).map_err(D::Error::custom)?;
+        check_topic(&topic).map_err(|problem| D::Error::custom(problem.text))?;
         Ok(TopicName(topic))
     }
 }

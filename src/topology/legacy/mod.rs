@@ -9,8 +9,8 @@ use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
 use serde_spanned::Spanned;
 
 use super::Topology;
-use super::error::{Problem, TopologyError};
-use crate::topology::keys::legacy_config::{ListenerConfig, OnBadFrame, OnSlowClient, TypeConfig};
+use super::error::TopologyError;
+use crate::topology::keys::legacy_config::{LegacyType, ListenerConfig, OnBadFrame, OnSlowClient};
 use crate::topology::keys::legacy_section::{LegacySection, TypeEntry};
 use crate::topology::keys::values::{Bytes, Text};
 use crate::topology::nodes::{access, contradiction_of_mode};
@@ -23,9 +23,8 @@ const QUEUE: usize = 1 << 20;
 impl Topology {
     /// Checks the listeners for clients of the original system.
     pub(super) fn check_legacy(&self) -> Result<(), TopologyError> {
-        let contradiction = |place: Range<usize>, message: String| {
-            Err(self.file.error(place, Problem::Contradiction { message }))
-        };
+        let contradiction =
+            |place: Range<usize>, text: String| Err(self.file.contradiction(place, text));
         let nodes: Vec<&str> = self.nodes().collect();
         for (name, section) in &self.sections.legacy {
             let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
@@ -80,9 +79,7 @@ impl Topology {
         name: &str,
         section: &LegacySection,
     ) -> Result<(), TopologyError> {
-        let error = |place: Range<usize>, message: String| {
-            Err(self.file.error(place, Problem::Contradiction { message }))
-        };
+        let error = |place: Range<usize>, text: String| Err(self.file.contradiction(place, text));
         if let Some(connections) = section.connections.as_ref().filter(|it| *it.as_ref() == 0) {
             return error(
                 connections.span(),
@@ -129,9 +126,7 @@ impl Topology {
     }
 
     fn check_legacy_types(&self, section: &LegacySection) -> Result<(), TopologyError> {
-        let error = |place: Range<usize>, message: String| {
-            Err(self.file.error(place, Problem::Contradiction { message }))
-        };
+        let error = |place: Range<usize>, text: String| Err(self.file.contradiction(place, text));
         let (mut sent, mut received) = (BTreeMap::new(), BTreeMap::new());
         for (id, entry) in &section.types {
             let (name, topic) = (id.as_ref(), &entry.as_ref().topic);
@@ -238,40 +233,39 @@ impl Topology {
     pub(crate) fn unknown_legacy_topic(
         &self,
         listener: &str,
-        of: &TypeConfig,
+        of: &LegacyType,
         known: &[&str],
     ) -> TopologyError {
         let topic = Spanned::new(self.span_of_legacy_type(listener, of), of.topic.clone());
-        let known = known.iter().map(|&topic| topic.to_owned()).collect();
-        self.unknown("topic", &topic, known, String::new())
+        self.unknown("topic", &topic, known, "")
     }
 
     /// The error of a type whose message the program has no codec for.
     pub(crate) fn no_legacy_codec(
         &self,
         listener: &str,
-        of: &TypeConfig,
+        of: &LegacyType,
         message: &str,
     ) -> TopologyError {
-        let message = format!(
+        let text = format!(
             "type {} is message `{message}`, for which the program has no codec: add \
              `.legacy(LegacyCodec::<{message}>::same_bytes())` to the builder, or `LegacyCodec::new` \
              with a conversion",
             of.id
         );
-        self.file.error(self.span_of_legacy_type(listener, of), Problem::Contradiction { message })
+        self.file.contradiction(self.span_of_legacy_type(listener, of), text)
     }
 
-    fn span_of_legacy_type(&self, listener: &str, of: &TypeConfig) -> Range<usize> {
+    fn span_of_legacy_type(&self, listener: &str, of: &LegacyType) -> Range<usize> {
         let section = self.sections.legacy.get(listener);
         let entry = section.and_then(|section| section.types.get(of.id.to_string().as_str()));
         entry.map_or(0..0, Spanned::span)
     }
 }
 
-fn type_of(id: &Spanned<String>, entry: &Spanned<TypeEntry>) -> Option<TypeConfig> {
+fn type_of(id: &Spanned<String>, entry: &Spanned<TypeEntry>) -> Option<LegacyType> {
     let TypeEntry { topic, from_clients, to_clients } = entry.as_ref().clone();
-    Some(TypeConfig { id: id.as_ref().parse().ok()?, topic, from_clients, to_clients })
+    Some(LegacyType { id: id.as_ref().parse().ok()?, topic, from_clients, to_clients })
 }
 
 #[cfg(test)]

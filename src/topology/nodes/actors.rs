@@ -3,7 +3,7 @@
 use serde_spanned::Spanned;
 
 use crate::topology::Topology;
-use crate::topology::error::{Problem, TopologyError};
+use crate::topology::error::TopologyError;
 
 impl Topology {
     /// Checks that each list names other nodes, each of them once. Both nodes must have lists of
@@ -14,9 +14,7 @@ impl Topology {
         for (node, section) in nodes {
             let askers = section.actors_for.as_deref().unwrap_or_default();
             for (place, asker) in askers.iter().enumerate() {
-                let error = |message| {
-                    Err(self.file.error(asker.span(), Problem::Contradiction { message }))
-                };
+                let error = |message: String| Err(self.file.contradiction(asker.span(), message));
                 self.check_name("node", asker, &known)?;
                 let name = asker.as_ref();
                 if name == node.as_ref() {

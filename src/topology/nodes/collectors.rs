@@ -12,8 +12,6 @@ use mycelium_telemetry::spans::OtlpTraces;
 use serde_spanned::Spanned;
 
 use crate::topology::Topology;
-#[cfg(feature = "otlp")]
-use crate::topology::error::Problem;
 use crate::topology::error::TopologyError;
 use crate::topology::keys::telemetry_section::TelemetrySection;
 
@@ -74,8 +72,7 @@ impl Topology {
     #[cfg(feature = "otlp")]
     pub(crate) fn check_collectors(&self) -> Result<(), TopologyError> {
         let TelemetrySection { traces, metrics, headers, .. } = &self.sections.telemetry;
-        let error =
-            |span, message: String| self.file.error(span, Problem::Contradiction { message });
+        let error = |span, message: String| self.file.contradiction(span, message);
         for url in [traces, metrics].into_iter().flatten() {
             let endpoint = Endpoint::parse(url.as_ref());
             endpoint.map_err(|problem| error(url.span(), problem.to_string()))?;
@@ -130,7 +127,7 @@ impl Topology {
                 "invalid interval {of_file:?}: expected 1 s or more, because metrics are pushed to a \
                  collector"
             );
-            return Err(self.file.error(interval.span(), Problem::Contradiction { message }));
+            return Err(self.file.contradiction(interval.span(), message));
         }
         Ok(Some(settings.interval(of_file)))
     }

@@ -109,10 +109,7 @@ impl Topology {
     pub(crate) fn check_commands(&self) -> Result<(), TopologyError> {
         let keys = self.sections.node.values().map(|section| &section.command);
         for command in keys.chain([&self.sections.bundle.command]).flatten() {
-            let error = |place, message: &str| {
-                let problem = Problem::Contradiction { message: message.to_owned() };
-                Err(self.file.error(place, problem))
-            };
+            let error = |place, text: &str| Err(self.file.contradiction(place, text));
             match command.as_ref().first() {
                 Some(program) if !program.as_ref().is_empty() => {}
                 _ => {
@@ -184,13 +181,7 @@ fn unknown_placeholder(word: &str) -> Option<Problem> {
     };
     let (_, name, _) =
         braces(word).find(|(_, name, _)| is_word(name) && !PLACEHOLDERS.contains(name))?;
-    let known = PLACEHOLDERS.map(str::to_owned).to_vec();
-    Some(Problem::Unknown {
-        kind: "placeholder",
-        name: name.to_owned(),
-        known,
-        hint: String::new(),
-    })
+    Some(Problem::unknown("placeholder", name, &PLACEHOLDERS, ""))
 }
 
 /// Returns each text in braces that has no braces in it, with the text before and after it.

@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 use crate::supervise::execution::{self, Execution, Run};
 use crate::support::names::expected_instead_of;
 use crate::topology::Topology;
-use crate::topology::error::{Problem, TopologyError};
+use crate::topology::error::TopologyError;
 use crate::topology::keys::sections::ServiceSection;
 use crate::topology::keys::values::{Latency, Shares};
 
@@ -37,7 +37,7 @@ impl Topology {
     fn check_own_thread(&self, section: &ServiceSection) -> Result<(), TopologyError> {
         let Some((key, place)) = section.of_own_thread() else { return Ok(()) };
         let message = execution::without_thread(key, "run = \"dedicated\" or \"pinned(core)\"");
-        Err(self.file.error(place, Problem::Contradiction { message }))
+        Err(self.file.contradiction(place, message))
     }
 
     /// How a service is executed. Each key of the file takes precedence over `coded`, the settings

@@ -1,11 +1,9 @@
 //! The features of the library that keys of a topology need.
 
-use std::ops::Range;
-
 use serde_spanned::Spanned;
 
 use crate::topology::Topology;
-use crate::topology::error::{Problem, TopologyError};
+use crate::topology::error::TopologyError;
 use crate::topology::keys::sections::Sections;
 
 /// The features of this program that keys may need.
@@ -29,14 +27,11 @@ impl Topology {
 
     /// Checks that a program with these features has all that the keys need.
     pub(crate) fn check_features(&self, features: &[String]) -> Result<(), TopologyError> {
-        let refuse = |place: Range<usize>, message: String| {
-            Err(self.file.error(place, Problem::Contradiction { message }))
-        };
         let has = |name: &str| features.iter().any(|feature| feature == name);
         if let Some(section) = self.sections.tls.as_ref().filter(|_| !has("tls")) {
             let message = "this program was built without TLS: enable the feature `tls` of the \
                            package `mycelium`";
-            return refuse(section.span(), message.to_owned());
+            return Err(self.file.contradiction(section.span(), message));
         }
         let Sections { telemetry, node: nodes, topic: topics, .. } = &self.sections;
         let expose = telemetry.expose.as_ref().map(|key| ("expose", key.span()));
@@ -65,7 +60,7 @@ impl Topology {
                 "this program was built without what `{key}` needs: enable the feature {feature} \
                  of the package `mycelium`"
             );
-            return refuse(place, message);
+            return Err(self.file.contradiction(place, message));
         }
         Ok(())
     }

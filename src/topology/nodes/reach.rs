@@ -11,54 +11,18 @@ use crate::topology::Topology;
 
 /// Why a program cannot reach a node of a topology.
 #[derive(Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ReachError {
-    /// The file does not have the node.
-    #[error("unknown node `{}`{}", name.escape_debug(), instead(name, known))]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The nodes of the file.
-        known: Vec<String>,
-    },
-    /// The program would have the name of a node that runs services, and would get its messages.
-    #[error(
-        "node `{node}` may run services, and their publishers would wait for a program with its \
-         name: use the name of a node with `services = []`, such as `[node.viewer]`, and name it in \
-         the `readers` of topics that have them"
-    )]
-    RunsServices {
-        /// The node.
-        node: String,
-    },
-    /// A node proves the names of others by certificates, and no name was given.
-    #[error(
-        "node `{node}` is reached over TLS, where each side proves its name: name a node of the \
-         file whose certificate this program has"
-    )]
-    NeedsName {
-        /// The node.
-        node: String,
-    },
-    /// The files of a certificate cannot be used.
-    #[error("certificate of node `{node}`: {problem}")]
-    Certificate {
-        /// The node whose certificate it is.
-        node: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
+#[error("{0}")]
+pub struct ReachError(String);
 
 debug_as_display!(ReachError);
 
-fn instead(name: &str, known: &[String]) -> String {
-    let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    match nearest(name, &names) {
-        Some(nearest) => format!(": did you mean `{nearest}`?"),
-        None if names.is_empty() => ": the file has no nodes".to_owned(),
-        None => format!(": expected one of: {}", names.join(", ")),
-    }
+fn unknown(name: &str, known: &[&str]) -> ReachError {
+    let instead = match nearest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if known.is_empty() => "the file has no nodes".to_owned(),
+        None => format!("expected one of: {}", known.join(", ")),
+    };
+    ReachError(format!("unknown node `{}`: {instead}", name.escape_debug()))
 }
 
 impl Topology {
@@ -92,15 +56,18 @@ impl Topology {
     pub fn reach(&self, node: &str, own: Option<&str>) -> Result<Vec<Endpoint>, ReachError> {
         for name in [Some(node), own].into_iter().flatten() {
             if !self.sections.node.contains_key(name) {
-                let (name, known) = (name.to_owned(), self.nodes().map(str::to_owned).collect());
-                return Err(ReachError::Unknown { name, known });
+                return Err(unknown(name, &self.nodes().collect::<Vec<_>>()));
             }
         }
         if let Some(own) = own {
             let section = self.sections.node.get(own);
             let services = section.and_then(|section| section.services.as_ref());
             if services.is_none_or(|services| !services.is_empty()) {
-                return Err(ReachError::RunsServices { node: own.to_owned() });
+                return Err(ReachError(format!(
+                    "node `{own}` may run services, and their publishers would wait for a program \
+                     with its name: use the name of a node with `services = []`, such as \
+                     `[node.viewer]`, and name it in the `readers` of topics that have them"
+                )));
             }
         }
         let far = self.tcp(node).map(|plain| self.secured(node, own, plain));
@@ -137,12 +104,17 @@ impl Topology {
         if carrier.unwrap_or_else(|| self.far_carrier()) != Carrier::Tls {
             return Ok(Endpoint::Tcp { addresses, listen });
         }
-        let own = own.ok_or_else(|| ReachError::NeedsName { node: node.to_owned() })?;
-        let refused = |problem| ReachError::Certificate { node: own.to_owned(), problem };
+        let Some(own) = own else {
+            return Err(ReachError(format!(
+                "node `{node}` is reached over TLS, where each side proves its name: name a node \
+                 of the file whose certificate this program has"
+            )));
+        };
+        let refused = |problem: &str| ReachError(format!("certificate of node `{own}`: {problem}"));
         let files = self.tls_files(own);
-        let files = files.ok_or_else(|| refused("the file has no section `[tls]`".to_owned()))?;
+        let files = files.ok_or_else(|| refused("the file has no section `[tls]`"))?;
         let tls = Tls::load(own, files, Box::new(|_| {}));
-        let tls = Arc::new(tls.map_err(|error| refused(error.to_string()))?);
+        let tls = Arc::new(tls.map_err(|error| refused(&error.to_string()))?);
         let (node, handshake) = (node.to_owned(), self.link(own, node).handshake);
         Ok(Endpoint::Tls { addresses, listen, node, tls, handshake })
     }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use mycelium_core::Code;
 use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
 use serde_spanned::Spanned;
 
@@ -36,8 +37,13 @@ impl Topology {
         let place = section.map(|(name, section)| {
             section.socket.as_ref().map_or_else(|| name.span(), Spanned::span)
         });
-        let (path, found, limit) = (error.path, error.found, LONGEST_PATH);
-        let problem = Problem::PathTooLong { node: node.to_owned(), path, found, limit };
+        let text = format!(
+            "node `{node}` would listen at `{}`, which has {} bytes, but the path of a socket has \
+             at most {LONGEST_PATH}: set a shorter one (`socket`, or `Topology::in_directory`)",
+            error.path.display(),
+            error.found
+        );
+        let problem = Problem::new(Code::SOCKET_PATH_TOO_LONG, text);
         Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
@@ -47,8 +53,7 @@ impl Topology {
             let Some(mode) = &section.mode else { continue };
             let (has_users, has_group) = (section.users.is_some(), section.group.is_some());
             if let Some(text) = contradiction_of_mode(mode, has_users, has_group) {
-                let problem = Problem::Contradiction { message: text.to_owned() };
-                return Err(self.file.error(mode.span(), problem));
+                return Err(self.file.contradiction(mode.span(), text));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_spanned::Spanned;
 
 use crate::topology::Topology;
-use crate::topology::error::{Problem, TopologyError};
+use crate::topology::error::TopologyError;
 use crate::topology::keys::values::Text;
 
 impl Topology {
@@ -24,7 +24,7 @@ impl Topology {
              `127.0.0.1:9464`, or `expose = true` in `[telemetry]`",
             far.as_ref().0
         );
-        Err(self.file.error(far.span(), Problem::Contradiction { message }))
+        Err(self.file.contradiction(far.span(), message))
     }
 
     /// Returns the address at which a node serves its metrics, if the file sets it.

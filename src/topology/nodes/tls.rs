@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 
 use crate::observe::report::Carrier;
 use crate::topology::Topology;
-use crate::topology::error::{Problem, TopologyError};
+use crate::topology::error::TopologyError;
 
 /// The placeholder, in a path, for the name of a node.
 #[cfg(feature = "tls")]
@@ -30,8 +30,7 @@ impl Topology {
         }
         let message = "`transport = \"tls\"` needs a section `[tls]`, with the files `certificate`, \
                        `key` and `authorities`";
-        let problem = Problem::Contradiction { message: message.to_owned() };
-        Err(self.file.error(link.place_of_transport().unwrap_or(0..0), problem))
+        Err(self.file.contradiction(link.place_of_transport().unwrap_or(0..0), message))
     }
 
     /// Checks a link over TLS: a certificate must be able to prove the names of both nodes.
@@ -47,7 +46,7 @@ impl Topology {
             "node `{node}` has links over TLS, but no certificate can have its name: expected one \
              like that of a host, such as `feed` or `feed-1.example`"
         );
-        Err(self.file.error(place, Problem::Contradiction { message }))
+        Err(self.file.contradiction(place, message))
     }
 
     /// Checks nothing: without the feature no file has links over TLS.

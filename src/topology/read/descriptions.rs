@@ -30,8 +30,7 @@ pub(super) fn descriptions(
             None => {
                 let found = find(&path, source.bytes(), given);
                 let (real, text) = found.map_err(|reason| {
-                    let path = key.as_ref().clone();
-                    source.error(key.span(), Problem::Include { path, reason })
+                    source.error(key.span(), Problem::include(key.as_ref(), &reason))
                 })?;
                 let number = source.add(path.clone(), text);
                 source.found(number, &real, &path);
@@ -73,7 +72,7 @@ impl Topology {
              in `[node.{}]`, perhaps an empty one",
             node.as_ref()
         );
-        Err(self.file.error(key.span(), Problem::Contradiction { message }))
+        Err(self.file.contradiction(key.span(), message))
     }
 
     /// Returns the number of the file with the description of a node's program, if the file names a

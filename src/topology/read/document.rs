@@ -174,7 +174,7 @@ fn refuse_lists(source: &Source, table: &DeTable<'_>) -> Result<(), TopologyErro
         let message = format!(
             "section `{section}` is a list: expected `[{section}]`, with one pair of brackets"
         );
-        Err(source.error(span, Problem::Syntax { message }))
+        Err(source.error(span, Problem::syntax(message)))
     };
     for (key, value) in table {
         let section = key.get_ref();

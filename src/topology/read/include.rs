@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use mycelium_core::Code;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -68,7 +69,7 @@ impl<'a> Reader<'a> {
                 self.add(path, real, text, None)?;
                 Ok(self.files)
             }
-            Err(error) => Err(unreadable_topology(path, error)),
+            Err(error) => Err(unreadable_topology(path, &error)),
         }
     }
 
@@ -79,9 +80,8 @@ impl<'a> Reader<'a> {
             None => Ok(self.files),
             Some(Include { path, span }) => {
                 let reason = "a topology that is parsed from a text includes no files: read it \
-                              by `Topology::load`"
-                    .to_owned();
-                Err(self.files.source.error(span, Problem::Include { path, reason }))
+                              by `Topology::load`";
+                Err(self.files.source.error(span, Problem::include(&path, reason)))
             }
         }
     }
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         let (text, base) = source.text_of(number);
         let table = DeTable::parse(text).map_err(|error| {
             let span = shifted(error.span().unwrap_or(0..0), base);
-            source.error(span, Problem::Syntax { message: error.message().to_owned() })
+            source.error(span, Problem::syntax(error.message()))
         })?;
         substituted.add(source, table.get_ref(), base, self.environment)?;
         let mut table = substituted.put_in(table.into_inner(), base);
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             Ok(Found::New { real, text }) => self.add(&found, real, text, Some(by)),
-            Err(reason) => Err(self.files.source.error(span, Problem::Include { path, reason })),
+            Err(reason) => Err(self.files.source.error(span, Problem::include(&path, &reason))),
         }
     }
 
@@ -242,8 +242,12 @@ impl Files {
                 _ => {
                     let [winner, loser] = [&first, &second].map(|span| self.source.number(span));
                     if !self.reached_from(winner).contains(&loser) {
-                        let first = self.source.location(first).to_string();
-                        let problem = Problem::TwoFiles { key: name, first };
+                        let text = format!(
+                            "`{name}` is also set at {}, and neither of the two files includes the \
+                             other: set it in one of them, or in a file that includes both",
+                            self.source.location(first)
+                        );
+                        let problem = Problem::new(Code::KEY_IN_TWO_FILES, text);
                         return Err(self.source.error(second, problem));
                     }
                 }
@@ -257,7 +261,7 @@ impl Files {
 fn take_includes(source: &Source, table: &mut DeTable<'_>) -> Result<Vec<Include>, TopologyError> {
     let invalid = |span| {
         let message = "invalid include: expected a list of files, such as [\"common.toml\"]";
-        source.error(span, Problem::Syntax { message: message.to_owned() })
+        source.error(span, Problem::syntax(message))
     };
     let Some(value) = table.remove("include") else { return Ok(Vec::new()) };
     let span = value.span();
@@ -272,10 +276,11 @@ fn take_includes(source: &Source, table: &mut DeTable<'_>) -> Result<Vec<Include
 }
 
 /// The error of a topology whose file cannot be read.
-pub(crate) fn unreadable_topology(path: &Path, error: String) -> TopologyError {
+pub(crate) fn unreadable_topology(path: &Path, error: &str) -> TopologyError {
     let mut source = Source::default();
     source.add(path.to_owned(), String::new());
-    source.error_of_file(Problem::Unreadable { error })
+    let text = format!("cannot read the topology: {error}");
+    source.error_of_file(Problem::new(Code::TOPOLOGY_UNREADABLE, text))
 }
 
 /// Reads a file, if its size and the bytes of `others` are together within the limit.

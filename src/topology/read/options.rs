@@ -155,7 +155,7 @@ impl TopologyOptions {
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         let path = path.as_ref();
         let given = self.files.clone().map_or_else(TopologyFiles::of_launcher, Ok);
-        let given = given.map_err(|error| unreadable_topology(path, error))?;
+        let given = given.map_err(|error| unreadable_topology(path, &error))?;
         let files = Reader::new(&*self.environment, &given).load(path)?;
         let (sections, parts) = files.sections()?;
         Topology::new(sections, parts, files.source, Some(&given))

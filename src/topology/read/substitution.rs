@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use mycelium_core::Code;
+
 use crate::topology::error::Problem;
 
 /// Gives the values of variables.
@@ -59,19 +61,16 @@ fn value(inner: &str, environment: &dyn Environment) -> Result<String, Problem> 
         return Err(invalid(&format!("{{{inner}}}")));
     }
     let set = environment.variable(name).map(OsString::into_string).transpose();
-    let set = set.map_err(|_| Problem::Variable {
-        message: format!("the variable `{name}` of the environment is not UTF-8"),
-    })?;
+    let set =
+        set.map_err(|_| wrong(format!("the variable `{name}` of the environment is not UTF-8")))?;
     match (set, default) {
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(Problem::Variable {
-            message: format!(
-                "the environment has no variable `{name}`: set it, or write a default, such as \
-                 `${{{name}:-default}}`"
-            ),
-        }),
+        (None, None) => Err(wrong(format!(
+            "the environment has no variable `{name}`: set it, or write a default, such as \
+             `${{{name}:-default}}`"
+        ))),
     }
 }
 
@@ -86,12 +85,14 @@ fn invalid(after: &str) -> Problem {
         }
     };
     let found = after[..end].escape_debug();
-    Problem::Variable {
-        message: format!(
-            "invalid variable `${found}`: expected `${{NAME}}` or `${{NAME:-default}}` with a \
-             default without `$`, or `$$` for a dollar sign"
-        ),
-    }
+    wrong(format!(
+        "invalid variable `${found}`: expected `${{NAME}}` or `${{NAME:-default}}` with a default \
+         without `$`, or `$$` for a dollar sign"
+    ))
+}
+
+fn wrong(text: String) -> Problem {
+    Problem::new(Code::TOPOLOGY_VARIABLE, text)
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         };
         match substitute(text, &variable) {
             Ok(substituted) => Ok(substituted.unwrap_or_else(|| text.to_owned())),
-            Err(problem) => Err(problem.to_string()),
+            Err(problem) => Err(problem.text),
         }
     }
 
@@ -168,6 +169,6 @@ mod tests {
 
         let variable = |_: &str| Some(OsString::from_vec(vec![0xff]));
         let problem = substitute("${RAW}", &variable).unwrap_err();
-        assert_eq!(problem.to_string(), "the variable `RAW` of the environment is not UTF-8");
+        assert_eq!(problem.text, "the variable `RAW` of the environment is not UTF-8");
     }
 }

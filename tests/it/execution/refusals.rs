@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mycelium::Node;
-use mycelium::error::{BuildError, StartError, ThreadError};
+use mycelium::error::{Code, StartError, ThreadError};
 use mycelium::execution::{Class, Execution, PlacementFallback};
 use mycelium_executor::{Executor, SendFuture, SpawnError};
 use mycelium_tokio::Tokio;
@@ -106,10 +106,9 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
         let error = build("Idle", execution.clone()).unwrap_err();
         assert!(error.to_string().contains(expected), "{execution}: {error}");
     }
-    let unknown = build("Idol", Execution::shared());
-    assert!(
-        matches!(&unknown, Err(BuildError::ExecutionOfUnknown { service, .. }) if service == "Idol")
-    );
+    let unknown = build("Idol", Execution::shared()).unwrap_err();
+    assert_eq!(unknown.code(), Code::EXECUTION_OF_UNKNOWN);
+    assert!(unknown.to_string().contains("names an unknown service `Idol`: "), "{unknown}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use mycelium::Topology;
-use mycelium::topology::Problem;
+use mycelium::error::Code;
 
 use crate::topology::{Files, nodes, without_code};
 
@@ -73,7 +73,7 @@ fn an_error_names_the_file_that_holds_the_mistake() {
         ],
     );
     let error = files.load("app.toml").unwrap_err();
-    assert!(matches!(error.problem(), Problem::Duplicate { .. }));
+    assert_eq!(error.code(), Code::PLACED_TWICE);
     assert_eq!((error.file(), error.line()), (&*files.path("sub/a.toml"), 3));
     assert_eq!(
         error_of(&files, "app.toml"),

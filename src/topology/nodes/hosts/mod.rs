@@ -5,6 +5,7 @@ use std::net::{ToSocketAddrs, UdpSocket};
 use std::panic::resume_unwind;
 use std::thread;
 
+use mycelium_core::Code;
 use mycelium_transports::endpoint::Endpoint;
 use serde_spanned::Spanned;
 
@@ -28,7 +29,7 @@ impl Topology {
                      `host = \"{example}\"`",
                     name.as_ref()
                 );
-                return Err(self.file.error(name.span(), Problem::Contradiction { message }));
+                return Err(self.file.contradiction(name.span(), message));
             }
             let (place, message) = match (&section.port, &section.address, &section.listen) {
                 (Some(port), None, _) if section.host.is_none() => (
@@ -44,8 +45,7 @@ impl Topology {
                 ),
                 _ => continue,
             };
-            let problem = Problem::Contradiction { message: message.to_owned() };
-            return Err(self.file.error(place, problem));
+            return Err(self.file.contradiction(place, message));
         }
         Ok(())
     }
@@ -83,10 +83,7 @@ impl Topology {
         let known: Vec<&str> = self.hosts().collect();
         let mut named: Vec<&str> = hosts.iter().map(AsRef::as_ref).collect();
         if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
-            let known = known.iter().map(|&host| host.to_owned()).collect();
-            let (name, hint) = ((*unknown).to_owned(), String::new());
-            let problem = Problem::Unknown { kind: "host", name, known, hint };
-            return Err(self.file.error_of_file(problem));
+            return Err(self.file.error_of_file(Problem::unknown("host", unknown, &known, "")));
         }
         if named.is_empty() && !known.is_empty() {
             named = vec![self.this_host()?];
@@ -106,9 +103,16 @@ impl Topology {
         match found[..] {
             [host] => Ok(host),
             _ => {
-                let hosts = self.hosts().map(str::to_owned).collect();
-                let found = found.iter().map(|&host| host.to_owned()).collect();
-                Err(self.file.error_of_file(Problem::NoHost { found, hosts }))
+                let names: Vec<_> = found.iter().map(|host| format!("`{host}`")).collect();
+                let owners = match names.is_empty() {
+                    true => "no host of the file".to_owned(),
+                    false => format!("the hosts {}", names.join(" and ")),
+                };
+                let text = format!(
+                    "this machine has an address of {owners}: name the host that it is, one of: {}",
+                    self.hosts().collect::<Vec<_>>().join(", ")
+                );
+                Err(self.file.error_of_file(Problem::new(Code::HOST_UNKNOWN, text)))
             }
         }
     }
@@ -149,9 +153,15 @@ impl Topology {
         }
         let section = self.sections.node.get_key_value(publisher);
         let place = section.map_or(0..0, |(name, _)| name.span());
-        let (node, peer) = (publisher.to_owned(), reader.to_owned());
-        let has_host = self.host(publisher).is_some();
-        Err(self.file.error(place, Problem::NoAddress { node, peer, has_host }))
+        let key = match self.host(publisher) {
+            Some(_) => "`port = 7400`",
+            None => "`address = \"<host>:<port>\"`",
+        };
+        let text = format!(
+            "node `{reader}` reads from node `{publisher}` over TCP, but `{publisher}` has no \
+             address: add {key}"
+        );
+        Err(self.file.error(place, Problem::new(Code::NODE_WITHOUT_ADDRESS, text)))
     }
 
     /// Whether `peer` is believed to be the node of that name in the lists of a topic. Over plain
@@ -177,15 +187,25 @@ impl Topology {
         let listed = listed.into_iter().find_map(|(key, list)| Some((key, list.as_ref()?)));
         if section.is_of_actors && !self.trusts_network(node, peer) {
             let place = self.place_of_asker([node, peer]).map_or(name.span(), Spanned::span);
-            let (node, peer) = (node.to_owned(), peer.to_owned());
-            return Err(self.file.error(place, Problem::UnprovenAsker { node, peer }));
+            let text = unproven("`actors_for` names a node", node, peer);
+            return Err(self.file.error(place, Problem::new(Code::ASKER_UNPROVEN, text)));
         }
         let is_believed = self.believes(node, peer, topic);
         let Some((list, names)) = listed.filter(|_| !is_believed) else { return Ok(()) };
         let place = names.first().map_or(name.span(), Spanned::span);
-        let (node, peer, topic) = (node.to_owned(), peer.to_owned(), topic.to_owned());
-        Err(self.file.error(place, Problem::Unproven { topic, list, node, peer }))
+        let text = unproven(&format!("topic `{topic}` has a list of `{list}`"), node, peer);
+        Err(self.file.error(place, Problem::new(Code::PEER_UNPROVEN, text)))
     }
+}
+
+/// Says that a key has no effect on a link over plain TCP, where a process can give itself any
+/// name.
+fn unproven(key: &str, node: &str, peer: &str) -> String {
+    format!(
+        "{key}, but the link between `{node}` and `{peer}` is plain TCP: a process that can \
+         connect may call itself `{peer}`; if no other process can, write `trust = \"network\"` in \
+         `[link.\"{node}-{peer}\"]`"
+    )
 }
 
 /// Returns the hosts that have an address of this machine. `addresses` are pairs of host and

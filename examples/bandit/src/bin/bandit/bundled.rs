@@ -18,7 +18,7 @@ use bandit::{
 };
 use clap::ValueEnum;
 use futures_channel::oneshot;
-use mycelium::error::StartError;
+use mycelium::error::{Code, StartError};
 use mycelium::execution::end_with_launcher;
 use mycelium::supervision::Restart;
 use mycelium::untyped::private_directories;
@@ -221,12 +221,10 @@ pub(crate) async fn member(
             failed(error.to_string(), Bundle::UNDELIVERED)
         }
         // Its error is permanent, or the address of a node is in use or not of this machine.
-        Err(
-            error @ (StartError::ServiceFailed { restarts: 0, .. }
-            | StartError::Bind { .. }
-            | StartError::Metrics { .. }),
-        ) => failed(user_error(error).to_string(), Bundle::NO_RESTART),
-        Err(error) if error.is_permanent() => {
+        Err(error @ (StartError::ServiceFailed { restarts: 0, .. } | StartError::Bind { .. })) => {
+            failed(user_error(error).to_string(), Bundle::NO_RESTART)
+        }
+        Err(error) if error.is_permanent() || error.code() == Code::NO_METRICS => {
             failed(user_error(error).to_string(), Bundle::NO_RESTART)
         }
         Err(error) => Err(Error::msg(format!("{node}: {}", user_error(error)))),
