@@ -325,7 +325,7 @@
 //! | [`OutError`](route::OutError) | [`Out::emit`](route::Out::emit), [`Out::try_emit`](route::Out::try_emit) |
 //! | [`PublisherError`](error::PublisherError) | [`Context::publisher`] |
 //! | [`ShuttingDown`](error::ShuttingDown) | [`Context::sleep`], when the node shuts down |
-//! | [`Problem`](error::Problem) | [`Context::metrics`], [`Context::interval`] |
+//! | [`Problem`](error::Problem) | [`Context::metrics`], [`Context::interval`], [`Topology::overview`], [`Description::from_json`](overview::Description::from_json) |
 //! | [`Unfinished`](error::Unfinished) | a [`JoinHandle`](execution::JoinHandle) whose work panicked or was dropped |
 //!
 //! # Shut down
