@@ -5,18 +5,18 @@ use core::ops::Deref;
 
 use super::{Channel, ChannelWaiters, Receiver, Sender};
 use crate::doorbell::Doorbell;
-use crate::ring::Handle;
-use crate::ring::spsc::{Consumer, Memory, Producer, SlotLayout, Spsc};
+use crate::ring::spsc::{Consumer, Producer, SlotLayout, Spsc};
+use crate::ring::{Handle, Storage};
 
 type Waiters = ChannelWaiters<Doorbell, Doorbell>;
 
-impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
+impl<S: Storage<Slot: SlotLayout>> Channel<Spsc<S>, Waiters> {
     /// Returns both ends; `None` if one of them is or was taken. A channel serves one pair, because
     /// a dropped end closes it for the other one.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
-    ) -> Option<(Sender<Producer<&Spsc<M>>, &Waiters>, Receiver<Consumer<&Spsc<M>>, &Waiters>)>
+    ) -> Option<(Sender<Producer<&Spsc<S>>, &Waiters>, Receiver<Consumer<&Spsc<S>>, &Waiters>)>
     {
         ends(&self.ring, &self.waiters)
     }
@@ -24,12 +24,12 @@ impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
 
 /// Makes the ends of a channel of the ends of a ring.
 #[allow(clippy::type_complexity)]
-fn ends<M: Memory<Slot: SlotLayout>, H, L>(
+fn ends<S: Storage<Slot: SlotLayout>, H, L>(
     ring: H,
     waiters: L,
 ) -> Option<(Sender<Producer<H>, L>, Receiver<Consumer<H>, L>)>
 where
-    H: Handle<Target = Spsc<M>> + Clone,
+    H: Handle<Target = Spsc<S>> + Clone,
     L: Deref<Target = Waiters> + Clone,
 {
     // Both ends are taken before either becomes an end of the channel, whose drop would close it.

@@ -9,7 +9,7 @@ use crate::sync::{SharedCell, const_unless_loom, seen};
 /// A cell for one value. The protocol of a ring gives it to one side at a time.
 ///
 /// # Safety
-/// `take` returns what `put` was given, if nothing else accessed the cell meanwhile.
+/// `take` and `borrow` return what `put` was given, if nothing else accessed the cell meanwhile.
 pub unsafe trait Cell {
     /// The value.
     type Item;
@@ -25,6 +25,13 @@ pub unsafe trait Cell {
     /// # Safety
     /// The cell contains a value that is not taken again, and no other thread accesses this cell.
     unsafe fn take(&self) -> Self::Item;
+
+    /// The value in place.
+    ///
+    /// # Safety
+    /// The cell contains a value, and no thread takes it or puts another one while the reference
+    /// lives.
+    unsafe fn borrow(&self) -> &Self::Item;
 
     /// Copies values into neighbouring cells.
     ///
@@ -57,19 +64,6 @@ pub unsafe trait Cell {
             *item = unsafe { cell.take() };
         }
     }
-}
-
-/// A cell whose value can be borrowed in place.
-///
-/// # Safety
-/// `borrow` returns what `put` was given.
-pub unsafe trait InPlace: Cell {
-    /// The value in place.
-    ///
-    /// # Safety
-    /// The cell contains a value, and no thread takes it or puts another one while the reference
-    /// lives.
-    unsafe fn borrow(&self) -> &Self::Item;
 }
 
 /// A slot: a cell for one value.
@@ -174,6 +168,17 @@ unsafe impl<T> Cell for Slot<T> {
         unsafe { self.0.with_taken(take) }
     }
 
+    #[inline]
+    unsafe fn borrow(&self) -> &T {
+        // SAFETY: no thread writes to the cell while the reference lives (this function's
+        // contract).
+        let value = unsafe { self.0.with(|value| value) };
+        // SAFETY: the pointer to the cell's content, to which no thread writes.
+        let value = unsafe { &*value };
+        // SAFETY: the cell contains a value, and it stays (this function's contract).
+        unsafe { value.assume_init_ref() }
+    }
+
     #[cfg(not(loom))]
     #[inline]
     unsafe fn put_all(slots: &[Slot<T>], items: &[T])
@@ -201,19 +206,5 @@ unsafe impl<T> Cell for Slot<T> {
         seen!(Load, &slots[..count]);
         // SAFETY: as above, and each place contains a value.
         unsafe { core::ptr::copy_nonoverlapping(from, items.as_mut_ptr(), count) };
-    }
-}
-
-// SAFETY: the value is in the cell unchanged.
-unsafe impl<T> InPlace for Slot<T> {
-    #[inline]
-    unsafe fn borrow(&self) -> &T {
-        // SAFETY: no thread writes to the cell while the reference lives (this function's
-        // contract).
-        let value = unsafe { self.0.with(|value| value) };
-        // SAFETY: the pointer to the cell's content, to which no thread writes.
-        let value = unsafe { &*value };
-        // SAFETY: the cell contains a value, and it stays (this function's contract).
-        unsafe { value.assume_init_ref() }
     }
 }

@@ -25,11 +25,11 @@
 use super::CapacityError;
 #[cfg(feature = "alloc")]
 use super::Heap;
-use super::cell::{self, Cell, InPlace};
+use super::cell::{self, Cell};
 use super::slots::Slots;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 use super::spsc::{Consumer, Producer};
-use super::spsc::{LocalMemory, SideState, SlotLayout, Spsc, ring_types};
+use super::spsc::{SideState, SlotLayout, Spsc, ring_types};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 ring_types! {
@@ -80,10 +80,7 @@ unsafe impl<T> Cell for Slot<T> {
         // SAFETY: this function's contract.
         unsafe { self.cell.take() }
     }
-}
 
-// SAFETY: the inner cell keeps the contract.
-unsafe impl<T> InPlace for Slot<T> {
     #[inline]
     unsafe fn borrow(&self) -> &T {
         // SAFETY: this function's contract.

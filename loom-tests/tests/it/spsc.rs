@@ -4,8 +4,8 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
-use mycelium_core::ring::{PopError, PushError, stamped};
+use mycelium_core::ring::spsc::{Consumer, Inline, Producer, SlotLayout, Spsc};
+use mycelium_core::ring::{PopError, PushError, Storage, stamped};
 use mycelium_loom_tests::{beside, models, pop, push};
 
 const CAPACITY: usize = 2;
@@ -17,9 +17,9 @@ fn item(number: usize) -> Item {
     Box::new(number)
 }
 
-type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
+type Ends<S> = (Producer<Arc<Spsc<S>>>, Consumer<Arc<Spsc<S>>>);
 
-fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+fn ends<S: Storage<Slot: SlotLayout>>(ring: &Arc<Spsc<S>>) -> Ends<S> {
     (Spsc::producer(ring.clone()).unwrap(), Spsc::consumer(ring.clone()).unwrap())
 }
 

@@ -8,17 +8,17 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, SlotLayout, Spsc};
-use mycelium_core::ring::{PopError, PushError, stamped};
+use mycelium_core::ring::spsc::{Consumer, Inline, Producer, SlotLayout, Spsc};
+use mycelium_core::ring::{PopError, PushError, Storage, stamped};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models, pop, push};
 
 const CAPACITY: usize = 4;
 const LAG: usize = 2;
 
-type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
+type Ends<S> = (Producer<Arc<Spsc<S>>>, Consumer<Arc<Spsc<S>>>);
 
-fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+fn ends<S: Storage<Slot: SlotLayout>>(ring: &Arc<Spsc<S>>) -> Ends<S> {
     let mut reader = Spsc::consumer(ring.clone()).unwrap();
     reader.show_every(LAG);
     (Spsc::producer(ring.clone()).unwrap(), reader)

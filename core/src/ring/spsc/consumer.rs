@@ -5,10 +5,10 @@
 
 use core::marker::PhantomData;
 
-use super::layout::{ItemOf, Memory, Ring, SlotLayout, SlotOf, lag};
+use super::layout::{ItemOf, Ring, SlotLayout, SlotOf, lag};
+use crate::ring::cell::Cell;
 #[cfg(not(loom))]
 use crate::ring::cell::Slot;
-use crate::ring::cell::{Cell, InPlace};
 use crate::ring::slots::Slots;
 use crate::ring::{self, Handle, PopError};
 use crate::sync::{Ordering, order};
@@ -37,9 +37,8 @@ pub struct Consumer<H: Handle<Target: Ring>> {
 impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Creates the end, for a caller that has taken the reader's side.
     pub(super) fn new(ring: H) -> Consumer<H> {
-        let memory = ring.memory();
-        let slots = Slots::new(memory.slots());
-        let head = memory.reader().position.load(Ordering::Relaxed);
+        let slots = Slots::new(ring.slots());
+        let head = ring.reader().position.load(Ordering::Relaxed);
         let lag = lag(slots.capacity());
         Consumer {
             slots,
@@ -169,7 +168,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// How many items are in the ring, as far as this end can see.
     #[must_use]
     pub fn len(&self) -> usize {
-        SlotLayout::count(self.ring.memory().writer(), &self.slots, self.head)
+        SlotLayout::count(self.ring.writer(), &self.slots, self.head)
     }
 
     /// Whether nothing is in the ring, as far as this end can see.
@@ -186,7 +185,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Closes the ring for the writer. Items in the ring are dropped with it.
     pub fn close(self) {
-        self.ring.memory().reader().close();
+        self.ring.reader().close();
     }
 
     #[inline]
@@ -194,7 +193,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.shown = self.head;
         // Release, pairs with the Acquire of `spsc.room`: this reader no longer uses the slots
         // before.
-        self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
+        self.ring.reader().position.store(self.head, order!("spsc.pop", Release));
     }
 
     /// Shows the position after every `lag` items.
@@ -212,13 +211,13 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let capacity = self.slots.capacity();
         let run = if self.slip.on { SlotLayout::run(&self.slots, self.head) } else { 0 };
         let most = most.max(run);
-        let writer = self.ring.memory().writer();
+        let writer = self.ring.writer();
         let ready = SlotLayout::check(writer, &self.slots, self.head, most.min(capacity));
         debug_assert!(ready <= capacity, "the writer is more than a lap ahead");
         self.limit = self.head.wrapping_add(ready);
         self.stop = self.head;
         if SlotOf::<H>::COUNTS {
-            self.ring.memory().reader().note_depth(ready);
+            self.ring.reader().note_depth(ready);
         }
         self.slip.checked(ready, run);
         ready
@@ -243,14 +242,14 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Whether slipping skips this check. It never does once the writer has closed the ring.
     #[inline]
     fn skips_check(&mut self) -> bool {
-        self.slip.skips() && !self.ring.memory().writer().is_closed()
+        self.slip.skips() && !self.ring.writer().is_closed()
     }
 
     /// Returns the error of a check that found no item, unless a last check of a closed ring finds
     /// one.
     #[inline]
     fn found_nothing(&mut self) -> Result<(), PopError> {
-        if self.ring.memory().writer().is_closed_acquire() {
+        if self.ring.writer().is_closed_acquire() {
             return self.check_last_time();
         }
         // Publishes the position even if nothing changed. A branch that goes one way at the first
@@ -273,7 +272,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 impl<H: Handle<Target: Ring>> Drop for Consumer<H> {
     fn drop(&mut self) {
         self.flush();
-        self.ring.memory().reader().release();
+        self.ring.reader().release();
     }
 }
 
@@ -317,7 +316,7 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
     }
 
     fn refuse_pushes(&mut self) {
-        self.ring.memory().reader().close();
+        self.ring.reader().close();
     }
 
     fn close(self) {
@@ -381,10 +380,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// # Errors
     /// [`PopError`] if there is none.
     #[inline]
-    pub fn read(&mut self, most: usize) -> Result<Items<'_, H>, PopError>
-    where
-        SlotOf<H>: InPlace,
-    {
+    pub fn read(&mut self, most: usize) -> Result<Items<'_, H>, PopError> {
         let count = self.items_for_batch(most)?;
         Ok(Items { consumer: self, count, items: PhantomData })
     }
@@ -399,10 +395,7 @@ pub struct Items<'a, H: Handle<Target: Ring>> {
     items: PhantomData<&'a ItemOf<H>>,
 }
 
-impl<H: Handle<Target: Ring>> Items<'_, H>
-where
-    SlotOf<H>: InPlace,
-{
+impl<H: Handle<Target: Ring>> Items<'_, H> {
     /// How many items are borrowed.
     #[must_use]
     pub fn len(&self) -> usize {

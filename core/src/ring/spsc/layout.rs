@@ -1,6 +1,5 @@
-//! What both ends of a ring for one writer and one reader share: the words of each side, the
-//! memory, and the way in which the writer shows items to the reader: by its position, or by a
-//! stamp in each slot.
+//! What both ends of a ring for one writer and one reader share: the words of each side, and the
+//! way in which the writer shows items to the reader: by its position, or by a stamp in each slot.
 
 use core::ops::Deref;
 
@@ -8,7 +7,6 @@ use crossbeam_utils::CachePadded;
 
 use crate::ring::cell::{Cell, Slot};
 use crate::ring::slots::Slots;
-use crate::ring::{CapacityError, Storage};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// The words that one side writes. Its position is on a cache line of its own; the rarely written
@@ -115,71 +113,6 @@ impl SideState {
     }
 }
 
-/// The memory of a ring for one writer and one reader.
-///
-/// # Safety
-/// Each function returns the same memory at every call, and only the one ring that owns this
-/// accesses it.
-#[allow(unsafe_code)]
-pub unsafe trait Memory {
-    /// The slot type of the ring.
-    type Slot;
-    /// The slots: a power of two of them, from 2 to [`CapacityError::MOST`].
-    fn slots(&self) -> &[Self::Slot];
-    /// The words that the writer writes.
-    fn writer(&self) -> &SideState;
-    /// The words that the reader writes.
-    fn reader(&self) -> &SideState;
-}
-
-/// Memory within one process: the words of both sides, and slots from any storage.
-#[derive(Debug)]
-// The fields are in this order, so that slots in an array begin with a cache line.
-#[repr(C)]
-pub struct LocalMemory<S> {
-    writer: SideState,
-    reader: SideState,
-    slots: S,
-}
-
-impl<S> LocalMemory<S> {
-    const_unless_loom! {
-        pub(in crate::ring) const fn unchecked(slots: S) -> LocalMemory<S> {
-            LocalMemory { writer: SideState::new(), reader: SideState::new(), slots }
-        }
-    }
-}
-
-impl<S: Storage> LocalMemory<S> {
-    pub(super) fn new(slots: S) -> Result<LocalMemory<S>, CapacityError> {
-        CapacityError::check(slots.slots().len())?;
-        Ok(LocalMemory::unchecked(slots))
-    }
-
-    /// Both sides, for a caller with exclusive access to the ring.
-    pub(super) fn sides(&mut self) -> (&mut SideState, &mut SideState) {
-        (&mut self.writer, &mut self.reader)
-    }
-}
-
-// SAFETY: parts of one owned value; for the slots `Storage` promises the same.
-#[allow(unsafe_code)]
-unsafe impl<S: Storage> Memory for LocalMemory<S> {
-    type Slot = S::Slot;
-
-    fn slots(&self) -> &[S::Slot] {
-        self.slots.slots()
-    }
-
-    fn writer(&self) -> &SideState {
-        &self.writer
-    }
-
-    fn reader(&self) -> &SideState {
-        &self.reader
-    }
-}
-
 /// After how many items the reader publishes its position to the writer, if it does not find the
 /// ring empty before. Each check of the writer takes the cache line away from the reader, and a
 /// writer that finds room for only one item checks for every item.
@@ -279,13 +212,18 @@ unsafe impl<T> SlotLayout for Slot<T> {}
 /// The ring to which a handle leads.
 #[doc(hidden)]
 pub trait Ring {
-    /// The memory of the ring.
-    type Memory: Memory<Slot = Self::Slot>;
     /// The slot type.
     type Slot: SlotLayout;
 
-    /// The memory of the ring.
-    fn memory(&self) -> &Self::Memory;
+    /// The words that the writer writes.
+    fn writer(&self) -> &SideState;
+
+    /// The words that the reader writes.
+    fn reader(&self) -> &SideState;
+
+    /// The slots: a power of two of them, from 2 to
+    /// [`CapacityError::MOST`](crate::ring::CapacityError::MOST).
+    fn slots(&self) -> &[Self::Slot];
 }
 
 pub(super) type SlotOf<H> = <<H as Deref>::Target as Ring>::Slot;

@@ -39,7 +39,7 @@ pub use super::cell::Slot;
 pub use consumer::{Consumer, Items};
 #[doc(hidden)]
 pub use layout::Ring;
-pub use layout::{LocalMemory, Memory, SideState, SlotLayout};
+pub use layout::{SideState, SlotLayout};
 pub use producer::{Grant, Producer};
 
 /// A ring with one writer and one reader. See the [module](self).
@@ -62,8 +62,12 @@ pub use producer::{Grant, Producer};
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-pub struct Spsc<M: Memory<Slot: SlotLayout>> {
-    pub(super) memory: M,
+// The fields are in this order, so that slots in an array begin with a cache line.
+#[repr(C)]
+pub struct Spsc<S: Storage<Slot: SlotLayout>> {
+    writer: SideState,
+    reader: SideState,
+    slots: S,
 }
 
 /// The types and constructors of the ring with one kind of slot. They are the same for both kinds,
@@ -71,14 +75,14 @@ pub struct Spsc<M: Memory<Slot: SlotLayout>> {
 macro_rules! ring_types {
     ($(#[$pair:meta])* $slot:ident) => {
         /// A ring whose slots are a part of it: for a `static`, or a field.
-        pub type Inline<T, const N: usize> = Spsc<LocalMemory<[$slot<T>; N]>>;
+        pub type Inline<T, const N: usize> = Spsc<[$slot<T>; N]>;
 
         /// A ring in a borrowed slice of slots.
-        pub type InSlice<'a, T> = Spsc<LocalMemory<&'a mut [$slot<T>]>>;
+        pub type InSlice<'a, T> = Spsc<&'a mut [$slot<T>]>;
 
         /// A ring with slots on the heap.
         #[cfg(feature = "alloc")]
-        pub type Boxed<T> = Spsc<LocalMemory<Heap<$slot<T>>>>;
+        pub type Boxed<T> = Spsc<Heap<$slot<T>>>;
 
         impl<T, const N: usize> Inline<T, N> {
             const_unless_loom! {
@@ -92,7 +96,7 @@ macro_rules! ring_types {
                 #[must_use]
                 pub const fn new() -> Self {
                     const { assert!(CapacityError::allows(N), "a ring has a power of two of slots, at least 2") };
-                    Spsc { memory: LocalMemory::unchecked(crate::sync::repeat!($slot::new(); N)) }
+                    Spsc::unchecked(crate::sync::repeat!($slot::new(); N))
                 }
             }
         }
@@ -155,27 +159,32 @@ ring_types! {
     Slot
 }
 
-impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
+impl<S: Storage<Slot: SlotLayout>> Spsc<S> {
+    const_unless_loom! {
+        pub(super) const fn unchecked(slots: S) -> Spsc<S> {
+            Spsc { writer: SideState::new(), reader: SideState::new(), slots }
+        }
+    }
+
     /// An empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
-    pub fn in_slots(slots: S) -> Result<Spsc<LocalMemory<S>>, CapacityError> {
-        let memory = LocalMemory::new(slots)?;
-        SlotLayout::reset(&Slots::new(memory.slots()), 0);
-        Ok(Spsc { memory })
+    pub fn in_slots(slots: S) -> Result<Spsc<S>, CapacityError> {
+        CapacityError::check(slots.slots().len())?;
+        SlotLayout::reset(&Slots::new(slots.slots()), 0);
+        Ok(Spsc::unchecked(slots))
     }
 
     /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On
     /// targets without compare-and-swap this is the only way to the ends.
     #[allow(clippy::type_complexity)]
     pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
-        let (writer, reader) = self.memory.sides();
-        if !writer.take_exclusive() {
+        if !self.writer.take_exclusive() {
             return None;
         }
-        if !reader.take_exclusive() {
-            writer.release();
+        if !self.reader.take_exclusive() {
+            self.writer.release();
             return None;
         }
         let ring = &*self;
@@ -185,40 +194,37 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
     /// Makes the ring look as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
-    pub fn starting_at(mut self, position: usize) -> Spsc<LocalMemory<S>> {
-        let (writer, reader) = self.memory.sides();
-        writer.position.store(position, Ordering::Relaxed);
-        reader.position.store(position, Ordering::Relaxed);
-        SlotLayout::reset(&Slots::new(self.memory.slots()), position);
+    pub fn starting_at(self, position: usize) -> Spsc<S> {
+        self.writer.position.store(position, Ordering::Relaxed);
+        self.reader.position.store(position, Ordering::Relaxed);
+        SlotLayout::reset(&Slots::new(self.slots.slots()), position);
         self
     }
-}
 
-impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
     /// The writer's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
-    pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
-        ring.memory.writer().take().then(|| Producer::new(ring))
+    pub fn producer<H: Handle<Target = Spsc<S>>>(ring: H) -> Option<Producer<H>> {
+        ring.writer.take().then(|| Producer::new(ring))
     }
 
     /// The reader's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
-    pub fn consumer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Consumer<H>> {
-        ring.memory.reader().take().then(|| Consumer::new(ring))
+    pub fn consumer<H: Handle<Target = Spsc<S>>>(ring: H) -> Option<Consumer<H>> {
+        ring.reader.take().then(|| Consumer::new(ring))
     }
 
     /// How many items the ring has slots for.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.memory.slots().len()
+        self.slots.slots().len()
     }
 
     /// How many items are in the ring, as far as this thread can see, including items that were
     /// popped and not published.
     #[must_use]
     pub fn len(&self) -> usize {
-        let head = self.memory.reader().position.load(Ordering::Relaxed);
-        SlotLayout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
+        let head = self.reader.position.load(Ordering::Relaxed);
+        SlotLayout::count(&self.writer, &Slots::new(self.slots.slots()), head)
     }
 
     /// Whether nothing is in the ring, as far as this thread can see.
@@ -232,16 +238,16 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
     /// counts, at least once a lap, and includes items that were popped and not published.
     #[must_use]
     pub fn high_water(&self) -> usize {
-        self.memory.reader().high_water().max(self.memory.writer().high_water())
+        self.reader.high_water().max(self.writer.high_water())
     }
 }
 
-impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
+impl<S: Storage<Slot: SlotLayout>> Drop for Spsc<S> {
     fn drop(&mut self) {
-        if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
+        if !core::mem::needs_drop::<<S::Slot as Cell>::Item>() {
             return;
         }
-        let (writer, reader) = (self.memory.writer(), self.memory.reader());
+        let (writer, reader) = (&self.writer, &self.reader);
         // An end that was forgotten may have moved without showing it. It is then unknown which
         // items are left, so none is dropped.
         if writer.is_taken() || reader.is_taken() {
@@ -249,7 +255,7 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
         }
         let (mut head, tail) =
             (reader.position.load(Ordering::Relaxed), writer.position.load(Ordering::Relaxed));
-        let slots = Slots::new(self.memory.slots());
+        let slots = Slots::new(self.slots.slots());
         while head != tail {
             // SAFETY: the memory is alive.
             let slot = unsafe { slots.at(head) };
@@ -260,11 +266,18 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
     }
 }
 
-impl<M: Memory<Slot: SlotLayout>> Ring for Spsc<M> {
-    type Memory = M;
-    type Slot = M::Slot;
+impl<S: Storage<Slot: SlotLayout>> Ring for Spsc<S> {
+    type Slot = S::Slot;
 
-    fn memory(&self) -> &M {
-        &self.memory
+    fn writer(&self) -> &SideState {
+        &self.writer
+    }
+
+    fn reader(&self) -> &SideState {
+        &self.reader
+    }
+
+    fn slots(&self) -> &[S::Slot] {
+        self.slots.slots()
     }
 }

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use super::layout::{ItemOf, Memory, Ring, SlotLayout, SlotOf};
+use super::layout::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::slots::Slots;
 use crate::ring::{self, GrantError, Handle, PushError};
@@ -26,9 +26,8 @@ pub struct Producer<H: Handle<Target: Ring>> {
 impl<H: Handle<Target: Ring>> Producer<H> {
     /// Creates the end, for a caller that has taken the writer's side.
     pub(super) fn new(ring: H) -> Producer<H> {
-        let memory = ring.memory();
-        let slots = Slots::new(memory.slots());
-        let tail = memory.writer().position.load(Ordering::Relaxed);
+        let slots = Slots::new(ring.slots());
+        let tail = ring.writer().position.load(Ordering::Relaxed);
         Producer { slots, tail, limit: tail, stop: tail, ring }
     }
 
@@ -49,7 +48,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let slot = unsafe { self.slots.at(self.tail) };
         // SAFETY: it is before the limit, so the reader does not use it until it is shown.
         unsafe { slot.put(item) };
-        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
+        SlotLayout::show(self.ring.writer(), &self.slots, self.tail, 1);
         self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
@@ -67,7 +66,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ring.memory().reader().is_closed()
+        self.ring.reader().is_closed()
     }
 
     /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. The
@@ -81,7 +80,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// and not shown.
     #[must_use]
     pub fn len(&self) -> usize {
-        let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
+        let head = self.ring.reader().position.load(Ordering::Relaxed);
         self.tail.wrapping_sub(head).min(self.slots.capacity())
     }
 
@@ -100,13 +99,13 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Closes the ring: no more items follow. The reader gets the items in the ring, then
     /// [`PopError::Closed`](crate::ring::PopError::Closed).
     pub fn close(self) {
-        self.ring.memory().writer().close();
+        self.ring.writer().close();
     }
 
     /// Shows a batch of `count` items, all before the limit, to the reader.
     #[inline]
     fn show(&mut self, count: usize) {
-        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
+        SlotLayout::show(self.ring.writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
         self.stop = self.tail;
     }
@@ -125,13 +124,13 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     fn check_room(&mut self) -> usize {
         // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before
         // its position.
-        let reader = self.ring.memory().reader();
+        let reader = self.ring.reader();
         let head = reader.position.load(order!("spsc.room", Acquire));
         let capacity = self.slots.capacity();
         let used = self.tail.wrapping_sub(head);
         debug_assert!(used <= capacity, "the reader is ahead of the writer");
         if !SlotOf::<H>::COUNTS {
-            self.ring.memory().writer().note_depth(used);
+            self.ring.writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
         self.stop = self.tail;
@@ -141,7 +140,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
 impl<H: Handle<Target: Ring>> Drop for Producer<H> {
     fn drop(&mut self) {
-        let writer = self.ring.memory().writer();
+        let writer = self.ring.writer();
         SlotOf::<H>::save_position(writer, self.tail);
         writer.release();
     }
