@@ -3,10 +3,10 @@
 
 #![allow(unsafe_code)]
 
-use super::claim::{
-    CLAIM, CLOSED, Claim, FREE, FULL, Layout, Refused, SKIP, STEP, Slot, claim, lap, next_lap,
+use super::{
+    CLAIM, CLOSED, Claim, FREE, FULL, ItemOf, Layout, Mpmc, Refused, Ring, SKIP, STEP, Slot, claim,
+    lap, next_lap,
 };
-use super::{ItemOf, Mpmc, Ring};
 use crate::ring::cell::Cell;
 use crate::ring::slots::Slots;
 use crate::ring::{self, GrantError, Handle, PopError, PushError, Storage};
