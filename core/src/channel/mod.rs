@@ -56,7 +56,7 @@ pub mod reply;
 pub use queue::{Mpmc, Mpsc, Spsc, Stamped};
 pub use queue::{Queue, QueueReceiver, QueueSender};
 pub use receiver::Receiver;
-pub use sender::{Permit, Reserve, ReservedSlot, Reserving, Sender};
+pub use sender::{Permit, Reserve, Reserving, Sender};
 pub use single::{spsc, stamped};
 #[cfg(feature = "futures")]
 pub use sink::SenderSink;

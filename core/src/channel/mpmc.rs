@@ -25,7 +25,7 @@
 
 use core::ops::Deref;
 
-use super::{Channel, ChannelWaiters, Reserve, ReservedSlot, Sides};
+use super::{Channel, ChannelWaiters, Reserve, Sides};
 use crate::doorbell::WaiterList;
 #[cfg(feature = "alloc")]
 use crate::doorbell::{AlwaysRoom, GrowingWaiterList, Waiters};
@@ -179,18 +179,14 @@ impl<H: Handle<Target: Ring> + Clone> Reserve for Producer<H> {
         self.grant(1)
     }
 
+    #[inline]
+    fn fill_slot(mut slot: Grant<'_, H>, item: Self::Item) {
+        // Cannot fail, because the grant has room for one item.
+        _ = slot.push(item);
+        slot.commit();
+    }
+
     fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
-    }
-}
-
-impl<H: Handle<Target: Ring>> ReservedSlot for Grant<'_, H> {
-    type Item = <H::Target as Ring>::Item;
-
-    #[inline]
-    fn fill(mut self, item: Self::Item) {
-        // Cannot fail, because the grant has room for one item.
-        _ = self.push(item);
-        self.commit();
     }
 }

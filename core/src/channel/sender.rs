@@ -88,12 +88,6 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// remaining items and then the end.
     pub fn close(self) {}
 
-    /// Sends without a notification: the caller calls `notify`.
-    #[cfg(feature = "futures")]
-    pub(super) fn push(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
-        self.producer.try_push(item)
-    }
-
     /// Wakes a receiver for the pushed items.
     #[inline]
     pub(super) fn notify(&self) {
@@ -354,8 +348,8 @@ pub trait Reserve: Producer + Sized {
     /// are visible.
     const SKIPS: bool;
 
-    /// A slot that is held.
-    type Slot<'a>: ReservedSlot<Item = Self::Item>
+    /// A slot that is held for an item. Dropping it aborts: the slot is free again.
+    type Slot<'a>
     where
         Self: 'a;
 
@@ -365,17 +359,11 @@ pub trait Reserve: Producer + Sized {
     /// [`GrantError`] if the ring is full or the readers are gone.
     fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
 
+    /// Puts an item into a slot that is held, and shows it to readers.
+    fn fill_slot(slot: Self::Slot<'_>, item: Self::Item);
+
     /// Returns another end of the same ring, or `None` if the ring has only one such end.
     fn try_clone(&self) -> Option<Self>;
-}
-
-/// A slot of a ring that is held for an item. Dropping it aborts: the slot is free again.
-pub trait ReservedSlot {
-    /// What the ring holds.
-    type Item;
-
-    /// Puts the item into the slot and shows it to readers.
-    fn fill(self, item: Self::Item);
 }
 
 impl<H: Handle<Target: spsc::Ring>> Reserve for spsc::Producer<H> {
@@ -391,19 +379,15 @@ impl<H: Handle<Target: spsc::Ring>> Reserve for spsc::Producer<H> {
         self.grant(1)
     }
 
+    #[inline]
+    fn fill_slot(mut slot: spsc::Grant<'_, H>, item: Self::Item) {
+        // Cannot fail, because the grant has room for one item.
+        _ = slot.push(item);
+        slot.commit();
+    }
+
     fn try_clone(&self) -> Option<Self> {
         None
-    }
-}
-
-impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
-    type Item = <spsc::Producer<H> as Producer>::Item;
-
-    #[inline]
-    fn fill(mut self, item: Self::Item) {
-        // Cannot fail, because the grant has room for one item.
-        _ = self.push(item);
-        self.commit();
     }
 }
 
@@ -436,7 +420,7 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
     #[inline]
     fn fill(mut self, item: P::Item) {
         if let Some(slot) = self.slot.take() {
-            slot.fill(item);
+            P::fill_slot(slot, item);
         }
     }
 }
