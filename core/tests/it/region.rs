@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use mycelium_core::doorbell::{Alarm, WakePath};
-use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, Peek, Storage};
+use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError, Peek, Storage};
 use mycelium_core::ring::region::{
-    ALIGNMENT, CursorRegion, DataRegion, Field, ForeignData, ForeignRing, Import, Kind, Memory,
+    ALIGNMENT, CursorRegion, DataRegion, ForeignData, ForeignRing, Import, Kind, Memory,
     RegionError, RingIdentity, TopicStorage, cursor_words, data_words, words_at,
 };
 
@@ -22,7 +21,7 @@ fn what_does_not_fit_is_refused() {
     let pages = Pages::new(data_words(SMALL, ENTRIES));
     let refused = |layout| pages.data(layout).map(|_| ()).unwrap_err();
     for given in [0, 1, 3, usize::MAX] {
-        let invalid = RegionError::Capacity(CapacityError::Invalid { given });
+        let invalid = RegionError::Layout(LayoutError::Capacity { given });
         assert_eq!(refused(Layout::exact(given, 8)), invalid);
     }
     let (large, found) = (Layout::exact(1024, WORD), pages.words().len());
@@ -49,22 +48,22 @@ fn what_does_not_fit_is_refused() {
 }
 
 /// The fields in their order, one for each word.
-fn fields() -> Vec<Field> {
+fn fields() -> Vec<&'static str> {
     let mut fields = vec![
-        Field::Magic,
-        Field::Version,
-        Field::Kind,
-        Field::WordSize,
-        Field::Alignment,
-        Field::Capacity,
-        Field::MessageBytes,
-        Field::HasLength,
-        Field::SlotWords,
-        Field::Entries,
-        Field::Size,
+        "magic",
+        "layout version",
+        "kind",
+        "word size",
+        "alignment",
+        "capacity",
+        "message bytes",
+        "length mark",
+        "slot words",
+        "number of entries",
+        "size",
     ];
-    fields.extend([Field::Epoch].repeat(8 / WORD));
-    fields.extend([Field::Digest].repeat(16 / WORD));
+    fields.extend(["epoch"].repeat(8 / WORD));
+    fields.extend(["digest"].repeat(16 / WORD));
     fields
 }
 
@@ -77,12 +76,12 @@ fn each_wrong_header_field_is_named() {
             pages.set(index, lie);
             match (expected, pages.foreign_cursors(SMALL).map(|_| ())) {
                 // Invalid values, or values that do not fit other fields.
-                (Field::Capacity | Field::MessageBytes, Err(_))
-                | (Field::Entries, Err(RegionError::TooLarge)) => {}
-                (Field::Entries, Err(RegionError::Field { field, .. })) => {
-                    assert!(matches!(field, Field::Size | Field::Entries), "{field}");
+                ("capacity" | "message bytes", Err(_))
+                | ("number of entries", Err(RegionError::TooLarge)) => {}
+                ("number of entries", Err(RegionError::Field { field, .. })) => {
+                    assert!(matches!(field, "size" | "number of entries"), "{field}");
                 }
-                (Field::HasLength, Ok(())) => assert_eq!(lie, 0, "unchanged"),
+                ("length mark", Ok(())) => assert_eq!(lie, 0, "unchanged"),
                 (_, Err(RegionError::Field { field, found, .. })) => {
                     assert_eq!((field, found), (expected, lie));
                 }
@@ -100,7 +99,7 @@ fn a_region_of_another_ring_is_refused() {
     assert_eq!((ring.layout(), ring.identity()), (SMALL, IDENTITY));
     own.cursors(SMALL).unwrap();
     let kind = RegionError::Field {
-        field: Field::Kind,
+        field: "kind",
         expected: Kind::Data as usize,
         found: Kind::Cursors as usize,
     };
@@ -111,8 +110,8 @@ fn a_region_of_another_ring_is_refused() {
     };
     let attach = |identity| ForeignData::attach(data.clone(), identity).map(|_| ());
     assert_eq!(attach(IDENTITY), Ok(()));
-    assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), Field::Epoch);
-    assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), Field::Digest);
+    assert_eq!(named(attach(RingIdentity { epoch: 4, ..IDENTITY })), "epoch");
+    assert_eq!(named(attach(RingIdentity { digest: [0; 16], ..IDENTITY })), "digest");
 
     let ring = Broadcast::new(ring, SMALL).unwrap();
     let claim = proxy(&ring).claim();
@@ -151,18 +150,18 @@ fn both_sides_are_rung_once_for_each_sleep() {
     assert!(data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none());
     for _ in 0..2 {
         ours.storage().asleep().sleep();
-        theirs.storage().asleep(1).unwrap().sleep();
+        theirs.storage().cursors().asleep(1).unwrap().sleep();
         assert!(data.rings(&writers).is_some() && cursors.rings(1, &readers[1]).is_some());
         assert!(
             data.rings(&writers).is_none() && cursors.rings(1, &readers[1]).is_none(),
             "rung already"
         );
         assert!(cursors.rings(0, &readers[0]).is_none(), "another reader sleeps");
-        theirs.storage().asleep(1).unwrap().sleep();
+        theirs.storage().cursors().asleep(1).unwrap().sleep();
         assert!(cursors.rings(1, &readers[1]).is_some(), "it has looked, and sleeps again");
         ours.storage().asleep().wake();
-        theirs.storage().asleep(1).unwrap().wake();
-        assert!(!theirs.storage().asleep(1).unwrap().is_asleep());
+        theirs.storage().cursors().asleep(1).unwrap().wake();
+        assert!(!theirs.storage().cursors().asleep(1).unwrap().is_asleep());
     }
     assert!(cursors.rings(READERS, &readers[0]).is_none(), "no such reader");
     let rung = || {
@@ -172,18 +171,18 @@ fn both_sides_are_rung_once_for_each_sleep() {
     };
     assert_eq!(rung(), [], "all are awake");
     for entry in 0..2 {
-        theirs.storage().asleep(entry).unwrap().sleep();
+        theirs.storage().cursors().asleep(entry).unwrap().sleep();
     }
     assert_eq!(rung(), [WakePath::Executor], "once for all");
     assert_eq!(rung(), [], "rung already");
-    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Thread);
-    theirs.storage().asleep(1).unwrap().sleep();
+    theirs.storage().cursors().asleep(0).unwrap().sleep_by(WakePath::Thread);
+    theirs.storage().cursors().asleep(1).unwrap().sleep();
     assert_eq!(rung(), [WakePath::Executor, WakePath::Thread]);
-    theirs.storage().asleep(0).unwrap().sleep();
+    theirs.storage().cursors().asleep(0).unwrap().sleep();
     assert_eq!(rung(), [WakePath::Thread], "by the path of the sleep before");
-    theirs.storage().asleep(0).unwrap().sleep_by(WakePath::Executor);
+    theirs.storage().cursors().asleep(0).unwrap().sleep_by(WakePath::Executor);
     assert_eq!(rung(), [WakePath::Executor]);
-    assert!(theirs.storage().asleep(READERS).is_none());
+    assert!(theirs.storage().cursors().asleep(READERS).is_none());
 }
 
 /// A writer may jump half of all sequences ahead, and then the other half: its observers get two

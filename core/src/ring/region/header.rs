@@ -1,14 +1,11 @@
 //! The header of a region (the constants of a ring, written once before the memory is shared), and
 //! the memory: words at an address that stays, and the parts of a region in them.
 
-use core::fmt;
-
 use crossbeam_utils::CachePadded;
 use thiserror::Error;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::doorbell::SleepWord;
-use crate::ring::CapacityError;
 use crate::ring::broadcast::{Layout, LayoutError, ReaderWords, Word, WriterWords};
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -109,26 +106,26 @@ impl Header {
     }
 
     /// The fields in their order in memory, with their values in this header.
-    fn fields(&self) -> [(Field, usize); FIELDS] {
+    fn fields(&self) -> [(&'static str, usize); FIELDS] {
         let fixed = [
-            (Field::Magic, MAGIC),
-            (Field::Version, VERSION),
-            (Field::Kind, self.kind as usize),
-            (Field::WordSize, WORD),
-            (Field::Alignment, ALIGNMENT),
-            (Field::Capacity, self.layout.capacity()),
-            (Field::MessageBytes, self.layout.message_bytes()),
-            (Field::HasLength, usize::from(self.layout.has_length())),
-            (Field::SlotWords, self.layout.slot_words()),
-            (Field::Entries, self.readers),
-            (Field::Size, self.words().unwrap_or(0)),
+            ("magic", MAGIC),
+            ("layout version", VERSION),
+            ("kind", self.kind as usize),
+            ("word size", WORD),
+            ("alignment", ALIGNMENT),
+            ("capacity", self.layout.capacity()),
+            ("message bytes", self.layout.message_bytes()),
+            ("length mark", usize::from(self.layout.has_length())),
+            ("slot words", self.layout.slot_words()),
+            ("number of entries", self.readers),
+            ("size", self.words().unwrap_or(0)),
         ];
         // The words of the epoch, then the words of the digest.
         let identity: [usize; EPOCH + DIGEST] = zerocopy::transmute!(self.identity);
         core::array::from_fn(|index| match fixed.get(index) {
             Some(field) => *field,
-            None if index < fixed.len() + EPOCH => (Field::Epoch, identity[index - fixed.len()]),
-            None => (Field::Digest, identity[index - fixed.len()]),
+            None if index < fixed.len() + EPOCH => ("epoch", identity[index - fixed.len()]),
+            None => ("digest", identity[index - fixed.len()]),
         })
     }
 
@@ -157,52 +154,45 @@ impl Header {
             ..,
         ] = found;
         let fixed = [
-            (Field::Magic, MAGIC, magic),
-            (Field::Version, VERSION, version),
-            (Field::Kind, kind as usize, of),
-            (Field::WordSize, WORD, word),
-            (Field::Alignment, ALIGNMENT, alignment),
+            ("magic", MAGIC, magic),
+            ("layout version", VERSION, version),
+            ("kind", kind as usize, of),
+            ("word size", WORD, word),
+            ("alignment", ALIGNMENT, alignment),
         ];
         for (field, expected, found) in fixed {
             if found != expected {
-                return Err(field.wrong(expected, found));
+                return Err(wrong(field, expected, found));
             }
         }
         let dense = match has_length {
             0 => Layout::exact(capacity, bytes),
             1 => Layout::up_to(capacity, bytes),
-            _ => return Err(Field::HasLength.wrong(1, has_length)),
+            _ => return Err(wrong("length mark", 1, has_length)),
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
         let identity: [usize; EPOCH + DIGEST] =
             core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
         let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
-        header.valid()?;
+        layout.check()?;
         if layout.message_bytes() != bytes {
-            return Err(Field::MessageBytes.wrong(layout.message_bytes(), bytes));
+            return Err(wrong("message bytes", layout.message_bytes(), bytes));
         }
         if slot != layout.slot_words() {
-            return Err(Field::SlotWords.wrong(layout.slot_words(), slot));
+            return Err(wrong("slot words", layout.slot_words(), slot));
         }
         let expected = header.words().ok_or(RegionError::TooLarge)?;
         if size != expected {
-            return Err(Field::Size.wrong(expected, size));
+            return Err(wrong("size", expected, size));
         }
         header.fit(words)?;
         Ok(header)
     }
 
-    /// Whether a ring can have this layout.
-    fn valid(&self) -> Result<(), RegionError> {
-        CapacityError::check(self.layout.capacity()).map_err(RegionError::Capacity)?;
-        self.layout.check()?;
-        Ok(())
-    }
-
     /// Returns the part of the memory that the region takes, if the memory is aligned and large
     /// enough.
     fn fit<'a>(&self, words: &'a [Word]) -> Result<&'a [Word], RegionError> {
-        self.valid()?;
+        self.layout.check()?;
         let off = words.as_ptr().addr() % ALIGNMENT;
         if off != 0 {
             return Err(RegionError::Alignment { expected: ALIGNMENT, found: off });
@@ -215,7 +205,7 @@ impl Header {
     pub(super) fn compare(&self, expected: &Header) -> Result<(), RegionError> {
         for ((field, found), (_, expected)) in self.fields().into_iter().zip(expected.fields()) {
             if found != expected {
-                return Err(field.wrong(expected, found));
+                return Err(wrong(field, expected, found));
             }
         }
         Ok(())
@@ -339,62 +329,8 @@ impl<M: Memory> Region<M> {
     }
 }
 
-/// A field of a region's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Field {
-    /// The first word.
-    Magic,
-    /// The version of the layout.
-    Version,
-    /// What the region contains.
-    Kind,
-    /// The bytes of a word.
-    WordSize,
-    /// The distance that keeps words of different owners apart.
-    Alignment,
-    /// The capacity of the ring.
-    Capacity,
-    /// The bytes of each message, or the most bytes of a message.
-    MessageBytes,
-    /// Whether messages may differ in length: 0 or 1.
-    HasLength,
-    /// The words of a slot.
-    SlotWords,
-    /// The number of entries.
-    Entries,
-    /// The words of the region.
-    Size,
-    /// The start of the publisher.
-    Epoch,
-    /// The digest of the messages.
-    Digest,
-}
-
-impl Field {
-    fn wrong(self, expected: usize, found: usize) -> RegionError {
-        RegionError::Field { field: self, expected, found }
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Field::Magic => "magic",
-            Field::Version => "layout version",
-            Field::Kind => "kind",
-            Field::WordSize => "word size",
-            Field::Alignment => "alignment",
-            Field::Capacity => "capacity",
-            Field::MessageBytes => "message bytes",
-            Field::HasLength => "length mark",
-            Field::SlotWords => "slot words",
-            Field::Entries => "number of entries",
-            Field::Size => "size",
-            Field::Epoch => "epoch",
-            Field::Digest => "digest",
-        })
-    }
+fn wrong(field: &'static str, expected: usize, found: usize) -> RegionError {
+    RegionError::Field { field, expected, found }
 }
 
 /// Why memory is not a ring, or cannot become one.
@@ -423,16 +359,13 @@ pub enum RegionError {
     /// A field of the header has a wrong value.
     #[error("the {field} of the region is {found:#x}, not {expected:#x}")]
     Field {
-        /// Which field.
-        field: Field,
+        /// The name of the field.
+        field: &'static str,
         /// What it must be.
         expected: usize,
         /// What it is.
         found: usize,
     },
-    /// A ring with this capacity does not exist.
-    #[error(transparent)]
-    Capacity(CapacityError),
     /// A ring with this layout does not exist.
     #[error(transparent)]
     Layout(#[from] LayoutError),

@@ -86,7 +86,7 @@ mod regions;
 #[cfg(feature = "alloc")]
 mod topic;
 
-pub use header::{ALIGNMENT, Field, Kind, Memory, RegionError, RingIdentity, words_at};
+pub use header::{ALIGNMENT, Kind, Memory, RegionError, RingIdentity, words_at};
 pub use regions::{
     CursorRegion, DataRegion, ForeignCursors, ForeignData, ForeignRing, cursor_words, data_words,
 };

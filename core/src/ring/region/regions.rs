@@ -360,12 +360,6 @@ impl<D: Memory, C: Memory> ForeignRing<D, C> {
     pub fn cursors(&self) -> &CursorRegion<C> {
         &self.cursors
     }
-
-    /// The word that shows the writer's process whether the reader with this entry sleeps.
-    #[must_use]
-    pub fn asleep(&self, entry: usize) -> Option<&SleepWord> {
-        self.cursors.asleep(entry)
-    }
 }
 
 // SAFETY: parts of memory that stays (`Memory`). The slots and the words of the writer are only

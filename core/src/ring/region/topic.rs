@@ -31,39 +31,31 @@ impl<M: Memory, I> TopicStorage<M, I> {
     /// the ring, or the writer is in another process.
     #[must_use]
     pub fn asleep(&self) -> Option<&SleepWord> {
-        match self {
-            TopicStorage::Shared(data, _) => Some(data.asleep()),
-            TopicStorage::Heap(_) | TopicStorage::Foreign(_) => None,
-        }
+        let TopicStorage::Shared(data, _) = self else { return None };
+        Some(data.asleep())
     }
 
     /// The word that shows the writer's process whether the reader with this number sleeps; `None`
     /// if the writer is in this process, or there is no such number.
     #[must_use]
     pub fn reader_asleep(&self, reader: usize) -> Option<&SleepWord> {
-        match self {
-            TopicStorage::Foreign(ring) => ring.asleep(reader),
-            TopicStorage::Heap(_) | TopicStorage::Shared(..) => None,
-        }
+        let TopicStorage::Foreign(ring) = self else { return None };
+        ring.cursors().asleep(reader)
     }
 
     /// Ringer, after [`announce`](crate::doorbell::announce): returns by which path to ring the
     /// writer, if it is in another process, waits, and must be rung for that now.
     #[must_use]
     pub fn rings_writer(&self, alarm: &Alarm) -> Option<WakePath> {
-        match self {
-            TopicStorage::Foreign(ring) => ring.data().rings(alarm),
-            TopicStorage::Heap(_) | TopicStorage::Shared(..) => None,
-        }
+        let TopicStorage::Foreign(ring) = self else { return None };
+        ring.data().rings(alarm)
     }
 
     /// The source of the positions of other processes, if these can read the ring.
     #[must_use]
     pub fn imports(&self) -> Option<&I> {
-        match self {
-            TopicStorage::Shared(_, imports) => Some(imports),
-            TopicStorage::Heap(_) | TopicStorage::Foreign(_) => None,
-        }
+        let TopicStorage::Shared(_, imports) = self else { return None };
+        Some(imports)
     }
 }
 
