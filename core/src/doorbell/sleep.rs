@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | check; nothing there | publish |
 //! | [`SleepWord::sleep`]: store an odd value, fence | [`announce`](super::announce): fence |
-//! | check again; sleep only if still nothing | [`Alarm::must_ring`]: load; odd and new: ring |
+//! | check again; sleep only if still nothing | [`Alarm::rings`]: load; odd and new: ring |
 //!
 //! Threads may share an alarm, and one may fail to remember its value because another one was
 //! faster, even with the value of an earlier sleep. No wake is lost by that. If the owner sleeps
@@ -51,11 +51,11 @@ const SLEEP: usize = 4;
 /// let (word, alarm) = (SleepWord::new(), Alarm::new());
 /// word.sleep(); // then check once more before sleeping
 /// announce();
-/// assert!(alarm.must_ring(&word), "the owner sleeps");
-/// assert!(!alarm.must_ring(&word), "it was rung for this sleep");
+/// assert!(alarm.rings(&word).is_some(), "the owner sleeps");
+/// assert!(alarm.rings(&word).is_none(), "it was rung for this sleep");
 /// word.wake();
 /// word.sleep();
-/// assert!(alarm.must_ring(&word), "it sleeps again");
+/// assert!(alarm.rings(&word).is_some(), "it sleeps again");
 /// word.sleep_by(WakePath::Thread);
 /// assert_eq!(alarm.rings(&word), Some(WakePath::Thread));
 /// ```
@@ -129,16 +129,9 @@ impl Alarm {
         }
     }
 
-    /// Ringer, after [`announce`](super::announce): whether the owner of the word sleeps and was
-    /// not rung for this sleep. If so, the caller must ring now. If several threads share the
-    /// alarm, one of them rings. Costs one load if the owner is awake.
-    #[inline]
-    #[must_use]
-    pub fn must_ring(&self, word: &SleepWord) -> bool {
-        self.rings(word).is_some()
-    }
-
-    /// Ringer: as [`must_ring`](Alarm::must_ring), and returns by which path to ring.
+    /// Ringer, after [`announce`](super::announce): returns by which path to ring if the owner of
+    /// the word sleeps and was not rung for this sleep. The caller must then ring now. If several
+    /// threads share the alarm, one of them rings. Costs one load if the owner is awake.
     #[inline]
     #[must_use]
     pub fn rings(&self, word: &SleepWord) -> Option<WakePath> {
