@@ -124,17 +124,12 @@ impl FieldType {
     /// ```
     pub const fn size(&self) -> usize {
         match self {
-            Self::U8 | Self::I8 | Self::Bool => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-            Self::U128 | Self::I128 => 16,
-            Self::U256 => 32,
             Self::Array { item, len } => item.size() * *len,
             Self::Text { capacity } => 2 + *capacity,
             Self::List { item, capacity } => 2 + item.size() * *capacity,
             Self::Struct(descriptor) => descriptor.size,
             Self::Enum(descriptor) => descriptor.repr.size(),
+            _ => self.plain().1,
         }
     }
 
@@ -147,26 +142,31 @@ impl FieldType {
     /// ```
     #[must_use]
     pub const fn tag(&self) -> u8 {
+        self.plain().0
+    }
+
+    /// The byte in the canonical form, and of a number or `bool` also its size and its name.
+    const fn plain(&self) -> (u8, usize, &'static str) {
         match self {
-            Self::U8 => 0x01,
-            Self::U16 => 0x02,
-            Self::U32 => 0x03,
-            Self::U64 => 0x04,
-            Self::U128 => 0x05,
-            Self::U256 => 0x06,
-            Self::I8 => 0x11,
-            Self::I16 => 0x12,
-            Self::I32 => 0x13,
-            Self::I64 => 0x14,
-            Self::I128 => 0x15,
-            Self::F32 => 0x23,
-            Self::F64 => 0x24,
-            Self::Bool => 0x30,
-            Self::Array { .. } => 0x40,
-            Self::Text { .. } => 0x41,
-            Self::List { .. } => 0x42,
-            Self::Struct(_) => 0x50,
-            Self::Enum(_) => 0x51,
+            Self::U8 => (0x01, 1, "u8"),
+            Self::U16 => (0x02, 2, "u16"),
+            Self::U32 => (0x03, 4, "u32"),
+            Self::U64 => (0x04, 8, "u64"),
+            Self::U128 => (0x05, 16, "u128"),
+            Self::U256 => (0x06, 32, "u256"),
+            Self::I8 => (0x11, 1, "i8"),
+            Self::I16 => (0x12, 2, "i16"),
+            Self::I32 => (0x13, 4, "i32"),
+            Self::I64 => (0x14, 8, "i64"),
+            Self::I128 => (0x15, 16, "i128"),
+            Self::F32 => (0x23, 4, "f32"),
+            Self::F64 => (0x24, 8, "f64"),
+            Self::Bool => (0x30, 1, "bool"),
+            Self::Array { .. } => (0x40, 0, ""),
+            Self::Text { .. } => (0x41, 0, ""),
+            Self::List { .. } => (0x42, 0, ""),
+            Self::Struct(_) => (0x50, 0, ""),
+            Self::Enum(_) => (0x51, 0, ""),
         }
     }
 }
@@ -225,27 +225,14 @@ impl FieldType {
 
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::U8 => "u8",
-            Self::U16 => "u16",
-            Self::U32 => "u32",
-            Self::U64 => "u64",
-            Self::U128 => "u128",
-            Self::U256 => "u256",
-            Self::I8 => "i8",
-            Self::I16 => "i16",
-            Self::I32 => "i32",
-            Self::I64 => "i64",
-            Self::I128 => "i128",
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-            Self::Bool => "bool",
-            Self::Array { item, len } => return write!(f, "[{item}; {len}]"),
-            Self::Text { capacity } => return write!(f, "text of at most {capacity} bytes"),
-            Self::List { item, capacity } => return write!(f, "at most {capacity} of {item}"),
-            Self::Struct(descriptor) => descriptor.name,
-            Self::Enum(descriptor) => return descriptor.fmt(f),
-        })
+        match self {
+            Self::Array { item, len } => write!(f, "[{item}; {len}]"),
+            Self::Text { capacity } => write!(f, "text of at most {capacity} bytes"),
+            Self::List { item, capacity } => write!(f, "at most {capacity} of {item}"),
+            Self::Struct(descriptor) => f.write_str(descriptor.name),
+            Self::Enum(descriptor) => descriptor.fmt(f),
+            _ => f.write_str(self.plain().2),
+        }
     }
 }
 
