@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::control::{Control, Hello, MAX_CONTROL, text};
 use super::error::{CloseReason, LinkError};
 use super::event::{Event, Input};
+use super::streams::InterestState;
 use super::tables::IncomingId;
 use super::{Link, LinkPhase, PeerLimits};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
@@ -245,7 +246,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Control::Resume(resume) => self.on_resume(resume),
             Control::Unsubscribe(frame) => self.on_unsubscribe(frame.subscription.get()),
             Control::Left(frame) => self.on_left(frame.subscription.get()),
-            Control::Accept(accept) => self.on_accept(accept.subscription.get()),
+            Control::Accept(accept) => {
+                let (interest, entry) = self.sent_interest(accept.subscription.get())?;
+                let is_subscribed = entry.state == InterestState::Subscribed;
+                Ok(is_subscribed.then_some(Event::Accepted { interest }))
+            }
             Control::Reject(reject) => self.on_reject(reject),
             Control::Stream(stream) => self.on_stream(number, sequence, stream),
             Control::Gone(gone) => self.on_gone(gone),
@@ -256,11 +261,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 self.peer.features = features.bits.get();
                 Ok(None)
             }
-            Control::Demand(_) => self.on_demand(number),
+            Control::Demand(_) => match self.outgoing.numbered(number) {
+                Some((stream, _)) => Ok(Some(Event::Demand { stream })),
+                None => self.unknown_stream(number),
+            },
             Control::Run(run) => self.on_run(number, sequence, run).map(|()| None),
             Control::Memory(memory) => self.on_memory(memory.token),
             Control::Region(region) => self.on_region(number, sequence, region.number.get()),
-            Control::Describe(describe) => self.on_describe(describe),
+            Control::Describe(describe) => {
+                let (topic, offset) = (text(&describe.topic)?, describe.offset.get());
+                Ok(Some(Event::Describe { topic, offset }))
+            }
             Control::Piece(piece) => self.on_piece(piece),
             Control::Ping(ping) => {
                 self.pong = Some(ping.token.get());

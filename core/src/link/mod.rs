@@ -105,10 +105,10 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     phase: LinkPhase,
     out: Outbox<'b>,
     peer: PeerLimits,
-    interests: Table<InterestEntry, TOPICS>,
-    exports: Table<ExportEntry, TOPICS>,
-    incoming: Table<Incoming, STREAMS>,
-    outgoing: Table<Outgoing, STREAMS>,
+    interests: Table<InterestId, InterestEntry, TOPICS>,
+    exports: Table<ExportId, ExportEntry, TOPICS>,
+    incoming: Table<IncomingId, Incoming, STREAMS>,
+    outgoing: Table<OutgoingId, Outgoing, STREAMS>,
     /// Streams that the peer wants to resume, and that this side has not answered.
     resumes: Vec<PendingResume, STREAMS>,
     /// A due control frame had no room. Messages are refused until it has.

@@ -5,14 +5,15 @@ use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::config::{Batching, Config, ConfigError};
+use super::config::{Batching, Config, ConfigError, Interest};
 use super::control::{
     Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, MEMORY, Name, Ping, Pong,
     Reject, Resume, Subscribe, Unsubscribe, Window,
 };
 use super::error::{CloseReason, LinkError, SendError};
 use super::event::Transmit;
-use super::streams::{ExportState, Incoming, InterestEntry, InterestState};
+use super::streams::{ExportState, Incoming, InterestState};
+use super::tables::Id;
 use super::{Link, LinkPhase};
 use crate::frame::HEADER_LEN;
 
@@ -206,8 +207,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             if out.room() < CLOSE_RESERVE + needed {
                 return false;
             }
-            let InterestEntry { type_id, number, digest, mode, start, window, topic, .. } =
-                *interest;
+            let number = id.number();
+            let Interest { topic, type_id, digest, mode, start, window } = interest.interest;
             let resumes = resumes as u16; // at most `STREAMS`
             let (mode, start) = (mode as u8, start as u8);
             let subscribe =
@@ -227,7 +228,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 if unsubscribe { InterestState::UnsubscribeDue } else { InterestState::Subscribed };
         }
         if interest.state == InterestState::UnsubscribeDue {
-            if !out.queue_control(now, 0, 0, &Unsubscribe::new(0, interest.number)) {
+            if !out.queue_control(now, 0, 0, &Unsubscribe::new(0, id.number())) {
                 return false;
             }
             interest.state = InterestState::Unsubscribing;
@@ -239,7 +240,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     fn queue_export(&mut self, now: Duration, place: usize) -> bool {
         let Link { exports, out, .. } = self;
         let Some((id, export)) = exports.at(place) else { return true };
-        let number = export.number;
+        let number = id.number();
         let queued = match export.state {
             ExportState::AcceptDue => out.queue_control(now, 0, 0, &Accept::new(0, number)),
             ExportState::RejectDue(reason, digest) => {

@@ -6,12 +6,12 @@ use core::time::Duration;
 use super::Link;
 use super::config::{ReaderMode, ReaderStart};
 use super::control::{
-    CONTROL_RESERVE, Describe, End, Gap, Gone, Name, PIECE, Piece, Resume, Stream, Subscribe, text,
+    CONTROL_RESERVE, End, Gap, Gone, Name, PIECE, Piece, Resume, Stream, Subscribe, text,
 };
 use super::error::{LinkError, RejectReason, SendError};
 use super::event::Event;
 use super::streams::{ExportEntry, ExportState, Outgoing, OutgoingState, PendingResume};
-use super::tables::{ExportId, OutgoingId};
+use super::tables::{ExportId, Id, OutgoingId};
 use crate::descriptor::{Descriptor, Digest};
 use crate::envelope::Envelope;
 use crate::frame::{head_len, write_frame};
@@ -78,10 +78,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Streams { limit });
         }
         self.queue_due(now);
-        let ExportEntry { type_id, window, number: subscription, .. } =
-            *self.exports.get(export)?;
+        let ExportEntry { type_id, window, .. } = *self.exports.get(export)?;
         let number = self.next_number().ok_or(SendError::Numbers)?;
-        let stream = Stream::new(0, subscription, epoch, keeps, 0, publisher);
+        let stream = Stream::new(0, export.number(), epoch, keeps, 0, publisher);
         self.send_control(now, number, first, &stream)?;
         self.last_number = number;
         // A resumed stream has no credit until a window frame says how much is left.
@@ -93,9 +92,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, state, open) = (first, 0, OutgoingState::Live, None);
-        let stream =
-            Outgoing { number, export, type_id, next, confirmed, granted, sent, state, open };
-        self.outgoing.insert(stream).ok_or(SendError::Streams { limit })
+        let stream = Outgoing { export, type_id, next, confirmed, granted, sent, state, open };
+        self.outgoing.insert(number, stream).ok_or(SendError::Streams { limit })
     }
 
     /// Sets the first message of a resumed stream that is not confirmed yet, even if it or later
@@ -125,8 +123,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let resume = PendingResume { export, epoch };
         let known = self.resumes.iter().position(|known| *known == resume);
         let index = known.ok_or(SendError::Gone)?;
-        let subscription = self.open_export(export)?.number;
-        self.send_control(now, 0, 0, &Gone::new(0, subscription, epoch))?;
+        self.open_export(export)?;
+        self.send_control(now, 0, 0, &Gone::new(0, export.number(), epoch))?;
         self.resumes.swap_remove(index);
         Ok(())
     }
@@ -175,7 +173,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if entry.open.is_some() {
             return Err(SendError::Open);
         }
-        let (type_id, stream, sequence) = (entry.type_id, entry.number, entry.next);
+        let (type_id, stream, sequence) = (entry.type_id, stream.number(), entry.next);
         let envelope = Envelope { type_id, stream, sequence, ..*envelope };
         let fixed = usize::from(fixed_len);
         if fixed > payload.len() {
@@ -220,11 +218,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let entry = self.outgoing.get(stream)?;
         entry.check_live()?;
         let next = entry.next.checked_add(missed).filter(|next| *next < u64::MAX);
-        let (number, next) = (entry.number, next.ok_or(SendError::Exhausted)?);
+        let next = next.ok_or(SendError::Exhausted)?;
         if missed == 0 {
             return Ok(());
         }
-        self.send_control(now, number, next, &Gap::new(reason, 0, missed))?;
+        self.send_control(now, stream.number(), next, &Gap::new(reason, 0, missed))?;
         let entry = self.outgoing.get(stream)?;
         (entry.next, entry.open) = (next, None);
         Ok(())
@@ -253,8 +251,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         stream: OutgoingId,
         before: u64,
     ) -> Result<(), SendError> {
-        let Outgoing { number, next, confirmed, .. } = *self.outgoing.get(stream)?;
-        self.send_control(now, number, before, &End::new([0; 6]))?;
+        let Outgoing { next, confirmed, .. } = *self.outgoing.get(stream)?;
+        self.send_control(now, stream.number(), before, &End::new([0; 6]))?;
         if confirmed == next {
             self.outgoing.remove(stream);
         } else {
@@ -323,8 +321,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 }
 
-/// Handles the received frames of a subscriber: subscriptions, streams to resume, demand, credit,
-/// confirmations, and requests for a layout.
+/// Handles the received frames of a subscriber: subscriptions, streams to resume, credit and
+/// confirmations.
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn on_subscribe<'a>(
         &mut self,
@@ -337,8 +335,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let topic = text(&subscribe.topic)?;
         let (type_id, resumes) = (subscribe.type_id.get(), subscribe.resumes.get());
         let (window, state) = (subscribe.window.get(), ExportState::Undecided);
-        let entry = ExportEntry { number, type_id, window, resumes, state };
-        let export = self.exports.insert(entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
+        let entry = ExportEntry { type_id, window, resumes, state };
+        let export =
+            self.exports.insert(number, entry).ok_or(LinkError::TooMany { limit: TOPICS })?;
         let digest = Digest(subscribe.digest);
         let (mode, start) = (ReaderMode::of(subscribe.mode), ReaderStart::of(subscribe.start));
         Ok(Some(Event::Subscribe { export, topic, type_id, digest, mode, start, resumes }))
@@ -381,8 +380,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some((export, entry)) = self.exports.numbered(number) else {
             // A reject crossed this frame on the way. It is answered with `Left` all the same.
             let state = ExportState::LeftDue;
-            let entry = ExportEntry { number, type_id: 0, window: 0, resumes: 0, state };
-            return match self.exports.insert(entry) {
+            let entry = ExportEntry { type_id: 0, window: 0, resumes: 0, state };
+            return match self.exports.insert(number, entry) {
                 Some(_) => Ok(None),
                 None => Err(LinkError::TooMany { limit: TOPICS }),
             };
@@ -395,13 +394,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         out.discard_run(|stream| outgoing.get(stream).is_ok_and(|stream| stream.export == export));
         self.forget_streams(export);
         Ok(was_open.then_some(Event::Unsubscribe { export }))
-    }
-
-    pub(super) fn on_demand<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
-        match self.outgoing.numbered(number) {
-            Some((stream, _)) => Ok(Some(Event::Demand { stream })),
-            None => self.unknown_stream(number),
-        }
     }
 
     pub(super) fn on_window<'a>(
@@ -425,19 +417,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Window { stream: id, confirmed }))
     }
 
-    pub(super) fn on_describe<'a>(
-        &mut self,
-        describe: &'a Describe,
-    ) -> Result<Option<Event<'a>>, LinkError> {
-        let (topic, offset) = (text(&describe.topic)?, describe.offset.get());
-        Ok(Some(Event::Describe { topic, offset }))
-    }
-
     /// Handles a frame about a stream that does not exist. It is valid if the stream's number was
     /// used on this connection: the stream ended, or its topic was unsubscribed, while the frame
     /// was on its way.
     #[cold]
-    fn unknown_stream<'a>(&self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+    pub(super) fn unknown_stream<'a>(&self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
         if number > self.last_number_before && number <= self.last_number {
             return Ok(None);
         }

@@ -22,24 +22,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Topics`] if this side has no room for another interest, [`SendError::Type`] if
     /// the type is 0, [`SendError::Numbers`] if the link has used all its numbers.
     pub fn subscribe(&mut self, interest: Interest) -> Result<InterestId, SendError> {
-        let Interest { topic, type_id, digest, mode, start, window } = interest;
-        if type_id == 0 {
+        if interest.type_id == 0 {
             return Err(SendError::Type);
         }
         let number = self.next_number().ok_or(SendError::Numbers)?;
-        let (state, window) = (InterestState::Due, window.max(1));
-        let entry = InterestEntry {
-            number,
-            topic,
-            type_id,
-            digest,
-            mode,
-            start,
-            window,
-            state,
-            discarded: 0,
-        };
-        let id = self.interests.insert(entry).ok_or(SendError::Topics { limit: TOPICS })?;
+        let interest = Interest { window: interest.window.max(1), ..interest };
+        let entry = InterestEntry { interest, state: InterestState::Due, discarded: 0 };
+        let id = self.interests.insert(number, entry).ok_or(SendError::Topics { limit: TOPICS })?;
         self.last_number = number;
         self.topics_changed = true;
         Ok(id)
@@ -52,7 +41,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Gone`] if the interest does not exist.
     pub fn start_at_next(&mut self, id: InterestId) -> Result<(), SendError> {
-        self.interests.get(id)?.start = ReaderStart::Next;
+        self.interests.get(id)?.interest.start = ReaderStart::Next;
         Ok(())
     }
 
@@ -189,12 +178,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Unsubscribed { interest, discarded }))
     }
 
-    pub(super) fn on_accept<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
-        let (interest, entry) = self.sent_interest(number)?;
-        let is_subscribed = entry.state == InterestState::Subscribed;
-        Ok(is_subscribed.then_some(Event::Accepted { interest }))
-    }
-
     pub(super) fn on_reject<'a>(
         &mut self,
         reject: &Reject,
@@ -230,7 +213,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let publisher = text(&frame.publisher)?;
         let (epoch, keeps) = (frame.epoch.get(), frame.keeps.get());
         let (interest, entry) = self.sent_interest(frame.subscription.get())?;
-        let InterestEntry { type_id, window, state, .. } = *entry;
+        let InterestEntry { interest: Interest { type_id, window, .. }, state, .. } = *entry;
         if self.incoming.find(|known| known.remote == Some(remote)).is_some() {
             return Err(LinkError::SecondStream { number: remote });
         }
@@ -259,7 +242,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let number = self.next_number().ok_or(LinkError::Numbers)?;
         let stream = Incoming {
-            number,
             remote: Some(remote),
             interest,
             type_id,
@@ -285,14 +267,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             keeps,
             open: None,
         };
-        let id = self.insert_incoming(stream).ok_or(LinkError::TooMany { limit: STREAMS })?;
+        let id =
+            self.insert_incoming(number, stream).ok_or(LinkError::TooMany { limit: STREAMS })?;
         self.last_number = number;
         Ok((!unsubscribed).then_some(event(id, None)))
     }
 
     /// Stores a stream. If there is no free place, it takes the place of a finished stream that is
     /// kept for a lost connection.
-    fn insert_incoming(&mut self, stream: Incoming) -> Option<IncomingId> {
+    fn insert_incoming(&mut self, number: u32, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
             // Replaces the oldest one: since the peer opens another stream, it knows that this one
             // has ended.
@@ -300,7 +283,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let (oldest, _) = spare.min_by_key(|(_, stream)| stream.finish_order)?;
             self.incoming.remove(oldest);
         }
-        self.incoming.insert(stream)
+        self.incoming.insert(number, stream)
     }
 
     pub(super) fn on_gone<'a>(&mut self, gone: &Gone) -> Result<Option<Event<'a>>, LinkError> {
@@ -399,7 +382,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Returns an interest that the peer knows on this connection.
-    fn sent_interest(
+    pub(super) fn sent_interest(
         &mut self,
         number: u32,
     ) -> Result<(InterestId, &mut InterestEntry), LinkError> {

@@ -1,36 +1,34 @@
 //! The tables of a link: vectors of a capacity that the caller chose, whose entries have ids. An id
 //! names one entry as long as the entry exists, and no entry after that.
 
+use core::marker::PhantomData;
+
 use heapless::Vec;
 
 use super::error::SendError;
 
-/// An entry of a table, with a number that distinguishes it from earlier entries in the same place.
-pub(super) trait TableEntry {
-    type Id: Id;
-    fn number(&self) -> u32;
-}
-
 #[derive(Debug)]
-pub(super) struct Table<T, const N: usize> {
-    /// The entries. The last place is never empty, so that a walk visits few empty places.
-    entries: Vec<Option<T>, N>,
+pub(super) struct Table<I, T, const N: usize> {
+    /// The entries, with their numbers. The last place is never empty, so that a walk visits few
+    /// empty places.
+    entries: Vec<Option<(u32, T)>, N>,
     /// The place that the last search found.
     recent: usize,
+    ids: PhantomData<I>,
 }
 
-impl<T: TableEntry, const N: usize> Table<T, N> {
+impl<I: Id, T, const N: usize> Table<I, T, N> {
     const FITS: () =
         assert!(N > 0 && N <= u16::MAX as usize, "a link has room for 1 to 65535 of each");
 
     pub(super) fn new() -> Self {
         let () = Self::FITS;
-        Table { entries: Vec::new(), recent: 0 }
+        Table { entries: Vec::new(), recent: 0, ids: PhantomData }
     }
 
     /// Stores an entry in the first free place; `None` if the table is full.
-    pub(super) fn insert(&mut self, entry: T) -> Option<T::Id> {
-        let number = entry.number();
+    pub(super) fn insert(&mut self, number: u32, entry: T) -> Option<I> {
+        let entry = (number, entry);
         let place = match self.entries.iter().position(Option::is_none) {
             Some(place) => {
                 *self.entries.get_mut(place)? = Some(entry);
@@ -41,28 +39,29 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
                 self.entries.len() - 1
             }
         };
-        Some(T::Id::new(place as u16, number))
+        Some(I::new(place as u16, number))
     }
 
     #[inline]
-    pub(super) fn get(&mut self, id: T::Id) -> Result<&mut T, SendError> {
+    pub(super) fn get(&mut self, id: I) -> Result<&mut T, SendError> {
         let (place, number) = id.parts();
         match self.entries.get_mut(place) {
-            Some(Some(entry)) if entry.number() == number => Ok(entry),
+            Some(Some((known, entry))) if *known == number => Ok(entry),
             _ => Err(SendError::Gone),
         }
     }
 
     /// Returns the entry at a place.
-    pub(super) fn at(&mut self, place: usize) -> Option<(T::Id, &mut T)> {
-        let entry = self.entries.get_mut(place)?.as_mut()?;
-        Some((T::Id::new(place as u16, entry.number()), entry))
+    #[inline]
+    pub(super) fn at(&mut self, place: usize) -> Option<(I, &mut T)> {
+        let (number, entry) = self.entries.get_mut(place)?.as_mut()?;
+        Some((I::new(place as u16, *number), entry))
     }
 
-    pub(super) fn remove(&mut self, id: T::Id) {
+    pub(super) fn remove(&mut self, id: I) {
         let (place, number) = id.parts();
         if let Some(entry) = self.entries.get_mut(place)
-            && entry.as_ref().is_some_and(|entry| entry.number() == number)
+            && entry.as_ref().is_some_and(|(known, _)| *known == number)
         {
             *entry = None;
             self.shrink();
@@ -77,40 +76,45 @@ impl<T: TableEntry, const N: usize> Table<T, N> {
     }
 
     /// Returns the entry with this number.
-    pub(super) fn numbered(&mut self, number: u32) -> Option<(T::Id, &mut T)> {
-        self.find(|entry| entry.number() == number)
+    pub(super) fn numbered(&mut self, number: u32) -> Option<(I, &mut T)> {
+        self.search(|(known, _)| *known == number)
+    }
+
+    /// Returns the first entry that `matches`.
+    #[inline]
+    pub(super) fn find(&mut self, matches: impl Fn(&T) -> bool) -> Option<(I, &mut T)> {
+        self.search(|(_, entry)| matches(entry))
     }
 
     /// Returns the first entry that `matches`. It tries the result of the last search first.
     #[inline]
-    pub(super) fn find(&mut self, matches: impl Fn(&T) -> bool) -> Option<(T::Id, &mut T)> {
-        let found = |entry: &Option<T>| entry.as_ref().is_some_and(&matches);
+    fn search(&mut self, matches: impl Fn(&(u32, T)) -> bool) -> Option<(I, &mut T)> {
+        let found = |entry: &Option<(u32, T)>| entry.as_ref().is_some_and(&matches);
         if !self.entries.get(self.recent).is_some_and(found) {
             self.recent = self.entries.iter().position(found)?;
         }
-        let entry = self.entries.get_mut(self.recent)?.as_mut()?;
-        Some((T::Id::new(self.recent as u16, entry.number()), entry))
+        self.at(self.recent)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (T::Id, &T)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (I, &T)> {
         let entries = self.entries.iter().enumerate();
         entries.filter_map(|(place, entry)| {
-            let entry = entry.as_ref()?;
-            Some((T::Id::new(place as u16, entry.number()), entry))
+            let (number, entry) = entry.as_ref()?;
+            Some((I::new(place as u16, *number), entry))
         })
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (T::Id, &mut T)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut T)> {
         let entries = self.entries.iter_mut().enumerate();
         entries.filter_map(|(place, entry)| {
-            let entry = entry.as_mut()?;
-            Some((T::Id::new(place as u16, entry.number()), entry))
+            let (number, entry) = entry.as_mut()?;
+            Some((I::new(place as u16, *number), entry))
         })
     }
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
         for entry in &mut self.entries {
-            if entry.as_mut().is_some_and(|entry| !keep(entry)) {
+            if entry.as_mut().is_some_and(|(_, entry)| !keep(entry)) {
                 *entry = None;
             }
         }
@@ -163,4 +167,8 @@ ids! {
 pub(super) trait Id: Copy {
     fn new(place: u16, number: u32) -> Self;
     fn parts(self) -> (usize, u32);
+
+    fn number(self) -> u32 {
+        self.parts().1
+    }
 }

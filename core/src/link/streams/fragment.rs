@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::link::control::CONTROL_RESERVE;
 use crate::link::error::{FragmentError, LinkError, SendError};
 use crate::link::event::Event;
-use crate::link::tables::OutgoingId;
+use crate::link::tables::{Id, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Sends part of the next message of a stream: as much of `bytes`, which start at
@@ -82,7 +82,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
         let entry = self.outgoing.get(stream)?;
-        let (type_id, stream, sequence) = (entry.type_id, entry.number, entry.next);
+        let (type_id, stream, sequence) = (entry.type_id, stream.number(), entry.next);
         let envelope = Envelope { type_id, stream, sequence, ..attached };
         let bytes = bytes.get(..count).unwrap_or(bytes);
         self.out.append_fragment(now, needed, |place| {

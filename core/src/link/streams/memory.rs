@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::link::control::{MEMORY, Memory, Region};
 use crate::link::error::{FragmentError, LinkError, SendError};
 use crate::link::event::Event;
-use crate::link::tables::{IncomingId, OutgoingId};
+use crate::link::tables::{Id, IncomingId, OutgoingId};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Whether the link is up and both sides send and read streams through shared memory
@@ -73,11 +73,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.out.first_untransmitted(stream).is_some() {
             return Err(SendError::Run);
         }
-        let (remote, first) = (entry.number, entry.next);
+        let first = entry.next;
         if first == u64::MAX {
             return Err(SendError::Exhausted);
         }
-        self.send_control(now, remote, first, &Region::new(0, number))?;
+        self.send_control(now, stream.number(), first, &Region::new(0, number))?;
         self.outgoing.get(stream)?.state = OutgoingState::Moved;
         Ok(first)
     }

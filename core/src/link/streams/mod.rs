@@ -10,11 +10,10 @@
 
 use core::time::Duration;
 
-use super::config::{ReaderMode, ReaderStart};
-use super::control::Name;
+use super::config::Interest;
 use super::error::{LinkError, RejectReason, SendError};
 use super::event::RunShape;
-use super::tables::{ExportId, IncomingId, InterestId, OutgoingId, TableEntry};
+use super::tables::{ExportId, InterestId};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
@@ -42,13 +41,7 @@ pub(super) enum InterestState {
 
 #[derive(Debug)]
 pub(super) struct InterestEntry {
-    pub(super) number: u32,
-    pub(super) topic: Name,
-    pub(super) type_id: u16,
-    pub(super) digest: Digest,
-    pub(super) mode: ReaderMode,
-    pub(super) start: ReaderStart,
-    pub(super) window: u32,
+    pub(super) interest: Interest,
     pub(super) state: InterestState,
     pub(super) discarded: u64,
 }
@@ -68,15 +61,6 @@ impl InterestEntry {
     }
 }
 
-impl TableEntry for InterestEntry {
-    type Id = InterestId;
-
-    #[inline]
-    fn number(&self) -> u32 {
-        self.number
-    }
-}
-
 /// The answer to a subscription: what this side has sent, or has to send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExportState {
@@ -93,7 +77,6 @@ pub(super) enum ExportState {
 
 #[derive(Debug)]
 pub(super) struct ExportEntry {
-    pub(super) number: u32,
     pub(super) type_id: u16,
     pub(super) window: u32,
     /// How many resumes are still to arrive.
@@ -108,15 +91,6 @@ impl ExportEntry {
             self.state,
             ExportState::Undecided | ExportState::AcceptDue | ExportState::Accepted
         )
-    }
-}
-
-impl TableEntry for ExportEntry {
-    type Id = ExportId;
-
-    #[inline]
-    fn number(&self) -> u32 {
-        self.number
     }
 }
 
@@ -152,7 +126,6 @@ pub(super) struct LeftMemory {
 
 #[derive(Debug)]
 pub(super) struct Incoming {
-    pub(super) number: u32,
     /// The peer's number for the stream, once it is open on this connection.
     pub(super) remote: Option<u32>,
     pub(super) interest: InterestId,
@@ -355,15 +328,6 @@ impl Incoming {
     }
 }
 
-impl TableEntry for Incoming {
-    type Id = IncomingId;
-
-    #[inline]
-    fn number(&self) -> u32 {
-        self.number
-    }
-}
-
 /// A run that has not arrived in full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncomingRun {
@@ -387,7 +351,6 @@ pub(super) enum OutgoingState {
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) number: u32,
     pub(super) export: ExportId,
     pub(super) type_id: u16,
     /// The sequence of the next message that can be sent over the link.
@@ -439,14 +402,5 @@ impl Outgoing {
     pub(super) fn sent_many(&mut self, count: u32) {
         self.next += u64::from(count);
         self.sent += u64::from(count);
-    }
-}
-
-impl TableEntry for Outgoing {
-    type Id = OutgoingId;
-
-    #[inline]
-    fn number(&self) -> u32 {
-        self.number
     }
 }

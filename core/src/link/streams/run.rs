@@ -13,7 +13,7 @@ use crate::frame::{HEADER_LEN, write_frame};
 use crate::link::control::{self, CONTROL_RESERVE, RUNS};
 use crate::link::error::{LinkError, RunError, SendError};
 use crate::link::event::{Event, Input, RunBytes, RunShape};
-use crate::link::tables::OutgoingId;
+use crate::link::tables::{Id, OutgoingId};
 use crate::link::{Link, LinkPhase};
 
 /// The limit on the bytes of a run.
@@ -73,9 +73,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if count == 0 {
             return Ok(0);
         }
-        let (number, first) = (entry.number, entry.next);
+        let first = entry.next;
         let run = control::Run::new(shape.skip, count, shape.stride, u32::from(shape.length));
-        let envelope = Envelope { stream: number, sequence: first, ..Envelope::default() };
+        let envelope = Envelope { stream: stream.number(), sequence: first, ..Envelope::default() };
         let payload = zerocopy::IntoBytes::as_bytes(&run);
         // Cannot fail, because the header fits.
         self.out.append(now, RUN_HEADER, |place| {
