@@ -48,7 +48,10 @@ impl<const N: usize> FixedStr<N> {
 
     /// The start of `text`, as far as it fits, cut between two characters.
     pub fn truncated(text: &str) -> Self {
-        Self::fill(&text[..text.floor_char_boundary(N)])
+        let mut this = Self::new();
+        // Cannot fail, because this part fits.
+        _ = this.try_push_str(&text[..text.floor_char_boundary(N)]);
+        this
     }
 
     /// The text. It ends at the first byte that is not UTF-8; a decoded message has none. The check
@@ -109,16 +112,6 @@ impl<const N: usize> FixedStr<N> {
     pub fn clear(&mut self) {
         *self = Self::new();
     }
-
-    /// Creates a text. `text` must fit; otherwise the result is empty.
-    fn fill(text: &str) -> Self {
-        let mut this = Self::new();
-        if let Some(room) = this.bytes.get_mut(..text.len()) {
-            room.copy_from_slice(text.as_bytes());
-            this.count = ItemCount::new(text.len());
-        }
-        this
-    }
 }
 
 impl<const N: usize> Field for FixedStr<N> {
@@ -150,10 +143,9 @@ impl<const N: usize> TryFrom<&str> for FixedStr<N> {
     type Error = TooLong;
 
     fn try_from(text: &str) -> Result<Self, TooLong> {
-        if text.len() > N {
-            return Err(TooLong { capacity: N, found: text.len() });
-        }
-        Ok(Self::fill(text))
+        let mut this = Self::new();
+        this.try_push_str(text)?;
+        Ok(this)
     }
 }
 
