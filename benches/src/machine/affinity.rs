@@ -1,8 +1,9 @@
 //! Pins threads to cores.
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-use mycelium_executor::Thread;
+use mycelium_executor::{Thread, allowed_cores};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::wait::{ALONE, Idle};
@@ -28,7 +29,8 @@ impl Cores {
     pub(crate) fn take() -> Cores {
         // The executors must learn the usable cores before this thread is pinned.
         let _ = Thread::default().apply_to_current();
-        let usable = usable();
+        let all = || (0..available_parallelism().map_or(1, usize::from)).collect();
+        let usable = allowed_cores().unwrap_or_else(all);
         let on = |side: Side| match usable.get(side as usize) {
             Some(core) => pin(*core),
             None => Err("the process may use one core only".into()),
@@ -49,9 +51,10 @@ impl Cores {
     /// Finds the same cores in another process, which was started with their [names](Cores::names).
     #[cfg(target_os = "linux")]
     pub(crate) fn named(names: &str) -> Cores {
-        let names = names.split(',').filter_map(|name| name.parse().ok());
         // This process has inherited the one core of the thread that started it.
-        let _ = pin_to_all(names);
+        let mut set = rustix::thread::CpuSet::new();
+        names.split(',').filter_map(|name| name.parse().ok()).for_each(|core| set.set(core));
+        let _ = rustix::thread::sched_setaffinity(None, &set);
         Cores::take()
     }
 
@@ -105,34 +108,7 @@ impl Cores {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn usable() -> Vec<usize> {
-    use rustix::thread::{CpuSet, sched_getaffinity};
-
-    sched_getaffinity(None).map_or_else(
-        |_| Vec::new(),
-        |set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
-    )
-}
-
-#[cfg(target_os = "linux")]
 fn pin(core: usize) -> Result<(), String> {
-    pin_to_all([core]).map_err(|error| format!("core {core}: {error}"))
-}
-
-#[cfg(target_os = "linux")]
-fn pin_to_all(cores: impl IntoIterator<Item = usize>) -> rustix::io::Result<()> {
-    let mut set = rustix::thread::CpuSet::new();
-    cores.into_iter().for_each(|core| set.set(core));
-    rustix::thread::sched_setaffinity(None, &set)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn usable() -> Vec<usize> {
-    (0..std::thread::available_parallelism().map_or(1, usize::from)).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn pin(_core: usize) -> Result<(), String> {
-    Err("not supported on this system".into())
+    let thread = Thread { cores: vec![core], ..Thread::default() };
+    thread.apply_to_current().map(drop).map_err(|error| error.to_string())
 }
