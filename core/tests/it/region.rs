@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use mycelium_core::doorbell::{Alarm, WakePath};
-use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError, Peek, Storage};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Claim, HeapStorage, Layout, LayoutError, Peek, Storage,
+};
 use mycelium_core::ring::region::{
     ALIGNMENT, CursorRegion, DataRegion, ForeignData, ForeignRing, Import, Kind, Memory,
     RegionError, RingIdentity, TopicStorage, cursor_words, data_words, words_at,

@@ -139,52 +139,17 @@ impl Header {
         for (value, word) in found.iter_mut().zip(first) {
             *value = word.0.load(Ordering::Relaxed);
         }
-        let [
-            magic,
-            version,
-            of,
-            word,
-            alignment,
-            capacity,
-            bytes,
-            has_length,
-            slot,
-            readers,
-            size,
-            ..,
-        ] = found;
-        let fixed = [
-            ("magic", MAGIC, magic),
-            ("layout version", VERSION, version),
-            ("kind", kind as usize, of),
-            ("word size", WORD, word),
-            ("alignment", ALIGNMENT, alignment),
-        ];
-        for (field, expected, found) in fixed {
-            if found != expected {
-                return Err(wrong(field, expected, found));
-            }
-        }
+        let [_, _, _, _, _, capacity, bytes, has_length, slot, readers, ..] = found;
         let dense = match has_length {
             0 => Layout::exact(capacity, bytes),
-            1 => Layout::up_to(capacity, bytes),
-            _ => return Err(wrong("length mark", 1, has_length)),
+            _ => Layout::up_to(capacity, bytes),
         };
         let layout = if slot == dense.slot_words() { dense } else { dense.in_lines() };
         let identity: [usize; EPOCH + DIGEST] =
             core::array::from_fn(|index| found[FIELDS - EPOCH - DIGEST + index]);
         let header = Header { kind, layout, readers, identity: zerocopy::transmute!(identity) };
-        layout.check()?;
-        if layout.message_bytes() != bytes {
-            return Err(wrong("message bytes", layout.message_bytes(), bytes));
-        }
-        if slot != layout.slot_words() {
-            return Err(wrong("slot words", layout.slot_words(), slot));
-        }
-        let expected = header.words().ok_or(RegionError::TooLarge)?;
-        if size != expected {
-            return Err(wrong("size", expected, size));
-        }
+        // Fields that were taken from the memory are equal, unless no header can have them.
+        header.check(found)?;
         header.fit(words)?;
         Ok(header)
     }
@@ -201,11 +166,16 @@ impl Header {
         words.get(..expected).ok_or(RegionError::Size { expected, found: words.len() })
     }
 
-    /// Checks that all fields are equal. The error has the first one that differs.
+    /// Checks that all fields are those of the expected header.
     pub(super) fn compare(&self, expected: &Header) -> Result<(), RegionError> {
-        for ((field, found), (_, expected)) in self.fields().into_iter().zip(expected.fields()) {
+        expected.check(self.fields().map(|(_, value)| value))
+    }
+
+    /// Checks that these are the fields of this header. The error has the first one that differs.
+    fn check(&self, found: [usize; FIELDS]) -> Result<(), RegionError> {
+        for ((field, expected), found) in self.fields().into_iter().zip(found) {
             if found != expected {
-                return Err(wrong(field, expected, found));
+                return Err(RegionError::Field { field, expected, found });
             }
         }
         Ok(())
@@ -260,14 +230,7 @@ pub(super) struct Region<M> {
 
 impl<M: Memory> Region<M> {
     /// Clears the start of the memory, which is not shared yet, and writes the header into it.
-    pub(super) fn create(
-        memory: M,
-        kind: Kind,
-        layout: Layout,
-        readers: usize,
-        identity: RingIdentity,
-    ) -> Result<Region<M>, RegionError> {
-        let header = Header { kind, layout, readers, identity };
+    pub(super) fn create(memory: M, header: Header) -> Result<Region<M>, RegionError> {
         let words = header.fit(memory.words())?;
         words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
         for (word, (_, value)) in words.iter().zip(header.fields()) {
@@ -327,10 +290,6 @@ impl<M: Memory> Region<M> {
         // while a reference to them lives.
         unsafe { core::slice::from_raw_parts(start, count) }
     }
-}
-
-fn wrong(field: &'static str, expected: usize, found: usize) -> RegionError {
-    RegionError::Field { field, expected, found }
 }
 
 /// Why memory is not a ring, or cannot become one.

@@ -50,7 +50,8 @@ impl<M: Memory> DataRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<DataRegion<M>, RegionError> {
-        Region::create(memory, Kind::Data, layout, readers, identity).map(DataRegion)
+        let header = Header { kind: Kind::Data, layout, readers, identity };
+        Region::create(memory, header).map(DataRegion)
     }
 
     /// The layout of the ring.
@@ -185,7 +186,8 @@ impl<M: Memory> CursorRegion<M> {
         readers: usize,
         identity: RingIdentity,
     ) -> Result<CursorRegion<M>, RegionError> {
-        Region::create(memory, Kind::Cursors, layout, readers, identity).map(CursorRegion)
+        let header = Header { kind: Kind::Cursors, layout, readers, identity };
+        Region::create(memory, header).map(CursorRegion)
     }
 
     /// The word that shows the writer's process whether the reader with this number sleeps; `None`
