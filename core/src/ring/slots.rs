@@ -39,16 +39,6 @@ unsafe impl<S> Storage for &mut [S] {
     }
 }
 
-// SAFETY: a box owns its slots.
-#[cfg(feature = "alloc")]
-unsafe impl<S> Storage for alloc::boxed::Box<[S]> {
-    type Slot = S;
-
-    fn slots(&self) -> &[S] {
-        self
-    }
-}
-
 /// The pointer that an end keeps to its ring's slots, so that the path of an item follows one
 /// pointer.
 pub struct Slots<S> {
@@ -194,12 +184,11 @@ mod heap {
 
     impl<S, const ALIGN: usize> Heap<S, ALIGN> {
         /// # Errors
-        /// If the capacity is invalid, or there is not enough memory.
+        /// If there is not enough memory.
         pub(in crate::ring) fn new(
             capacity: usize,
             mut fresh: impl FnMut() -> S,
         ) -> Result<Heap<S, ALIGN>, CapacityError> {
-            CapacityError::check(capacity)?;
             let refused = CapacityError::Memory { given: capacity };
             let layout = Self::layout(capacity).ok_or(refused)?;
             // SAFETY: the size of `layout` is never 0: for slots of size 0 it is `ALIGN`.

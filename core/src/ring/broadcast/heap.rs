@@ -15,33 +15,22 @@ use core::ptr;
 use super::Broadcast;
 use super::entry::ReaderWords;
 use super::storage::{Layout, LayoutError, Storage, Word, WriterWords};
+use crate::ring::{self, Heap};
 use crate::sync::{AtomicPtr, Ordering, order};
 
 /// Storage on the heap.
 #[derive(Debug)]
 pub struct HeapStorage {
-    slots: Box<[Line]>,
-    words: usize,
+    slots: Heap<Word>,
     writer: WriterWords,
     readers: Entries,
 }
-
-/// The number of words in a cache line.
-const LINE: usize = 64 / size_of::<usize>();
-
-/// A cache line of words, so that the slots begin with a cache line.
-#[derive(Debug, Default)]
-#[repr(C)]
-#[cfg_attr(not(loom), repr(align(64)))]
-struct Line([Word; LINE]);
 
 // SAFETY: a field, and memory of its own that is never replaced.
 unsafe impl Storage for HeapStorage {
     #[inline]
     fn slots(&self) -> &[Word] {
-        const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
-        // SAFETY: a line is words without padding, and `growing` allocated at least `words` words.
-        unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast(), self.words) }
+        ring::Storage::slots(&self.slots)
     }
 
     #[inline]
@@ -99,10 +88,9 @@ impl HeapStorage {
         most: usize,
     ) -> Result<HeapStorage, LayoutError> {
         layout.check()?;
-        let words = layout.words();
+        let slots = Heap::new(layout.words(), Word::new);
         Ok(HeapStorage {
-            slots: fresh(words.div_ceil(LINE)).ok_or(LayoutError::TooLarge)?,
-            words,
+            slots: slots.map_err(|_| LayoutError::TooLarge)?,
             writer: WriterWords::new(),
             readers: Entries::new(readers, most).ok_or(LayoutError::TooLarge)?,
         })

@@ -134,6 +134,7 @@ impl<T, L: Layout, const ALIGN: usize> Mpmc<T, super::Heap<Slot<T>, ALIGN>, L> {
     /// # Errors
     /// If the capacity is not a power of two from 2 on, or there is not enough memory.
     pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
+        CapacityError::check(capacity)?;
         Mpmc::in_slots(super::Heap::new(capacity, Slot::new)?)
     }
 }

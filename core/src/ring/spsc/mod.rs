@@ -114,6 +114,7 @@ macro_rules! ring_types {
             /// # Errors
             /// If the capacity is not a power of two from 2 on, or there is not enough memory.
             pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
+                CapacityError::check(capacity)?;
                 Spsc::in_slots(Heap::new(capacity, $slot::new)?)
             }
         }
