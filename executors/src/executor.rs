@@ -1,19 +1,18 @@
 //! The trait that an adapter implements, and its implementation for a shared executor (`Arc<E>`).
 
+use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use mycelium_core::{Code, debug_as_display};
 
-use crate::clock::Clock;
-use crate::network::Listener;
-use crate::network::Stream;
-use crate::queue::TaskQueue;
+use crate::network::{Listener, Stream};
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// A boxed future that may move between threads.
@@ -309,5 +308,97 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
 
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
         (**self).interrupted()
+    }
+}
+
+// The share of its thread that a task queue gets.
+
+/// The settings of a task queue on an executor's thread: its share of the thread, and the latency
+/// that its tasks need. By default both are those of the executor.
+///
+/// Of the adapters here, only glommio's executors have task queues
+/// ([`Executor::task_queue`](crate::Executor::task_queue)).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mycelium_executor::TaskQueue;
+///
+/// let queue = TaskQueue { shares: Some(100), latency: Some(Duration::from_micros(250)) };
+/// assert_eq!(queue.to_string(), "shares = 100, latency = \"250µs\"");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskQueue {
+    /// The weight against the other task queues of the thread while they are busy: 1 to 1,000.
+    pub shares: Option<u32>,
+    /// How long the tasks may wait for tasks of other queues, and for sockets and timers.
+    pub latency: Option<Duration>,
+}
+
+impl TaskQueue {
+    /// The limit on [`shares`](TaskQueue::shares).
+    pub const MOST_SHARES: u32 = 1_000;
+}
+
+impl fmt::Display for TaskQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.shares, self.latency) {
+            (None, None) => Ok(()),
+            (Some(shares), None) => write!(f, "shares = {shares}"),
+            (None, Some(latency)) => write!(f, "latency = \"{latency:?}\""),
+            (Some(shares), Some(latency)) => {
+                write!(f, "shares = {shares}, latency = \"{latency:?}\"")
+            }
+        }
+    }
+}
+
+// The time of real machines. No other file of the workspace reads the system's clocks for a
+// service.
+
+/// Monotonic time since the clock was started: [`Executor::now`](crate::Executor::now) of an
+/// executor on a real machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+#[expect(clippy::disallowed_methods, reason = "the source of time for executors")]
+impl Clock {
+    /// Starts a clock, at zero.
+    #[must_use]
+    pub fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    /// The time since the start.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// Converts a time of this clock to the system's representation. `None` if the system cannot
+    /// represent it: such a time is never reached.
+    #[must_use]
+    pub fn instant(&self, time: Duration) -> Option<Instant> {
+        self.0.checked_add(time)
+    }
+
+    /// Returns the future for [`Executor::sleep_until`](crate::Executor::sleep_until): the timer
+    /// that `timer` creates, or, if the system cannot represent the deadline, a future that is
+    /// never ready.
+    pub fn sleep_until<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        deadline: Duration,
+        timer: impl FnOnce(Instant) -> F,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.instant(deadline) {
+            Some(deadline) => Box::pin(timer(deadline)),
+            None => Box::pin(pending()),
+        }
+    }
+
+    /// The calendar time.
+    #[must_use]
+    pub fn wall() -> SystemTime {
+        SystemTime::now()
     }
 }

@@ -20,7 +20,6 @@
 //!
 //! This crate knows no runtime, no message and no transport. Read `executor.rs` first.
 
-mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
@@ -28,27 +27,23 @@ mod executor;
 mod network;
 #[cfg(feature = "pool")]
 pub mod pool;
-mod queue;
 #[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod thread;
 mod time;
 mod wait;
-mod yield_now;
 
-pub use clock::Clock;
 pub use contain::contain;
 pub use executor::{
-    Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
+    Clock, Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, TaskQueue,
+    system_entropy,
 };
 pub use network::{
     Accept, Address, Credentials, Duplex, Listener, ListeningSocket, Peer, Stream, bind_tcp,
     connect_first, prepare_tcp,
 };
-pub use queue::TaskQueue;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
 pub use time::{Backoff, DeadlineTimer, PausedTime};
-pub use wait::block_on;
-pub use yield_now::yield_now;
+pub use wait::{block_on, yield_now};

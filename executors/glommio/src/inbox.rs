@@ -31,7 +31,7 @@ pub(crate) struct Inbox {
     /// The executor's thread.
     thread: u64,
     /// Identifies the executor.
-    id: u64,
+    pub(crate) id: u64,
     /// Whether there are messages. Read before each task, without the lock.
     has_messages: AtomicBool,
     /// Whether the executor has to be interrupted.
@@ -71,10 +71,6 @@ impl Inbox {
             messages: Mutex::default(),
         };
         Ok((Arc::new(inbox), rung))
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.id
     }
 
     /// Whether the caller is on the executor's thread.

@@ -169,7 +169,7 @@ where
     let runner = Runner::new().map_err(|error| LocalError::Socket { error: error.to_string() })?;
     let settings = Settings::default();
     let body = Glommio::wrapping(settings.clone(), body);
-    Ok(runner.run(settings.weight(), body).await)
+    Ok(runner.register(settings.weight()).run(body).await)
 }
 
 impl Glommio {

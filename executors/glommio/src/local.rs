@@ -33,7 +33,7 @@ pub(crate) struct Weight {
 }
 
 pub(crate) struct LocalState {
-    inbox: Arc<Inbox>,
+    pub(crate) inbox: Arc<Inbox>,
     weight: Weight,
     tasks: RefCell<Slots<Rc<Task>>>,
     /// The tasks to poll, in this order.
@@ -62,10 +62,6 @@ impl LocalState {
         });
         EXECUTORS.with(|executors| executors.borrow_mut().push(state.clone()));
         LocalGuard(state)
-    }
-
-    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
     }
 
     /// Returns how long this executor polls its tasks before the other executors of the thread have
@@ -100,7 +96,7 @@ impl LocalState {
         if !inbox.is_on_this_thread() {
             return None;
         }
-        let is_this = |state: &&Rc<LocalState>| state.inbox.id() == inbox.id();
+        let is_this = |state: &&Rc<LocalState>| state.inbox.id == inbox.id;
         EXECUTORS.try_with(|all| all.borrow().iter().find(is_this).cloned()).ok().flatten()
     }
 
@@ -186,7 +182,7 @@ impl Drop for LocalGuard {
     fn drop(&mut self) {
         let LocalGuard(state) = self;
         let messages = state.inbox.end();
-        let is_other = |other: &Rc<LocalState>| other.inbox.id() != state.inbox.id();
+        let is_other = |other: &Rc<LocalState>| other.inbox.id != state.inbox.id;
         let _ = EXECUTORS.try_with(|executors| executors.borrow_mut().retain(is_other));
         drop(messages);
         drop(state.runner.take());

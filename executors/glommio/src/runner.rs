@@ -48,21 +48,8 @@ impl Runner {
         Ok(Runner { inbox, rung })
     }
 
-    /// Runs `body` and the tasks that it spawns, inside glommio, until `body` has ended. While
-    /// tasks are ready, glommio checks its rings and timers at the interval of `weight`.
-    pub(crate) async fn run<F>(
-        self,
-        weight: Weight,
-        body: impl FnOnce(Arc<Inbox>) -> F + 'static,
-    ) -> F::Output
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        self.register(weight).run(body).await
-    }
-
-    /// Makes the executor known on this thread: it takes tasks, and runs none.
+    /// Makes the executor known on this thread: it takes tasks, and runs none. While tasks are
+    /// ready, glommio will check its rings and timers at the interval of `weight`.
     pub(crate) fn register(self, weight: Weight) -> Registered {
         let guard = LocalState::register(self.inbox, weight);
         Registered { guard, rung: self.rung }
@@ -77,7 +64,7 @@ pub(crate) struct Registered {
 
 impl Registered {
     pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        self.guard.0.inbox()
+        &self.guard.0.inbox
     }
 
     /// Runs `body` and the tasks that it spawns, inside glommio, until `body` has ended.
@@ -89,7 +76,7 @@ impl Registered {
         let Registered { guard, rung } = self;
         let mut rung = TcpStream::from(socket2::Socket::from(rung));
         let state = guard.0.clone();
-        let inbox = state.inbox().clone();
+        let inbox = state.inbox.clone();
         let result = Rc::new(RefCell::new(None));
         let (executor, output) = (inbox.clone(), result.clone());
         state.spawn(Box::pin(async move {

@@ -126,7 +126,7 @@ impl Settings {
         F: Future + 'static,
         F::Output: 'static,
     {
-        Ok(self.spawn_in_queue(runner.run(self.weight(), body))?.await)
+        Ok(self.spawn_in_queue(runner.register(self.weight()).run(body))?.await)
     }
 
     /// Spawns `work` in a new task queue with these settings.

@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until};
-use crate::yield_now::yield_now;
+use crate::wait::yield_now;
 use crate::{
     Executor, GrantedPlacement, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread,
     ThreadError, allowed_cores,

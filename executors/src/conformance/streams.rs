@@ -15,16 +15,12 @@ use std::thread;
 
 use futures_util::future::join;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
 use socket2::SockRef;
 
 use super::subject::{Subject, inside, soon, until};
 use crate::executor::Executor;
-use crate::network::Listener;
-use crate::network::Stream;
-use crate::network::bind_tcp;
-use crate::network::{Address, Peer};
-use crate::yield_now::yield_now;
+use crate::network::{Address, Listener, Peer, Stream, bind_tcp};
+use crate::wait::yield_now;
 
 #[derive(Clone, Copy, Debug)]
 enum SocketKind {

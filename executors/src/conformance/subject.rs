@@ -14,8 +14,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use crate::clock::Clock;
-use crate::executor::{Executor, MakeDedicated};
+use crate::executor::{Clock, Executor, MakeDedicated};
 use crate::thread::Thread;
 use crate::time::PausedTime;
 

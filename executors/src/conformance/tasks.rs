@@ -16,7 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::subject::{NotifyOnDrop, Subject, hold, inside, soon, until, until_outside};
 use crate::executor::{Executor, LocalFuture, SpawnError};
-use crate::yield_now::yield_now;
+use crate::wait::yield_now;
 
 /// A spawned task runs to its end although nothing awaits it, and may spawn others.
 pub fn a_spawned_task_runs_detached<S: Subject>() {

@@ -21,13 +21,13 @@ pub struct Stream(Box<dyn Wrapped>);
 impl Stream {
     /// Wraps an adapter's stream.
     pub fn new(stream: impl Duplex + 'static) -> Stream {
-        Stream(Box::new(Plain(stream)))
+        Stream(Box::new(Wrapper { stream, shutdown: None }))
     }
 
     /// Wraps an adapter's stream whose own `poll_close` does not shut down the write direction, and
     /// calls `shutdown` for that, which must not block.
     pub fn closing<S: Duplex + 'static>(stream: S, shutdown: fn(&S) -> io::Result<()>) -> Stream {
-        Stream(Box::new(Closing { stream, shutdown }))
+        Stream(Box::new(Wrapper { stream, shutdown: Some(shutdown) }))
     }
 }
 
@@ -88,31 +88,23 @@ trait Wrapped: Send {
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-struct Plain<S>(S);
-
-impl<S: Duplex> Wrapped for Plain<S> {
-    fn duplex(&mut self) -> Pin<&mut dyn Duplex> {
-        Pin::new(&mut self.0)
-    }
-
-    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(context)
-    }
-}
-
-struct Closing<S> {
+struct Wrapper<S> {
     stream: S,
-    shutdown: fn(&S) -> io::Result<()>,
+    /// Shuts down the write direction, if the stream's own `poll_close` does not.
+    shutdown: Option<fn(&S) -> io::Result<()>>,
 }
 
-impl<S: Duplex> Wrapped for Closing<S> {
+impl<S: Duplex> Wrapped for Wrapper<S> {
     fn duplex(&mut self) -> Pin<&mut dyn Duplex> {
         Pin::new(&mut self.stream)
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(shutdown) = self.shutdown else {
+            return Pin::new(&mut self.stream).poll_close(context);
+        };
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        match (self.shutdown)(&self.stream) {
+        match shutdown(&self.stream) {
             // The peer has closed the connection first, so it is closed.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
