@@ -51,44 +51,29 @@
 //!
 //! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
 //!
-//! To read: this file (what readers and writers use), `region.rs` (which place a line gets),
-//! `segment.rs` (the words), `line.rs`, `histogram.rs` (buckets), `reading.rs`, `metric.rs`,
-//! `latency.rs`, `values.rs`. For other processes: `view.rs` (the words of any region, which may
+//! To read: this file (what readers and writers use), `region.rs` (which place a line gets,
+//! and the words), `reading.rs` (what lines say together), `values.rs`. For other processes: `view.rs` (the words of any region, which may
 //! lie), `attached.rs` (where they are).
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod attached;
-mod buckets;
-#[cfg(feature = "metrics")]
-mod histogram;
-mod latency;
-#[cfg(feature = "metrics")]
-mod line;
-mod metric;
 #[cfg(not(feature = "metrics"))]
 mod off;
 mod reading;
 #[cfg(feature = "metrics")]
 mod region;
-#[cfg(feature = "metrics")]
-mod segment;
 mod values;
 mod view;
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use attached::{AttachError, Attached, Found};
-pub use buckets::{Bucket, Distribution};
-#[cfg(feature = "metrics")]
-pub use histogram::{HistogramLines, LatencyLines};
-pub use latency::{LONGEST_LATENCY, Latency};
-#[cfg(feature = "metrics")]
-pub use line::Line;
-pub use metric::{Metric, MetricValue};
 #[cfg(not(feature = "metrics"))]
 pub use off::{LatencyLines, Line, Region};
-pub use reading::{LONGEST_LABEL, Reading};
+pub use reading::{
+    Bucket, Distribution, LONGEST_LABEL, LONGEST_LATENCY, Latency, Metric, MetricValue, Reading,
+};
 #[cfg(feature = "metrics")]
-pub use region::Region;
+pub use region::{HistogramLines, LatencyLines, Line, Region};
 pub use values::{
     ActorValue, BucketValue, CounterValue, EdgeValue, ExporterValue, GaugeValue, HistogramValue,
     Kind, LatencyValue, LegacyValue, LinkValue, NodeValue, PublisherValue, PusherValue,

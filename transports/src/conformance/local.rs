@@ -78,7 +78,7 @@ pub(super) fn topic(
 
 /// Returns the latencies that the readers of a topic have measured.
 pub(super) fn latencies(topic: &Topic) -> Vec<Latency> {
-    Latency::of(&topic.counters().read())
+    Latency::of(&topic.counters.read())
 }
 
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {

@@ -1,19 +1,16 @@
 //! Counters in pages: which place a line gets, and how a region grows.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
-use super::line::{Line, Place, Retired};
-use super::reading::Reading;
-use super::segment::{
-    DESCRIPTOR, FIXED, HEADER, KIND, LINES_OF_PAGE, LIST, LISTED, SEGMENTS, Segment, Shape, WORDS,
-};
-use super::values::{Kind, NAME, VALUES, Value};
+use super::reading::{BUCKETS, LONGEST_LABEL, LONGEST_LATENCY, Reading, bucket_of, latency_label};
+use super::values::{BucketValue, HistogramValue, Kind, LatencyValue, NAME, VALUES, Value};
 use super::view::{FIRST_NAME, FURTHER_NAME, MAGIC, VERSION};
-use crate::memory::MemoryError;
-use crate::sync::{Ordering, lock};
+use crate::memory::{Found, MemoryError, PAGE_WORDS, Part, Words};
+use crate::sync::{AtomicU64, Ordering, fence, lock};
 
 /// The least number of lines of a further segment.
 const FEWEST: usize = 64;
@@ -308,6 +305,394 @@ impl fmt::Debug for Region {
         let capacity = lock(&self.places).capacity;
         f.debug_struct("Region").field("capacity", &capacity).finish_non_exhaustive()
     }
+}
+
+// The words of a region, in segments: the header, which only the first one has, descriptors and
+// values.
+
+/// The number of words before the table of kinds.
+pub(super) const FIXED: usize = 64;
+/// The number of words of a kind in the table.
+pub(super) const KIND: usize = 64;
+/// The first word of the list of segments. The fixed words and the table of kinds have three pages.
+pub(super) const LIST: usize = 3 * PAGE_WORDS;
+/// The limit on segments.
+pub(super) const SEGMENTS: usize = 64;
+/// The number of words of a segment in the list.
+pub(super) const LISTED: usize = 8;
+/// The fixed words, the table of kinds, and the list of segments.
+pub(super) const HEADER: usize = 4 * PAGE_WORDS;
+pub(super) const DESCRIPTOR: usize = 16;
+/// The number of words of a line with its descriptor.
+pub(super) const WORDS: usize = DESCRIPTOR + VALUES;
+/// The number of lines, with their descriptors, in a page.
+pub(super) const LINES_OF_PAGE: usize = PAGE_WORDS / WORDS;
+const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
+const _: () = assert!(LABEL_BYTES == LONGEST_LABEL);
+
+// The table of kinds has room for all kinds, and the words of a kind for all its names.
+const _: () = assert!(FIXED + KIND * Kind::ALL.len() <= LIST);
+const _: () = assert!(LIST + LISTED * SEGMENTS <= HEADER);
+const _: () = assert!(NAME * (1 + VALUES) < KIND);
+
+/// Pages with lines and their descriptors.
+#[derive(Debug)]
+pub(super) struct Segment {
+    words: Words,
+    /// Where other processes find the segment, if they can.
+    found: Option<Found>,
+    shape: Shape,
+}
+
+/// The shape of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The number of its first word in the region.
+    first_word: usize,
+    /// The words before the descriptors.
+    header: usize,
+    lines: usize,
+}
+
+impl Shape {
+    /// Returns the shape of a region's first segment, with the header. `lines` fill whole pages.
+    pub(super) fn first(lines: usize) -> Shape {
+        Shape { first_word: 0, header: HEADER, lines }
+    }
+
+    /// Returns the shape of a further segment, whose first word has this number in the region.
+    pub(super) fn further(first_word: usize, lines: usize) -> Shape {
+        Shape { first_word, header: 0, lines }
+    }
+
+    /// Creates a segment that only this process can read.
+    pub(super) fn on_heap(self) -> Segment {
+        Segment { words: Words::heap(self.words()), found: None, shape: self }
+    }
+
+    /// Creates a segment in a memfd with this name.
+    ///
+    /// # Errors
+    /// If the memfd cannot be created.
+    pub(super) fn shared(self, name: &str) -> Result<Segment, MemoryError> {
+        let (words, found) = Words::memfd(self.words(), name)?;
+        Ok(Segment { words, found: Some(found), shape: self })
+    }
+
+    fn words(self) -> usize {
+        self.header + self.lines * WORDS
+    }
+}
+
+impl Segment {
+    /// Returns the number of lines of the segment.
+    pub(super) fn lines(&self) -> usize {
+        self.shape.lines
+    }
+
+    /// Returns the words of the segment, in whole pages.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        &self.words
+    }
+
+    /// Returns the words of the segment's entry in the list of segments.
+    pub(super) fn listed(&self) -> [u64; LISTED] {
+        let (descriptors, values) = (self.descriptor_of(0), self.values_of(0));
+        let Shape { first_word, lines, .. } = self.shape;
+        let [first, lines, descriptors, values] =
+            [first_word, lines, first_word + descriptors, first_word + values].map(|n| n as u64);
+        let found = self.found.unwrap_or(Found { inode: 0, descriptor: 0 });
+        [first, lines, descriptors, values, found.inode, found.descriptor, 0, 0]
+    }
+
+    /// The values of a line.
+    pub(super) fn values(&self, index: usize) -> Part<VALUES> {
+        self.words.part(self.values_of(index))
+    }
+
+    /// The first word of a line's values.
+    pub(super) fn values_of(&self, index: usize) -> usize {
+        self.shape.header + DESCRIPTOR * self.shape.lines + VALUES * index
+    }
+
+    /// The first word of a line's descriptor.
+    fn descriptor_of(&self, index: usize) -> usize {
+        self.shape.header + DESCRIPTOR * index
+    }
+
+    /// A word of this segment.
+    pub(super) fn word(&self, index: usize) -> &AtomicU64 {
+        &self.words[index]
+    }
+
+    /// Writes bytes into the words from `first`.
+    pub(super) fn write_bytes(&self, first: usize, bytes: &[u8]) {
+        for (index, chunk) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(first + index).store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a line's descriptor and resets its values.
+    pub(super) fn describe(&self, index: usize, kind: Kind, label: &str) {
+        let descriptor = self.descriptor_of(index);
+        let generation = self.word(descriptor).swap(0, Ordering::Relaxed);
+        // A reader that sees any of the stores below also sees the generation 0.
+        fence(Ordering::Release);
+        let mut end = label.len().min(LABEL_BYTES);
+        while !label.is_char_boundary(end) {
+            end -= 1;
+        }
+        let label = &label.as_bytes()[..end];
+        self.write_bytes(descriptor + 3, label);
+        self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
+        self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
+        let first = self.values_of(index);
+        (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
+        // Release: a reader that sees the generation also sees the descriptor. A generation never
+        // returns: the next line at this place counts on from it.
+        self.word(descriptor).store(generation + 1, Ordering::Release);
+    }
+
+    /// Sets the values of a line.
+    pub(super) fn set_values(&self, index: usize, values: &[u64; VALUES]) {
+        let words = &self.words[self.values_of(index)..][..VALUES];
+        words.iter().zip(values).for_each(|(word, value)| word.store(*value, Ordering::Relaxed));
+    }
+
+    /// Reads a line, unless it is unused, or replaced by another one meanwhile.
+    pub(super) fn read(&self, index: usize) -> Option<Reading> {
+        let descriptor = self.descriptor_of(index);
+        let generation = self.word(descriptor).load(Ordering::Acquire);
+        if generation == 0 {
+            return None;
+        }
+        let kind = Kind::from_word(self.word(descriptor + 1).load(Ordering::Relaxed))?;
+        let length = self.word(descriptor + 2).load(Ordering::Relaxed) as usize;
+        let bytes: Vec<u8> = (0..DESCRIPTOR - 3)
+            .flat_map(|word| self.word(descriptor + 3 + word).load(Ordering::Relaxed).to_le_bytes())
+            .take(length)
+            .collect();
+        let first = self.values_of(index);
+        let values = std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed));
+        // Checks that the place still has the same line.
+        fence(Ordering::Acquire);
+        let same = self.word(descriptor).load(Ordering::Relaxed) == generation;
+        same.then(|| Reading { kind, label: String::from_utf8_lossy(&bytes).into_owned(), values })
+    }
+}
+
+// One line of counters, for its writer, and the places of lines whose writers are gone.
+
+/// The values of one line, with one writer.
+#[derive(Debug)]
+pub struct Line<V> {
+    words: Part<VALUES>,
+    /// The line's place; `None` if readers of the region cannot see it.
+    place: Option<Place>,
+    retired: Arc<Retired>,
+    values: PhantomData<fn(V)>,
+}
+
+impl<V> Drop for Line<V> {
+    fn drop(&mut self) {
+        self.place.into_iter().for_each(|place| self.retired.lock().push_back(place));
+    }
+}
+
+impl<V: Value> Line<V> {
+    /// Creates the line with this index in a segment.
+    pub(super) fn new(
+        retired: &Arc<Retired>,
+        segment: &Segment,
+        index: usize,
+        place: Option<Place>,
+    ) -> Line<V> {
+        let words = segment.values(index);
+        Line { words, place, retired: retired.clone(), values: PhantomData }
+    }
+
+    /// A value.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, value: V) -> u64 {
+        self.word(value).load(Ordering::Relaxed)
+    }
+
+    /// Sets a value.
+    #[inline]
+    pub fn set(&self, value: V, to: u64) {
+        self.word(value).store(to, Ordering::Relaxed);
+    }
+
+    /// Adds to a value. Only the line's writer may call it: it is a load and a store.
+    #[inline]
+    pub fn add(&self, value: V, count: u64) {
+        let word = self.word(value);
+        word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// Adds one to a value. Any thread may call it, if none calls [`add`](Line::add) for this
+    /// value.
+    #[inline]
+    pub fn count(&self, value: V) {
+        self.count_many(value, 1);
+    }
+
+    /// As [`count`](Line::count), but adds `count`.
+    #[inline]
+    pub fn count_many(&self, value: V, count: u64) {
+        self.word(value).fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Advances a value to `position`, a count of the same thing in fewer bits, which wraps. It
+    /// never moves a value back, so any thread may call it.
+    pub fn follow(&self, value: V, position: usize) {
+        let (word, relaxed) = (self.word(value), Ordering::Relaxed);
+        let mut value = word.load(relaxed);
+        loop {
+            let ahead = position.wrapping_sub(value as usize);
+            if ahead.cast_signed() <= 0 {
+                return;
+            }
+            match word.compare_exchange(value, value.wrapping_add(ahead as u64), relaxed, relaxed) {
+                Ok(_) => return,
+                Err(now) => value = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn word(&self, value: V) -> &AtomicU64 {
+        &self.words[value.index() % VALUES]
+    }
+}
+
+/// The place of a line in a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) segment: u32,
+    pub(super) index: u32,
+}
+
+/// The places of lines whose writers are gone, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Retired(Mutex<VecDeque<Place>>);
+
+impl Retired {
+    pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<Place>> {
+        lock(&self.0)
+    }
+}
+
+// A histogram in a region: a line of its own, and lines of buckets.
+
+/// The lines of one histogram, with one writer.
+#[derive(Debug)]
+pub struct HistogramLines {
+    line: Line<HistogramValue>,
+    buckets: BucketLines,
+}
+
+/// The lines of the latencies of one topic at one reader, with one writer.
+#[derive(Debug)]
+pub struct LatencyLines {
+    line: Line<LatencyValue>,
+    buckets: BucketLines,
+}
+
+#[derive(Debug)]
+struct BucketLines(Box<[Line<BucketValue>]>);
+
+impl Region {
+    /// Creates the lines of a histogram. The label of each line of buckets ends with the number of
+    /// its first bucket.
+    #[must_use]
+    pub fn histogram(&self, label: &str) -> HistogramLines {
+        let buckets = BucketLines::new(self, label, BUCKETS);
+        HistogramLines { line: self.line(label), buckets }
+    }
+
+    /// Makes the lines of the latencies of a topic at a reader.
+    #[must_use]
+    pub fn latencies(&self, topic: &str, reader: &str) -> LatencyLines {
+        let label = latency_label(topic, reader);
+        // Makes no lines for the buckets of longer latencies, because they stay empty.
+        let buckets = BucketLines::new(self, &label, bucket_of(LONGEST_LATENCY) + 1);
+        LatencyLines { line: self.line(&label), buckets }
+    }
+}
+
+impl HistogramLines {
+    /// Records a value. Only the writer of the lines may call it.
+    #[inline]
+    pub fn record(&self, value: u64) {
+        use HistogramValue::{Count, Least, Most, Sum};
+
+        self.buckets.count(value);
+        add(&self.line, [Count, Sum, Least, Most], value);
+    }
+}
+
+impl LatencyLines {
+    /// Records a latency in nanoseconds; one of more than [`LONGEST_LATENCY`] counts as that.
+    /// `None` stands for a message that was sent later than now: it counts as 0, and as ahead. Only
+    /// the writer of the lines may call it.
+    ///
+    /// ```
+    /// use mycelium_transports::counters::{Latency, Region};
+    ///
+    /// let region = Region::new(32);
+    /// let lines = region.latencies("swaps", "Detector.swaps");
+    /// lines.record(Some(5_000_000));
+    /// lines.record(None);
+    /// let [latency] = &Latency::of(&region.read())[..] else { panic!("one reader of one topic") };
+    /// assert_eq!((&*latency.topic, &*latency.reader), ("swaps", "Detector.swaps"));
+    /// assert_eq!((latency.nanoseconds.count(), latency.ahead), (2, 1));
+    /// assert_eq!(latency.nanoseconds.most(), Some(5_000_000));
+    /// ```
+    #[inline(never)]
+    pub fn record(&self, latency: Option<u64>) {
+        use LatencyValue::{Ahead, Count, Least, Most, Sum};
+
+        if latency.is_none() {
+            self.line.add(Ahead, 1);
+        }
+        let value = latency.unwrap_or(0).min(LONGEST_LATENCY);
+        self.buckets.count(value);
+        add(&self.line, [Count, Sum, Least, Most], value);
+    }
+}
+
+impl BucketLines {
+    /// Creates lines for this number of buckets.
+    fn new(region: &Region, label: &str, buckets: usize) -> BucketLines {
+        let firsts = (0..buckets).step_by(VALUES);
+        BucketLines(firsts.map(|first| region.line(&format!("{label} first={first}"))).collect())
+    }
+
+    #[inline]
+    fn count(&self, value: u64) {
+        let bucket = bucket_of(value);
+        if let Some(line) = self.0.get(bucket / VALUES) {
+            line.add(BucketValue::new(bucket), 1);
+        }
+    }
+}
+
+/// Adds a value to the line of a histogram.
+#[inline]
+fn add<V: Value>(line: &Line<V>, [count, sum, least, most]: [V; 4], value: u64) {
+    let before = line.get(count);
+    if before == 0 || value < line.get(least) {
+        line.set(least, value);
+    }
+    if value > line.get(most) {
+        line.set(most, value);
+    }
+    line.add(sum, value);
+    line.set(count, before.wrapping_add(1));
 }
 
 #[cfg(test)]

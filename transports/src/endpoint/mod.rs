@@ -27,6 +27,10 @@ use std::time::Duration;
 
 use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use unix::BoundSocket;
+
 pub use crate::gate::{Anyone, Gate, NameProof, Secured};
 pub(crate) use error::connect_code;
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer, UntrustedSocket};
@@ -34,10 +38,6 @@ pub(crate) use shortage::process;
 pub use shortage::{SpareDescriptor, is_shortage, oldest_of_most};
 pub use tcp::BoundTcp;
 pub use unix::Access;
-use unix::BoundSocket;
-
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
 
 /// The address of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,9 +89,7 @@ impl Endpoint {
     pub fn check(&self) -> Result<(), PathTooLong> {
         match self {
             Endpoint::Unix { path, .. } => PathTooLong::check(path),
-            Endpoint::Tcp { .. } => Ok(()),
-            #[cfg(feature = "tls")]
-            Endpoint::Tls { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -100,16 +98,10 @@ impl Endpoint {
     /// `None` if processes of other machines can connect to the endpoint.
     #[must_use]
     pub fn control_socket(&self) -> Option<(PathBuf, Access)> {
-        match self {
-            Endpoint::Unix { path, access } => {
-                let mut control = path.clone().into_os_string();
-                control.push(".shm");
-                Some((control.into(), access.clone()))
-            }
-            Endpoint::Tcp { .. } => None,
-            #[cfg(feature = "tls")]
-            Endpoint::Tls { .. } => None,
-        }
+        let Endpoint::Unix { path, access } = self else { return None };
+        let mut control = path.clone().into_os_string();
+        control.push(".shm");
+        Some((control.into(), access.clone()))
     }
 
     /// Returns where a process with this endpoint listens: its socket, or its TCP addresses.
@@ -248,9 +240,7 @@ impl BoundEndpoint {
         match self {
             BoundEndpoint::Unix(socket) => socket.restore(),
             // A TCP address does not vanish while its process listens.
-            BoundEndpoint::Tcp(_) => Ok(false),
-            #[cfg(feature = "tls")]
-            BoundEndpoint::Tls { .. } => Ok(false),
+            _ => Ok(false),
         }
     }
 }

@@ -7,16 +7,20 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, WakePath};
-use mycelium_executor::Executor;
+use mycelium_core::link::CloseReason;
+use mycelium_core::ring::region::RegionError;
+use mycelium_executor::{Executor, SendFuture};
 
 use crate::descriptor::OwnedFd;
 use crate::local::{RemoteBell, SharedRing};
-use crate::memory::{Connection, Gone, Handler, Packet, WakeSocket};
-use crate::stream::STREAMS;
+use crate::memory::{Connection, Gone, Handler, MemoryError, Packet, WakeSocket};
+use crate::stream::{NodeLink, STREAMS};
 use crate::sync::lock;
 
 /// The most packets that wait for a session: one for each stream of a link, and as many for streams
@@ -113,7 +117,8 @@ impl Handler for Channel {
         if state.is_left {
             return connection.close();
         }
-        state.established = Some(Arc::new(Tie::new(connection)));
+        let (connection, wakes) = (connection.clone(), Mutex::default());
+        state.established = Some(Arc::new(Tie { connection, wakes }));
         drop(state);
         self.notify();
     }
@@ -148,25 +153,9 @@ impl Handler for Channel {
 /// Keeps a control connection open.
 #[derive(Debug)]
 pub(crate) struct Tie {
-    connection: Arc<Connection>,
-    /// The executor that the peer wakes directly, if any.
-    wakes: Mutex<Option<ExecutorId>>,
-}
-
-impl Tie {
-    fn new(connection: &Arc<Connection>) -> Tie {
-        Tie { connection: connection.clone(), wakes: Mutex::default() }
-    }
-
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// Sets the executor that the peer wakes directly from now on; `None`: the control thread is
-    /// woken.
-    pub(crate) fn set_wakes(&self, executor: Option<ExecutorId>) {
-        *lock(&self.wakes) = executor;
-    }
+    pub(super) connection: Arc<Connection>,
+    /// The executor that the peer wakes directly; `None`: the control thread is woken.
+    wakes: Mutex<Option<usize>>,
 }
 
 impl RemoteBell for Tie {
@@ -178,7 +167,7 @@ impl RemoteBell for Tie {
     }
 
     fn own_path(&self) -> WakePath {
-        let is_there = lock(&self.wakes).is_some_and(|it| Some(it) == ExecutorId::present());
+        let is_there = lock(&self.wakes).is_some_and(|it| Some(it) == PRESENT.get());
         if is_there { WakePath::Executor } else { WakePath::Thread }
     }
 }
@@ -191,33 +180,39 @@ impl Drop for Tie {
 
 /// The session's handle of its channel.
 pub(crate) struct SessionChannel {
-    channel: Arc<Channel>,
+    pub(super) channel: Arc<Channel>,
     /// `None` until the connection is established.
     tie: Option<Arc<Tie>>,
     executor: Arc<dyn Executor>,
     /// The socket by which the peer wakes the executor; `None` if the executor has none: then the
     /// peer wakes the control thread.
     wakes: Option<WakeSocket>,
+    /// Why streams stay on the link, for the owner.
+    pub(super) problems: Vec<String>,
 }
 
 impl SessionChannel {
     pub(crate) fn new(channel: Arc<Channel>, executor: &Arc<dyn Executor>) -> SessionChannel {
-        SessionChannel { channel, tie: None, executor: executor.clone(), wakes: None }
+        let (executor, problems) = (executor.clone(), Vec::new());
+        SessionChannel { channel, tie: None, executor, wakes: None, problems }
     }
 
     /// Returns the next packet or the end, and wakes the tasks that the peer has rung for.
     /// Registers the session's task for later ones.
     pub(crate) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
         let arrival = self.channel.take(context.waker());
+        if let Some(Arrival::Gone(reason)) = &arrival {
+            self.problems.extend(self.problem(reason));
+        }
         if let Some(tie) = self.channel.take_established() {
-            self.wakes = WakeSocket::open(tie.connection(), &*self.executor).ok();
-            tie.set_wakes(self.wakes.is_some().then(|| ExecutorId::of(&self.executor)));
+            self.wakes = WakeSocket::open(&tie.connection, &*self.executor).ok();
+            *lock(&tie.wakes) = self.wakes.is_some().then(|| executor_id(&self.executor));
             self.tie = Some(tie);
         }
         if arrival.is_none()
             && let Some(wakes) = &mut self.wakes
         {
-            ExecutorId::of(&self.executor).set_present();
+            PRESENT.set(Some(executor_id(&self.executor)));
             if wakes.take_rung(context) {
                 self.channel.wake();
             }
@@ -229,7 +224,7 @@ impl SessionChannel {
     /// task may wait for other things.
     pub(crate) fn end_wakes(&mut self) {
         if let Some(tie) = &self.tie {
-            tie.set_wakes(None);
+            *lock(&tie.wakes) = None;
         }
         if self.wakes.take().is_some() {
             // The peer may have rung at the closed socket since the last call of `next`.
@@ -239,7 +234,7 @@ impl SessionChannel {
 
     /// Describes the end of the control connection, for streams that are not in shared memory;
     /// `None` if that end is no problem.
-    pub(crate) fn problem(&self, reason: &Gone) -> Option<String> {
+    fn problem(&self, reason: &Gone) -> Option<String> {
         let is_expected = match reason {
             Gone::PeerDied | Gone::Stopped | Gone::Closed => true,
             // This end is expected once the connection was established, because the peer closes the
@@ -250,8 +245,9 @@ impl SessionChannel {
         (!is_expected).then(|| format!("the control connection has ended: {reason}"))
     }
 
-    pub(crate) fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    /// Returns why streams stay on the link, since the last call.
+    pub(crate) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
     }
 
     /// Returns the tie that keeps the connection open, once it is established.
@@ -267,28 +263,173 @@ impl Drop for SessionChannel {
     }
 }
 
-/// Identifies an executor. The executor that runs the sessions of links on a thread may be used to
-/// wake a task that sleeps on that thread: while the executor is busy, that task could not run
-/// either. A task on any other thread must not depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExecutorId(usize);
-
 thread_local! {
-    static PRESENT: Cell<Option<ExecutorId>> = const { Cell::new(None) };
+    /// The executor that has run a session on this thread.
+    static PRESENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-impl ExecutorId {
-    pub(crate) fn of(executor: &Arc<dyn Executor>) -> ExecutorId {
-        ExecutorId(Arc::as_ptr(executor).cast::<()>().addr())
+/// Returns a number that identifies an executor. The executor that runs the sessions of links on a
+/// thread may be used to wake a task that sleeps on that thread: while the executor is busy, that
+/// task could not run either. A task on any other thread must not depend on it.
+fn executor_id(executor: &Arc<dyn Executor>) -> usize {
+    Arc::as_ptr(executor).cast::<()>().addr()
+}
+
+// Why a stream stays on its link although its ring could be read in shared memory.
+
+const NO_DESCRIPTOR: &str = "a process has no file descriptor left for the ring: raise `ulimit -n`";
+const DROP_NEWEST: &str = "a `drop-newest` subscription of the topic has a ring of its own";
+const TOO_MANY: &str = "too many rings wait for streams that are not known";
+
+/// Why the readers' side does not read a ring in shared memory.
+#[derive(Debug)]
+pub(crate) enum MemoryRefusal {
+    /// The memory cannot be mapped, or is not sealed.
+    Memory(MemoryError),
+    /// The memory does not contain a ring, or one with another identity.
+    Region(RegionError),
+    /// The ring belongs to another stream.
+    Other,
+    /// The process has no descriptor left for the memory.
+    Descriptors,
+    /// The topic has a `drop-newest` subscription.
+    DropNewest,
+    /// Too many rings wait for streams that may have ended.
+    TooMany,
+}
+
+impl MemoryRefusal {
+    /// Returns the reason as a number, for the peer.
+    pub(crate) fn code(&self) -> u64 {
+        match self {
+            MemoryRefusal::Memory(_) => 1,
+            MemoryRefusal::Region(_) => 2,
+            MemoryRefusal::Other => 3,
+            MemoryRefusal::Descriptors => 4,
+            MemoryRefusal::TooMany => 5,
+            MemoryRefusal::DropNewest => 6,
+        }
     }
 
-    /// Returns the executor that has run a session on this thread.
-    pub(crate) fn present() -> Option<ExecutorId> {
-        PRESENT.get()
+    /// Returns the text of a reason that a peer has sent.
+    pub(crate) fn text(code: u64) -> &'static str {
+        match code {
+            1 => "it cannot map the memory of the ring",
+            2 => "the memory that was passed does not contain the ring of the stream",
+            3 => "the ring that was passed is not that of the stream",
+            4 => NO_DESCRIPTOR,
+            5 => TOO_MANY,
+            6 => DROP_NEWEST,
+            _ => "it refused the memory of the ring",
+        }
+    }
+}
+
+impl fmt::Display for MemoryRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryRefusal::Memory(error) => error.fmt(f),
+            MemoryRefusal::Region(error) => error.fmt(f),
+            MemoryRefusal::Other => {
+                f.write_str("the ring that was passed is not that of the stream")
+            }
+            MemoryRefusal::Descriptors => f.write_str(NO_DESCRIPTOR),
+            MemoryRefusal::TooMany => f.write_str(TOO_MANY),
+            MemoryRefusal::DropNewest => f.write_str(DROP_NEWEST),
+        }
+    }
+}
+
+// The end of a link whose streams have lost their shared memory.
+//
+// The control connection ends with the peer's process, and so does the link's socket, unless a
+// child of that process has kept the socket open. Bytes that have arrived on the link are still
+// read: the peer may have ended in order. A dead process does not write, so its link ends when
+// nothing more has arrived for a moment. That moment is a timer of the executor, and not a count
+// of polls: an executor looks for bytes when it looks for timers, and a task that wakes itself can
+// be polled many times before that. If only the control connection has ended, the link gets a
+// short time to end by itself.
+
+/// How long a link may outlive the shared memory of its streams.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often that time is checked: the interval of the link's pings.
+const CHECK: Duration = Duration::from_millis(100);
+
+/// How long nothing must arrive from a dead process before its link ends.
+const QUIET: Duration = Duration::from_millis(1);
+
+/// The state of a link since its streams have lost their shared memory.
+#[derive(Default)]
+pub(crate) struct LostMemory {
+    since: Option<Duration>,
+    /// The peer's process has ended.
+    is_dead: bool,
+    /// Bytes have arrived since the last check.
+    has_read: bool,
+    /// Runs since the last arrival from a dead process.
+    quiet: QuietTimer,
+}
+
+impl LostMemory {
+    /// Notes that a stream has lost its shared memory. `silence` is the silence limit of the link.
+    pub(crate) fn notice(&mut self, now: Duration, silence: Duration, link: &mut NodeLink<'_>) {
+        if self.since.is_none() {
+            self.since = Some(now);
+            // The pings make sure that `check` is called in time.
+            _ = link.set_times(CHECK.min(silence), silence);
+        }
     }
 
-    /// Records that this executor runs a session on this thread.
-    pub(crate) fn set_present(self) {
-        PRESENT.set(Some(self));
+    /// Notes that the control connection beside the link has ended, for this reason.
+    pub(crate) fn ended(&mut self, reason: &Gone) {
+        self.is_dead |= *reason == Gone::PeerDied;
+    }
+
+    /// Notes that bytes have arrived.
+    #[inline(always)]
+    pub(crate) fn read(&mut self) {
+        self.has_read = true;
+    }
+
+    /// Ends the link when its time is up.
+    pub(crate) fn check(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        executor: &dyn Executor,
+        context: &mut Context<'_>,
+    ) {
+        let has_read = std::mem::take(&mut self.has_read);
+        let is_late = self.since.is_some_and(|since| now.saturating_sub(since) >= GRACE);
+        if is_late || self.is_dead && self.quiet.is_over(has_read, QUIET, executor, context) {
+            link.close(now, CloseReason::Aborted);
+        }
+    }
+
+    /// Forgets everything, as the connection has ended.
+    pub(crate) fn clear(&mut self) {
+        *self = LostMemory::default();
+    }
+}
+
+/// Measures how long a peer has done nothing.
+#[derive(Default)]
+pub(crate) struct QuietTimer(Option<SendFuture<()>>);
+
+impl QuietTimer {
+    /// Whether the peer has done nothing for this time; `has_acted` says whether it has since the
+    /// last call. If not, the task is woken when to ask again.
+    pub(crate) fn is_over(
+        &mut self,
+        has_acted: bool,
+        limit: Duration,
+        executor: &dyn Executor,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if has_acted {
+            self.0 = None;
+        }
+        let timer = || executor.sleep_until(executor.now().saturating_add(limit));
+        self.0.get_or_insert_with(timer).as_mut().poll(context).is_ready()
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of links, and the name by which a process is known to its peers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::TooLong;
@@ -7,7 +8,7 @@ use mycelium_core::frame::Limits;
 use mycelium_core::link::{Batching, Config, ConfigError, Confirms, Name};
 use mycelium_executor::Backoff;
 
-use crate::local::{Schema, TraceArea};
+use crate::local::{Policy, Schema, Start, Topic, TraceArea};
 
 /// The name of this process on its links.
 #[derive(Clone, Copy, Debug)]
@@ -215,4 +216,38 @@ impl LinkConfig {
             ..Config::new(identity.node, identity.boot)
         }
     }
+}
+
+// The topics at the two ends of a link: exported on one side, imported on the other.
+
+/// A topic that other processes may read.
+#[derive(Clone, Debug)]
+pub struct ExportedTopic {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// The nodes that may read the topic; `None`: every node that can connect. Over plain TCP,
+    /// which proves no name, only the nodes that [`believe`](super::Exports::believe) names may
+    /// read it.
+    pub readers: Option<Vec<String>>,
+}
+
+impl ExportedTopic {
+    /// Whether the topic names this node as one of its readers.
+    pub(crate) fn names(&self, node: &str) -> bool {
+        self.readers.iter().flatten().any(|reader| reader == node)
+    }
+}
+
+/// A topic that is read from a peer.
+#[derive(Clone, Debug)]
+pub struct TopicInterest {
+    /// The topic in this process: the peer's messages go to its subscriptions.
+    pub topic: Arc<Topic>,
+    /// The strictest policy of these subscriptions, which decides whether the peer's publishers
+    /// wait for them.
+    pub policy: Policy,
+    /// Where to begin with publishers that exist already, if the peer keeps none of their messages
+    /// for this node. The subscriptions that exist when a stream begins get all of its messages,
+    /// with any start.
+    pub start: Start,
 }

@@ -4,12 +4,19 @@
 //! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no
 //! first difference.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use mycelium_core::debug_as_display;
 use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
+use mycelium_core::link::{Name, SendError};
+use thiserror::Error;
 
 use crate::layout::{EnumLayout, FieldKind, Layout, shown};
-use crate::local::Schema;
+use crate::local::{Schema, Topic};
+use crate::stream::NodeLink;
 
 /// The most bytes of a peer's canonical form that are read.
 pub(crate) const LONGEST_FORM: usize = 64 << 10;
@@ -167,6 +174,279 @@ fn describe(there: &FieldKind) -> String {
 fn inner(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
+
+// Requests the layout of a topic from a peer where it differs from the layout here, and answers
+// such requests.
+
+/// How long a peer has to send a layout.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The topics whose layout differs at the peer. One layout is requested at a time.
+#[derive(Default)]
+pub(crate) struct LayoutQueries(VecDeque<LayoutQuery>);
+
+struct LayoutQuery {
+    topic: Arc<Topic>,
+    peer_digest: Digest,
+    /// The bytes of the layout that have arrived.
+    form: Vec<u8>,
+    /// When to stop waiting; set by the first request.
+    deadline: Option<Duration>,
+    /// A request was sent and not answered.
+    is_requested: bool,
+}
+
+impl LayoutQueries {
+    /// Adds a topic that the peer has rejected because its layout differs. The peer may reject the
+    /// topic again while this query is under way: one query is enough.
+    pub(crate) fn add(&mut self, topic: Arc<Topic>, peer_digest: Digest) {
+        if self.0.iter().all(|known| known.topic.name() != topic.name()) {
+            let (form, deadline, is_requested) = (Vec::new(), None, false);
+            self.0.push_back(LayoutQuery { topic, peer_digest, form, deadline, is_requested });
+        }
+    }
+
+    /// Requests the next piece of a layout. Returns a mismatch if the peer does not answer in time:
+    /// then call it again, for the next topic.
+    pub(crate) fn request(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+    ) -> Option<(Arc<Topic>, LayoutMismatch)> {
+        let query = self.0.front_mut()?;
+        let deadline = *query.deadline.get_or_insert(now.saturating_add(DESCRIBE_WITHIN));
+        if now < deadline && query.is_requested {
+            return None;
+        }
+        let topic = Name::try_from(query.topic.name()).unwrap_or_default();
+        // The cast is lossless, because a form has at most `LONGEST_FORM` bytes.
+        let offset = query.form.len() as u32;
+        match link.describe(now, topic, offset) {
+            Ok(()) if now < deadline => {
+                query.is_requested = true;
+                None
+            }
+            Err(SendError::Room { .. }) if now < deadline => None,
+            _ => self.finish(false),
+        }
+    }
+
+    /// Takes a piece of a layout that the peer has sent. Returns the mismatch if that was the last
+    /// piece, or not the requested one.
+    pub(crate) fn on_piece(
+        &mut self,
+        offset: u32,
+        total: u32,
+        bytes: &[u8],
+    ) -> Option<(Arc<Topic>, LayoutMismatch)> {
+        let query = self.0.front_mut().filter(|first| first.is_requested)?;
+        let total = total as usize;
+        let is_next = offset as usize == query.form.len() && !bytes.is_empty();
+        if !is_next || total > LONGEST_FORM {
+            return self.finish(false);
+        }
+        query.is_requested = false;
+        query.form.extend_from_slice(bytes);
+        if query.form.len() >= total { self.finish(true) } else { None }
+    }
+
+    /// Removes the first query, and returns its mismatch. The mismatch names a field only if the
+    /// peer has sent all of its layout.
+    pub(crate) fn finish(&mut self, is_whole: bool) -> Option<(Arc<Topic>, LayoutMismatch)> {
+        let LayoutQuery { topic, peer_digest, form, .. } = self.0.pop_front()?;
+        let form = is_whole.then_some(&*form);
+        let mismatch = LayoutMismatch::new(topic.schema(), peer_digest, form);
+        Some((topic, mismatch))
+    }
+}
+
+/// The answer to a peer's request for a layout or the catalogue. It waits here until the send
+/// buffer has room for it.
+#[derive(Default)]
+pub(crate) struct LayoutAnswer {
+    pending: Option<Pending>,
+    /// The catalogue of which the peer has requested a piece.
+    catalogue: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Pending {
+    Layout(Option<&'static Descriptor>, u32),
+    Catalogue(u32),
+}
+
+impl LayoutAnswer {
+    /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it. A
+    /// pending answer is forgotten: a peer waits for the answer before it sends the next request.
+    pub(crate) fn answer(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        descriptor: Option<&'static Descriptor>,
+        offset: u32,
+    ) {
+        self.try_answer(now, link, Pending::Layout(descriptor, offset));
+    }
+
+    /// Answers with the catalogue from the byte `offset` on, as [`answer`](LayoutAnswer::answer)
+    /// does. The topics are those of the last request for its start: the pieces fit together.
+    pub(crate) fn answer_catalogue(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        topics: impl FnOnce() -> Vec<CatalogueEntry>,
+        offset: u32,
+    ) {
+        if offset == 0 || self.catalogue.is_empty() {
+            self.catalogue = CatalogueEntry::to_bytes(&topics());
+        }
+        self.try_answer(now, link, Pending::Catalogue(offset));
+    }
+
+    /// Tries again to send the answer.
+    pub(crate) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+        if let Some(pending) = self.pending {
+            self.try_answer(now, link, pending);
+        }
+    }
+
+    fn try_answer(&mut self, now: Duration, link: &mut NodeLink<'_>, pending: Pending) {
+        let answered = match pending {
+            Pending::Layout(descriptor, offset) => link.answer(now, descriptor, offset),
+            Pending::Catalogue(offset) => link.answer_catalogue(now, &self.catalogue, offset),
+        };
+        let no_room = matches!(answered, Err(SendError::Room { .. }));
+        self.pending = no_room.then_some(pending);
+    }
+}
+
+// The catalogue of a node: the topics that a peer may read there, as bytes (`docs/wire-format.md`,
+// "Catalogue").
+//
+// The bytes of a peer are foreign: they are read once from the front. They cannot make this code
+// panic, loop, or allocate more than they are themselves.
+
+/// The most bytes of a peer's catalogue that are read.
+pub(crate) const LONGEST_CATALOGUE: usize = 1 << 20;
+
+/// The most bytes that the name of a topic may have on a link.
+const LONGEST_NAME: usize = 62;
+
+/// A topic in the catalogue of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogueEntry {
+    /// The topic.
+    pub topic: String,
+    /// The type id of its messages.
+    pub type_id: u16,
+    /// The digest of their layout.
+    pub digest: Digest,
+    /// How many publishers of the topic the peer's process had when it answered.
+    pub publishers: u32,
+}
+
+impl CatalogueEntry {
+    /// Creates the entry of a topic of this process.
+    pub(crate) fn of(topic: &Topic) -> CatalogueEntry {
+        let Schema { id: type_id, digest, .. } = *topic.schema();
+        let publishers = u32::try_from(topic.local_publishers()).unwrap_or(u32::MAX);
+        CatalogueEntry { topic: topic.name().to_owned(), type_id, digest, publishers }
+    }
+
+    /// Encodes the entries as a catalogue. Topics whose names are too long for a link are left out.
+    ///
+    /// ```
+    /// use mycelium_core::Digest;
+    /// use mycelium_transports::link::CatalogueEntry;
+    ///
+    /// let swaps = CatalogueEntry {
+    ///     topic: "swaps".to_owned(),
+    ///     type_id: 1,
+    ///     digest: Digest([7; 16]),
+    ///     publishers: 2,
+    /// };
+    /// let bytes = CatalogueEntry::to_bytes(&[swaps.clone()]);
+    /// assert_eq!(bytes.len(), 8 + 24 + 5);
+    /// assert_eq!(CatalogueEntry::parse(&bytes)?, [swaps]);
+    /// # Ok::<(), mycelium_transports::link::CatalogueError>(())
+    /// ```
+    #[must_use]
+    pub fn to_bytes(entries: &[CatalogueEntry]) -> Vec<u8> {
+        let fits = |entry: &&CatalogueEntry| entry.topic.len() <= LONGEST_NAME;
+        let count = entries.iter().filter(fits).count();
+        let mut bytes = u64::try_from(count).unwrap_or(u64::MAX).to_le_bytes().to_vec();
+        for entry in entries.iter().filter(fits) {
+            let CatalogueEntry { topic, type_id, digest, publishers } = entry;
+            bytes.extend_from_slice(&type_id.to_le_bytes());
+            // The cast is lossless, because a name has at most `LONGEST_NAME` bytes.
+            bytes.extend_from_slice(&(topic.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(&publishers.to_le_bytes());
+            bytes.extend_from_slice(&digest.0);
+            bytes.extend_from_slice(topic.as_bytes());
+        }
+        bytes
+    }
+
+    /// Decodes a whole catalogue. The bytes may be anything.
+    ///
+    /// # Errors
+    /// If the bytes are not a catalogue.
+    pub fn parse(bytes: &[u8]) -> Result<Vec<CatalogueEntry>, CatalogueError> {
+        let (count, mut rest) = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;
+        let count = u64::from_le_bytes(*count);
+        let mut entries = Vec::new();
+        while !rest.is_empty() {
+            let (entry, after) = entry(rest)?;
+            entries.push(entry);
+            rest = after;
+        }
+        match entries.len() as u64 == count {
+            true => Ok(entries),
+            false => Err(CatalogueError::Count { said: count, found: entries.len() }),
+        }
+    }
+}
+
+/// Decodes the entry at the start of `bytes`, and returns it with the bytes after it.
+fn entry(bytes: &[u8]) -> Result<(CatalogueEntry, &[u8]), CatalogueError> {
+    fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), CatalogueError> {
+        let split = bytes.split_first_chunk().ok_or(CatalogueError::Incomplete)?;
+        Ok((*split.0, split.1))
+    }
+    let (type_id, bytes) = take(bytes)?;
+    let (length, bytes) = take(bytes)?;
+    let (publishers, bytes) = take(bytes)?;
+    let (digest, bytes) = take(bytes)?;
+    let length = usize::from(u16::from_le_bytes(length));
+    let (name, bytes) = bytes.split_at_checked(length).ok_or(CatalogueError::Incomplete)?;
+    let name = std::str::from_utf8(name).ok();
+    let name = name.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME);
+    let topic = name.ok_or(CatalogueError::Name)?.to_owned();
+    let (type_id, publishers) = (u16::from_le_bytes(type_id), u32::from_le_bytes(publishers));
+    Ok((CatalogueEntry { topic, type_id, digest: Digest(digest), publishers }, bytes))
+}
+
+/// Why bytes are not a catalogue.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// The bytes end within an entry.
+    #[error("the catalogue ends in the middle of an entry")]
+    Incomplete,
+    /// The name of a topic is empty, too long, or not UTF-8.
+    #[error("the catalogue has a name that no topic can have")]
+    Name,
+    /// The number of entries differs from the number that the catalogue states.
+    #[error("the catalogue says that it has {said} entries, and has {found}")]
+    Count {
+        /// The number that the catalogue states.
+        said: u64,
+        /// The number of entries found.
+        found: usize,
+    },
+}
+
+debug_as_display!(CatalogueError);
 
 #[cfg(test)]
 mod tests;

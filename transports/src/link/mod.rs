@@ -25,30 +25,22 @@
 //! event.
 //!
 //! `export` has the publisher's side, `import` the reader's side. What both use is here: `config`
-//! has the settings, `topics` what is exported and imported, `notice` what happened, `catalogue`
-//! and `layout` with `layout_query` what two nodes tell each other of their topics, `channel` and
-//! `lost_memory` the control connection of shared memory, `refusal` and `gap` reasons.
+//! has the settings and what is exported and imported, `notice` what happened, `layout` what two
+//! nodes tell each other of their topics, `channel` the control connection of shared memory and
+//! its end, `gap` the reasons of gaps.
 
-mod catalogue;
 mod channel;
 mod config;
 mod export;
 mod gap;
 mod import;
 mod layout;
-mod layout_query;
-mod lost_memory;
 mod notice;
-mod refusal;
-mod topics;
 
-pub(crate) use catalogue::LONGEST_CATALOGUE;
-pub use catalogue::{CatalogueEntry, CatalogueError};
-pub use config::{Identity, LinkConfig, MemoryUse, Window};
+pub use config::{ExportedTopic, Identity, LinkConfig, MemoryUse, TopicInterest, Window};
 pub use export::{Exports, Redelivery};
 pub(crate) use gap::reason as gap_reason;
 pub use import::{Connect, ImportError, Imports, MemoryAccess};
-pub(crate) use layout::LONGEST_FORM;
-pub use layout::{Difference, LayoutMismatch};
+pub use layout::{CatalogueEntry, CatalogueError, Difference, LayoutMismatch};
+pub(crate) use layout::{LONGEST_CATALOGUE, LONGEST_FORM};
 pub use notice::{Notice, Observer};
-pub use topics::{ExportedTopic, TopicInterest};

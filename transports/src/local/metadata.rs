@@ -8,11 +8,10 @@ use mycelium_executor::Executor;
 
 use super::task_budget::{HandleBudget, TaskBudget};
 use super::trace::{
-    Area, CurrentTrace, FilledAreas, TraceArea, TraceSource, TracedMessage, Tracer,
+    Area, CurrentTrace, FilledAreas, RandomShare, SentAt, TraceArea, TraceSource, TracedMessage,
+    Tracer,
 };
 use crate::counters::LatencyLines;
-use crate::local::trace::latency::{LatencyMeter, SentAtSource};
-use crate::local::trace::sent_at::SentAt;
 
 /// The metadata that a topic records of its messages: none by default. Made of a tracer alone, it
 /// records traces.
@@ -86,7 +85,8 @@ impl Metadata {
 #[derive(Debug)]
 pub(super) struct AreaSource {
     traces: Option<TraceSource>,
-    times: Option<SentAtSource>,
+    /// Chooses the messages that are measured.
+    times: Option<RandomShare>,
     filled: FilledAreas,
 }
 
@@ -98,7 +98,7 @@ impl AreaSource {
             return None;
         }
         let traces = recorded.tracer.clone().map(TraceSource::new);
-        let times = recorded.latency_sample.map(SentAtSource::new);
+        let times = recorded.latency_sample.map(RandomShare::new);
         Some(Box::new(AreaSource { traces, times, filled: FilledAreas::new(capacity) }))
     }
 
@@ -125,12 +125,19 @@ impl AreaSource {
     /// Whether the next message is not measured. If so, it must be sent without a time.
     #[inline(always)]
     pub(super) fn leaves_out(&mut self) -> bool {
-        self.times.as_mut().is_none_or(SentAtSource::leaves_out)
+        self.times.as_mut().is_none_or(RandomShare::leaves_out)
     }
 
-    /// Returns the time of a message that is sent now, if it is measured.
+    /// Returns the time of a message that is sent now, if it is measured. No message is measured
+    /// before there is an executor.
     pub(super) fn next_sent_at(&mut self, executor: Option<&Arc<dyn Executor>>) -> Option<SentAt> {
-        self.times.as_mut()?.next(executor)
+        let times = self.times.as_mut()?;
+        if times.leaves_out() {
+            return None;
+        }
+        let executor = executor?;
+        times.choose(|| Some(fastrand::Rng::with_seed(executor.entropy())))?;
+        Some(SentAt::at(executor.wall_clock()))
     }
 }
 
@@ -149,7 +156,7 @@ pub(super) struct ReadMetadata {
     /// The trace of the current delivery, if the topic is traced.
     pub(super) current: Option<CurrentTrace>,
     /// Measures latencies, if the topic measures them.
-    pub(super) meter: Option<LatencyMeter>,
+    pub(super) latencies: Option<LatencyLines>,
 }
 
 impl ReadMetadata {
@@ -160,7 +167,7 @@ impl ReadMetadata {
         lines: impl FnOnce() -> LatencyLines,
     ) -> Option<Box<ReadMetadata>> {
         let current = recorded.tracer.as_ref().map(|_| CurrentTrace::default());
-        let meter = recorded.latency_sample.map(|_| LatencyMeter::new(lines()));
-        recorded.area().is_present().then(|| Box::new(ReadMetadata { current, meter }))
+        let latencies = recorded.latency_sample.map(|_| lines());
+        recorded.area().is_present().then(|| Box::new(ReadMetadata { current, latencies }))
     }
 }

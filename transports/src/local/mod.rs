@@ -47,9 +47,8 @@ pub(crate) mod writer;
 
 pub use metadata::{Metadata, Recorded};
 pub use reader::subscription::{Finisher, Subscription};
-pub use ring::memory_size::{PageSize, cursor_bytes};
 pub use ring::shared::{MemoryFault, RemoteBell, RemoteReaders, SharedRing};
-pub use ring::{MappedRing, Readers, RingMemory};
+pub use ring::{MappedRing, PageSize, Readers, RingMemory, cursor_bytes};
 pub use state::RingStatus;
 pub use state::pressure::{PressureChange, Threshold};
 pub use state::stall::{Eviction, OnStall};

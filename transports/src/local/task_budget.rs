@@ -23,10 +23,10 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::WaitStrategy;
 
+use super::ring::roster::{Numbered, OUTDATED};
 use super::state::{PressureCheck, PublisherState, ReaderEntry, SubscriberState};
 use super::trace::TaskTrace;
 use crate::counters::{Line, PublisherValue};
-use crate::local::ring::roster::{Numbered, OUTDATED};
 use crate::sync::{AtomicU32, Ordering};
 
 /// After this many operations in one poll the other sides are woken, so that a long poll delays
@@ -274,35 +274,29 @@ pub fn poll_with<R>(
     result
 }
 
+/// Restores what an outer task has set when it is dropped, also when the inner task panics.
+struct Restore<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Restore<F> {
+    #[inline]
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Polls a task; meanwhile its budget is the current one.
 #[inline]
 fn poll_as_current<R>(budget: *const TaskBudget, poll: impl FnOnce() -> R) -> R {
-    /// Restores the outer task's budget, even if the inner task panics.
-    struct Outer(*const TaskBudget);
-
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            CURRENT.set(self.0);
-        }
-    }
-
-    let _outer = Outer(CURRENT.replace(budget));
+    let outer = CURRENT.replace(budget);
+    let _restore = Restore(|| CURRENT.set(outer));
     poll()
 }
 
 /// Polls a task with traces, so that also the handles of other tasks find its current delivery: see
 /// [`TaskBudget::traced`].
 pub fn poll_traced<R>(budget: &Arc<TaskBudget>, poll: impl FnOnce() -> R) -> R {
-    /// Restores the outer task, even if the inner one panics.
-    struct Outer(Option<Arc<TaskBudget>>);
-
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            TRACED.set(self.0.take());
-        }
-    }
-
-    let _outer = Outer(TRACED.replace(Some(budget.clone())));
+    let mut outer = TRACED.replace(Some(budget.clone()));
+    let _restore = Restore(|| TRACED.set(outer.take()));
     poll_as_current(Arc::as_ptr(budget), poll)
 }
 
@@ -336,20 +330,11 @@ impl ChildTask {
 
     /// Polls the task as [`poll_with`] does, with the wakes of all handles that it has used.
     pub fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        /// Takes the task back and restores the outer one, even if the task panics.
-        struct Outer<'t>(&'t mut ChildTask, Option<Joined>);
-
-        impl Drop for Outer<'_> {
-            fn drop(&mut self) {
-                self.0.0 = CHILD.replace(self.1.take());
-            }
-        }
-
         let budget = self.0.as_ref().map_or(ptr::null(), |joined| Arc::as_ptr(&joined.budget));
-        let outer = CHILD.replace(self.0.take());
-        let outer = Outer(self, outer);
+        let mut outer = CHILD.replace(self.0.take());
+        let restore = Restore(|| self.0 = CHILD.replace(outer.take()));
         let result = poll_as_current(budget, poll);
-        drop(outer);
+        drop(restore);
         if let Some(Joined { budget, wakes }) = &mut self.0 {
             budget.end_poll(|| ring_each(wakes, |(_, wakes)| wakes.wake()));
         }

@@ -16,8 +16,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use mycelium_core::ring::broadcast::Word;
-use mycelium_core::ring::region::{Memory, words_at};
+use mycelium_core::ring::broadcast::{Layout, Word};
+use mycelium_core::ring::region::{
+    CursorRegion, DataRegion, Memory, RegionError, RingIdentity, cursor_words, data_words, words_at,
+};
 use mycelium_executor::Credentials;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -309,6 +311,44 @@ const EXAMINE: &str = "examine a peer's descriptor";
 /// The types of the file systems of memfds.
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
+
+// Regions of rings in new memory of this process.
+
+/// Creates a data region in new memory, and the memory's descriptor for readers in other processes.
+///
+/// # Errors
+/// If the system has not enough memory, or no ring can have this layout.
+pub fn data_region(
+    name: &str,
+    layout: Layout,
+    readers: usize,
+    identity: RingIdentity,
+    huge_pages: bool,
+) -> Result<(DataRegion<Mapping>, OwnedFd), MemoryError> {
+    let words = data_words(layout, readers).ok_or(RegionError::TooLarge)?;
+    let (mapping, file) = Mapping::create(words, name, huge_pages)?;
+    // SAFETY: the mapping is new and writable, its seals keep others from writing, and only this
+    // region has it.
+    let region = unsafe { DataRegion::create(mapping, layout, readers, identity) }?;
+    Ok((region, file))
+}
+
+/// Creates a cursor region in new memory, and the memory's descriptor for the publisher's process.
+///
+/// # Errors
+/// As [`data_region`].
+pub fn cursor_region(
+    name: &str,
+    layout: Layout,
+    readers: usize,
+    identity: RingIdentity,
+) -> Result<(CursorRegion<Mapping>, OwnedFd), MemoryError> {
+    let words = cursor_words(readers).ok_or(RegionError::TooLarge)?;
+    let (mapping, file) = Mapping::create(words, name, false)?;
+    // SAFETY: as above.
+    let region = unsafe { CursorRegion::create(mapping, layout, readers, identity) }?;
+    Ok((region, file))
+}
 
 #[cfg(all(test, not(miri)))]
 mod tests {

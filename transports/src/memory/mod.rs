@@ -75,38 +75,33 @@
 //! # }
 //! ```
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod control;
 mod error;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod mapping;
 #[cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
     expect(dead_code, reason = "packets are neither sent nor received there")
 )]
 mod packet;
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod control;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod mapping;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-mod regions;
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod unsupported;
 #[cfg(feature = "metrics")]
 mod words;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use self::control::{
+    Connection, ControlLimits, ControlThread, Handler, WakeSocket, random_token,
+};
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub use self::mapping::{Mapping, cursor_region, data_region};
 pub use error::{ControlError, Gone, MemoryError, SendError};
 pub use packet::{Packet, PacketError, PacketKind, RefusedHello, Token, VERSION};
-
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub use self::{
-    control::{Connection, ControlLimits, ControlThread, Handler, WakeSocket, random_token},
-    mapping::Mapping,
-    regions::{cursor_region, data_region},
-};
-#[cfg(feature = "metrics")]
-pub(crate) use words::{Found, PAGE_WORDS, Part, Words};
-
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 pub use unsupported::{
     Connection, ControlLimits, ControlThread, Handler, Mapping, WakeSocket, cursor_region,
     data_region, random_token,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use words::{Found, PAGE_WORDS, Part, Words};

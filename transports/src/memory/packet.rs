@@ -27,9 +27,10 @@ pub struct Packet {
 /// The kind of a packet, which is also its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum PacketKind {
     /// The first packet of the process that connected: its token and its version.
-    Hello,
+    Hello = 1,
     /// The answer to a `Hello` whose token is accepted.
     Welcome,
     /// A data region, with its descriptor.
@@ -50,27 +51,22 @@ pub enum PacketKind {
 }
 
 impl PacketKind {
-    const ALL: [(u32, PacketKind); 9] = [
-        (1, PacketKind::Hello),
-        (2, PacketKind::Welcome),
-        (3, PacketKind::Region),
-        (4, PacketKind::Cursors),
-        (5, PacketKind::Refused),
-        (6, PacketKind::WakeSocket),
-        (7, PacketKind::Wake),
-        (8, PacketKind::Ping),
-        (9, PacketKind::Pong),
+    const ALL: [PacketKind; 9] = [
+        PacketKind::Hello,
+        PacketKind::Welcome,
+        PacketKind::Region,
+        PacketKind::Cursors,
+        PacketKind::Refused,
+        PacketKind::WakeSocket,
+        PacketKind::Wake,
+        PacketKind::Ping,
+        PacketKind::Pong,
     ];
 
     /// Whether a packet of this kind carries a descriptor.
     #[must_use]
     pub fn has_descriptor(self) -> bool {
         matches!(self, PacketKind::Region | PacketKind::Cursors | PacketKind::WakeSocket)
-    }
-
-    fn code(self) -> u32 {
-        let found = PacketKind::ALL.into_iter().find(|(_, kind)| *kind == self);
-        found.expect("the table has all kinds").0
     }
 }
 
@@ -100,20 +96,9 @@ impl Packet {
         Packet::new(PacketKind::Hello, 0, [half(low), half(high), VERSION, 0])
     }
 
-    pub(super) fn welcome() -> Packet {
-        Packet::new(PacketKind::Welcome, 0, [0; 4])
-    }
-
-    pub(super) fn ping() -> Packet {
-        Packet::new(PacketKind::Ping, 0, [0; 4])
-    }
-
-    pub(super) fn pong() -> Packet {
-        Packet::new(PacketKind::Pong, 0, [0; 4])
-    }
-
-    pub(super) fn wake() -> Packet {
-        Packet::new(PacketKind::Wake, 0, [0; 4])
+    /// Creates a packet without content.
+    pub(super) fn empty(kind: PacketKind) -> Packet {
+        Packet::new(kind, 0, [0; 4])
     }
 
     /// Returns the token of a `Hello`.
@@ -149,15 +134,15 @@ impl Packet {
 
     pub(super) fn to_bytes(self) -> [u8; BYTES] {
         let Packet { kind, number, args } = self;
-        zerocopy::transmute!(Raw { kind: kind.code(), reserved: 0, number, args })
+        zerocopy::transmute!(Raw { kind: kind as u32, reserved: 0, number, args })
     }
 
     /// Decodes a packet.
     pub(super) fn read(bytes: &[u8]) -> Result<Packet, PacketError> {
         let raw = Raw::read_from_bytes(bytes).map_err(|_| PacketError::Size(bytes.len()))?;
         let mut kinds = PacketKind::ALL.into_iter();
-        match kinds.find(|(code, _)| *code == raw.kind) {
-            Some((_, kind)) => Ok(Packet { kind, number: raw.number, args: raw.args }),
+        match kinds.find(|kind| *kind as u32 == raw.kind) {
+            Some(kind) => Ok(Packet { kind, number: raw.number, args: raw.args }),
             None => Err(PacketError::Kind(raw.kind)),
         }
     }

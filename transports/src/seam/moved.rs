@@ -16,17 +16,19 @@ use crate::memory::Mapping;
 pub(crate) struct Moved {
     /// The entry in the ring that gates for the readers; `None` if they observe.
     proxy: Option<ProxyReader<Ring>>,
-    readers: Arc<RemoteReaders>,
+    pub(crate) readers: Arc<RemoteReaders>,
     publisher: Arc<PublisherState>,
     /// The number of the link's subscription.
     number: u64,
     /// The first message that is read in shared memory. Earlier ones are confirmed over the link.
-    from: usize,
+    pub(crate) from: usize,
     /// The messages before this sequence were counted.
     counted: usize,
     /// The words of the readers at the last check.
     seen: Box<[SeenReader]>,
-    fault: Option<MemoryFault>,
+    /// How the process of the readers has broken the protocol, if the last [`count`](Moved::count)
+    /// found that.
+    pub(crate) fault: Option<MemoryFault>,
 }
 
 impl Moved {
@@ -60,11 +62,6 @@ impl Moved {
         Moved { proxy, readers, publisher, number, from, counted, seen, fault: None }
     }
 
-    /// Returns the state that the publisher shares with its readers.
-    pub(crate) fn readers(&self) -> &Arc<RemoteReaders> {
-        &self.readers
-    }
-
     /// Returns the first sequence that the readers still need, as of the last import of their
     /// positions.
     pub(crate) fn kept(&self) -> usize {
@@ -82,17 +79,6 @@ impl Moved {
         let (kept, before) = (self.kept(), self.counted);
         self.counted = kept;
         kept.wrapping_sub(before) as u64
-    }
-
-    /// Returns how the process of the readers has broken the protocol, if the last
-    /// [`count`](Moved::count) found that.
-    pub(crate) fn fault(&self) -> Option<MemoryFault> {
-        self.fault
-    }
-
-    /// Returns the first message that is read in shared memory.
-    pub(crate) fn from(&self) -> usize {
-        self.from
     }
 
     /// Returns the end of the published messages.

@@ -1,18 +1,29 @@
 //! The reading end of a topic for readers in another process: one [`TapStream`] of bytes for
 //! each publisher.
 
-mod stream;
-
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::control::BusyGuard;
-use crate::local::topic::Topic;
-use crate::local::topic::membership::Membership;
-use crate::local::values::{Policy, SubscribeOptions, TopicError};
+use bytes::Bytes;
+use mycelium_core::link::RunShape;
+use mycelium_core::ring::broadcast::{Claim, Layout, Peek, RetainingConsumer};
+use mycelium_core::ring::region::{ForeignCursors, RingIdentity};
+use zerocopy::IntoBytes;
 
-pub use stream::{TapItem, TapStream};
+use super::control::BusyGuard;
+use super::moved::Moved;
+use crate::counters::{EdgeValue, Line};
+use crate::descriptor::OwnedFd;
+use crate::local::Metadata;
+use crate::local::ring::shared::{MemoryFault, RemoteBell, RemoteReaders, Ring};
+use crate::local::state::{Edge, PublisherState, SubscriberState};
+use crate::local::topic::{Membership, Topic};
+use crate::local::trace::{sent_at_in, trace_in};
+use crate::local::values::{Policy, Schema, SubscribeOptions, TopicError, Undelivered};
+use crate::memory::Mapping;
+use crate::sync::{AtomicBool, Ordering};
 
 /// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
 /// one [stream](TapStream) for each publisher, and keeps them until they are confirmed. While it
@@ -141,3 +152,562 @@ impl<T> fmt::Debug for Tap<T> {
             .finish_non_exhaustive()
     }
 }
+
+// One publisher's messages as bytes, kept in the ring until the other process confirms them.
+
+/// How many gaps between messages that are not released keep their places; or the ring's capacity,
+/// if that is more. Beyond this the two oldest gaps become one.
+const EXACT_GAPS: usize = 1024;
+
+/// What a [`TapStream`] has next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapItem<'a> {
+    /// The bytes of its next message, with the message's metadata.
+    Message(&'a [u8], Metadata),
+    /// The number of messages that were overwritten because the reader was too slow, or evicted.
+    Gap(u64),
+    /// Nothing yet.
+    Empty,
+    /// The end: its publisher has ended, and everything was read.
+    Closed,
+}
+
+/// One start of a publisher at one tap. Dropping it unblocks the publisher.
+pub struct TapStream<T = ()> {
+    /// The owner's state.
+    pub state: T,
+    topic: Arc<Topic>,
+    subscriber: Arc<SubscriberState>,
+    /// Makes the node wait for the stream, and learn which messages are confirmed and which are
+    /// left; `None` as for its tap.
+    busy: Option<BusyGuard>,
+    schema: Schema,
+    line: Arc<Line<EdgeValue>>,
+    /// A copy of the last message, if it cannot be read in the ring.
+    words: Box<[usize]>,
+    /// The gaps between the first kept message and the next one, in their order.
+    gaps: VecDeque<Missed>,
+    /// The message that was the next one when this reader joined. The stream may start with earlier
+    /// ones, which the publisher may overwrite even if it waits for the reader.
+    joined_at: usize,
+    /// Whether the reader was evicted, if it may have missed messages before `joined_at`.
+    eviction: Option<Arc<AtomicBool>>,
+    /// The last gap comes from an eviction.
+    was_evicted: bool,
+    /// Dropped before `publisher`, whose drop wakes the publisher.
+    reader: Reading,
+    publisher: Leaving,
+}
+
+/// The side that reads the publisher's ring.
+enum Reading {
+    /// This process, for a link.
+    Here(RetainingConsumer<Ring>),
+    /// The readers themselves, in shared memory.
+    There(Moved),
+    /// Only for a moment, while one side replaces the other.
+    Nobody,
+}
+
+/// `count` missed messages between two sequences, and the counter that they belong to. If the count
+/// is less than the distance, it is not known which of the messages between are missing.
+struct Missed {
+    from: u64,
+    before: u64,
+    count: u64,
+    value: EdgeValue,
+}
+
+/// Wakes the publisher when the reader has left.
+struct Leaving(Arc<PublisherState>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
+impl<T> TapStream<T> {
+    fn here(&self) -> Option<&RetainingConsumer<Ring>> {
+        match &self.reader {
+            Reading::Here(reader) => Some(reader),
+            Reading::There(_) | Reading::Nobody => None,
+        }
+    }
+
+    fn new(edge: Edge, membership: &Membership, busy: Option<BusyGuard>, state: T) -> Self {
+        let Membership { topic, state: subscriber, .. } = membership;
+        let Edge { publisher, consumer, line, gates_from, was_evicted: eviction, .. } = edge;
+        TapStream {
+            state,
+            topic: topic.clone(),
+            subscriber: subscriber.clone(),
+            busy,
+            schema: *topic.schema(),
+            line,
+            words: Box::default(),
+            gaps: VecDeque::new(),
+            joined_at: gates_from,
+            eviction,
+            was_evicted: false,
+            reader: Reading::Here(consumer.retaining()),
+            publisher: Leaving(publisher),
+        }
+    }
+
+    /// The publisher's name.
+    #[must_use]
+    pub fn publisher(&self) -> &Arc<str> {
+        &self.publisher.0.name
+    }
+
+    /// The publisher's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.publisher.0.epoch
+    }
+
+    /// Returns how many messages the stream keeps at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.publisher.0.ring.capacity()
+    }
+
+    /// Whether the last [gap](TapItem::Gap) comes from an eviction: the publisher had waited for
+    /// the readers.
+    #[must_use]
+    pub fn was_evicted(&self) -> bool {
+        self.was_evicted
+    }
+
+    /// Returns the sequence that was the next one when this reader joined the publisher. A reader
+    /// that starts with the oldest retained message gets earlier ones, too.
+    #[must_use]
+    pub fn joined_at(&self) -> u64 {
+        self.joined_at as u64
+    }
+
+    /// Begins with the message that was the next one when this reader joined, and skips earlier
+    /// ones. Call it before anything was read of the stream.
+    pub fn start_at_next(&mut self) {
+        let joined_at = self.joined_at;
+        if let Reading::Here(reader) = &mut self.reader
+            && reader.cursor() < joined_at
+        {
+            reader.skip_to(joined_at);
+            reader.release(joined_at);
+            self.line.set(EdgeValue::JoinedAt, joined_at as u64);
+            self.publisher.0.wake();
+        }
+    }
+
+    /// The next item; the same one until [`advance`](TapStream::advance).
+    #[inline]
+    pub fn next_item(&mut self) -> TapItem<'_> {
+        let reader = match &mut self.reader {
+            Reading::Here(reader) => reader,
+            Reading::There(moved) if moved.has_ended() => return TapItem::Closed,
+            Reading::There(_) | Reading::Nobody => return TapItem::Empty,
+        };
+        // A gating reader copies nothing if its messages stay in the ring.
+        let borrows = reader.can_borrow();
+        let (size, content) =
+            (self.schema.size, self.publisher.0.area.content_bytes(self.schema.size));
+        let bytes = if borrows { 0 } else { content };
+        if self.words.len() * size_of::<usize>() < bytes {
+            self.words = vec![0; bytes.div_ceil(size_of::<usize>())].into();
+        }
+        let words: &mut [usize] = if borrows { &mut [] } else { &mut self.words };
+        match reader.peek(words) {
+            Peek::Message { .. } if borrows => {
+                let [slot, _] = reader.borrow(reader.cursor(), 1).unwrap_or_default();
+                item(&self.topic, content_of(slot), size, content)
+            }
+            Peek::Message { .. } => item(&self.topic, self.words.as_bytes(), size, content),
+            Peek::Gap { missed } => {
+                // The gap is counted when it is released, because it may grow until then.
+                let first = reader.cursor().wrapping_sub(missed);
+                let (from, before) = (first as u64, reader.cursor() as u64);
+                let count = missed as u64;
+                let was_waited_for = first.wrapping_sub(self.joined_at).cast_signed() >= 0
+                    || self.eviction.as_ref().is_some_and(|it| it.load(Ordering::Relaxed));
+                self.was_evicted = self.subscriber.policy.is_gating() && was_waited_for;
+                let value = EdgeValue::Overwritten;
+                let capacity = self.publisher.0.ring.capacity();
+                add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+                TapItem::Gap(count)
+            }
+            Peek::Empty | Peek::Evicted => TapItem::Empty,
+            Peek::Closed => TapItem::Closed,
+        }
+    }
+
+    /// Returns how many of the next messages, at most `most`, can be [borrowed](TapStream::borrow)
+    /// and have no metadata.
+    #[must_use]
+    pub fn ready(&self, most: usize) -> usize {
+        let Some(reader) = self.here() else { return 0 };
+        let ready = reader.ready(most);
+        if !self.publisher.0.area.is_present() {
+            return ready;
+        }
+        let slot_words = reader.ring().layout().slot_words();
+        let slots = reader.borrow(reader.cursor(), ready).unwrap_or_default();
+        let slots = slots.into_iter().flat_map(|piece| piece.chunks_exact(slot_words));
+        let content = self.publisher.0.area.content_bytes(self.schema.size);
+        let has_none = |slot: &&[usize]| {
+            let content = content_of(slot).get(..content);
+            content.is_none_or(|it| trace_in(it).is_none() && sent_at_in(it).is_none())
+        };
+        slots.take_while(has_none).count()
+    }
+
+    /// Moves past `count` messages that are [ready](TapStream::ready), and keeps them.
+    pub fn pass_ready(&mut self, count: usize) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.pass(count);
+        }
+    }
+
+    /// How messages lie in the result of [`borrow`](TapStream::borrow); `None` if they are too
+    /// long.
+    #[must_use]
+    pub fn shape(&self) -> Option<RunShape> {
+        let layout = self.publisher.0.ring.layout();
+        let word = size_of::<usize>();
+        let length = u16::try_from(self.schema.size).ok()?;
+        let stride = u32::try_from(layout.slot_words() * word).ok()?;
+        // The first word of a slot is the stamp.
+        Some(RunShape { stride, skip: word as u16, length })
+    }
+
+    /// Returns the slots of `count` kept messages, from a sequence on, in two pieces: the second
+    /// one is empty unless they wrap around the end of the ring. `None` if not all of them are
+    /// kept.
+    #[must_use]
+    pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
+        let slots = self.here()?.borrow(first as usize, count)?;
+        Some(slots.map(IntoBytes::as_bytes))
+    }
+
+    /// Moves past the message of [`next_item`](TapStream::next_item), and keeps it.
+    #[inline]
+    pub fn advance(&mut self) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.advance();
+        }
+    }
+
+    /// Passes over the messages before a sequence. They are counted as `value` when they are
+    /// released. Returns their number: 0 if that sequence is already passed, or not all of them are
+    /// published.
+    pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
+        let from = self.next();
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.skip_to(before as usize);
+        }
+        let (before, capacity) = (self.next(), self.capacity());
+        let count = before - from;
+        if count > 0 {
+            add_missed(&mut self.gaps, capacity, Missed { from, before, count, value });
+        }
+        count
+    }
+
+    /// Counts messages that were sent a second time.
+    pub fn count_sent_again(&self, count: u64) {
+        self.line.add(EdgeValue::SentAgain, count);
+    }
+
+    /// Returns the next message as a dead letter.
+    pub fn dead_letter(&mut self) -> Option<Undelivered> {
+        let (sequence, epoch) = (self.next(), self.epoch());
+        let TapItem::Message(bytes, _) = self.next_item() else { return None };
+        let payload = Bytes::copy_from_slice(bytes);
+        let Leaving(publisher) = &self.publisher;
+        Some(Undelivered {
+            topic: publisher.topic.clone(),
+            reader: self.subscriber.name.clone(),
+            type_id: self.schema.id,
+            publisher: publisher.name.clone(),
+            epoch,
+            sequence,
+            payload,
+        })
+    }
+
+    /// The sequence of the next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        match &self.reader {
+            Reading::Here(reader) => reader.cursor() as u64,
+            // The readers may have read all published messages.
+            Reading::There(moved) => moved.end() as u64,
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// The sequence after the last published message, as far as this thread can see.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.publisher.0.ring.tail() as u64
+    }
+
+    /// The sequence of the first kept message.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        match &self.reader {
+            Reading::Here(reader) => reader.kept() as u64,
+            Reading::There(moved) => moved.kept() as u64,
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// Returns the descriptor of the memory in which readers of another process can read the
+    /// messages themselves, and the entry in the ring that gates for them.
+    ///
+    /// # Errors
+    /// If the ring is on the heap: with the reason.
+    pub fn memory(&self) -> Result<(&OwnedFd, Option<Claim>), &str> {
+        let file = self.publisher.0.file.as_ref().map_err(|reason| &**reason)?;
+        Ok((file, self.here().and_then(RetainingConsumer::claim)))
+    }
+
+    /// Returns the layout and the identity of the publisher's ring.
+    #[must_use]
+    pub fn ring(&self) -> (Layout, RingIdentity) {
+        let Leaving(publisher) = &self.publisher;
+        let digest = self.schema.digest.0;
+        (publisher.ring.layout(), RingIdentity { epoch: publisher.epoch, digest })
+    }
+
+    /// Returns the first message that the readers read in shared memory.
+    #[must_use]
+    pub fn moved_at(&self) -> Option<u64> {
+        match &self.reader {
+            Reading::There(moved) => Some(moved.from as u64),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Whether the readers read in shared memory, and their process is gone, or has unmapped the
+    /// ring, before all of them had left or read to the end of the publisher.
+    #[must_use]
+    pub fn has_lost_memory(&self) -> bool {
+        self.remote_readers().is_some_and(|readers| readers.is_gone() && !readers.have_finished())
+    }
+
+    /// Returns how the process of the readers has broken the protocol in its memory, if an
+    /// [`update`](TapStream::update) found that.
+    #[must_use]
+    pub fn memory_fault(&self) -> Option<MemoryFault> {
+        match &self.reader {
+            Reading::There(moved) => moved.fault,
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Whether the readers read in shared memory.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        matches!(self.reader, Reading::There(_))
+    }
+
+    /// Lets the readers read in shared memory from the next message on. `bell` wakes their process.
+    pub fn move_to_memory(&mut self, cursors: ForeignCursors<Mapping>, bell: Arc<dyn RemoteBell>) {
+        let Leaving(publisher) = &self.publisher;
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::Here(reader) => {
+                Reading::There(Moved::new(reader, cursors, bell, publisher, &self.subscriber))
+            }
+            moved => moved,
+        };
+        // The publisher may have woken its readers just before.
+        publisher.wake();
+    }
+
+    /// Returns the state that the publisher shares with the readers, if they read in shared memory.
+    #[must_use]
+    pub fn remote_readers(&self) -> Option<&Arc<RemoteReaders>> {
+        match &self.reader {
+            Reading::There(moved) => Some(&moved.readers),
+            Reading::Here(_) | Reading::Nobody => None,
+        }
+    }
+
+    /// Ends the reading in shared memory: the process of the readers is gone, or has stopped
+    /// reading. The next message is the first one that they cannot have read;
+    /// [`rewind`](TapStream::rewind) goes back to those that they have not confirmed.
+    pub fn move_back(&mut self) {
+        self.update(false);
+        self.reader = match std::mem::replace(&mut self.reader, Reading::Nobody) {
+            Reading::There(moved) => Reading::Here(moved.back()),
+            here => here,
+        };
+    }
+
+    /// Counts the messages that the readers finished in shared memory since the last call, and
+    /// returns their number. If `wake`, their process wakes this one when they finish more: check
+    /// once more then.
+    pub fn update(&mut self, wake: bool) -> u64 {
+        let Reading::There(moved) = &mut self.reader else { return 0 };
+        if wake {
+            self.publisher.0.request_wake();
+        }
+        let taken = moved.count();
+        self.count_taken(taken);
+        taken
+    }
+
+    /// Returns the number of messages that are not confirmed and that the ring still has: the
+    /// publisher may have overwritten others, if it no longer waited for the readers.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.depth().min(self.capacity())
+    }
+
+    /// The number of messages that are not confirmed.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match &self.reader {
+            Reading::Here(reader) => reader.depth(),
+            Reading::There(moved) => moved.depth(),
+            Reading::Nobody => 0,
+        }
+    }
+
+    /// Confirms the messages before this sequence: the publisher gets their slots back. Does
+    /// nothing if the sequence is after the [next](TapStream::next) message.
+    pub fn release(&mut self, before: u64) {
+        let released = match &mut self.reader {
+            Reading::Here(reader) => {
+                let kept = reader.kept();
+                reader.release(before as usize);
+                reader.kept().wrapping_sub(kept) as u64
+            }
+            Reading::There(moved) => {
+                moved.release(before as usize);
+                moved.count()
+            }
+            Reading::Nobody => 0,
+        };
+        if released > 0 {
+            self.count_taken(released);
+            self.publisher.0.wake();
+        }
+    }
+
+    /// Goes back to a kept message.
+    pub fn rewind(&mut self, sequence: u64) {
+        if let Reading::Here(reader) = &mut self.reader {
+            reader.rewind(sequence as usize);
+        }
+        while let Some(gap) = self.gaps.pop_back_if(|gap| gap.before > sequence) {
+            if gap.from < sequence {
+                let count = gap.count.min(sequence - gap.from);
+                self.gaps.push_back(Missed { before: sequence, count, ..gap });
+            }
+        }
+    }
+
+    /// Counts messages that are confirmed now.
+    fn count_taken(&mut self, confirmed: u64) {
+        let missed = self.count_missed(self.kept());
+        self.line.add(EdgeValue::Taken, confirmed.saturating_sub(missed));
+        if let Some(busy) = &self.busy {
+            busy.control().count_confirmed(confirmed);
+        }
+    }
+
+    /// Counts the missed messages before a sequence, and returns their number.
+    fn count_missed(&mut self, before: u64) -> u64 {
+        let mut missed = 0;
+        while let Some(gap) = self.gaps.front_mut()
+            && gap.from < before
+        {
+            let end = gap.before.min(before);
+            let count = gap.count.min(end - gap.from);
+            (gap.from, gap.count) = (end, gap.count - count);
+            self.line.add(gap.value, count);
+            missed += count;
+            if gap.from == gap.before {
+                self.gaps.pop_front();
+            }
+        }
+        missed
+    }
+}
+
+/// Adds the last missed messages of a ring. A reader that confirms nothing may miss messages
+/// without end, so the two oldest entries become one. The next confirmation of such a reader is
+/// usually after both; if it is between them, released messages count as missed before they count
+/// as taken.
+fn add_missed(gaps: &mut VecDeque<Missed>, capacity: usize, missed: Missed) {
+    match gaps.back_mut() {
+        Some(last) if last.value == missed.value && last.before == missed.from => {
+            last.before = missed.before;
+            last.count += missed.count;
+        }
+        _ => gaps.push_back(missed),
+    }
+    if gaps.len() <= EXACT_GAPS.max(capacity) {
+        return;
+    }
+    // Joins two neighbouring entries that have the same counter, as nearly all entries have.
+    let mut pairs = 1..gaps.len();
+    if let Some(second) = pairs.find(|second| gaps[*second].value == gaps[*second - 1].value)
+        && let Some(later) = gaps.remove(second)
+    {
+        let earlier = &mut gaps[second - 1];
+        (earlier.before, earlier.count) = (later.before, earlier.count + later.count);
+    }
+}
+
+/// Returns the bytes of a borrowed slot behind its stamp.
+fn content_of(slot: &[usize]) -> &[u8] {
+    slot.get(1..).unwrap_or_default().as_bytes()
+}
+
+/// Returns a message of this size, from the content of a slot.
+#[inline]
+fn item<'a>(topic: &Topic, bytes: &'a [u8], size: usize, content: usize) -> TapItem<'a> {
+    let mut metadata = Metadata::default();
+    if content > size
+        && let Some(content) = bytes.get(..content)
+    {
+        metadata.trace = trace_in(content);
+        let clock = || Some(topic.executor()?.wall_clock());
+        metadata.sent_at = sent_at_in(content).and_then(|it| Some(it.to_nanoseconds(clock()?)));
+    }
+    TapItem::Message(bytes.get(..size).unwrap_or(bytes), metadata)
+}
+
+impl<T> Drop for TapStream<T> {
+    fn drop(&mut self) {
+        self.update(false);
+        let missed = self.count_missed(u64::MAX);
+        let unread = (self.depth() as u64).saturating_sub(missed);
+        let left = unread.min(self.capacity() as u64);
+        self.line.add(EdgeValue::Left, left);
+        self.line.add(EdgeValue::Overwritten, unread - left);
+        if let Some(busy) = self.busy.as_ref().filter(|_| self.subscriber.policy.is_gating()) {
+            let (reader, has_ended) = (&self.subscriber.name, self.publisher.0.ring.is_closed());
+            busy.control().leave_messages(reader, self.topic.name(), left, has_ended);
+        }
+        // Leaves before the ring's entry is free, because another reader may get the entry then.
+        self.subscriber.leave(&self.publisher.0);
+    }
+}
+
+impl<T> fmt::Debug for TapStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TapStream")
+            .field("publisher", &self.publisher.0.name)
+            .field("kept", &self.kept())
+            .field("next", &self.next())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ use futures_rustls::rustls::server::danger::ClientCertVerifier;
 use futures_rustls::rustls::{self, CertificateError, RootCertStore};
 
 use super::error::{TlsError, TlsFile, TlsProblem, reason};
-use super::names::can_prove;
 
 /// The most bytes of a file. A longer file is an error.
 const LONGEST: u64 = 1 << 20;
@@ -193,4 +192,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsProblem> {
         count if count as u64 > LONGEST => Err(TlsProblem::TooLong { limit: LONGEST }),
         _ => Ok(bytes),
     }
+}
+
+// The names of nodes that certificates can have.
+
+/// Whether a certificate can prove exactly this name.
+pub(super) fn can_prove(node: &str) -> bool {
+    let is_exact = !node.ends_with('.') && !node.contains(char::is_uppercase);
+    is_exact && matches!(ServerName::try_from(node), Ok(ServerName::DnsName(_)))
 }

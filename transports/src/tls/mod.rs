@@ -13,16 +13,16 @@
 
 mod error;
 mod files;
-mod names;
-mod stream;
 
 use std::fmt;
-use std::io;
-use std::pin::pin;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use event_listener::Event;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -34,13 +34,11 @@ use futures_rustls::rustls::version::TLS13;
 use futures_rustls::rustls::{self, ClientConfig, ServerConfig};
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use futures_util::future::{Either, select};
-use mycelium_executor::{Peer, SendFuture, Stream, Thread};
+use mycelium_executor::{Duplex, Peer, SendFuture, Stream, Thread};
 
 use crate::gate::{Gate, NameProof, Secured};
 use crate::sync::lock;
 use files::{Contents, Credentials};
-use names::can_prove;
-use stream::TlsStream;
 
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
@@ -327,5 +325,52 @@ impl NameProof for Certificate {
         let certificate =
             ParsedCertificate::try_from(&self.0).map_err(|error| error.to_string())?;
         verify_server_name(&certificate, &name).map_err(|error| error::reason(&error))
+    }
+}
+
+// A stream over TLS, as a link needs it.
+
+/// Reports the end of the connection as a stream without TLS does, even if it was not announced: a
+/// process that dies, or a network that cuts the connection, does not announce the end. The
+/// announcement is not needed here, because a link has a closing frame of its own, and does not
+/// take the end of a stream for the end of its messages.
+struct TlsStream<S>(S);
+
+impl<S: Duplex> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer).map(|read| match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
+        })
+    }
+}
+
+impl<S: Duplex> AsyncWrite for TlsStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
     }
 }

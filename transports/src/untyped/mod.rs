@@ -10,21 +10,190 @@
 //! and values where they are read. Nothing here panics, or allocates as much as a peer merely
 //! claims.
 //!
-//! To read the code: `value` does not depend on links; `query`, `queue`, `streams` and `session`
-//! are about a connection, `reader` about all of them.
+//! To read the code: `value` does not depend on links; `queue` and `session` are about a
+//! connection, `reader` about all of them.
 
-mod error;
-mod query;
 mod queue;
 mod reader;
 mod session;
-mod streams;
 mod value;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::link::{ConfigError, RejectReason};
+use mycelium_core::{Code, debug_as_display};
+use mycelium_executor::SpawnError;
+use thiserror::Error;
+
+use crate::endpoint::connect_code;
+use crate::stream::DriveError;
 
 pub use super::link::{CatalogueEntry, CatalogueError, Identity, LinkConfig};
 pub use crate::endpoint::{Access, Endpoint};
 pub use crate::layout::{DEEPEST, EnumLayout, Field, FieldKind, Layout, LayoutError};
-pub use error::UntypedError;
 pub use queue::Source;
 pub use reader::{UntypedDelivery, UntypedMessage, UntypedPeer, UntypedReader};
 pub use value::{InvalidValue, Items, SizeMismatch, StructView, Value, ValueProblem};
+
+// Why a topic cannot be read without its type.
+
+/// Why a topic of another process cannot be read, or not any more.
+#[derive(Clone, Error)]
+#[non_exhaustive]
+pub enum UntypedError {
+    /// No link can have these settings.
+    #[error("{0} [{code}]", code = self.code())]
+    Config(#[from] ConfigError),
+    /// The executor takes no task.
+    #[error("{0} [{code}]", code = self.code())]
+    Spawn(Arc<SpawnError>),
+    /// Nothing listens where the node is expected, or it cannot be reached.
+    #[error("{0} [{code}]", code = self.code())]
+    Connect(Arc<io::Error>),
+    /// The connection ended before the topic was read, or because one side broke the protocol or
+    /// refused the other.
+    #[error("{0} [{code}]", code = self.code())]
+    Lost(Arc<DriveError>),
+    /// As [`Lost`](UntypedError::Lost), but the peer closed the link with an explanation.
+    #[error("{error}: {words} [{code}]", code = self.code())]
+    Closed {
+        /// How the connection ended.
+        error: Arc<DriveError>,
+        /// The peer's explanation, escaped.
+        words: String,
+    },
+    /// Another node answers at this address.
+    #[error("expected node `{expected}` at this address, found `{found}` [{code}]", code = self.code())]
+    Node {
+        /// The name of the expected node.
+        expected: String,
+        /// The name that the node sent.
+        found: String,
+    },
+    /// The name of the topic is empty, or longer than a link allows.
+    #[error("topic `{topic}`: expected a name of 1 to 62 bytes [{code}]", code = self.code())]
+    Name {
+        /// The topic.
+        topic: String,
+    },
+    /// The peer does not tell which topics it has.
+    #[error("node `{node}` does not say which topics it has: its version has no catalogue [{code}]", code = self.code())]
+    NoCatalogue {
+        /// The peer.
+        node: String,
+    },
+    /// The peer does not answer.
+    #[error("node `{node}` has not sent {what} within {within:?} [{code}]", code = self.code())]
+    Silent {
+        /// The peer.
+        node: String,
+        /// The requested bytes.
+        what: &'static str,
+        /// How long the peer was waited for.
+        within: Duration,
+    },
+    /// The peer answers with something else than was requested.
+    #[error("node `{node}` answers a request for {what} with {problem} [{code}]", code = self.code())]
+    Answer {
+        /// The peer.
+        node: String,
+        /// The requested bytes.
+        what: &'static str,
+        /// What is wrong with the answer.
+        problem: &'static str,
+    },
+    /// The peer's catalogue is not valid.
+    #[error("node `{node}`: {error} [{code}]", code = self.code())]
+    Catalogue {
+        /// The peer.
+        node: String,
+        /// Why.
+        error: CatalogueError,
+    },
+    /// The peer's layout of the topic is not valid.
+    #[error("topic `{topic}` of node `{node}`: {error} [{code}]", code = self.code())]
+    Layout {
+        /// The peer.
+        node: String,
+        /// The topic.
+        topic: String,
+        /// Why.
+        error: LayoutError,
+    },
+    /// The peer has no such topic.
+    #[error("node `{node}` has no topic `{topic}` [{code}]", code = self.code())]
+    NoTopic {
+        /// The peer.
+        node: String,
+        /// The topic.
+        topic: String,
+        /// The topics that this side may read there.
+        known: Vec<CatalogueEntry>,
+    },
+    /// The topic has `readers`, and the name of this side is not among them, or not proven.
+    #[error(
+        "node `{node}` does not let `{name}` read topic `{topic}`: its `readers` are others, or the \
+         connection is plain TCP, which proves no name [{code}]",
+        code = self.code()
+    )]
+    Forbidden {
+        /// The peer.
+        node: String,
+        /// The topic.
+        topic: String,
+        /// The name of this side.
+        name: String,
+    },
+    /// The peer does not send the topic.
+    #[error("node `{node}` does not send topic `{topic}`: {reason} [{code}]", code = self.code())]
+    Rejected {
+        /// The peer.
+        node: String,
+        /// The topic.
+        topic: String,
+        /// The peer's reason.
+        reason: RejectReason,
+    },
+    /// A message does not fit the layout that the peer has sent.
+    #[error("topic `{topic}` of node `{node}`, publisher `{publisher}`: {error} [{code}]", code = self.code())]
+    Message {
+        /// The peer.
+        node: String,
+        /// The topic.
+        topic: String,
+        /// The publisher.
+        publisher: String,
+        /// How the message differs.
+        error: SizeMismatch,
+    },
+}
+
+debug_as_display!(UntypedError);
+
+impl UntypedError {
+    /// Returns the code of the error, with which its text ends: the code of the reason, if it is
+    /// known. All answers of a peer against the protocol have one code, and so have all topics that
+    /// it does not send.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            UntypedError::Config(_) => Code::LINK_SETTINGS,
+            UntypedError::Spawn(error) => error.code(),
+            UntypedError::Connect(error) => connect_code(error),
+            UntypedError::Lost(error) | UntypedError::Closed { error, .. } => error.code(),
+            UntypedError::Node { .. } => Code::OTHER_NODE,
+            UntypedError::Name { .. } => Code::TOPIC_NAME,
+            UntypedError::NoCatalogue { .. } => Code::NO_CATALOGUE,
+            UntypedError::Silent { .. } => Code::LINK_HANDSHAKE,
+            UntypedError::Answer { .. }
+            | UntypedError::Catalogue { .. }
+            | UntypedError::Layout { .. }
+            | UntypedError::Message { .. } => Code::LINK_PROTOCOL,
+            UntypedError::NoTopic { .. }
+            | UntypedError::Forbidden { .. }
+            | UntypedError::Rejected { .. } => Code::TOPIC_REFUSED,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use mycelium_core::link::{CloseReason, Config, Confirms, LinkError, Name};
 use mycelium_executor::{Executor, Stream};
 
-use super::error::UntypedError;
+use super::UntypedError;
 use super::queue::{Batch, Item, Queue, Source};
 use super::session::{Goal, Session};
 use super::value::{SizeMismatch, StructView};
@@ -148,7 +148,7 @@ impl UntypedPeer {
                     let error = driver.run(session).await;
                     // Messages that have arrived are delivered before an error.
                     session.pass();
-                    if let Some(error) = session.take_error() {
+                    if let Some(error) = session.error.take() {
                         return Err(error);
                     }
                     if session.is_done() || queue.has_left() {
@@ -162,15 +162,15 @@ impl UntypedPeer {
                     let is_refusal =
                         matches!(&error, DriveError::Link(error) if error.is_refusal());
                     let lost = lost(error, link.close_words());
-                    if is_refusal || !session.has_read() && !is_early {
+                    if is_refusal || !session.has_read && !is_early {
                         return Err(lost);
                     }
-                    if session.take_has_received() {
+                    if std::mem::take(&mut session.has_received) {
                         failures = 0;
                     }
                     session.disconnected(&mut link, lost.to_string());
                 }
-                Err(error) if !session.has_read() => {
+                Err(error) if !session.has_read => {
                     return Err(UntypedError::Connect(Arc::new(error)));
                 }
                 Err(_) => {}

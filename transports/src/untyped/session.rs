@@ -13,14 +13,12 @@ use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, ReaderStart,
-    RejectReason,
+    RejectReason, SendError,
 };
 use mycelium_executor::{Executor, SendFuture};
 
-use super::error::UntypedError;
-use super::query::Query;
-use super::queue::{Item, Queue, Source};
-use super::streams::IncomingStreams;
+use super::UntypedError;
+use super::queue::{IncomingStreams, Item, Queue, Source};
 use super::value::SizeMismatch;
 use crate::layout::{Layout, check_digest};
 use crate::link::{CatalogueEntry, LONGEST_CATALOGUE, LONGEST_FORM, gap_reason};
@@ -64,15 +62,15 @@ pub(super) struct Session {
     has_granted: bool,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The topic was accepted at least once.
-    has_read: bool,
-    /// Messages have arrived since the last call of `take_has_received`.
-    has_received: bool,
+    pub(super) has_read: bool,
+    /// Messages have arrived since the last connection.
+    pub(super) has_received: bool,
     /// The reader knows that all publishers have completed.
     has_completed: bool,
     /// The reader was told of this connection, and will be told of its end.
     is_known: bool,
     /// Why reading has ended.
-    error: Option<UntypedError>,
+    pub(super) error: Option<UntypedError>,
 }
 
 /// How far a session is.
@@ -124,16 +122,6 @@ impl Session {
         }
     }
 
-    /// Whether the topic was read before: then a lost connection does not end the reading.
-    pub(super) fn has_read(&self) -> bool {
-        self.has_read
-    }
-
-    /// Whether messages have arrived since the last call.
-    pub(super) fn take_has_received(&mut self) -> bool {
-        std::mem::take(&mut self.has_received)
-    }
-
     fn is_reading(&self) -> bool {
         matches!(self.step, Step::Reading)
     }
@@ -141,10 +129,6 @@ impl Session {
     /// Whether everything that was needed has arrived.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.step, Step::Done)
-    }
-
-    pub(super) fn take_error(&mut self) -> Option<UntypedError> {
-        self.error.take()
     }
 
     /// Returns the catalogue, if nothing else was needed and it has arrived.
@@ -298,19 +282,16 @@ impl Session {
         };
         // Fails only if the type is 0, which no message has: this link has no other interests, so
         // there is room for this one.
-        self.interest = Some(link.subscribe(interest).map_err(|_| self.invalid_type())?);
+        self.interest = Some(
+            link.subscribe(interest)
+                .map_err(|_| self.answer("its catalogue", "a topic of type 0"))?,
+        );
         Ok(())
     }
 
-    fn invalid_type(&self) -> UntypedError {
-        let (node, what) = (self.node.to_string(), "its catalogue");
-        UntypedError::Answer { node, what, problem: "a topic of type 0" }
-    }
-
-    /// Returns the error of a peer that accepts a topic which its catalogue does not have.
-    fn invalid_probe(&self) -> UntypedError {
-        let (node, what) = (self.node.to_string(), "its catalogue");
-        UntypedError::Answer { node, what, problem: "a list without the topic that it has" }
+    /// Describes a problem of what the peer has answered.
+    fn answer(&self, what: &'static str, problem: &'static str) -> UntypedError {
+        UntypedError::Answer { node: self.node.to_string(), what, problem }
     }
 
     /// Returns the topic that is read.
@@ -416,7 +397,10 @@ impl Traffic<TOPICS, STREAMS> for Session {
                 }
             }
             Event::Accepted { interest } if self.interest == Some(interest) => match self.step {
-                Step::Probe => self.fail(now, link, self.invalid_probe()),
+                Step::Probe => {
+                    let problem = "a list without the topic that it has";
+                    self.fail(now, link, self.answer("its catalogue", problem));
+                }
                 _ => self.accepted(),
             },
             Event::Rejected { interest, reason, .. } if self.interest == Some(interest) => {
@@ -478,9 +462,8 @@ impl Traffic<TOPICS, STREAMS> for Session {
         self.streams.discards = idle_since.is_some_and(|since| now >= since.saturating_add(IDLE));
         self.streams.grant_discarded(link);
         if !self.queue.pass(&mut self.streams.batch) {
-            let (node, what) = (self.node.to_string(), "a topic");
-            let problem = "more gaps and ends than messages";
-            return self.fail(now, link, UntypedError::Answer { node, what, problem });
+            let error = self.answer("a topic", "more gaps and ends than messages");
+            return self.fail(now, link, error);
         }
         if self.streams.discards && !self.has_granted {
             // Messages that wait here have used credit, so the window begins again after them.
@@ -499,5 +482,107 @@ impl Traffic<TOPICS, STREAMS> for Session {
             Ok(()) => self.wake_at(deadline, context),
             Err(error) => self.fail(now, link, error),
         }
+    }
+}
+
+// Requests bytes of a peer piece by piece: its catalogue, or the layout of a topic.
+
+/// How long a peer may take for a piece.
+const PIECE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a peer may take for all pieces.
+const ALL_WITHIN: Duration = Duration::from_secs(60);
+
+/// A request, and the bytes that have arrived.
+#[derive(Debug)]
+pub(super) struct Query {
+    /// Names the requested bytes in errors.
+    what: &'static str,
+    /// The topic; empty for the catalogue.
+    topic: Name,
+    longest: usize,
+    bytes: Vec<u8>,
+    /// A request was sent and not answered.
+    is_requested: bool,
+    /// The times at which the present piece, and all pieces, are late.
+    late: Duration,
+    latest: Duration,
+}
+
+impl Query {
+    pub(super) fn new(what: &'static str, topic: Name, longest: usize, now: Duration) -> Query {
+        let (late, latest) = (now.saturating_add(PIECE_WITHIN), now.saturating_add(ALL_WITHIN));
+        Query { what, topic, longest, bytes: Vec::new(), is_requested: false, late, latest }
+    }
+
+    /// Returns the time at which the peer is late.
+    pub(super) fn deadline(&self) -> Duration {
+        self.late.min(self.latest)
+    }
+
+    /// Requests the next piece, if it is due.
+    ///
+    /// # Errors
+    /// If the peer is late.
+    pub(super) fn request(
+        &mut self,
+        now: Duration,
+        node: &str,
+        link: &mut NodeLink<'_>,
+    ) -> Result<(), UntypedError> {
+        if now >= self.deadline() {
+            let within = if now >= self.latest { ALL_WITHIN } else { PIECE_WITHIN };
+            let (node, what) = (node.to_owned(), self.what);
+            return Err(UntypedError::Silent { node, what, within });
+        }
+        if !self.is_requested {
+            // The cast is lossless, because there are at most `longest` bytes.
+            let offset = self.bytes.len() as u32;
+            match link.describe(now, self.topic, offset) {
+                Ok(()) => self.is_requested = true,
+                // The error is `Gone` until the features of the peer have arrived. Both are tried
+                // again.
+                Err(SendError::Room { .. } | SendError::Gone) => {}
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a piece. Returns all bytes once they have arrived; no bytes if the peer has none.
+    ///
+    /// # Errors
+    /// If the piece was not requested.
+    pub(super) fn take(
+        &mut self,
+        now: Duration,
+        node: &str,
+        (offset, total, bytes): (u32, u32, &[u8]),
+    ) -> Result<Option<Vec<u8>>, UntypedError> {
+        let answer = |problem| {
+            let (node, what) = (node.to_owned(), self.what);
+            Err(UntypedError::Answer { node, what, problem })
+        };
+        if !self.is_requested {
+            return answer("bytes that were not requested");
+        }
+        if total == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let total = total as usize;
+        if total > self.longest {
+            return answer("more bytes than are read");
+        }
+        if offset as usize != self.bytes.len() {
+            return answer("other bytes than the requested ones");
+        }
+        if bytes.is_empty() {
+            return answer("no bytes, before its end");
+        }
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() > total {
+            return answer("more bytes than it said");
+        }
+        (self.is_requested, self.late) = (false, now.saturating_add(PIECE_WITHIN));
+        Ok((self.bytes.len() == total).then(|| std::mem::take(&mut self.bytes)))
     }
 }

@@ -11,8 +11,8 @@ use futures_util::future::{Either, select};
 use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::{Listener, Peer, SendFuture, Stream, yield_now};
 
+use super::Exports;
 use super::admission::AdmissionTicket;
-use super::exports::Exports;
 use super::session::ExportSession;
 use crate::endpoint::{Gate, Secured, SpareDescriptor, is_shortage};
 use crate::link::notice::Notice;
@@ -29,7 +29,7 @@ impl Exports {
         let accepting = async {
             let mut spare = SpareDescriptor::new();
             loop {
-                self.admission.until_leaving(self.admission.most_leaving()).await;
+                self.admission.until_leaving(self.admission.handshakes).await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
                         // If the last descriptor has gone to this connection, makes room for the

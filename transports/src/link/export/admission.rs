@@ -17,7 +17,7 @@
 //! holds its descriptor until its task has ended, so no connection is accepted while many are
 //! leaving.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event;
@@ -26,11 +26,12 @@ use mycelium_executor::Peer;
 use crate::counters::{Line, LinkValue};
 use crate::endpoint::{NameProof, oldest_of_most, process};
 use crate::link::config::LinkConfig;
+use crate::seam::Control;
 use crate::sync::{AtomicBool, Ordering, lock};
 
 pub(super) struct Admission {
     connections: usize,
-    handshakes: usize,
+    pub(super) handshakes: usize,
     per_process: usize,
     state: Mutex<State>,
     /// Notified when a connection has ended.
@@ -200,11 +201,6 @@ impl Admission {
         self.departed.listen()
     }
 
-    /// Returns how many evicted connections may not have ended when another one is accepted.
-    pub(super) fn most_leaving(&self) -> usize {
-        self.handshakes
-    }
-
     pub(super) fn count(&self, value: LinkValue) {
         lock(&self.state).line.add(value, 1);
     }
@@ -228,6 +224,88 @@ impl State {
         self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
         self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
     }
+}
+
+// Which names a peer may have.
+//
+// A peer chooses its name itself, unless the name is bound: to a user or to this host, by the
+// topology, or to a process, by the launcher. Over TCP the process of a peer is not known. A peer
+// with a certificate proves its name.
+
+/// The users and the machine to which names of nodes are bound.
+#[derive(Debug, Default)]
+pub(super) struct NameBindings {
+    pub(super) users: BTreeMap<String, u32>,
+    /// Nodes of this machine: no peer from elsewhere may have such a name.
+    pub(super) near: BTreeSet<String>,
+}
+
+impl NameBindings {
+    /// Checks that a peer may have a name at the node `own`.
+    pub(super) fn check(
+        &self,
+        own: &str,
+        control: &Control,
+        node: &str,
+        ticket: &AdmissionTicket,
+    ) -> Result<(), String> {
+        let peer = &ticket.peer;
+        if node.is_empty() {
+            return Err("it has no name".to_owned());
+        }
+        if node == own {
+            return Err("this name is the node's own".to_owned());
+        }
+        if let Some(proof) = ticket.proof() {
+            let unproven = |reason| format!("it does not prove this name: {reason}");
+            proof.check(node).map_err(unproven)?;
+            return self.check_far(node);
+        }
+        let user = match peer {
+            Peer::Unix(credentials) => Some(credentials.user),
+            _ => None,
+        };
+        if let Some(&bound) = self.users.get(node).filter(|bound| user != Some(**bound)) {
+            return Err(format!("this name belongs to user {bound}"));
+        }
+        if matches!(peer, Peer::Tcp(_)) {
+            // The process of a peer over TCP is not known, so another check decides.
+            return self.check_far(node);
+        }
+        match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
+            Some(bound) => Err(format!("this name belongs to process {bound}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a peer of another machine may have a name.
+    fn check_far(&self, node: &str) -> Result<(), String> {
+        if !self.near.contains(node) {
+            return Ok(());
+        }
+        let reason =
+            "this name belongs to a node of the same host, which connects by a Unix socket";
+        Err(reason.to_owned())
+    }
+}
+
+/// Whether a peer is the process `bound`, or belongs to the process group that this process leads:
+/// the launcher may have started a script that starts the node.
+fn is_of(peer: &Peer, bound: u32) -> bool {
+    let Some(process) = process(peer) else { return false };
+    process == bound || group_of(process) == Some(bound)
+}
+
+#[cfg(target_os = "linux")]
+fn group_of(process: u32) -> Option<u32> {
+    let process = rustix::process::Pid::from_raw(i32::try_from(process).ok()?);
+    let group = rustix::process::getpgid(process).ok()?;
+    u32::try_from(group.as_raw_nonzero().get()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn group_of(_: u32) -> Option<u32> {
+    None
 }
 
 #[cfg(test)]

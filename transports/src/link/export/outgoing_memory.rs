@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::Context;
 use std::time::Duration;
 
-use mycelium_core::link::OutgoingId;
+use mycelium_core::Envelope;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{Batching, OutgoingId, SendError as LinkSendError};
 use mycelium_core::ring::region::ForeignCursors;
 use mycelium_executor::Executor;
 
-use super::stream_state::{MemoryStep, PassedRegion, RegionAnswer, StreamState};
+use super::redelivery::DeliveryHistory;
 use crate::descriptor::{AsFd, OwnedFd};
-use crate::link::channel::SessionChannel;
-use crate::link::channel::{Arrival, Channel};
-use crate::link::refusal::MemoryRefusal;
+use crate::link::channel::{Arrival, Channel, MemoryRefusal, SessionChannel};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, random_token,
 };
@@ -31,15 +31,13 @@ use crate::sync::lock;
 pub(super) struct OutgoingMemory {
     control: Arc<ControlThread>,
     token: Token,
-    channel: SessionChannel,
+    pub(super) channel: SessionChannel,
     /// The token was sent to the reader.
     is_offered: bool,
     /// The number of the region that was passed last.
     last: u32,
     /// The passed regions that the reader has not answered, by number. Their streams keep them.
     passed: BTreeMap<u32, Weak<PassedRegion>>,
-    /// Why streams stay on the link, for the owner.
-    problems: Vec<String>,
 }
 
 /// The most words that a reader's positions may have: enough for some 500 subscriptions. A
@@ -63,7 +61,6 @@ impl OutgoingMemory {
             is_offered: false,
             last: 0,
             passed: BTreeMap::new(),
-            problems: Vec::new(),
         }
     }
 
@@ -80,23 +77,10 @@ impl OutgoingMemory {
         while let Some(arrival) = self.channel.next(context) {
             match arrival {
                 Arrival::Packet(packet, descriptor) => self.answered(packet, descriptor),
-                Arrival::Gone(reason) => {
-                    self.problems.extend(self.channel.problem(&reason));
-                    return Some(reason);
-                }
+                Arrival::Gone(reason) => return Some(reason),
             }
         }
         None
-    }
-
-    /// Closes the wake socket, as the link has ended and its session will not be polled in time.
-    pub(super) fn link_ended(&mut self) {
-        self.channel.end_wakes();
-    }
-
-    /// Returns why streams stay on the link, since the last call.
-    pub(super) fn take_problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.problems)
     }
 
     fn answered(&mut self, packet: Packet, descriptor: Option<OwnedFd>) {
@@ -162,7 +146,7 @@ impl OutgoingMemory {
             stream.move_to_memory(cursors, tie.clone());
         }
         if let Some(readers) = stream.remote_readers() {
-            self.channel.channel().add(Arc::downgrade(readers) as _);
+            self.channel.channel.add(Arc::downgrade(readers) as _);
         }
         stream.state.connection.is_moved = true;
     }
@@ -179,7 +163,7 @@ impl OutgoingMemory {
             proxy.map_or((u64::MAX, 0), |it| (it.entry as u64, it.generation as u64));
         let args = [stream.epoch(), entry, generation, 0];
         let packet = Packet::new(PacketKind::Region, self.last.into(), args);
-        match tie.connection().send(packet, Some(file.as_fd())) {
+        match tie.connection.send(packet, Some(file.as_fd())) {
             Ok(()) => {}
             Err(error @ SendError::Descriptors) => return self.stay(&error.to_string()),
             // Fails only if the connection is about to end, for a reason that is reported
@@ -193,7 +177,7 @@ impl OutgoingMemory {
     }
 
     fn stay(&mut self, problem: &str) -> MemoryStep {
-        self.problems.push(problem.to_owned());
+        self.channel.problems.push(problem.to_owned());
         MemoryStep::Stays
     }
 
@@ -223,5 +207,200 @@ impl OutgoingMemory {
 impl Drop for OutgoingMemory {
     fn drop(&mut self) {
         self.control.forget(&self.token);
+    }
+}
+
+// How far a stream of a publisher of this process was sent to its reader: on all connections, and
+// on the present one.
+
+/// How far a stream was sent and confirmed.
+#[derive(Debug, Default)]
+pub(super) struct StreamState {
+    pub(super) connection: ConnectionProgress,
+    pub(super) history: DeliveryHistory,
+    /// The step that the stream has reached on its way to shared memory.
+    pub(super) memory: MemoryStep,
+    /// The frame that tells the end of its messages in shared memory was sent.
+    pub(super) has_said_end: bool,
+}
+
+/// How far a stream was sent on this connection.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionProgress {
+    /// The link's stream, once it is open.
+    pub(super) stream: Option<OutgoingId>,
+    /// The sequence from which the peer wants the stream to resume.
+    pub(super) resume_at: Option<u64>,
+    /// This side no longer knows which messages the peer has confirmed on earlier connections.
+    pub(super) has_forgotten: bool,
+    /// The peer's readers have asked for messages.
+    pub(super) is_demanded: bool,
+    /// The peer has reported the messages that it is done with.
+    pub(super) has_reported: bool,
+    /// How many bytes of the next message were sent, if it is sent in fragments.
+    pub(super) offset: usize,
+    /// How many messages are missing, of which no gap was sent yet.
+    pub(super) missed: u64,
+    pub(super) ended: bool,
+    /// The frame that moves the stream to shared memory was sent.
+    pub(super) is_moved: bool,
+    pub(super) gathering: Gathering,
+}
+
+/// Delays the runs of a publisher that sends all the time. A task emits a few hundred messages in a
+/// poll, so a link that takes its turn after each poll would write small runs.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// When the last run was sent.
+    last: Option<Duration>,
+    /// The last turn in which messages were kept back, and how many were ready.
+    kept_back: Option<(usize, usize)>,
+}
+
+impl Gathering {
+    /// Whether `ready` messages are kept back until the next turn of the link, because more of them
+    /// make a better batch. They are not if a turn brings none, or the last run was sent longer
+    /// ago than a batch may be delayed: a publisher with little load pays no latency.
+    pub(super) fn keeps_back(
+        &mut self,
+        now: Duration,
+        turn: usize,
+        batching: Batching,
+        stride: u32,
+        ready: usize,
+    ) -> bool {
+        let is_steady = self.last.is_some_and(|last| now < last.saturating_add(batching.delay));
+        let is_full = ready >= batching.bytes / stride.max(1) as usize;
+        let grows = self.kept_back.is_none_or(|(last, count)| last == turn || count < ready);
+        let keeps_back = is_steady && !is_full && grows;
+        self.kept_back = keeps_back.then_some((turn, ready));
+        keeps_back
+    }
+
+    /// Records that a run was sent.
+    pub(super) fn sent(&mut self, now: Duration) {
+        self.last = Some(now);
+    }
+}
+
+impl ConnectionProgress {
+    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// the stream began on this connection, or it was resumed and the peer has reported its
+    /// progress.
+    pub(super) fn has_confirmed_all(&self) -> bool {
+        self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
+    }
+
+    /// Whether the peer has named the stream on this connection, or it was opened.
+    pub(super) fn is_known(&self) -> bool {
+        self.stream.is_some() || self.resume_at.is_some()
+    }
+
+    /// Whether no message and no gap is sent in part.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.offset == 0 && self.missed == 0
+    }
+
+    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        stream: OutgoingId,
+        bytes: &[u8],
+        envelope: Envelope,
+    ) -> Result<bool, LinkSendError> {
+        // A message has no variable part, so its fixed part is all of it.
+        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        if self.offset == 0 {
+            match link.send(now, stream, &envelope, fixed_len, bytes) {
+                Err(LinkSendError::TooLong { .. }) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        let (offset, total) = (self.offset as u32, bytes.len() as u32);
+        let fragment = Fragment { offset, total, fixed_len };
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        // The first fragment has the metadata of the message.
+        let trace = envelope.trace.filter(|_| offset == 0);
+        let sent_at = envelope.sent_at.filter(|_| offset == 0);
+        let envelope = Envelope { trace, sent_at, ..envelope };
+        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
+        Ok(self.offset == bytes.len())
+    }
+}
+
+/// A region of shared memory that was passed to a reader.
+#[derive(Debug)]
+pub(super) struct PassedRegion {
+    pub(super) number: u32,
+    pub(super) answer: Mutex<Option<RegionAnswer>>,
+}
+
+/// A reader's answer to a region.
+#[derive(Debug)]
+pub(super) enum RegionAnswer {
+    /// The reader has mapped the ring, and passes the memory of its positions.
+    Cursors { readers: usize, file: OwnedFd },
+    /// The reader does not read the region: the code of a
+    /// [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
+    Refused(u64),
+}
+
+/// How far a stream is on its way to shared memory.
+#[derive(Debug, Default)]
+pub(super) enum MemoryStep {
+    /// The ring was not passed to the reader.
+    #[default]
+    Start,
+    /// The ring was passed to the reader; its answer has not arrived, or was not judged.
+    Passed(Arc<PassedRegion>),
+    /// The reader has mapped the ring.
+    Mapped(u32, ForeignCursors<Mapping>),
+    /// The reader reads in shared memory.
+    Moved(u32),
+    /// The stream stays on the link.
+    Stays,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+    /// A batch has 100 messages of ten bytes.
+    const BATCHING: Batching =
+        Batching { bytes: 1000, messages: 1000, delay: Duration::from_millis(1) };
+
+    fn keeps_back(gathering: &mut Gathering, now: Duration, turn: usize, ready: usize) -> bool {
+        let keeps_back = gathering.keeps_back(now, turn, BATCHING, 10, ready);
+        if !keeps_back {
+            gathering.sent(now);
+        }
+        keeps_back
+    }
+
+    #[test]
+    fn messages_are_kept_back_while_each_turn_brings_more() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8), "a first run is sent at once");
+        assert!(keeps_back(&mut gathering, 2 * US, 1, 30));
+        assert!(keeps_back(&mut gathering, 3 * US, 1, 30), "the same turn");
+        assert!(keeps_back(&mut gathering, 4 * US, 2, 60));
+        assert!(!keeps_back(&mut gathering, 5 * US, 3, 100), "a whole batch");
+        assert!(keeps_back(&mut gathering, 6 * US, 4, 40));
+        assert!(!keeps_back(&mut gathering, 7 * US, 5, 40), "the turn brought none");
+    }
+
+    #[test]
+    fn a_publisher_with_little_load_and_a_late_link_send_at_once() {
+        let mut gathering = Gathering::default();
+        assert!(!keeps_back(&mut gathering, US, 0, 8));
+        assert!(!keeps_back(&mut gathering, 1001 * US, 1, 8), "the last run is old");
+        assert!(keeps_back(&mut gathering, 1500 * US, 2, 20));
+        assert!(!keeps_back(&mut gathering, 2001 * US, 3, 40), "as late as a batch may be");
+        let each = Batching::LOW_LATENCY;
+        assert!(!gathering.keeps_back(2002 * US, 4, each, 10, 8), "each message on its own");
     }
 }

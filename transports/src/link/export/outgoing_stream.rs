@@ -10,8 +10,7 @@ use std::time::Duration;
 use mycelium_core::Envelope;
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
-use super::outgoing_memory::OutgoingMemory;
-use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
+use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use crate::link::gap;
 use crate::local::Metadata;
 use crate::seam::{TapItem, TapStream};
@@ -86,7 +85,7 @@ pub(super) fn send(
             connection.missed = 0;
         }
         let next = stream.next();
-        if stream.state.history.is_in_doubt() {
+        if stream.state.history.is_in_doubt {
             if !connection.is_demanded {
                 break;
             }

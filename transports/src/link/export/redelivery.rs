@@ -66,7 +66,7 @@ pub(super) struct DeliveryHistory {
     skip: Option<Skip>,
     /// The current process may still read messages in shared memory: nothing is sent before it
     /// requests messages.
-    is_in_doubt: bool,
+    pub(super) is_in_doubt: bool,
 }
 
 /// What to do after the death of a reader.
@@ -88,11 +88,6 @@ impl DeliveryHistory {
     /// it requests messages on the link.
     pub(super) fn doubt(&mut self) {
         self.is_in_doubt = true;
-    }
-
-    /// Whether nothing can be sent yet.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.is_in_doubt
     }
 
     /// Ends the doubt: the current process requests messages, so it has read none from `next` on.

@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
-use super::outgoing_memory::OutgoingMemory;
+use super::outgoing_memory::{ConnectionProgress, MemoryStep, OutgoingMemory, StreamState};
 use super::outgoing_stream::{self, Progress, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
-use super::stream_state::{ConnectionProgress, MemoryStep, StreamState};
 use crate::local::{MemoryFault, SubscribeOptions, Topic, TopicError, Undelivered};
-use crate::seam::BusyGuard;
-use crate::seam::{Tap, TapStream};
+use crate::seam::{BusyGuard, Tap, TapStream};
 use crate::stream::{NodeLink, STREAMS};
 
 /// How many ended publishers are remembered, in case their reader does not know that they have

@@ -12,18 +12,16 @@ use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
     CloseReason, Event, LinkError, ReaderMode, ReaderStart, RejectReason, RunBytes,
 };
-use mycelium_executor::{Executor, SendFuture};
 
+use super::Exports;
 use super::admission::AdmissionTicket;
-use super::exports::Exports;
 use super::outgoing_memory::OutgoingMemory;
 use super::redelivery::Redelivery;
 use super::served_topic::{ServedTopic, TopicTap};
 use crate::counters::{Line, LinkValue, plain};
+use crate::link::channel::{LostMemory, QuietTimer};
 use crate::link::config::MemoryUse;
-use crate::link::layout::LayoutMismatch;
-use crate::link::layout_query::LayoutAnswer;
-use crate::link::lost_memory::LostMemory;
+use crate::link::layout::{LayoutAnswer, LayoutMismatch};
 use crate::link::notice::Notice;
 use crate::local::{MemoryFault, Policy, Start, SubscribeOptions};
 use crate::seam::Phase;
@@ -42,7 +40,9 @@ pub(super) struct ExportSession {
     /// The shared memory in which the peer can read streams.
     memory: Option<OutgoingMemory>,
     lost_memory: LostMemory,
-    observer_grace: ObserverGrace,
+    /// How long the observers on the link have taken nothing: the end of a node waits for them only
+    /// for a time.
+    observer_grace: QuietTimer,
 }
 
 struct ConnectedPeer {
@@ -68,7 +68,7 @@ impl ExportSession {
             answer: LayoutAnswer::default(),
             memory: None,
             lost_memory: LostMemory::default(),
-            observer_grace: ObserverGrace::default(),
+            observer_grace: QuietTimer::default(),
         }
     }
 
@@ -85,7 +85,7 @@ impl ExportSession {
             CloseReason::Shutdown | CloseReason::Away | CloseReason::Aborted,
         )) = error
         {
-            self.exports.left(&peer.node);
+            self.exports.reader(&peer.node, |reader| reader.has_left = true);
         }
         match error {
             DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
@@ -148,7 +148,7 @@ impl ExportSession {
     ) -> Result<TopicTap, (RejectReason, Digest)> {
         let rejected = |reason| Err((reason, NO_DIGEST));
         let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
-        let Some(exported) = self.exports.exported(topic) else {
+        let Some(exported) = self.exports.exported.get(topic) else {
             return rejected(RejectReason::Unknown);
         };
         // This check comes first, so that others learn nothing of the topic.
@@ -187,8 +187,9 @@ impl ExportSession {
         if let Some(index) = peer.parked.iter().position(|tap| tap.topic() == topic) {
             return Ok(peer.parked.swap_remove(index));
         }
-        let (is_later, redelivery) =
-            (self.exports.is_later_process(&peer.node), self.exports.redelivery(topic));
+        // An earlier process of the reader may have read from here.
+        let is_later = self.exports.reader(&peer.node, |reader| reader.is_later) == Some(true);
+        let redelivery = self.exports.redelivery(topic);
         let start = match start {
             ReaderStart::Oldest if !(is_later && redelivery == Redelivery::AtMostOnce) => {
                 Start::OldestRetained
@@ -204,8 +205,8 @@ impl ExportSession {
         }
         // Answers with the end once more if it was sent before, because the connection may have
         // been lost before the peer received it.
-        let has_ended = self.exports.has_sent_end(&peer.node, topic);
-        if has_ended && tap.reader.streams().is_empty() {
+        let has_ended = self.exports.reader(&peer.node, |reader| reader.ended.contains(topic));
+        if has_ended == Some(true) && tap.reader.streams().is_empty() {
             return rejected(RejectReason::Ended);
         }
         Ok(tap)
@@ -216,7 +217,7 @@ impl ExportSession {
         let memory = self.memory.as_mut().filter(|_| link.peer_accepts_memory());
         let Some(memory) = memory else { return };
         let gone = memory.update(now, link, context);
-        let problems = memory.take_problems();
+        let problems = memory.channel.take_problems();
         if let Some(reason) = gone {
             self.memory = None;
             self.lost_memory.ended(&reason);
@@ -281,7 +282,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
                     Ok(tap) => {
                         // Fails only if the peer has unsubscribed, and nothing is to be done then.
                         _ = link.accept(export);
-                        let on_socket = self.exports.is_on_socket(topic);
+                        let on_socket = self.exports.on_socket.contains(topic);
                         let redelivery = self.exports.redelivery(topic);
                         let served = ServedTopic::new(export, tap, resumes, on_socket, redelivery);
                         self.topics.push(served);
@@ -316,7 +317,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             }
             Event::Describe { topic, offset } => {
                 let exported = self.peer.as_ref().and_then(|peer| {
-                    let exported = self.exports.exported(topic)?;
+                    let exported = self.exports.exported.get(topic)?;
                     self.exports.admits(exported, &peer.node, &self.ticket).then_some(exported)
                 });
                 let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
@@ -329,7 +330,7 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
 
     fn link_ended(&mut self) {
         if let Some(memory) = &mut self.memory {
-            memory.link_ended();
+            memory.channel.end_wakes();
         }
     }
 
@@ -393,8 +394,8 @@ impl Traffic<TOPICS, STREAMS> for ExportSession {
             // Planned readers are waited for as long as the node may take to end.
             let gates = |served: &ServedTopic| served.tap.reader.policy().is_gating();
             if !self.topics.iter().any(gates)
-                && !self.exports.is_announced(&peer.node)
-                && self.observer_grace.is_over(has_taken, executor, context)
+                && self.exports.reader(&peer.node, |it| it.is_announced()) != Some(true)
+                && self.observer_grace.is_over(has_taken, GRACE, executor, context)
             {
                 return link.close(now, CloseReason::Shutdown);
             }
@@ -413,25 +414,3 @@ impl Drop for ExportSession {
 
 /// How long an observer may take nothing while the node ends.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Measures how long the observers on a link have taken nothing: the end of a node waits for them
-/// only that long.
-#[derive(Default)]
-struct ObserverGrace(Option<SendFuture<()>>);
-
-impl ObserverGrace {
-    /// Whether the observers have taken nothing for too long. If not, the task is woken when to ask
-    /// again.
-    fn is_over(
-        &mut self,
-        has_taken: bool,
-        executor: &dyn Executor,
-        context: &mut Context<'_>,
-    ) -> bool {
-        if has_taken {
-            self.0 = None;
-        }
-        let timer = || executor.sleep_until(executor.now().saturating_add(GRACE));
-        self.0.get_or_insert_with(timer).as_mut().poll(context).is_ready()
-    }
-}

@@ -19,9 +19,7 @@ use mycelium_executor::Executor;
 
 use crate::descriptor::{AsFd, OwnedFd};
 use crate::endpoint::Access;
-use crate::link::channel::SessionChannel;
-use crate::link::channel::{Arrival, Channel, Tie};
-use crate::link::refusal::MemoryRefusal;
+use crate::link::channel::{Arrival, Channel, MemoryRefusal, SessionChannel, Tie};
 use crate::local::{MappedRing, Topic, TraceArea};
 use crate::memory::{
     ControlThread, Gone, Mapping, Packet, PacketKind, SendError, Token, cursor_region,
@@ -40,13 +38,11 @@ pub struct MemoryAccess {
 
 /// The shared memory beside one connection to a peer.
 pub(super) struct IncomingMemory {
-    channel: SessionChannel,
+    pub(super) channel: SessionChannel,
     /// The rings that were passed, and whose streams are not known yet, the oldest first.
     passed: Vec<(Packet, OwnedFd)>,
     /// The mapped rings, by number.
     mapped: BTreeMap<u32, PassedRing>,
-    /// Why streams stay on the link, for the owner.
-    problems: Vec<String>,
 }
 
 /// A mapped ring of the peer, with its connection.
@@ -73,8 +69,7 @@ impl IncomingMemory {
         let channel = Arc::new(Channel::default());
         access.control.connect(&access.path, &access.access, token, channel.clone())?;
         let channel = SessionChannel::new(channel, executor);
-        let (passed, mapped, problems) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Ok(IncomingMemory { channel, passed, mapped, problems })
+        Ok(IncomingMemory { channel, passed: Vec::new(), mapped: BTreeMap::new() })
     }
 
     /// Takes the packets that have arrived. Returns why the connection has ended, if it has.
@@ -91,10 +86,7 @@ impl IncomingMemory {
                 }
                 // Other packets have no meaning on this side.
                 Arrival::Packet(..) => {}
-                Arrival::Gone(reason) => {
-                    self.problems.extend(self.channel.problem(&reason));
-                    return Some(reason);
-                }
+                Arrival::Gone(reason) => return Some(reason),
             }
         }
         // Forgets the rings of streams that ended before they moved.
@@ -108,16 +100,6 @@ impl IncomingMemory {
             }
         }
         None
-    }
-
-    /// Closes the wake socket, as the link has ended and its session will not be polled in time.
-    pub(super) fn link_ended(&mut self) {
-        self.channel.end_wakes();
-    }
-
-    /// Returns why streams stay on the link, since the last call.
-    pub(super) fn take_problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.problems)
     }
 
     /// Takes a mapped ring, to which its stream moves now.
@@ -138,7 +120,7 @@ impl IncomingMemory {
     }
 
     fn refuse(&mut self, packet: Packet, refusal: &MemoryRefusal) {
-        self.problems.push(refusal.to_string());
+        self.channel.problems.push(refusal.to_string());
         self.send_refusal(packet, refusal);
     }
 
@@ -147,7 +129,7 @@ impl IncomingMemory {
             let args = [refusal.code(), 0, 0, 0];
             let refused = Packet::new(PacketKind::Refused, packet.number, args);
             // Sending fails only if the connection has ended, which arrives as a packet of its own.
-            _ = tie.connection().send(refused, None);
+            _ = tie.connection.send(refused, None);
         }
     }
 
@@ -157,7 +139,7 @@ impl IncomingMemory {
             Err(refusal) => return self.refuse(packet, &refusal),
         };
         let cursors = Packet::new(PacketKind::Cursors, packet.number, [readers as u64, 0, 0, 0]);
-        match tie.connection().send(cursors, Some(descriptor.as_fd())) {
+        match tie.connection.send(cursors, Some(descriptor.as_fd())) {
             Ok(()) => {
                 // At most one ring is kept for each stream.
                 self.mapped.retain(|_, earlier| earlier.epoch != ring.epoch);
@@ -195,7 +177,7 @@ impl IncomingMemory {
             .map_err(MemoryRefusal::Memory)?;
         let proxy = usize::try_from(entry).ok().filter(|_| entry != u64::MAX);
         let proxy = proxy.map(|entry| Claim { entry, generation: generation as usize });
-        let (tie, channel) = (tie.clone(), self.channel.channel().clone());
+        let (tie, channel) = (tie.clone(), self.channel.channel.clone());
         let ring =
             MappedRing::new(data, cursors, readers, area, proxy).ok_or(MemoryRefusal::Other)?;
         Ok((number, PassedRing { epoch, ring, tie, channel }, readers, descriptor))

@@ -3,10 +3,9 @@
 //! `incoming_stream`: a feed for its messages, or a ring in the peer's shared memory
 //! (`incoming_memory`).
 
-mod imports;
 mod incoming_memory;
 mod incoming_stream;
 mod session;
 
-pub use imports::{Connect, ImportError, Imports};
 pub use incoming_memory::MemoryAccess;
+pub use session::{Connect, ImportError, Imports};

@@ -8,8 +8,7 @@
 use mycelium_core::doorbell::ring_each;
 
 use super::{BURST, Found, Reader};
-use crate::local::ring::crowd::Crowd;
-use crate::local::ring::ready::{IN_TURN, Touched};
+use crate::local::ring::ready::{Crowd, IN_TURN, Touched};
 use crate::local::ring::roster::Numbered;
 
 impl Reader {

@@ -2,13 +2,20 @@
 //! publisher. A message that is found is not taken. Missing messages are counted when they are
 //! found.
 
+use std::task::Context;
+
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::ring::broadcast::Peek;
+use mycelium_core::wait::{SpinResult, WaitStrategy};
+use zerocopy::IntoBytes;
 
-use super::{AfterGap, BURST, Found, Header, InFlight, Reader};
+use super::key_table::Evicted;
+use super::{AfterGap, BURST, Found, Handling, Header, InFlight, Reader};
 use crate::counters::EdgeValue;
+use crate::local::ring::ready::IN_TURN;
 use crate::local::ring::roster::Numbered;
 use crate::local::state::{Edge, LastCall};
+use crate::local::trace::{measure_latency, sent_at_in};
 use crate::local::values::{Gap, GapReason};
 use crate::sync::Ordering;
 
@@ -284,5 +291,275 @@ impl Reader {
 
     fn pass_turn(&mut self) {
         self.set_turn(self.turn + 1);
+    }
+}
+
+// How a reader waits: it spins for as long as its wait strategy says, and then parks its task.
+
+impl Reader {
+    /// As [`find`](Self::find), and parks the task if there is nothing.
+    #[inline(never)]
+    pub(in crate::local) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
+        // Ends the current delivery here, because `find_again` seldom calls `find`, which would.
+        self.end_handling(false);
+        let found = self.find_again();
+        if !matches!(found, Found::Empty) {
+            return found;
+        }
+        if self.spin_wait.strategy() != WaitStrategy::Park {
+            match self.spin() {
+                SpinResult::Found(found) => return found,
+                SpinResult::Again => {
+                    context.waker().wake_by_ref();
+                    return Found::Empty;
+                }
+                SpinResult::Park => {}
+            }
+        }
+        self.membership.state.bell.park(context.waker());
+        // Puts only the present edges to sleep, because edges that are added below are asleep from
+        // the start.
+        if self.has_sleepers {
+            self.edges.iter().for_each(Edge::fall_asleep);
+        }
+        let found = self.find_again();
+        if !matches!(found, Found::Empty) {
+            self.membership.state.bell.unpark();
+            if self.has_sleepers {
+                self.edges.iter().for_each(Edge::stay_awake);
+            }
+        }
+        found
+    }
+
+    /// As [`find`](Self::find). Most often there is one edge, and nothing new: that is checked
+    /// first.
+    #[inline(always)]
+    fn find_again(&mut self) -> Found {
+        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
+        let is_fast = self.is_fast() && last_call == 0;
+        if let [edge] = self.edges.as_mut_slice()
+            && is_fast
+            && edge.consumer.is_waiting()
+            && !edge.may_miss()
+        {
+            return Found::Empty;
+        }
+        self.find()
+    }
+
+    /// Retries, up to the number of spins of the wait strategy.
+    fn spin(&mut self) -> SpinResult<Found> {
+        // The wait is recognized as a new one here, so that a receive that need not wait does
+        // nothing for it.
+        // Of a reader with many edges, the first ones are enough: a new wait that is taken for the
+        // previous one only spins less.
+        let places = self.edges.iter().take(IN_TURN).map(|edge| edge.consumer.cursor());
+        let places = places.fold(self.edges.len(), usize::wrapping_add);
+        let places = match self.edges.len() {
+            ..=IN_TURN => places,
+            _ => places.wrapping_add(self.turn << 8).wrapping_add(self.burst as usize),
+        };
+        if places != self.waits_at {
+            self.waits_at = places;
+            self.spin_wait.reset();
+        }
+        let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+        let spun = spin_wait.spin(spins, || match self.find_again() {
+            Found::Empty => None,
+            found => Some(found),
+        });
+        self.spin_wait = spin_wait;
+        spun
+    }
+}
+
+// The next message of a subscription with [`Policy::LatestByKey`]: each find first moves all
+// messages in the rings to the [`Table`], and then delivers messages from there.
+//
+// [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
+// [`Table`]: super::key_table::Table
+
+impl Reader {
+    /// Finds the next message of the table, or a gap. `None` if nothing waits.
+    pub(super) fn find_by_key(&mut self) -> Option<Found> {
+        self.table.as_ref()?;
+        for index in 0..self.edges.len() {
+            if let Some(gap) = self.fill_table(index) {
+                return Some(gap);
+            }
+        }
+        if let Some(index) = self.edges.iter().position(|edge| edge.passed > 0) {
+            let evicted = std::mem::take(&mut self.edges[index].passed) as u64;
+            return Some(Found::Gap(self.gap(index, evicted, 0, GapReason::Overwritten)));
+        }
+        let (entry, words) = self.table.as_mut()?.first()?;
+        let edge = entry.edge();
+        match std::mem::take(&mut entry.replaced) as u64 {
+            0 => {
+                self.words.copy_from_slice(words);
+                let sequence = entry.sequence;
+                Some(Found::Message(Header { edge, sequence, redelivered: false }))
+            }
+            replaced => Some(Found::Gap(self.gap(edge, replaced, 0, GapReason::Skipped))),
+        }
+    }
+
+    /// Removes the message that [`find_by_key`](Reader::find_by_key) returned, which is taken or
+    /// invalid. Returns false if the reader has no table.
+    pub(super) fn remove_from_table(&mut self) -> bool {
+        self.table.as_mut().map(|table| table.pop()).is_some()
+    }
+
+    /// Moves the messages that wait at an edge to the table. Returns a gap before the next message.
+    fn fill_table(&mut self, index: usize) -> Option<Found> {
+        // Moves one ring at most, because the publisher may be faster than this loop.
+        let most = self.membership.topic.capacity();
+        for _ in 0..most {
+            match self.find_at(index) {
+                Found::Message(header) => {
+                    self.clear_stale_area(index);
+                    let table = self.table.as_mut()?;
+                    let place = self.edges[index].consumer.cursor();
+                    if let Some(Evicted { edge, count }) =
+                        table.put(index, place, header.sequence, &self.words)
+                    {
+                        self.edges[edge].passed += count;
+                    }
+                    self.edges[index].consumer.advance();
+                    self.touch(index);
+                    if self.budget.count_operation() {
+                        self.wake_publishers(1);
+                    }
+                }
+                gap @ Found::Gap(_) => return Some(gap),
+                Found::Empty | Found::Closed
+                    if !self.is_unshown(index) && self.continue_later(index) => {}
+                Found::Empty | Found::Closed => break,
+            }
+        }
+        None
+    }
+}
+
+// Batches of a gating reader: several messages are in flight until the next receive.
+//
+// Each edge counts its messages of the batch; the cursors move when the batch is settled. If the
+// handling of the batch fails, each edge keeps the end of its part. Until the cursor has passed
+// that end, messages are delivered one at a time, as redelivered: only a message that fails again
+// becomes a dead letter.
+
+impl Reader {
+    /// Adds messages to the one in flight, which was delivered for the first time, at most `most`.
+    /// `add` gets the words and the sequence of each message, and returns false for one that it
+    /// does not take: no more messages of that publisher are added then. Returns the number of
+    /// added messages.
+    pub(in crate::local) fn take_more(
+        &mut self,
+        most: usize,
+        length: usize,
+        words: &mut [usize],
+        mut add: impl FnMut(&[usize], u64) -> bool,
+    ) -> usize {
+        let Some(InFlight { edge: first, handling: Handling::Delivered, .. }) = self.in_flight
+        else {
+            return 0;
+        };
+        if self.has_ends {
+            return 0;
+        }
+        let (edges, mut taken, measures) = (self.edges.len(), 0, self.measures());
+        self.edges[first].ahead = 1;
+        self.look_from(first);
+        let mut next = first;
+        for _ in 0..self.looks() {
+            let index = self.next_look(next);
+            next = index + 1;
+            let share = if edges == 1 { most } else { (taken + BURST as usize).min(most) };
+            let edge = &mut self.edges[index];
+            // Continues only while the publisher waits for this reader, which the publisher of a
+            // mapped ring may not do.
+            while taken < share && edge.gates() && !edge.has_failed(edge.ahead) {
+                let ahead = edge.ahead;
+                let area = edge.publisher.area;
+                let content = area.content_bytes(length);
+                // Copies the trace area of the message only if the message is measured.
+                let words: &mut [usize] = if measures { &mut self.words } else { &mut *words };
+                let Some(place) = edge.consumer.peek_ahead(ahead, words, content) else { break };
+                // Stops before a message that may follow a gap, because the gap must be delivered
+                // first.
+                if edge.may_miss_ahead(ahead) || !add(words, edge.sequence(place)) {
+                    break;
+                }
+                if area.is_present()
+                    && let Some(lines) = self.metadata.as_ref().and_then(|it| it.latencies.as_ref())
+                {
+                    let sent_at = sent_at_in(words.as_bytes());
+                    measure_latency(lines, sent_at, self.membership.topic.executor());
+                }
+                edge.ahead += 1;
+                taken += 1;
+            }
+            if taken == most {
+                break;
+            }
+        }
+        if edges > 1 {
+            self.set_turn((first + 1) % edges);
+        }
+        if taken == 0 {
+            self.edges[first].ahead = 0;
+        } else if let Some(in_flight) = &mut self.in_flight {
+            in_flight.handling = Handling::InBatch;
+        }
+        taken
+    }
+
+    /// Confirms the messages of the batch in flight.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn settle_batch(&mut self) {
+        self.in_flight = None;
+        let (mut taken, mut next) = (0, 0);
+        for _ in 0..self.looks() {
+            let index = self.next_look(next);
+            next = index + 1;
+            let edge = &mut self.edges[index];
+            let ahead = std::mem::take(&mut edge.ahead);
+            if ahead > 0 {
+                edge.consumer.advance_by(ahead);
+                edge.line.add(EdgeValue::Taken, ahead as u64);
+                taken += ahead;
+                self.touch(index);
+            }
+        }
+        if self.budget.count_operations(taken as u32) {
+            self.wake_publishers(taken as u32);
+        }
+    }
+
+    /// The handling of the batch in flight failed.
+    pub(super) fn fail_batch(&mut self) {
+        for edge in &mut self.edges {
+            let ahead = std::mem::take(&mut edge.ahead);
+            if ahead > 0 {
+                edge.failed_until = Some(edge.consumer.cursor().wrapping_add(ahead));
+            }
+        }
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.handling = Handling::Redeliver;
+        }
+        self.has_failed = true;
+    }
+
+    /// Finds out whether messages of a batch that failed are left: the fast path must not read
+    /// them.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn find_failed(&mut self) {
+        self.has_failed = self.edges.iter().any(|edge| edge.has_failed(0));
+        if self.has_failed {
+            self.membership.forget_version();
+        }
     }
 }

@@ -10,44 +10,37 @@
 //! A gating reader reads its messages in the slots of the ring. An observer copies each one into
 //! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
 //!
-//! This file has what happens to each message: its copy, its confirmation, and its failure. The
-//! rest is in files of its own, which see the private fields:
+//! This file has what happens to each message (its copy, its confirmation, its failure, its trace)
+//! and the list of edges. The rest is in files of its own, which see the private fields:
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `batch` | several messages in flight |
-//! | `by_key` | the newest message of each key |
+//! | `finding` | the next message, gap or end; spinning and parking; several messages in flight |
+//! | `key_table` | the newest message of each key |
 //! | `crowd` | readers with many publishers |
-//! | `edges` | the list of edges |
-//! | `finding` | the next message, gap or end |
-//! | `metadata` | the trace of the current delivery of the task, and latencies |
-//! | `waiting` | spinning and parking |
 
-mod batch;
-mod by_key;
 mod crowd;
-mod edges;
 mod finding;
 mod key_table;
-mod metadata;
 pub(crate) mod subscription;
-mod waiting;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Context;
 
 use bytes::Bytes;
+use mycelium_core::TraceContext;
 use mycelium_core::doorbell::announce;
 use mycelium_core::wait::{SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::metadata::ReadMetadata;
+use super::ring::ready::Crowd;
 use super::state::Edge;
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
+use super::topic::Membership;
+use super::trace::{TraceArea, TracedMessage, measure_latency, sent_at_in, trace_in};
+use super::values::{Gap, GapReason, Undelivered};
 use crate::counters::EdgeValue;
-use crate::local::ring::crowd::Crowd;
-use crate::local::topic::membership::Membership;
-use crate::local::values::{Gap, GapReason, Undelivered};
 use key_table::Table;
 
 /// How many messages of one publisher are read in a row while others have some, too.
@@ -159,9 +152,9 @@ impl Reader {
         let policy = membership.state.policy;
         let size = membership.topic.content_bytes();
         let (topic, reader) = (&membership.topic, &membership.state.name);
-        let lines = || topic.counters().latencies(topic.name(), reader);
-        let metadata = ReadMetadata::new(topic.recorded(), lines);
-        let measures = metadata.as_ref().is_some_and(|it| it.meter.is_some());
+        let lines = || topic.counters.latencies(topic.name(), reader);
+        let metadata = ReadMetadata::new(&topic.recorded, lines);
+        let measures = metadata.as_ref().is_some_and(|it| it.latencies.is_some());
         let copied = if policy.keeps() && !measures { 0 } else { size };
         let table = policy.by_key().map(|by_key| Box::new(Table::new(by_key, size)));
         Reader {
@@ -495,5 +488,288 @@ impl Reader {
         }
         announce();
         self.ring_publishers();
+    }
+}
+
+// The list of a reader's edges: how publishers that joined are added to it, and when one is
+// removed. The last edge takes the place of a removed one, and the message in flight follows it. A
+// reader that is dropped leaves all its publishers.
+
+impl Reader {
+    #[cold]
+    fn add_edges(&mut self) {
+        let new = self.membership.new_edges();
+        if self.edges.is_empty() {
+            // Most readers have one publisher, and there may be many readers.
+            self.edges.reserve_exact(new.len());
+        }
+        let count = new.len();
+        for edge in new {
+            match edge.after {
+                None => self.begin(edge),
+                Some(_) => self.later.push(edge),
+            }
+        }
+        self.begin_later();
+        self.sweep(2 * count);
+    }
+
+    /// Looks at the next edges in turn, and removes those whose publishers have ended. A reader
+    /// that always finds a message at the newest edge would not find the end of the others: while
+    /// publishers come and go, there would be more and more.
+    fn sweep(&mut self, edges: usize) {
+        for _ in 0..edges {
+            self.swept += 1;
+            if self.swept >= self.edges.len() {
+                self.swept = 0;
+            }
+            // `after_gap` and the table name edges by place, so edges may move only while both are
+            // empty.
+            let may_move =
+                self.after_gap.is_none() && self.table.as_ref().is_none_or(|it| it.is_empty());
+            if may_move && self.edges.get(self.swept).is_some_and(Edge::has_ended_quietly) {
+                self.remove_edge(self.swept, false);
+            }
+        }
+    }
+
+    /// Begins to read the edges whose earlier messages are all taken.
+    fn begin_later(&mut self) {
+        // Begins the edges in the order in which they joined, because one may follow another one.
+        let mut place = 0;
+        while let Some(edge) = self.later.get(place) {
+            let earlier = edge.after.as_ref().map_or(std::ptr::null(), Weak::as_ptr);
+            let mut before = self.edges.iter().chain(&self.later);
+            if before.any(|edge| Arc::as_ptr(&edge.publisher) == earlier) {
+                place += 1;
+            } else {
+                let edge = self.later.remove(place);
+                self.begin(edge);
+            }
+        }
+    }
+
+    /// If all messages of an edge are in the table, and its publisher's stream has moved to shared
+    /// memory or back, the edge of the moved stream takes its place in the table: there a newer
+    /// message replaces an earlier one of the same key.
+    fn continue_later(&mut self, index: usize) -> bool {
+        let edge = &mut self.edges[index];
+        if edge.waiting() > 0 {
+            return false;
+        }
+        let Some(place) = self.later.iter().position(|it| it.continues(edge)) else {
+            return false;
+        };
+        let mut later = self.later.remove(place);
+        later.passed += std::mem::take(&mut edge.passed);
+        self.begin(later);
+        // The last edge, which is the new one, takes the place of the removed one.
+        self.remove_edge(index, false);
+        true
+    }
+
+    fn begin(&mut self, edge: Edge) {
+        // This reader may be parked already, so the new edge begins asleep.
+        edge.fall_asleep();
+        if !edge.lends() && self.words.is_empty() {
+            let size = self.membership.topic.content_bytes();
+            self.words = vec![0; size.div_ceil(size_of::<usize>())].into();
+        }
+        self.has_sleepers |= edge.is_mapped();
+        if let Some(current) = self.metadata.as_mut().and_then(|it| it.current.as_mut()) {
+            current.has_untraced |= !edge.publisher.area.is_present();
+        }
+        self.edges.push(edge);
+        self.joined_crowd();
+    }
+
+    /// Sets the last message that the reader takes of each edge. Edges that join later have none.
+    #[cold]
+    fn set_ends(&mut self) {
+        let is_first = !std::mem::replace(&mut self.has_ends, true);
+        for edge in self.edges.iter_mut().chain(&mut self.later) {
+            edge.pump();
+            let tail = edge.publisher.ring.tail();
+            edge.end.get_or_insert(if is_first { tail } else { edge.consumer.cursor() });
+        }
+        // The fast path does not check ends, so it must not be used.
+        self.membership.forget_version();
+    }
+
+    fn remove_edge(&mut self, index: usize, in_flight: bool) {
+        let edge = self.edges.swap_remove(index);
+        let moved = self.edges.len();
+        self.left_crowd(index, edge.slot.number);
+        self.in_flight = self.in_flight.filter(|in_flight| in_flight.edge != index);
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|it| it.edge == moved) {
+            in_flight.edge = index;
+        }
+        self.unshown = match self.unshown {
+            Unshown::One(edge) if edge == index => Unshown::Nothing,
+            Unshown::One(edge) if edge == moved => Unshown::One(index),
+            unshown => unshown,
+        };
+        edge.leave(&self.membership.state, in_flight);
+        // The task's copy of the list of publishers is renewed at the end of a poll that did
+        // something. Nothing was taken, so no other publisher has to be woken for it.
+        _ = self.budget.count_operation();
+        self.begin_later();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.end_handling(false);
+        self.membership.topic.remove_subscriber(&self.membership.state);
+        self.add_edges();
+        // Unread messages count as `left`. The publisher counts later ones.
+        if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
+            self.edges[edge].line.add(EdgeValue::Left, 1);
+        }
+        let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
+        // The edges that would follow others begin now, because nobody reads in turn any more.
+        std::mem::take(&mut self.later).into_iter().for_each(|edge| self.begin(edge));
+        if self.table.is_some() {
+            // Counts before edges change their places, by which the table knows them.
+            for (index, edge) in self.edges.iter().enumerate() {
+                edge.line.add(EdgeValue::Left, self.in_table(index) as u64);
+            }
+            self.table = None;
+        }
+        while let Some(edge) = self.edges.first() {
+            edge.line.add(EdgeValue::Left, edge.leave_unread());
+            let is_first = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
+            // In a batch, publishers beside the first one have messages in flight, too.
+            let in_flight = is_first || edge.ahead > 0 || edge.has_failed(0);
+            self.remove_edge(0, in_flight);
+        }
+    }
+}
+
+// How a reader uses the metadata of messages: the trace of a message becomes that of the task's
+// current delivery, and the time at which the message was sent gives its latency.
+//
+// A delivery is the current one until the next find. The usual fast path finds no messages of a
+// topic whose slots have areas, because such slots are longer than a message: these topics have a
+// fast path of their own. The first message of a batch gives the trace. Each message of a batch is
+// measured once.
+
+impl Reader {
+    /// Whether the reader uses areas.
+    #[inline(always)]
+    pub(in crate::local) fn has_metadata(&self) -> bool {
+        self.metadata.is_some()
+    }
+
+    /// As [`peek_fast`](Reader::peek_fast), for a topic whose slots have areas and a reader that
+    /// borrows its slots.
+    #[inline(always)]
+    pub(in crate::local) fn peek_fast_with_area(
+        &mut self,
+        words: &mut [usize],
+        length: usize,
+    ) -> Option<Header> {
+        let keeps = self.membership.state.policy.keeps();
+        let is_fast = self.has_metadata() && keeps && self.is_fast();
+        let index = self.turn;
+        let edge = self.edges.get_mut(index).filter(|edge| is_fast && edge.lends())?;
+        // The words have room for the message only; its area is read in the slot.
+        let content = TraceArea::Present.content_bytes(length);
+        let place = edge.consumer.peek_exact(words, content)?;
+        if edge.may_miss() {
+            return None;
+        }
+        Some(Header { edge: index, sequence: edge.sequence(place), redelivered: false })
+    }
+
+    /// Takes the message of [`peek_fast_with_area`](Reader::peek_fast_with_area).
+    #[inline(always)]
+    pub(in crate::local) fn take_fast_with_area(&mut self, header: Header) {
+        self.begin_handling(header);
+        self.take_fast();
+    }
+
+    /// Makes a message that was found, and that the task takes, its current delivery.
+    #[inline(never)]
+    fn begin_handling(&mut self, header: Header) {
+        if self.budget.trace().is_none() {
+            // This is not the task that knows of the previous delivery, so that one ends here.
+            self.end_handling(false);
+        }
+        if !header.redelivered && self.measures() {
+            self.measure(header);
+        }
+        if self.metadata.as_ref().is_none_or(|metadata| metadata.current.is_none()) {
+            return;
+        }
+        let trace = self.read_area(header, trace_in);
+        let Reader { edges, budget, membership, metadata: Some(metadata), .. } = self else {
+            return;
+        };
+        let Some(current) = &mut metadata.current else { return };
+        (current.is_handling, current.trace) = (true, trace);
+        if let Some(task) = budget.trace() {
+            current.is_told = true;
+            let publisher = &edges[header.edge].publisher;
+            let (topic, publisher) = (&publisher.topic, &publisher.name);
+            task.take(TracedMessage { topic, publisher, sequence: header.sequence }, trace);
+        }
+        if current.has_untraced {
+            // Forgets the version, so that the fast path does not find the next message.
+            membership.forget_version();
+        }
+    }
+
+    /// Measures a message that was found.
+    fn measure(&mut self, header: Header) {
+        let sent_at = self.read_area(header, sent_at_in);
+        if let Some(lines) = self.metadata.as_ref().and_then(|it| it.latencies.as_ref()) {
+            measure_latency(lines, sent_at, self.membership.topic.executor());
+        }
+    }
+
+    /// Reads the area of a message that was found, if it has one.
+    #[inline(always)]
+    fn read_area<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+        let edge = &mut self.edges[header.edge];
+        if !edge.publisher.area.is_present() {
+            return None;
+        }
+        if self.membership.state.policy.keeps() && edge.lends() {
+            read(edge.consumer.read(1)?.get(0)?)
+        } else {
+            read(self.words.as_bytes())
+        }
+    }
+
+    /// Ends the current delivery.
+    #[inline]
+    pub(in crate::local) fn end_handling(&mut self, has_failed: bool) {
+        let Some(metadata) = &mut self.metadata else { return };
+        let Some(current) = metadata.current.as_mut().filter(|current| current.is_handling) else {
+            return;
+        };
+        (current.is_handling, current.trace) = (false, None);
+        // Tells the task nothing if it has ended by now.
+        let task = self.budget.any_trace().filter(|_| std::mem::take(&mut current.is_told));
+        task.into_iter().for_each(|task| task.end_handling(has_failed));
+    }
+
+    /// Returns the trace of the current delivery.
+    pub(in crate::local) fn trace(&self) -> Option<TraceContext> {
+        self.metadata.as_ref()?.current.as_ref()?.trace
+    }
+
+    /// Whether the reader measures the latency of messages.
+    fn measures(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| metadata.latencies.is_some())
+    }
+
+    /// Removes the area of an earlier message before an observer copies a message of this edge.
+    fn clear_stale_area(&mut self, edge: usize) {
+        if self.has_metadata() && !self.edges[edge].publisher.area.is_present() {
+            let message = self.membership.topic.schema().size.div_ceil(size_of::<usize>());
+            self.words.get_mut(message..).into_iter().for_each(|area| area.fill(0));
+        }
     }
 }

@@ -15,14 +15,12 @@ use zerocopy::IntoBytes;
 use super::{Found, Header, Reader};
 use crate::local::state::{LastCall, SubscriberState};
 use crate::local::task_budget::{DeferredWakes, TaskBudget};
-use crate::local::topic::Topic;
-use crate::local::topic::membership::Membership;
-use crate::local::values::Policy;
+use crate::local::topic::{Membership, Topic};
 #[cfg(doc)]
 use crate::local::values::Start;
 use crate::local::values::{
-    Attempt, Delivery, Gap, Received, Schema, SubscribeOptions, TopicError, TryRecv, Undelivered,
-    is_large,
+    Attempt, Delivery, Gap, Policy, Received, Schema, SubscribeOptions, TopicError, TryRecv,
+    Undelivered, is_large,
 };
 use crate::sync::Ordering;
 
@@ -431,27 +429,27 @@ impl Finisher {
     /// Closes the subscription now, even if messages wait for it. A message in flight is the last
     /// one.
     pub fn finish_now(&self) {
-        self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
-        // The new version of the incoming edges makes the reader leave its fast path, and find the
-        // end.
-        self.0.incoming.change(|_| ());
-        announce();
-        self.0.bell.ring();
+        self.finish(LastCall::Now);
     }
 
     /// Closes the subscription as soon as it has taken what was sent before this call, even if it
     /// gets more meanwhile. It may take a few later messages, too.
     pub fn finish_after_sent(&self) {
-        self.0.last_call.fetch_max(LastCall::AfterSent as u8, Ordering::Release);
-        // The new version makes the reader leave its fast path.
-        self.0.incoming.change(|_| ());
-        announce();
-        self.0.bell.ring();
+        self.finish(LastCall::AfterSent);
     }
 
     /// Closes the subscription as soon as it is empty, even if publishers are left.
     pub fn finish_when_empty(&self) {
-        self.0.last_call.fetch_max(LastCall::WhenEmpty as u8, Ordering::Release);
+        self.finish(LastCall::WhenEmpty);
+    }
+
+    fn finish(&self, call: LastCall) {
+        self.0.last_call.fetch_max(call as u8, Ordering::Release);
+        if call != LastCall::WhenEmpty {
+            // The new version of the incoming edges makes the reader leave its fast path, and find
+            // the end.
+            self.0.incoming.change(|_| ());
+        }
         announce();
         self.0.bell.ring();
     }

@@ -1,37 +1,32 @@
 //! The ring of a publisher. This file makes it: on the heap, in memory that other processes can
-//! map, or over the shared memory of another process.
+//! map, or over the shared memory of another process. It also has its size, and the messages that
+//! subscriptions left unread.
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `memory_size` | how much memory a ring takes |
 //! | `shared` | how another process shares a ring |
-//! | `numbering`, with `versioned` | the sequences of the messages of another process |
-//! | `abandoned` | the messages that subscriptions left unread |
-//! | `roster` | a list of which each member knows its place |
-//! | `ready`, `crowd` | which of many publishers a reader has to check |
+//! | `numbering` | the sequences of the messages of another process |
+//! | `roster` | a list of which each member knows its place, and values with a version |
+//! | `ready` | which of many publishers a reader has to check |
 
-pub(crate) mod abandoned;
-pub(crate) mod crowd;
-pub(crate) mod memory_size;
 pub(crate) mod numbering;
 pub(crate) mod ready;
 pub(crate) mod roster;
 pub(crate) mod shared;
-pub(crate) mod versioned;
 
 use std::sync::Arc;
 
-use mycelium_core::ring::broadcast::{Broadcast, Claim, HeapStorage, Layout, LayoutError};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Claim, Consumer, HeapStorage, Layout, LayoutError, ReaderWords, WriterWords,
+};
 use mycelium_core::ring::region::{
-    CursorRegion, ForeignData, ForeignRing, RingIdentity, TopicStorage,
+    CursorRegion, ForeignData, ForeignRing, RingIdentity, TopicStorage, cursor_words, data_words,
 };
 
 use super::trace::TraceArea;
+use super::values::Schema;
 use crate::descriptor::OwnedFd;
-use crate::local::values::Schema;
 use crate::memory::{Mapping, MemoryError, data_region};
-use abandoned::LeftEnd;
-use memory_size::PageSize;
 use shared::{FLOOR, Imports, Ring};
 
 /// The shape of every publisher's ring of a topic.
@@ -161,5 +156,210 @@ impl MappedRing {
         debug_assert_eq!(floor.entry(), Some(0), "the floor has the lowest entry");
         let is_gated = proxy.is_some();
         Some(MappedRing { ring, floor: LeftEnd::new(floor), readers, is_gated, area })
+    }
+}
+
+// The messages of a publisher in another process that gating subscriptions left unread.
+
+/// The messages that gating subscriptions left unread since a shutdown began.
+#[derive(Debug, Default)]
+pub(crate) struct Abandoned {
+    /// The first place that was not taken by one of the subscriptions that left.
+    pub(crate) place: Option<usize>,
+    /// A subscription left with a message in flight.
+    pub(crate) in_flight: bool,
+    /// The ends of these subscriptions at a mapped ring, which keep their positions there.
+    ends: Vec<LeftEnd>,
+}
+
+impl Abandoned {
+    /// Adds the end of a subscription that has left. If `keeps`, its position stays where the
+    /// publisher reads it.
+    pub(crate) fn add(&mut self, end: Consumer<Ring>, in_flight: bool, keeps: bool) {
+        let place = end.cursor();
+        if keeps {
+            self.ends.push(LeftEnd::new(end));
+        }
+        self.place = Some(self.place.map_or(place, |before| first(before, place)));
+        self.in_flight |= in_flight;
+    }
+
+    /// Forgets the subscriptions: the publisher no longer waits for the ends that were kept.
+    /// Returns whether there were any.
+    pub(crate) fn release(&mut self) -> bool {
+        if self.ends.is_empty() {
+            return false;
+        }
+        std::mem::take(self).ends.into_iter().for_each(LeftEnd::release);
+        true
+    }
+}
+
+/// An end of a mapped ring that nobody reads by. Its position stays in the shared memory that the
+/// publisher reads, even after a drop: if it vanished, the publisher would find that nobody needs
+/// its messages.
+#[derive(Debug)]
+pub(crate) struct LeftEnd(Option<Consumer<Ring>>);
+
+impl LeftEnd {
+    pub(crate) fn new(end: Consumer<Ring>) -> LeftEnd {
+        LeftEnd(Some(end))
+    }
+
+    /// Removes the position: the publisher no longer waits for it.
+    pub(crate) fn release(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for LeftEnd {
+    fn drop(&mut self) {
+        if let Some(end) = self.0.take() {
+            end.leave_in_place();
+        }
+    }
+}
+
+/// Returns the earlier one of two places. Places wrap.
+pub(crate) fn first(one: usize, other: usize) -> usize {
+    if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
+}
+
+// The size of a ring: on the heap, or in shared memory, where it takes whole pages.
+//
+// Plans of nodes and the rings themselves use the same functions, so a budget is exact. Nothing
+// here allocates.
+
+/// The page size of a ring in shared memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageSize {
+    /// Pages of 4 KiB.
+    #[default]
+    Small,
+    /// Pages of 2 MiB, which the system has to reserve (`vm.nr_hugepages`).
+    Huge,
+}
+
+impl PageSize {
+    /// The bytes of one page.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            PageSize::Small => 4 << 10,
+            PageSize::Huge => 2 << 20,
+        }
+    }
+
+    /// Returns how many huge pages processes can still get. 0 if the system has none.
+    #[must_use]
+    pub fn free_huge() -> usize {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        {
+            let read = |name| {
+                let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}_hugepages");
+                std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok()
+            };
+            let read = |name| read(name).unwrap_or(0);
+            // Some free pages are promised to other processes; the system can make surplus pages on
+            // request.
+            let reserved = read("free").saturating_sub(read("resv"));
+            reserved + read("nr_overcommit").saturating_sub(read("surplus"))
+        }
+        #[cfg(any(not(target_os = "linux"), miri))]
+        0
+    }
+}
+
+impl Schema {
+    /// Returns the bytes of a ring on the heap, with `readers` entries for gating readers. `None`
+    /// if that is more than memory can hold.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::local::{PageSize, Schema, TraceArea};
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     values: [u64; 8],
+    /// }
+    ///
+    /// let schema = Schema::of::<Tick>();
+    /// if cfg!(target_pointer_width = "64") {
+    ///     // Slots of 9 words, 64 entries, and the words of the writer.
+    ///     let (area, pages) = (TraceArea::Absent, PageSize::Small);
+    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 72 + 64 * 256 + 256));
+    ///     // Slots of 16 words, 64 entries, and the header; rounded up to pages.
+    ///     let bytes = 1024 * 128 + 64 * 256 + 4096;
+    ///     assert_eq!(schema.shared_bytes(1024, 64, area, pages), Some(bytes));
+    ///     assert_eq!(schema.shared_bytes(1024, 64, area, PageSize::Huge), Some(2 << 20));
+    ///     // Slots of 13 words with the traces of messages, rounded up to two cache lines.
+    ///     let area = TraceArea::Present;
+    ///     assert_eq!(schema.heap_bytes(1024, 64, area), Some(1024 * 128 + 64 * 256 + 256));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn heap_bytes(&self, capacity: usize, readers: usize, area: TraceArea) -> Option<usize> {
+        let entries = readers.checked_mul(size_of::<ReaderWords>())?;
+        let slots = self.layout(capacity, area).bytes()?;
+        slots.checked_add(entries)?.checked_add(size_of::<WriterWords>())
+    }
+
+    /// Returns the bytes of a ring in shared memory, with `readers` entries: its slots take whole
+    /// cache lines ([`shared_layout`](Schema::shared_layout)), and the ring takes whole pages.
+    /// `None` if that is more than memory can hold.
+    #[must_use]
+    pub fn shared_bytes(
+        &self,
+        capacity: usize,
+        readers: usize,
+        area: TraceArea,
+        pages: PageSize,
+    ) -> Option<usize> {
+        let words = data_words(self.shared_layout(capacity, area), readers)?;
+        let bytes = words.checked_mul(size_of::<usize>())?;
+        bytes.checked_next_multiple_of(pages.bytes())
+    }
+
+    /// Returns the layout of a ring of `capacity` such messages in shared memory.
+    #[must_use]
+    pub fn shared_layout(&self, capacity: usize, area: TraceArea) -> Layout {
+        self.layout(capacity, area).in_lines()
+    }
+}
+
+/// Returns the bytes of the region with the positions of `readers` subscriptions in a ring of
+/// another process, in whole pages. `None` if that is more than memory can hold.
+///
+/// ```
+/// # use mycelium_transports::local::cursor_bytes;
+/// # #[cfg(target_arch = "x86_64")]
+/// assert_eq!((cursor_bytes(15), cursor_bytes(16)), (Some(4096), Some(8192)));
+/// ```
+#[must_use]
+pub fn cursor_bytes(readers: usize) -> Option<usize> {
+    let bytes = cursor_words(readers)?.checked_mul(size_of::<usize>())?;
+    bytes.checked_next_multiple_of(PageSize::Small.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use mycelium_core::message;
+
+    use super::*;
+
+    #[message(topic = "tests", id = 1)]
+    struct Words {
+        values: [u64; 7],
+    }
+
+    #[test]
+    fn more_than_memory_is_none() {
+        let schema = Schema::of::<Words>();
+        for (capacity, readers) in [(usize::MAX / 2 + 1, 1), (2, usize::MAX)] {
+            for area in [TraceArea::Absent, TraceArea::Present] {
+                assert_eq!(schema.heap_bytes(capacity, readers, area), None);
+                assert_eq!(schema.shared_bytes(capacity, readers, area, PageSize::Small), None);
+            }
+        }
+        assert_eq!(cursor_bytes(usize::MAX), None);
     }
 }

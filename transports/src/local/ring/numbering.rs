@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::versioned::Versioned;
+use super::roster::Versioned;
 use crate::local::values::GapReason;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 

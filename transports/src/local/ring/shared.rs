@@ -388,15 +388,10 @@ impl MappedOrigin {
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     sleepers: Arc<Mutex<Vec<bool>>>,
-    word: usize,
+    pub(crate) word: usize,
 }
 
-impl Sleeper {
-    /// Returns the place of this word.
-    pub(crate) fn word(&self) -> usize {
-        self.word
-    }
-}
+impl Sleeper {}
 
 impl Drop for Sleeper {
     fn drop(&mut self) {

@@ -2,50 +2,41 @@
 //! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
 //!
 //! The three refer to each other, so their types are in this file. They know rings, doorbells and
-//! counters, but no message type and no topic. Most of their methods are in files of their own,
-//! which see the private fields and which this file does not use:
+//! counters, but no message type and no topic. This file also has doorbells and sleep words, and
+//! when the depth is compared with the threshold. Other methods are in files of their own, which
+//! see the private fields:
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `waking` | doorbells and sleep words |
-//! | `edge` | what a subscription reads of an edge |
-//! | `confirming` | which messages subscriptions are done with |
-//! | `joining` | how an edge is made, and how it ends |
+//! | `edge` | how an edge is made, what a subscription reads of it, how far it is, how it ends |
 //! | `pumping` | the ring of its own of a `drop-newest` subscription |
-//! | `pressing`, with `pressure` | when the depth is compared with the threshold |
+//! | `pressure` | the threshold of the depth |
 //! | `stall` | when a publisher no longer waits for a reader |
 
-mod confirming;
 mod edge;
-mod joining;
-mod pressing;
 pub(crate) mod pressure;
 mod pumping;
 pub(crate) mod stall;
-mod waking;
 
 use std::sync::{Arc, Mutex, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::doorbell::Doorbell;
+use mycelium_core::doorbell::{Doorbell, SleepWord, announce, ring_each};
 use mycelium_core::ring::broadcast::{Claim, Consumer, Producer};
 
-use super::ring::{self, RingError, RingShape};
+use super::ring::numbering::{KnownNumbering, Numbering};
+use super::ring::ready::{ReadyBit, ReadyList, Slot};
+use super::ring::roster::{Numbered, Roster, Versioned};
+use super::ring::shared::{MappedOrigin, RemoteReaders, Ring, SharedRing, Sleeper, Waiting};
+use super::ring::{self, Abandoned, RingError, RingShape};
 use super::trace::TraceArea;
+use super::values::{Policy, Schema, Start, SubscribeOptions};
 use crate::counters::{EdgeValue, Line, PublisherValue, plain};
 use crate::descriptor::OwnedFd;
-use crate::local::ring::abandoned::Abandoned;
-use crate::local::ring::numbering::{KnownNumbering, Numbering};
-use crate::local::ring::ready::{ReadyBit, ReadyList, Slot};
-use crate::local::ring::roster::{Numbered, Roster};
-use crate::local::ring::shared::{MappedOrigin, RemoteReaders, Ring, Sleeper};
-use crate::local::ring::versioned::Versioned;
-use crate::local::values::{Policy, Schema, Start, SubscribeOptions};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use pressure::{Pressure, Room, Threshold};
 use stall::{Eviction, Evictions};
-
-pub(crate) use pressing::PressureCheck;
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
@@ -145,6 +136,7 @@ impl Origin {
     }
 
     /// Whether it is the ring of a `drop-newest` subscription.
+    #[inline]
     pub(crate) fn is_pump(&self) -> bool {
         self.pump().is_some()
     }
@@ -486,4 +478,205 @@ pub(crate) struct Edge {
     pub(crate) ahead: usize,
     /// The place after a batch whose handling failed: each of its messages has failed once.
     pub(crate) failed_until: Option<usize>,
+}
+
+// How a publisher and its subscriptions sleep and wake each other: by doorbells within a process,
+// and by sleep words in shared memory between processes.
+
+impl PublisherState {
+    /// Wakes the publisher, because a reader joined, left, or made room.
+    pub(crate) fn wake(&self) {
+        announce();
+        self.ring_room();
+    }
+
+    /// Wakes the publisher if it waits for its readers. The caller has announced the change.
+    #[inline]
+    pub(crate) fn ring_room(&self) {
+        match &self.origin {
+            Origin::Mapped(mapped) => mapped.ring(&self.ring),
+            Origin::Local | Origin::Remote(_) => {
+                self.room.ring();
+                self.relieve();
+            }
+            // Nobody waits at a pump's ring; but if its source is a feed, a link confirms taken
+            // messages.
+            Origin::Pumped(pump) if pump.source.origin.is_local() => {}
+            Origin::Pumped(pump) => pump.source.ring_room(),
+        }
+    }
+
+    /// Registers the waker for when readers make room or leave, including those of other processes.
+    /// Check once more after this.
+    pub(crate) fn park(&self, waker: &Waker) {
+        self.room.park(waker);
+        let storage = self.ring.storage();
+        if let (Some(word), Some(imports)) = (storage.asleep(), storage.imports()) {
+            let path = imports.own_path();
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep_by(path);
+        }
+    }
+
+    /// Requests that readers of other processes wake this process when they make room, by the path
+    /// of the publisher's task. Check once more after this.
+    pub(crate) fn request_wake(&self) {
+        if let Some(word) = self.ring.storage().asleep() {
+            // The word has one writer at a time.
+            let _one = self.abandoned();
+            word.sleep();
+        }
+    }
+}
+
+impl ReaderEntry {
+    /// Wakes the reader if it sleeps. The caller has announced the change.
+    #[inline]
+    pub(crate) fn ring(&self) {
+        match &self.remote {
+            // The link's task need not be woken for each message; the remote readers are.
+            Some(remote) => remote.ring(),
+            None => self.subscriber.bell.ring(),
+        }
+    }
+}
+
+impl Edge {
+    /// Prepares for the reader's sleep: another process has to wake this one. Check once more after
+    /// this.
+    #[inline]
+    pub(crate) fn fall_asleep(&self) {
+        if let (Some(word), Some(mapped)) = (self.sleep_word(), self.publisher.origin.mapped()) {
+            word.sleep_by(mapped.own_path());
+        }
+    }
+
+    /// Takes this back, because the reader does not sleep after all.
+    #[inline]
+    pub(crate) fn stay_awake(&self) {
+        if let Some(word) = self.sleep_word() {
+            word.wake();
+        }
+    }
+
+    fn sleep_word(&self) -> Option<&SleepWord> {
+        self.publisher.ring.storage().reader_asleep(self.sleeper.as_ref()?.word)
+    }
+}
+
+impl Waiting for PublisherState {
+    /// Wakes the waiting side, because readers of another process have moved.
+    fn ring(&self) {
+        self.room.ring();
+        if self.room.is_exceeded() {
+            self.compare_depth();
+        }
+    }
+}
+
+impl Waiting for SubscriberState {
+    fn ring(&self) {
+        self.bell.ring();
+    }
+}
+
+/// The ring of a mapped publisher.
+impl SharedRing for PublisherState {
+    fn look(&self) {
+        announce();
+        let subscribers = self.readers.each(|reader| reader.subscriber.clone());
+        ring_each(subscribers, |subscriber| subscriber.bell.ring());
+    }
+
+    /// Ends the ring: readers take its messages, and then get a gap, or what follows over the link.
+    fn peer_is_gone(&self, has_died: bool) {
+        if has_died {
+            self.lose();
+        }
+        if let Origin::Mapped(mapped) = &self.origin {
+            mapped.set_gone(self.ring.tail());
+            mapped.session.announce_and_ring();
+        }
+        self.look();
+    }
+}
+
+// When a publisher's depth is compared with its threshold. The path of a message does not do it:
+// the publisher does it after a poll of its task, and only when it has sent enough messages that
+// the ring may have reached the upper mark. Readers do it when they wake publishers, and only
+// while the threshold is exceeded.
+
+/// The position at which the publisher's side compares next: where the ring may have reached the
+/// upper mark.
+#[derive(Debug)]
+pub(crate) struct PressureCheck {
+    /// The position of the writer.
+    at: usize,
+}
+
+impl PressureCheck {
+    /// Creates the check of a publisher without unread messages.
+    pub(crate) fn new(publisher: &PublisherState) -> PressureCheck {
+        PressureCheck { at: publisher.ring.tail().wrapping_add(publisher.pressure.upper()) }
+    }
+
+    /// Compares the depth if the position is reached.
+    #[inline]
+    pub(crate) fn run(&mut self, publisher: &PublisherState) {
+        let tail = publisher.ring.tail();
+        if tail.wrapping_sub(self.at).cast_signed() >= 0 {
+            self.at = tail.wrapping_add(publisher.compare_if_relieved());
+        }
+    }
+}
+
+impl PublisherState {
+    /// Compares the depth after readers made room, or left. The caller has announced the change.
+    #[inline]
+    pub(crate) fn relieve(&self) {
+        // The entry of a pump does not count, and may be any number of messages behind.
+        let has_pump = || !self.pumps.lock().is_empty();
+        let may_end = || self.ring.is_taken(self.room.relieved_at()) || has_pump();
+        if self.room.is_exceeded() && may_end() {
+            self.compare_depth();
+        }
+    }
+
+    /// Returns the position that all readers have to reach until the threshold is no longer
+    /// exceeded.
+    pub(crate) fn relieved_at(&self) -> usize {
+        self.room.relieved_at()
+    }
+
+    /// Compares the depth with the marks. Returns after how many messages the next comparison is
+    /// due.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn compare_depth(&self) -> usize {
+        if !self.origin.is_local() {
+            // The ring here is not the one that the publisher waits for, so there is nothing to
+            // compare for a long time.
+            return usize::MAX / 2;
+        }
+        self.evictions.check(&self.ring);
+        self.pressure.compare(&self.room, &self.ring, || {
+            self.import();
+            self.depth()
+        })
+    }
+
+    /// As [`compare_depth`](Self::compare_depth), for the publisher's side, which need not look for
+    /// the end of an exceeded threshold: the readers of this process find it.
+    #[cold]
+    #[inline(never)]
+    fn compare_if_relieved(&self) -> usize {
+        // The threshold cannot be exceeded again before the ring has gone from the lower mark to
+        // the upper one, so the next comparison is due only then.
+        let finds_end = self.ring.storage().imports().is_some();
+        if self.room.is_exceeded() && !finds_end {
+            return self.pressure.distance();
+        }
+        self.compare_depth()
+    }
 }

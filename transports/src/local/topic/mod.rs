@@ -2,29 +2,31 @@
 //!
 //! This file connects the shared states of [`state`](super::state). It knows neither message types
 //! nor the handles that users hold: a `Publisher`, a `Subscription`, a `Tap` and a `Feed` join it.
-//! `fast_handlers` adds the handlers of its publishers.
+//! It also adds the fast handlers of its publishers.
 
 pub(crate) mod fast_handler;
-mod fast_handlers;
-pub(crate) mod membership;
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use mycelium_core::doorbell::announce;
+use mycelium_core::message::Message;
+use mycelium_core::ring::broadcast::Producer;
 use mycelium_executor::Executor;
 
 use super::metadata::Recorded;
+use super::ring::roster::Numbered;
+use super::ring::shared::Ring;
 use super::ring::{Readers, RingError, RingMemory, RingShape};
+use super::state::pressure::Threshold;
+use super::state::stall::OnStall;
 use super::state::{Edge, Origin, PublisherState, RingStatus, SubscriberState};
+use super::values::{Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::counters::Region;
-use crate::local::ring::roster::Numbered;
-use crate::local::state::pressure::Threshold;
-use crate::local::state::stall::OnStall;
-use crate::local::values::{Policy, Schema, Start, SubscribeOptions, TopicError};
 use crate::sync::{AtomicUsize, Ordering, lock};
-use fast_handler::{FastHandler, HandlerWatch};
+use fast_handler::{FastHandler, Handled, HandlerWatch};
 
 /// The limit on gating subscriptions, if the topic sets no other.
 const READERS: usize = 64;
@@ -63,8 +65,8 @@ pub struct Topic {
     on_stall: Mutex<OnStall>,
     /// The executor, whose clock times evictions and latencies.
     executor: OnceLock<Arc<dyn Executor>>,
-    recorded: Recorded,
-    counters: Arc<Region>,
+    pub(crate) recorded: Recorded,
+    pub(crate) counters: Arc<Region>,
     members: Mutex<Members>,
     open_guards: OpenGuards,
     fast_handlers: Mutex<Vec<FastHandler>>,
@@ -196,11 +198,6 @@ impl Topic {
         self.shape.area.content_bytes(self.schema.size)
     }
 
-    /// Returns the metadata that the topic records.
-    pub(crate) fn recorded(&self) -> &Recorded {
-        &self.recorded
-    }
-
     pub(crate) fn executor(&self) -> Option<&Arc<dyn Executor>> {
         self.executor.get()
     }
@@ -216,10 +213,6 @@ impl Topic {
         self.open_guards.now.fetch_add(1, Ordering::Relaxed);
         self.open_guards.ever.fetch_add(1, Ordering::Relaxed);
         KeepOpen(self.clone())
-    }
-
-    pub(crate) fn counters(&self) -> &Arc<Region> {
-        &self.counters
     }
 
     /// Whether publishers of other processes may still join. Acquire, pairs with the Release in the
@@ -490,5 +483,133 @@ impl Drop for KeepOpen {
         self.0.open_guards.now.fetch_sub(1, Ordering::Release);
         announce();
         lock(&self.0.members).subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
+    }
+}
+
+// A reader's membership in a topic: joining it, and receiving edges to new publishers.
+
+/// A reader's membership in a topic. The owner must call
+/// [`remove_subscriber`](Topic::remove_subscriber) before it drops its edges.
+pub(crate) struct Membership {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) state: Arc<SubscriberState>,
+    /// The version of the incoming edges at the last [`new_edges`](Membership::new_edges).
+    version: usize,
+}
+
+impl Membership {
+    pub(crate) fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        options: SubscribeOptions,
+        is_tap: bool,
+    ) -> Result<Membership, TopicError> {
+        let state = topic.add_subscriber(name, options, is_tap)?;
+        Ok(Membership { topic: topic.clone(), state, version: 0 })
+    }
+
+    /// Whether [`new_edges`](Membership::new_edges) must be called.
+    #[inline]
+    pub(crate) fn has_new_edges(&self) -> bool {
+        self.version != self.state.incoming.version()
+    }
+
+    /// Whether the reader ever had an edge.
+    pub(crate) fn had_edges(&self) -> bool {
+        self.version > 0
+    }
+
+    /// Makes [`has_new_edges`](Membership::has_new_edges) return true, even without new edges.
+    pub(crate) fn forget_version(&mut self) {
+        self.version = self.state.incoming.version().wrapping_sub(1);
+    }
+
+    #[cold]
+    pub(crate) fn new_edges(&mut self) -> Vec<Edge> {
+        let mut incoming = self.state.incoming.lock();
+        self.version = self.state.incoming.version();
+        std::mem::take(&mut *incoming)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // A publisher may hold the state longer than the task exists, so forget its waker.
+        self.state.bell.forget();
+    }
+}
+
+// The fast handlers of a topic: how they are added, and how its publishers get them.
+
+impl Topic {
+    /// Adds a fast handler: a function that publishers of this process that join from now on call
+    /// with each message, in the call or poll that publishes it. The handler runs once, when the
+    /// message has a slot, before any reader can see it. Handlers run in the order in which they
+    /// were added.
+    ///
+    /// If one returns an error or panics, those after it do not run, the message is not sent, and
+    /// the publisher returns it with [`Refusal::FastHandler`](crate::local::Refusal::FastHandler).
+    /// The next message gets its slot and its sequence. A handler that publishes to this topic
+    /// itself, directly or through handlers of other topics, is refused
+    /// ([`HandlerFailure::Reentered`](crate::local::HandlerFailure::Reentered)).
+    ///
+    /// Messages of publishers in other processes were published there: no handler runs here.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order {
+    /// #     size: u64,
+    /// # }
+    /// let topic = Topic::new("orders", Schema::of::<Order>(), 4, Region::new(16))?;
+    /// topic.add_fast_handler("limit", |order: &Order| match order.size {
+    ///     0..=100 => Ok(()),
+    ///     size => Err(format!("{size} exceeds 100").into()),
+    /// })?;
+    /// let mut publisher = topic.publisher::<Order>("writer", 1)?;
+    /// publisher.try_emit(Order { size: 100 }).expect("it is within the limit");
+    /// let error = publisher.try_emit(Order { size: 101 }).unwrap_err();
+    /// assert_eq!(error.message.size, 101);
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "fast handler `limit` of topic `orders` refused the message: 101 exceeds 100 [M0224]"
+    /// );
+    /// assert_eq!(publisher.sent(), 1);
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the topic carries another message type.
+    pub fn add_fast_handler<M: Message>(
+        &self,
+        name: &str,
+        handler: impl Fn(&M) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Result<(), TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        lock(&self.fast_handlers).push(FastHandler::new(name, handler));
+        Ok(())
+    }
+
+    /// Whether the topic has a fast handler.
+    #[must_use]
+    pub fn has_fast_handlers(&self) -> bool {
+        !lock(&self.fast_handlers).is_empty()
+    }
+
+    /// Sets the watch that sees the topic's fast handlers while they run. Only the first one
+    /// counts.
+    pub fn watch_fast_handlers(&self, watch: Arc<dyn HandlerWatch>) {
+        let _ = self.handler_watch.set(watch);
+    }
+
+    /// Returns the fast handlers of a new publisher of this process, with its end of the ring;
+    /// `None` if the topic has none.
+    pub(in crate::local) fn handled(
+        &self,
+        producer: &mut Option<Producer<Ring>>,
+    ) -> Option<Box<Handled>> {
+        Handled::new(lock(&self.fast_handlers).clone(), &self.handler_watch, producer)
     }
 }

@@ -7,8 +7,6 @@ use std::time::SystemTime;
 use mycelium_core::TraceContext;
 use mycelium_executor::Executor;
 
-use super::random_share::RandomShare;
-
 /// A part of a trace that has ended: the sending of the message that began the trace, or the
 /// handling of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,25 +102,6 @@ pub struct TracedMessage<'a> {
     pub sequence: u64,
 }
 
-/// A span that has not ended.
-#[derive(Debug)]
-pub(super) struct OpenSpan {
-    context: TraceContext,
-    /// The parent; `None` if this span has begun the trace.
-    parent: Option<[u8; 8]>,
-    topic: Arc<str>,
-    publisher: Arc<str>,
-    sequence: u64,
-    start: SystemTime,
-}
-
-impl OpenSpan {
-    /// Returns the trace of the messages that are sent while the span is open.
-    pub(super) fn context(&self) -> TraceContext {
-        self.context
-    }
-}
-
 impl fmt::Debug for Tracer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracer").field("share", &self.share).field("sink", &self.sink).finish()
@@ -159,60 +138,47 @@ impl Tracer {
         random: &mut fastrand::Rng,
         message: TracedMessage<'_>,
     ) -> Option<TraceContext> {
-        let now = self.executor.get()?.wall_clock();
-        let context = new_trace(random);
-        let TracedMessage { topic, publisher, sequence } = message;
-        self.sink.record(Span {
-            context,
-            parent: None,
-            kind: SpanKind::Root,
-            service: publisher.clone(),
-            topic: topic.clone(),
-            publisher: publisher.clone(),
-            sequence,
-            start: now,
-            end: now,
-            has_failed: false,
-        });
+        let span = self.open(random, SpanKind::Root, message.publisher, message, None)?;
+        let context = span.context;
+        self.sink.record(span);
         Some(context)
     }
 
-    /// Opens the span of a message that was delivered. If the message has no trace, it begins one,
-    /// which is in the sample.
+    /// Opens the span of a message: that of `service`, which sends it or handles it. If the message
+    /// has no trace, it begins one, which is in the sample.
     pub(super) fn open(
         &self,
         random: &mut fastrand::Rng,
+        kind: SpanKind,
+        service: &Arc<str>,
         message: TracedMessage<'_>,
         trace: Option<TraceContext>,
-    ) -> Option<OpenSpan> {
-        let TracedMessage { topic, publisher, sequence } = message;
-        let start = self.executor.get()?.wall_clock();
-        let context = match trace {
-            Some(trace) => trace.with_span(span_id(random)),
-            None => new_trace(random),
-        };
-        let parent = trace.map(|trace| trace.span_id);
-        let (topic, publisher) = (topic.clone(), publisher.clone());
-        Some(OpenSpan { context, parent, topic, publisher, sequence, start })
+    ) -> Option<Span> {
+        let now = self.executor.get()?.wall_clock();
+        Some(Span {
+            context: match trace {
+                Some(trace) => trace.with_span(span_id(random)),
+                None => new_trace(random),
+            },
+            parent: trace.map(|trace| trace.span_id),
+            kind,
+            service: service.clone(),
+            topic: message.topic.clone(),
+            publisher: message.publisher.clone(),
+            sequence: message.sequence,
+            start: now,
+            end: now,
+            has_failed: false,
+        })
     }
 
     /// Ends a span, and hands it over.
-    pub(super) fn close(&self, open: OpenSpan, service: &Arc<str>, has_failed: bool) {
+    pub(super) fn close(&self, mut span: Span, has_failed: bool) {
         let Some(executor) = self.executor.get() else { return };
-        let OpenSpan { context, parent, topic, publisher, sequence, start } = open;
-        self.sink.record(Span {
-            context,
-            parent,
-            kind: SpanKind::Handle,
-            service: service.clone(),
-            topic,
-            publisher,
-            sequence,
-            start,
-            // The end is never before the start, although the clock may have been set back.
-            end: executor.wall_clock().max(start),
-            has_failed,
-        });
+        // The end is never before the start, although the clock may have been set back.
+        span.end = executor.wall_clock().max(span.start);
+        span.has_failed = has_failed;
+        self.sink.record(span);
     }
 }
 
@@ -226,4 +192,68 @@ fn new_trace(random: &mut fastrand::Rng) -> TraceContext {
 /// Creates a random id, which is never zero.
 fn span_id(random: &mut fastrand::Rng) -> [u8; 8] {
     random.u64(1..).to_be_bytes()
+}
+
+// Chooses a share of messages at random, each independently. A message that is not chosen costs a
+// decrement.
+
+/// Chooses a share of the messages of one sender.
+#[derive(Debug)]
+pub(crate) struct RandomShare {
+    /// The share, from 0 to 1.
+    share: f64,
+    /// Created with the first choice.
+    random: Option<fastrand::Rng>,
+    /// How many messages are left out before the next one that is chosen.
+    left_out: u64,
+}
+
+impl RandomShare {
+    /// Creates the chooser of a new sender.
+    pub(crate) fn new(share: f64) -> RandomShare {
+        RandomShare { share, random: None, left_out: 0 }
+    }
+
+    /// Whether the next message is left out. If so, the message counts as passed; if not, call
+    /// [`choose`](RandomShare::choose) next.
+    #[inline(always)]
+    pub(crate) fn leaves_out(&mut self) -> bool {
+        let leaves_out = self.left_out > 0;
+        self.left_out -= u64::from(leaves_out);
+        leaves_out
+    }
+
+    /// Returns random numbers for the next message; `None` if it is not chosen after all. `first`
+    /// creates the generator; no message is chosen before it can.
+    #[inline(never)]
+    pub(crate) fn choose(
+        &mut self,
+        first: impl FnOnce() -> Option<fastrand::Rng>,
+    ) -> Option<&mut fastrand::Rng> {
+        let RandomShare { share, random, left_out } = self;
+        if random.is_none() {
+            let first = random.insert(first()?);
+            *left_out = gap(*share, first);
+            if self.leaves_out() {
+                return None;
+            }
+        }
+        let RandomShare { share, random, left_out } = self;
+        let random = random.as_mut()?;
+        *left_out = gap(*share, random);
+        Some(random)
+    }
+}
+
+/// Returns how many messages are left out before the next one that is chosen, as if each were
+/// chosen independently. (The gaps between the successes of independent trials have a geometric
+/// distribution.)
+fn gap(share: f64, random: &mut fastrand::Rng) -> u64 {
+    if share >= 1.0 {
+        return 0;
+    }
+    // The random number is in (0, 1]. A conversion of floats saturates: with a share of 0, all
+    // messages are left out.
+    let gap = (1.0 - random.f64()).ln() / (-share).ln_1p();
+    if gap.is_nan() { u64::MAX } else { gap as u64 }
 }

@@ -1,16 +1,521 @@
 //! The values by which users speak of topics: the schema of a message type, the policy and the
 //! options of a subscription, its deliveries, and every error. They know no ring and no topic.
 
-mod delivery;
 mod error;
-mod key;
-mod options;
-mod policy;
-mod schema;
 
-pub use delivery::*;
+use std::any::type_name;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use mycelium_core::debug_as_display;
+use mycelium_core::descriptor::{Descriptor, Digest, FieldDescriptor, FieldType};
+use mycelium_core::message::Message;
+use mycelium_core::ring::broadcast::Layout;
+use thiserror::Error;
+
+use super::trace::TraceArea;
+
 pub use error::*;
-pub use key::*;
-pub use options::*;
-pub use policy::*;
-pub use schema::*;
+
+// The identity of a topic's messages: type, layout and size.
+
+/// Identifies the message type of a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// The message's id.
+    pub id: u16,
+    /// The digest of the message's layout.
+    pub digest: Digest,
+    /// The message's size in bytes.
+    pub size: usize,
+    /// The message's layout in full. Comparisons use the digest alone.
+    pub descriptor: &'static Descriptor,
+    /// The message's type with its module path, for people. Comparisons do not use it.
+    pub path: &'static str,
+}
+
+/// Whether a message is so large that it is passed by reference as far as possible: a copy costs
+/// more than a call, and a debug build has a place on the stack for each copy. Its bytes in a slot
+/// are aligned for it.
+pub(crate) const fn is_large<M>() -> bool {
+    size_of::<M>() > 4096 && align_of::<M>() <= align_of::<usize>()
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        let key = |schema: &Schema| (schema.name(), schema.id, schema.digest, schema.size);
+        key(self) == key(other)
+    }
+}
+
+impl Eq for Schema {}
+
+impl Schema {
+    /// Returns the schema of `M`.
+    #[must_use]
+    pub fn of<M: Message>() -> Schema {
+        let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
+        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor, path: type_name::<M>() }
+    }
+
+    /// Returns the message's name in the source code.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.descriptor.name
+    }
+
+    /// Returns the layout of a ring of `capacity` such messages. Slots with a trace area take whole
+    /// cache lines: otherwise the publisher's next message would take away the cache line of an
+    /// area that it has not changed.
+    #[must_use]
+    pub fn layout(&self, capacity: usize, area: TraceArea) -> Layout {
+        let layout = Layout::exact(capacity, area.content_bytes(self.size));
+        if area.is_present() { layout.in_lines() } else { layout }
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (id {}, {} bytes, digest {})", self.name(), self.id, self.size, self.digest)
+    }
+}
+
+// What happens when a subscription is slower than a publisher.
+
+/// What happens when a subscription is slower than a publisher. The order of the policies is the
+/// order of their demands on publishers, the strictest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Backpressure: `emit` waits. No message is lost.
+    #[default]
+    Block,
+    /// Backpressure: `emit` fails at once and returns the message. No accepted message is lost.
+    Reject,
+    /// The subscription has a ring of its own. If that ring is full, new messages are dropped. The
+    /// reader learns the exact number of messages that it missed.
+    DropNewest,
+    /// The publisher overwrites the oldest messages. The reader learns the exact number of
+    /// messages that it missed.
+    DropOldest,
+    /// Each receive skips to the newest message. The reader learns how many were skipped.
+    Latest,
+    /// Keeps the newest message of each key, for a limited number of keys. The reader learns how
+    /// many messages were replaced by newer ones.
+    LatestByKey(LatestByKey),
+    /// The reader gets one message in this many: those whose sequence is a multiple of this number.
+    /// The others are counted as sampled out. If the reader is too slow even for these, the
+    /// publisher overwrites the oldest messages, as for [`DropOldest`](Policy::DropOldest).
+    Sample(NonZeroU32),
+}
+
+// Each `match` in this file names all policies, so a new policy does not compile until each
+// question is answered for it.
+impl Policy {
+    /// Returns one policy of each [name](Policy::name), the strictest first.
+    ///
+    /// ```
+    /// use mycelium_transports::local::Policy;
+    ///
+    /// let names: Vec<_> = Policy::all().map(Policy::name).collect();
+    /// assert_eq!(names, ["block", "reject", "drop-newest", "drop-oldest", "latest", "sample"]);
+    /// ```
+    pub fn all() -> impl Iterator<Item = Policy> {
+        std::iter::successors(Some(Policy::Block), |policy| match policy {
+            Policy::Block => Some(Policy::Reject),
+            Policy::Reject => Some(Policy::DropNewest),
+            Policy::DropNewest => Some(Policy::DropOldest),
+            Policy::DropOldest => Some(Policy::Latest),
+            Policy::Latest | Policy::LatestByKey(_) => Some(Policy::Sample(HALF)),
+            Policy::Sample(_) => None,
+        })
+    }
+
+    /// Returns the policy's name in a topology file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Block => "block",
+            Policy::Reject => "reject",
+            Policy::DropNewest => "drop-newest",
+            Policy::DropOldest => "drop-oldest",
+            Policy::Latest | Policy::LatestByKey(_) => "latest",
+            Policy::Sample(_) => "sample",
+        }
+    }
+
+    /// Whether publishers keep their messages until such a reader has taken them.
+    #[must_use]
+    pub fn is_gating(self) -> bool {
+        match self {
+            Policy::Block | Policy::Reject => true,
+            Policy::DropNewest
+            | Policy::DropOldest
+            | Policy::Latest
+            | Policy::LatestByKey(_)
+            | Policy::Sample(_) => false,
+        }
+    }
+
+    /// Whether a ring keeps the messages of such a reader until it has taken them: the publisher's
+    /// ring, or one of its own. Such a reader has an entry in the publisher's ring.
+    #[must_use]
+    #[inline]
+    pub fn keeps(self) -> bool {
+        match self {
+            Policy::Block | Policy::Reject | Policy::DropNewest => true,
+            Policy::DropOldest | Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether `emit` fails at once when such a reader's ring is full.
+    pub(crate) fn rejects(self) -> bool {
+        matches!(self, Policy::Reject)
+    }
+
+    /// Whether such a reader skips to the newest message at each receive.
+    #[inline]
+    pub(crate) fn skips(self) -> bool {
+        matches!(self, Policy::Latest)
+    }
+
+    /// Returns the key by which such a reader gets the newest messages, if it has one.
+    pub(crate) fn by_key(self) -> Option<LatestByKey> {
+        match self {
+            Policy::LatestByKey(by_key) => Some(by_key),
+            _ => None,
+        }
+    }
+
+    /// Returns the number `n` if such a reader gets one message in `n`, and not all.
+    #[inline]
+    pub(crate) fn every(self) -> Option<NonZeroU32> {
+        match self {
+            Policy::Sample(every) => Some(every),
+            _ => None,
+        }
+    }
+
+    /// Whether such a reader does not read all messages of a ring in their order.
+    #[inline]
+    pub(crate) fn selects(self) -> bool {
+        match self {
+            Policy::Latest | Policy::LatestByKey(_) | Policy::Sample(_) => true,
+            Policy::Block | Policy::Reject | Policy::DropNewest | Policy::DropOldest => false,
+        }
+    }
+}
+
+/// One message in two.
+const HALF: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// Written as in a topology file, with the settings of the policy.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::LatestByKey(by_key) => write!(f, "latest of {} keys", by_key.keys()),
+            Policy::Sample(every) => write!(f, "sample(1/{every})"),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+// How a subscription reads: its policy, and where it starts.
+
+/// How a subscription reads. A [`Policy`] alone is enough:
+///
+/// ```
+/// use mycelium_transports::local::{Policy, Start, SubscribeOptions};
+///
+/// let next: SubscribeOptions = Policy::DropOldest.into();
+/// assert_eq!(next.start, Start::Next);
+/// let oldest = SubscribeOptions::new(Policy::DropOldest, Start::OldestRetained);
+/// assert_eq!(oldest.policy, next.policy);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscribeOptions {
+    /// What happens when the subscription is slower than a publisher.
+    pub policy: Policy,
+    /// Where it begins with publishers that exist already.
+    pub start: Start,
+}
+
+impl SubscribeOptions {
+    /// Creates options with this policy and this start.
+    #[must_use]
+    pub const fn new(policy: Policy, start: Start) -> SubscribeOptions {
+        SubscribeOptions { policy, start }
+    }
+}
+
+impl From<Policy> for SubscribeOptions {
+    fn from(policy: Policy) -> SubscribeOptions {
+        SubscribeOptions::new(policy, Start::default())
+    }
+}
+
+/// Where a subscription begins with publishers that exist already. From later publishers it gets
+/// all messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// The first message whose emit began after the subscription was made.
+    #[default]
+    Next,
+    /// The oldest message that is still in the publisher's ring. Until the publisher next checks
+    /// for room, at the latest after one more lap of its ring, it may overwrite messages before a
+    /// `block` or `reject` subscription has taken them: the reader gets a gap then.
+    OldestRetained,
+}
+
+impl Start {
+    /// Returns both starts.
+    pub fn all() -> impl Iterator<Item = Start> {
+        std::iter::successors(Some(Start::Next), |start| match start {
+            Start::Next => Some(Start::OldestRetained),
+            Start::OldestRetained => None,
+        })
+    }
+
+    /// Returns the name of this start in a topology file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Start::Next => "next",
+            Start::OldestRetained => "oldest-retained",
+        }
+    }
+}
+
+// The key of a message: one of its fields. A subscription with [`Policy::LatestByKey`] keeps the
+// newest message of each key.
+//
+// [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
+
+/// The limit on the bytes of a key.
+pub(crate) const KEY_BYTES: usize = 64;
+
+/// Which field of a message is its key, and for how many keys a reader keeps the newest message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LatestByKey {
+    keys: NonZeroU32,
+    /// The id of the message.
+    type_id: u16,
+    offset: u16,
+    bytes: u16,
+    /// The field begins with the number of its bytes that are in use.
+    is_text: bool,
+}
+
+impl LatestByKey {
+    /// Makes a field of `M` the key, for `keys` keys. `field` is its name, or a path such as
+    /// `order.symbol`.
+    ///
+    /// ```
+    /// use mycelium_core::message;
+    /// use mycelium_transports::local::{LatestByKey, Policy};
+    ///
+    /// #[message(topic = "positions", id = 1)]
+    /// struct Position {
+    ///     entity: u64,
+    ///     x: f64,
+    ///     y: f64,
+    /// }
+    ///
+    /// let keys = 1000.try_into()?;
+    /// let policy = Policy::LatestByKey(LatestByKey::of::<Position>("entity", keys)?);
+    /// assert_eq!(policy.name(), "latest");
+    ///
+    /// let error = LatestByKey::of::<Position>("entiti", keys).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "unknown field `entiti` of `Position`: expected one of: entity, x, y"
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the message has no such field, or its type cannot be a key.
+    pub fn of<M: Message>(field: &str, keys: NonZeroU32) -> Result<LatestByKey, KeyError> {
+        LatestByKey::in_schema(&Schema::of::<M>(), field, keys)
+    }
+
+    /// As [`of`](LatestByKey::of), with a field of the messages of a topic.
+    ///
+    /// # Errors
+    /// As [`of`](LatestByKey::of).
+    pub fn in_schema(
+        schema: &Schema,
+        field: &str,
+        keys: NonZeroU32,
+    ) -> Result<LatestByKey, KeyError> {
+        let mut descriptor = schema.descriptor;
+        let (mut offset, mut parts) = (0, field.split('.').peekable());
+        while let Some(part) = parts.next() {
+            let Some(found) = descriptor.fields.iter().find(|it| it.name == part) else {
+                let known = descriptor.fields.iter().map(|it| it.name).collect();
+                let (field, message) = (part.to_owned(), descriptor.name);
+                return Err(KeyError::Unknown { field, message, known });
+            };
+            offset += found.offset;
+            match found.ty {
+                FieldType::Struct(nested) if parts.peek().is_some() => descriptor = nested,
+                ty if parts.peek().is_none() => {
+                    let place = (offset, found.size);
+                    return LatestByKey::at(schema, field, keys, place, ty);
+                }
+                _ => break,
+            }
+        }
+        Err(KeyError::NoFields { field: field.to_owned() })
+    }
+
+    fn at(
+        schema: &Schema,
+        field: &str,
+        keys: NonZeroU32,
+        (offset, bytes): (usize, usize),
+        ty: FieldType,
+    ) -> Result<LatestByKey, KeyError> {
+        let field = || field.to_owned();
+        if matches!(ty, FieldType::List { .. }) {
+            return Err(KeyError::List { field: field() });
+        }
+        if bytes > KEY_BYTES {
+            return Err(KeyError::TooLong { field: field(), bytes });
+        }
+        // Cannot happen for a message, which has at most 65,535 bytes.
+        let too_long = |_| KeyError::TooLong { field: field(), bytes };
+        let offset = u16::try_from(offset).map_err(too_long)?;
+        let bytes = u16::try_from(bytes).map_err(too_long)?;
+        let is_text = matches!(ty, FieldType::Text { .. });
+        Ok(LatestByKey { keys, type_id: schema.id, offset, bytes, is_text })
+    }
+
+    /// Returns the name of the field in messages of this schema, or its path, such as
+    /// `order.symbol`. `None` if they have no such field.
+    ///
+    /// ```
+    /// use mycelium_core::message;
+    /// use mycelium_transports::local::{LatestByKey, Schema};
+    ///
+    /// #[message(topic = "positions", id = 1)]
+    /// struct Position {
+    ///     x: f64,
+    ///     entity: u64,
+    /// }
+    ///
+    /// let by_key = LatestByKey::of::<Position>("entity", 1000.try_into()?)?;
+    /// assert_eq!(by_key.field(&Schema::of::<Position>()).as_deref(), Some("entity"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn field(&self, schema: &Schema) -> Option<String> {
+        let (mut descriptor, mut rest) = (schema.descriptor, usize::from(self.offset));
+        let mut path = String::new();
+        loop {
+            let within = |field: &&FieldDescriptor| {
+                (field.offset..field.offset + field.size).contains(&rest)
+            };
+            let field = descriptor.fields.iter().find(within)?;
+            path.push_str(field.name);
+            rest -= field.offset;
+            match field.ty {
+                _ if rest == 0 && field.size == usize::from(self.bytes) => return Some(path),
+                FieldType::Struct(nested) => descriptor = nested,
+                _ => return None,
+            }
+            path.push('.');
+        }
+    }
+
+    /// Returns the same key, for another number of keys.
+    #[must_use]
+    pub const fn with_keys(self, keys: NonZeroU32) -> LatestByKey {
+        LatestByKey { keys, ..self }
+    }
+
+    /// Returns the number of keys.
+    #[must_use]
+    pub fn keys(&self) -> NonZeroU32 {
+        self.keys
+    }
+
+    /// Returns the bytes of memory that a subscription with this policy needs beside the rings.
+    /// `size` is the size of a message. `None` if that is more than memory can hold.
+    #[must_use]
+    pub fn table_bytes(&self, size: usize) -> Option<usize> {
+        let keys = usize::try_from(self.keys.get()).ok()?;
+        let words = size.div_ceil(size_of::<usize>()).checked_mul(size_of::<usize>())?;
+        // An entry: a key, its place in the ring, its sequence, its number of replaced messages,
+        // and its place in two lists.
+        let entries = words.checked_add(KEY_BYTES + 7 * size_of::<u64>())?.checked_mul(keys)?;
+        // The map has room for twice the keys. The number of its places is a power of two, of which
+        // it uses at most seven in eight. Each place has a key, the index of its entry, and a byte.
+        let places = keys.checked_mul(16)?.div_ceil(7).checked_next_power_of_two()?;
+        let map = places.checked_mul(KEY_BYTES + 3 * size_of::<usize>() + 1)?;
+        entries.checked_add(map)
+    }
+
+    /// Whether this is a key of messages with this schema.
+    pub(crate) fn is_of(&self, schema: &Schema) -> bool {
+        self.type_id == schema.id
+    }
+
+    /// Returns the bytes of the key in a message, which may have any content.
+    #[inline]
+    pub(crate) fn of_message<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        let Range { start, mut end } =
+            usize::from(self.offset)..usize::from(self.offset) + usize::from(self.bytes);
+        if self.is_text
+            && let Some(count) = message.get(start..start + 2)
+        {
+            // The bytes after the text have no meaning.
+            let count = usize::from(u16::from_le_bytes([count[0], count[1]]));
+            end = end.min(start + 2 + count);
+        }
+        message.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Why a field cannot be a key.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The message has no such field.
+    #[error("unknown field `{field}` of `{message}`: expected one of: {}", known.join(", "))]
+    Unknown {
+        /// The name.
+        field: String,
+        /// The name of the message, or of a struct in it.
+        message: &'static str,
+        /// The fields of that message or struct.
+        known: Vec<&'static str>,
+    },
+    /// A part of the path is not a struct.
+    #[error("invalid key `{field}`: a part of this path is not a struct")]
+    NoFields {
+        /// The path.
+        field: String,
+    },
+    /// The field is a list: lists that are equal may differ in their unused bytes.
+    #[error("invalid key `{field}`: a list cannot be a key")]
+    List {
+        /// The field.
+        field: String,
+    },
+    /// The field is too long.
+    #[error("invalid key `{field}`: it has {bytes} bytes, expected at most {KEY_BYTES}")]
+    TooLong {
+        /// The field.
+        field: String,
+        /// The size of the field in bytes.
+        bytes: usize,
+    },
+}
+
+debug_as_display!(KeyError);

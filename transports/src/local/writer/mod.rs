@@ -4,9 +4,8 @@
 //! [`Publisher`](super::Publisher) is the front for a message type, [`Feed`](crate::seam::Feed) for
 //! bytes from a link. There are three ways to push: the inlined [`push_fast`](Writer::push_fast),
 //! [`try_push`](Writer::try_push), and [`poll_push`](Writer::poll_push), which waits for room. For
-//! a topic with fast handlers `push_fast` does nothing; `handled` pushes its messages.
+//! a topic with fast handlers `push_fast` does nothing; `push_handled` pushes its messages.
 
-mod handled;
 pub(crate) mod publisher;
 
 use std::sync::Arc;
@@ -15,17 +14,18 @@ use std::task::{Context, Poll};
 use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use zerocopy::IntoBytes;
 
 use super::metadata::AreaSource;
+use super::ring::shared::{Ring, SharedRing};
+use super::state::stall::{OnStall, StallLimit};
 use super::state::{Origin, PublisherState, ReaderEntry};
 use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
 use super::topic::Topic;
+use super::topic::fast_handler::Handled;
 use super::trace::{Area, TraceArea, TracedMessage};
+use super::values::{Refusal, TopicError};
 use crate::counters::{Line, PublisherValue};
-use crate::local::ring::shared::{Ring, SharedRing};
-use crate::local::state::stall::{OnStall, StallLimit};
-use crate::local::topic::fast_handler::Handled;
-use crate::local::values::{Refusal, TopicError};
 
 /// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
 pub(crate) struct Writer {
@@ -72,7 +72,7 @@ impl Writer {
         // met them.
         let is_local = matches!(state.origin, Origin::Local);
         let handled = if is_local { topic.handled(&mut producer) } else { None };
-        let line = line.unwrap_or_else(|| Arc::new(topic.counters().line(&state.label())));
+        let line = line.unwrap_or_else(|| Arc::new(topic.counters.line(&state.label())));
         line.set(PublisherValue::Capacity, state.ring.capacity() as u64);
         line.set(PublisherValue::Remote, u64::from(!is_local));
         Ok(Writer {
@@ -81,7 +81,7 @@ impl Writer {
             handled,
             line,
             area: state.area,
-            areas: AreaSource::new(topic.recorded(), state.ring.capacity()),
+            areas: AreaSource::new(&topic.recorded, state.ring.capacity()),
             doorbells: ReaderDoorbells::new(state.clone()),
             state,
             budget: HandleBudget::default(),
@@ -584,5 +584,74 @@ impl Drop for Writer {
         // The readers keep the state until they have read the ring, longer than the task: forget
         // its waker.
         self.state.room.forget();
+    }
+}
+
+// The writing end of a topic with fast handlers: they run when a message has a slot, before it is
+// pushed.
+
+impl Writer {
+    /// As [`push_all`](Self::push_all), for a topic with fast handlers. Returns the number of
+    /// messages, and why the next one was not pushed.
+    pub(in crate::local) fn push_all_handled<W: AsRef<[usize]>>(
+        &mut self,
+        length: usize,
+        messages: impl Iterator<Item = W>,
+    ) -> (usize, Option<NotPushed>) {
+        let (mut count, mut trace, mut not_pushed) = (0, None, None);
+        for message in messages {
+            if let Err(why) = self.push_handled(message.as_ref(), length, &mut trace) {
+                not_pushed = Some(why);
+                break;
+            }
+            count += 1;
+        }
+        if count > 0 {
+            self.count_all(count);
+        }
+        (count, not_pushed)
+    }
+
+    /// Appends a message of a topic with fast handlers, or returns why not. The message is not
+    /// counted.
+    #[cold]
+    #[inline(never)]
+    fn push_handled(
+        &mut self,
+        words: &[usize],
+        length: usize,
+        trace: &mut Option<Option<Area>>,
+    ) -> Result<(), NotPushed> {
+        self.run_fast_handlers(words, length)?;
+        if self.area.is_present() {
+            return self.push_with_area(words, length, trace).map_err(NotPushed::Full);
+        }
+        let Some(producer) = end_of(&mut self.producer, &mut self.handled) else { return Ok(()) };
+        producer
+            .try_push(words, length)
+            .map(drop)
+            .map_err(|full| NotPushed::Full(full.reader.entry))
+    }
+
+    /// Runs the fast handlers of the topic with a message, once it has a slot.
+    fn run_fast_handlers(&mut self, words: &[usize], length: usize) -> Result<(), NotPushed> {
+        let Writer { topic, state, handled, blocked_by, line, waits_at, .. } = self;
+        let Some(handled) = handled else { return Ok(()) };
+        let Some(producer) = &mut handled.producer else { return Ok(()) };
+        while let Err(full) = producer.claim() {
+            if !state.pump(full.reader.entry) {
+                *blocked_by = Some(full.reader.entry);
+                return Err(NotPushed::Full(full.reader.entry));
+            }
+        }
+        let number = Arc::as_ptr(topic).addr();
+        let bytes = words.as_bytes().get(..length).unwrap_or_default();
+        let ran = handled.run(number, (&state.topic, &state.name), bytes);
+        ran.map_err(|(handler, failure)| {
+            line.add(PublisherValue::HandlerRefused, 1);
+            // There is room now: the wait has ended.
+            *waits_at = None;
+            NotPushed::Refused(Refusal::FastHandler { handler, failure })
+        })
     }
 }

@@ -1,19 +1,21 @@
 //! A control connection as other threads see it, and the handler of its events.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
-use mycelium_executor::Credentials;
+use futures_io::AsyncRead;
+use mycelium_executor::{Credentials, Executor, Stream};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{SendFlags, Shutdown};
 
-use super::peer_socket::PeerSocket;
-use super::poller::Poller;
-use super::socket;
+use super::socket::{self, Poller};
 use crate::memory::error::{Gone, SendError};
-use crate::memory::packet::Packet;
-
+use crate::memory::packet::{Packet, PacketKind};
 use crate::sync::lock;
 
 /// Gets the events of one connection, on the control thread. That thread serves no other connection
@@ -40,7 +42,7 @@ pub trait Handler: Send + Sync {
 /// process, and with the control thread; dropping it changes nothing.
 #[derive(Debug)]
 pub struct Connection {
-    id: u64,
+    pub(super) id: u64,
     peer: Credentials,
     poller: Arc<Poller>,
     state: Mutex<State>,
@@ -120,7 +122,7 @@ impl Connection {
         if state.wake_waits {
             return;
         }
-        let sent = socket::send(socket, Packet::wake(), None);
+        let sent = socket::send(socket, Packet::empty(PacketKind::Wake), None);
         match sent {
             Ok(()) => {}
             Err(Errno::AGAIN) => {
@@ -140,10 +142,6 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> Credentials {
         self.peer
-    }
-
-    pub(super) fn id(&self) -> u64 {
-        self.id
     }
 
     /// Returns why this side ended the connection, if it did.
@@ -173,7 +171,7 @@ impl Connection {
             let Some(socket) = state.open() else { return };
             let (packet, descriptor) = match state.waiting.front() {
                 Some((packet, descriptor)) => (*packet, descriptor.as_ref()),
-                None if state.wake_waits => (Packet::wake(), None),
+                None if state.wake_waits => (Packet::empty(PacketKind::Wake), None),
                 None => break,
             };
             let sent = socket::send(socket, packet, descriptor.map(AsFd::as_fd));
@@ -255,5 +253,97 @@ fn ended(error: Errno) -> SendError {
         Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => SendError::Closed,
         Errno::TOOMANYREFS | Errno::MFILE | Errno::NFILE => SendError::Descriptors,
         error => SendError::System(error.raw_os_error()),
+    }
+}
+
+// The peer's end of a [wake socket](super::wake_socket), in this process.
+
+/// A socket that the peer has passed: a byte there wakes the peer's task.
+#[derive(Debug)]
+pub(super) struct PeerSocket {
+    socket: OwnedFd,
+    has_ended: bool,
+}
+
+impl PeerSocket {
+    /// Wraps the socket. [`Closers`](super::closers::Closers) have to drop the result.
+    pub(super) fn new(socket: OwnedFd) -> PeerSocket {
+        PeerSocket { socket, has_ended: false }
+    }
+
+    /// Wakes the peer, without waiting. Returns false if the peer no longer reads there.
+    pub(super) fn ring(&mut self) -> bool {
+        while !self.has_ended {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::send(&self.socket, b"w", flags) {
+                // Without room, the unread bytes will wake the peer.
+                Ok(_) | Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => self.has_ended = true,
+            }
+        }
+        false
+    }
+}
+
+// Wakes the tasks of a process through its executor.
+//
+// A `Wake` packet takes two threads, one after the other: it wakes the control thread, which wakes
+// the executor's thread, which runs the task. A byte on a socket that the executor itself watches
+// needs the second thread only.
+
+/// The limit on reads in a row: the peer may write all the time.
+const READS: usize = 4;
+
+/// One end of a socket by which the peer wakes a task of an executor. Until the peer has the other
+/// end, and once this is dropped, the peer's wakes go to the control thread.
+#[derive(Debug)]
+pub struct WakeSocket {
+    stream: Stream,
+    /// The same end of the socket. An executor may close its stream later than it is dropped; a
+    /// shutdown of this one takes effect at once.
+    socket: UnixStream,
+    /// The peer has closed its end.
+    has_ended: bool,
+}
+
+impl WakeSocket {
+    /// Creates a socket, and passes its other end to the peer. The stream belongs to the task that
+    /// calls this.
+    ///
+    /// # Errors
+    /// If the executor has no sockets, or the system has no descriptor left.
+    pub fn open(connection: &Connection, executor: &dyn Executor) -> io::Result<WakeSocket> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let stream = executor.unix_stream(socket.try_clone()?)?;
+        let packet = Packet::empty(PacketKind::WakeSocket);
+        connection.send(packet, Some(theirs.as_fd())).map_err(io::Error::other)?;
+        Ok(WakeSocket { stream, socket, has_ended: false })
+    }
+
+    /// Whether the peer has rung since the last call. The task is woken when it rings again.
+    pub fn take_rung(&mut self, context: &mut Context<'_>) -> bool {
+        let mut has_rung = false;
+        for _ in 0..READS {
+            if self.has_ended {
+                return has_rung;
+            }
+            match Pin::new(&mut self.stream).poll_read(context, &mut [0; 64]) {
+                Poll::Ready(Ok(count)) if count > 0 => has_rung = true,
+                Poll::Ready(_) => self.has_ended = true,
+                Poll::Pending => return has_rung,
+            }
+        }
+        context.waker().wake_by_ref();
+        has_rung
+    }
+}
+
+/// Makes the peer's writes fail, so that it wakes the control thread from now on. After the drop,
+/// the caller has to check everything that the peer may have rung for before.
+impl Drop for WakeSocket {
+    fn drop(&mut self) {
+        // Fails if the peer has closed its end.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 }

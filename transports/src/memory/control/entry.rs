@@ -11,23 +11,21 @@
 //!
 //! **Panic contract.** Peers may be hostile: no packet makes this code panic or wait.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mycelium_executor::Credentials;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::closers::Closers;
-use super::connection::{Connection, Handler};
-use super::peer_socket::PeerSocket;
-use super::poller::{Poller, Source};
-use super::socket::{self, Received};
-use super::tokens::Tokens;
+use super::connection::{Connection, Handler, PeerSocket};
+use super::socket::{self, Closers, Poller, Received, Source};
 use crate::memory::error::{Gone, SendError};
 use crate::memory::mapping::peer_process;
-use crate::memory::packet::{Packet, PacketError, PacketKind};
+use crate::memory::packet::{Packet, PacketError, PacketKind, RefusedHello, Token};
+use crate::sync::lock;
 
 /// A connection.
 pub(super) struct Entry {
@@ -110,7 +108,7 @@ impl Entry {
 
     /// Makes the poller report the connection's events.
     pub(super) fn watch(&self, poller: &Poller) -> Result<(), Errno> {
-        let id = self.connection.id();
+        let id = self.connection.id;
         poller.add(&*self.socket, Source::Socket(id))?;
         poller.add(&self.peer.process, Source::Process(id))
     }
@@ -194,7 +192,7 @@ impl Entry {
         descriptor: Option<OwnedFd>,
     ) -> Result<(), Gone> {
         match (self.phase, packet.kind) {
-            (_, PacketKind::Ping) => self.send(Packet::pong()),
+            (_, PacketKind::Ping) => self.send(Packet::empty(PacketKind::Pong)),
             (Phase::AwaitHello, PacketKind::Hello) => self.greet(tokens, packet),
             (Phase::AwaitPong, PacketKind::Pong) => self.welcome(),
             (Phase::AwaitWelcome { pong: true }, PacketKind::Pong) => {
@@ -237,13 +235,13 @@ impl Entry {
         }
         if self.peer.needs_ping {
             self.phase = Phase::AwaitPong;
-            return self.send(Packet::ping());
+            return self.send(Packet::empty(PacketKind::Ping));
         }
         self.welcome()
     }
 
     fn welcome(&mut self) -> Result<(), Gone> {
-        self.send(Packet::welcome())?;
+        self.send(Packet::empty(PacketKind::Welcome))?;
         self.phase = Phase::Connected;
         self.call(|handler, connection| handler.connected(connection))
     }
@@ -265,4 +263,68 @@ impl Entry {
 /// Calls a handler: a panic ends only its connection.
 fn contained(call: impl FnOnce()) -> Result<(), Gone> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Gone::Panicked)
+}
+
+// The tokens with which processes are expected to connect.
+
+/// Creates a token that nobody can guess.
+///
+/// # Panics
+/// If the system has no random numbers.
+#[must_use]
+pub fn random_token() -> Token {
+    let mut token = [0; 16];
+    let filled = rustix::rand::getrandom(&mut token, rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(token.len()), "the system gives this number of bytes at once");
+    token
+}
+
+/// The handlers of expected connections, by token.
+pub(super) struct Tokens(Mutex<Option<HashMap<Token, Expected>>>);
+
+struct Expected {
+    process: Option<u32>,
+    handler: Arc<dyn Handler>,
+}
+
+impl Tokens {
+    pub(super) fn new() -> Tokens {
+        Tokens(Mutex::new(Some(HashMap::new())))
+    }
+
+    pub(super) fn insert(&self, token: Token, process: Option<u32>, handler: Arc<dyn Handler>) {
+        let replaced = match &mut *lock(&self.0) {
+            Some(tokens) => tokens.insert(token, Expected { process, handler }),
+            None => Some(Expected { process, handler }),
+        };
+        // Dropped without the lock, as the handler may do anything in its drop.
+        drop(replaced);
+    }
+
+    /// Takes the handler of a token, which is used up then.
+    pub(super) fn remove(&self, token: &Token) -> Option<Arc<dyn Handler>> {
+        lock(&self.0).as_mut()?.remove(token).map(|expected| expected.handler)
+    }
+
+    /// Takes the handler of a token that `process` has sent, unless the token is for another
+    /// process.
+    pub(super) fn take(
+        &self,
+        token: &Token,
+        process: Option<u32>,
+    ) -> Result<Arc<dyn Handler>, RefusedHello> {
+        let mut tokens = lock(&self.0);
+        let tokens = tokens.as_mut().ok_or(RefusedHello::Token)?;
+        let expected = tokens.get(token).ok_or(RefusedHello::Token)?;
+        if expected.process.is_some() && expected.process != process {
+            return Err(RefusedHello::Token);
+        }
+        tokens.remove(token).map(|expected| expected.handler).ok_or(RefusedHello::Token)
+    }
+
+    /// Drops all handlers. Handlers that are added later are dropped at once.
+    pub(super) fn close(&self) {
+        let tokens = lock(&self.0).take();
+        drop(tokens);
+    }
 }

@@ -1,19 +1,13 @@
 //! The control thread. This file is what other threads use of it: start, listen, expect, connect,
-//! stop. `worker` is its loop: a `poller` reports the connections at the `listener` and the packets
-//! (`socket`) of each `connection`, whose handshake is in `entry`; `registry` is what other threads
-//! share with it; `tokens` gives a new connection its handler. `wake_socket` and `peer_socket` wake
-//! a task without this thread, and `closers` close descriptors whose close may wait.
+//! stop. `worker` is its loop, and what other threads share with it. `socket` has the system calls:
+//! a poller reports the connections at the listener and the packets of each `connection`, and
+//! closers close descriptors whose close may wait. A handshake is in `entry`, where a token gives a
+//! new connection its handler. The sockets that wake a task without this thread are in
+//! `connection`.
 
-mod closers;
 mod connection;
 mod entry;
-mod listener;
-mod peer_socket;
-mod poller;
-mod registry;
 mod socket;
-mod tokens;
-mod wake_socket;
 mod worker;
 
 use std::io;
@@ -27,17 +21,16 @@ use rustix::net::SocketType;
 
 use super::error::ControlError;
 use super::mapping::peer_credentials;
-use super::packet::{Packet, Token};
+use super::packet::{Packet, PacketKind, Token};
 use crate::endpoint::unix::{Access, connect_to};
 use crate::sync::lock;
-pub use connection::{Connection, Handler};
 use entry::{Entry, WatchedPeer};
-use listener::Listener;
-pub use registry::ControlLimits;
-use registry::Shared;
-pub use tokens::random_token;
-pub use wake_socket::WakeSocket;
-use worker::Worker;
+use socket::Listener;
+use worker::{Shared, Worker};
+
+pub use connection::{Connection, Handler, WakeSocket};
+pub use entry::random_token;
+pub use worker::ControlLimits;
 
 /// The thread that owns the control socket and all control connections of a node. Its handlers run
 /// on it. It only waits for events; its timers are for handshakes, closing connections and a pause.
@@ -143,7 +136,7 @@ impl ControlThread {
         }
         // If a packet is not sent, the connection ends, and the handler gets the reason.
         if needs_ping {
-            let _ = connection.send(Packet::ping(), None);
+            let _ = connection.send(Packet::empty(PacketKind::Ping), None);
         }
         let _ = connection.send(Packet::hello(&token), None);
         // The thread has to learn the deadline of the handshake.

@@ -1,20 +1,31 @@
 //! Packets and descriptors over a `SOCK_SEQPACKET` socket, without waiting.
 
+use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
+use mycelium_executor::{Credentials, Peer};
 use rustix::cmsg_space;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fs::fcntl_get_seals;
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
-use super::closers::Closers;
+use crate::endpoint::unix::{Access, BoundSocket};
+use crate::memory::error::ControlError;
+use crate::memory::mapping::peer_credentials;
 use crate::memory::packet::{BYTES, Packet, PacketError, PacketKind};
+use crate::sync::lock;
 
 /// The result of [`receive`].
 #[derive(Debug)]
@@ -131,4 +142,279 @@ fn check(bytes: &[u8], flags: ReturnFlags, descriptors: &[OwnedFd]) -> Result<Pa
 fn is_unix_stream(descriptor: &OwnedFd) -> bool {
     socket_domain(descriptor) == Ok(AddressFamily::UNIX)
         && socket_type(descriptor) == Ok(SocketType::STREAM)
+}
+
+// Closes descriptors of peers on other threads.
+//
+// Closing a descriptor may wait for as long as a peer likes: if the file is on a file system that
+// a process of the peer serves, it waits for an answer of that process; if it is a TCP socket with
+// `SO_LINGER`, it waits for the other end. This concerns a descriptor that a peer passed, and a
+// socket on which such a descriptor is still unread when it is closed. So the control thread
+// closes neither of them.
+//
+// A peer may keep one of these threads waiting for ever. When [`THREADS`] threads wait,
+// descriptors pile up; connections are not accepted then.
+
+/// The limit on threads.
+const THREADS: usize = 8;
+
+/// How many descriptors may wait while connections are still accepted.
+const WAITING: usize = 64;
+
+/// How long [`Closers::settle`] waits for descriptors that are not slow.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Threads that close descriptors. They end when there is no descriptor left.
+#[derive(Clone)]
+pub(super) struct Closers(Arc<ClosersState>);
+
+struct ClosersState {
+    state: Mutex<State>,
+    /// Notified when a thread ends.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Box<dyn Send>>,
+    threads: usize,
+}
+
+impl Closers {
+    pub(super) fn new() -> Closers {
+        Closers(Arc::new(ClosersState { state: Mutex::default(), ended: Condvar::new() }))
+    }
+
+    /// Whether the threads keep up with the descriptors.
+    pub(super) fn has_room(&self) -> bool {
+        lock(&self.0.state).waiting.len() < WAITING
+    }
+
+    /// Drops a descriptor, or several.
+    pub(super) fn close(&self, descriptor: impl Send + 'static) {
+        let mut state = lock(&self.0.state);
+        state.waiting.push_back(Box::new(descriptor));
+        // Starts another thread, unless there are too many, because the running ones may all wait.
+        if state.threads == THREADS {
+            return;
+        }
+        let closers = self.clone();
+        let started = thread::Builder::new().name("close".to_owned()).spawn(move || closers.run());
+        // If no thread started, the next one closes this descriptor.
+        state.threads += usize::from(started.is_ok());
+    }
+
+    /// Waits until all descriptors are closed, except those that are slow.
+    pub(super) fn settle(&self) {
+        let state = lock(&self.0.state);
+        // A panic of another thread does not matter here.
+        let _ = self.0.ended.wait_timeout_while(state, SETTLE, |state| state.threads > 0);
+    }
+
+    fn run(&self) {
+        loop {
+            let mut state = lock(&self.0.state);
+            let Some(descriptor) = state.waiting.pop_front() else {
+                state.threads -= 1;
+                self.0.ended.notify_all();
+                return;
+            };
+            drop(state);
+            drop(descriptor);
+        }
+    }
+}
+
+// The sockets and processes that the control thread watches.
+
+/// An epoll instance, and an eventfd by which other threads end its wait.
+#[derive(Debug)]
+pub(super) struct Poller {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+}
+
+/// What an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The eventfd.
+    Wake,
+    /// The listening socket.
+    Listener,
+    /// The socket of a connection.
+    Socket(u64),
+    /// The process of a connection's peer.
+    Process(u64),
+}
+
+impl Source {
+    fn to_data(self) -> EventData {
+        EventData::new_u64(match self {
+            Source::Wake => 0,
+            Source::Listener => 1,
+            Source::Socket(id) => id << 1,
+            Source::Process(id) => id << 1 | 1,
+        })
+    }
+
+    fn of(data: EventData) -> Source {
+        match data.u64() {
+            0 => Source::Wake,
+            1 => Source::Listener,
+            socket if socket & 1 == 0 => Source::Socket(socket >> 1),
+            process => Source::Process(process >> 1),
+        }
+    }
+}
+
+/// The first number of a connection: lower numbers stand for the other sources.
+pub(super) const FIRST_ID: u64 = 1;
+
+impl Poller {
+    pub(super) fn new() -> Result<Poller, Errno> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let poller = Poller { epoll, wake };
+        poller.add(&poller.wake, Source::Wake)?;
+        Ok(poller)
+    }
+
+    /// Reports when `watched` is readable or has ended.
+    pub(super) fn add(&self, watched: impl AsFd, source: Source) -> Result<(), Errno> {
+        epoll::add(&self.epoll, watched, source.to_data(), EventFlags::IN)
+    }
+
+    /// Sets whether to report also when a socket is writable.
+    pub(super) fn report_room(&self, socket: impl AsFd, id: u64, on: bool) -> Result<(), Errno> {
+        let mut flags = EventFlags::IN;
+        flags.set(EventFlags::OUT, on);
+        epoll::modify(&self.epoll, socket, Source::Socket(id).to_data(), flags)
+    }
+
+    pub(super) fn remove(&self, watched: impl AsFd) {
+        // Fails for a descriptor that is not watched.
+        let _ = epoll::delete(&self.epoll, watched);
+    }
+
+    /// Ends the wait.
+    pub(super) fn wake(&self) {
+        // Fails if the eventfd is full, which ends the wait, too.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Waits for events: the source of each, and whether a socket is writable.
+    pub(super) fn wait(
+        &self,
+        events: &mut Vec<(Source, bool)>,
+        timeout: Option<Timespec>,
+    ) -> Result<(), Errno> {
+        events.clear();
+        let none = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let mut room = [none; 64];
+        let found = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Ok(found) => found,
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error),
+        };
+        for event in &room[..found] {
+            // Copied, because the fields are not aligned.
+            let (flags, source) = (event.flags, Source::of(event.data));
+            if source == Source::Wake {
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+            }
+            events.push((source, flags.contains(EventFlags::OUT)));
+        }
+        Ok(())
+    }
+}
+
+// The control socket, and the connections that are accepted from it.
+
+/// The socket at which a control thread listens.
+pub(super) struct Listener {
+    bound: BoundSocket,
+    /// The descriptor that the poller watches. `None` if the socket was made again, and no
+    /// descriptor was left for it.
+    accepting: Option<OwnedFd>,
+}
+
+impl Listener {
+    pub(super) fn new(
+        path: PathBuf,
+        access: Access,
+        poller: &Poller,
+    ) -> Result<Listener, ControlError> {
+        let bound = BoundSocket::of_kind(SocketType::SEQPACKET, path, access)?;
+        let mut listener = Listener { bound, accepting: None };
+        listener.watch(poller)?;
+        Ok(listener)
+    }
+
+    /// Makes the socket again if its file has vanished. Returns whether it did.
+    pub(super) fn restore(&mut self, poller: &Poller) -> Result<bool, ControlError> {
+        if self.bound.restore()?
+            && let Some(earlier) = self.accepting.take()
+        {
+            poller.remove(&earlier);
+        }
+        if self.accepting.is_some() {
+            return Ok(false);
+        }
+        self.watch(poller)?;
+        Ok(true)
+    }
+
+    /// Accepts a connection. `None` if the peer is not allowed, or has gone.
+    pub(super) fn accept(
+        &self,
+        closers: &Closers,
+    ) -> Result<Option<(OwnedFd, Credentials)>, Errno> {
+        let accepting = self.accepting.as_ref().ok_or(Errno::AGAIN)?;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = match rustix::net::accept_with(accepting, flags) {
+            Ok(socket) => socket,
+            Err(Errno::INTR | Errno::CONNABORTED) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match peer_credentials(socket.as_fd()) {
+            Ok(peer) if self.bound.allowed().check(&Peer::Unix(peer)).is_ok() => {
+                Ok(Some((socket, peer)))
+            }
+            _ => {
+                closers.close(socket);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Removes the file, and closes the socket with all connections that were not accepted.
+    pub(super) fn close(self, closers: &Closers) {
+        drop(self.bound);
+        closers.close(self.accepting);
+    }
+
+    /// Stops the reports of connections.
+    pub(super) fn pause(&self, poller: &Poller) {
+        if let Some(accepting) = &self.accepting {
+            poller.remove(accepting);
+        }
+    }
+
+    /// Reports connections again.
+    pub(super) fn resume(&self, poller: &Poller) {
+        if let Some(accepting) = &self.accepting {
+            // Fails if connections of this socket are reported already, because it was made during
+            // the pause.
+            let _ = poller.add(accepting, Source::Listener);
+        }
+    }
+
+    fn watch(&mut self, poller: &Poller) -> Result<(), ControlError> {
+        let failed = |error| ControlError::System { action: "accept connections", error };
+        let copy = self.bound.socket().map_err(failed)?;
+        copy.set_nonblocking(true).map_err(failed)?;
+        poller.add(&copy, Source::Listener).map_err(|error| failed(error.into()))?;
+        self.accepting = Some(copy.into());
+        Ok(())
+    }
 }
