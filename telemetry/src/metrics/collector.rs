@@ -8,8 +8,7 @@ use std::sync::Arc;
 use mycelium_transports::counters::{Kind, Latency, Reading};
 
 use super::family::{Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue};
-use super::names::derived::{self, Derived};
-use super::names::{labels, names};
+use super::names::{self, Name, labels, names};
 use super::sets::{Add, Others, Sets};
 use super::shown::Shown;
 use super::snapshot::{HealthOf, Ring, Snapshot};
@@ -92,8 +91,8 @@ impl Collector {
                 families.add_values(kind, labels, values);
             }
             match kind {
-                Kind::Service => families.add_repeated(derived::RESTARTS, &sets),
-                Kind::Link => families.add_repeated(derived::RECONNECTS, &sets),
+                Kind::Service => families.add_repeated(names::RESTARTS, &sets),
+                Kind::Link => families.add_repeated(names::RECONNECTS, &sets),
                 _ => {}
             }
         }
@@ -109,10 +108,10 @@ impl Collector {
             families.all.push(Family { samples, ..family });
         }
         let none = || Labels::new([]);
-        families.add(derived::UNSEEN, none(), SampleValue::Counter(snapshot.unseen));
-        families.add(derived::LEFT_OUT, none(), gauge(left_out));
+        families.add(names::UNSEEN, none(), SampleValue::Counter(snapshot.unseen));
+        families.add(names::LEFT_OUT, none(), gauge(left_out));
         for (group, count) in std::mem::take(&mut self.over_limit) {
-            families.add(derived::OVER_LIMIT, Labels::of([("group", &group)]), gauge(count));
+            families.add(names::OVER_LIMIT, Labels::of([("group", &group)]), gauge(count));
         }
         let Families { node, all: mut families, .. } = families;
         self.keep_counters(&node, &mut families);
@@ -162,8 +161,8 @@ impl Collector {
         for (labels, [latencies, negative]) in
             self.limited(Cow::Borrowed("latency"), sets.into_sets())
         {
-            families.add(derived::LATENCY, labels.clone(), latencies);
-            families.add(derived::LATENCY_NEGATIVE, labels, negative);
+            families.add(names::LATENCY, labels.clone(), latencies);
+            families.add(names::LATENCY_NEGATIVE, labels, negative);
         }
     }
 
@@ -174,15 +173,14 @@ impl Collector {
             rings.add(Labels::of([("topic", topic), ("publisher", publisher)]), sizes);
         }
         for (labels, sizes) in self.limited(Cow::Borrowed("ring"), rings.into_sets()) {
-            let families_of =
-                [derived::RING_DEPTH, derived::RING_HIGH_WATER, derived::RING_CAPACITY];
+            let families_of = [names::RING_DEPTH, names::RING_HIGH_WATER, names::RING_CAPACITY];
             for (family, size) in families_of.into_iter().zip(sizes) {
                 families.add(family, labels.clone(), size);
             }
         }
         let depths = depths(snapshot);
         for (labels, depth) in self.limited(Cow::Borrowed("depth"), depths) {
-            families.add(derived::SUBSCRIPTION_DEPTH, labels, depth);
+            families.add(names::SUBSCRIPTION_DEPTH, labels, depth);
         }
     }
 
@@ -194,7 +192,7 @@ impl Collector {
             let (sets, key, name) = match &reading.of {
                 HealthOf::Node => {
                     STATES.iter().for_each(|name| {
-                        families.add(derived::HEALTH, Labels::of([("state", name)]), is(name));
+                        families.add(names::HEALTH, Labels::of([("state", name)]), is(name));
                     });
                     continue;
                 }
@@ -204,8 +202,8 @@ impl Collector {
             sets.add(Labels::of([(key, name)]), STATES.map(is));
         }
         let groups = [
-            ("service health", services, derived::SERVICE_HEALTH),
-            ("supervisor health", supervisors, derived::SUPERVISOR_HEALTH),
+            ("service health", services, names::SERVICE_HEALTH),
+            ("supervisor health", supervisors, names::SUPERVISOR_HEALTH),
         ];
         for (group, sets, family) in groups {
             let limited = self.limited(Cow::Borrowed(group), sets.into_sets());
@@ -252,22 +250,19 @@ impl Families {
         Sample { node: self.node.clone(), labels, fixed: None, value }
     }
 
-    fn add(&mut self, derived: Derived, labels: Labels, value: SampleValue) {
-        let Derived { name, help, kind, .. } = derived;
-        let sample = self.sample(labels, value);
-        self.family(name, help, kind).samples.push(sample);
-    }
-
-    fn family(&mut self, name: &'static str, help: &'static str, kind: FamilyKind) -> &mut Family {
+    fn add(&mut self, name: Name, labels: Labels, value: SampleValue) {
+        let Name { family, help, kind, fixed } = name;
+        let sample = Sample { fixed, ..self.sample(labels, value) };
         let Families { all, places, .. } = self;
-        let place = *places.entry(name).or_insert_with(|| {
-            let has_end = |unit: &&str| name.strip_suffix(unit).is_some_and(|it| it.ends_with('_'));
+        let place = *places.entry(family).or_insert_with(|| {
+            let has_end =
+                |unit: &&str| family.strip_suffix(unit).is_some_and(|it| it.ends_with('_'));
             let unit = ["bytes", "seconds"].into_iter().find(has_end);
-            let (name, help) = (Cow::Borrowed(name), Cow::Borrowed(help));
+            let (name, help) = (Cow::Borrowed(family), Cow::Borrowed(help));
             all.push(Family { name, help, unit, kind, samples: Vec::new() });
             all.len() - 1
         });
-        &mut all[place]
+        all[place].samples.push(sample);
     }
 
     /// Adds the values of the lines of one kind with one set of labels.
@@ -280,18 +275,17 @@ impl Families {
                 FamilyKind::Gauge => SampleValue::Gauge(value.cast_signed()),
                 FamilyKind::Counter | FamilyKind::Histogram => SampleValue::Counter(value),
             };
-            let sample = Sample { fixed: name.fixed, ..self.sample(labels.clone(), value) };
-            self.family(name.family, name.help, name.kind).samples.push(sample);
+            self.add(*name, labels.clone(), value);
         }
     }
 
     /// Adds how often the first value was counted, without the first time.
-    fn add_repeated(&mut self, derived: Derived, sets: &[(Labels, Values)]) {
+    fn add_repeated(&mut self, name: Name, sets: &[(Labels, Values)]) {
         for (labels, values) in sets {
             // Subtracts the first time of each set of labels (`started`), because the rest consists
             // of several sets.
             let repeated = values.values[0].saturating_sub(values.started);
-            self.add(derived, labels.clone(), SampleValue::Counter(repeated));
+            self.add(name, labels.clone(), SampleValue::Counter(repeated));
         }
     }
 
@@ -299,7 +293,8 @@ impl Families {
     fn sample_names(&self) -> HashSet<String> {
         let names =
             self.all.iter().flat_map(|family| user::sample_names(&family.name, family.kind));
-        let derived = derived::ALL.iter().flat_map(|it| user::sample_names(it.name, it.kind));
+        let derived =
+            names::DERIVED.iter().flat_map(|(it, _)| user::sample_names(it.family, it.kind));
         names.chain(derived).collect()
     }
 }

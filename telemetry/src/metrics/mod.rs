@@ -18,6 +18,8 @@ pub(crate) mod snapshot;
 pub mod text;
 mod user;
 
+use names::Name;
+
 pub use collector::Collector;
 pub use family::{
     Buckets, Family, FamilyKind, LABEL_SETS, Labels, OTHER, STATES, Sample, SampleValue,
@@ -46,12 +48,8 @@ pub fn described() -> Vec<Described> {
             all.push(Described { name: name.family, kind: name.kind, labels, help: name.help });
         }
     }
-    let derived = names::derived::ALL.into_iter();
-    all.extend(derived.map(|names::derived::Derived { name, labels, help, kind }| Described {
-        name,
-        kind,
-        labels: labels.to_vec(),
-        help,
+    all.extend(names::DERIVED.into_iter().map(|(Name { family, help, kind, .. }, labels)| {
+        Described { name: family, kind, labels: labels.to_vec(), help }
     }));
     all.sort();
     all.dedup();

@@ -28,17 +28,15 @@ const fn counter(family: &'static str, help: &'static str) -> Name {
     Name { family, help, kind: FamilyKind::Counter, fixed: None }
 }
 
-const fn by(
-    family: &'static str,
-    help: &'static str,
-    key: &'static str,
-    value: &'static str,
-) -> Name {
-    Name { family, help, kind: FamilyKind::Counter, fixed: Some((key, value)) }
-}
-
 const fn gauge(family: &'static str, help: &'static str) -> Name {
     Name { family, help, kind: FamilyKind::Gauge, fixed: None }
+}
+
+impl Name {
+    /// Returns the name of a value that this label distinguishes from others of the family.
+    const fn by(self, key: &'static str, value: &'static str) -> Name {
+        Name { fixed: Some((key, value)), ..self }
+    }
 }
 
 const PUBLISHER: &[Name] = &[
@@ -59,8 +57,8 @@ const PUBLISHER: &[Name] = &[
     ),
 ];
 
-const DROPPED: &str = "mycelium_messages_dropped";
-const DROPPED_HELP: &str = "Messages that the reader did not take, by reason.";
+const DROPPED: Name =
+    counter("mycelium_messages_dropped", "Messages that the reader did not take, by reason.");
 
 const EDGE: &[Name] = &[
     gauge(
@@ -68,14 +66,14 @@ const EDGE: &[Name] = &[
         "The sequence of the publisher's message at which the reader joined last.",
     ),
     counter("mycelium_messages_received", "Messages that the reader has taken."),
-    by(DROPPED, DROPPED_HELP, "reason", "overwritten"),
-    by(DROPPED, DROPPED_HELP, "reason", "skipped"),
-    by(DROPPED, DROPPED_HELP, "reason", "newest"),
-    by(DROPPED, DROPPED_HELP, "reason", "not-in-sample"),
-    by(DROPPED, DROPPED_HELP, "reason", "dead-letter"),
+    DROPPED.by("reason", "overwritten"),
+    DROPPED.by("reason", "skipped"),
+    DROPPED.by("reason", "newest"),
+    DROPPED.by("reason", "not-in-sample"),
+    DROPPED.by("reason", "dead-letter"),
     counter("mycelium_messages_redelivered", "Messages that were delivered a second time."),
-    by(DROPPED, DROPPED_HELP, "reason", "left"),
-    by(DROPPED, DROPPED_HELP, "reason", "unknown"),
+    DROPPED.by("reason", "left"),
+    DROPPED.by("reason", "unknown"),
     counter("mycelium_messages_sent_again", "Messages that a link has sent a second time."),
     counter(
         "mycelium_subscription_evictions",
@@ -84,13 +82,13 @@ const EDGE: &[Name] = &[
     counter("mycelium_subscription_gaps", "Gaps that were reported to the reader."),
 ];
 
-const FAILURES: &str = "mycelium_service_failures";
-const FAILURES_HELP: &str = "Runs of the service that failed, by how they did.";
+const FAILURES: Name =
+    counter("mycelium_service_failures", "Runs of the service that failed, by how they did.");
 
 const SERVICE: &[Name] = &[
     counter("mycelium_service_starts", "Starts of the service, with its restarts."),
-    by(FAILURES, FAILURES_HELP, "kind", "error"),
-    by(FAILURES, FAILURES_HELP, "kind", "panic"),
+    FAILURES.by("kind", "error"),
+    FAILURES.by("kind", "panic"),
     counter("mycelium_service_dead_letters", "Messages of the service that became dead letters."),
     counter(
         "mycelium_service_stalls",
@@ -122,33 +120,33 @@ const WATCHDOG: &[Name] = &[counter(
     "Polls of the service that lasted longer than the limit of the watchdog.",
 )];
 
-const ENDED: &str = "mycelium_requests_ended";
-const ENDED_HELP: &str = "Requests that have ended, by how they did.";
+const ENDED: Name =
+    counter("mycelium_requests_ended", "Requests that have ended, by how they did.");
 
 const REQUESTER: &[Name] = &[
     counter("mycelium_requests", "Requests of the requester."),
-    by(ENDED, ENDED_HELP, "outcome", "replied"),
-    by(ENDED, ENDED_HELP, "outcome", "gone"),
-    by(ENDED, ENDED_HELP, "outcome", "refused"),
-    by(ENDED, ENDED_HELP, "outcome", "deadline"),
-    by(ENDED, ENDED_HELP, "outcome", "handler-failed"),
-    by(ENDED, ENDED_HELP, "outcome", "unreachable"),
-    by(ENDED, ENDED_HELP, "outcome", "shutting-down"),
-    by(ENDED, ENDED_HELP, "outcome", "cancelled"),
+    ENDED.by("outcome", "replied"),
+    ENDED.by("outcome", "gone"),
+    ENDED.by("outcome", "refused"),
+    ENDED.by("outcome", "deadline"),
+    ENDED.by("outcome", "handler-failed"),
+    ENDED.by("outcome", "unreachable"),
+    ENDED.by("outcome", "shutting-down"),
+    ENDED.by("outcome", "cancelled"),
     counter(
         "mycelium_requests_late_replies",
         "Replies that came after the requester had stopped to wait.",
     ),
 ];
 
-const ANSWERED: &str = "mycelium_requests_answered";
-const ANSWERED_HELP: &str = "Requests that the service is done with, by how it is.";
+const ANSWERED: Name =
+    counter("mycelium_requests_answered", "Requests that the service is done with, by how it is.");
 
 const RESPONDER: &[Name] = &[
     counter("mycelium_requests_taken", "Requests that the service has taken."),
-    by(ANSWERED, ANSWERED_HELP, "outcome", "replied"),
-    by(ANSWERED, ANSWERED_HELP, "outcome", "failed"),
-    by(ANSWERED, ANSWERED_HELP, "outcome", "cancelled"),
+    ANSWERED.by("outcome", "replied"),
+    ANSWERED.by("outcome", "failed"),
+    ANSWERED.by("outcome", "cancelled"),
     counter(
         "mycelium_requests_answered_late",
         "Replies of the service for which the requester no longer waited.",
@@ -169,30 +167,36 @@ const LEGACY: &[Name] = &[
     counter("mycelium_legacy_evicted", "Clients without a whole frame that gave way to others."),
 ];
 
+const SPANS_DROPPED: Name = counter(
+    "mycelium_spans_dropped",
+    "Spans that no collector has, because the queue was full, the collector \
+    could not be reached in time, or it refused them.",
+);
+
 const EXPORTER: &[Name] = &[
     counter("mycelium_spans_exported", "Spans that the collector took."),
-    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "full"),
-    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "failed"),
-    by("mycelium_spans_dropped", SPANS_DROPPED, "reason", "refused"),
+    SPANS_DROPPED.by("reason", "full"),
+    SPANS_DROPPED.by("reason", "failed"),
+    SPANS_DROPPED.by("reason", "refused"),
     counter("mycelium_span_batches", "Batches of spans that the collector took."),
     counter("mycelium_span_errors", "Requests with spans that failed."),
 ];
 
-const PUSHES: &str = "mycelium_metric_pushes";
-const PUSHES_HELP: &str = "Pushes of metrics to the collector, by how they ended.";
-const POINTS: &str = "mycelium_metric_points";
-const POINTS_HELP: &str = "Data points that the collector took or refused.";
+const PUSHES: Name =
+    counter("mycelium_metric_pushes", "Pushes of metrics to the collector, by how they ended.");
+const POINTS: Name =
+    counter("mycelium_metric_points", "Data points that the collector took or refused.");
 
 const PUSHER: &[Name] = &[
-    by(PUSHES, PUSHES_HELP, "outcome", "taken"),
-    by(PUSHES, PUSHES_HELP, "outcome", "failed"),
-    by(PUSHES, PUSHES_HELP, "outcome", "refused"),
-    by(POINTS, POINTS_HELP, "outcome", "taken"),
-    by(POINTS, POINTS_HELP, "outcome", "refused"),
+    PUSHES.by("outcome", "taken"),
+    PUSHES.by("outcome", "failed"),
+    PUSHES.by("outcome", "refused"),
+    POINTS.by("outcome", "taken"),
+    POINTS.by("outcome", "refused"),
 ];
 
-const ACTOR_RUNS: &str = "mycelium_actor_failures";
-const ACTOR_RUNS_HELP: &str = "Runs of actors that ended early, by what ended them.";
+const ACTOR_RUNS: Name =
+    counter("mycelium_actor_failures", "Runs of actors that ended early, by what ended them.");
 
 const ACTOR: &[Name] = &[
     counter("mycelium_actors_spawned", "Actors that were spawned."),
@@ -201,8 +205,8 @@ const ACTOR: &[Name] = &[
     counter("mycelium_actor_dead_letters", "Messages that no handler got: their actor had ended."),
     counter("mycelium_actor_messages_unseen", "Messages that were sent while their actor ended."),
     counter("mycelium_actor_messages_refused", "Messages for which a mailbox had no room."),
-    by(ACTOR_RUNS, ACTOR_RUNS_HELP, "cause", "error"),
-    by(ACTOR_RUNS, ACTOR_RUNS_HELP, "cause", "panic"),
+    ACTOR_RUNS.by("cause", "error"),
+    ACTOR_RUNS.by("cause", "panic"),
     counter("mycelium_actor_restarts", "Restarts of actors."),
     counter("mycelium_actors_failed", "Actors that ended because they failed too often."),
 ];
@@ -213,9 +217,6 @@ const NODE: &[Name] = &[
     // `mycelium_health` shows this.
     NONE,
 ];
-
-const SPANS_DROPPED: &str = "Spans that no collector has, because the queue was full, the collector \
-    could not be reached in time, or it refused them.";
 
 /// Returns the names of a kind's values, in the order of [`Kind::values`].
 pub fn names(kind: Kind) -> &'static [Name] {
@@ -262,121 +263,67 @@ pub(super) fn labels(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Families that are not made of one value of a line: name, help and kind.
-pub(super) mod derived {
-    use super::FamilyKind::{self, Counter, Gauge, Histogram};
-
-    /// A family that is made of more than one value.
-    #[derive(Clone, Copy, Debug)]
-    pub(in crate::metrics) struct Derived {
-        pub(in crate::metrics) name: &'static str,
-        pub(in crate::metrics) labels: &'static [&'static str],
-        pub(in crate::metrics) help: &'static str,
-        pub(in crate::metrics) kind: FamilyKind,
-    }
-
-    const fn of(
-        kind: FamilyKind,
-        name: &'static str,
-        labels: &'static [&'static str],
-        help: &'static str,
-    ) -> Derived {
-        Derived { name, labels, help, kind }
-    }
-
-    pub(in crate::metrics) const RESTARTS: Derived = of(
-        Counter,
-        "mycelium_service_restarts",
-        &["service"],
-        "Starts of the service after the first one.",
-    );
-    pub(in crate::metrics) const RECONNECTS: Derived = of(
-        Counter,
-        "mycelium_link_reconnects",
-        &["peer", "role"],
-        "Connections with the other node after the first.",
-    );
-    pub(in crate::metrics) const LATENCY: Derived = of(
-        Histogram,
+// Families that are not made of one value of a line.
+pub(super) const RESTARTS: Name =
+    counter("mycelium_service_restarts", "Starts of the service after the first one.");
+pub(super) const RECONNECTS: Name =
+    counter("mycelium_link_reconnects", "Connections with the other node after the first.");
+pub(super) const LATENCY: Name = Name {
+    kind: FamilyKind::Histogram,
+    ..counter(
         "mycelium_message_latency_seconds",
-        &["topic", "reader"],
         "How long measured messages took from their emit to their receive.",
-    );
-    pub(in crate::metrics) const LATENCY_NEGATIVE: Derived = of(
-        Counter,
-        "mycelium_message_latency_negative",
-        &["topic", "reader"],
-        "Measured messages that were sent later than they were received, by the two clocks: their \
+    )
+};
+pub(super) const LATENCY_NEGATIVE: Name = counter(
+    "mycelium_message_latency_negative",
+    "Measured messages that were sent later than they were received, by the two clocks: their \
          latency is 0.",
-    );
-    pub(in crate::metrics) const RING_DEPTH: Derived = of(
-        Gauge,
-        "mycelium_ring_depth",
-        &["topic", "publisher"],
-        "Messages that the slowest gating reader still needs.",
-    );
-    pub(in crate::metrics) const RING_HIGH_WATER: Derived = of(
-        Gauge,
-        "mycelium_ring_high_water",
-        &["topic", "publisher"],
-        "The greatest depth that the publisher has seen: it checks once a lap, and when the ring is full.",
-    );
-    pub(in crate::metrics) const RING_CAPACITY: Derived =
-        of(Gauge, "mycelium_ring_capacity", &["topic", "publisher"], "Slots of the ring.");
-    pub(in crate::metrics) const SUBSCRIPTION_DEPTH: Derived = of(
-        Gauge,
-        "mycelium_subscription_depth",
-        &["topic", "publisher", "reader"],
-        "Messages of the publisher that the reader has not taken.",
-    );
-    pub(in crate::metrics) const HEALTH: Derived =
-        of(Gauge, "mycelium_health", &["state"], "1 for the state of the node, 0 for all others.");
-    pub(in crate::metrics) const SERVICE_HEALTH: Derived = of(
-        Gauge,
-        "mycelium_service_health",
-        &["service", "state"],
-        "1 for the state of the service, 0 for all others.",
-    );
-    pub(in crate::metrics) const SUPERVISOR_HEALTH: Derived = of(
-        Gauge,
-        "mycelium_supervisor_health",
-        &["supervisor", "state"],
-        "1 for the state of the supervisor, 0 for all others: the state that its services have together.",
-    );
-    pub(in crate::metrics) const UNSEEN: Derived = of(
-        Counter,
-        "mycelium_counters_unseen",
-        &[],
-        "Lines of counters without a place in memory.",
-    );
-    pub(in crate::metrics) const OVER_LIMIT: Derived = of(
-        Gauge,
-        "mycelium_label_sets_over_limit",
-        &["group"],
-        "Sets of label values that are not shown on their own, but as `other`.",
-    );
-    pub(in crate::metrics) const LEFT_OUT: Derived = of(
-        Gauge,
-        "mycelium_metrics_left_out",
-        &[],
-        "Metrics of services whose names collide with those of others.",
-    );
+);
+pub(super) const RING_DEPTH: Name =
+    gauge("mycelium_ring_depth", "Messages that the slowest gating reader still needs.");
+pub(super) const RING_HIGH_WATER: Name = gauge(
+    "mycelium_ring_high_water",
+    "The greatest depth that the publisher has seen: it checks once a lap, and when the ring is full.",
+);
+pub(super) const RING_CAPACITY: Name = gauge("mycelium_ring_capacity", "Slots of the ring.");
+pub(super) const SUBSCRIPTION_DEPTH: Name = gauge(
+    "mycelium_subscription_depth",
+    "Messages of the publisher that the reader has not taken.",
+);
+pub(super) const HEALTH: Name =
+    gauge("mycelium_health", "1 for the state of the node, 0 for all others.");
+pub(super) const SERVICE_HEALTH: Name =
+    gauge("mycelium_service_health", "1 for the state of the service, 0 for all others.");
+pub(super) const SUPERVISOR_HEALTH: Name = gauge(
+    "mycelium_supervisor_health",
+    "1 for the state of the supervisor, 0 for all others: the state that its services have together.",
+);
+pub(super) const UNSEEN: Name =
+    counter("mycelium_counters_unseen", "Lines of counters without a place in memory.");
+pub(super) const OVER_LIMIT: Name = gauge(
+    "mycelium_label_sets_over_limit",
+    "Sets of label values that are not shown on their own, but as `other`.",
+);
+pub(super) const LEFT_OUT: Name = gauge(
+    "mycelium_metrics_left_out",
+    "Metrics of services whose names collide with those of others.",
+);
 
-    /// All derived families.
-    pub(in crate::metrics) const ALL: [Derived; 14] = [
-        RESTARTS,
-        RECONNECTS,
-        LATENCY,
-        LATENCY_NEGATIVE,
-        RING_DEPTH,
-        RING_HIGH_WATER,
-        RING_CAPACITY,
-        SUBSCRIPTION_DEPTH,
-        HEALTH,
-        SERVICE_HEALTH,
-        SUPERVISOR_HEALTH,
-        UNSEEN,
-        OVER_LIMIT,
-        LEFT_OUT,
-    ];
-}
+/// The families that are not made of one value of a line, with the keys of their labels.
+pub(super) const DERIVED: [(Name, &[&str]); 14] = [
+    (RESTARTS, &["service"]),
+    (RECONNECTS, &["peer", "role"]),
+    (LATENCY, &["topic", "reader"]),
+    (LATENCY_NEGATIVE, &["topic", "reader"]),
+    (RING_DEPTH, &["topic", "publisher"]),
+    (RING_HIGH_WATER, &["topic", "publisher"]),
+    (RING_CAPACITY, &["topic", "publisher"]),
+    (SUBSCRIPTION_DEPTH, &["topic", "publisher", "reader"]),
+    (HEALTH, &["state"]),
+    (SERVICE_HEALTH, &["service", "state"]),
+    (SUPERVISOR_HEALTH, &["supervisor", "state"]),
+    (UNSEEN, &[]),
+    (OVER_LIMIT, &["group"]),
+    (LEFT_OUT, &[]),
+];

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::family::{Family, Labels, Sample, SampleValue};
-use super::names::derived;
+use super::names::RECONNECTS;
 use super::sets::Others;
 
 /// The counters of one family that were shown.
@@ -95,7 +95,7 @@ impl Shown {
         }
         // The values of lost lines are in the rest, except reconnects: there, connections of a lost
         // peer count as first connections of others.
-        let is_in_rest = self.family.name != derived::RECONNECTS.name;
+        let is_in_rest = self.family.name != RECONNECTS.family;
         for place in 0..self.counters.len() {
             let counter = &mut self.counters[place];
             if counter.snapshot != snapshot {
