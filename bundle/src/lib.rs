@@ -44,7 +44,7 @@
 //!     .observe(|event| eprintln!("{event}"))
 //!     .run()?;
 //! for member in report.members {
-//!     println!("{}: {:?} after {} starts", member.name, member.outcome, member.starts);
+//!     println!("{}: {} after {} starts", member.name, member.phase, member.starts);
 //! }
 //! # Ok::<(), mycelium_bundle::BundleError>(())
 //! ```
@@ -64,10 +64,7 @@ pub use launcher::{
     Bundle,
     handle::BundleHandle,
     member::{Change, Member},
-    report::{
-        BundleError, BundleEvent, BundleReport, ChangeError, MemberOutcome, MemberPhase,
-        MemberReport, MemberStatus,
-    },
+    report::{BundleError, BundleEvent, BundleReport, ChangeError, MemberPhase, MemberStatus},
 };
 #[cfg(all(unix, feature = "launcher"))]
 #[doc(hidden)]

@@ -101,36 +101,12 @@ impl fmt::Display for BundleEvent {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BundleReport {
-    /// Its members, in the order in which they were added.
-    pub members: Vec<MemberReport>,
+    /// Its members, in the order in which they were added. The phase of each is
+    /// [`Completed`](MemberPhase::Completed) or [`Stopped`](MemberPhase::Stopped).
+    pub members: Vec<MemberStatus>,
     /// Whether a signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while
     /// members were running: they may not have finished their work, though each exited with code 0.
     pub stopped: bool,
-}
-
-/// How a member ended, and how often it was started.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct MemberReport {
-    /// Its name.
-    pub name: String,
-    /// How it ended.
-    pub outcome: MemberOutcome,
-    /// How often it was started.
-    pub starts: u64,
-    /// How its last process exited, if there was one.
-    pub status: Option<ExitStatus>,
-}
-
-/// How a member ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MemberOutcome {
-    /// It exited with code 0.
-    Completed,
-    /// It ended with the bundle, with another code than 0, or was not running when the bundle
-    /// ended.
-    Stopped,
 }
 
 /// Why a bundle failed.
@@ -313,7 +289,9 @@ impl ChangeError {
     }
 }
 
-/// The state of a member. [`BundleHandle::members`](crate::BundleHandle::members) returns it.
+/// The state of a member, while the bundle runs
+/// ([`BundleHandle::members`](crate::BundleHandle::members)) or when it has ended
+/// ([`BundleReport`]).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MemberStatus {
@@ -347,7 +325,8 @@ pub enum MemberPhase {
     Stopping,
     /// The member has exited with code 0.
     Completed,
-    /// The member failed permanently, or ended with the bundle.
+    /// The member failed permanently, or ended with the bundle: with another code than 0, or it was
+    /// not running then.
     Stopped,
 }
 

@@ -5,9 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use mycelium_bundle::{
-    BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
-};
+use mycelium_bundle::{BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberPhase};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
@@ -114,9 +112,9 @@ impl Drop for Pipeline {
     }
 }
 
-fn outcomes(report: &BundleReport) -> Vec<(&str, MemberOutcome, u64)> {
+fn outcomes(report: &BundleReport) -> Vec<(&str, MemberPhase, u64)> {
     let members = report.members.iter();
-    members.map(|member| (&*member.name, member.outcome, member.starts)).collect()
+    members.map(|member| (&*member.name, member.phase, member.starts)).collect()
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
     pipeline.signal("middle", Signal::KILL);
     let (said, report) = pipeline.end();
     let report = report.unwrap();
-    let done = MemberOutcome::Completed;
+    let done = MemberPhase::Completed;
     assert_eq!(outcomes(&report), [("source", done, 1), ("middle", done, 2), ("sink", done, 1)]);
     assert!(!report.stopped);
     assert!(said.iter().any(|line| line.starts_with("sink got ")), "{said:?}");
@@ -141,7 +139,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     pipeline.until("middle has lost its reader");
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
-    let done = MemberOutcome::Completed;
+    let done = MemberPhase::Completed;
     assert_eq!(
         outcomes(&report.unwrap()),
         [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-use mycelium_bundle::{BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{BundleEvent, Member, MemberPhase};
 
 use crate::bundle::{end, speaking};
 
@@ -18,7 +18,7 @@ fn sources_end_first() {
         .with("wait", "source", &[]);
     let (handle, running) = bundle.started::<4>();
     let report = end(&handle, running);
-    assert!(report.members.iter().all(|member| member.outcome == MemberOutcome::Completed));
+    assert!(report.members.iter().all(|member| member.phase == MemberPhase::Completed));
     assert_eq!(bundle.said.next(), "source ends");
     assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
     assert_eq!(bundle.said.next(), "sink ends");
@@ -49,7 +49,7 @@ fn a_bundle_that_was_stopped_before_starts_nothing() {
     let bundle = speaking().with("wait", "source", &[]);
     bundle.bundle.handle().stop();
     let report = bundle.bundle.run().unwrap();
-    assert_eq!((report.members[0].outcome, report.members[0].starts), (MemberOutcome::Stopped, 0));
+    assert_eq!((report.members[0].phase, report.members[0].starts), (MemberPhase::Stopped, 0));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_a_member_leaves_in_its_group_goes_with_it() {
         command
     });
     let report = bundle.bundle.member(member).run().unwrap();
-    assert_eq!(report.members[0].outcome, MemberOutcome::Completed);
+    assert_eq!(report.members[0].phase, MemberPhase::Completed);
     drop(bundle.writer);
     bundle.said.rest();
 }
@@ -92,6 +92,6 @@ fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
     let (handle, running) = bundle.run();
     bundle.wait_for("cat: started");
     let report = end(&handle, running);
-    assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
-    assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");
+    assert_eq!(report.members[0].phase, MemberPhase::Stopped);
+    assert_eq!(report.members[0].last_exit.unwrap().to_string(), "signal: 15 (SIGTERM)");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
+use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberPhase};
 
 use crate::bundle::{LATE, end, speaking};
 
@@ -29,8 +29,8 @@ fn a_stop_does_not_wait_for_a_restart() {
     let (handle, running) = bundle.run();
     bundle.wait_for("source: will be restarted");
     let report = end(&handle, running);
-    assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
-    assert_eq!(report.members[0].status.unwrap().code(), Some(3));
+    assert_eq!(report.members[0].phase, MemberPhase::Stopped);
+    assert_eq!(report.members[0].last_exit.unwrap().code(), Some(3));
 }
 
 /// It may have to read what its sources have for it, so it is restarted at once.
@@ -59,7 +59,7 @@ fn a_stop_restarts_a_member_whose_sources_run() {
     bundle.wait_for("sink: will be restarted");
     let report = end(&handle, running);
     std::fs::remove_dir_all(directory).unwrap();
-    assert!(report.members.iter().all(|it| it.outcome == MemberOutcome::Completed));
+    assert!(report.members.iter().all(|it| it.phase == MemberPhase::Completed));
     assert_eq!(report.members.iter().map(|it| it.starts).sum::<u64>(), 3);
 }
 

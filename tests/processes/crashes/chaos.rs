@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mycelium_bundle::{BundleError, BundleEvent, BundleHandle, BundleReport, MemberOutcome};
+use mycelium_bundle::{BundleError, BundleEvent, BundleHandle, BundleReport, MemberPhase};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::checker::{Tally, check};
@@ -329,7 +329,7 @@ impl Run {
         }
         let report = bundle.join().unwrap().unwrap();
         for member in report.members {
-            assert_eq!(member.outcome, MemberOutcome::Completed, "{}", member.name);
+            assert_eq!(member.phase, MemberPhase::Completed, "{}", member.name);
         }
         self.layout.check_left();
         let (sent, read) = history::of(&self.place, &self.lives.starts);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mycelium::supervision::Restart;
 use mycelium::{Context, DeadLetter, Delivery, Node, Result, Topology, message, service};
-use mycelium_bundle::{Bundle, BundleEvent, MemberOutcome};
+use mycelium_bundle::{Bundle, BundleEvent, MemberPhase};
 use mycelium_tokio::Tokio;
 
 use super::launch::{self, PATIENCE};
@@ -120,7 +120,7 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     }
     let report = bundle.run().unwrap();
     assert!(
-        report.members.iter().all(|member| member.outcome == MemberOutcome::Completed),
+        report.members.iter().all(|member| member.phase == MemberPhase::Completed),
         "{report:?}"
     );
     let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());

@@ -6,6 +6,7 @@ use crate::launcher::handle::MemberId;
 use crate::launcher::member::{Change, Member};
 use crate::launcher::order;
 use crate::launcher::report::ChangeError;
+use crate::protocol::MemberState;
 
 impl Run {
     /// Begins the changes: all of them, or none.
@@ -71,7 +72,7 @@ impl Run {
         match leaving {
             Some(slot) => slot.next = Next::Other(member),
             None => {
-                self.removed.remove(&member.name);
+                self.written.entry(member.name.clone()).or_insert(MemberState::Expected);
                 let id = MemberId(self.next_id);
                 self.next_id += 1;
                 self.slots.insert(id, Slot::new(member));
@@ -99,16 +100,10 @@ impl Run {
         match std::mem::replace(&mut slot.next, Next::Same) {
             Next::Same => return,
             Next::Nothing => {
-                let slot = self.slots.remove(&id);
-                self.removed.extend(slot.map(|slot| slot.member.name));
-                self.removed_is_new = true;
+                self.slots.remove(&id);
                 self.handle.lock().remove(&id);
             }
-            Next::Other(member) => {
-                let written = slot.written;
-                *slot = Slot::new(member);
-                slot.written = written;
-            }
+            Next::Other(member) => *slot = Slot::new(member),
         }
         self.order_is_old = true;
     }

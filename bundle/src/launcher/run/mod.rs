@@ -8,7 +8,7 @@
 mod change;
 mod slot;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -22,7 +22,7 @@ use super::member::Member;
 use super::order;
 use super::pipe::MemberPipe;
 use super::process::Process;
-use super::report::{BundleError, BundleEvent, BundleReport, MemberOutcome};
+use super::report::{BundleError, BundleEvent, BundleReport};
 use super::signals::Signals;
 use crate::protocol::{self, MemberState};
 use slot::{Slot, State, StopRequest};
@@ -47,10 +47,9 @@ pub(crate) struct Run {
     next_id: u64,
     /// Whether the members have changed since their order was found.
     order_is_old: bool,
-    /// The names of members that were taken out of the bundle.
-    removed: BTreeSet<String>,
-    /// Whether some names in `removed` have not been written to the members.
-    removed_is_new: bool,
+    /// The states that were last written to the members: of all members that the bundle has, or has
+    /// had.
+    written: BTreeMap<String, MemberState>,
     settings: Settings,
     _signals: Signals,
     handle: BundleHandle,
@@ -79,14 +78,15 @@ impl Run {
     ) -> Result<Run, BundleError> {
         order::check(&members.iter().map(Member::name_and_feeders).collect::<Vec<_>>())?;
         let next_id = members.len() as u64;
+        let expected = |member: &Member| (member.name.clone(), MemberState::Expected);
+        let written = members.iter().map(expected).collect();
         let slots = (0..).map(MemberId).zip(members.into_iter().map(Slot::new)).collect();
         handle.runs_here();
         Ok(Run {
             slots,
             next_id,
             order_is_old: true,
-            removed: BTreeSet::new(),
-            removed_is_new: false,
+            written,
             _signals: Signals::forward(handle.wakes(), settings.ends_at_hangup)?,
             settings,
             handle,
@@ -102,7 +102,7 @@ impl Run {
     }
 
     pub(crate) fn until_all_have_ended(mut self) -> Result<BundleReport, BundleError> {
-        self.publish_all();
+        self.publish();
         while !self.slots.values().all(Slot::has_ended) {
             match self.wait() {
                 Some(Wake::Exited(member)) => self.exited(member)?,
@@ -119,7 +119,7 @@ impl Run {
                 }
                 Some(Wake::Change(changes, reply)) => {
                     let result = self.change(changes);
-                    self.publish_all();
+                    self.publish();
                     // Ignores an error, because the caller may be gone.
                     let _ = reply.send(result);
                 }
@@ -129,11 +129,13 @@ impl Run {
             self.start_due();
             self.stop_next();
             self.write_changes();
-            self.publish_all();
+            self.publish();
         }
         match self.error.take() {
             Some(error) => Err(error),
-            None if self.killed.is_empty() => Ok(self.report()),
+            None if self.killed.is_empty() => {
+                Ok(BundleReport { members: self.handle.members(), stopped: self.stopped_early })
+            }
             None => Err(BundleError::Killed { members: std::mem::take(&mut self.killed) }),
         }
     }
@@ -170,7 +172,7 @@ impl Run {
     }
 
     fn start(&mut self, id: MemberId) {
-        let lines = self.lines();
+        let lines = lines(&self.states());
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let (name, mut command) = (slot.member.name.clone(), (slot.member.command)());
         let program = command.get_program().to_owned();
@@ -213,18 +215,18 @@ impl Run {
     fn exited(&mut self, id: MemberId) -> io::Result<()> {
         let Some(slot) = self.slots.get_mut(&id) else { return Ok(()) };
         let name = slot.member.name.clone();
-        let state = std::mem::replace(&mut slot.state, State::Ended(MemberOutcome::Stopped));
+        let state = std::mem::replace(&mut slot.state, State::Stopped);
         let State::Running { process, stop, .. } = state else { return Ok(()) };
         let status = process.reap()?;
         slot.status = Some(status);
         let (is_leaving, restart) = (slot.is_leaving(), slot.member.restart);
         if status.success() {
-            slot.state = State::Ended(MemberOutcome::Completed);
+            slot.state = State::Completed;
         } else if !self.stopping {
             // This state holds until it is decided below whether and when the member starts again.
             slot.state = State::Waiting { until: Duration::MAX };
         }
-        self.publish(id);
+        self.publish();
         // Also compares the signal, because the process may have exited by itself just before.
         let was_killed = matches!(stop, StopRequest::Kill) && status.signal() == Some(SIGKILL);
         if was_killed {
@@ -274,9 +276,9 @@ impl Run {
         self.stopping = true;
         self.error.get_or_insert(error);
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        slot.state = State::Ended(MemberOutcome::Stopped);
+        slot.state = State::Stopped;
         let member = slot.member.name.clone();
-        self.publish(id);
+        self.publish();
         self.report_event(BundleEvent::GivenUp { member });
     }
 
@@ -295,7 +297,7 @@ impl Run {
             for (id, is_needed) in waiting {
                 let Some(slot) = self.slots.get_mut(&id) else { continue };
                 if !is_needed {
-                    slot.state = State::Ended(MemberOutcome::Stopped);
+                    slot.state = State::Stopped;
                 } else if begins {
                     slot.state = State::Waiting { until: now };
                 }
@@ -327,13 +329,13 @@ impl Run {
             StopRequest::No | StopRequest::Term { .. } if self.killing || overdue => {
                 *stop = StopRequest::Kill;
                 process.kill();
-                self.publish(id);
+                self.publish();
             }
             StopRequest::No if is_next => {
                 *stop = StopRequest::Term { until: now.saturating_add(self.settings.deadline) };
                 process.terminate();
                 let member = slot.member.name.clone();
-                self.publish(id);
+                self.publish();
                 self.report_event(BundleEvent::Stopping { member });
             }
             _ => (),
@@ -342,46 +344,32 @@ impl Run {
 
     /// Writes to all processes the states that have changed since the last call.
     fn write_changes(&mut self) {
-        let mut changed = Vec::new();
-        if std::mem::take(&mut self.removed_is_new) {
-            changed.extend(self.removed.iter().map(|name| MemberState::Gone.line(name)));
-        }
-        for slot in self.slots.values_mut() {
-            let state = slot.reported();
-            if std::mem::replace(&mut slot.written, state) != state {
-                changed.push(state.line(&slot.member.name));
-            }
-        }
+        let states = self.states();
+        let changed = states.iter().filter(|(name, state)| self.written.get(*name) != Some(*state));
+        let changed = lines(changed);
         if changed.is_empty() {
             return;
         }
-        let all = self.lines();
+        let all = lines(&states);
         for slot in self.slots.values_mut() {
             if let State::Running { pipe, .. } = &mut slot.state {
                 pipe.write(&changed, &all);
             }
         }
+        self.written = states;
     }
 
-    /// Returns the state of each member as a line.
-    fn lines(&self) -> Vec<String> {
-        let removed = self.removed.iter().map(|name| MemberState::Gone.line(name));
-        let members = self.slots.values().map(|slot| slot.reported().line(&slot.member.name));
-        removed.chain(members).collect()
+    /// Returns the state of each member. Those that were taken out of the bundle are gone.
+    fn states(&self) -> BTreeMap<String, MemberState> {
+        let known = self.written.keys().map(|name| (name.clone(), MemberState::Gone));
+        let members = self.slots.values().map(|it| (it.member.name.clone(), it.reported()));
+        known.chain(members).collect()
     }
 
-    /// Shows the state of a member to other threads.
-    fn publish(&mut self, id: MemberId) {
-        if let Some(slot) = self.slots.get_mut(&id) {
-            self.handle.lock().insert(id, slot.published(now()));
-        }
-    }
-
-    fn publish_all(&mut self) {
-        let now = now();
-        for (id, slot) in &mut self.slots {
-            self.handle.lock().insert(*id, slot.published(now));
-        }
+    /// Shows the states of the members to other threads.
+    fn publish(&mut self) {
+        let (now, mut shown) = (now(), self.handle.lock());
+        shown.extend(self.slots.iter_mut().map(|(id, slot)| (*id, slot.published(now))));
     }
 
     fn report_event(&mut self, event: BundleEvent) {
@@ -410,14 +398,14 @@ impl Run {
         }
     }
 
-    fn report(&self) -> BundleReport {
-        let members = self.slots.values().map(Slot::report);
-        BundleReport { members: members.collect(), stopped: self.stopped_early }
-    }
-
     fn now(&self) -> Duration {
         now().saturating_duration_since(self.origin)
     }
+}
+
+/// Returns these states as lines for members.
+fn lines<'s>(states: impl IntoIterator<Item = (&'s String, &'s MemberState)>) -> Vec<String> {
+    states.into_iter().map(|(name, state)| state.line(name)).collect()
 }
 
 impl Drop for Run {

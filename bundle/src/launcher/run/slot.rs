@@ -7,7 +7,7 @@ use crate::launcher::handle::MemberId;
 use crate::launcher::member::Member;
 use crate::launcher::pipe::MemberPipe;
 use crate::launcher::process::Process;
-use crate::launcher::report::{MemberOutcome, MemberPhase, MemberReport, MemberStatus};
+use crate::launcher::report::{MemberPhase, MemberStatus};
 use crate::protocol::MemberState;
 use crate::restart::Failures;
 
@@ -22,8 +22,6 @@ pub(super) struct Slot {
     pub(super) status: Option<ExitStatus>,
     /// The next step when its process has exited.
     pub(super) next: Next,
-    /// The state of this member that was last written to the members.
-    pub(super) written: MemberState,
     /// The phase and the process that other threads see, and since when.
     published: Option<(MemberPhase, Option<u32>, Instant)>,
 }
@@ -40,7 +38,9 @@ pub(super) enum State {
         /// launcher.
         pipe: MemberPipe,
     },
-    Ended(MemberOutcome),
+    Completed,
+    /// The member failed permanently, or ended with the bundle.
+    Stopped,
 }
 
 /// Whether and how a process was stopped.
@@ -75,13 +75,12 @@ impl Slot {
             starts: 0,
             status: None,
             next: Next::Same,
-            written: MemberState::Expected,
             published: None,
         }
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended(_))
+        matches!(self.state, State::Completed | State::Stopped)
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -115,8 +114,8 @@ impl Slot {
         match &self.state {
             State::Waiting { .. } => MemberState::Expected,
             State::Running { process, .. } => MemberState::Running(process.pid()),
-            State::Ended(MemberOutcome::Completed) => MemberState::Completed,
-            State::Ended(MemberOutcome::Stopped) => MemberState::Gone,
+            State::Completed => MemberState::Completed,
+            State::Stopped => MemberState::Gone,
         }
     }
 
@@ -128,8 +127,8 @@ impl Slot {
                 (MemberPhase::Running, Some(process.pid()))
             }
             State::Running { process, .. } => (MemberPhase::Stopping, Some(process.pid())),
-            State::Ended(MemberOutcome::Completed) => (MemberPhase::Completed, None),
-            State::Ended(MemberOutcome::Stopped) => (MemberPhase::Stopped, None),
+            State::Completed => (MemberPhase::Completed, None),
+            State::Stopped => (MemberPhase::Stopped, None),
         };
         let since = match self.published {
             Some((before, process, since)) if (before, process) == (phase, pid) => since,
@@ -139,17 +138,5 @@ impl Slot {
         let (name, is_leaving) = (self.member.name.clone(), self.is_leaving());
         let (starts, last_exit) = (self.starts, self.status);
         MemberStatus { name, phase, pid, starts, since, is_leaving, last_exit }
-    }
-
-    pub(super) fn report(&self) -> MemberReport {
-        MemberReport {
-            name: self.member.name.clone(),
-            outcome: match self.state {
-                State::Ended(outcome) => outcome,
-                _ => MemberOutcome::Stopped,
-            },
-            starts: self.starts,
-            status: self.status,
-        }
     }
 }

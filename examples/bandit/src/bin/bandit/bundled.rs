@@ -23,7 +23,7 @@ use mycelium::execution::end_with_launcher;
 use mycelium::supervision::Restart;
 use mycelium::untyped::private_directories;
 use mycelium::{Error, Result};
-use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome, MemberReport};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberPhase, MemberStatus};
 use mycelium_executor::Executor;
 
 use crate::args::{BundledArgs, MemberArgs, RunArgs};
@@ -110,7 +110,7 @@ pub(crate) async fn launch(
         observed.end();
     }
     match failed {
-        Some(MemberReport { name, status: Some(status), .. }) => {
+        Some(MemberStatus { name, last_exit: Some(status), .. }) => {
             Err(Error::msg(format!("{name} failed and was not restarted: {status}")))
         }
         _ => Ok(()),
@@ -119,9 +119,9 @@ pub(crate) async fn launch(
 
 /// Whether a member failed. One that was never started did not, and neither did one that got the
 /// signal to end before it could handle it.
-fn has_failed(member: &MemberReport) -> bool {
+fn has_failed(member: &MemberStatus) -> bool {
     let died = |status: ExitStatus| !status.success() && status.signal() != Some(SIGTERM);
-    member.outcome != MemberOutcome::Completed && member.status.is_some_and(died)
+    member.phase != MemberPhase::Completed && member.last_exit.is_some_and(died)
 }
 
 /// The directories of a bundle, which no other one uses. They are removed at its end, and those of
