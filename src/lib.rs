@@ -521,7 +521,7 @@ pub mod legacy {
 /// Metrics of services, and of the node, and where they are passed on.
 pub mod metrics {
     #[cfg(feature = "otlp")]
-    pub use mycelium_telemetry::push::{OtlpMetrics, OtlpMetricsError};
+    pub use mycelium_telemetry::push::OtlpMetrics;
 
     pub use crate::observe::metrics::{Counter, Gauge, Histogram, Metrics};
 }
@@ -580,7 +580,9 @@ pub mod supervision {
 pub mod trace {
     pub use mycelium_core::{TraceContext, TraceParseError};
     #[cfg(feature = "otlp")]
-    pub use mycelium_telemetry::spans::{OtlpError, OtlpTraces};
+    pub use mycelium_telemetry::otlp::OtlpError;
+    #[cfg(feature = "otlp")]
+    pub use mycelium_telemetry::spans::OtlpTraces;
     pub use mycelium_transports::local::{Span, SpanKind, SpanSink};
 }
 

@@ -27,11 +27,11 @@ pub enum BuildError {
     /// The traces of the node cannot be sent as the program says.
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp`: {0} [{code}]", code = self.code())]
-    Otlp(#[from] mycelium_telemetry::spans::OtlpError),
+    Otlp(#[from] mycelium_telemetry::otlp::OtlpError),
     /// The metrics of the node cannot be pushed as the program says.
     #[cfg(feature = "otlp")]
     #[error("`Builder::otlp_metrics`: {0} [{code}]", code = self.code())]
-    OtlpMetrics(#[from] mycelium_telemetry::push::OtlpMetricsError),
+    OtlpMetrics(#[source] mycelium_telemetry::otlp::OtlpError),
     /// A topic differs from what a service declares.
     #[error("{0} [{code}]", code = self.code())]
     Topic(#[from] TopicError),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use mycelium_executor::ThreadError;
-use mycelium_telemetry::otlp::Resource;
-use mycelium_telemetry::spans::{Exporter, Notice, OtlpError, OtlpTraces};
+use mycelium_telemetry::otlp::{OtlpError, Resource};
+use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces};
 use mycelium_transports::local::SpanSink;
 
-use super::thread::start;
+use super::thread::{refused, start};
 use crate::error::StartError;
 use crate::shared::Shared;
 use crate::support::log;
@@ -38,18 +38,16 @@ impl Settings {
         let line = shared.topics.counters().line("exporter=traces");
         let collector = exporter.endpoint().to_string();
         let seed = shared.executor.entropy();
-        let open = exporter.open(resource, line, seed).map_err(|error| {
-            let service = "(the thread of traces)".to_owned();
-            let error = ThreadError::Start { error: error.to_string() };
-            StartError::Thread { service, place: None, error }
-        })?;
-        let stopper = open.stopper();
-        log::info!(node, collector, "traces are sent");
+        let shown = collector.clone();
         let tell = move |notice: &Notice| match &notice.error {
             Some(error) => log::warn!(node, collector, %error, "traces: {notice}"),
             None => log::warn!(node, collector, "traces: {notice}"),
         };
-        start(shared, shared.sinks.exporters(), "traces", move || open.run(tell))?;
+        let (stopper, run) = exporter
+            .open(resource, line, seed, tell)
+            .map_err(|error| refused("traces", ThreadError::Start { error: error.to_string() }))?;
+        log::info!(node = shared.plan.node, collector = shown, "traces are sent");
+        start(shared, shared.sinks.exporters(), "traces", run)?;
         shared.sinks.add(move || stopper.stop());
         Ok(())
     }

@@ -7,8 +7,8 @@ use mycelium_telemetry::metrics::Collector;
 use mycelium_telemetry::otlp::Resource;
 use mycelium_telemetry::push::{OtlpMetrics, PushNotice, PushedNode, Pusher};
 
-use super::source::{NodeSource, StartedNode};
-use super::thread::start;
+use super::source::NodeSource;
+use super::thread::{refused, start};
 use crate::error::{BuildError, StartError};
 use crate::shared::Shared;
 use crate::support::log;
@@ -26,7 +26,7 @@ impl Settings {
     /// Makes the pusher, if there is a collector.
     pub(super) fn check(&mut self, topology: &Topology) -> Result<(), BuildError> {
         if let Some(settings) = topology.otlp_metrics(self.of_program.take())? {
-            self.pusher = Some(Pusher::new(settings)?);
+            self.pusher = Some(Pusher::new(settings).map_err(BuildError::OtlpMetrics)?);
         }
         Ok(())
     }
@@ -41,25 +41,24 @@ impl Settings {
         let node = shared.plan.node.clone();
         let collector = pusher.endpoint().to_string();
         let executor = shared.executor.clone();
+        let of_node = NodeSource(Arc::downgrade(shared));
         let pushed = PushedNode {
             resource,
-            source: Box::new(StartedNode(NodeSource(Arc::downgrade(shared)))),
+            snapshot: Box::new(move || of_node.started_snapshot()),
             collector: Collector::with_most(label_sets),
             line: shared.topics.counters().line("exporter=metrics"),
             wall_clock: Box::new(move || executor.wall_clock()),
         };
-        let open = pusher.open(pushed).map_err(|error| {
-            let service = "(the thread of pushes)".to_owned();
-            let error = ThreadError::Start { error: error.to_string() };
-            StartError::Thread { service, place: None, error }
-        })?;
-        let stopper = open.stopper();
-        log::info!(node, collector, "metrics are pushed");
+        let shown = collector.clone();
         let tell = move |notice: &PushNotice| match &notice.error {
             Some(error) => log::warn!(node, collector, %error, "metrics: {notice}"),
             None => log::warn!(node, collector, "metrics: {notice}"),
         };
-        start(shared, shared.sinks.exporters(), "pushes", move || open.run(tell))?;
+        let (stopper, run) = pusher
+            .open(pushed, tell)
+            .map_err(|error| refused("pushes", ThreadError::Start { error: error.to_string() }))?;
+        log::info!(node = shared.plan.node, collector = shown, "metrics are pushed");
+        start(shared, shared.sinks.exporters(), "pushes", run)?;
         shared.sinks.add(move || stopper.stop());
         Ok(())
     }

@@ -27,27 +27,15 @@ impl Source for NodeSource {
     }
 }
 
-/// A node once all of its services are placed. A node that fails to start has nothing to pass on.
-#[cfg(feature = "otlp")]
-pub(super) struct StartedNode(pub(super) NodeSource);
-
-#[cfg(feature = "otlp")]
-impl Source for StartedNode {
-    fn snapshot(&self) -> Option<Snapshot> {
-        let shared = self.0.0.upgrade()?;
+impl NodeSource {
+    /// Returns the state of the node once all of its services are placed: a node that fails to
+    /// start has nothing to pass on.
+    #[cfg(feature = "otlp")]
+    pub(super) fn started_snapshot(&self) -> Option<Snapshot> {
+        let shared = self.0.upgrade()?;
         shared.lifecycle.placed.is_set().then(|| snapshot(&shared))
     }
 
-    fn live(&self) -> Result<String, String> {
-        self.0.live()
-    }
-
-    fn ready(&self) -> Result<String, String> {
-        self.0.ready()
-    }
-}
-
-impl NodeSource {
     /// Lists the state of the node, its causes, and the supervisors that are not ready: a line for
     /// each. `Err` if the node is not well.
     fn answer(&self, is_well: impl Fn(&Health) -> bool) -> Result<String, String> {

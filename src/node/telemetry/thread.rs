@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::Thread;
+use mycelium_executor::{Thread, ThreadError};
 
 use crate::error::StartError;
 use crate::shared::{Shared, Threads};
@@ -21,8 +21,11 @@ pub(super) fn start(
         thread_guard.of_this_thread();
         Ok(run)
     });
-    started.map(drop).map_err(|error| {
-        let service = format!("(the thread of {purpose})");
-        StartError::Thread { service, place: None, error }
-    })
+    started.map(drop).map_err(|error| refused(purpose, error))
+}
+
+/// The error of a thread that the system refuses, or something that the thread needs.
+pub(super) fn refused(purpose: &str, error: ThreadError) -> StartError {
+    let service = format!("(the thread of {purpose})");
+    StartError::Thread { service, place: None, error }
 }

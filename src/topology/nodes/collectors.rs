@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 #[cfg(feature = "otlp")]
-use mycelium_telemetry::otlp::{Endpoint, Headers};
+use mycelium_telemetry::otlp::{Endpoint, Headers, Otlp};
 #[cfg(feature = "otlp")]
 use mycelium_telemetry::push::OtlpMetrics;
 #[cfg(feature = "otlp")]
@@ -31,34 +31,32 @@ impl TelemetrySection {
     }
 }
 
-/// The settings of traces or of metrics: the file takes precedence over the program. It is a macro
-/// because the two types of settings have the same methods.
+/// Returns the settings of traces or of metrics: the file takes precedence over the program.
 #[cfg(feature = "otlp")]
-macro_rules! settings {
-    ($settings:ident, $of_program:expr, $url:expr, $section:expr) => {{
-        let TelemetrySection { headers, namespace, timeout, flush, .. } = $section;
-        let settings = match ($of_program, $url.as_ref().map(Spanned::as_ref)) {
-            (Some(settings), None) => Some(settings),
-            (Some(settings), Some(url)) => Some(settings.to(url)),
-            (None, Some(url)) => Some($settings::new(url)),
-            (None, None) => None,
-        };
-        settings.map(|mut settings| {
-            for (name, value) in headers.iter().flat_map(|headers| headers.as_ref()) {
-                settings = settings.header(name.as_ref(), value.as_ref());
-            }
-            if let Some(namespace) = namespace {
-                settings = settings.namespace(namespace.as_ref());
-            }
-            if let Some(timeout) = timeout {
-                settings = settings.timeout(timeout.as_ref().0);
-            }
-            if let Some(flush) = flush {
-                settings = settings.flush(flush.as_ref().0);
-            }
-            settings
-        })
-    }};
+fn settings<S: Default>(
+    of_program: Option<Otlp<S>>,
+    url: Option<&Spanned<String>>,
+    section: &TelemetrySection,
+) -> Option<Otlp<S>> {
+    let TelemetrySection { headers, namespace, timeout, flush, .. } = section;
+    let mut settings = match (of_program, url.map(Spanned::as_ref)) {
+        (Some(settings), None) => settings,
+        (Some(settings), Some(url)) => settings.to(url),
+        (None, url) => Otlp::new(url?),
+    };
+    for (name, value) in headers.iter().flat_map(|headers| headers.as_ref()) {
+        settings = settings.header(name.as_ref(), value.as_ref());
+    }
+    if let Some(namespace) = namespace {
+        settings = settings.namespace(namespace.as_ref());
+    }
+    if let Some(timeout) = timeout {
+        settings = settings.timeout(timeout.as_ref().0);
+    }
+    if let Some(flush) = flush {
+        settings = settings.flush(flush.as_ref().0);
+    }
+    Some(settings)
 }
 
 impl Topology {
@@ -107,7 +105,7 @@ impl Topology {
     #[cfg(feature = "otlp")]
     pub(crate) fn otlp(&self, of_program: Option<OtlpTraces>) -> Option<OtlpTraces> {
         let section = &self.sections.telemetry;
-        settings!(OtlpTraces, of_program, section.traces, section)
+        settings(of_program, section.traces.as_ref(), section)
     }
 
     /// Returns the settings for pushing metrics, if there is a collector.
@@ -117,7 +115,7 @@ impl Topology {
         of_program: Option<OtlpMetrics>,
     ) -> Result<Option<OtlpMetrics>, TopologyError> {
         let section = &self.sections.telemetry;
-        let settings = settings!(OtlpMetrics, of_program, section.metrics, section);
+        let settings = settings(of_program, section.metrics.as_ref(), section);
         let (Some(settings), Some(interval)) = (settings.clone(), &section.interval) else {
             return Ok(settings);
         };

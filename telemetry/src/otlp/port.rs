@@ -5,6 +5,7 @@
 pub(crate) mod scripted;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -35,22 +36,18 @@ pub(crate) trait Port {
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer;
 }
 
-/// The time at which an exporter was stopped, shared by its thread and the owner, who stops it.
+/// Stops an exporter, from any thread. It has the time of the stop, which the exporter reads.
 #[derive(Clone, Debug)]
-pub(crate) struct Ending {
+pub struct Stopper {
     clock: Clock,
     stopped_at: Arc<OnceLock<Duration>>,
     bell: Arc<Bell>,
 }
 
-impl Ending {
-    /// Creates the ending of an exporter that was not stopped. Its time begins now.
-    pub(crate) fn new(bell: Arc<Bell>) -> Ending {
-        Ending { clock: Clock::start(), stopped_at: Arc::default(), bell }
-    }
-
-    /// Stops the exporter. Only the first call counts.
-    pub(crate) fn stop(&self) {
+impl Stopper {
+    /// Lets the exporter send what it has, for as long as its settings say, and return. Only the
+    /// first call counts.
+    pub fn stop(&self) {
         let _ = self.stopped_at.set(self.clock.now());
         self.bell.ring();
     }
@@ -58,31 +55,40 @@ impl Ending {
 
 /// A collector over HTTP, and the time of the system.
 pub(crate) struct HttpPort {
-    pub(crate) runtime: Runtime,
-    pub(crate) client: Client,
-    pub(crate) ending: Ending,
+    runtime: Runtime,
+    client: Client,
+    pub(crate) stopper: Stopper,
     /// How long a request may take after a stop.
-    pub(crate) flush: Duration,
+    flush: Duration,
+}
+
+impl HttpPort {
+    /// Opens the port of an exporter that `bell` wakes. Its time begins now.
+    pub(crate) fn open(client: Client, flush: Duration, bell: Arc<Bell>) -> io::Result<HttpPort> {
+        let stopper = Stopper { clock: Clock::start(), stopped_at: Arc::default(), bell };
+        Ok(HttpPort { runtime: Runtime::new()?, client, stopper, flush })
+    }
 }
 
 impl Port for HttpPort {
     fn now(&self) -> Duration {
-        self.ending.clock.now()
+        self.stopper.clock.now()
     }
 
     fn stopped_at(&self) -> Option<Duration> {
-        self.ending.stopped_at.get().copied()
+        self.stopper.stopped_at.get().copied()
     }
 
     fn wait(&mut self, until: Duration) {
         let left = until.saturating_sub(self.now());
-        let rung = poll_fn(|cx| self.ending.bell.poll_rung(cx));
+        let rung = poll_fn(|cx| self.stopper.bell.poll_rung(cx));
         // Ignores which of the two ended the wait: the caller checks that.
         let _ = self.runtime.block_on(async { timeout(left, rung).await });
     }
 
     fn post(&mut self, body: &Bytes, deadline: Duration) -> Answer {
-        let HttpPort { runtime, client, ending: Ending { clock, stopped_at, bell }, flush } = self;
+        let HttpPort { runtime, client, stopper, flush } = self;
+        let Stopper { clock, stopped_at, bell } = stopper;
         // Computed again after each wait, because a stop makes the time shorter.
         let time_left = || {
             let end = stopped_at.get().map(|at| at.saturating_add(*flush));

@@ -1,7 +1,7 @@
 //! Metrics for an OpenTelemetry collector, pushed by OTLP over HTTP from a thread of their own.
 //!
 //! ```text
-//! Source ─▶ Collector (families) ─▶ Pusher, on its thread ─▶ collector
+//! snapshot ─▶ Collector (families) ─▶ Pusher, on its thread ─▶ collector
 //! ```
 //!
 //! After each interval, and once more at the end of the node, the [`Pusher`] makes the families of
@@ -14,7 +14,7 @@
 //! services nothing. It costs the end of a node at most [`OtlpMetrics::flush`].
 //!
 //! To read: `settings.rs`, `pusher.rs` (when, retries, counts), `notice.rs`, `encode.rs` (the
-//! bytes). It uses `metrics`, `otlp` and `runtime`.
+//! bytes). It uses `metrics` and `otlp`.
 
 mod encode;
 mod notice;
@@ -22,5 +22,5 @@ mod pusher;
 mod settings;
 
 pub use notice::PushNotice;
-pub use pusher::{OpenPusher, PushedNode, Pusher, PusherStopper};
-pub use settings::{OtlpMetrics, OtlpMetricsError};
+pub use pusher::{PushedNode, Pusher};
+pub use settings::{OfMetrics, OtlpMetrics};

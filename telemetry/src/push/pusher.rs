@@ -9,15 +9,14 @@ use mycelium_transports::counters::{Line, PusherValue};
 
 use super::encode::{Requests, Times};
 use super::notice::PushNotice;
-use super::settings::{OtlpMetrics, OtlpMetricsError};
-use crate::Source;
+use super::settings::OtlpMetrics;
+use crate::Snapshot;
 use crate::metrics::Collector;
 use crate::otlp::client::Client;
 use crate::otlp::common::nanoseconds;
 use crate::otlp::notice::Notices;
-use crate::otlp::port::{Ending, HttpPort, Port};
-use crate::otlp::{Answer, Endpoint, Resource};
-use crate::runtime::Runtime;
+use crate::otlp::port::{HttpPort, Port};
+use crate::otlp::{Answer, Endpoint, OtlpError, Resource, Stopper};
 
 /// The number of failures in a row after which a collector gets no push at the end of the node.
 const IS_AWAY: u32 = 2;
@@ -26,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pushes the metrics of a node. It is made before the node has started, so that mistakes in its
 /// settings are errors of the build. [`open`](Pusher::open) then gets what it needs from the
-/// system, and the thread that [runs](OpenPusher::run) it sends the metrics.
+/// system.
 #[derive(Debug)]
 pub struct Pusher {
     settings: OtlpMetrics,
@@ -38,8 +37,8 @@ impl Pusher {
     ///
     /// # Errors
     /// If the settings are wrong.
-    pub fn new(settings: OtlpMetrics) -> Result<Pusher, OtlpMetricsError> {
-        let endpoint = settings.check()?;
+    pub fn new(settings: OtlpMetrics) -> Result<Pusher, OtlpError> {
+        let endpoint = settings.check_all()?;
         Ok(Pusher { settings, endpoint })
     }
 
@@ -48,17 +47,23 @@ impl Pusher {
         &self.endpoint
     }
 
-    /// Gets what the pusher needs from the system: files for its runtime.
+    /// Gets what the pusher needs from the system: files for its runtime. Returns what stops it, and
+    /// what its thread runs: that pushes metrics until it is stopped. `on_notice` gets errors, at
+    /// most once a minute and once at the end.
     ///
     /// # Errors
     /// If the process can open no further file.
-    pub fn open(self, node: PushedNode) -> io::Result<OpenPusher> {
+    pub fn open(
+        self,
+        node: PushedNode,
+        on_notice: impl FnMut(&PushNotice) + Send + 'static,
+    ) -> io::Result<(Stopper, impl FnOnce() + Send + 'static)> {
         let Pusher { settings, endpoint } = self;
-        let client = Client::new(&endpoint, endpoint.metrics.clone(), &settings.to.headers);
-        let (ending, flush) = (Ending::new(Arc::default()), settings.to.flush);
-        let port = HttpPort { runtime: Runtime::new()?, client, ending, flush };
+        let client = Client::new(&endpoint, endpoint.metrics.clone(), &settings.headers);
+        let mut port = HttpPort::open(client, settings.flush, Arc::default())?;
         let began = (node.wall_clock)();
-        Ok(OpenPusher { settings, node, port, began })
+        let mut work = Work::new(settings, node, began, on_notice);
+        Ok((port.stopper.clone(), move || work.run(&mut port)))
     }
 }
 
@@ -66,48 +71,14 @@ impl Pusher {
 pub struct PushedNode {
     /// The resource of all metrics.
     pub resource: Resource,
-    /// The source of the snapshots.
-    pub source: Box<dyn Source>,
+    /// Returns the state of the node; `None` if it has nothing to push.
+    pub snapshot: Box<dyn Fn() -> Option<Snapshot> + Send>,
     /// The collector of families. No other sink may use it: it remembers the counters.
     pub collector: Collector,
     /// The line in which the pusher counts.
     pub line: Line<PusherValue>,
     /// Returns the time of day.
     pub wall_clock: Box<dyn Fn() -> SystemTime + Send>,
-}
-
-/// A [`Pusher`] that has what it needs from the system, to be run by its thread.
-pub struct OpenPusher {
-    settings: OtlpMetrics,
-    node: PushedNode,
-    port: HttpPort,
-    /// The time from which on the node counts.
-    began: SystemTime,
-}
-
-/// Ends a pusher. Any thread may do it.
-#[derive(Clone, Debug)]
-pub struct PusherStopper(Ending);
-
-impl PusherStopper {
-    /// Lets [`OpenPusher::run`] send the last values, for as long as the settings say, and return.
-    pub fn stop(&self) {
-        self.0.stop();
-    }
-}
-
-impl OpenPusher {
-    /// Returns a stopper, which ends [`run`](OpenPusher::run).
-    pub fn stopper(&self) -> PusherStopper {
-        PusherStopper(self.port.ending.clone())
-    }
-
-    /// Pushes metrics from this thread until the pusher is stopped. `on_notice` gets errors, at
-    /// most once a minute and once at the end.
-    pub fn run(self, on_notice: impl FnMut(&PushNotice)) {
-        let OpenPusher { settings, node, mut port, began } = self;
-        Work::new(settings, node, began, on_notice).run(&mut port);
-    }
 }
 
 /// The pusher at work.
@@ -132,7 +103,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
     /// Runs until the pusher is stopped, and the last values were sent or the time for them is
     /// over.
     fn run(&mut self, port: &mut impl Port) {
-        let interval = self.settings.interval;
+        let interval = self.settings.own.interval;
         let mut due = port.now().saturating_add(interval);
         loop {
             let stopped = port.stopped_at();
@@ -141,7 +112,7 @@ impl<F: FnMut(&PushNotice)> Work<F> {
                 None => due.max(self.not_before),
                 Some(_) => self.not_before,
             };
-            let end = stopped.map(|at| at.saturating_add(self.settings.to.flush));
+            let end = stopped.map(|at| at.saturating_add(self.settings.flush));
             let is_away = stopped.is_some() && self.failures >= IS_AWAY;
             if is_away || end.is_some_and(|end| next >= end || now >= end) {
                 break;
@@ -167,18 +138,18 @@ impl<F: FnMut(&PushNotice)> Work<F> {
     /// not, because the reason may be one of its points. A node that has not started has no values.
     fn push(&mut self, port: &mut impl Port) {
         let node = &mut self.node;
-        let Some(snapshot) = node.source.snapshot() else { return };
+        let Some(snapshot) = (node.snapshot)() else { return };
         let families = node.collector.collect(&snapshot);
         drop(snapshot);
         // Never takes a time before the start, because the time of day may go back, but the time of
         // a point must not.
         let times = [self.began, (node.wall_clock)().max(self.began)].map(nanoseconds);
         let times = Times { start: times[0], now: times[1] };
-        let namespace = self.settings.to.namespace.as_deref();
+        let namespace = self.settings.namespace.as_deref();
         let mut requests = Requests::new(&families, times, &node.resource, namespace);
         let (line, mut outcome) = (&node.line, PusherValue::Taken);
         while let Some((request, points)) = requests.next() {
-            let deadline = port.now().saturating_add(self.settings.to.timeout);
+            let deadline = port.now().saturating_add(self.settings.timeout);
             let (rejected, error) = match port.post(&request, deadline) {
                 Answer::Taken { rejected, error } => (Some(rejected.min(points)), error),
                 Answer::Refused { error } => (Some(points), Some(error)),

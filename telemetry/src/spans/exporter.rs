@@ -12,12 +12,11 @@ use mycelium_transports::local::Span;
 use super::encode::encode;
 use super::notice::Notice;
 use super::queue::SpanQueue;
-use super::settings::{OtlpError, OtlpTraces};
+use super::settings::{OfTraces, OtlpTraces};
 use crate::otlp::client::Client;
 use crate::otlp::notice::Notices;
-use crate::otlp::port::{Ending, HttpPort, Port};
-use crate::otlp::{Answer, Endpoint, Resource};
-use crate::runtime::Runtime;
+use crate::otlp::port::{HttpPort, Port};
+use crate::otlp::{Answer, Endpoint, OtlpError, Resource, Stopper};
 
 /// The pauses between attempts: after the first failure, and at most.
 const BACKOFF: Backoff =
@@ -30,8 +29,7 @@ const IS_AWAY: u32 = 2;
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Sends the spans of a node. It is made before the node has started, so that spans have a queue.
-/// [`open`](Exporter::open) then gets what it needs from the system, and the thread that
-/// [runs](OpenExporter::run) it sends the spans.
+/// [`open`](Exporter::open) then gets what it needs from the system.
 #[derive(Debug)]
 pub struct Exporter {
     settings: OtlpTraces,
@@ -45,8 +43,8 @@ impl Exporter {
     /// # Errors
     /// If the settings are wrong.
     pub fn new(settings: OtlpTraces) -> Result<Exporter, OtlpError> {
-        let (endpoint, places) = settings.check()?;
-        let queue = SpanQueue::new(places, settings.batch);
+        let (endpoint, places) = settings.check_all()?;
+        let queue = SpanQueue::new(places, settings.own.batch);
         Ok(Exporter { settings, endpoint, queue })
     }
 
@@ -61,7 +59,9 @@ impl Exporter {
     }
 
     /// Gets what the exporter needs from the system. It counts in `line`, and the pauses between
-    /// its attempts are random, from `seed`.
+    /// its attempts are random, from `seed`. Returns what stops it, and what its thread runs: that
+    /// sends spans until it is stopped, then closes the queue and sends the rest. `on_notice` gets
+    /// drops and errors, at most once a minute and once at the end.
     ///
     /// # Errors
     /// If the process can open no further file.
@@ -70,53 +70,13 @@ impl Exporter {
         resource: Resource,
         line: Line<ExporterValue>,
         seed: u64,
-    ) -> io::Result<OpenExporter> {
-        let (to, ending) = (&self.settings.to, Ending::new(self.queue.bell()));
+        on_notice: impl FnMut(&Notice) + Send + 'static,
+    ) -> io::Result<(Stopper, impl FnOnce() + Send + 'static)> {
+        let to = &self.settings;
         let client = Client::new(&self.endpoint, self.endpoint.traces.clone(), &to.headers);
-        let port = HttpPort { runtime: Runtime::new()?, client, ending, flush: to.flush };
-        Ok(OpenExporter { exporter: self, resource, line, seed, port })
-    }
-}
-
-/// An [`Exporter`] that has what it needs from the system, to be run by its thread.
-pub struct OpenExporter {
-    exporter: Exporter,
-    resource: Resource,
-    line: Line<ExporterValue>,
-    seed: u64,
-    port: HttpPort,
-}
-
-/// Ends an exporter. Any thread may do it.
-#[derive(Clone, Debug)]
-pub struct Stopper {
-    queue: SpanQueue,
-    ending: Ending,
-}
-
-impl Stopper {
-    /// Closes the queue for further spans, and lets [`OpenExporter::run`] send the rest, for as
-    /// long as the settings say, and return.
-    pub fn stop(&self) {
-        // Closes the queue before the time is set, so that a thread that sees the time sees a
-        // closed queue.
-        self.queue.close();
-        self.ending.stop();
-    }
-}
-
-impl OpenExporter {
-    /// Returns a stopper, which ends [`run`](OpenExporter::run).
-    pub fn stopper(&self) -> Stopper {
-        let (queue, ending) = (self.exporter.queue.clone(), self.port.ending.clone());
-        Stopper { queue, ending }
-    }
-
-    /// Sends spans from this thread until the exporter is stopped. `on_notice` gets drops and
-    /// errors, at most once a minute and once at the end.
-    pub fn run(self, on_notice: impl FnMut(&Notice)) {
-        let OpenExporter { exporter, resource, line, seed, mut port } = self;
-        Work::new(exporter, resource, line, seed, on_notice).run(&mut port);
+        let mut port = HttpPort::open(client, to.flush, self.queue.bell())?;
+        let mut work = Work::new(self, resource, line, seed, on_notice);
+        Ok((port.stopper.clone(), move || work.run(&mut port)))
     }
 }
 
@@ -152,12 +112,15 @@ impl<F: FnMut(&Notice)> Work<F> {
 
     /// Runs until the exporter is stopped, and the remaining spans were sent or dropped.
     fn run(&mut self, port: &mut impl Port) {
-        let OtlpTraces { batch, delay, .. } = self.settings;
+        let OfTraces { batch, delay, .. } = self.settings.own;
         let mut spans: Vec<Span> = Vec::with_capacity(batch);
         // A span waits in the queue for at most the delay.
         let mut due = port.now().saturating_add(delay);
         loop {
             let is_last = port.stopped_at().is_some();
+            if is_last {
+                self.queue.close();
+            }
             let is_time = is_last || port.now() >= due;
             let is_drained = self.queue.take(&mut spans, batch, is_time);
             self.count_drops_of_queue(port.now());
@@ -166,7 +129,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                 continue;
             }
             if !spans.is_empty() {
-                let namespace = self.settings.to.namespace.as_deref();
+                let namespace = self.settings.namespace.as_deref();
                 let request = encode(&self.resource, namespace, &mut spans);
                 self.send(port, &request, spans.len() as u64);
                 spans.clear();
@@ -185,10 +148,10 @@ impl<F: FnMut(&Notice)> Work<F> {
 
     /// Sends a batch until the collector has taken or refused it, or its time is over.
     fn send(&mut self, port: &mut impl Port, request: &Bytes, spans: u64) {
-        let deadline = port.now().saturating_add(self.settings.to.timeout);
+        let deadline = port.now().saturating_add(self.settings.timeout);
         loop {
             // Computed for each attempt, because the end of the node may come meanwhile.
-            let flush = self.settings.to.flush;
+            let flush = self.settings.flush;
             let stopped = port.stopped_at();
             let end = stopped.map_or(deadline, |at| deadline.min(at.saturating_add(flush)));
             let now = port.now();
@@ -210,7 +173,7 @@ impl<F: FnMut(&Notice)> Work<F> {
                 Answer::Failed { error } => (ExporterValue::DroppedFailed, spans, Some(error)),
                 Answer::Later { after, error } => {
                     self.count_error(error);
-                    let timeout = self.settings.to.timeout;
+                    let timeout = self.settings.timeout;
                     // At most half of the time, so that every batch gets an attempt.
                     let own = BACKOFF.pause(self.failures, self.random.u64(..)).min(timeout / 2);
                     let pause = if let Some(after) = after {

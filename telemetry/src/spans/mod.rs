@@ -15,7 +15,7 @@
 //! most [`OtlpTraces::flush`].
 //!
 //! To read: `settings.rs`, `queue.rs`, `exporter.rs` (batches, retries, counts), `notice.rs`,
-//! `encode.rs` (the bytes). It uses `otlp` and `runtime`.
+//! `encode.rs` (the bytes). It uses `otlp`.
 
 mod encode;
 mod exporter;
@@ -23,7 +23,7 @@ mod notice;
 mod queue;
 mod settings;
 
-pub use exporter::{Exporter, OpenExporter, Stopper};
+pub use exporter::Exporter;
 pub use notice::Notice;
 pub use queue::SpanQueue;
-pub use settings::{OtlpError, OtlpTraces};
+pub use settings::{OfTraces, OtlpTraces};

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 
 use crate::collector::{Collector, texts};
-use crate::{Snapshots, snapshot};
+use crate::snapshot;
 
 const START: u64 = 1_700_000_000_000_000_005;
 
@@ -40,15 +40,16 @@ fn metrics() -> Vec<Metric> {
     let of_node = region.clone();
     let node = PushedNode {
         resource: Resource::of_node("main", 7),
-        source: Box::new(Snapshots(move || snapshot(&of_node))),
+        snapshot: Box::new(move || Some(snapshot(&of_node))),
         collector: Families::new(),
         line: region.line("exporter=metrics"),
         wall_clock: Box::new(|| UNIX_EPOCH + Duration::from_nanos(START)),
     };
     let settings = OtlpMetrics::new(&collector.url());
-    let open = Pusher::new(settings).unwrap().open(node).unwrap();
-    open.stopper().stop();
-    open.run(|notice| panic!("{notice}"));
+    let pusher = Pusher::new(settings).unwrap();
+    let (stopper, run) = pusher.open(node, |notice| panic!("{notice}")).unwrap();
+    stopper.stop();
+    run();
     let [resource] = collector.request().metrics().resource_metrics.try_into().unwrap();
     let [scope] = resource.scope_metrics.try_into().unwrap();
     scope.metrics

@@ -55,9 +55,8 @@ fn recording_allocates_nothing() {
     };
     assert_eq!(record(1000), 0, "before an exporter runs");
     let line = region.line("exporter=traces");
-    let open = exporter.open(Resource::of_node("main", 7), line, 7).unwrap();
-    let stopper = open.stopper();
-    let running = thread::spawn(move || open.run(|_| {}));
+    let (stopper, run) = exporter.open(Resource::of_node("main", 7), line, 7, |_| {}).unwrap();
+    let running = thread::spawn(run);
     assert_eq!(record(100_000), 0, "while it runs, into a queue that becomes full");
     stopper.stop();
     assert_eq!(record(1000), 0, "after its end");

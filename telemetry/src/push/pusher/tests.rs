@@ -1,7 +1,6 @@
 //! Tests of the pusher on virtual time, with a collector that answers as a script says.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use mycelium_transports::counters::{PublisherValue, Region};
@@ -13,24 +12,6 @@ use prost::Message as _;
 use super::*;
 use crate::Snapshot;
 use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
-
-/// A node that counts the seconds.
-struct Node(Arc<Region>);
-
-impl Source for Node {
-    fn snapshot(&self) -> Option<Snapshot> {
-        let (node, readings) = ("main".to_owned(), self.0.read());
-        Some(Snapshot { node, readings, ..Snapshot::default() })
-    }
-
-    fn live(&self) -> Result<String, String> {
-        unreachable!("metrics only")
-    }
-
-    fn ready(&self) -> Result<String, String> {
-        unreachable!("metrics only")
-    }
-}
 
 /// The behaviour of a pusher's surroundings.
 struct Script {
@@ -104,7 +85,10 @@ impl Script {
         let lines: Vec<_> = lines.collect();
         let node = PushedNode {
             resource: Resource::of_node("main", 7),
-            source: Box::new(Node(region)),
+            snapshot: Box::new(move || {
+                let (node, readings) = ("main".to_owned(), region.read());
+                Some(Snapshot { node, readings, ..Snapshot::default() })
+            }),
             collector: Collector::with_most(usize::MAX),
             line,
             wall_clock: Box::new(|| UNIX_EPOCH),
@@ -112,7 +96,7 @@ impl Script {
         let Script { settings, stop_at, takes, answer, .. } = self;
         let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
         let script = scripted::Script { stop_at, takes, answer };
-        let mut stage = Stage::new(script, settings.to.flush, &now, |now| {
+        let mut stage = Stage::new(script, settings.flush, &now, |now| {
             lines.iter().for_each(|line| line.set(PublisherValue::Sent, now.as_secs()));
         });
         let on_notice =

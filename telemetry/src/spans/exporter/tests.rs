@@ -48,7 +48,7 @@ fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> An
 impl Script {
     fn run(self) -> Outcome {
         let Script { settings, mut records, stop_at, takes, answer } = self;
-        let flush = settings.to.flush;
+        let flush = settings.flush;
         let exporter = Exporter::new(settings).unwrap();
         let queue = exporter.queue();
         let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
@@ -56,9 +56,6 @@ impl Script {
         let mut stage = Stage::new(script, flush, &now, |now| {
             while let Some((_, spans)) = records.pop_front_if(|(at, _)| *at <= now) {
                 (0..spans).for_each(|_| queue.record(span()));
-            }
-            if now >= stop_at {
-                queue.close();
             }
         });
         let (resource, region) = (Resource::of_node("main", 7), Region::new(1));

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mycelium_core::TraceContext;
-use mycelium_telemetry::otlp::Resource;
-use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces, SpanQueue, Stopper};
+use mycelium_telemetry::otlp::{Resource, Stopper};
+use mycelium_telemetry::spans::{Exporter, Notice, OtlpTraces, SpanQueue};
 use mycelium_transports::counters::{Reading, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
@@ -18,7 +19,8 @@ use crate::collector::{Collector, Reply};
 pub(crate) struct Running {
     pub(crate) queue: SpanQueue,
     stopper: Stopper,
-    thread: JoinHandle<Vec<Notice>>,
+    thread: JoinHandle<()>,
+    notices: Receiver<Notice>,
     region: Arc<Region>,
 }
 
@@ -27,14 +29,11 @@ impl Running {
         let exporter = Exporter::new(settings).unwrap();
         let (queue, region) = (exporter.queue(), Region::new(1));
         let line = region.line("exporter=traces");
-        let open = exporter.open(Resource::of_node("main", 7), line, 7).unwrap();
-        let stopper = open.stopper();
-        let thread = thread::spawn(move || {
-            let mut notices = Vec::new();
-            open.run(|notice| notices.push(notice.clone()));
-            notices
-        });
-        Running { queue, stopper, thread, region }
+        let (sender, notices) = channel();
+        let on_notice = move |notice: &Notice| sender.send(notice.clone()).unwrap();
+        let resource = Resource::of_node("main", 7);
+        let (stopper, run) = exporter.open(resource, line, 7, on_notice).unwrap();
+        Running { queue, stopper, thread: thread::spawn(run), notices, region }
     }
 
     pub(crate) fn record(&self, spans: usize) {
@@ -44,9 +43,9 @@ impl Running {
     /// Ends the exporter. Its thread has ended then.
     pub(crate) fn end(self) -> (Reading, Vec<Notice>) {
         self.stopper.stop();
-        let notices = self.thread.join().unwrap();
+        self.thread.join().unwrap();
         let [reading] = self.region.read().try_into().unwrap();
-        (reading, notices)
+        (reading, self.notices.iter().collect())
     }
 }
 
