@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use mycelium_executor::Clock;
 
 use crate::bundle::client::Client;
 use crate::bundle::leftovers;
 use crate::bundle::place::{BundleArgs, Place};
 use crate::bundle::table;
 use crate::bundle::wire::{Answer, Request};
-use crate::shared::clock::{Clock, duration, pause};
+use crate::shared::clock::{duration, pause};
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, print};
 
@@ -33,7 +34,7 @@ pub struct DownArgs {
 pub fn run(args: &DownArgs) -> Result<(), Failure> {
     let place = args.bundle.place()?;
     let timeout = args.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let clock = Clock::default();
+    let clock = Clock::start();
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(&place, &Request::Down { timeout })? {
             // Waits as long as it takes, because each node has its deadline. Without an answer the

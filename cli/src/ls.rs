@@ -1,9 +1,9 @@
 //! `ls`: the nodes of this machine.
 
 use clap::Args;
+use mycelium_executor::Clock;
 
 use crate::live::find::{Nodes, Target};
-use crate::shared::clock::Clock;
 use crate::shared::exit::Failure;
 use crate::shared::output::{Format, Printer, Table};
 
@@ -23,7 +23,7 @@ pub struct LsArgs {
 /// If processes cannot be examined, or a node that was named does not run.
 pub fn run(args: &LsArgs) -> Result<(), Failure> {
     let mut nodes = Nodes::find(&args.target)?;
-    let at = Clock::default().now();
+    let at = Clock::start().now();
     let sample = match args.target.is_all() {
         true => nodes.read(at)?,
         false => nodes.read_some(at)?,

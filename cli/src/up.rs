@@ -69,9 +69,9 @@ pub fn run(args: &UpArgs) -> Result<(), Failure> {
     let (mut client, mut answer) = request_or_start(&place, &request, Some(PLAN))?;
     loop {
         match answer {
-            Answer::Changes { nodes } => {
-                let changes: String = nodes.iter().map(|it| format!("{it}\n")).collect();
-                match print(&changes) {
+            Answer::Changes { lines } => {
+                let lines: String = lines.iter().map(|it| format!("{it}\n")).collect();
+                match print(&lines) {
                     // Goes on although the output is closed: the result comes later.
                     Err(Failure::OutputClosed) => {}
                     printed => printed?,

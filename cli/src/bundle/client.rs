@@ -1,16 +1,17 @@
 //! Connects a command to the launcher of a bundle, and starts a launcher.
 
 use std::env;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use mycelium_executor::Clock;
 use mycelium_transports::endpoint::unix::connect;
 
 use super::leftovers;
 use super::place::{Place, untrusted};
 use super::wire::{Answer, Channel, LONGEST_ANSWER, Request};
-use crate::shared::clock::{Clock, pause};
+use crate::shared::clock::pause;
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
@@ -18,8 +19,8 @@ use crate::shared::output::shown;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a launcher has to begin with a request that it has taken.
 const BEGIN: Duration = Duration::from_secs(10);
-/// The pause before the next try if another launcher begins or ends just now.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The pause before the next try if a launcher begins or ends just now.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection to a launcher, which has taken a request.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl<'p> Client<'p> {
     /// # Errors
     /// If the launcher does not respond, or refuses the request.
     pub fn request(place: &'p Place, request: &Request) -> Result<Option<Client<'p>>, Failure> {
-        let clock = Clock::default();
+        let clock = Clock::start();
         // Refuses a process of another user.
         let mut connected = connect(&place.socket());
         // Tries again while the queue of connections that the launcher has not accepted yet is
@@ -118,26 +119,23 @@ pub fn request_or_start<'p>(
     request: &Request,
     limit: Option<Duration>,
 ) -> Result<(Client<'p>, Answer), Failure> {
-    let clock = Clock::default();
-    let mut started: Option<Child> = None;
+    let (clock, mut launcher) = (Clock::start(), None::<Child>);
     while clock.now() < leftovers::LONGEST {
         if let Some(mut client) = Client::request(place, request)?
             && let Some(answer) = client.answer(limit)?
         {
             return Ok((client, answer));
         }
-        // A launcher that exited without an error is no failure, because another command has ended
-        // it, or it got no request in time. In that case this tries again.
-        if let Some(launcher) = &mut started
-            && let Some(status) = launcher.try_wait().map_err(failed)?
-            && !status.success()
-        {
-            return Err(ended(place, status));
+        let status = launcher.as_mut().map(Child::try_wait).transpose().map_err(failed)?;
+        match status {
+            // It does not listen yet.
+            Some(None) => {}
+            Some(Some(status)) if !status.success() => return Err(ended(place, status)),
+            // A launcher that exited without an error is no failure, because another one has the
+            // place, another command has ended it, or it got no request in time.
+            Some(Some(_)) | None => launcher = Some(start(place)?),
         }
-        match start(place)? {
-            Some(launcher) => started = Some(launcher),
-            None => pause(PAUSE),
-        }
+        pause(PAUSE);
     }
     let directory = shown(place.directory());
     Err(Failure::Unavailable(format!("no launcher responds in `{directory}`")))
@@ -153,32 +151,12 @@ fn ended(place: &Place, status: ExitStatus) -> Failure {
     Failure::Unavailable(format!("the launcher ended, {status}{log}"))
 }
 
-/// Starts a launcher, and returns once it listens. `None` if another one has the place.
-fn start(place: &Place) -> Result<Option<Child>, Failure> {
+/// Starts a launcher. It ends if another one has the place.
+fn start(place: &Place) -> Result<Child, Failure> {
     place.create().map_err(|error| place.refused(&error))?;
     let errors = place.open_log("launcher").map_err(|error| place.refused(&error))?;
-    let mut launcher = Command::new(env::current_exe().map_err(failed)?)
-        .arg("launcher")
-        .arg(place.directory())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(errors)
-        .spawn()
-        .map_err(failed)?;
-    let mut line = String::new();
-    if let Some(output) = launcher.stdout.take() {
-        BufReader::new(output).read_line(&mut line).map_err(failed)?;
-    }
-    match line.trim() {
-        "listens" => Ok(Some(launcher)),
-        "busy" => {
-            launcher.wait().map_err(failed)?;
-            Ok(None)
-        }
-        _ => {
-            let status = launcher.wait().map_err(failed)?;
-            Err(ended(place, status))
-        }
-    }
+    let mut launcher = Command::new(env::current_exe().map_err(failed)?);
+    launcher.arg("launcher").arg(place.directory()).current_dir("/");
+    launcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+    launcher.spawn().map_err(failed)
 }

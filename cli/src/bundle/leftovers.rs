@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
+use mycelium_executor::Clock;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::place::Place;
-use crate::shared::clock::{Clock, pause};
+use crate::shared::clock::pause;
 
 /// A process: its id, the time of its start, and its node.
 type Process<'a> = (u32, u64, &'a str);
@@ -60,7 +61,7 @@ pub fn end(place: &Place, grace: Duration, mut say: impl FnMut(&str)) -> Vec<Str
 /// Waits until these processes have ended, at most for `limit`. Those that still run remain in
 /// `left`.
 fn wait_for(left: &mut Vec<Process<'_>>, limit: Duration) {
-    let clock = Clock::default();
+    let clock = Clock::start();
     left.retain(runs);
     while !left.is_empty() && clock.now() < limit {
         pause(Duration::from_millis(10));

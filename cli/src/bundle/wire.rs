@@ -4,16 +4,14 @@
 //! A connection carries one request. Both sides limit the length of lines and the time that they
 //! wait for a line. Panic contract: no input makes this module panic.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mycelium_executor::Clock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::shared::clock::Clock;
 
 /// The most bytes of a request's line.
 pub const LONGEST_REQUEST: usize = 64 << 10;
@@ -60,8 +58,8 @@ pub enum Answer {
     Taken,
     /// The changes of each node.
     Changes {
-        /// The nodes, in the order of their names.
-        nodes: Vec<NodeChange>,
+        /// A line for each node, in the order of their names.
+        lines: Vec<String>,
     },
     /// The states of the nodes.
     Nodes {
@@ -77,21 +75,6 @@ pub enum Answer {
         /// The reason.
         message: String,
     },
-}
-
-/// The change of a node that a request makes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeChange {
-    /// Its name.
-    pub node: String,
-    /// The change as text, such as `started` or `restarted: [topic.swaps] changed`.
-    pub change: String,
-}
-
-impl fmt::Display for NodeChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.node, self.change)
-    }
 }
 
 /// The state of a node.
@@ -134,7 +117,7 @@ impl Channel {
     pub fn write(&mut self, value: &impl Serialize, limit: Duration) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
-        let (clock, mut rest) = (Clock::default(), &line[..]);
+        let (clock, mut rest) = (Clock::start(), &line[..]);
         while !rest.is_empty() {
             self.stream.set_write_timeout(Some(left(clock, limit)?))?;
             match self.stream.write(rest) {
@@ -157,7 +140,7 @@ impl Channel {
         longest: usize,
         limit: Option<Duration>,
     ) -> io::Result<Option<T>> {
-        let clock = Clock::default();
+        let clock = Clock::start();
         let invalid = |problem| Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         let mut searched = 0;
         loop {

@@ -30,10 +30,10 @@ const KEYS_FOR_PEERS: [&str; 10] = [
 pub struct View(BTreeMap<String, Vec<String>>);
 
 impl View {
-    /// Creates the view of a node of a topology.
-    pub fn new(topology: &Topology, flows: &Flows, node: &str) -> View {
+    /// Creates the view of a node of a topology, with the words of its command.
+    pub fn new(topology: &Topology, flows: &Flows, node: &str, command: Vec<String>) -> View {
         let file = File { topology, flows };
-        let mut view = View::default();
+        let mut view = View([("its command".to_owned(), command)].into());
         for part in topology.parts().filter(|part| file.concerns(part, node)) {
             let entry = view.0.entry(title(part)).or_default();
             entry.push(format!("{} = {}", part.key, part.value));
@@ -46,11 +46,6 @@ impl View {
             }
         }
         view
-    }
-
-    /// Adds something to the view that is not in the file, for example the command of the node.
-    pub fn add(&mut self, title: &str, values: Vec<String>) {
-        self.0.insert(title.to_owned(), values);
     }
 
     /// Returns the differences from an earlier view, as a text for people. `None` if there are
@@ -173,7 +168,7 @@ mod tests {
 
     fn views(text: &str, flows: &Flows) -> [View; 3] {
         let topology = Topology::parse("app.toml", text).unwrap();
-        ["feed", "store", "view"].map(|node| View::new(&topology, flows, node))
+        ["feed", "store", "view"].map(|node| View::new(&topology, flows, node, Vec::new()))
     }
 
     /// Returns whether a change of the file restarts each of the nodes feed, store and view.

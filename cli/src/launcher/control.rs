@@ -14,17 +14,15 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_bundle::{Change, ChangeError, Member, MemberPhase};
-use mycelium_executor::{Credentials, Peer};
+use mycelium_executor::{Clock, Credentials, Peer};
 use mycelium_transports::endpoint::unix::{AllowedPeers, own_user};
 
 use super::board::Board;
 use super::flows::{Described, flows};
 use super::members::{FilesCopy, member};
 use super::plan::{Plan, Step, topology};
-use crate::bundle::wire::{
-    Answer, Channel, LONGEST_REQUEST, NodeChange, NodeStatus, Request, UpRequest,
-};
-use crate::shared::clock::{Clock, pause};
+use crate::bundle::wire::{Answer, Channel, LONGEST_REQUEST, NodeStatus, Request, UpRequest};
+use crate::shared::clock::pause;
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
@@ -151,8 +149,8 @@ impl Control {
                     let (code, message) = (failure.code(), failure.to_string());
                     Some(Answer::Failed { code, message })
                 }
-                Ok(nodes) => {
-                    channel.write(&Answer::Changes { nodes }, PATIENCE).ok()?;
+                Ok(lines) => {
+                    channel.write(&Answer::Changes { lines }, PATIENCE).ok()?;
                     let wait = request.wait.map(Duration::from_millis);
                     let problem = wait.and_then(|limit| self.wait_until_up(limit));
                     Some(Answer::Nodes { nodes: self.board.nodes(), problem })
@@ -161,8 +159,8 @@ impl Control {
         }
     }
 
-    /// Runs the nodes of a request. Returns the change of each.
-    pub fn up(&self, request: &UpRequest) -> Result<Vec<NodeChange>, Failure> {
+    /// Runs the nodes of a request. Returns a line about each.
+    pub fn up(&self, request: &UpRequest) -> Result<Vec<String>, Failure> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = || {
             let title = self.board.place.title();
@@ -205,7 +203,7 @@ impl Control {
                 self.board.set_plan(plan.clone(), request.clone());
             }
         }
-        Ok(steps.iter().map(|(node, step)| step.change(node)).collect())
+        Ok(steps.iter().map(|(node, step)| step.line(node)).collect())
     }
 
     /// Reads the file of a request. Returns the plan, and the copy of the texts.
@@ -227,7 +225,7 @@ impl Control {
     /// Waits until all nodes are up. If one is not, returns why, with the end of the log of the
     /// node that failed.
     fn wait_until_up(&self, limit: Duration) -> Option<String> {
-        let (clock, mut before) = (Clock::default(), BTreeMap::<String, u64>::new());
+        let (clock, mut before) = (Clock::start(), BTreeMap::<String, u64>::new());
         let tail = |node: &NodeStatus| self.board.place.log_tail(&node.node);
         loop {
             let nodes = self.board.nodes();

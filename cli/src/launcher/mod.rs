@@ -21,7 +21,7 @@ pub mod sign;
 pub mod watch;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,10 +62,6 @@ pub fn run(args: LauncherArgs) -> Result<(), Failure> {
     // that leads a group has no such terminal.
     let _ = rustix::process::setsid();
     let launcher = Launcher::take(Place::at(args.directory), Manner::Detached)?;
-    let answer = if launcher.is_some() { "listens\n" } else { "busy\n" };
-    // Ignores an error: if the command that started this process is gone, it waits for another one,
-    // and not for long.
-    let _ = io::stdout().write_all(answer.as_bytes());
     launcher.map_or(Ok(()), |launcher| launcher.run(None))
 }
 
@@ -147,7 +143,7 @@ fn launch(launcher: Launcher, first: Option<UpRequest>) -> Result<(), Failure> {
             finish(&board, None);
             return changed.map(|_| ());
         }
-        changed?.iter().for_each(|it| board.printer.line(&it.to_string()));
+        changed?.iter().for_each(|it| board.printer.line(it));
     }
     let members = loop {
         match members.recv_timeout(FIRST) {
@@ -225,7 +221,7 @@ fn reload_at_hangup(control: Arc<Control>) -> io::Result<()> {
         for _ in signals.forever() {
             let (_, last) = control.board.plan();
             match control.up(&last) {
-                Ok(changes) => changes.iter().for_each(|it| printer.line(&it.to_string())),
+                Ok(changes) => changes.iter().for_each(|it| printer.line(it)),
                 Err(failure) => printer.line(&format!("the file is not read again: {failure}")),
             }
         }

@@ -12,7 +12,7 @@ use mycelium::topology::{NodeCommand, TopologyFiles};
 
 use super::concern::View;
 use super::flows::{Flows, Source};
-use crate::bundle::wire::{NodeChange, UpRequest};
+use crate::bundle::wire::UpRequest;
 use crate::shared::exit::Failure;
 use crate::shared::output::shown;
 
@@ -101,8 +101,7 @@ impl Plan {
             let others = names.iter().filter(|other| **other != node);
             let peers = others.filter(|other| flows.are_peers(&node, other).unwrap_or(true));
             let peers = peers.cloned().collect();
-            let mut view = View::new(topology, &flows, &node);
-            view.add("its command", words(&command));
+            let view = View::new(topology, &flows, &node, words(&command));
             (node, PlannedNode { command, feeders, peers, view })
         });
         Ok(Plan { nodes: nodes.collect(), source, flows })
@@ -163,15 +162,14 @@ impl Plan {
 }
 
 impl Step {
-    /// Returns the change in the form that `up` prints.
-    pub fn change(&self, node: &str) -> NodeChange {
-        let change = match self {
-            Step::Keep => "unchanged".to_owned(),
-            Step::Start => "started".to_owned(),
-            Step::Restart(why) => format!("restarted: {why}"),
-            Step::Stop => "stopped: no longer a node of this host".to_owned(),
-        };
-        NodeChange { node: node.to_owned(), change }
+    /// Returns the step in the form that `up` prints.
+    pub fn line(&self, node: &str) -> String {
+        match self {
+            Step::Keep => format!("{node}: unchanged"),
+            Step::Start => format!("{node}: started"),
+            Step::Restart(why) => format!("{node}: restarted: {why}"),
+            Step::Stop => format!("{node}: stopped: no longer a node of this host"),
+        }
     }
 }
 
@@ -239,6 +237,12 @@ mod tests {
     use super::*;
     use crate::launcher::flows::Topics;
 
+    /// Creates the view of a command.
+    fn view(words: &[&str]) -> View {
+        let words = words.iter().map(|&word| word.to_owned()).collect();
+        View::new(&Topology::default(), &Flows::default(), "main", words)
+    }
+
     /// Creates a plan of nodes, each with its peers, and with a value as its view.
     fn plan(nodes: &[(&str, &[&str], &str)]) -> Plan {
         let planned = nodes.iter().map(|&(node, peers, value)| {
@@ -246,8 +250,7 @@ mod tests {
             let topology = Topology::parse("app.toml", &format!("[node.{node}]")).unwrap();
             let command = topology.command_from(node, program, arguments).unwrap();
             let peers = peers.iter().map(|&peer| peer.to_owned()).collect();
-            let mut view = View::default();
-            view.add("it", vec![value.to_owned()]);
+            let view = view(&[value]);
             (node.to_owned(), PlannedNode { command, feeders: Vec::new(), peers, view })
         });
         // Plans of other nodes have another source.
@@ -261,7 +264,7 @@ mod tests {
         let with = |topics: &[(&str, &[&str], &[&str])], value: &'static str| {
             let mut plan = plan(&[("feed", &[], "value"), ("store", &[], "value")]);
             // What is known of topics is a part of the views.
-            plan.nodes.values_mut().for_each(|node| node.view.add("more", vec![value.to_owned()]));
+            plan.nodes.values_mut().for_each(|node| node.view = view(&["value", value]));
             for (node, publishes, reads) in topics {
                 let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
                 plan.flows.add(node, Topics { publishes: names(publishes), reads: names(reads) });

@@ -1,11 +1,15 @@
 //! The output of a launcher. A pipe that nobody reads, or a terminal that is paused, holds up only
 //! the thread that writes: lines without room are lost, and counted.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use mycelium_executor::Clock;
+
+use crate::shared::clock::pause;
 
 /// The most texts that wait until they are written.
 const WAITING: usize = 256;
@@ -14,23 +18,20 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// Writes on a thread of its own.
 #[derive(Clone, Debug)]
-pub struct Printer(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    /// The texts that wait. The first one is being written.
-    waiting: Mutex<VecDeque<Text>>,
-    changed: Condvar,
+pub struct Printer {
+    texts: SyncSender<Text>,
+    /// The number of lines that had no room since the last one that had.
+    lost: Arc<Mutex<u64>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Text {
-    /// A line for standard error.
-    Line(String),
-    /// At this place that many lines had no room.
-    Lost(u64),
+    /// Lines for standard error.
+    Lines(String),
     /// A table for standard output.
     Table(String),
+    /// The last text for standard error, and who waits until it is written.
+    Last(String, Sender<()>),
 }
 
 impl Printer {
@@ -39,69 +40,71 @@ impl Printer {
     /// # Errors
     /// If the system refuses the thread.
     pub fn start() -> io::Result<Printer> {
-        let shared = Arc::new(Shared::default());
-        let printer = Printer(shared.clone());
-        thread::Builder::new().name("printer".into()).spawn(move || shared.write())?;
+        let (printer, texts) = Printer::new();
+        thread::Builder::new()
+            .name("printer".into())
+            .spawn(move || texts.iter().for_each(write))?;
         Ok(printer)
+    }
+
+    fn new() -> (Printer, Receiver<Text>) {
+        let (texts, waiting) = sync_channel(WAITING);
+        (Printer { texts, lost: Arc::default() }, waiting)
     }
 
     /// Prints a line on standard error.
     pub fn line(&self, line: &str) {
-        self.0.add(Text::Line(format!("{line}\n")));
+        if !self.send(|before| Text::Lines(format!("{before}{line}\n"))) {
+            *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        }
     }
 
     /// Prints a table on standard output. False if it has no room.
     pub fn table(&self, table: String) -> bool {
-        self.0.add(Text::Table(table))
+        self.texts.try_send(Text::Table(table)).is_ok()
     }
 
     /// Waits until all texts are written, at most for a second.
     pub fn finish(&self) {
-        let waiting = self.0.lock();
-        // Drops the result, because texts that are not written by then are lost.
-        drop(self.0.changed.wait_timeout_while(waiting, LAST, |waiting| !waiting.is_empty()));
+        let (clock, (done, written)) = (Clock::start(), channel());
+        while clock.now() < LAST && !self.send(|before| Text::Last(before, done.clone())) {
+            pause(Duration::from_millis(1));
+        }
+        // Ignores the result, because texts that are not written by then are lost.
+        let _ = written.recv_timeout(LAST.saturating_sub(clock.now()));
+    }
+
+    /// Sends a text to the thread: what `text` makes of a line about the lines that had no room
+    /// before. False if the text has no room either.
+    fn send(&self, text: impl FnOnce(String) -> Text) -> bool {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match *lost {
+            0 => String::new(),
+            lines => format!("mycelium: {lines} lines were lost: nobody read them\n"),
+        };
+        let is_sent = self.texts.try_send(text(before)).is_ok();
+        if is_sent {
+            *lost = 0;
+        }
+        is_sent
     }
 }
 
-impl Shared {
-    fn add(&self, text: Text) -> bool {
-        let mut waiting = self.lock();
-        let has_room = waiting.len() < WAITING;
-        match (has_room, text, waiting.back_mut()) {
-            (true, text, _) => waiting.push_back(text),
-            (false, Text::Line(_), Some(Text::Lost(lines))) => *lines += 1,
-            (false, Text::Line(_), _) => waiting.push_back(Text::Lost(1)),
-            (false, Text::Lost(_) | Text::Table(_), _) => {}
+fn write(text: Text) {
+    // Ignores an error: without standard output or error the text is lost.
+    let _ = match text {
+        Text::Lines(lines) => io::stderr().write_all(lines.as_bytes()),
+        Text::Last(lines, done) => {
+            let written = io::stderr().write_all(lines.as_bytes());
+            // Ignores an error, because the launcher waits for a second only.
+            let _ = done.send(());
+            written
         }
-        self.changed.notify_all();
-        has_room
-    }
-
-    fn write(&self) {
-        loop {
-            let waiting = self.changed.wait_while(self.lock(), |waiting| waiting.is_empty());
-            let text = waiting.unwrap_or_else(PoisonError::into_inner).front().cloned();
-            // Ignores an error: without standard output or error the text is lost.
-            let _ = match text {
-                Some(Text::Line(line)) => io::stderr().write_all(line.as_bytes()),
-                Some(Text::Lost(lines)) => {
-                    let text = format!("mycelium: {lines} lines were lost: nobody read them\n");
-                    io::stderr().write_all(text.as_bytes())
-                }
-                Some(Text::Table(table)) => {
-                    let mut out = io::stdout().lock();
-                    out.write_all(table.as_bytes()).and_then(|()| out.flush())
-                }
-                None => Ok(()),
-            };
-            self.lock().pop_front();
-            self.changed.notify_all();
+        Text::Table(table) => {
+            let mut out = io::stdout().lock();
+            out.write_all(table.as_bytes()).and_then(|()| out.flush())
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Text>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    };
 }
 
 #[cfg(test)]
@@ -110,20 +113,22 @@ mod tests {
 
     #[test]
     fn lines_without_room_are_counted_in_their_place() {
-        let shared = Shared::default();
+        let (printer, texts) = Printer::new();
         for number in 0..WAITING + 3 {
-            shared.add(Text::Line(number.to_string()));
+            printer.line(&number.to_string());
         }
-        assert!(!shared.add(Text::Table(String::new())));
-        let mut waiting = shared.lock();
-        assert_eq!(waiting.len(), WAITING + 1);
-        assert!(matches!(waiting.back(), Some(Text::Lost(3))));
-        waiting.drain(..2);
-        drop(waiting);
-        assert!(shared.add(Text::Line("next".into())));
-        shared.add(Text::Line("after it".into()));
-        let waiting = shared.lock();
-        assert!(matches!(waiting.back(), Some(Text::Lost(1))));
-        assert!(matches!(waiting[WAITING - 2], Text::Lost(3)));
+        assert!(!printer.table(String::new()));
+        assert_eq!(texts.try_iter().take(2).count(), 2);
+        printer.line("next");
+        assert!(printer.table("table".into()));
+        printer.line("after it");
+        let mut waiting: Vec<Text> = texts.try_iter().collect();
+        assert_eq!(waiting.len(), WAITING);
+        assert!(matches!(waiting.pop(), Some(Text::Table(_))));
+        let lost = "mycelium: 3 lines were lost: nobody read them\nnext\n";
+        assert!(matches!(waiting.pop(), Some(Text::Lines(lines)) if lines == lost));
+        printer.line("last");
+        let lost = "mycelium: 1 lines were lost: nobody read them\nlast\n";
+        assert!(matches!(texts.try_recv(), Ok(Text::Lines(lines)) if lines == lost));
     }
 }

@@ -3,35 +3,36 @@
 use std::time::Duration;
 
 use mycelium::counters::Attached;
+use mycelium::observe::HealthState;
 use mycelium_bundle::{MemberPhase, MemberStatus};
 
 use crate::bundle::wire::NodeStatus;
 use crate::live::find::process_state;
-use crate::live::model::ProcessState;
+use crate::live::model::{ProcessState, health};
 
 /// How long a process may show no counters before none are expected of it: it may be no node, or
 /// its counters may be switched off. Then the launcher can only know that it runs.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The health of a node, which its process shows in a line of its counters.
+/// What a process shows of its readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// The node is ready: its services have started, and it has met the nodes that it has links
-    /// with.
-    Ready,
-    /// The node is ready, and something is wrong.
-    Degraded,
-    /// The node starts.
-    Starting,
-    /// All services of the node back off.
-    BackingOff,
-    /// The node drains or has ended.
-    Ending,
-    /// The process shows no counters.
+    /// The health of its node, in a line of its counters.
+    Health(HealthState),
+    /// It shows no counters.
     Nothing,
-    /// The process is stopped, by SIGSTOP or a debugger.
+    /// It is stopped, by SIGSTOP or a debugger.
     Suspended,
 }
+
+/// The healths of a node, from the most to the least ready one.
+const READINESS: [HealthState; 5] = [
+    HealthState::Ready,
+    HealthState::Degraded,
+    HealthState::Starting,
+    HealthState::BackingOff,
+    HealthState::Stopped,
+];
 
 /// Returns the sign of the process with this id.
 pub fn of_process(pid: u32) -> Sign {
@@ -40,17 +41,11 @@ pub fn of_process(pid: u32) -> Sign {
     }
     let Ok(mut found) = Attached::of_process(pid) else { return Sign::Nothing };
     let views = found.regions.iter_mut().filter_map(|region| region.read().ok());
-    let lines = views.flat_map(|view| view.lines);
-    let states = lines.filter(|line| &*line.kind.name == "node").filter_map(|it| it.value("state"));
+    let lines = views.flat_map(|view| view.lines).filter(|line| &*line.kind.name == "node");
+    let healths = lines.map(|line| health(&line).unwrap_or(HealthState::Starting));
     // A process with several nodes gets the sign of its least ready node.
-    let signs = states.map(|state| match state {
-        1 => Sign::Ready,
-        2 => Sign::Degraded,
-        3 => Sign::BackingOff,
-        4 => Sign::Ending,
-        _ => Sign::Starting,
-    });
-    signs.max_by_key(|sign| *sign as u8).unwrap_or(Sign::Nothing)
+    let least = healths.max_by_key(|health| READINESS.iter().position(|it| it == health));
+    least.map_or(Sign::Nothing, Sign::Health)
 }
 
 /// Returns the state of a node, from its member of the bundle and the sign of its process.
@@ -58,11 +53,10 @@ pub fn status(member: &MemberStatus, sign: Sign) -> NodeStatus {
     let since = member.since.elapsed();
     let (state, is_up) = match (member.phase, sign) {
         (MemberPhase::Waiting, _) if member.starts > 0 => ("backing-off", false),
-        (MemberPhase::Running, Sign::Ready) => ("ready", true),
-        (MemberPhase::Running, Sign::Degraded) => ("degraded", true),
-        (MemberPhase::Running, Sign::Starting) => ("starting", false),
-        (MemberPhase::Running, Sign::BackingOff) => ("backing-off", false),
-        (MemberPhase::Running, Sign::Ending) => ("ending", false),
+        (MemberPhase::Running, Sign::Health(HealthState::Stopped)) => ("ending", false),
+        (MemberPhase::Running, Sign::Health(health)) => {
+            (health.name(), matches!(health, HealthState::Ready | HealthState::Degraded))
+        }
         (MemberPhase::Running, Sign::Suspended) => ("suspended", false),
         (MemberPhase::Running, Sign::Nothing) => ("running", since >= SILENCE),
         // The process has exited, and the next step of the change has not begun.

@@ -3,12 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mycelium_bundle::{ChangeError, MemberPhase};
+use mycelium_bundle::MemberPhase;
+use mycelium_executor::Clock;
 
 use super::board::Board;
 use super::members::Manner;
@@ -16,7 +15,6 @@ use super::notify::Manager;
 use super::sign::of_process;
 use crate::bundle::table::table;
 use crate::bundle::wire::NodeStatus;
-use crate::shared::clock::{Clock, pause};
 use crate::shared::output::Format;
 
 /// The time between two checks of the processes while one of them is not up.
@@ -26,19 +24,13 @@ const SELDOM: Duration = Duration::from_millis(500);
 
 /// Starts a thread that watches until the bundle has ended.
 pub fn watch(board: Arc<Board>, manager: Option<Manager>) -> io::Result<JoinHandle<()>> {
-    let pulse = match manager.as_ref().and_then(Manager::watchdog) {
-        Some(_) => Some(pulse(board.clone())?),
-        None => None,
-    };
-    let (clock, told) = (Clock::default(), Told::default());
-    let mut watch = Watch { board, manager, pulse, clock, told };
+    let mut watch = Watch { board, manager, clock: Clock::start(), told: Told::default() };
     thread::Builder::new().name("watch".into()).spawn(move || watch.run())
 }
 
 struct Watch {
     board: Arc<Board>,
     manager: Option<Manager>,
-    pulse: Option<Arc<AtomicU64>>,
     clock: Clock,
     told: Told,
 }
@@ -99,14 +91,13 @@ impl Watch {
             lines.push(format!("STATUS={status}"));
             self.told.status = status;
         }
-        if let (Some(time), Some(pulse)) = (manager.watchdog(), &self.pulse) {
-            let now = self.clock.now();
-            let beat = Duration::from_millis(pulse.load(Relaxed));
-            let is_due = self.told.alive.is_none_or(|last| now.saturating_sub(last) >= time / 2);
-            // Whether the thread of the bundle still responds.
-            let is_alive = now.saturating_sub(beat) < time;
-            if is_due && is_alive {
-                self.told.alive = Some(now);
+        if let Some(time) = manager.watchdog() {
+            let is_due = |last| self.clock.now().saturating_sub(last) >= time / 2;
+            if self.told.alive.is_none_or(is_due) {
+                // Waits until the thread of the bundle responds, with an error if the bundle ends.
+                // If it does not respond, neither does the launcher, and the manager ends it.
+                let _ = self.board.handle.change([]);
+                self.told.alive = Some(self.clock.now());
                 lines.push("WATCHDOG=1".to_owned());
             }
         }
@@ -131,21 +122,4 @@ impl Watch {
             self.told.table = table;
         }
     }
-}
-
-/// Starts a thread that notes when the thread of the bundle last responded, in milliseconds since
-/// now.
-fn pulse(board: Arc<Board>) -> io::Result<Arc<AtomicU64>> {
-    let (clock, pulse) = (Clock::default(), Arc::new(AtomicU64::new(0)));
-    let beat = pulse.clone();
-    thread::Builder::new().name("pulse".into()).spawn(move || {
-        while board.ended().is_none() {
-            if let Ok(()) | Err(ChangeError::Ended) = board.handle.change([]) {
-                let now = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
-                beat.store(now, Relaxed);
-            }
-            pause(OFTEN);
-        }
-    })?;
-    Ok(pulse)
 }

@@ -192,9 +192,7 @@ impl Node {
     fn add_node(&mut self, line: &LineView) {
         self.name = line.label("node").to_owned();
         self.started = line.value("started_seconds");
-        let state = line.value("state").and_then(|state| usize::try_from(state).ok());
-        let known = state.and_then(|state| HealthState::ALL.get(state));
-        self.health = known.map(ToString::to_string).unwrap_or_default();
+        self.health = health(line).map(|health| health.to_string()).unwrap_or_default();
     }
 
     fn add_service(&mut self, line: &LineView) {
@@ -272,6 +270,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Returns the health in the line of a node, if it has one that is known.
+pub fn health(line: &LineView) -> Option<HealthState> {
+    HealthState::ALL.get(usize::try_from(line.value("state")?).ok()?).copied()
 }
 
 /// Returns the topic, the publisher and its epoch (its start).

@@ -1,34 +1,18 @@
-//! The clock of the tool, times on its command line, and waits that end at a signal.
+//! Times on the command line, and waits that end at a signal.
 #![allow(clippy::disallowed_methods, reason = "the tool is a program, and no service")]
 
 use std::io;
 use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mycelium_executor::Clock;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::shared::exit::Failure;
-
-/// Measures time since the tool started.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
-
-impl Default for Clock {
-    fn default() -> Clock {
-        Clock(Instant::now())
-    }
-}
-
-impl Clock {
-    /// The time since the clock was made.
-    pub fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
 
 /// Reads a time such as `250ms` or `5s`, more than 0 and less than 30 years.
 ///
@@ -74,7 +58,7 @@ impl<T: Send + 'static> Waits<T> {
     /// If the system has no thread or handler for it.
     pub fn new() -> Result<Waits<T>, Failure> {
         let (sender, wakes) = channel();
-        let waits = Waits { clock: Clock::default(), sender, wakes };
+        let waits = Waits { clock: Clock::start(), sender, wakes };
         let interrupted = waits.sender.clone();
         let failed = |error: io::Error| Failure::Unavailable(format!("signals: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;

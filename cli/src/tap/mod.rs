@@ -33,7 +33,7 @@ pub use args::TapArgs;
 use find::{Tapped, unavailable};
 use interrupt::Interrupt;
 use print::Printer;
-use sink::{Sink, Target};
+use sink::Sink;
 
 /// The most deliveries of one node that are printed before another node has its turn.
 const BURST: usize = 1024;
@@ -69,7 +69,7 @@ async fn tap(args: &TapArgs, smol: &Smol, printer: &mut Printer) -> Result<(), F
         let flushed = interrupt.while_taken(smol, printer.out.flush(smol)).await;
         ended = ended.and(flushed.unwrap_or(Ok(())));
     }
-    let mut errors = Sink::new(Target::Errors);
+    let mut errors = Sink::errors();
     errors.text = printer.summary(&ended).into_bytes();
     let ended = ended.map_err(|failure| {
         errors.text.extend(report(&failure).unwrap_or_default().into_bytes());

@@ -10,7 +10,7 @@ use super::csv::Csv;
 use super::fields::{self, Condition};
 use super::form::{Line, Output};
 use super::json::Json;
-use super::sink::{Sink, Target};
+use super::sink::Sink;
 use super::text::Text;
 use crate::shared::exit::Failure;
 use crate::shared::terminal;
@@ -46,7 +46,7 @@ impl Printer {
         };
         let conditions = args.conditions.iter().map(|text| Condition::parse(text));
         Ok(Printer {
-            out: Sink::new(Target::Output),
+            out: Sink::output(),
             form,
             fields: args.fields.clone(),
             conditions: conditions.collect::<Result<_, Failure>>()?,

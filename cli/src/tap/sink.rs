@@ -12,14 +12,10 @@ use crate::shared::exit::Failure;
 const FULL: usize = 64 << 10;
 
 /// A stream of this process.
-#[derive(Clone, Copy)]
-pub(super) enum Target {
-    Output,
-    Errors,
-}
-
 pub(super) struct Sink {
-    target: Target,
+    /// The name of the stream.
+    name: &'static str,
+    stream: fn() -> Box<dyn Write>,
     /// The result of a write that was begun.
     writing: Option<Receiver<io::Result<()>>>,
     /// Text that is not written yet.
@@ -27,8 +23,14 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(target: Target) -> Sink {
-        Sink { target, writing: None, text: Vec::new() }
+    pub(super) fn output() -> Sink {
+        let stream: fn() -> Box<dyn Write> = || Box::new(io::stdout());
+        Sink { name: "standard output", stream, writing: None, text: Vec::new() }
+    }
+
+    pub(super) fn errors() -> Sink {
+        let stream: fn() -> Box<dyn Write> = || Box::new(io::stderr());
+        Sink { name: "standard error", stream, writing: None, text: Vec::new() }
     }
 
     /// Whether the text must be flushed before more is added.
@@ -43,41 +45,24 @@ impl Sink {
             if let Some(writing) = &mut self.writing {
                 let written = writing.await;
                 self.writing = None;
-                let failed = |_| Failure::Unavailable(format!("{}: no thread", self.target.name()));
+                let failed = |_| Failure::Unavailable(format!("{}: no thread", self.name));
                 written.map_err(failed)?.map_err(Failure::output)?;
             }
             if self.text.is_empty() {
                 return Ok(());
             }
-            let (target, text) = (self.target, std::mem::take(&mut self.text));
+            let (stream, text) = (self.stream, std::mem::take(&mut self.text));
             let (done, writing) = oneshot::channel();
             let work = move || {
+                let mut stream = stream();
+                let written = stream.write_all(&text).and_then(|()| stream.flush());
                 // Ignores an error, because the tool may have ended without waiting.
-                let _ = done.send(target.write(&text));
+                let _ = done.send(written);
             };
             let begun = executor.blocking(Box::new(work));
-            let failed = |error| Failure::Unavailable(format!("{}: {error}", self.target.name()));
+            let failed = |error| Failure::Unavailable(format!("{}: {error}", self.name));
             begun.map_err(failed)?;
             self.writing = Some(writing);
-        }
-    }
-}
-
-impl Target {
-    fn name(self) -> &'static str {
-        match self {
-            Target::Output => "standard output",
-            Target::Errors => "standard error",
-        }
-    }
-
-    fn write(self, text: &[u8]) -> io::Result<()> {
-        match self {
-            Target::Output => {
-                let mut out = io::stdout().lock();
-                out.write_all(text).and_then(|()| out.flush())
-            }
-            Target::Errors => io::stderr().write_all(text),
         }
     }
 }

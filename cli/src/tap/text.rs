@@ -1,15 +1,17 @@
 //! Lines for people: time, publisher, sequence, fields.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ops::Range;
 
 use mycelium::subscribe::GapReason;
 use mycelium::untyped::{UntypedDelivery, UntypedMessage, Value};
 use unicode_width::UnicodeWidthStr;
 
-use super::form::{Line, Output, hex};
+use super::form::{Line, Output, hex, rfc3339};
 use crate::shared::output::printable;
 
+/// The time of day in a time such as `2026-01-02T03:04:05.678901Z`.
+const TIME_OF_DAY: Range<usize> = 11..26;
 /// Colours of a terminal.
 const DIM: &str = "\x1b[2m";
 const YELLOW: &str = "\x1b[33m";
@@ -42,7 +44,7 @@ impl Text {
         let [dim, plain] = self.coloured(DIM);
         let padding = " ".repeat(self.source - source.width());
         // Cannot fail, because it writes into memory.
-        let _ = write!(out, "{dim}{}{plain} {source}{padding} ", time_of_day(line.time));
+        let _ = write!(out, "{dim}{}{plain} {source}{padding} ", &rfc3339(line.time)[TIME_OF_DAY]);
     }
 }
 
@@ -117,12 +119,4 @@ fn reason_of(reason: GapReason) -> &'static str {
         GapReason::DeadLettered => "they became dead letters",
         _ => "for another reason",
     }
-}
-
-/// Returns the time of day in UTC, in microseconds.
-fn time_of_day(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (seconds, micros) = (since.as_secs() % 86_400, since.subsec_micros());
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{hours:02}:{minutes:02}:{seconds:02}.{micros:06}")
 }
