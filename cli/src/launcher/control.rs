@@ -38,28 +38,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Control {
     /// The state of the launcher.
     pub board: Arc<Board>,
-    /// The state of the first request, which starts the bundle. The lock is held while a request
-    /// changes the bundle, so there is one change at a time.
-    first: Mutex<First>,
+    /// Gets the first members of the bundle, and is there until it does, or never will. The lock is
+    /// held while a request changes the bundle, so there is one change at a time.
+    first: Mutex<Option<Sender<Vec<Member>>>>,
     /// The number of the next request that runs nodes.
     requests: AtomicU64,
     described: Described,
 }
 
-#[derive(Debug)]
-enum First {
-    /// The bundle has not begun: it waits for its members.
-    Waits(Sender<Vec<Member>>),
-    /// The bundle runs.
-    Done,
-    /// The first request failed, so the launcher ends.
-    Failed,
-}
-
 impl Control {
     /// Creates the control of a bundle that gets its first members from `first`.
     pub fn new(board: Arc<Board>, first: Sender<Vec<Member>>) -> Control {
-        let (first, requests) = (Mutex::new(First::Waits(first)), AtomicU64::new(1));
+        let (first, requests) = (Mutex::new(Some(first)), AtomicU64::new(1));
         Control { board, first, requests, described: Described::default() }
     }
 
@@ -136,11 +126,7 @@ impl Control {
                     None => self.board.handle.stop(),
                 }
                 // If the bundle has not begun, it never will.
-                let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-                if let First::Waits(_) = *first {
-                    *first = First::Failed;
-                }
-                drop(first);
+                self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let problem = self.board.wait_until_ended();
                 Some(Answer::Nodes { nodes: self.board.nodes(), problem })
             }
@@ -166,14 +152,15 @@ impl Control {
             let title = self.board.place.title();
             Failure::Unavailable(format!("{title} ends at the moment: run `up` again when it has"))
         };
-        if matches!(*first, First::Failed) || self.board.handle.is_ending() {
+        if self.board.is_stopping() || self.board.handle.is_ending() {
             return Err(ended());
         }
         let (plan, files) = match self.plan(request) {
             Ok(planned) => planned,
             Err(failure) => {
-                if let First::Waits(_) = *first {
-                    *first = First::Failed;
+                if first.take().is_some() {
+                    // The bundle has not begun, so the launcher ends.
+                    self.board.set_stopping();
                 }
                 return Err(failure);
             }
@@ -182,13 +169,13 @@ impl Control {
             |node: &str| member(&self.board.place, self.board.manner, &plan.nodes[node], &files);
         let completed = self.board.members(MemberPhase::Completed).map(|member| member.name);
         let steps = plan.steps(&self.board.plan().0, &completed.collect());
-        match std::mem::replace(&mut *first, First::Done) {
-            First::Waits(sender) => {
+        match first.take() {
+            Some(sender) => {
                 self.board.set_plan(plan.clone(), request.clone());
                 let members = plan.nodes.keys().map(|node| member(node)).collect();
                 sender.send(members).map_err(|_| ended())?;
             }
-            First::Done | First::Failed => {
+            None => {
                 let changes = steps.iter().filter_map(|(node, step)| match step {
                     Step::Keep => None,
                     Step::Start => Some(Change::Add(member(node))),

@@ -296,13 +296,13 @@ mod tests {
             ])
         };
         let cases: [(&[&str], [&str; 4]); 4] = [
-            (&[], ["it changed", "", "", ""]),
-            (&["view"], ["it changed", "", "", ""]),
-            (&["feed"], ["it changed", "", "`feed` had completed, and starts again", ""]),
+            (&[], ["its command changed", "", "", ""]),
+            (&["view"], ["its command changed", "", "", ""]),
+            (&["feed"], ["its command changed", "", "`feed` had completed, and starts again", ""]),
             (
                 &["feed", "sum"],
                 [
-                    "it changed",
+                    "its command changed",
                     "",
                     "`feed` had completed, and starts again",
                     "`sum` had completed, and starts again",
