@@ -38,7 +38,7 @@ use mycelium_executor::{Duplex, Peer, SendFuture, Stream, Thread};
 
 use crate::gate::{Gate, NameProof, Secured};
 use crate::sync::lock;
-use files::{Contents, Credentials};
+use files::{Contents, Credentials, can_prove};
 
 pub use error::{TlsError, TlsFile, TlsProblem};
 pub use files::TlsFiles;
