@@ -125,7 +125,7 @@ async fn a_topology_names_the_collector_and_the_headers() {
 #[test]
 fn what_the_program_sets_is_checked_when_the_node_is_built() {
     let error = |metrics| match pipeline("main", 1).otlp_metrics(metrics).build() {
-        Err(BuildError::OtlpMetrics(error)) => BuildError::from(error).to_string(),
+        Err(error @ BuildError::OtlpMetrics(_)) => error.to_string(),
         other => panic!("{other:?}"),
     };
     let new = || OtlpMetrics::new("http://127.0.0.1:4318");

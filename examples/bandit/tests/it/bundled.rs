@@ -125,7 +125,7 @@ fn undelivered_messages_are_an_error_of_the_bundle() {
     let writer = bundled.rest_after("writer: started as process ");
     signal("-STOP", &writer);
     // The detector keeps its swap until the signal is confirmed, so the adapter is blocked.
-    bundled.rest_after("have finished its messages service=\"ArbitrageDetector\"");
+    bundled.rest_after("for slow readers of its messages service=\"ArbitrageDetector\"");
     signal("-TERM", &bundled.child.id().to_string());
     bundled.rest_after("collector: exited, exit status: 74");
     signal("-CONT", &writer);

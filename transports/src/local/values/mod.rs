@@ -1,6 +1,7 @@
 //! The values by which users speak of topics: the schema of a message type, the policy and the
 //! options of a subscription, its deliveries, and every error. They know no ring and no topic.
 
+mod delivery;
 mod error;
 
 use std::any::type_name;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 use super::trace::TraceArea;
 
+pub use delivery::*;
 pub use error::*;
 
 // The identity of a topic's messages: type, layout and size.

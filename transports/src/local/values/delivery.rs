@@ -1,0 +1,191 @@
+//! What a reader gets: messages, gaps and dead letters.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::counters::EdgeValue;
+
+/// One result of a receive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Delivery<M> {
+    /// A message.
+    Msg(Received<M>),
+    /// Missing messages.
+    Gap(Gap),
+}
+
+impl<M> Delivery<M> {
+    /// Returns the message, if the delivery is one.
+    pub fn message(self) -> Option<M> {
+        match self {
+            Delivery::Msg(received) => Some(received.message),
+            Delivery::Gap(_) => None,
+        }
+    }
+}
+
+/// A message with its sequence and its number of deliveries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received<M> {
+    pub(crate) message: M,
+    pub(crate) sequence: u64,
+    pub(crate) attempt: Attempt,
+}
+
+/// Whether a message is delivered for the first time. It takes a whole word: with a byte, the
+/// compiler would move the seven bytes beside it one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Attempt {
+    First,
+    Redelivered,
+}
+
+impl<M> Received<M> {
+    /// Returns the message.
+    pub fn into_inner(self) -> M {
+        self.message
+    }
+
+    /// Returns the message's number among those of this epoch of the publisher, from 0.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether the message was, or may have been, delivered before: to a run of the service that
+    /// failed while the message was in flight, or to a process that died before it confirmed the
+    /// message.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        self.attempt == Attempt::Redelivered
+    }
+}
+
+impl<M> Deref for Received<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.message
+    }
+}
+
+/// Messages of one publisher that are missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The number of missing messages, or a lower bound if it is not exact.
+    pub count: u64,
+    /// Whether `count` is exact. It is, unless the publisher's process ended while it was
+    /// disconnected.
+    pub exact: bool,
+    /// Why the messages are missing.
+    pub reason: GapReason,
+    /// The publisher's name.
+    pub publisher: Arc<str>,
+    /// The publisher's epoch.
+    pub epoch: u64,
+}
+
+/// Why messages are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// This `drop-oldest` or `latest` reader was too slow, and the publisher overwrote the
+    /// messages.
+    Overwritten,
+    /// This `latest` reader skipped to the newest message, or to the newest one of a key.
+    Skipped,
+    /// The ring of this `drop-newest` subscription was full.
+    Dropped,
+    /// The bytes of the messages were not valid for the topic's message type.
+    Undecodable,
+    /// The messages were lost with a connection: the publisher did not wait for this reader, or its
+    /// process is gone; or an earlier process of the reader died with them, and the topic is
+    /// delivered at most once.
+    Disconnected,
+    /// The publisher no longer waited for this reader, which had stalled: the reader was evicted.
+    /// It gets the messages after the gap, and the publisher waits for it again once it has moved
+    /// on. If the gap is not exact, the publisher's process has dropped the reader: it gets nothing
+    /// more from this publisher.
+    Evicted,
+    /// Several processes of the reader in a row died with the message in flight. It became a dead
+    /// letter at its publisher.
+    DeadLettered,
+}
+
+impl GapReason {
+    /// Returns the counter of messages that are missing for this reason.
+    pub(crate) fn value(self) -> EdgeValue {
+        match self {
+            GapReason::Overwritten | GapReason::Disconnected | GapReason::Evicted => {
+                EdgeValue::Overwritten
+            }
+            GapReason::Skipped => EdgeValue::Skipped,
+            GapReason::Dropped => EdgeValue::Dropped,
+            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = if self.exact { "" } else { "at least " };
+        let reason = match self.reason {
+            GapReason::Overwritten => "overwritten",
+            GapReason::Skipped => "skipped",
+            GapReason::Dropped => "dropped",
+            GapReason::Undecodable => "undecodable",
+            GapReason::Disconnected => "lost with the connection",
+            GapReason::Evicted => "not waited for: this reader was evicted",
+            GapReason::DeadLettered => "dead-lettered",
+        };
+        // The name may come from another process, so it is escaped.
+        let publisher = self.publisher.escape_debug();
+        write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
+    }
+}
+
+/// The result of [`Subscription::try_recv`](crate::local::Subscription::try_recv).
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryRecv<M> {
+    /// A message or a gap.
+    Delivery(Delivery<M>),
+    /// Nothing yet.
+    Empty,
+    /// The end: every publisher has ended and everything was received.
+    Closed,
+}
+
+impl<M> TryRecv<M> {
+    /// Returns the delivery, if there is one.
+    pub fn delivery(self) -> Option<Delivery<M>> {
+        match self {
+            TryRecv::Delivery(delivery) => Some(delivery),
+            TryRecv::Empty | TryRecv::Closed => None,
+        }
+    }
+}
+
+/// A dead letter: a message whose handling failed at each delivery, or that killed its readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Undelivered {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The subscription.
+    pub reader: Arc<str>,
+    /// The message's id.
+    pub type_id: u16,
+    /// The publisher's name.
+    pub publisher: Arc<str>,
+    /// The publisher's epoch.
+    pub epoch: u64,
+    /// The message's number among those of this epoch of the publisher.
+    pub sequence: u64,
+    /// The message's bytes. All copies of the dead letter share them.
+    pub payload: Bytes,
+}
