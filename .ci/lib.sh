@@ -64,7 +64,8 @@ some_tests() {
 # A cargo subcommand; if there is none, this version of it.
 need_cargo_tool() {
     local tool=$1 version=$2
-    command -v "$tool" >/dev/null || cargo install --locked "$tool@$version" --target-dir "$TARGET/install"
+    # Without optimization: built in a third of the time, which its one run does not give back.
+    command -v "$tool" >/dev/null || cargo install --locked --debug "$tool@$version" --target-dir "$TARGET/install"
 }
 
 # A program, by its Debian package; fails if it cannot be installed.

@@ -169,11 +169,11 @@
 //! ```
 //!
 //! A name that does not exist, or a wrong value, is a [`TopologyError`](topology::TopologyError)
-//! with file, line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have met. Nodes whose messages have different layouts do not exchange them. Crate
-//! `mycelium-bundle` starts all nodes by one command;
-//! [`end_with_launcher`](execution::end_with_launcher) ends a process with its launcher, and
-//! [`private_directory`](untyped::private_directory) is where sockets lie. `docs/topology.md` has
-//! all keys.
+//! with file, line and [`Code`](error::Code). [`Running::ready`] waits until the nodes have met.
+//! Nodes whose messages have different layouts do not exchange them. Crate `mycelium-bundle` starts
+//! all nodes by one command; [`end_with_launcher`](execution::end_with_launcher) ends a process with
+//! its launcher, and [`private_directory`](untyped::private_directory) is where sockets lie.
+//! `docs/topology.md` has all keys.
 //!
 //! # Place services on threads
 //!

@@ -1,6 +1,6 @@
 //! What every module of this crate uses: texts for misspelt names, problems as a code and a text, a
-//! lock and a latch, log lines, and the reports of the launcher (`launcher`, and `members` for the other processes). It knows no
-//! other module.
+//! lock and a latch, log lines, and the reports of the launcher (`launcher`, and `members` for the
+//! other processes). It knows no other module.
 
 pub(crate) mod latch;
 #[cfg(unix)]

@@ -51,9 +51,9 @@
 //!
 //! Without the feature `metrics` a region has no words, and a line counts nothing: `off.rs`.
 //!
-//! To read: this file (what readers and writers use), `region.rs` (which place a line gets,
-//! and the words), `reading.rs` (what lines say together), `values.rs`. For other processes: `view.rs` (the words of any region, which may
-//! lie), `attached.rs` (where they are).
+//! To read: this file (what readers and writers use), `region.rs` (which place a line gets, and the
+//! words), `reading.rs` (what lines say together), `values.rs`. For other processes: `view.rs` (the
+//! words of any region, which may lie), `attached.rs` (where they are).
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod attached;

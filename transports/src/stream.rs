@@ -6,7 +6,7 @@
 //! whole batch. Dropping the driver loses nothing but what the link reports as lost: the next poll
 //! finishes a frame that was written in part.
 //!
-//! This module does not depend on topics. `exchange` has the traffic of topics.
+//! This module does not depend on topics.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -133,7 +133,11 @@ pub fn request_or_start<'p>(
             Some(Some(status)) if !status.success() => return Err(ended(place, status)),
             // A launcher that exited without an error is no failure, because another one has the
             // place, another command has ended it, or it got no request in time.
-            Some(Some(_)) | None => launcher = Some(start(place)?),
+            Some(Some(_)) => {
+                pause(10 * PAUSE);
+                launcher = Some(start(place)?);
+            }
+            None => launcher = Some(start(place)?),
         }
         pause(PAUSE);
     }

@@ -7,8 +7,7 @@
 //! panics and always ends. It allocates in proportion to the words, not to what they claim. Texts
 //! are without control characters, so that they may be printed to a terminal.
 //!
-//! To read, from the bottom up: `view/layout.rs` (the header), `view/copy.rs` (what readers use),
-//! `view/lines.rs` (how lines are copied).
+//! To read, from the top down: the view, the header that it checks, how lines are copied.
 
 use std::sync::Arc;
 

@@ -4,6 +4,9 @@
 //! calls the [`Channel`]; the session has a [`SessionChannel`], from which it takes the packets
 //! when its task runs. A [`Tie`] keeps the connection open: the session has one, and so has each
 //! stream that moved to shared memory, because such a stream outlives the link's connection.
+//!
+//! Below: why streams stay on the link ([`MemoryRefusal`]), or lose their memory
+//! ([`LostMemory`]), and the timer of readers who wait until nothing happens ([`QuietTimer`]).
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -201,13 +204,14 @@ impl SessionChannel {
     /// Registers the session's task for later ones.
     pub(crate) fn next(&mut self, context: &mut Context<'_>) -> Option<Arrival> {
         let arrival = self.channel.take(context.waker());
-        if let Some(Arrival::Gone(reason)) = &arrival {
-            self.problems.extend(self.problem(reason));
-        }
         if let Some(tie) = self.channel.take_established() {
             self.wakes = WakeSocket::open(&tie.connection, &*self.executor).ok();
             *lock(&tie.wakes) = self.wakes.is_some().then(|| executor_id(&self.executor));
             self.tie = Some(tie);
+        }
+        // After the tie is taken: whether an end is a problem depends on it.
+        if let Some(Arrival::Gone(reason)) = &arrival {
+            self.problems.extend(self.problem(reason));
         }
         if arrival.is_none()
             && let Some(wakes) = &mut self.wakes

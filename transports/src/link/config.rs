@@ -1,4 +1,5 @@
-//! The settings of links, and the name by which a process is known to its peers.
+//! The settings of links, the name by which a process is known to its peers, and the topics that a
+//! link sends or asks for.
 
 use std::sync::Arc;
 use std::time::Duration;

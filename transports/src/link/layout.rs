@@ -1,5 +1,5 @@
 //! Compares two layouts of one topic's messages: the layout here, and the canonical form of the
-//! peer's layout. It finds the first difference.
+//! peer's layout. It finds the first difference. Peers ask for layouts and catalogues by queries.
 //!
 //! The peer's bytes are foreign: [`Layout`] checks them, and without a valid layout there is no
 //! first difference.

@@ -1,4 +1,5 @@
-//! The files of a node: its certificate, the private key of the certificate, and the authorities.
+//! The files of a node: its certificate, the private key of the certificate, and the authorities. They
+//! are checked when they are read.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -5,6 +5,8 @@
 //! over the link: the ring's descriptor is passed to the reader; the reader answers with the
 //! descriptor of its positions; the link says from which message on the stream is in shared memory.
 //! If the reader cannot map the ring, the stream stays on the link.
+//!
+//! [`StreamState`] is how far a stream is, on the link or in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -344,7 +346,7 @@ pub(super) enum RegionAnswer {
     /// The reader has mapped the ring, and passes the memory of its positions.
     Cursors { readers: usize, file: OwnedFd },
     /// The reader does not read the region: the code of a
-    /// [`MemoryRefusal`](crate::link::refusal::MemoryRefusal).
+    /// [`MemoryRefusal`](crate::link::channel::MemoryRefusal).
     Refused(u64),
 }
 

@@ -391,8 +391,6 @@ pub(crate) struct Sleeper {
     pub(crate) word: usize,
 }
 
-impl Sleeper {}
-
 impl Drop for Sleeper {
     fn drop(&mut self) {
         lock(&self.sleepers)[self.word] = false;

@@ -1,4 +1,4 @@
-//! Spans, and the tracer that begins traces and says when a span has ended.
+//! Spans, and the tracer that begins traces, for a share of messages, and says when a span has ended.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

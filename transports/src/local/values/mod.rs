@@ -295,8 +295,6 @@ impl Start {
 
 // The key of a message: one of its fields. A subscription with [`Policy::LatestByKey`] keeps the
 // newest message of each key.
-//
-// [`Policy::LatestByKey`]: crate::local::Policy::LatestByKey
 
 /// The limit on the bytes of a key.
 pub(crate) const KEY_BYTES: usize = 64;

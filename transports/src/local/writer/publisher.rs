@@ -1,5 +1,5 @@
-//! The writing end of a topic for services: messages of one type, into a [`Writer`]; `batch` emits
-//! many at once.
+//! The writing end of a topic for services: messages of one type, into a [`Writer`], one by one
+//! or many at once.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -1,4 +1,5 @@
-//! A control connection as other threads see it, and the handler of its events.
+//! A control connection as other threads see it, the handler of its events, and the sockets by which
+//! the sessions on both sides wake each other.
 
 use std::collections::VecDeque;
 use std::io;
@@ -256,7 +257,7 @@ fn ended(error: Errno) -> SendError {
     }
 }
 
-// The peer's end of a [wake socket](super::wake_socket), in this process.
+// The sockets by which two sessions wake each other: the peer's end, and this process's.
 
 /// A socket that the peer has passed: a byte there wakes the peer's task.
 #[derive(Debug)]
@@ -266,7 +267,7 @@ pub(super) struct PeerSocket {
 }
 
 impl PeerSocket {
-    /// Wraps the socket. [`Closers`](super::closers::Closers) have to drop the result.
+    /// Wraps the socket. [`Closers`](super::socket::Closers) have to drop the result.
     pub(super) fn new(socket: OwnedFd) -> PeerSocket {
         PeerSocket { socket, has_ended: false }
     }

@@ -1,4 +1,4 @@
-//! A connection as the control thread sees it: its handshake and its packets.
+//! A connection as the control thread sees it: its handshake with a token, and its packets.
 //!
 //! ```text
 //! accepted:   AwaitHello ─Hello─▶ (Ping, AwaitPong ─Pong─▶) Welcome, Connected

@@ -1,4 +1,5 @@
-//! Packets and descriptors over a `SOCK_SEQPACKET` socket, without waiting.
+//! Packets and descriptors over a `SOCK_SEQPACKET` socket, without waiting: the listener, the poller,
+//! and threads that close descriptors, which may take long.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};

@@ -302,7 +302,7 @@ impl Model {
 #[test]
 fn every_message_has_one_fate_at_readers_that_come_and_go() {
     // 32 seeds, unless the variable `PROPTEST_CASES` says more.
-    let seeds = u64::from(ProptestConfig::default().cases / 8);
+    let seeds = u64::from(ProptestConfig::default().cases / 8).max(2);
     let crowd = if cfg!(miri) { (2, 60, 12) } else { (seeds / 2, 1_500, 150) };
     for (seeds, steps, most) in [if cfg!(miri) { (2, 60, 6) } else { (seeds, 400, 6) }, crowd] {
         for seed in 0..seeds {
