@@ -11,19 +11,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::Snapshot;
-use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
-
-/// The behaviour of a pusher's surroundings.
-struct Script {
-    settings: OtlpMetrics,
-    stop_at: Duration,
-    /// How long the collector takes for an answer.
-    takes: Duration,
-    /// Returns the collector's answer, given the time.
-    answer: fn(Duration) -> Answer,
-    /// The number of publishers of the node.
-    publishers: usize,
-}
+use crate::otlp::port::scripted::{Script, Stage, away, seconds, taken};
 
 /// A request: when it began, its points, and the messages that publishers have sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,50 +61,49 @@ fn post(at: Duration, body: &[u8]) -> Post {
 }
 
 fn script(answer: fn(Duration) -> Answer) -> Script {
-    let settings = OtlpMetrics::new("http://127.0.0.1:4318");
-    Script { settings, stop_at: seconds(35), takes: Duration::ZERO, answer, publishers: 1 }
+    Script { stop_at: seconds(35), takes: Duration::ZERO, answer }
 }
 
-impl Script {
-    fn run(self) -> Outcome {
-        let region = Region::new(64);
-        let line = region.line("exporter=metrics");
-        let lines = (0..self.publishers).map(|it| region.line(&format!("topic=t publisher=p{it}")));
-        let lines: Vec<_> = lines.collect();
-        let node = PushedNode {
-            resource: Resource::of_node("main", 7),
-            snapshot: Box::new(move || {
-                let (node, readings) = ("main".to_owned(), region.read());
-                Some(Snapshot { node, readings, ..Snapshot::default() })
-            }),
-            collector: Collector::with_most(usize::MAX),
-            line,
-            wall_clock: Box::new(|| UNIX_EPOCH),
-        };
-        let Script { settings, stop_at, takes, answer, .. } = self;
-        let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
-        let script = scripted::Script { stop_at, takes, answer };
-        let mut stage = Stage::new(script, settings.flush, &now, |now| {
-            lines.iter().for_each(|line| line.set(PublisherValue::Sent, now.as_secs()));
-        });
-        let on_notice =
-            |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone()));
-        let mut work = Work::new(settings, node, UNIX_EPOCH, on_notice);
-        work.run(&mut stage);
-        let value = |value| work.node.line.get(value);
-        Outcome {
-            posts: stage.posts.iter().map(|(at, body)| post(*at, body)).collect(),
-            pushes: [PusherValue::Taken, PusherValue::Failed, PusherValue::Refused].map(value),
-            points: [PusherValue::Points, PusherValue::PointsRefused].map(value),
-            notices: notices.take(),
-            ended_at: now.get(),
-        }
+fn settings() -> OtlpMetrics {
+    OtlpMetrics::new("http://127.0.0.1:4318")
+}
+
+/// Runs the pusher of a node with this many publishers.
+fn run(settings: OtlpMetrics, publishers: usize, script: Script) -> Outcome {
+    let region = Region::new(64);
+    let line = region.line("exporter=metrics");
+    let lines = (0..publishers).map(|it| region.line(&format!("topic=t publisher=p{it}")));
+    let lines: Vec<_> = lines.collect();
+    let node = PushedNode {
+        resource: Resource::of_node("main", 7),
+        snapshot: Box::new(move || {
+            let (node, readings) = ("main".to_owned(), region.read());
+            Some(Snapshot { node, readings, ..Snapshot::default() })
+        }),
+        collector: Collector::with_most(usize::MAX),
+        line,
+        wall_clock: Box::new(|| UNIX_EPOCH),
+    };
+    let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
+    let mut stage = Stage::new(script, settings.flush, &now, |now| {
+        lines.iter().for_each(|line| line.set(PublisherValue::Sent, now.as_secs()));
+    });
+    let on_notice = |notice: &PushNotice| notices.borrow_mut().push((now.get(), notice.clone()));
+    let mut work = Work::new(settings, node, UNIX_EPOCH, on_notice);
+    work.run(&mut stage);
+    let value = |value| work.node.line.get(value);
+    Outcome {
+        posts: stage.posts.iter().map(|(at, body)| post(*at, body)).collect(),
+        pushes: [PusherValue::Taken, PusherValue::Failed, PusherValue::Refused].map(value),
+        points: [PusherValue::Points, PusherValue::PointsRefused].map(value),
+        notices: notices.take(),
+        ended_at: now.get(),
     }
 }
 
 #[test]
 fn metrics_are_pushed_at_each_interval_and_at_the_end() {
-    let outcome = script(taken).run();
+    let outcome = run(settings(), 1, script(taken));
     assert_eq!(outcome.times(), [10, 20, 30, 35].map(seconds));
     let sent: Vec<_> = outcome.posts.iter().flat_map(|post| &post.sent).collect();
     assert_eq!(sent, [&10, &20, &30, &35], "each has the values of its time");
@@ -124,15 +111,14 @@ fn metrics_are_pushed_at_each_interval_and_at_the_end() {
     let points: usize = outcome.posts.iter().map(|post| post.points).sum();
     assert_eq!((outcome.points, outcome.notices.len()), ([points as u64, 0], 0));
     let often = Script { stop_at: seconds(3), ..script(taken) };
-    let settings = often.settings.clone().interval(seconds(1));
-    let outcome = Script { settings, ..often }.run();
+    let outcome = run(settings().interval(seconds(1)), 1, often);
     assert_eq!(outcome.times(), [1, 2, 3].map(seconds));
 }
 
 #[test]
 fn what_a_collector_did_not_take_is_not_sent_again_but_newer_values_are() {
     let answer = |now| if now < seconds(25) { away(now) } else { taken(now) };
-    let outcome = script(answer).run();
+    let outcome = run(settings(), 1, script(answer));
     assert_eq!(outcome.times(), [10, 20, 30, 35].map(seconds));
     assert_eq!((outcome.posts[2].sent.clone(), outcome.pushes), (vec![30], [2, 2, 0]));
     // A notice of the first error at once, and of the others at the end.
@@ -145,7 +131,7 @@ fn what_a_collector_did_not_take_is_not_sent_again_but_newer_values_are() {
 
 #[test]
 fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
-    let outcome = Script { stop_at: seconds(605), ..script(away) }.run();
+    let outcome = run(settings(), 1, Script { stop_at: seconds(605), ..script(away) });
     assert_eq!((outcome.pushes, outcome.ended_at), ([0, 60, 0], seconds(605)));
     let minutes: Vec<_> = (0..10).map(|minute| seconds(10 + 60 * minute)).collect();
     let times: Vec<_> = outcome.notices.iter().map(|(at, _)| *at).collect();
@@ -153,7 +139,7 @@ fn a_collector_that_is_away_costs_one_line_a_minute_and_no_wait_at_the_end() {
     let told: u64 = outcome.notices.iter().map(|(_, notice)| notice.failed).sum();
     assert_eq!(told, 60, "all are reported");
     // A collector that has failed once, and not twice, is tried at the end.
-    let outcome = Script { stop_at: seconds(15), ..script(away) }.run();
+    let outcome = run(settings(), 1, Script { stop_at: seconds(15), ..script(away) });
     assert_eq!((outcome.times(), outcome.pushes), ([10, 15].map(seconds).into(), [0, 2, 0]));
 }
 
@@ -163,26 +149,27 @@ fn retry_after_is_honoured() {
         Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
     }
     let answer = |now| if now < seconds(20) { busy(13) } else { taken(now) };
-    let outcome = script(answer).run();
+    let outcome = run(settings(), 1, script(answer));
     assert_eq!(outcome.times(), [10, 23, 30, 35].map(seconds));
     // A requested pause of hours is cut to five minutes. At the end it is waited for only within
     // the time for the end.
     let hours = |now| if now < seconds(20) { busy(36_000) } else { taken(now) };
-    let outcome = Script { stop_at: seconds(315), ..script(hours) }.run();
+    let outcome = run(settings(), 1, Script { stop_at: seconds(315), ..script(hours) });
     assert_eq!(outcome.times(), [10, 310, 315].map(seconds));
-    let outcome = script(hours).run();
+    let outcome = run(settings(), 1, script(hours));
     assert_eq!((outcome.times(), outcome.ended_at), (vec![seconds(10)], seconds(35)));
-    let outcome = Script { stop_at: seconds(22), ..script(answer) }.run();
+    let outcome = run(settings(), 1, Script { stop_at: seconds(22), ..script(answer) });
     assert_eq!((outcome.times(), outcome.ended_at), ([10, 23].map(seconds).into(), seconds(23)));
 }
 
 #[test]
 fn a_slow_collector_has_the_time_of_a_request_and_pushes_do_not_pile_up() {
-    let slow = Script { takes: seconds(8), ..script(taken) }.run();
+    let slow = run(settings(), 1, Script { takes: seconds(8), ..script(taken) });
     assert_eq!(slow.times(), [10, 20, 30].map(seconds));
     // The last push was stopped, with 2 s left.
     assert_eq!((slow.pushes, slow.ended_at), ([2, 1, 0], seconds(37)));
-    let late = Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) }.run();
+    let late =
+        run(settings(), 1, Script { takes: seconds(60), stop_at: seconds(65), ..script(taken) });
     assert_eq!(late.times(), [10, 30, 50].map(seconds), "each ends after its 10 s");
     assert_eq!((late.pushes, late.ended_at), ([0, 3, 0], seconds(65)));
 }
@@ -195,8 +182,7 @@ fn what_a_collector_refuses_is_counted_and_the_rest_is_sent() {
         }
         _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
     };
-    let script = Script { stop_at: seconds(15), publishers: 1500, ..script(answer) };
-    let outcome = script.run();
+    let outcome = run(settings(), 1500, Script { stop_at: seconds(15), ..script(answer) });
     // Each push has six requests: all are sent, although the first is refused.
     let points = outcome.posts[0].points as u64;
     assert_eq!((points, outcome.posts.len() % 2), (1000, 0));
@@ -216,7 +202,7 @@ fn a_push_at_which_the_collector_fails_ends_and_the_next_one_is_in_time() {
         }
         _ => taken(now),
     };
-    let outcome = Script { publishers: 1500, stop_at: seconds(15), ..script(answer) }.run();
+    let outcome = run(settings(), 1500, Script { stop_at: seconds(15), ..script(answer) });
     let (first, rest) = outcome.posts.split_first().unwrap();
     assert_eq!((first.at, first.points), (seconds(10), 1000), "its other requests are not sent");
     assert!(rest.len() > 1 && rest.iter().all(|post| post.at == seconds(15)));
@@ -226,7 +212,6 @@ fn a_push_at_which_the_collector_fails_ends_and_the_next_one_is_in_time() {
 
 #[test]
 fn an_end_without_time_sends_nothing() {
-    let settings = OtlpMetrics::new("http://127.0.0.1:4318").flush(Duration::ZERO);
-    let outcome = Script { settings, ..script(taken) }.run();
+    let outcome = run(settings().flush(Duration::ZERO), 1, script(taken));
     assert_eq!(outcome.times(), [10, 20, 30].map(seconds));
 }

@@ -9,19 +9,7 @@ use mycelium_transports::counters::{ExporterValue, Region};
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
 use super::*;
-use crate::otlp::port::scripted::{self, Stage, away, seconds, taken};
-
-/// The behaviour of an exporter's surroundings.
-struct Script {
-    settings: OtlpTraces,
-    /// When spans are recorded, and their number, in order.
-    records: VecDeque<(Duration, usize)>,
-    stop_at: Duration,
-    /// How long the collector takes for an answer.
-    takes: Duration,
-    /// Returns the collector's answer, given the time.
-    answer: fn(Duration) -> Answer,
-}
+use crate::otlp::port::scripted::{Script, Stage, away, seconds, taken};
 
 struct Outcome {
     posts: Vec<Duration>,
@@ -39,46 +27,44 @@ fn span() -> Span {
     Span::new(context, SpanKind::Root, "Feed", "ticks")
 }
 
-fn script<const N: usize>(records: [(u64, usize); N], answer: fn(Duration) -> Answer) -> Script {
-    let records = records.into_iter().map(|(at, spans)| (seconds(at), spans)).collect();
-    let settings = OtlpTraces::new("http://127.0.0.1:4318").queue(8).batch(4);
-    Script { settings, records, stop_at: seconds(200), takes: Duration::ZERO, answer }
+fn script(answer: fn(Duration) -> Answer) -> Script {
+    Script { stop_at: seconds(200), takes: Duration::ZERO, answer }
 }
 
-impl Script {
-    fn run(self) -> Outcome {
-        let Script { settings, mut records, stop_at, takes, answer } = self;
-        let flush = settings.flush;
-        let exporter = Exporter::new(settings).unwrap();
-        let queue = exporter.queue();
-        let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
-        let script = scripted::Script { stop_at, takes, answer };
-        let mut stage = Stage::new(script, flush, &now, |now| {
-            while let Some((_, spans)) = records.pop_front_if(|(at, _)| *at <= now) {
-                (0..spans).for_each(|_| queue.record(span()));
-            }
-        });
-        let (resource, region) = (Resource::of_node("main", 7), Region::new(1));
-        let on_notice = |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone()));
-        let mut work = Work::new(exporter, resource, region.line("exporter=traces"), 7, on_notice);
-        work.run(&mut stage);
-        let value = |value| work.line.get(value);
-        Outcome {
-            exported: value(ExporterValue::Exported),
-            full: value(ExporterValue::DroppedFull),
-            failed: value(ExporterValue::DroppedFailed),
-            refused: value(ExporterValue::DroppedRefused),
-            errors: value(ExporterValue::Errors),
-            posts: stage.posts.iter().map(|(at, _)| *at).collect(),
-            notices: notices.take(),
-            ended_at: now.get(),
+/// Runs an exporter. The records are the seconds at which spans are recorded, and their number, in
+/// order.
+fn run<const N: usize>(records: [(u64, usize); N], script: Script) -> Outcome {
+    let mut records = VecDeque::from(records);
+    let settings = OtlpTraces::new("http://127.0.0.1:4318").queue(8).batch(4);
+    let flush = settings.flush;
+    let exporter = Exporter::new(settings).unwrap();
+    let queue = exporter.queue();
+    let (now, notices) = (Cell::default(), RefCell::<Vec<_>>::default());
+    let mut stage = Stage::new(script, flush, &now, |now| {
+        while let Some((_, spans)) = records.pop_front_if(|(at, _)| seconds(*at) <= now) {
+            (0..spans).for_each(|_| queue.record(span()));
         }
+    });
+    let (resource, region) = (Resource::of_node("main", 7), Region::new(1));
+    let on_notice = |notice: &Notice| notices.borrow_mut().push((now.get(), notice.clone()));
+    let mut work = Work::new(exporter, resource, region.line("exporter=traces"), 7, on_notice);
+    work.run(&mut stage);
+    let value = |value| work.line.get(value);
+    Outcome {
+        exported: value(ExporterValue::Exported),
+        full: value(ExporterValue::DroppedFull),
+        failed: value(ExporterValue::DroppedFailed),
+        refused: value(ExporterValue::DroppedRefused),
+        errors: value(ExporterValue::Errors),
+        posts: stage.posts.iter().map(|(at, _)| *at).collect(),
+        notices: notices.take(),
+        ended_at: now.get(),
     }
 }
 
 #[test]
 fn a_batch_is_sent_when_it_is_full_or_its_time_has_come() {
-    let outcome = script([(0, 5), (10, 2)], taken).run();
+    let outcome = run([(0, 5), (10, 2)], script(taken));
     // A full batch of four at once; one span after the delay; two that came before the end of a
     // later delay.
     assert_eq!(outcome.posts, [seconds(0), seconds(1), seconds(10)]);
@@ -88,8 +74,7 @@ fn a_batch_is_sent_when_it_is_full_or_its_time_has_come() {
 
 #[test]
 fn a_collector_that_is_away_costs_spans_and_nothing_else() {
-    let records = [(0, 4), (3, 20), (50, 20), (100, 20)];
-    let outcome = script(records, away).run();
+    let outcome = run([(0, 4), (3, 20), (50, 20), (100, 20)], script(away));
     let Outcome { posts, notices, exported, full, failed, refused, errors, ended_at } = outcome;
     assert_eq!((exported, refused, full + failed), (0, 0, 64), "each span is counted once");
     assert_eq!(full, 12 * 3, "those that found no room");
@@ -116,7 +101,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
 #[test]
 fn a_batch_is_tried_again_until_the_collector_takes_it() {
     let answer = |now| if now < seconds(4) { away(now) } else { taken(now) };
-    let outcome = script([(0, 4), (30, 4)], answer).run();
+    let outcome = run([(0, 4), (30, 4)], script(answer));
     assert_eq!((outcome.exported, outcome.failed, outcome.full), (8, 0, 0));
     let last = outcome.posts.last().unwrap();
     assert!(outcome.errors >= 3 && (seconds(30)..=seconds(31)).contains(last), "{last:?}");
@@ -128,12 +113,12 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
         Answer::Later { after: Some(seconds(after)), error: "busy".to_owned() }
     }
     let answer = |now| if now == seconds(0) { busy(7) } else { taken(now) };
-    let outcome = script([(0, 4)], answer).run();
+    let outcome = run([(0, 4)], script(answer));
     assert_eq!((outcome.posts, outcome.exported), (vec![seconds(0), seconds(7)], 4));
     // The requested pause is longer than a batch may take: the batch is dropped, and nothing is
     // sent for as long as a batch may take.
     let answer = |now| if now == seconds(0) { busy(3600) } else { taken(now) };
-    let outcome = script([(0, 4), (2, 4)], answer).run();
+    let outcome = run([(0, 4), (2, 4)], script(answer));
     assert_eq!((outcome.failed, outcome.exported), (4, 4));
     assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
 }
@@ -141,7 +126,7 @@ fn retry_after_is_honoured_within_the_time_of_a_batch() {
 #[test]
 fn a_collector_cannot_shorten_the_pauses() {
     let at_once = |_| Answer::Later { after: Some(Duration::ZERO), error: "busy".to_owned() };
-    let outcome = script([(0, 4)], at_once).run();
+    let outcome = run([(0, 4)], script(at_once));
     assert_eq!((outcome.failed, outcome.exported), (4, 0));
     assert!((3..=60).contains(&outcome.posts.len()), "{:?}", outcome.posts);
 }
@@ -152,7 +137,7 @@ fn what_a_collector_refuses_is_dropped_at_once() {
         Duration::ZERO => Answer::Refused { error: "the collector answered 400".to_owned() },
         _ => Answer::Taken { rejected: 3, error: Some("too old".to_owned()) },
     };
-    let outcome = script([(0, 4), (10, 4)], answer).run();
+    let outcome = run([(0, 4), (10, 4)], script(answer));
     assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
     assert_eq!((outcome.refused, outcome.exported, outcome.errors), (7, 1, 2));
     let (_, last) = outcome.notices.last().unwrap();
@@ -165,15 +150,14 @@ fn a_batch_at_which_the_collector_fails_is_not_sent_again() {
         Duration::ZERO => Answer::Failed { error: "the collector answered 500".to_owned() },
         _ => taken(now),
     };
-    let outcome = script([(0, 4), (10, 4)], answer).run();
+    let outcome = run([(0, 4), (10, 4)], script(answer));
     assert_eq!(outcome.posts, [seconds(0), seconds(10)]);
     assert_eq!((outcome.failed, outcome.refused, outcome.exported), (4, 0, 4));
 }
 
 #[test]
 fn a_slow_collector_has_the_time_of_a_batch() {
-    let slow = Script { takes: seconds(30), ..script([(0, 4), (1, 9)], taken) };
-    let outcome = slow.run();
+    let outcome = run([(0, 4), (1, 9)], Script { takes: seconds(30), ..script(taken) });
     assert_eq!((outcome.exported, outcome.failed, outcome.full), (0, 12, 1));
     // The next batch comes after a pause.
     let second = outcome.posts[1];
@@ -183,17 +167,17 @@ fn a_slow_collector_has_the_time_of_a_batch() {
 #[test]
 fn the_end_sends_what_is_left_within_its_time() {
     let stop_at = Duration::from_millis(500);
-    let outcome = Script { stop_at, ..script([(0, 7)], taken) }.run();
+    let outcome = run([(0, 7)], Script { stop_at, ..script(taken) });
     assert_eq!((outcome.exported, outcome.ended_at), (7, stop_at));
     // The collector takes too long.
-    let outcome = Script { stop_at, takes: seconds(9), ..script([(0, 7)], taken) }.run();
+    let outcome = run([(0, 7)], Script { stop_at, takes: seconds(9), ..script(taken) });
     assert_eq!((outcome.exported, outcome.failed), (0, 7));
     assert_eq!(outcome.ended_at, stop_at + seconds(2));
     // A collector that is known to be away is not waited for.
-    let outcome = Script { stop_at: seconds(20), ..script([(0, 4), (19, 4)], away) }.run();
+    let outcome = run([(0, 4), (19, 4)], Script { stop_at: seconds(20), ..script(away) });
     assert_eq!((outcome.failed, outcome.ended_at), (8, seconds(20)));
     // A collector that was not tried yet is tried, and tried again.
-    let outcome = Script { stop_at, ..script([(0, 3)], away) }.run();
+    let outcome = run([(0, 3)], Script { stop_at, ..script(away) });
     assert_eq!((outcome.failed, outcome.posts.len()), (3, 2));
     assert!(outcome.ended_at < stop_at + seconds(2));
 }
