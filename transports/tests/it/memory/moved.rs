@@ -487,30 +487,18 @@ fn readers_that_lose_a_publisher_read_no_further_and_keep_their_positions() {
     assert_eq!((stream.end().kept(), stream.end().depth()), (8, 4));
 }
 
-/// A subscription that observes in memory, and all that it needs.
-struct Observing {
-    stream: Stream,
-    reader: Subscription<Probe>,
-    _mapped: MappedFeed,
-}
-
-impl Observing {
-    fn new(policy: Policy) -> Observing {
-        let (stream, reader, _mapped) = Stream::moved(Policy::DropOldest, policy);
-        Observing { stream, reader, _mapped }
-    }
-
-    /// If its process died now, the next one would get what is left from here on.
+impl Stream {
+    /// If the process of readers died now, the next one would get what is left from here on.
     #[track_caller]
     fn assert_resumes_at(&mut self, number: u64) {
-        let end = self.stream.end();
+        let end = self.end();
         end.update(false);
         assert_eq!(end.kept(), number);
     }
 
-    /// Its process dies: what the next one gets first.
+    /// The process of readers dies: what the next one gets first.
     fn resume(&mut self) -> TapItem<'_> {
-        let end = self.stream.end();
+        let end = self.end();
         end.move_back();
         end.rewind(end.kept());
         end.next_item()
@@ -521,12 +509,12 @@ impl Observing {
 /// message after it.
 #[test]
 fn a_gap_that_was_not_handled_is_reported_to_the_next_process() {
-    let mut it = Observing::new(Policy::DropOldest);
-    it.stream.emit(0..40);
-    assert_gap(&mut it.reader, 24);
-    it.assert_resumes_at(0);
-    assert_eq!(it.resume(), TapItem::Gap(24));
-    let next = it.stream.end();
+    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    stream.emit(0..40);
+    assert_gap(&mut reader, 24);
+    stream.assert_resumes_at(0);
+    assert_eq!(stream.resume(), TapItem::Gap(24));
+    let next = stream.end();
     assert!(matches!(next.next_item(), TapItem::Message(..)));
     assert_eq!(next.next(), 24);
 }
@@ -582,89 +570,89 @@ fn a_gating_reader_passes_an_undecodable_message_when_its_gap_is_handled() {
 #[test]
 fn an_observer_that_moves_to_memory_has_not_taken_what_came_over_the_link() {
     for confirmed in [true, false] {
-        let (mut stream, reader, mut remote) =
+        let (mut stream, mut reader, mut remote) =
             Stream::joined(Policy::DropOldest, Policy::DropOldest);
         stream.send_unconfirmed(0..3, &mut remote);
-        let mapped = stream.move_to_memory(&mut remote);
-        let mut it = Observing { stream, reader, _mapped: mapped };
-        it.assert_resumes_at(0);
-        it.stream.emit(3..5);
-        assert_each(&mut it.reader, 0..3);
-        it.stream.end().release(1);
-        it.assert_resumes_at(1);
-        assert_next(&mut it.reader, 3);
-        it.reader.done();
-        it.assert_resumes_at(1);
+        let _mapped = stream.move_to_memory(&mut remote);
+        stream.assert_resumes_at(0);
+        stream.emit(3..5);
+        assert_each(&mut reader, 0..3);
+        stream.end().release(1);
+        stream.assert_resumes_at(1);
+        assert_next(&mut reader, 3);
+        reader.done();
+        stream.assert_resumes_at(1);
         if confirmed {
-            it.stream.end().release(3);
-            it.assert_resumes_at(4);
+            stream.end().release(3);
+            stream.assert_resumes_at(4);
         }
-        assert!(matches!(it.resume(), TapItem::Message(..)));
-        assert_eq!(it.stream.end().next(), if confirmed { 4 } else { 1 });
+        assert!(matches!(stream.resume(), TapItem::Message(..)));
+        assert_eq!(stream.end().next(), if confirmed { 4 } else { 1 });
     }
 }
 
 #[test]
 fn the_place_of_an_observer_passes_a_delivery_at_the_next_receive() {
-    let mut it = Observing::new(Policy::DropOldest);
-    it.stream.emit(0..40);
-    assert_gap(&mut it.reader, 24);
-    assert_next(&mut it.reader, 24);
-    it.assert_resumes_at(24);
-    assert_next(&mut it.reader, 25);
-    it.assert_resumes_at(25);
-    it.reader.done();
-    it.assert_resumes_at(26);
-    assert!(it.reader.fail().is_none(), "nothing is delivered again");
-    assert_next(&mut it.reader, 26);
-    assert!(matches!(it.resume(), TapItem::Message(..)), "it may have been handled");
-    assert_eq!(it.stream.end().next(), 26);
+    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    stream.emit(0..40);
+    assert_gap(&mut reader, 24);
+    assert_next(&mut reader, 24);
+    stream.assert_resumes_at(24);
+    assert_next(&mut reader, 25);
+    stream.assert_resumes_at(25);
+    reader.done();
+    stream.assert_resumes_at(26);
+    assert!(reader.fail().is_none(), "nothing is delivered again");
+    assert_next(&mut reader, 26);
+    assert!(matches!(stream.resume(), TapItem::Message(..)), "it may have been handled");
+    assert_eq!(stream.end().next(), 26);
 }
 
 #[test]
 fn the_place_of_an_observer_passes_a_batch_at_the_next_receive() {
-    let mut it = Observing::new(Policy::DropOldest);
-    it.stream.emit(0..40);
+    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::DropOldest);
+    stream.emit(0..40);
     let (mut batch, context) = (Vec::new(), Context::from_waker(Waker::noop()));
-    assert_eq!(it.reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(8));
+    assert_eq!(reader.poll_recv_many(&context, &mut batch, 8), Poll::Ready(8));
     assert!(matches!(&batch[0], Delivery::Gap(gap) if gap.count == 24));
-    it.assert_resumes_at(0);
-    assert_next(&mut it.reader, 31);
-    it.assert_resumes_at(31);
+    stream.assert_resumes_at(0);
+    assert_next(&mut reader, 31);
+    stream.assert_resumes_at(31);
     // The end of the publisher does not end the batch before it is handled.
-    it.reader.done();
-    it.stream.publisher = it.stream.here.publisher("next", 8).unwrap();
-    assert_eq!(it.reader.poll_recv_many(&context, &mut batch, 64), Poll::Ready(8));
-    it.assert_resumes_at(32);
-    it.reader.done();
-    it.assert_resumes_at(40);
+    reader.done();
+    stream.publisher = stream.here.publisher("next", 8).unwrap();
+    assert_eq!(reader.poll_recv_many(&context, &mut batch, 64), Poll::Ready(8));
+    stream.assert_resumes_at(32);
+    reader.done();
+    stream.assert_resumes_at(40);
 }
 
 #[test]
 fn the_place_of_a_latest_reader_passes_what_it_skipped_at_the_next_receive() {
-    let mut it = Observing::new(Policy::Latest);
-    it.stream.emit(0..3);
-    assert_gap(&mut it.reader, 2);
-    it.assert_resumes_at(0);
-    assert_next(&mut it.reader, 2);
-    it.assert_resumes_at(2);
-    it.reader.done();
-    it.assert_resumes_at(3);
+    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, Policy::Latest);
+    stream.emit(0..3);
+    assert_gap(&mut reader, 2);
+    stream.assert_resumes_at(0);
+    assert_next(&mut reader, 2);
+    stream.assert_resumes_at(2);
+    reader.done();
+    stream.assert_resumes_at(3);
 }
 
 #[test]
 fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
-    let mut it = Observing::new(Policy::Sample(NonZeroU32::new(2).unwrap()));
-    it.stream.emit(0..4);
-    assert_next(&mut it.reader, 0);
-    it.assert_resumes_at(0);
-    assert_next(&mut it.reader, 2);
-    it.assert_resumes_at(2);
-    it.stream.emit(4..40);
-    assert_gap(&mut it.reader, 20);
-    it.assert_resumes_at(4);
-    assert_next(&mut it.reader, 24);
-    it.assert_resumes_at(24);
+    let (mut stream, mut reader, _mapped) =
+        Stream::moved(Policy::DropOldest, Policy::Sample(NonZeroU32::new(2).unwrap()));
+    stream.emit(0..4);
+    assert_next(&mut reader, 0);
+    stream.assert_resumes_at(0);
+    assert_next(&mut reader, 2);
+    stream.assert_resumes_at(2);
+    stream.emit(4..40);
+    assert_gap(&mut reader, 20);
+    stream.assert_resumes_at(4);
+    assert_next(&mut reader, 24);
+    stream.assert_resumes_at(24);
 }
 
 /// Messages that wait in the table of a reader by key were not delivered.
@@ -672,27 +660,27 @@ fn the_place_of_a_sampling_reader_passes_a_message_at_the_next_receive() {
 fn the_place_of_a_reader_by_key_is_that_of_the_first_message_in_its_table() {
     let keys = NonZeroU32::new(2).unwrap();
     let by_key = Policy::LatestByKey(LatestByKey::of::<Probe>("number", keys).unwrap());
-    let mut it = Observing::new(by_key);
+    let (mut stream, mut reader, _mapped) = Stream::moved(Policy::DropOldest, by_key);
     for number in [7, 8, 7, 8] {
-        it.stream.emit(number..number + 1);
+        stream.emit(number..number + 1);
     }
-    assert_gap(&mut it.reader, 1);
-    it.assert_resumes_at(0);
-    assert_next(&mut it.reader, 7);
-    it.assert_resumes_at(0);
-    assert_gap(&mut it.reader, 1);
-    it.assert_resumes_at(1);
-    assert_next(&mut it.reader, 8);
-    it.reader.done();
-    it.assert_resumes_at(4);
+    assert_gap(&mut reader, 1);
+    stream.assert_resumes_at(0);
+    assert_next(&mut reader, 7);
+    stream.assert_resumes_at(0);
+    assert_gap(&mut reader, 1);
+    stream.assert_resumes_at(1);
+    assert_next(&mut reader, 8);
+    reader.done();
+    stream.assert_resumes_at(4);
     // The table has no room for the third one.
-    it.stream.emit(1..4);
-    assert_gap(&mut it.reader, 1);
-    it.assert_resumes_at(4);
-    assert_next(&mut it.reader, 2);
-    it.assert_resumes_at(5);
-    assert_next(&mut it.reader, 3);
-    it.assert_resumes_at(6);
+    stream.emit(1..4);
+    assert_gap(&mut reader, 1);
+    stream.assert_resumes_at(4);
+    assert_next(&mut reader, 2);
+    stream.assert_resumes_at(5);
+    assert_next(&mut reader, 3);
+    stream.assert_resumes_at(6);
 }
 
 const LIMIT: Duration = Duration::from_secs(5);
