@@ -33,21 +33,18 @@ impl Executor for Minimal {
 
 #[test]
 fn without_a_network_streams_and_listeners_are_errors_that_name_the_executor() {
+    let listener = bind_tcp("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let refused: [io::Error; 4] = [
         block_on(Minimal.connect("127.0.0.1:1".to_owned()), WaitStrategy::Park).unwrap_err(),
-        Minimal.tcp_stream(tcp_socket()).unwrap_err(),
-        Minimal.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).unwrap_err(),
+        Minimal.tcp_stream(socket).unwrap_err(),
+        Minimal.tcp_listener(listener).unwrap_err(),
         Minimal.unix_stream(UnixStream::pair().unwrap().0).unwrap_err(),
     ];
     for error in refused {
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
         assert!(error.to_string().contains("`minimal` has no network"), "{error}");
     }
-}
-
-fn tcp_socket() -> TcpStream {
-    let listener = bind_tcp("127.0.0.1:0").unwrap();
-    TcpStream::connect(listener.local_addr().unwrap()).unwrap()
 }
 
 #[test]
