@@ -6,6 +6,8 @@ mod common;
 mod completions;
 mod doctor;
 mod explain;
+#[path = "../../../tests/frames/mod.rs"]
+mod frames;
 mod live;
 #[path = "../../../tests/loopback/mod.rs"]
 mod loopback;

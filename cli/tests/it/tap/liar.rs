@@ -9,6 +9,7 @@ use mycelium_core::{Digest, Message};
 
 use super::node::Swap;
 use super::process::Place;
+use crate::frames::{frame, hello, name};
 
 /// The number of the only stream.
 const STREAM: u32 = 7;
@@ -82,27 +83,6 @@ pub(crate) fn catalogue_of(topics: &[&str], type_id: u16, digest: Digest) -> Vec
     bytes
 }
 
-fn name(name: &str) -> [u8; 64] {
-    let mut bytes = [0; 64];
-    bytes[..2].copy_from_slice(&(name.len() as u16).to_le_bytes());
-    bytes[2..2 + name.len()].copy_from_slice(name.as_bytes());
-    bytes
-}
-
-/// A frame whose payload is its fixed part.
-fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0xa1, 0];
-    frame.extend(id.to_le_bytes());
-    frame.extend((24 + payload.len() as u32).to_le_bytes());
-    frame.extend((payload.len() as u16).to_le_bytes());
-    frame.extend([0; 2]);
-    frame.extend(stream.to_le_bytes());
-    frame.extend(sequence.to_le_bytes());
-    frame.extend(payload);
-    frame.resize(frame.len().next_multiple_of(8), 0);
-    frame
-}
-
 impl Liar {
     pub(crate) fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
@@ -124,12 +104,7 @@ impl Liar {
 
     /// Says hello with this name, and which features it has: it answers describe.
     pub(crate) fn hello_as(&mut self, node: &str) -> io::Result<()> {
-        let mut hello = vec![1, 0, 1, 1, 0, 0, 16, 0];
-        hello.extend(9_u64.to_le_bytes());
-        hello.extend(60_000_u32.to_le_bytes());
-        hello.extend([4, 0, 4, 0, 0, 0, 16, 0, 8, 0, 0, 0]);
-        hello.extend(name(node));
-        self.say(&frame(0, 0, 0, &hello))?;
+        self.say(&hello(node, 9, 1))?;
         self.say(&frame(0, 0, 0, &[16, 0, 0, 0, 1, 0, 0, 0]))
     }
 

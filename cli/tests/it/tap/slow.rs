@@ -51,14 +51,6 @@ impl Account {
         }
         assert_eq!(self.messages + self.missed, count);
     }
-
-    /// Reads lines until `count` messages, and one that is sent now, are printed or missed: a gap
-    /// is reported before the next message.
-    fn until_gap(&mut self, node: &mut NodeProcess, tap: &mut Process, count: u64) {
-        node.emit(1);
-        self.until(tap, count + 1);
-        assert!(self.missed > 0);
-    }
 }
 
 /// A tool that has begun to read.
@@ -105,7 +97,10 @@ fn a_tool_that_is_stopped_or_whose_output_nobody_reads_holds_up_nobody_and_its_g
         node.emit(count);
         assert_eq!(node.waited(), 0);
         kill(tap.pid(), Signal::CONT);
-        account.until_gap(&mut node, &mut tap, count);
+        // The gap is reported before the next message.
+        node.emit(1);
+        account.until(&mut tap, count + 1);
+        assert!(account.missed > 0);
         node.end();
     }
 }

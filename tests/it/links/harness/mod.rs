@@ -4,6 +4,8 @@
 //! a peer over TLS (`tls`).
 
 mod child;
+#[path = "../../../frames/mod.rs"]
+mod frames;
 mod notices;
 mod place;
 mod raw_peer;
@@ -25,11 +27,10 @@ use crate::loopback::host;
 use crate::support::Directory;
 
 pub(crate) use child::{child, drip, limit_descriptors, part};
+pub(crate) use frames::{frame, hello};
 pub(crate) use notices::Notices;
 pub(crate) use place::{Carrier, Place, over_each_carrier};
-pub(crate) use raw_peer::{
-    ask, connect, frame, hear, hello, named, next_frame, ping, say, subscribe,
-};
+pub(crate) use raw_peer::{ask, connect, hear, named, next_frame, ping, say, subscribe};
 pub(crate) use side::Side;
 pub(crate) use wire::Wire;
 

@@ -6,15 +6,9 @@ use mycelium_transports::link::{Notice, Observer};
 
 use super::until;
 
-/// The notices of one side.
+/// The notices of one side: the kind and the text of each.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notices(Arc<Mutex<Vec<Noticed>>>);
-
-#[derive(Debug)]
-struct Noticed {
-    kind: &'static str,
-    words: String,
-}
+pub(crate) struct Notices(Arc<Mutex<Vec<(&'static str, String)>>>);
 
 impl Notices {
     pub(super) fn observer(&self) -> Observer {
@@ -33,15 +27,14 @@ impl Notices {
                 Notice::StaysOnSocket { .. } => "on socket",
                 _ => "other",
             };
-            notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });
+            notices.lock().unwrap().push((kind, notice.to_string()));
         })
     }
 
     /// How many notices of a kind have this text.
     pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
         let notices = self.0.lock().unwrap();
-        let is_it = |known: &&Noticed| known.kind == kind && known.words.contains(words);
-        notices.iter().filter(is_it).count()
+        notices.iter().filter(|(known, text)| *known == kind && text.contains(words)).count()
     }
 
     pub(crate) fn total(&self) -> usize {
