@@ -42,6 +42,8 @@ pub(crate) struct Probe {
     pub(crate) on_error: OnError,
     /// It waits for this at its end.
     pub(crate) last_wait: Option<Arc<Gate>>,
+    /// Of what this instance got.
+    pub(crate) sum: u32,
 }
 
 /// The actor calls the function.
@@ -161,7 +163,7 @@ where
     let (seen, script) = (seen.clone(), Arc::new(script));
     move || {
         drop(script(Hook::Made));
-        Probe { seen: seen.clone(), script: script.clone(), on_error, last_wait: None }
+        Probe { seen: seen.clone(), script: script.clone(), on_error, last_wait: None, sum: 0 }
     }
 }
 

@@ -3,61 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::actors::{ActorContext, ActorEnd, ActorRef, ActorSupervisor, Actors};
+use mycelium::Error;
+use mycelium::actors::{ActorEnd, ActorRef, ActorSupervisor, Actors, OnError};
 use mycelium::channel::Queue;
 use mycelium::supervision::{Restart, Strategy};
-use mycelium::{Error, Result, actor};
 use mycelium_executor::Executor;
 
+use super::super::probe::{Do, Hook, Probe, fail, job, panics, scripted};
 use super::{Diary, for_each_queue, until};
 
-#[derive(Clone, Copy)]
-enum Do {
-    Note(u32),
-    Fail,
-    Panic,
-    TimerAndFail,
-}
-
-struct Part {
-    diary: Diary,
-    /// What this instance has noted.
-    sum: u32,
-}
-
-#[actor(send)]
-impl Part {
-    fn started(&mut self, ctx: &mut ActorContext<Self>) {
-        self.diary.add(format!("+{}", ctx.label()));
-    }
-
-    #[tell]
-    fn act(&mut self, what: Do, ctx: &mut ActorContext<Self>) -> Result<()> {
-        match what {
-            Do::Note(number) => {
-                self.sum += number;
-                self.diary.add(format!("{}={}", ctx.label(), self.sum));
-                Ok(())
-            }
-            Do::Fail => Err(Error::msg("told to fail")),
-            Do::Panic => std::panic::resume_unwind(Box::new("told to panic")),
-            Do::TimerAndFail => {
-                ctx.tell_after(Duration::from_millis(1), Do::Note(1_000));
-                Err(Error::msg("told to fail"))
-            }
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.diary.add("dropped");
-    }
-}
-
-fn part(diary: &Diary) -> impl FnMut() -> Part + Send + use<> + 'static {
+/// An actor that notes its starts and the drops of its instances.
+fn part(diary: &Diary, name: &'static str) -> impl FnMut() -> Probe + Send + use<> + 'static {
     let diary = diary.clone();
-    move || Part { diary: diary.clone(), sum: 0 }
+    scripted(&Diary::default(), OnError::Restart, move |hook| {
+        match hook {
+            Hook::Started => diary.add(format_args!("+{name}")),
+            Hook::Dropped => diary.add("dropped"),
+            Hook::Made | Hook::Gone | Hook::OnError | Hook::Stopped => {}
+        }
+        Ok(())
+    })
+}
+
+/// The actor adds the number to those that this instance has got, and notes the sum.
+fn note(diary: &Diary, number: u32) -> Do {
+    let diary = diary.clone();
+    job(move |probe, ctx| {
+        probe.sum += number;
+        Ok(diary.add(format_args!("{}={}", ctx.label(), probe.sum)))
+    })
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -69,13 +43,16 @@ fn limits(limit: u32) -> Restart {
 pub(super) async fn a_restart_keeps_the_mailbox_and_the_references(executor: Arc<dyn Executor>) {
     async fn law<Q: Queue>(executor: &Arc<dyn Executor>) {
         let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
-        let one = actors.actor(part(&diary)).name("p").restart(limits(9)).queue::<Q>();
+        let one = actors.actor(part(&diary, "p")).name("p").restart(limits(9)).queue::<Q>();
         let mut one = one.spawn().unwrap();
         let id = one.id();
+        let (note, late) = (|number| note(&diary, number), note(&diary, 1_000));
+        let timer_and_fail = job(|_, ctx| {
+            ctx.tell_after(MS, late);
+            Err(Error::msg("told to fail"))
+        });
         // An error keeps the state, and a panic does not. Timers end with both.
-        for what in
-            [Do::Note(1), Do::TimerAndFail, Do::Note(2), Do::Panic, Do::Note(4), Do::Note(8)]
-        {
+        for what in [note(1), timer_and_fail, note(2), panics(), note(4), note(8)] {
             one.tell(what).await.unwrap();
         }
         diary.has(executor, "+p p=1 +p p=3 dropped +p p=4 p=12").await;
@@ -93,22 +70,22 @@ pub(super) async fn a_pause_is_no_shorter_than_half_of_it_and_ends_with_a_stop(
 ) {
     let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
     let pause = |pause| Restart { backoff: pause, longest: pause, ..limits(9) };
-    let one = actors.actor(part(&diary)).name("p").restart(pause(20 * MS));
+    let one = actors.actor(part(&diary, "p")).name("p").restart(pause(20 * MS));
     let mut one = one.spawn().unwrap();
     diary.has(&executor, "+p").await;
     let begin = executor.now();
-    one.tell(Do::Fail).await.unwrap();
+    one.tell(fail()).await.unwrap();
     diary.has(&executor, "+p").await;
     assert!(executor.now() - begin >= 10 * MS);
 
     let hour = Duration::from_secs(3_600);
     for drains in [false, true] {
-        let one = actors.actor(part(&diary)).name("q").restart(pause(hour));
-        let mut one: ActorRef<Part> = one.spawn().unwrap();
+        let one = actors.actor(part(&diary, "q")).name("q").restart(pause(hour));
+        let mut one: ActorRef<Probe> = one.spawn().unwrap();
         diary.has(&executor, "+q").await;
-        one.tell(Do::Fail).await.unwrap();
+        one.tell(fail()).await.unwrap();
         until(&executor, || one.depth() == 0).await;
-        one.tell(Do::Note(1)).await.unwrap();
+        one.tell(note(&diary, 1)).await.unwrap();
         match drains {
             true => one.drain(),
             false => one.stop(),
@@ -123,9 +100,10 @@ async fn three(
     executor: &Arc<dyn Executor>,
     group: &ActorSupervisor,
     diary: &Diary,
-) -> [ActorRef<Part>; 3] {
-    let all = ["a", "b", "c"]
-        .map(|name| group.actor(part(diary)).name(name).restart(limits(100)).spawn().unwrap());
+) -> [ActorRef<Probe>; 3] {
+    let all = ["a", "b", "c"].map(|name| {
+        group.actor(part(diary, name)).name(name).restart(limits(100)).spawn().unwrap()
+    });
     until(executor, || diary.0.lock().unwrap().len() >= 3).await;
     let mut started = std::mem::take(&mut *diary.0.lock().unwrap());
     started.sort();
@@ -136,12 +114,12 @@ async fn three(
 pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Executor>) {
     // An error keeps the state of the one that failed.
     let cases = [
-        (Strategy::OneForOne, Do::Panic, "dropped +b"),
-        (Strategy::OneForOne, Do::Fail, "+b"),
-        (Strategy::RestForOne, Do::Panic, "dropped dropped +b +c"),
-        (Strategy::RestForOne, Do::Fail, "dropped +b +c"),
-        (Strategy::OneForAll, Do::Panic, "dropped dropped dropped +a +b +c"),
-        (Strategy::OneForAll, Do::Fail, "dropped dropped +a +b +c"),
+        (Strategy::OneForOne, panics(), "dropped +b"),
+        (Strategy::OneForOne, fail(), "+b"),
+        (Strategy::RestForOne, panics(), "dropped dropped +b +c"),
+        (Strategy::RestForOne, fail(), "dropped +b +c"),
+        (Strategy::OneForAll, panics(), "dropped dropped dropped +a +b +c"),
+        (Strategy::OneForAll, fail(), "dropped dropped +a +b +c"),
     ];
     for (strategy, fails, expected) in cases {
         let (actors, diary) = (Actors::on(executor.clone()), Diary::default());
@@ -150,8 +128,8 @@ pub(super) async fn each_strategy_restarts_its_children(executor: Arc<dyn Execut
         b.tell(fails).await.unwrap();
         diary.has(&executor, expected).await;
         // Messages were not lost, and their order is that of before.
-        b.tell(Do::Note(1)).await.unwrap();
-        b.tell(Do::Note(2)).await.unwrap();
+        b.tell(note(&diary, 1)).await.unwrap();
+        b.tell(note(&diary, 2)).await.unwrap();
         diary.has(&executor, "b=1 b=3").await;
         assert!(!a.is_gone() && !c.is_gone());
         group.stop();
@@ -169,17 +147,17 @@ pub(super) async fn a_supervisor_that_gives_up_is_restarted_by_its_parent(
     let outer = actors.supervisor("outer", Strategy::OneForOne, limits(1));
     let inner = outer.supervisor("inner", Strategy::OneForOne, limits(0));
     let [a, mut b, c] = three(&executor, &inner, &diary).await;
-    b.tell(Do::Panic).await.unwrap();
+    b.tell(panics()).await.unwrap();
     // All of them, in their order.
     diary.has(&executor, "dropped dropped dropped +a +b +c").await;
-    b.tell(Do::Note(1)).await.unwrap();
+    b.tell(note(&diary, 1)).await.unwrap();
     diary.has(&executor, "b=1").await;
     // The limit of the outer one is exceeded: it has no parent, and ends.
-    b.tell(Do::Fail).await.unwrap();
+    b.tell(fail()).await.unwrap();
     assert_eq!(b.ended().await, ActorEnd::Failed { error: "told to fail".into() });
     for other in [a, c] {
         assert_eq!(other.ended().await, ActorEnd::Stopped);
     }
     diary.has(&executor, "dropped dropped dropped").await;
-    assert!(inner.actor(part(&diary)).spawn().is_err() && actors.count() == 0);
+    assert!(inner.actor(part(&diary, "d")).spawn().is_err() && actors.count() == 0);
 }
