@@ -5,20 +5,18 @@ use mycelium::counters::{Kind, Reading};
 /// For each publisher and subscription: all messages that were sent since it joined were taken or
 /// dropped. This holds when the node has ended and all rings are empty.
 pub(crate) fn conserved(counters: &[Reading]) {
-    let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
-    for feed in feeds {
-        let sent = counters
-            .iter()
-            .find(|line| {
-                line.kind == Kind::Publisher
-                    && line.label("publisher") == feed.label("publisher")
-                    && line.label("epoch") == feed.label("epoch")
-                    && line.label("topic") == feed.label("topic")
-            })
-            .unwrap()
-            .value("sent");
-        assert_eq!(sent - feed.value("joined_at"), accounted(feed), "{}", feed.label);
+    for feed in counters.iter().filter(|line| line.kind == Kind::Edge) {
+        assert_eq!(sent_to(counters, feed), accounted(feed), "{}", feed.label);
     }
+}
+
+/// How many messages were sent to a reader, at its line for a publisher, since it joined.
+pub(crate) fn sent_to(counters: &[Reading], feed: &Reading) -> u64 {
+    let mut publishers = counters.iter().filter(|line| line.kind == Kind::Publisher);
+    let same = |line: &&Reading| {
+        ["topic", "publisher", "epoch"].iter().all(|key| line.label(key) == feed.label(key))
+    };
+    publishers.find(same).unwrap().value("sent") - feed.value("joined_at")
 }
 
 /// How many messages a reader, at its line for a publisher, has taken or lost.

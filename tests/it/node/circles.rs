@@ -8,6 +8,7 @@ use mycelium::counters::{Kind, Reading};
 use mycelium::observe::Outcome;
 use mycelium::{Builder, Context, Delivery, Node, Result, Topology, service};
 
+use crate::conserved::sent_to;
 use crate::node::services::{Number, Square, Squarer, end, run, start};
 use crate::running::until;
 
@@ -100,12 +101,7 @@ fn passes(services: &[(&str, &str, [&str; 2], bool)], last: &Arc<Seen>) -> Build
 fn received_all(counters: &[Reading], readers: &[&str]) {
     let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
     for feed in feeds.filter(|line| readers.contains(&line.label("reader"))) {
-        let mut publishers = counters.iter().filter(|line| line.kind == Kind::Publisher);
-        let same = |line: &&Reading| {
-            ["topic", "publisher", "epoch"].iter().all(|key| line.label(key) == feed.label(key))
-        };
-        let sent = publishers.find(same).unwrap().value("sent");
-        assert_eq!(sent - feed.value("joined_at"), feed.value("taken"), "{}", feed.label);
+        assert_eq!(sent_to(counters, feed), feed.value("taken"), "{}", feed.label);
     }
 }
 
