@@ -11,9 +11,9 @@ use rcgen::{
 
 use crate::certificates::{Authority, Certificates, of_node};
 use crate::numbers::{all_arrive, within};
-use crate::running::{LONG, end};
+use crate::running::{LONG, end, of_links};
 use crate::tls::hostile::{executor, to_far};
-use crate::tls::pair::{NONE, Pair, connections, rejected, two_hosts, until};
+use crate::tls::pair::{NONE, Pair, rejected, two_hosts, until};
 
 const COUNT: u64 = 100;
 
@@ -158,7 +158,7 @@ async fn a_node_uses_the_files_that_replace_its_own() {
     near_files.write("near.pem", "");
     let before = rejected(&far);
     until(|| rejected(&far) >= before + 2).await;
-    assert_eq!(connections(&far), 0);
+    assert_eq!(of_links(&far, "connections"), 0);
     // Each node reads all of its files before it shakes hands again.
     for (files, node) in [(&far_files, "far"), (&near_files, "near")] {
         files.write_pair(node, &authority.issue(node));

@@ -15,11 +15,6 @@ pub(crate) fn two_hosts(certificates: &Certificates, more: &str) -> String {
     format!("\n{}{}", certificates.section(), network::two_hosts(&far, more))
 }
 
-/// How many connections this node has had.
-pub(crate) fn connections(running: &Running) -> u64 {
-    of_links(running, "connections")
-}
-
 /// How many peers this node has rejected.
 pub(crate) fn rejected(running: &Running) -> u64 {
     of_links(running, "rejected_peers")
