@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use crate::certificates::Certificates;
 use crate::conserved::{accounted, conserved};
 use crate::loopback::host;
-use crate::numbers::{Counter, Number};
+use crate::numbers::{Number, Source};
 use crate::proxy::Proxy;
 use crate::running::of_links;
 use crate::support::seeds;
@@ -54,13 +54,9 @@ over_tcp_and_tls! {
     damaged_bytes_alter_messages_and_lose_and_repeat_none,
 }
 
-/// What a reader got.
-#[derive(Clone, Copy, Debug)]
-enum Seen {
-    Number { value: u64, sequence: u64, again: bool },
-    Gap { count: u64, exact: bool },
-}
+type Seen = Delivery<Number>;
 
+/// Sends what it gets to the test.
 struct Taker(Sender<Seen>);
 
 #[service(reads(Number))]
@@ -68,14 +64,7 @@ impl Taker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut numbers = ctx.subscribe::<Number>()?;
         while let Some(delivery) = numbers.recv().await {
-            self.0.send(match delivery {
-                Delivery::Msg(number) => Seen::Number {
-                    value: number.value,
-                    sequence: number.sequence(),
-                    again: number.redelivered(),
-                },
-                Delivery::Gap(gap) => Seen::Gap { count: gap.count, exact: gap.exact },
-            })?;
+            self.0.send(delivery)?;
         }
         Ok(())
     }
@@ -92,15 +81,15 @@ struct Account {
 impl Account {
     fn note(&mut self, seen: Seen) {
         match seen {
-            Seen::Number { value, sequence, again } => {
-                assert_eq!(sequence, self.next, "in order, and each once");
-                assert!(!again, "its process has not died");
-                self.altered += u64::from(value != sequence);
+            Delivery::Msg(number) => {
+                assert_eq!(number.sequence(), self.next, "in order, and each once");
+                assert!(!number.redelivered(), "its process has not died");
+                self.altered += u64::from(number.value != self.next);
                 self.next += 1;
             }
-            Seen::Gap { count, exact } => {
-                assert!(exact, "its publisher has not died");
-                (self.next, self.missed) = (self.next + count, self.missed + count);
+            Delivery::Gap(gap) => {
+                assert!(gap.exact, "its publisher has not died");
+                (self.next, self.missed) = (self.next + gap.count, self.missed + gap.count);
             }
         }
     }
@@ -181,7 +170,7 @@ impl World {
             let (taker, watcher) = (sender.clone(), sender);
             let node = Node::builder(name)
                 .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
-                .service(move || Counter { count, stays: true })
+                .named_service("Counter", move || Source { count, stays: true })
                 .service(move || Taker(taker.clone()))
                 .named_service("Watcher", move || Taker(watcher.clone()));
             node.build().unwrap().start(Tokio::current().unwrap()).unwrap()

@@ -5,17 +5,16 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use mycelium::{Builder, Context, Delivery, Node, Policy, Result, Topology, message, service};
+use mycelium::{Builder, Context, Delivery, Policy, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Source, Square};
-use crate::running::{end, start};
+use crate::running::{end, main_with, start};
 use crate::support::idle_services;
 
 /// A node with a source of this many numbers, and these settings.
 fn counting(text: &str, count: u64) -> Builder {
-    let topology = Topology::parse("defects.toml", text).unwrap();
-    Node::builder("main").topology(topology).service(move || Source { count })
+    main_with(text).service(move || Source::of(count))
 }
 
 #[message(topic = "others", id = 1)]
@@ -57,8 +56,7 @@ impl Chatty {
 #[tokio::test]
 async fn l12_a_busy_topic_drops_no_message_of_another_one() {
     let text = "[topic.numbers]\ncapacity = 16\n[topic.squares]\ncapacity = 16\n";
-    let node = Node::builder("main").topology(Topology::parse("defects.toml", text).unwrap());
-    let node = node.service(|| Chatty).build().unwrap();
+    let node = main_with(text).service(|| Chatty).build().unwrap();
     let mut numbers = node.subscribe::<Number>("numbers", Policy::DropOldest).unwrap();
     let mut squares = node.subscribe::<Square>("squares", Policy::DropOldest).unwrap();
     node.run(Tokio::current().unwrap()).await.unwrap();
@@ -72,7 +70,7 @@ async fn l12_a_busy_topic_drops_no_message_of_another_one() {
 #[tokio::test]
 async fn l13_after_a_gap_messages_arrive_again_and_each_publisher_has_its_own_sequences() {
     let node = counting("[topic.numbers]\ncapacity = 8", 100)
-        .named_service("Second", || Source { count: 50 })
+        .named_service("Second", || Source::of(50))
         .build()
         .unwrap();
     let mut numbers = node.subscribe::<Number>("slow", Policy::DropOldest).unwrap();
@@ -118,8 +116,7 @@ async fn h3_failures_that_are_long_ago_do_not_count_and_a_panic_is_survived() {
     let (runs, counted) = channel();
     let mut made = 0;
     let text = "[service.Hourly]\nmax_restarts = 3\nrestart_window = \"1m\"\n";
-    let node = Node::builder("main").topology(Topology::parse("defects.toml", text).unwrap());
-    let node = node.service(move || Hourly(runs.clone())).service(move || {
+    let node = main_with(text).service(move || Hourly(runs.clone())).service(move || {
         made += 1;
         Panics(made - 1)
     });

@@ -55,7 +55,7 @@ async fn process() {
     }
     assert!(mycelium::init_json());
     let builder = Node::builder("hall").traces(1.0, NoSpans);
-    let node = builder.service(|| Source { count: READINGS }).service(|| Judge).service(|| Siren);
+    let node = builder.service(|| Source::of(READINGS)).service(|| Judge).service(|| Siren);
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use mycelium::error::{BuildError, Code};
 use mycelium::{Node, Topology};
 use mycelium_transports::stream::STREAMS;
 
-use crate::numbers::{Counter, Taker};
+use crate::numbers::{Source, Taker};
 
 /// Two nodes, one of which reads from `publishers` services of the other.
 fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
@@ -16,7 +16,7 @@ fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
     let text = format!("[node.far]\nservices = {names:?}\n[node.near]\nservices = [\"Taker\"]\n");
     let mut builder = Node::builder(node).topology(Topology::parse("crowd.toml", &text)?);
     for name in &names {
-        builder = builder.named_service(name, || Counter { count: 1, stays: false });
+        builder = builder.named_service(name, || Source { count: 1, stays: false });
     }
     builder.service(|| Taker(channel().0)).build()
 }

@@ -89,9 +89,8 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
         }
     }
     let (sender, received) = channel();
-    let builder = Node::builder("main")
-        .service(|| Source { count: 50 })
-        .service(move || Careless(sender.clone()));
+    let builder =
+        Node::builder("main").service(|| Source::of(50)).service(move || Careless(sender.clone()));
     run(builder).await;
     assert_eq!(received.iter().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
 }
@@ -114,7 +113,7 @@ async fn a_message_in_flight_at_a_good_end_is_not_left() {
         }
     }
     let builder = Node::builder("main")
-        .service(|| Source { count: 1 })
+        .service(|| Source::of(1))
         .named_service("Keeps", || Reader(true, None))
         .named_service("Leaves", || Reader(false, None));
     let report = run(builder).await;

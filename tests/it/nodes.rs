@@ -13,7 +13,7 @@ use mycelium_transports::counters::Kind;
 
 use crate::node::services::Ticker;
 use crate::numbers::{NONE, Number, Pair, all_arrive};
-use crate::running::{end, of_links, start, until, within};
+use crate::running::{end, of_links, start, sum, until, within};
 
 /// Publishes one message, and then ignores the shutdown. `Patient` waits for the message to be
 /// confirmed, `Deaf` for ever.
@@ -182,10 +182,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
         let (far, near) = (start("far"), start("near"));
         let near = within(near.join()).await.unwrap();
         let far = within(far.join()).await.unwrap();
-        let of = |report: &Report, value: &str| -> u64 {
-            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Edge);
-            feeds.map(|line| line.value(value)).sum()
-        };
+        let of = |report: &Report, value: &str| sum(&report.counters, Kind::Edge, value);
         let taken = [&far, &near].map(|report| of(report, "taken"));
         assert_eq!(taken, [few, few], "of {count}: {:?}, {:?}", far.counters, near.counters);
         assert_eq!(of(&near, "redelivered") + of(&far, "unknown"), 0);

@@ -7,7 +7,7 @@ use mycelium::{Builder, Node, Running, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::loopback::host;
-pub(crate) use crate::node::services::{Counter, Number, Taker};
+pub(crate) use crate::node::services::{Number, Source, Taker};
 pub(crate) use crate::running::within;
 use crate::support::Directory;
 
@@ -33,8 +33,8 @@ impl Pair {
         let (taken, beside) = (self.taken.clone(), self.taken.clone());
         let builder = Node::builder(name)
             .topology(topology)
-            .service(move || Counter { count, stays: count == NONE })
-            .named_service("Stays", move || Counter { count, stays: true })
+            .named_service("Counter", move || Source { count, stays: count == NONE })
+            .named_service("Stays", move || Source { count, stays: true })
             .service(move || Taker(taken.clone()))
             .named_service("Beside", move || Taker(beside.clone()));
         Ok(builder)

@@ -9,7 +9,7 @@ use mycelium::observe::StartWarning;
 use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
 
 use crate::node::services::{Number, Square};
-use crate::running::{end, run, start, within};
+use crate::running::{end, main_with, run, start, within};
 use crate::support::idle_services;
 
 /// Emits the numbers from its own on.
@@ -151,8 +151,7 @@ async fn a_subscription_by_port_has_its_own_policy() {
     }
     let (sender, policies) = channel();
     let text = "[subscription.\"Policies.left\"]\npolicy = \"latest\"";
-    let node = Node::builder("main")
-        .topology(Topology::parse("ports.toml", text).unwrap())
+    let node = main_with(text)
         .service(move || Policies(sender.clone()))
         .bind("Policies", "left", "swaps")
         .bind("Policies", "right", "swaps");

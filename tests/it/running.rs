@@ -4,11 +4,19 @@ use std::fmt::Display;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use mycelium::counters::Kind;
+use mycelium::counters::{Kind, Reading};
 use mycelium::observe::Report;
 use mycelium::{Builder, Running};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
+use tokio::runtime::Runtime;
+
+/// A builder of the node `main`, with this topology.
+#[cfg(feature = "topology")]
+pub(crate) fn main_with(topology: &str) -> Builder {
+    let topology = mycelium::Topology::parse("t.toml", topology).unwrap();
+    mycelium::Node::builder("main").topology(topology)
+}
 
 pub(crate) fn start(builder: Builder) -> Running {
     builder.build().unwrap().start(Tokio::current().unwrap()).unwrap()
@@ -19,16 +27,26 @@ pub(crate) async fn run(builder: Builder) -> Report {
     start(builder).join().await.unwrap()
 }
 
+/// A runtime with this many threads.
+pub(crate) fn threads(count: usize) -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(count).enable_all().build().unwrap()
+}
+
 /// Shuts a node down.
 pub(crate) async fn end(running: Running) -> Report {
     running.shutdown();
     running.join().await.unwrap()
 }
 
+/// A value, summed up over all counters of a kind.
+pub(crate) fn sum(counters: &[Reading], kind: Kind, value: &str) -> u64 {
+    counters.iter().filter(|line| line.kind == kind).map(|line| line.value(value)).sum()
+}
+
 /// A value of the counters of a node, summed up over all of its links.
 pub(crate) fn of_links(running: &Running, value: &str) -> u64 {
-    let lines = running.counters().into_iter().filter(|line| line.kind == Kind::Link);
-    lines.map(|line| line.value(value)).sum()
+    sum(&running.counters(), Kind::Link, value)
 }
 
 /// Longer than anything here takes.

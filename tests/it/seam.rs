@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::running::main_with;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, select};
 use mycelium::error::{BuildError, StartError};
 use mycelium::subscribe::GapReason;
 use mycelium::transport::{Capabilities, Ends, Feed, Tap, TapItem, TapStream, Transport};
-use mycelium::{Context, Delivery, Node, Policy, Result, Topology, message, service};
+use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
 use mycelium_executor::SendFuture;
 use mycelium_tokio::Tokio;
 use tokio::sync::{mpsc, oneshot};
@@ -327,9 +328,8 @@ async fn a_transport_that_panics_ends_the_node_with_an_error() {
 /// Runs a node that emits three messages and gives its transport little time to end.
 async fn run_three(transport: impl Transport) -> std::result::Result<(), StartError> {
     let text = "[node.main]\nshutdown = \"10ms\"\n";
-    let node = Node::builder("main").topology(Topology::parse("app.toml", text).unwrap());
-    let node = node.service(|| Clock(3)).transport(transport, &["ticks"], &[]).build().unwrap();
-    node.run(Tokio::current().unwrap()).await.map(drop)
+    let node = main_with(text).service(|| Clock(3)).transport(transport, &["ticks"], &[]);
+    node.build().unwrap().run(Tokio::current().unwrap()).await.map(drop)
 }
 
 #[tokio::test]

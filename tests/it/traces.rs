@@ -17,7 +17,7 @@ use mycelium_executor::Executor;
 use crate::executors::on_each_executor;
 use crate::node::services::{Number, Source, Square};
 use crate::numbers::two_nodes;
-use crate::running::run;
+use crate::running::{main_with, run};
 use crate::support::Directory;
 
 #[message(topic = "prices", id = 3, reply = Price)]
@@ -34,7 +34,7 @@ struct Price {
 const COUNT: u64 = 20;
 
 fn feed() -> Source {
-    Source { count: COUNT }
+    Source::of(COUNT)
 }
 
 /// Requests a price before it emits.
@@ -206,9 +206,8 @@ impl Fails {
 #[tokio::test]
 async fn a_second_delivery_is_a_second_span_of_the_same_trace() {
     let text = "[service.Fails]\nbackoff = \"1ms\"\nmax_backoff = \"1ms\"\nmax_restarts = 1000";
-    let topology = Topology::parse("t.toml", text).unwrap();
     let spans = Spans::default();
-    let node = Node::builder("main").topology(topology).service(feed).service(|| Fails(false));
+    let node = main_with(text).service(feed).service(|| Fails(false));
     run(node.traces(1.0, spans.clone())).await;
     let spans = spans.take();
     for number in 0..COUNT {

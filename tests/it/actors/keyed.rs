@@ -197,10 +197,7 @@ impl Where {
 
 #[tokio::test]
 async fn a_key_has_its_executor_also_after_it_was_passivated() {
-    let runtimes = [(); 3].map(|()| {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(1).enable_all().build().unwrap()
-    });
+    let runtimes = [1; 3].map(crate::running::threads);
     let executors = runtimes.each_ref().map(|runtime| {
         let _entered = runtime.enter();
         Arc::new(Tokio::current().unwrap()) as Arc<dyn Executor>

@@ -18,7 +18,7 @@ async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
     let restarts = Arc::new(AtomicU32::new(0));
     let counted = restarts.clone();
     let topology = Topology::parse("t.toml", "[service.Reader]\nbackoff = \"1us\"\n").unwrap();
-    let node = builder.topology(topology).service(|| Source { count: 1 }).observe(move |event| {
+    let node = builder.topology(topology).service(|| Source::of(1)).observe(move |event| {
         if let Event::ServiceRestarted { .. } = event {
             counted.fetch_add(1, Ordering::Relaxed);
         }

@@ -14,7 +14,7 @@ use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{ENDLESS, Number, Square};
-use crate::running::{end, run, start};
+use crate::running::{end, main_with, run, start};
 use crate::support::in_role;
 
 const ROLE: &str = "MYCELIUM_TEST_ROLE";
@@ -117,8 +117,7 @@ impl Undertaker {
 async fn faulty() {
     let topology = "[service.Source]\nbackoff = \"1us\"\n[service.Sink]\nbackoff = \"1us\"\n";
     let warn = PlacementFallback::Warn;
-    let node = Node::builder("main")
-        .topology(Topology::parse("t.toml", topology).unwrap())
+    let node = main_with(topology)
         .service(|| Source { runs: 0 })
         .service(|| Sink)
         .service(|| Undertaker)
@@ -197,10 +196,7 @@ async fn late() {
     }
     tokio::time::pause();
     let topology = "[service.Late]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n";
-    let node = Node::builder("main")
-        .topology(Topology::parse("t.toml", topology).unwrap())
-        .service(|| Late(true));
-    let running = start(node);
+    let running = start(main_with(topology).service(|| Late(true)));
     let mut numbers = running.publisher::<Number>("outside").unwrap();
     numbers.try_emit(Number { value: 1 }).unwrap();
     numbers.try_emit(Number { value: 2 }).unwrap();

@@ -59,7 +59,7 @@ async fn services_on_any_two_executors_are_those_of_one_node() {
         let node = Node::builder("main")
             .topology(topology(text))
             .executor("other", other.executor.clone())
-            .service(|| Source { count: 2_000 })
+            .service(|| Source::of(2_000))
             .service(|| LocalSquarer)
             .service(move || Sink(sender.clone()));
         let running = node.build().unwrap().start(own.executor.clone()).unwrap();

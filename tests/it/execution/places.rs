@@ -20,7 +20,7 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
                 [service.Sink]\nrun = \"shared\"\n";
     let node = Node::builder("main")
         .topology(topology(text))
-        .service(|| Source { count: 3_000 })
+        .service(|| Source::of(3_000))
         .service(|| LocalSquarer)
         .service(move || Sink(sender.clone()))
         .execution("LocalSquarer", Execution::dedicated().thread("program").budget(7))

@@ -207,7 +207,7 @@ async fn a_fast_handler_that_blocks_is_named() {
     let (name, named) = channel();
     let named = Mutex::new(named);
     let node = Node::builder("main")
-        .service(|| Source { count: 2 })
+        .service(|| Source::of(2))
         .execution("Source", Execution::dedicated())
         .watchdog(LIMIT)
         .fast_handler("first", |_: &Number| Ok(()))

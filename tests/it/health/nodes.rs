@@ -11,8 +11,8 @@ use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Runtime;
 
-use crate::node::services::{Counter, Number, Ticker};
-use crate::running::{end, until_on};
+use crate::node::services::{Number, Source, Ticker};
+use crate::running::{end, main_with, until_on};
 use crate::support::Directory;
 
 /// Waits until the health of a node is as expected.
@@ -44,16 +44,13 @@ async fn a_failing_service_backs_off() {
     let diary = Arc::<Mutex<(Vec<String>, Health)>>::default();
     let own = diary.clone();
     let text = "[service.Fails]\nmax_restarts = 100\nbackoff = \"50ms\"\nmax_backoff = \"50ms\"";
-    let node = Node::builder("main")
-        .topology(Topology::parse("test.toml", text).unwrap())
-        .service(move || Fails(receiver.clone()))
-        .observe(move |event| {
-            let (words, health) = &mut *own.lock().unwrap();
-            health.apply(event);
-            if let Event::HealthChanged { service, before, now } = event {
-                words.push(format!("{}: {before} to {now}", service.unwrap_or("node")));
-            }
-        });
+    let node = main_with(text).service(move || Fails(receiver.clone())).observe(move |event| {
+        let (words, health) = &mut *own.lock().unwrap();
+        health.apply(event);
+        if let Event::HealthChanged { service, before, now } = event {
+            words.push(format!("{}: {before} to {now}", service.unwrap_or("node")));
+        }
+    });
     let executor = Tokio::current().unwrap();
     let running = node.build().unwrap().start(executor.clone()).unwrap();
     until(&executor, &running, Health::is_ready).await;
@@ -92,12 +89,10 @@ impl Sleeper {
 /// Although its publisher is silent then.
 #[tokio::test(start_paused = true)]
 async fn an_evicted_reader_degrades_its_publisher_until_it_returns() {
-    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 8").unwrap();
-    let node = Node::builder("main")
-        .topology(topology)
+    let node = main_with("[topic.numbers]\ncapacity = 8")
         .on_stall("numbers", OnStall::EvictAfter(Duration::from_secs(2)))
         // Some messages more than its ring has slots.
-        .named_service("Brief", || Counter { count: 12, stays: true })
+        .named_service("Brief", || Source { count: 12, stays: true })
         .service(|| Sleeper(Duration::from_secs(10)));
     let executor = Tokio::current().unwrap();
     let running = node.build().unwrap().start(executor.clone()).unwrap();
@@ -123,9 +118,7 @@ fn node_of(name: &str, directory: &Path) -> Node {
 
 /// A node on a runtime of its own: dropped, that ends like a process that is killed.
 fn hall(directory: &Path) -> (Runtime, Running) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.unwrap();
+    let runtime = crate::running::threads(1);
     let node = node_of("hall", directory);
     let running = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap() });
     (runtime, running)

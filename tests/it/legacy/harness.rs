@@ -9,13 +9,14 @@ use std::time::Duration;
 use mycelium::counters::{Kind, Reading};
 use mycelium::legacy::LegacyCodec;
 use mycelium::observe::Report;
-use mycelium::{Builder, Context, Node, Result, Running, Topology, message, service};
+use mycelium::{Builder, Context, Node, Result, Running, message, service};
 use mycelium_core::channel::mpmc;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use tokio::sync::Notify;
 
 use crate::loopback::host;
+use crate::running::main_with;
 
 pub(crate) const SWAP: u16 = 11;
 pub(crate) const ORDER: u16 = 12;
@@ -138,9 +139,7 @@ impl Floor {
     }
 
     pub(crate) fn builder(&self) -> Builder {
-        let topology = Topology::parse("t.toml", &self.text).unwrap();
-        Node::builder("main")
-            .topology(topology)
+        main_with(&self.text)
             .legacy(LegacyCodec::<Swap>::same_bytes())
             .legacy(LegacyCodec::<Order>::same_bytes())
             .legacy(LegacyCodec::<Blob>::same_bytes())
@@ -261,9 +260,8 @@ pub(crate) fn run<T: Send + 'static>(
     node: Node,
     clients: impl FnOnce(&Running) -> T + Send + 'static,
 ) -> (T, Report) {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { run_on(node, Tokio::current().unwrap(), clients).await })
+    crate::running::threads(2)
+        .block_on(async { run_on(node, Tokio::current().unwrap(), clients).await })
 }
 
 /// As [`run`], with a broker behind a listener.

@@ -1,11 +1,11 @@
 //! Clients that break the protocol, or are too many: their connections end, and nothing else does.
 
 use mycelium::legacy::LegacyCodec;
-use mycelium::{Node, Topology};
 
 use crate::legacy::harness::{
     Broker, Client, Floor, ORDER, Order, SWAP, Swap, counter, frame, run, run_broker, until, words,
 };
+use crate::running::main_with;
 
 /// A claimed length was allocated, for each connection.
 #[test]
@@ -128,14 +128,8 @@ fn mistakes_are_errors_of_the_build_with_their_place() {
         let text = format!(
             "[legacy.floor]\nlisten = \"127.0.0.1:7401\"\nwire = \"plain\"\n[legacy.floor.types]\n{types}\n"
         );
-        let topology = Topology::parse("t.toml", &text).unwrap();
-        let builder = Node::builder("main").topology(topology).service(|| Broker);
-        builder
-            .legacy(LegacyCodec::<Order>::same_bytes())
-            .build()
-            .map(drop)
-            .unwrap_err()
-            .to_string()
+        let builder = main_with(&text).service(|| Broker);
+        builder.legacy(LegacyCodec::<Order>::same_bytes()).build().unwrap_err().to_string()
     };
     assert_eq!(
         build("11 = \"swap\""),

@@ -4,10 +4,10 @@
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::observe::Event;
-use mycelium::{Context, Delivery, Node, Policy, Result, Topology, service};
+use mycelium::{Context, Delivery, Policy, Result, service};
 
 use super::services::{Number, conserved};
-use crate::running::next;
+use crate::running::{main_with, next};
 
 /// Emits as long as the threshold allows, and reports what it sees.
 struct Sensor(Sender<(usize, usize, bool)>);
@@ -42,8 +42,7 @@ async fn waits_between_the_marks(key: &str, percent: u32) {
     );
     let (sender, seen) = channel();
     let (observed, events) = channel();
-    let node = Node::builder("main")
-        .topology(Topology::parse("test.toml", &text).unwrap())
+    let node = main_with(&text)
         .backpressure_threshold("readings", percent)
         .service(move || Sensor(sender.clone()))
         .observe(move |event| {

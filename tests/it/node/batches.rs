@@ -3,10 +3,10 @@
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::emit::Refusal;
-use mycelium::{Context, Delivery, Node, Policy, Result, Topology, service};
+use mycelium::{Context, Delivery, Policy, Result, service};
 
 use super::services::{Number, conserved};
-use crate::running::next;
+use crate::running::{main_with, next};
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<Number> {
     range.map(|value| Number { value }).collect()
@@ -31,9 +31,8 @@ async fn a_shutdown_says_how_much_of_a_batch_was_sent() {
         }
     }
     let (sender, ends) = channel();
-    let node = Node::builder("main")
-        .topology(Topology::parse("t", "[topic.numbers]\ncapacity = 64").unwrap());
-    let node = node.service(move || Once(sender.clone())).build().unwrap();
+    let node = main_with("[topic.numbers]\ncapacity = 64").service(move || Once(sender.clone()));
+    let node = node.build().unwrap();
     let mut reader = node.subscribe::<Number>("reader", Policy::Block).unwrap();
     let running = node.start(mycelium_tokio::Tokio::current().unwrap()).unwrap();
     let (mut all, mut batch) = (Vec::new(), Vec::new());

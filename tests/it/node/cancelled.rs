@@ -2,42 +2,25 @@
 //! lost, nothing arrives twice, and the next call continues where the dropped one was.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mycelium::{Context, Delivery, Node, Result, Topology, service};
+use mycelium::{Context, Delivery, Result, service};
+use mycelium_transports::conformance::cut;
 
 use super::services::{Number, conserved, run};
+use crate::running::main_with;
 
 const COUNT: u64 = 600;
-
-/// The output of a future, or `None` if it is still pending at its k-th poll.
-async fn cut<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
-    let mut polled = 0;
-    poll_fn(|context| {
-        polled += 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polled >= polls => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// Makes the future again until it is not dropped. The others run in between.
 macro_rules! until_done {
     ($ctx:ident, $polls:expr, $future:expr) => {
         loop {
             // A value of its own: the future borrows the context.
-            let done = {
-                let future = pin!($future);
-                cut($polls, future).await
-            };
+            let done = cut($polls, $future).await;
             match done {
                 Some(output) => break output,
                 None => $ctx.yield_now().await,
@@ -86,8 +69,8 @@ impl Source {
                         until_done!(ctx, polls, ctx.confirmed());
                         assert_eq!(ctx.on(Self::out).queue_depth(), 0);
                         until_done!(ctx, polls, ticks.tick())?;
-                        let _ = cut(polls, pin!(ctx.sleep(Duration::from_micros(1)))).await;
-                        assert!(cut(polls, pin!(ctx.shutdown_requested())).await.is_none());
+                        let _ = cut(polls, ctx.sleep(Duration::from_micros(1))).await;
+                        assert!(cut(polls, ctx.shutdown_requested()).await.is_none());
                     }
                 }
             }
@@ -145,8 +128,7 @@ async fn a_future_that_is_dropped_at_any_poll_loses_nothing() {
     for polls in 1..=4 {
         let (sender, received) = channel();
         let text = "[topic.first]\ncapacity = 8\n[topic.second]\ncapacity = 4";
-        let builder = Node::builder("main")
-            .topology(Topology::parse("test.toml", text).unwrap())
+        let builder = main_with(text)
             .service(move || Source(polls))
             .service(move || Middle(polls))
             .service(move || Sink(sender.clone()))

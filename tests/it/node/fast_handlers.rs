@@ -11,6 +11,7 @@ use mycelium::observe::StartWarning;
 use mycelium::{Context, Error, Node, Result, service};
 
 use super::services::{Number, Taker, conserved, end, run, start};
+use crate::running::sum;
 
 /// Refuses what is too large, and panics at 13.
 fn limit(order: &Number) -> Result<()> {
@@ -83,9 +84,7 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
     assert_eq!(sizes, [1, 2, 3, 5, 6]);
     assert_eq!(ran.load(Ordering::Relaxed), 5 + 6, "once for each message that had a slot");
     conserved(&report.counters);
-    let publishers = report.counters.iter().filter(|line| line.kind == Kind::Publisher);
-    let refused = publishers.map(|line| line.value("handler_refused"));
-    assert_eq!(refused.sum::<u64>(), 6);
+    assert_eq!(sum(&report.counters, Kind::Publisher, "handler_refused"), 6);
 }
 
 /// Fails as its emit does.

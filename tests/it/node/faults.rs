@@ -78,7 +78,7 @@ async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
         let ((sender, seen), (letters_to, letters)) = (channel(), channel());
         let builder = Node::builder("main")
             .topology(patient(&["Keeper"]))
-            .service(|| Source { count: 6 })
+            .service(|| Source::of(6))
             .service(move || Keeper { numbers: None, failures, seen: sender.clone() })
             .service(move || Undertaker(letters_to.clone()));
         let report = run(builder).await;

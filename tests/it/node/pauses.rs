@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mycelium::observe::Outcome;
 use mycelium::supervision::Kept;
-use mycelium::{Context, Error, Node, Result, Topology, service};
+use mycelium::{Context, Error, Node, Result, service};
 
 use crate::node::services::{Number, Source, Square, end, start};
-use crate::running::until;
+use crate::running::{main_with, until};
 
 #[tokio::test(start_paused = true)]
 async fn h2_sleep_is_cut_short_by_a_shutdown_that_came_before_or_comes_after() {
@@ -38,9 +38,8 @@ async fn a_shutdown_cuts_the_pauses_of_a_source_and_of_a_reader() {
     let [of_source, of_reader] = runs.clone();
     let text = "[service.Fickle]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n";
     let text = format!("{text}{}", text.replace("Fickle", "Reads"));
-    let builder = Node::builder("main")
-        .topology(Topology::parse("slow.toml", &text).unwrap())
-        .service(|| Source { count: 10 })
+    let builder = main_with(&text)
+        .service(|| Source::of(10))
         .service(move || Fickle(of_source.clone()))
         .service(move || Reads(of_reader.clone()));
     let running = start(builder);

@@ -17,7 +17,7 @@ use mycelium_tokio::Tokio;
 
 use crate::conserved::requests as conserved;
 use crate::node::asks::{Answerer, Ask, Caller, DROP, Double, END, FAIL, KEEP, PANIC, ask, double};
-use crate::running::{LONG, end, next, run, start};
+use crate::running::{LONG, end, main_with, next, run, start};
 
 fn restarting() -> Topology {
     let text = "[service.Answerer]\nbackoff = \"1ms\"\nmax_restarts = 1000\n\
@@ -53,8 +53,7 @@ fn line(counters: &[Reading], kind: Kind) -> &Reading {
 async fn several_services_share_a_mailbox_and_many_requesters_get_their_own_replies() {
     let (sent, received) = channel();
     let taken = Arc::new(AtomicU64::new(0));
-    let topology = Topology::parse("t.toml", "[topic.doubles]\ncapacity = 4\n").unwrap();
-    let mut node = Node::builder("main").topology(topology);
+    let mut node = main_with("[topic.doubles]\ncapacity = 4\n");
     for number in 0..3 {
         let taken = taken.clone();
         node = node.named_service(&format!("Answerer-{number}"), move || Answerer(taken.clone()));
@@ -278,8 +277,7 @@ async fn a_circle_of_a_topic_and_a_request_is_no_deadlock() {
 
 #[tokio::test]
 async fn a_node_that_is_dropped_fails_requests_that_are_open() {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    let runtime = crate::running::threads(1);
     let node = Node::builder("main").service(|| Answerer(Arc::default())).build().unwrap();
     let running = {
         let _context = runtime.enter();

@@ -17,7 +17,7 @@ where
     let (sender, receiver) = channel();
     let builder = Node::builder("main")
         .topology(patient(&["Source", "Squarer", "Sink"]))
-        .service(move || Source { count })
+        .service(move || Source::of(count))
         .service(move || Squarer { fault: fault.clone() })
         .service(move || Sink(sender.clone()));
     (builder, receiver)
@@ -48,32 +48,23 @@ pub(crate) struct Square {
     pub(crate) value: u64,
 }
 
-/// Emits the numbers below `count`.
+/// Emits the numbers below `count`, and then ends or waits for the shutdown.
 pub(crate) struct Source {
-    pub(crate) count: u64,
-}
-
-#[service(emits(Number))]
-impl Source {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.count {
-            ctx.emit(Number { value }).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Emits without end.
-pub(crate) const ENDLESS: Source = Source { count: u64::MAX };
-
-/// Emits `count` numbers, and then ends or waits for the shutdown.
-pub(crate) struct Counter {
     pub(crate) count: u64,
     pub(crate) stays: bool,
 }
 
+impl Source {
+    pub(crate) const fn of(count: u64) -> Source {
+        Source { count, stays: false }
+    }
+}
+
+/// Emits without end.
+pub(crate) const ENDLESS: Source = Source::of(u64::MAX);
+
 #[service(emits(Number))]
-impl Counter {
+impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         for value in 0..self.count {
             ctx.emit(Number { value }).await?;

@@ -19,7 +19,7 @@ use crate::node::services::{
     Deaf, ENDLESS, Number, Sink, Source, Square, Squarer, Taker, conserved, end, patient, pipeline,
     run, squares, start,
 };
-use crate::running::{next, until};
+use crate::running::{main_with, next, until};
 
 #[tokio::test]
 async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody() {
@@ -191,8 +191,7 @@ async fn a_loop_that_ignores_the_shutdown_is_abandoned_and_the_node_ends() {
         }
     }
     let soon = "[node.main]\nservices = [\"Ignores\"]\nshutdown = \"50ms\"";
-    let builder = Node::builder("main").topology(Topology::parse("a.toml", soon).unwrap());
-    let running = start(builder.service(|| Ignores));
+    let running = start(main_with(soon).service(|| Ignores));
     running.shutdown();
     let error = running.join().await.unwrap_err().to_string();
     assert!(error.contains("Ignores"), "{error}");
@@ -243,7 +242,7 @@ async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic(
         .on_stop(|| async move { first.send(1_000_001).unwrap() })
         .on_stop(|| async { panic!("in a hook") })
         .on_stop(|| async move { second.send(1_000_002).unwrap() })
-        .service(|| Source { count: 3 })
+        .service(|| Source::of(3))
         .service(|| Squarer { fault: |_: &_, _| Ok(()) })
         .service(move || Sink(sink.clone()));
     run(builder).await;
@@ -254,7 +253,7 @@ async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic(
 async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
     let begin = tokio::time::Instant::now();
     let builder = Node::builder("main").on_stop(std::future::pending::<()>);
-    run(builder.service(|| Source { count: 1 })).await;
+    run(builder.service(|| Source::of(1))).await;
     assert_eq!(begin.elapsed().as_secs(), 10);
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mycelium::counters::Kind;
 use mycelium::observe::Event;
 use mycelium::subscribe::GapReason;
-use mycelium::{Context, Delivery, Node, OnStall, Result, Topology, service};
+use mycelium::{Context, Delivery, OnStall, Result, service};
 
 use super::services::{Number, conserved, run};
+use crate::running::main_with;
 
 const TONES: u64 = 100;
 
@@ -63,8 +64,7 @@ impl Stalls {
 async fn a_service_that_stalls_is_evicted_and_recovers() {
     let ((gets, got), (observed, events)) = (channel(), channel());
     let text = "[topic.numbers]\ncapacity = 16\non_stall = { evict_after = \"5s\" }";
-    let builder = Node::builder("main")
-        .topology(Topology::parse("test.toml", text).unwrap())
+    let builder = main_with(text)
         // The file takes precedence.
         .on_stall("numbers", OnStall::Block)
         .service(|| Organ)

@@ -9,7 +9,7 @@ use mycelium::{Context, DeadLetter, Delivery, Error, Node, Result, Running, Topo
 
 use crate::node::services::Square;
 use crate::nodes::TOPOLOGY;
-use crate::numbers::{Counter, Number, Pair};
+use crate::numbers::{Number, Pair, Source};
 use crate::running::{end, next, run, start, until, within};
 
 /// Gets the words of services.
@@ -87,7 +87,7 @@ async fn a_dead_letter_reader_without_sources_ends_with_the_others() {
     within(run(Node::builder("alone").service(move || Undertaker(letters.clone())))).await;
     assert!(told.try_iter().eq(["the end"]));
     let builder = Node::builder("source")
-        .service(|| Counter { count: 3, stays: false })
+        .named_service("Counter", || Source { count: 3, stays: false })
         .service(move || Undertaker(sender.clone()));
     within(run(builder)).await;
     assert!(told.try_iter().eq(["the end"]));
@@ -99,7 +99,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
         let (sender, told) = channel();
         let builder = Node::builder("main")
             .topology(quick())
-            .service(move || Counter { count: 2, stays: by_shutdown })
+            .named_service("Counter", move || Source { count: 2, stays: by_shutdown })
             .service(|| Hapless)
             .service(|| Alarm)
             .service(move || Pager(sender.clone()));

@@ -144,13 +144,12 @@ async fn what_handlers_emit_and_what_is_routed_goes_on_to_the_bus() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_structs_are_services() {
-    let builder =
-        Node::builder("main").service(|| Source { count: QUOTES }).service(Buyer::default);
+    let builder = Node::builder("main").service(|| Source::of(QUOTES)).service(Buyer::default);
     let (quotes, orders) = journal(builder).await;
     assert_eq!(quotes, (0..QUOTES).collect::<Vec<_>>());
     assert_eq!(orders, (1..QUOTES).step_by(2).collect::<Vec<_>>());
     let (_, orders) =
-        journal(Node::builder("main").service(|| Source { count: QUOTES }).service(|| Twice)).await;
+        journal(Node::builder("main").service(|| Source::of(QUOTES)).service(|| Twice)).await;
     assert_eq!(orders, (0..QUOTES).flat_map(|price| [price; 2]).collect::<Vec<_>>());
 }
 
@@ -201,7 +200,7 @@ impl Undeclared {
 async fn a_message_without_a_publisher_is_an_error_that_says_what_to_do() {
     let said = Arc::new(Mutex::new(None));
     let text = said.clone();
-    let builder = Node::builder("main").service(|| Source { count: QUOTES });
+    let builder = Node::builder("main").service(|| Source::of(QUOTES));
     let node = builder.service(move || Undeclared(text.clone())).build().unwrap();
     // Another try would fail in the same way.
     node.run(Tokio::current().unwrap()).await.unwrap_err();

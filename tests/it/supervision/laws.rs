@@ -9,7 +9,7 @@ use mycelium::supervision::{Lifetime, Strategy, Supervisor};
 use mycelium_executor::Executor;
 
 use crate::actors::laws::on_each;
-use crate::running::end;
+use crate::running::{end, sum};
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 /// Runs laws on all executors: each is a test.
@@ -87,8 +87,7 @@ mod laws {
             crew.diary.has(&["-B", "-C", "+B", "+C", "C again"]).await;
         }
         let report = crew.end().await.unwrap();
-        let of_services = report.counters.iter().filter(|line| line.kind == Kind::Service);
-        assert_eq!(of_services.map(|line| line.value("dead_letters")).sum::<u64>(), 0);
+        assert_eq!(sum(&report.counters, Kind::Service, "dead_letters"), 0);
     }
 
     pub(super) async fn lifetimes_say_what_is_restarted(executor: Arc<dyn Executor>) {

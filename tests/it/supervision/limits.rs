@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use mycelium::Topology;
 use mycelium::error::StartError;
 use mycelium::supervision::Supervisor;
 use mycelium_tokio::Tokio;
 
+use crate::running::main_with;
 use crate::supervision::worker::{Crew, Diary, Do, crew, quick};
 
 #[tokio::test(start_paused = true)]
@@ -34,12 +34,10 @@ async fn a_service_with_a_supervisor_has_no_limit_of_its_own_by_default() {
     let text = "[supervisor.top]\nchildren = [\"A\"]\nmax_restarts = 1000\n[service.A]\nbackoff = \"1us\"\n";
     let diary = Diary::default();
     let feed = diary.clone();
-    let builder = mycelium::Node::builder("main")
-        .topology(Topology::parse("t.toml", text).unwrap())
-        .named_service("A", move || crate::supervision::worker::Worker {
-            number: 0,
-            diary: feed.clone(),
-        });
+    let builder = main_with(text).named_service("A", move || crate::supervision::worker::Worker {
+        number: 0,
+        diary: feed.clone(),
+    });
     let mut crew = Crew::start(builder, &diary, Arc::new(Tokio::current().unwrap()));
     diary.has(&["+A"]).await;
     for _ in 0..50 {

@@ -62,9 +62,7 @@ async fn a_node_that_does_not_start_leaves_no_endpoint() {
 
 #[tokio::test]
 async fn an_executor_that_ends_takes_the_endpoint_with_it() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.unwrap();
+    let runtime = crate::running::threads(1);
     let node = Node::builder("hall").service(|| Idle).listen_metrics(own_address(3));
     let node = node.build().unwrap();
     let handle = runtime.handle().clone();

@@ -4,10 +4,11 @@ use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use mycelium::error::{BuildError, SubscribeError};
-use mycelium::{Context, Node, Policy, Result, Subscription, Topology, message, service};
+use mycelium::{Context, Node, Policy, Result, Subscription, message, service};
 use mycelium_tokio::Tokio;
 
 use crate::node::services::{Number, Square};
+use crate::running::main_with;
 use crate::testing::service_test::{Squarer, number};
 
 /// Emits at its first poll and ends.
@@ -105,8 +106,7 @@ fn a_topic_with_another_message_refuses_both() {
 
 #[test]
 fn a4_a_topology_sets_the_capacity_and_a_full_ring_refuses() {
-    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
-    let node = Node::builder("main").topology(topology).service(|| Burst).build().unwrap();
+    let node = main_with("[topic.numbers]\ncapacity = 4").service(|| Burst).build().unwrap();
     let _early = node.subscribe::<Number>("early", Policy::Block).unwrap();
     let mut numbers = node.publisher::<Number>("outside").unwrap();
     (0..4).for_each(|value| numbers.try_emit(number(value)).unwrap());

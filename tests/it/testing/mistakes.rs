@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Node, Result, Topology, message, service};
+use mycelium::{Context, Result, message, service};
 
 use crate::node::services::{ENDLESS, Number, Square};
+use crate::running::main_with;
 use crate::support::idle_services;
 use crate::testing::service_test::{Squarer, number};
 
@@ -110,8 +111,7 @@ idle_services! {
 
 #[test]
 fn a_queue_that_is_full() {
-    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
-    let node = Node::builder("main").topology(topology).service(|| Idle);
+    let node = main_with("[topic.numbers]\ncapacity = 4").service(|| Idle);
     let text = panic_of(|| ServiceTest::of(node).send_all((0..9).map(number)));
     assert_eq!(
         text,

@@ -8,9 +8,10 @@ use mycelium::error::StartError;
 use mycelium::execution::Execution;
 use mycelium::observe::Outcome;
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Delivery, Error, Node, Result, Topology, service};
+use mycelium::{Context, Delivery, Error, Node, Result, service};
 
 use crate::node::services::{Deaf, ENDLESS, Number, Square};
+use crate::running::main_with;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -119,8 +120,7 @@ fn local_services_tasks_and_blocking_work_run_on_the_thread_of_the_test() {
 fn a_service_with_a_thread_runs_on_the_thread_of_the_test() {
     let topology = "[node.main]\nexecutor = \"glommio\"\nservices = [\"Squarer\"]\n\
                     [service.Squarer]\nrun = \"dedicated\"\nwait = \"spin\"";
-    let node = Node::builder("main")
-        .topology(Topology::parse("test.toml", topology).unwrap())
+    let node = main_with(topology)
         .execution("Squarer", Execution::dedicated())
         .watchdog(SECOND)
         .service(|| Squarer);

@@ -8,10 +8,11 @@ use futures_util::future::{Either, select};
 use mycelium::emit::Refusal;
 use mycelium::error::StartError;
 use mycelium::testing::ServiceTest;
-use mycelium::{Context, Node, Result, Topology, service};
+use mycelium::{Context, Result, service};
 
 use super::service_test::number;
 use crate::node::services::Number;
+use crate::running::main_with;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,8 +61,7 @@ impl Late {
 #[test]
 fn an_emit_waits_until_its_deadline() {
     let ((sender, got), (taken, received)) = (channel(), channel());
-    let topology = Topology::parse("t.toml", "[topic.numbers]\ncapacity = 2").unwrap();
-    let node = Node::builder("main").topology(topology);
+    let node = main_with("[topic.numbers]\ncapacity = 2");
     let node = node.service(move || Hasty(sender.clone())).service(move || Late(taken.clone()));
     let mut test = ServiceTest::of(node);
     let full = |within| {

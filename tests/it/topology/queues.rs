@@ -16,7 +16,7 @@ fn run(text: &'static str) -> Option<StartReport> {
     }
     let report = mycelium_glommio::run(&Settings::default(), async |glommio: Glommio| {
         let node = Node::builder("main").topology(topology(text));
-        let node = node.service(|| Source { count: 100 }).service(|| LocalSquarer);
+        let node = node.service(|| Source::of(100)).service(|| LocalSquarer);
         let running = node.build().unwrap().start(glommio).unwrap();
         let report = running.start_report().clone();
         running.join().await.unwrap();
