@@ -2,6 +2,13 @@
 
 #[path = "../../examples/custom_executor/src/own_loop.rs"]
 pub(crate) mod own_loop;
+#[cfg(target_os = "linux")]
+#[path = "../../executors/glommio/tests/it/subjects.rs"]
+mod with_glommio;
+#[path = "../../executors/smol/tests/it/subjects.rs"]
+mod with_smol;
+#[path = "../../executors/tokio/tests/it/subjects.rs"]
+mod with_tokio;
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,11 +18,12 @@ use std::sync::Arc;
 
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Address, Credentials, Executor, MakeDedicated, Peer, Stream};
-use mycelium_smol::Smol;
-use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::{StreamPair, TestExecutor};
 use own_loop::OwnLoop;
-use tokio::runtime::Builder;
+#[cfg(target_os = "linux")]
+use with_glommio::GlommioOne;
+use with_smol::{SmolMany, SmolOne};
+use with_tokio::{TokioMany, TokioOne};
 
 /// Executors with a network.
 pub(crate) fn adapters() -> Vec<TestExecutor> {
@@ -25,7 +33,7 @@ pub(crate) fn adapters() -> Vec<TestExecutor> {
         TestExecutor::of::<SmolOne>(),
         TestExecutor::of::<SmolMany>(),
         #[cfg(target_os = "linux")]
-        TestExecutor::of::<Glommio>(),
+        TestExecutor::of::<GlommioOne>(),
         TestExecutor::of::<Fourth>(),
     ]
 }
@@ -33,70 +41,6 @@ pub(crate) fn adapters() -> Vec<TestExecutor> {
 /// Executors without a network: they run the local transport only.
 pub(crate) fn without_network() -> Vec<TestExecutor> {
     vec![TestExecutor::of::<Own>()]
-}
-
-/// One thread, local tasks included.
-struct TokioOne;
-
-impl Subject for TokioOne {
-    const NAME: &'static str = "tokio-1";
-
-    fn run(body: MakeDedicated) {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let body = |executor: Tokio| body(Arc::new(executor));
-        runtime.block_on(mycelium_tokio::local(body)).unwrap();
-    }
-}
-
-/// Two threads with work stealing.
-struct TokioMany;
-
-impl Subject for TokioMany {
-    const NAME: &'static str = "tokio-2";
-
-    fn run(body: MakeDedicated) {
-        let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async { body(Arc::new(Tokio::current().unwrap())).await });
-    }
-}
-
-/// One thread, local tasks included.
-struct SmolOne;
-
-impl Subject for SmolOne {
-    const NAME: &'static str = "smol-1";
-
-    fn run(body: MakeDedicated) {
-        let body = |executor: Smol| body(Arc::new(executor));
-        async_io::block_on(mycelium_smol::local(body));
-    }
-}
-
-/// Two threads with work stealing.
-struct SmolMany;
-
-impl Subject for SmolMany {
-    const NAME: &'static str = "smol-2";
-
-    fn run(body: MakeDedicated) {
-        let body = |executor: Smol| body(Arc::new(executor));
-        mycelium_smol::run(2, body).unwrap();
-    }
-}
-
-/// One thread, over io_uring.
-#[cfg(target_os = "linux")]
-struct Glommio;
-
-#[cfg(target_os = "linux")]
-impl Subject for Glommio {
-    const NAME: &'static str = "glommio";
-
-    fn run(body: MakeDedicated) {
-        let body = |executor| body(Arc::new(executor));
-        mycelium_glommio::run(&mycelium_glommio::Settings::default(), body).unwrap();
-    }
 }
 
 /// The adapter of the example: one thread per task.

@@ -6,21 +6,7 @@ use mycelium_executor::conformance::{Dedicated, Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture, MakeDedicated, TaskQueue};
 use mycelium_glommio::{Glommio, Settings};
 
-/// An executor of `mycelium_glommio::run`.
-struct OneThread;
-
-impl Subject for OneThread {
-    const NAME: &'static str = "glommio";
-
-    fn skip_reason() -> Option<String> {
-        mycelium_glommio::check().err().map(|missing| missing.to_string())
-    }
-
-    fn run(body: MakeDedicated) {
-        let body = |executor| body(Arc::new(executor));
-        mycelium_glommio::run(&Settings::default(), body).unwrap();
-    }
-}
+use crate::subjects::GlommioOne;
 
 /// An executor that its user made, in its main task.
 struct RunByUser;
@@ -76,8 +62,8 @@ impl Subject for InQueue {
 
 mycelium_executor::conformance! {
     mod in_queue: InQueue,
-    mod one_thread: OneThread,
+    mod one_thread: GlommioOne,
     mod run_by_user: RunByUser,
-    mod dedicated: Dedicated<OneThread>,
-    mod paused_time: Paused<OneThread>,
+    mod dedicated: Dedicated<GlommioOne>,
+    mod paused_time: Paused<GlommioOne>,
 }

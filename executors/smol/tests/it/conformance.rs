@@ -6,27 +6,7 @@ use mycelium_executor::MakeDedicated;
 use mycelium_executor::conformance::{Dedicated, Paused, Subject};
 use mycelium_smol::Smol;
 
-/// Two threads that steal tasks from each other.
-struct Threads;
-
-impl Subject for Threads {
-    const NAME: &'static str = "smol, 2 threads";
-
-    fn run(body: MakeDedicated) {
-        mycelium_smol::run(2, |executor| body(Arc::new(executor))).unwrap();
-    }
-}
-
-/// One thread, with local tasks.
-struct Local;
-
-impl Subject for Local {
-    const NAME: &'static str = "smol, local";
-
-    fn run(body: MakeDedicated) {
-        async_io::block_on(mycelium_smol::local(|executor| body(Arc::new(executor))));
-    }
-}
+use crate::subjects::{SmolMany, SmolOne};
 
 /// An executor that its user runs and drops.
 struct RunByUser;
@@ -42,9 +22,9 @@ impl Subject for RunByUser {
 }
 
 mycelium_executor::conformance! {
-    mod threads: Threads,
-    mod local: Local,
+    mod threads: SmolMany,
+    mod local: SmolOne,
     mod run_by_user: RunByUser,
-    mod dedicated: Dedicated<Threads>,
-    mod paused_time: Paused<Threads>,
+    mod dedicated: Dedicated<SmolMany>,
+    mod paused_time: Paused<SmolMany>,
 }

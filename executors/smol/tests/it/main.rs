@@ -2,3 +2,4 @@
 #![cfg(all(unix, not(miri)))]
 
 mod conformance;
+mod subjects;

@@ -5,3 +5,5 @@ mod conformance;
 #[cfg(not(miri))]
 mod particular;
 mod queue;
+#[cfg(all(unix, not(miri)))]
+mod subjects;
