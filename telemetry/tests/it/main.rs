@@ -2,6 +2,9 @@
 //! metrics by the official definitions. The allocator of `recording` counts for each thread.
 
 mod collector;
+#[allow(dead_code, reason = "other tests count bytes, too")]
+#[path = "../../../tests/counting/mod.rs"]
+mod counting;
 mod documents;
 mod endpoint;
 mod families;

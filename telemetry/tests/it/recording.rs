@@ -1,9 +1,6 @@
 //! A task that records a span allocates nothing, and does not wait, whether the queue has room or
 //! not, and whether an exporter runs or not.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
@@ -14,30 +11,7 @@ use mycelium_telemetry::spans::{Exporter, OtlpTraces};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{Span, SpanKind, SpanSink};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with a count for each thread.
-struct Counting;
-
-// SAFETY: every call is passed unchanged to the system's allocator; counting touches a `Cell` of
-// this thread, which needs no allocation and no destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from `System.alloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::counting::allocations;
 
 #[test]
 fn recording_allocates_nothing() {
@@ -49,9 +23,9 @@ fn recording_allocates_nothing() {
     let context = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let span = Span::new(context, SpanKind::Handle, "Sum", "ticks");
     let record = |spans: usize| {
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         (0..spans).for_each(|_| queue.record(span.clone()));
-        ALLOCATIONS.get() - before
+        allocations() - before
     };
     assert_eq!(record(1000), 0, "before an exporter runs");
     let line = region.line("exporter=traces");

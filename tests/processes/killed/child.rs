@@ -1,6 +1,9 @@
 //! The processes that are killed: a publisher, a gating reader and an observing one. Each checks
 //! what it receives, and records it.
 
+#[path = "../../sleeper/mod.rs"]
+mod sleeper;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -24,6 +27,7 @@ use mycelium_transports::local::{
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use mycelium_transports::seam::Control;
+use sleeper::fork_a_sleeper;
 
 pub(crate) const ROLE: &str = "MYCELIUM_KILLED_ROLE";
 pub(crate) const PLACE: &str = "MYCELIUM_KILLED_PLACE";
@@ -265,7 +269,7 @@ async fn publish(side: &Side, life: u64, forks: bool) {
         publisher.emit(Words::new(life, number)).await.unwrap();
         count.write_all_at(&(number + 1).to_le_bytes(), 0).unwrap();
         if forks && number == 100 {
-            fork_a_sleeper();
+            fork_a_sleeper(2);
         }
     }
 }
@@ -298,7 +302,7 @@ async fn receive(side: &Side, role: &str, life: u64, forks: bool) {
         }
         received += 1;
         if forks && received == 100 {
-            fork_a_sleeper();
+            fork_a_sleeper(2);
         }
     }
 }
@@ -307,19 +311,4 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     options
-}
-
-/// A child that keeps all descriptors of this process for two seconds.
-#[allow(unsafe_code)]
-fn fork_a_sleeper() {
-    // SAFETY: the child calls nothing else than the functions below, which the child of a process
-    // with threads may call.
-    if unsafe { libc::fork() } == 0 {
-        // SAFETY: as above. `SIGALRM` ends the child.
-        unsafe { libc::alarm(2) };
-        loop {
-            // SAFETY: as above.
-            unsafe { libc::pause() };
-        }
-    }
 }

@@ -2,6 +2,9 @@
 //! only allowed users connect.
 #![cfg(all(target_os = "linux", not(miri)))]
 
+#[path = "../../../tests/sleeper/mod.rs"]
+mod sleeper;
+
 use std::error::Error;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -13,6 +16,7 @@ use std::process::Command;
 use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect, own_user};
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong, UntrustedSocket};
+use sleeper::fork_a_sleeper;
 
 use crate::support::{Copied, Other, STRANGER, TestDir, can_be_others, role, say};
 
@@ -64,26 +68,11 @@ fn listens_until_it_is_killed() {
     let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
     let _bound = BoundSocket::at(path).unwrap();
     if std::env::var("MYCELIUM_TEST_CHILDREN").is_ok_and(|children| children == "1") {
-        fork_a_sleeper();
+        fork_a_sleeper(10);
     }
     say("listening", "");
     loop {
         std::thread::park();
-    }
-}
-
-/// A child that keeps all descriptors of this process for ten seconds.
-#[allow(unsafe_code)]
-fn fork_a_sleeper() {
-    // SAFETY: the child calls nothing else than the functions below, which the child of a process
-    // with threads may call.
-    if unsafe { libc::fork() } == 0 {
-        // SAFETY: as above. `SIGALRM` ends the child.
-        unsafe { libc::alarm(10) };
-        loop {
-            // SAFETY: as above.
-            unsafe { libc::pause() };
-        }
     }
 }
 
@@ -210,14 +199,6 @@ fn a_directory_above_that_is_closed_is_named() {
     }
 }
 
-/// Connects as another user, in another process, and reports the result.
-fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
-    let program = Copied::new(dir);
-    let mut role = program.role("unix::connects_and_says_how_it_went", user, group);
-    role.env("MYCELIUM_TEST_SOCKET", dir.socket());
-    Other::start(role).line("result")
-}
-
 #[test]
 #[ignore = "a part of another test"]
 fn connects_and_says_how_it_went() {
@@ -244,7 +225,10 @@ fn other_users_reach_the_socket_if_access_permits() {
     for (access, group, expected) in cases {
         let dir = TestDir::new("others");
         let bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
-        assert_eq!(connects_as(STRANGER, group, &dir), expected, "{access:?}");
+        let program = Copied::new(&dir);
+        let mut role = program.role("unix::connects_and_says_how_it_went", STRANGER, group);
+        role.env("MYCELIUM_TEST_SOCKET", dir.socket());
+        assert_eq!(Other::start(role).line("result"), expected, "{access:?}");
         if expected == "ok" {
             let (stream, _) = bound.socket().unwrap().accept().unwrap();
             let peer = Peer::Unix(Credentials::of(&stream).unwrap());
