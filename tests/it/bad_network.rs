@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{Context, Delivery, Node, Result, Running, Topology, service};
+use mycelium::{Delivery, Node, Running, Topology};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
 use tokio::time::sleep;
@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use crate::certificates::Certificates;
 use crate::conserved::{accounted, conserved};
 use crate::loopback::host;
+use crate::node::services::Taker;
 use crate::numbers::{Number, Source};
 use crate::proxy::Proxy;
 use crate::running::of_links;
@@ -55,20 +56,6 @@ over_tcp_and_tls! {
 }
 
 type Seen = Delivery<Number>;
-
-/// Sends what it gets to the test.
-struct Taker(Sender<Seen>);
-
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            self.0.send(delivery)?;
-        }
-        Ok(())
-    }
-}
 
 /// What a reader has seen of a publisher: an account without a hole.
 #[derive(Debug, Default)]
@@ -171,8 +158,8 @@ impl World {
             let node = Node::builder(name)
                 .topology(Topology::parse("faults.toml", &topology(&own, address, &lines)).unwrap())
                 .named_service("Counter", move || Source { count, stays: true })
-                .service(move || Taker(taker.clone()))
-                .named_service("Watcher", move || Taker(watcher.clone()));
+                .service(move || Taker(taker.clone(), Some))
+                .named_service("Watcher", move || Taker(watcher.clone(), Some));
             node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
         };
         let far = start("far", &own, channel().0);

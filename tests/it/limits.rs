@@ -8,7 +8,7 @@ use mycelium::error::{BuildError, Code};
 use mycelium::{Node, Topology};
 use mycelium_transports::stream::STREAMS;
 
-use crate::numbers::{Source, Taker};
+use crate::numbers::{Source, taker};
 
 /// Two nodes, one of which reads from `publishers` services of the other.
 fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
@@ -18,7 +18,7 @@ fn crowd(node: &str, publishers: usize) -> Result<Node, BuildError> {
     for name in &names {
         builder = builder.named_service(name, || Source { count: 1, stays: false });
     }
-    builder.service(|| Taker(channel().0)).build()
+    builder.service(|| taker(&channel().0)).build()
 }
 
 #[test]

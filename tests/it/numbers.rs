@@ -7,7 +7,7 @@ use mycelium::{Builder, Node, Running, Topology};
 use mycelium_tokio::Tokio;
 
 use crate::loopback::host;
-pub(crate) use crate::node::services::{Number, Source, Taker};
+pub(crate) use crate::node::services::{Number, Source, taker};
 pub(crate) use crate::running::within;
 use crate::support::Directory;
 
@@ -35,8 +35,8 @@ impl Pair {
             .topology(topology)
             .named_service("Counter", move || Source { count, stays: count == NONE })
             .named_service("Stays", move || Source { count, stays: true })
-            .service(move || Taker(taken.clone()))
-            .named_service("Beside", move || Taker(beside.clone()));
+            .service(move || taker(&taken))
+            .named_service("Beside", move || taker(&beside));
         Ok(builder)
     }
 

@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::TestExecutor;
 use tokio::sync::oneshot;
 
-use crate::execution::services::{Idle, LocalSquarer, Sink, Source, squares, topology, within};
+use crate::execution::services::{Idle, LocalSquarer, Source, sink, squares, topology, within};
 use crate::subjects;
 
 /// An executor on a thread of its own, until this is dropped.
@@ -61,7 +61,7 @@ async fn services_on_any_two_executors_are_those_of_one_node() {
             .executor("other", other.executor.clone())
             .service(|| Source::of(2_000))
             .service(|| LocalSquarer)
-            .service(move || Sink(sender.clone()));
+            .named_service("Sink", move || sink(&sender));
         let running = node.build().unwrap().start(own.executor.clone()).unwrap();
         within(running.join()).await.unwrap();
         assert_eq!(received.iter().collect::<Vec<_>>(), squares(2_000));

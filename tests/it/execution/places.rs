@@ -9,7 +9,7 @@ use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
 
 use crate::execution::services::{
-    LONG, LocalSquarer, Sink, Source, squares, start, topology, within,
+    LONG, LocalSquarer, Source, sink, squares, start, topology, within,
 };
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
         .topology(topology(text))
         .service(|| Source::of(3_000))
         .service(|| LocalSquarer)
-        .service(move || Sink(sender.clone()))
+        .named_service("Sink", move || sink(&sender))
         .execution("LocalSquarer", Execution::dedicated().thread("program").budget(7))
         .execution("Sink", Execution::pinned([100_000]).thread("nowhere"));
     let running = start(node);

@@ -5,7 +5,7 @@ use std::thread;
 
 use mycelium::{Context, Delivery, Result, Topology, service};
 
-pub(crate) use crate::node::services::{Number, Sink, Source, Square, squares};
+pub(crate) use crate::node::services::{Number, Source, Square, sink, squares};
 pub(crate) use crate::running::{LONG, end, start, within};
 use crate::support::idle_services;
 

@@ -10,7 +10,7 @@ use mycelium::emit::{EmitError, HandlerFailure, Refusal};
 use mycelium::observe::StartWarning;
 use mycelium::{Context, Error, Node, Result, service};
 
-use super::services::{Number, Taker, conserved, end, run, start};
+use super::services::{Number, conserved, end, run, start, taker};
 use crate::running::sum;
 
 /// Refuses what is too large, and panics at 13.
@@ -59,7 +59,7 @@ async fn each_way_to_emit_runs_the_handlers_once_and_gives_the_message_back() {
     let count = ran.clone();
     let node = Node::builder("main")
         .service(move || Trader(says.clone()))
-        .service(move || Taker(journal.clone()))
+        .service(move || taker(&journal))
         .fast_handler("count", move |_: &Number| {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(())
@@ -115,7 +115,7 @@ async fn a_publisher_outside_runs_them_on_its_thread() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let threads = seen.clone();
     let node = Node::builder("main")
-        .service(move || Taker(journal.clone()))
+        .service(move || taker(&journal))
         .fast_handler("limit", limit)
         .fast_handler("thread", move |_: &Number| {
             threads.lock().unwrap().push(std::thread::current().id());

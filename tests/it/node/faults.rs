@@ -8,7 +8,7 @@ use mycelium::supervision::Kept;
 use mycelium::{Context, Delivery, Error, Node, Result, Subscription, service};
 
 use crate::node::services::{
-    Number, Source, Undertaker, conserved, patient, pipeline, run, squares,
+    Number, Source, conserved, patient, pipeline, run, squares, undertaker,
 };
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
         4 => Err(Error::msg("cannot square this")),
         _ => Ok(()),
     });
-    let report = run(builder.service(move || Undertaker(sender.clone()))).await;
+    let report = run(builder.service(move || undertaker(&sender))).await;
     let expected: Vec<_> = squares(10).into_iter().filter(|value| *value != 16).collect();
     assert_eq!(received.iter().collect::<Vec<_>>(), expected);
     let letter = letters.recv().unwrap();
@@ -80,7 +80,7 @@ async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
             .topology(patient(&["Keeper"]))
             .service(|| Source::of(6))
             .service(move || Keeper { numbers: None, failures, seen: sender.clone() })
-            .service(move || Undertaker(letters_to.clone()));
+            .service(move || undertaker(&letters_to));
         let report = run(builder).await;
         assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
         assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), dead);

@@ -4,7 +4,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::subscribe::Received;
-use mycelium::{Builder, Context, DeadLetter, Delivery, Node, Result, Topology, message, service};
+use mycelium::{
+    Builder, Context, DeadLetter, Delivery, Message, Node, Result, Topology, message, service,
+};
 
 pub(crate) use crate::conserved::conserved;
 pub(crate) use crate::running::{end, run, start};
@@ -19,7 +21,7 @@ where
         .topology(patient(&["Source", "Squarer", "Sink"]))
         .service(move || Source::of(count))
         .service(move || Squarer { fault: fault.clone() })
-        .service(move || Sink(sender.clone()));
+        .named_service("Sink", move || sink(&sender));
     (builder, receiver)
 }
 
@@ -109,37 +111,33 @@ impl<F: FnMut(&Received<Number>, bool) -> Result<()> + Send + 'static> Squarer<F
     }
 }
 
-/// Sends the squares to the test.
-pub(crate) struct Sink(pub(crate) Sender<u64>);
+/// Sends what it makes of its deliveries to the test.
+pub(crate) struct Taker<M, T>(pub(crate) Sender<T>, pub(crate) fn(Delivery<M>) -> Option<T>);
 
-#[service(reads(Square))]
-impl Sink {
+#[service(send, reads(M))]
+impl<M: Message, T: Send + Sync + 'static> Taker<M, T> {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        while let Some(delivery) = squares.recv().await {
-            if let Delivery::Msg(square) = delivery {
-                self.0.send(square.value)?;
-            }
+        let mut deliveries = ctx.subscribe::<M>()?;
+        while let Some(delivery) = deliveries.recv().await {
+            (self.1)(delivery).map_or(Ok(()), |seen| self.0.send(seen))?;
         }
         Ok(())
     }
 }
 
 /// Sends the numbers to the test.
-pub(crate) struct Taker(pub(crate) Sender<u64>);
+pub(crate) fn taker(to: &Sender<u64>) -> Taker<Number, u64> {
+    Taker(to.clone(), |number| Some(number.message().expect("no gaps").value))
+}
 
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            match delivery {
-                Delivery::Msg(number) => self.0.send(number.value)?,
-                Delivery::Gap(gap) => panic!("{gap}"),
-            }
-        }
-        Ok(())
-    }
+/// Sends the squares to the test.
+pub(crate) fn sink(to: &Sender<u64>) -> Taker<Square, u64> {
+    Taker(to.clone(), |square| square.message().map(|square| square.value))
+}
+
+/// Sends the dead letters to the test.
+pub(crate) fn undertaker(to: &Sender<DeadLetter>) -> Taker<DeadLetter, DeadLetter> {
+    Taker(to.clone(), |letter| Some(letter.message().expect("no gaps")))
 }
 
 /// Ignores the shutdown.
@@ -149,19 +147,5 @@ pub(crate) struct Deaf;
 impl Deaf {
     async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
         std::future::pending().await
-    }
-}
-
-/// Sends the dead letters to the test.
-pub(crate) struct Undertaker(pub(crate) Sender<DeadLetter>);
-
-#[service(reads(DeadLetter))]
-impl Undertaker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut letters = ctx.subscribe::<DeadLetter>()?;
-        while let Some(delivery) = letters.recv().await {
-            self.0.send(delivery.message().expect("no gaps"))?;
-        }
-        Ok(())
     }
 }

@@ -16,8 +16,8 @@ use mycelium::{Context, Error, Node, Result, Topology, service};
 use crate::lines::Lines;
 use crate::node::asks::{Answerer, Ask, ask};
 use crate::node::services::{
-    Deaf, ENDLESS, Number, Sink, Source, Square, Squarer, Taker, conserved, end, patient, pipeline,
-    run, squares, start,
+    Deaf, ENDLESS, Number, Source, Square, Squarer, conserved, end, patient, pipeline, run, sink,
+    squares, start, taker,
 };
 use crate::running::{main_with, next, until};
 
@@ -31,7 +31,7 @@ async fn h10_shutdown_drains_what_was_accepted_and_a_tight_loop_starves_nobody()
             .topology(small)
             .service(|| ENDLESS)
             .service(|| Squarer { fault: |_: &_, _| Ok(()) })
-            .service(move || Sink(sender.clone())),
+            .named_service("Sink", move || sink(&sender)),
     );
     let first = next(&received).await;
     running.shutdown();
@@ -89,7 +89,7 @@ async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publishe
     let (numbers, received) = channel();
     let builder = Node::builder("main").service(move || Last(errors.clone()));
     let builder = builder.bind("Last", "squares", "squares.last");
-    let report = run(builder.service(move || Taker(numbers.clone()))).await;
+    let report = run(builder.service(move || taker(&numbers))).await;
     assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
     assert!(received.iter().eq([1, 3]));
     let said: Vec<String> = said.iter().collect();
@@ -122,7 +122,7 @@ async fn what_child_tasks_sent_is_received_and_they_send_nothing_after_the_run()
         let (numbers, received) = channel();
         let counted = accepted.clone();
         let builder = Node::builder("main").service(move || Parent(counted.clone()));
-        let running = start(builder.service(move || Taker(numbers.clone())));
+        let running = start(builder.service(move || taker(&numbers)));
         until(|| accepted.load(Ordering::Relaxed) >= 1000).await;
         end(running).await;
         let accepted = accepted.load(Ordering::Relaxed);
@@ -237,14 +237,14 @@ async fn each_error_whose_cause_is_the_shutdown_ends_a_source_well() {
 #[tokio::test]
 async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic() {
     let (sender, events) = channel();
-    let (first, second, sink) = (sender.clone(), sender.clone(), sender);
+    let (first, second) = (sender.clone(), sender.clone());
     let builder = Node::builder("main")
         .on_stop(|| async move { first.send(1_000_001).unwrap() })
         .on_stop(|| async { panic!("in a hook") })
         .on_stop(|| async move { second.send(1_000_002).unwrap() })
         .service(|| Source::of(3))
         .service(|| Squarer { fault: |_: &_, _| Ok(()) })
-        .service(move || Sink(sink.clone()));
+        .named_service("Sink", move || sink(&sender));
     run(builder).await;
     assert_eq!(events.iter().collect::<Vec<_>>(), [0, 1, 4, 1_000_002, 1_000_001]);
 }
