@@ -7,12 +7,12 @@ mod actors;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
 
 use futures_util::future::join;
-use mycelium::trace::{Span, SpanKind, SpanSink, TraceContext};
+use mycelium::trace::{Span, SpanKind, TraceContext};
 use mycelium::{Context, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
+use mycelium_transports::conformance::Spans;
 
 use crate::executors::on_each_executor;
 use crate::node::services::{Number, Source, Square};
@@ -75,21 +75,6 @@ impl Writer {
         let mut squares = ctx.subscribe::<Square>()?;
         while squares.recv().await.is_some() {}
         Ok(())
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Spans(Arc<Mutex<Vec<Span>>>);
-
-impl SpanSink for Spans {
-    fn record(&self, span: Span) {
-        self.0.lock().unwrap().push(span);
-    }
-}
-
-impl Spans {
-    fn take(&self) -> Vec<Span> {
-        std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 

@@ -13,7 +13,7 @@ use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
 use super::Pair;
-use super::begun::Begun;
+use super::spans::Spans;
 use crate::local::panic_text;
 
 /// How long a law waits for an event before it is broken.
@@ -93,7 +93,7 @@ pub fn check(
                 Some(Ok(publishers)) => publishers,
                 Some(Err(_)) => return,
             };
-            let tracer = is_traced.then(|| Begun::half().0);
+            let tracer = is_traced.then(|| Spans::half().0);
             tracer.iter().for_each(|tracer| tracer.set_executor(publishers.clone()));
             let latency_sample = is_traced.then_some(0.5);
             let pair =

@@ -19,13 +19,13 @@
 //! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
-mod begun;
 mod check;
 mod laws;
 mod link;
 mod local;
 mod no_tasks;
 mod pair;
+mod spans;
 mod threads;
 
 use std::ops::Range;
@@ -43,6 +43,7 @@ pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use no_tasks::NoTasks;
 pub use pair::{Pair, Task, cut};
+pub use spans::Spans;
 pub use threads::Threads;
 
 /// The message that the laws send.

@@ -2,15 +2,14 @@
 
 use futures_util::FutureExt;
 
-use crate::conformance::begun::Begun;
-use crate::conformance::{Pair, Probe, Subscribe, TestTransport, emit_all, rounds};
+use crate::conformance::{Pair, Probe, Spans, Subscribe, TestTransport, emit_all, rounds};
 use crate::local::{Delivery, Policy};
 
 /// A message has the trace with which it was sent if the trace is in the sample, and no trace
 /// otherwise: also after a disturbance, and whether messages arrive one by one or many at once.
 pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
     let count = rounds(200);
-    let (tracer, begun) = Begun::half();
+    let (tracer, begun) = Spans::half();
     tracer.set_executor(pair.publishers.clone());
     let pair = Pair { tracer: Some(tracer), ..pair };
     let (transport, mut subscription, handle) = T::joined(&pair, 64, Policy::Block);
@@ -29,7 +28,7 @@ pub async fn messages_keep_their_traces<T: TestTransport>(pair: Pair) {
         received.push(subscription.trace());
     }
     pair.join("the publisher ends", publisher).await;
-    let begun = begun.spans();
+    let begun = begun.take();
     for (number, trace) in received.into_iter().enumerate() {
         let sent = begun.iter().find(|span| span.sequence == number as u64);
         assert_eq!(trace, sent.map(|span| span.context), "the trace of message {number}");

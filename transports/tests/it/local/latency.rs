@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, PausedTime};
-use mycelium_transports::conformance::{NoTasks, Probe};
+use mycelium_transports::conformance::{NoTasks, Probe, Spans};
 use mycelium_transports::counters::{EdgeValue, Kind, LONGEST_LATENCY, Latency, Line, Region};
 use mycelium_transports::local::{
     Delivery, LatestByKey, Metadata, Policy, Publisher, Recorded, RingMemory, Schema, Subscription,
@@ -15,7 +15,6 @@ use mycelium_transports::local::{
 use mycelium_transports::seam::TapItem;
 use zerocopy::IntoBytes;
 
-use super::traces::Spans;
 use super::{each_policy, epoch, next, probe, receive};
 
 const MS: u64 = 1_000_000;

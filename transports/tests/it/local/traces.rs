@@ -1,35 +1,19 @@
 //! The traces of messages, and the spans of the tasks that handle them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use mycelium_core::Message;
 use mycelium_executor::PausedTime;
-use mycelium_transports::conformance::{NoTasks, Probe};
+use mycelium_transports::conformance::{NoTasks, Probe, Spans};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, Span,
-    SpanKind, SpanSink, Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_traced,
-    poll_with,
+    DeferredWakes, Delivery, GapReason, Policy, Publisher, Readers, RingMemory, Schema, SpanKind,
+    Subscription, TaskBudget, TaskTrace, Topic, Tracer, TryRecv, poll_traced, poll_with,
 };
 
 use super::{epoch, next, probe, receive};
-
-#[derive(Debug, Default)]
-pub(super) struct Spans(Mutex<Vec<Span>>);
-
-impl SpanSink for Spans {
-    fn record(&self, span: Span) {
-        self.0.lock().unwrap().push(span);
-    }
-}
-
-impl Spans {
-    pub(super) fn take(&self) -> Vec<Span> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
 
 /// A tracer with its time, and what it has recorded.
 struct World {
