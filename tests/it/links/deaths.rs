@@ -13,7 +13,7 @@ use mycelium_transports::local::{
 use tokio::task::JoinHandle;
 
 use crate::links::accounts::fates;
-use crate::links::harness::{Number, Side, TestDir, Wire, take, until, within};
+use crate::links::harness::{Number, Side, TestDir, Wire, next, take, until, within};
 use crate::links::lost::Big;
 
 /// A process that reads numbers, until it dies.
@@ -37,10 +37,8 @@ impl Life {
 
     /// Takes one number: its value, and whether it is redelivered. It is in flight then.
     async fn next(&mut self) -> (u64, bool) {
-        match within("a number", self.reader.recv()).await {
-            Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
-            other => panic!("{other:?} instead of a number"),
-        }
+        let number = next(&mut self.reader).await;
+        (number.value, number.redelivered())
     }
 
     /// Takes these numbers: all of them are redelivered, or none.
@@ -178,12 +176,8 @@ async fn a_redelivered_message_in_fragments_is_marked() {
         let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
         let link = here.read("there", dir.place(), Policy::Block);
         // The first is in flight, and nothing is confirmed.
-        match within("a message", reader.recv()).await {
-            Some(Delivery::Msg(big)) => {
-                assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
-            }
-            other => panic!("{other:?} instead of a message"),
-        }
+        let big = next(&mut reader).await;
+        assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
         link.abort();
         until("its death is seen", || there.notices.count("down", "`here`") >= boot as usize - 1)
             .await;

@@ -13,9 +13,9 @@ use mycelium_transports::local::{Delivery, Policy, TryRecv};
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use tokio::time::timeout;
 
-use world::{World, emit, next};
+use world::{World, emit};
 
-use crate::links::harness::{Number, PATIENCE, take};
+use crate::links::harness::{Number, PATIENCE, next, take};
 
 mod world;
 

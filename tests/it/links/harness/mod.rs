@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::message;
+use mycelium_core::{Message, message};
 use mycelium_transports::link::Exports;
-use mycelium_transports::local::{Delivery, Policy, Subscription};
+use mycelium_transports::local::{Delivery, Policy, Received, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::loopback::host;
@@ -153,16 +153,20 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     within(what, waiting).await;
 }
 
+/// The next message, which no gap may precede.
+pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M> {
+    match within("a message", reader.recv()).await {
+        Some(Delivery::Msg(message)) => message,
+        Some(Delivery::Gap(gap)) => panic!("{gap} instead of a message"),
+        None => panic!("the end instead of a message"),
+    }
+}
+
 /// Takes numbers, none of which may be missing.
 pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
-    for next in numbers {
-        match within(&format!("number {next}"), reader.recv()).await {
-            Some(Delivery::Msg(number)) => {
-                assert_eq!((number.value, number.sequence()), (next, next));
-            }
-            Some(Delivery::Gap(gap)) => panic!("{gap} instead of {next}"),
-            None => panic!("the end instead of {next}"),
-        }
+    for value in numbers {
+        let number = next(reader).await;
+        assert_eq!((number.value, number.sequence()), (value, value));
     }
 }
 

@@ -20,8 +20,7 @@ use mycelium_executor::Backoff;
 use mycelium_transports::endpoint::unix::{self, Access};
 use mycelium_transports::link::{Exports, Imports, MemoryAccess};
 use mycelium_transports::local::{
-    Delivery, PageSize, Policy, Publisher, Received, Recorded, RingMemory, Schema, Subscription,
-    Topic,
+    PageSize, Policy, Publisher, Recorded, RingMemory, Schema, Subscription, Topic,
 };
 use mycelium_transports::memory::{ControlLimits, ControlThread};
 use rustix::io::Errno;
@@ -32,7 +31,7 @@ use rustix::net::{
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::task::JoinHandle;
 
-use crate::links::harness::{Number, Side, TestDir, within};
+use crate::links::harness::{Number, Side, TestDir};
 
 /// The two nodes. Unless another policy is named, the subscriptions of `here` get all messages.
 pub(crate) struct World {
@@ -222,15 +221,6 @@ fn side<M: Message>(
         Topic::with_recorded(topic, schema, capacity, 64, memory, recorded, counters).unwrap();
     side.numbers = numbers;
     side
-}
-
-/// The next message, which no gap may precede.
-pub(crate) async fn next<M: Message>(reader: &mut Subscription<M>) -> Received<M> {
-    match within("a message", reader.recv()).await {
-        Some(Delivery::Msg(message)) => message,
-        Some(Delivery::Gap(gap)) => panic!("{gap} instead of a message"),
-        None => panic!("the end instead of a message"),
-    }
 }
 
 /// Emits messages with these numbers, each when there is room. Returns the publisher.
