@@ -88,10 +88,13 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
 
     // Nodes of other tests have the same names.
     let state = world.run(&["status", file, "-o", "json"]).expect_success();
+    let state: serde_json::Value = serde_json::from_str(state.trim()).expect("JSON");
     let mut target = Vec::new();
     for node in nodes {
         assert!(status.out.contains(node) && up.out.contains(node), "{}", status.out);
-        target.extend(["--pid".to_owned(), pid_of(&state, node)]);
+        let row = state.as_array().expect("rows").iter().find(|row| row["node"] == *node);
+        let pid = row.expect("the node")["pid"].as_u64().expect("a process");
+        target.extend(["--pid".to_owned(), pid.to_string()]);
     }
     let look = |arguments: &[&str]| {
         let mut all = arguments.to_vec();
@@ -117,11 +120,4 @@ fn every_verb(carrier: &str, nodes: &[&str], name: &str) {
     let down = world.run(&["down", file]);
     assert_eq!(down.code, Some(0), "{}{}", down.out, down.err);
     assert_ne!(world.run(&["status", file]).code, Some(0), "nothing runs");
-}
-
-/// The process of a node, from the JSON of `status`.
-fn pid_of(state: &str, node: &str) -> String {
-    let state: serde_json::Value = serde_json::from_str(state.trim()).expect("JSON");
-    let row = state.as_array().expect("rows").iter().find(|row| row["node"] == node);
-    row.expect("the node")["pid"].as_u64().expect("a process").to_string()
 }

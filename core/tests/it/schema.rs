@@ -28,12 +28,6 @@ impl Aligned {
         Self([0xa5a5_a5a5_a5a5_a5a5; 64])
     }
 
-    pub(crate) fn holding(bytes: &[u8]) -> Self {
-        let mut this = Self::new();
-        this.bytes()[..bytes.len()].copy_from_slice(bytes);
-        this
-    }
-
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         self.0.as_mut_bytes()
     }

@@ -63,7 +63,8 @@ fn golden_frames_are_written() {
 
 #[test]
 fn golden_frames_are_read() {
-    let mut buffer = Aligned::holding(&offered("plain"));
+    let mut buffer = Aligned::new();
+    buffer.bytes()[..64].copy_from_slice(&offered("plain"));
     let plain = parse(&buffer.bytes()[..64]).unwrap();
     assert_eq!(plain.message::<Swap>(), Ok(&Swap::golden()));
     assert_eq!(plain.envelope(), Envelope::of::<Swap>(3, 9));

@@ -7,26 +7,11 @@ use std::sync::mpsc::{Sender, channel};
 
 use mycelium::error::{BuildError, SubscribeError};
 use mycelium::observe::Event;
-use mycelium::{Context, Error, Node, Result, Subscription, Topology, service};
-use mycelium_tokio::Tokio;
+use mycelium::{Context, Error, Result, Subscription, Topology, service};
 use mycelium_transports::local::{Schema, TopicError};
 
 use crate::node::services::{Number, Source, Square};
-
-/// The result of a node with a source and one reader, and how often services were restarted.
-async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
-    let restarts = Arc::new(AtomicU32::new(0));
-    let counted = restarts.clone();
-    let topology = Topology::parse("t.toml", "[service.Reader]\nbackoff = \"1us\"\n").unwrap();
-    let node = builder.topology(topology).service(|| Source::of(1)).observe(move |event| {
-        if let Event::ServiceRestarted { .. } = event {
-            counted.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    let ended = node.build().unwrap().run(Tokio::current().unwrap()).await;
-    let ended = ended.map(drop).map_err(|error| error.to_string());
-    (ended, restarts.load(Ordering::Relaxed))
-}
+use crate::running::{main_with, run};
 
 /// A task of the earlier run may drop its handle at any moment, so another try may succeed.
 #[tokio::test]
@@ -51,8 +36,16 @@ async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
     let own = takes.clone();
     let (sender, errors) = channel();
     let reader = move || Reader(None, own.clone(), sender.clone());
-    let (ended, restarts) = run_with(Node::builder("main").service(reader)).await;
-    assert_eq!((ended, restarts), (Ok(()), 2));
+    let restarts = Arc::new(AtomicU32::new(0));
+    let counted = restarts.clone();
+    let builder = main_with("[service.Reader]\nbackoff = \"1us\"\n").service(reader);
+    let node = builder.service(|| Source::of(1)).observe(move |event| {
+        if let Event::ServiceRestarted { .. } = event {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    run(node).await;
+    assert_eq!(restarts.load(Ordering::Relaxed), 2);
     assert_eq!(takes.load(Ordering::Relaxed), 2);
     let [error] = &errors.try_iter().collect::<Vec<_>>()[..] else { panic!("one error") };
     let expected =

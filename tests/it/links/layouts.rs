@@ -105,21 +105,17 @@ async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
     }
 }
 
-/// The canonical form of `Number`, but for the type of its field.
-fn u32_form() -> Vec<u8> {
-    let mut form = vec![0; 55];
-    assert_eq!(Number::DESCRIPTOR.canonical(0, &mut form), (55, 55));
-    form[54] = 0x03;
-    form
-}
-
 #[tokio::test]
 async fn no_answer_of_a_peer_hides_a_mismatch() {
+    // The canonical form of `Number`, but for the type of its field.
+    let mut u32_form = [0; 55];
+    assert_eq!(Number::DESCRIPTOR.canonical(0, &mut u32_form), (55, 55));
+    u32_form[54] = 0x03;
     let cases = [
         ("nothing", vec![piece(0, 0, 0, &[])]),
         ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
         // Joined in this order, these two would give `value` another type.
-        ("elsewhere", vec![piece(55, 1, 56, &u32_form()), piece(1, 55, 56, &[0])]),
+        ("elsewhere", vec![piece(55, 1, 56, &u32_form), piece(1, 55, 56, &[0])]),
         ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
         ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
         ("a lie", vec![piece(85, 0, 100, &[0; 84])]),

@@ -68,17 +68,6 @@ impl Pipeline {
         kill(self.handle.pid(member).unwrap(), signal);
     }
 
-    /// Stops the sink's process when it has the first message; then the source sends the others.
-    fn stop_sink(&self) {
-        self.until("sink got the first");
-        let sink = self.handle.pid("sink").unwrap();
-        kill(sink, Signal::STOP);
-        let sink = Pid::from_raw(i32::try_from(sink).unwrap()).unwrap();
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
-        retry_on_intr(|| waitid(WaitId::Pid(sink), options)).unwrap();
-        self.signal("source", Signal::USR1);
-    }
-
     /// Waits for the exit of a member.
     fn exit(&self, member: &str) {
         loop {
@@ -133,7 +122,14 @@ fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
 #[test]
 fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     let pipeline = Pipeline::start("stopped", "source", "waits");
-    pipeline.stop_sink();
+    pipeline.until("sink got the first");
+    let sink = pipeline.handle.pid("sink").unwrap();
+    kill(sink, Signal::STOP);
+    let sink = Pid::from_raw(i32::try_from(sink).unwrap()).unwrap();
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    retry_on_intr(|| waitid(WaitId::Pid(sink), options)).unwrap();
+    // Now the source sends the others.
+    pipeline.signal("source", Signal::USR1);
     pipeline.exit("source");
     // By then it has waited much longer than for an unknown reader.
     pipeline.until("middle has lost its reader");

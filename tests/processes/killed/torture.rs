@@ -388,18 +388,14 @@ impl Run {
             self.figures.told.push(down().unwrap() - began);
         }
         if role == "publisher" {
-            self.count_gone(life);
+            // What a dead publisher had emitted and nobody got.
+            let bytes = fs::read(self.place.join(format!("publisher.{life}"))).unwrap_or_default();
+            let emitted = bytes.try_into().map_or(0, u64::from_le_bytes);
+            let received = self.seen.lock().unwrap().received.get(&life).copied().unwrap_or(0);
+            self.figures.received += received;
+            self.figures.gone += emitted.saturating_sub(received);
         }
         Ok(())
-    }
-
-    /// What a dead publisher had emitted and nobody got.
-    fn count_gone(&mut self, life: u64) {
-        let bytes = fs::read(self.place.join(format!("publisher.{life}"))).unwrap_or_default();
-        let emitted = bytes.try_into().map_or(0, u64::from_le_bytes);
-        let received = self.seen.lock().unwrap().received.get(&life).copied().unwrap_or(0);
-        self.figures.received += received;
-        self.figures.gone += emitted.saturating_sub(received);
     }
 
     fn check_violations(&self) -> Result<(), String> {

@@ -8,20 +8,6 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::process::{NodeProcess, Place, feed};
 use crate::loopback::host;
 
-/// The tool prints what the other node reads, with these arguments.
-fn both_read(place: &Place, args: &[&str]) {
-    let mut store = place.node("store");
-    let mut feed = place.node("feed");
-    let mut tap = place.tapping(&[&["swaps"], args].concat());
-    tap.until("begins at #0");
-    feed.emit(1000);
-    for number in 0..1000 {
-        tap.until(&format!("number={number} "));
-    }
-    feed.end();
-    assert_eq!(store.until("stored"), "stored 1000");
-}
-
 /// Two hosts. `feed` is at an address of its own; its directory is not that of the tool.
 fn two_hosts(place: &Place, more: &str) -> String {
     let text = format!(
@@ -60,7 +46,17 @@ fn over_tls_a_node_that_the_file_grants_observes() {
         "[tls]\ncertificate = \"{node}.pem\"\nkey = \"{node}.key\"\nauthorities = \"ca.pem\"\n\
          [topic.swaps]\nreaders = [\"store\", \"viewer\"]\n",
     );
-    both_read(&place, &["--topology", &file, "--node", "feed", "--as", "viewer"]);
+    let (mut store, mut feed) = (place.node("store"), place.node("feed"));
+    let args = ["swaps", "--topology", &file, "--node", "feed", "--as", "viewer"];
+    let mut tap = place.tapping(&args);
+    tap.until("begins at #0");
+    feed.emit(1000);
+    for number in 0..1000 {
+        tap.until(&format!("number={number} "));
+    }
+    feed.end();
+    // The tool prints what the other node reads.
+    assert_eq!(store.until("stored"), "stored 1000");
 
     let _store = place.node("store");
     let _feed = place.node("feed");

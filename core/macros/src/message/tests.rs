@@ -16,13 +16,10 @@ fn swap() -> TokenStream {
     }
 }
 
-fn expanded(root: Path, attr: TokenStream, item: TokenStream) -> String {
-    expand(root, attr, item).unwrap().to_string()
-}
-
 #[test]
 fn e4_the_same_source_expands_to_the_same_code() {
-    let once = || expanded(parse_quote!(::root), quote!(topic = "swaps", id = 1), swap());
+    let attr = || quote!(topic = "swaps", id = 1);
+    let once = || expand(parse_quote!(::root), attr(), swap()).unwrap().to_string();
     let first = once();
     (0..16).for_each(|_| assert_eq!(once(), first));
     let at = |name: &str| first.find(&format!("\"{name}\"")).expect(name);

@@ -13,6 +13,7 @@ use mycelium_transports::memory::{
     Connection, ControlLimits, ControlThread, Gone, Handler, Mapping, Packet, PacketError,
     PacketKind, RefusedHello, SendError, VERSION,
 };
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
@@ -393,17 +394,6 @@ fn a_handler_that_panics_ends_its_connection_only() {
     assert!(!dir.socket().exists());
 }
 
-/// A socket whose close waits for the other one of the pair, for an hour.
-fn slow_to_close() -> (OwnedFd, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (other, _) = listener.accept().unwrap();
-    slow.set_nonblocking(true).unwrap();
-    while slow.write(&[0; 1 << 16]).is_ok() {}
-    rustix::net::sockopt::set_socket_linger(&slow, Some(Duration::from_secs(3600))).unwrap();
-    (slow.into(), other)
-}
-
 /// The thread that closes such a socket last waits: one that gets it with a packet, and one that
 /// closes a connection on which it was sent.
 #[test]
@@ -429,7 +419,13 @@ fn descriptors_that_are_slow_to_close_block_nobody() {
         good.send(&bytes(WAKE, [0; 4]));
         has_entered.recv().unwrap();
         for (packet, count) in packets {
-            let (slow, other) = slow_to_close();
+            // The close of one waits for the other one, for an hour.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (other, _) = listener.accept().unwrap();
+            slow.set_nonblocking(true).unwrap();
+            while slow.write(&[0; 1 << 16]).is_ok() {}
+            set_socket_linger(&slow, Some(Duration::from_secs(3600))).unwrap();
             raw.pass(packet, &vec![slow.as_fd(); *count]);
             others.push(other);
             if *count == 0 {
