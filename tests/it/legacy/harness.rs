@@ -282,8 +282,12 @@ pub(crate) fn counter(counters: &[Reading], value: &str) -> u64 {
 
 /// Waits until a counter of the listener has this value.
 pub(crate) fn until(running: &Running, value: &str, expected: u64) {
+    until_at_least(running, value, expected);
+    assert_eq!(counter(&running.counters(), value), expected, "{value}");
+}
+
+pub(crate) fn until_at_least(running: &Running, value: &str, expected: u64) {
     while counter(&running.counters(), value) < expected {
         std::thread::yield_now();
     }
-    assert_eq!(counter(&running.counters(), value), expected, "{value}");
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::legacy::harness::{
     BLOB, Broker, Client, Flood, Floor, ORDER, Order, SWAP, Swap, Taker, counter, frame, run,
-    until, words,
+    until, until_at_least, words,
 };
 
 /// More than the system keeps for a client that does not read.
@@ -45,9 +45,7 @@ fn h6_a_client_that_never_reads_is_disconnected_and_holds_up_nobody() {
                 break;
             }
         }
-        while counter(&running.counters(), "errors") == 0 {
-            std::thread::yield_now();
-        }
+        until_at_least(running, "errors", 1);
         idle
     });
     assert!(counter(&report.counters, "dropped") > 0);
@@ -74,9 +72,7 @@ fn a_slow_client_misses_messages_that_are_counted() {
         until(running, "connections", 1);
         let mut client = floor.connect();
         client.send(&words(SWAP, 0, BLOBS));
-        while counter(&running.counters(), "dropped") == 0 {
-            std::thread::yield_now();
-        }
+        until_at_least(running, "dropped", 1);
         // Each message is written or dropped, for each of the two.
         let reading = [slow, client].map(|mut client| {
             std::thread::spawn(move || {
@@ -110,9 +106,7 @@ fn a_frame_is_sent_once_its_last_byte_is_written() {
     let (mut idle, report) = run(node, move |running| {
         let mut idle = floor.connect();
         idle.send(&words(SWAP, 0, BLOBS));
-        while counter(&running.counters(), "dropped") == 0 {
-            std::thread::yield_now();
-        }
+        until_at_least(running, "dropped", 1);
         idle
     });
     let received = std::iter::from_fn(|| whole(&mut idle)).count() as u64;

@@ -46,9 +46,8 @@ impl Way {
 
     fn start(&self, name: &str, asked: &UnboundedSender<Asked<Ask>>) -> Running {
         let asked = asked.clone();
-        let topology = Topology::parse("way.toml", &self.text).unwrap();
         let node = Node::builder(name)
-            .topology(topology.in_directory(&self.directory.0))
+            .topology(parsed(&self.text, &self.directory.0))
             .named_service("Caller", || Stays)
             .named_service("Answerer", move || Holder(asked.clone()));
         start(node)

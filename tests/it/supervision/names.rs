@@ -17,17 +17,12 @@ fn builder() -> Builder {
 }
 
 fn of_file(text: &str) -> String {
-    match builder().topology(Topology::parse("t.toml", text).unwrap()).build() {
-        Ok(_) => panic!("it fits: {text}"),
-        Err(error) => error.to_string(),
-    }
+    let node = builder().topology(Topology::parse("t.toml", text).unwrap()).build();
+    node.expect_err(text).to_string()
 }
 
 fn of_program(change: impl FnOnce(Builder) -> Builder) -> String {
-    match change(builder()).build() {
-        Ok(_) => panic!("it fits"),
-        Err(error) => error.to_string(),
-    }
+    change(builder()).build().unwrap_err().to_string()
 }
 
 fn parsed(text: &str) -> String {

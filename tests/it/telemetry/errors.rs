@@ -6,7 +6,7 @@ use mycelium::{Builder, Node, Topology};
 use mycelium_tokio::Tokio;
 
 use super::services::{Idle, address, is_free, own_address};
-use crate::running::start;
+use crate::running::{start, until};
 
 /// Why a node with one more service does not start.
 fn refused(node: Builder) -> String {
@@ -72,9 +72,7 @@ async fn an_executor_that_ends_takes_the_endpoint_with_it() {
     runtime.shutdown_background();
     running.join().await.unwrap_err();
     // The thread ends soon after the node.
-    while !is_free(address) {
-        tokio::task::yield_now().await;
-    }
+    until(|| is_free(address)).await;
 }
 
 #[test]

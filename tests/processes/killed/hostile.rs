@@ -57,11 +57,11 @@ struct Attacker {
 }
 
 impl Attacker {
-    /// Writes any values into all words, until the attack is over.
-    fn spoil(&self, region: impl Spoil) {
+    /// Writes any values into all words of a region without a ring, until the attack is over.
+    fn spoil<R: Send + 'static>(&self, region: R, memory: fn(&R) -> &Mapping) {
         let over = self.over.clone();
         let writer = thread::spawn(move || {
-            let (words, mut rng) = (region.all(), Rng::new());
+            let (words, mut rng) = (memory(&region).words(), Rng::new());
             while !over.load(Ordering::Relaxed) {
                 for _ in 0..64 {
                     spoil_one(words, &mut rng);
@@ -126,7 +126,7 @@ impl Attacker {
             }
             _ => {
                 self.send(connection, PacketKind::Cursors, number, [9, 0, 0, 0], &own);
-                self.spoil(region);
+                self.spoil(region, CursorRegion::memory);
             }
         }
     }
@@ -150,7 +150,7 @@ impl Attacker {
             10 => (0..2000).for_each(|number| pass(number, [number, 0, 0, 0], &file)),
             _ => {
                 pass(1, args, &file);
-                self.spoil(region);
+                self.spoil(region, DataRegion::memory);
             }
         }
     }
@@ -181,23 +181,6 @@ impl Handler for Attacker {
     fn wake(&self) {}
 
     fn gone(&self, _: Gone) {}
-}
-
-/// A region of this process without a ring.
-trait Spoil: Send + 'static {
-    fn all(&self) -> &[Word];
-}
-
-impl Spoil for CursorRegion<Mapping> {
-    fn all(&self) -> &[Word] {
-        self.memory().words()
-    }
-}
-
-impl Spoil for DataRegion<Mapping> {
-    fn all(&self) -> &[Word] {
-        self.memory().words()
-    }
 }
 
 /// Writes a number near zero, near a limit, or any other into one of the words, the first ones

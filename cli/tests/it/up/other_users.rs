@@ -1,22 +1,21 @@
 //! Other users that take the place of a launcher, or of its directory.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use rustix::process::geteuid;
 
 use super::world::World;
-use crate::common::Ended;
+use crate::common::{Ended, Process};
 
 const OTHER: u32 = 65534;
 
 /// A process of another user that listens in a directory of its own.
 struct Forger {
-    child: Child,
+    process: Process,
     directory: PathBuf,
 }
 
@@ -33,18 +32,12 @@ impl Forger {
             Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
         assert!(copied.unwrap().success());
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        let mut child = Command::new(&program)
-            .args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"])
-            .args(["role=forge", &format!("node={}", directory.join("control").display())])
-            .current_dir("/")
-            .uid(OTHER)
-            .gid(OTHER)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line == "listens"));
-        Forger { child, directory }
+        let mut command = Command::new(&program);
+        command.args(["--exact", "--nocapture", "--test-threads=1", "--", "up::roles::enter"]);
+        command.args(["role=forge", &format!("node={}", directory.join("control").display())]);
+        let mut process = Process::run(command.current_dir("/").uid(OTHER).gid(OTHER));
+        while process.line() != "listens" {}
+        Forger { process, directory }
     }
 
     /// Moves its socket.
@@ -55,8 +48,6 @@ impl Forger {
 
 impl Drop for Forger {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -76,7 +67,7 @@ fn a_launcher_of_another_user_is_not_asked() {
     forger.take(&socket);
     let expected = format!(
         "process {} of user {OTHER} listens at `{}`: expected user 0 [M0088]\n",
-        forger.child.id(),
+        forger.process.pid(),
         socket.display()
     );
     for verb in ["up", "status", "down"] {
