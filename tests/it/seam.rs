@@ -1,5 +1,6 @@
 //! Transports of a program's own, at the seam: one that only counts, and one between two nodes of
 //! this process that confirms nothing.
+#![cfg(all(feature = "signals", feature = "topology"))]
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -8,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::running::main_with;
 use futures_util::FutureExt;
 use futures_util::future::{FusedFuture, select};
 use mycelium::error::{BuildError, StartError};
@@ -18,6 +18,8 @@ use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
 use mycelium_executor::SendFuture;
 use mycelium_tokio::Tokio;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::running::main_with;
 
 #[message(topic = "ticks", id = 1)]
 #[derive(Debug, PartialEq)]

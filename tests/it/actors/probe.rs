@@ -43,6 +43,7 @@ pub(crate) struct Probe {
     /// It waits for this at its end.
     pub(crate) last_wait: Option<Arc<Gate>>,
     /// Of what this instance got.
+    #[allow(dead_code, reason = "the laws use it, and need some features")]
     pub(crate) sum: u32,
 }
 
