@@ -14,10 +14,10 @@ use mycelium::observe::Carrier;
 use mycelium::overview::{Description, NodeProgram};
 use mycelium::subscribe::{LatestByKey, SubscribeOptions};
 use mycelium::supervision::{Lifetime, Restart, Supervisor};
-use mycelium::trace::{Span, SpanSink};
 use mycelium::{
     Context, Delivery, Node, OnStall, Policy, Result, Start, Topology, message, service,
 };
+use mycelium_transports::conformance::Spans;
 use proptest::prelude::{any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy as _};
 use serde_json::Value;
@@ -260,19 +260,11 @@ fn errors_are_those_of_the_builds() {
         |it| it.latency_sample("tick", 0.5),
         |it| it.on_stall("tick", OnStall::EvictAfter(Duration::from_secs(5))),
         |it| it.execution("Fed", Execution::pinned([0])),
-        |it| it.traces(1.5, NoSpans),
+        |it| it.traces(1.5, Spans::default()),
     ];
     for mistake in mistakes {
         same_errors("", mistake);
     }
-}
-
-/// Takes no span.
-#[derive(Debug)]
-pub(crate) struct NoSpans;
-
-impl SpanSink for NoSpans {
-    fn record(&self, _: Span) {}
 }
 
 #[test]

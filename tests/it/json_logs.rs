@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use mycelium::{Context, Node, Result, service};
 use mycelium_tokio::Tokio;
+use mycelium_transports::conformance::Spans;
 use serde_json::Value;
 
-use crate::describe::NoSpans;
 use crate::node::services::{Number, Source, Square};
 use crate::support::in_role;
 
@@ -54,7 +54,7 @@ async fn process() {
         return;
     }
     assert!(mycelium::init_json());
-    let builder = Node::builder("hall").traces(1.0, NoSpans);
+    let builder = Node::builder("hall").traces(1.0, Spans::default());
     let node = builder.service(|| Source::of(READINGS)).service(|| Judge).service(|| Siren);
     node.build().unwrap().run(Tokio::current().unwrap()).await.unwrap();
 }

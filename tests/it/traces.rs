@@ -7,6 +7,7 @@ mod actors;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::mpsc::channel;
 
 use futures_util::future::join;
 use mycelium::trace::{Span, SpanKind, TraceContext};
@@ -15,7 +16,7 @@ use mycelium_executor::Executor;
 use mycelium_transports::conformance::Spans;
 
 use crate::executors::on_each_executor;
-use crate::node::services::{Number, Source, Square};
+use crate::node::services::{Number, Source, Square, Taker};
 use crate::numbers::two_nodes;
 use crate::running::{main_with, run};
 use crate::support::Directory;
@@ -67,15 +68,9 @@ impl Oracle {
     }
 }
 
-struct Writer;
-
-#[service(reads(Square))]
-impl Writer {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut squares = ctx.subscribe::<Square>()?;
-        while squares.recv().await.is_some() {}
-        Ok(())
-    }
+/// The service `Writer`, which only reads.
+fn writer() -> Taker<Square, ()> {
+    Taker(channel().0, |_| None)
 }
 
 /// Each trace has the span of its number and, below it, those of all who handled what came of it.
@@ -112,7 +107,7 @@ fn check_traces(spans: &[Span], traces: u64) {
 fn node(name: &str, topology: &Topology, share: f64, spans: &Spans) -> Node {
     let builder = Node::builder(name).topology(topology.clone()).traces(share, spans.clone());
     let builder = builder.named_service("Feed", feed).service(|| Detector);
-    builder.service(|| Oracle).service(|| Writer).build().unwrap()
+    builder.service(|| Oracle).named_service("Writer", writer).build().unwrap()
 }
 
 /// The feed and the oracle in one node, and the others in another one, over this carrier.
@@ -164,7 +159,9 @@ async fn a_message_may_have_a_trace_from_elsewhere() {
     let invalid = TraceContext { trace_id: [0; 16], ..recorded };
     let traces = vec![Some(recorded), None, Some(unrecorded), Some(invalid)];
     let spans = Spans::default();
-    let node = Node::builder("main").service(move || Gateway(traces.clone())).service(|| Writer);
+    let node = Node::builder("main")
+        .service(move || Gateway(traces.clone()))
+        .named_service("Writer", writer);
     run(node.traces(1.0, spans.clone())).await;
     let [span] = &*spans.take() else { panic!("one span") };
     assert_eq!((span.context.trace_id, span.parent), (recorded.trace_id, Some(recorded.span_id)));

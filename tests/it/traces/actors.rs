@@ -104,7 +104,8 @@ fn spawn_till(running: &Running) -> mycelium::actors::ActorRef<Till> {
 
 /// A node in which a till lives, with this share of traces.
 fn start(share: f64, spans: &Spans) -> (Running, mycelium::actors::ActorRef<Till>) {
-    let node = Node::builder("main").service(|| Oracle).service(|| Writer).service(|| Buyer);
+    let node =
+        Node::builder("main").service(|| Oracle).named_service("Writer", writer).service(|| Buyer);
     let running = crate::running::start(node.traces(share, spans.clone()));
     let till = spawn_till(&running);
     (running, till)
@@ -208,7 +209,7 @@ actors_for = ["branch"]
     let spans = Spans::default();
     let [main, branch] = ["main", "branch"].map(|name| {
         let node = Node::builder(name).topology(topology.clone()).traces(1.0, spans.clone());
-        crate::running::start(node.service(|| Oracle).service(|| Writer))
+        crate::running::start(node.service(|| Oracle).named_service("Writer", writer))
     });
     let till = spawn_till(&main);
     let till_of_main = branch.actors().remote("main/till").unwrap();

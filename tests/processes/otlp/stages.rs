@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::join;
 use mycelium::counters::Kind;
 use mycelium::observe::Report;
-use mycelium::trace::{Span, SpanSink, TraceContext};
+use mycelium::trace::TraceContext;
 use mycelium::{Builder, Running, Topology};
 use mycelium_tokio::Tokio;
+use mycelium_transports::conformance::Spans;
 use tokio::sync::Notify;
 
 use super::services::{Feed, line, pipeline_of};
@@ -15,16 +16,6 @@ use crate::support::Directory;
 
 /// How many messages the source emits.
 pub(crate) const MESSAGES: u64 = 3000;
-
-/// Counts the spans that the node made. The exporter gets the same ones.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Made(Arc<Mutex<u64>>);
-
-impl SpanSink for Made {
-    fn record(&self, _: Span) {
-        *self.0.lock().unwrap() += 1;
-    }
-}
 
 /// The two nodes before they start.
 pub(crate) struct Stages {
@@ -46,7 +37,8 @@ pub(crate) struct Ended {
 pub(crate) struct Both {
     one: Running,
     two: Running,
-    spans: [Made; 2],
+    /// Those that the nodes made. The exporters get the same ones.
+    spans: [Spans; 2],
     taken: Arc<Mutex<Vec<u64>>>,
     may_end: Arc<Notify>,
     _directory: Directory,
@@ -69,9 +61,9 @@ impl Stages {
              [node.two-{name}]\nservices = [\"Store\", \"Audit\"]\n"
         );
         let taken = Arc::<Mutex<Vec<u64>>>::default();
-        let spans = [Made::default(), Made::default()];
+        let spans = [Spans::default(), Spans::default()];
         let may_end = Arc::<Notify>::default();
-        let start = |node: &str, spans: &Made| {
+        let start = |node: &str, spans: &Spans| {
             let topology = Topology::parse("stages.toml", &text).unwrap();
             let feed = Feed { messages: MESSAGES, trace, may_end: Some(may_end.clone()) };
             let builder = pipeline_of(&format!("{node}-{name}"), feed, taken.clone())
@@ -98,11 +90,9 @@ impl Both {
         may_end.notify_one();
         let (one, two) = join(one.join(), two.join()).await;
         assert!(taken.lock().unwrap().iter().copied().eq(0..MESSAGES), "all messages, in order");
-        let ended = [one, two].into_iter().zip(spans).map(|(report, spans)| {
-            let spans = *spans.0.lock().unwrap();
-            Ended { report: report.unwrap(), spans }
-        });
-        ended.collect::<Vec<_>>().try_into().unwrap_or_else(|_| unreachable!("two nodes"))
+        let [of_one, of_two] = spans.map(|spans| spans.take().len() as u64);
+        [(one, of_one), (two, of_two)]
+            .map(|(report, spans)| Ended { report: report.unwrap(), spans })
     }
 }
 
