@@ -18,20 +18,6 @@ SLOW=(any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
 # safe code on one thread.
 SAFE=(link:: legacy:: wire:: properties::)
 
-# interpret_on_two_cores ARGUMENT ..: the core's tests. Miri runs a program on one core, so each core
-# gets half of them: every second module, and the rest.
-interpret_on_two_cores() {
-    local half failed=
-    mapfile -t half < <(sed -n 's/^mod \(.*\);$/\1::/p' core/tests/it/main.rs | sed -n 'p;n')
-    # Built once, before both run.
-    interpret "${CARGO_ARGUMENTS[@]}" --test it --no-run
-    interpret "${CARGO_ARGUMENTS[@]}" --test it -- "${half[@]}" "$@" >"$LOGS/miri.0.log" 2>&1 &
-    interpret "${CARGO_ARGUMENTS[@]}" --test it -- "${half[@]/#/--skip=}" "$@" >"$LOGS/miri.1.log" 2>&1 &
-    for _ in 0 1; do wait -n || failed=1; done
-    cat "$LOGS"/miri.[01].log
-    [ -z "$failed" ] || fail "Miri found a fault"
-}
-
 # `--skip` for each of these filters, which must be parts of names of tests.
 skipping() {
     local filter
